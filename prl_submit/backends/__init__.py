@@ -1,0 +1,65 @@
+"""Where jobs run. One module per backend, imported only when it is asked for.
+
+A backend is a module of this package that has the functions of `Backend`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol, cast
+
+from prl_submit.errors import PrlSubmitError
+from prl_submit.plan import Plan
+from prl_submit.runs import Record, Run
+from prl_submit.states import State
+
+ALIASES = {"k8s": "kubernetes"}
+NAMES = ("local", "slurm", "kubernetes")
+
+
+class Backend(Protocol):
+    """What a backend can do."""
+
+    def artefact_name(self) -> str | None:
+        """The file beside launch.sh that is sent (`job.sbatch`); None where launch.sh is the job."""
+
+    def render(self, plan: Plan, launch: str, site: Path | None) -> str:
+        """The text that is sent: what `render` prints. Pure."""
+
+    def submit(self, run: Path, plan: Plan, record: Record) -> Record:
+        """Start the job of a prepared run directory and write its record, at most once.
+
+        A crash at any instant leaves either no job and no record, or a job with its record.
+        """
+
+    def states(self, runs: Sequence[Run]) -> list[State]:
+        """The state of each run, for runs that `finished_state` knows nothing of."""
+
+    def cancel(self, run: Run, *, wait: bool) -> None:
+        """End the job and free what it holds. `wait`: return when nothing of it is left."""
+
+
+def normalize(name: str) -> str:
+    """A backend's full name. Raises PrlSubmitError for an unknown one."""
+    name = ALIASES.get(name, name)
+    if name not in NAMES:
+        raise PrlSubmitError(f"unknown backend {name!r}", f"there are: {', '.join(NAMES)}")
+    return name
+
+
+def is_available(name: str) -> bool:
+    """Whether this version has the backend."""
+    return find_spec(f"{__name__}.{name}") is not None
+
+
+def load(name: str) -> Backend:
+    """Import a backend. Raises PrlSubmitError where this version does not have it."""
+    if not is_available(normalize(name)):
+        here = ", ".join(known for known in NAMES if is_available(known))
+        raise PrlSubmitError(
+            f"this version of prl-submit cannot submit to {name}", f"it can to: {here}"
+        )
+    return cast(Backend, import_module(f"{__name__}.{name}"))

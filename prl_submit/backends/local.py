@@ -1,0 +1,162 @@
+"""This machine: launch.sh as a detached process.
+
+The job commits itself: the forked child writes run.json with its own identity and then becomes
+launch.sh. So whatever instant the submitting process is killed at, either no job runs and none is
+listed, or one runs and is listed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from prl_submit import processes
+from prl_submit.errors import BackendRefusedError
+from prl_submit.files import write_atomic
+from prl_submit.plan import Plan
+from prl_submit.runs import CANCEL, LAUNCH, PLAN, Process, Record, Run, read_run, write_record
+from prl_submit.states import CANCELLED, LOST, RUNNING, State, finished_state
+
+#: Variables of an outer job that would confuse this one.
+_NOT_INHERITED = (processes.TOKEN_VARIABLE, "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "BASH_ENV")
+_POLL_S = 0.05
+
+
+def artefact_name() -> str | None:
+    """None: launch.sh is all there is."""
+    return None
+
+
+def render(plan: Plan, launch: str, site: Path | None) -> str:
+    """launch.sh itself."""
+    return launch
+
+
+def submit(run: Path, plan: Plan, record: Record) -> Record:
+    """Fork, detach, record, become launch.sh. Returns the record the child wrote."""
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reader)
+        _become_job(run, record, writer)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as answers:
+        fault = answers.read()  # ends when the child has exec'd: the pipe is close-on-exec
+    if fault:
+        os.waitpid(pid, 0)
+        raise BackendRefusedError(f"the job could not be started: {fault.decode()}")
+    written = read_run(run)
+    return written.record if written and written.record else record
+
+
+def _become_job(run: Path, record: Record, writer: int) -> None:
+    """In the child. Never returns: exec, or _exit with the reason sent to the parent."""
+    try:
+        os.setsid()  # survives the terminal
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        environ = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
+        bash = _find_bash(environ)
+        me = processes.identify(os.getpid())
+        write_record(run, msgspec.structs.replace(record, job_id=str(me.pid), process=me))
+        os.execve(bash, ["bash", str(run / LAUNCH)], environ)
+    except BaseException as error:
+        os.write(writer, str(error).encode("utf-8", "replace"))
+        (run / "run.json").unlink(missing_ok=True)
+    finally:
+        os._exit(127)
+
+
+def _find_bash(environ: dict[str, str]) -> str:
+    for folder in environ.get("PATH", os.defpath).split(os.pathsep):
+        path = os.path.join(folder, "bash")
+        if os.access(path, os.X_OK):
+            return path
+    raise FileNotFoundError("bash is not on PATH")
+
+
+def states(runs: Sequence[Run]) -> list[State]:
+    """RUNNING while the very process lives; what ended without exit.json was killed."""
+    return [_state(run) for run in runs]
+
+
+def _state(run: Run) -> State:
+    process = run.record.process if run.record else None
+    if process is None:
+        return State(state=LOST, reason="run.json names no process")
+    if process.host != socket.gethostname() and process.boot != processes.boot_id():
+        return State(state=RUNNING, reason=f"as last known: it runs on {process.host}, ask there")
+    if processes.is_alive(process):
+        return State(state=RUNNING, started_at=run.record.submitted_at if run.record else None)
+    # It may have ended between the caller's look at exit.json and ours at the process.
+    return finished_state(run) or _vanished(run, process)
+
+
+def _vanished(run: Run, process: Process) -> State:
+    if (run.path / CANCEL).exists() and not _left(run):
+        return State(state=CANCELLED, reason="killed by `prl-submit cancel` after its grace")
+    if process.boot != processes.boot_id():
+        return State(state=LOST, reason="the machine was restarted while it ran")
+    left = _left(run)
+    reason = f"process {process.pid} was killed (SIGKILL) before it could write exit.json"
+    if left:
+        reason += (
+            f"; {len(left)} of its processes still run, `prl-submit cancel {run.run}` ends them"
+        )
+    return State(state=LOST, reason=reason)
+
+
+def _left(run: Run) -> list[int]:
+    return processes.with_token(run.record.token) if run.record else []
+
+
+def cancel(run: Run, *, wait: bool) -> None:
+    """SIGTERM to launch.sh, which stops its ranks; SIGKILL to whatever outlives the grace.
+
+    Always waits: a local job holds this machine's GPUs until it is gone.
+    """
+    process = run.record.process if run.record else None
+    if process is None:
+        return
+    user = os.environ.get("USER") or str(os.getuid())
+    reason = f"cancelled by {''.join(c for c in user if c.isalnum() or c in '._-')}"
+    write_atomic(run.path / CANCEL, msgspec.json.encode({"reason": reason}) + b"\n")
+    deadline = time.monotonic() + _grace(run.path) + 10
+    if processes.is_alive(process):
+        _signal_group(process.pid, signal.SIGTERM)
+    while processes.is_alive(process) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    if processes.is_alive(process):
+        _signal_group(process.pid, signal.SIGKILL)
+    while left := _left(run):
+        for pid in left:
+            processes.send(pid, signal.SIGKILL)
+        time.sleep(_POLL_S)
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    # launch.sh leads its session; a setup command in its foreground must end too, or bash waits.
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def _grace(run: Path) -> int:
+    try:
+        plan = msgspec.json.decode((run / PLAN).read_bytes())
+        return int(plan["plan"]["restarts"]["grace"])
+    except (OSError, msgspec.DecodeError, KeyError, TypeError, ValueError):
+        return 120

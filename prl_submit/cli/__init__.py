@@ -1,0 +1,122 @@
+"""The command line. Commands live in modules of their own, imported when they are called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from prl_submit import __version__
+from prl_submit.errors import EXIT_INTERRUPTED, EXIT_WRONG_INPUT, PrlSubmitError, format_error
+
+#: Command -> module, and what `--help` says; kept here so that help imports nothing.
+COMMANDS = {
+    "submit": (
+        "submit",
+        "Check SPEC, make its run directory and start the job (the default command).",
+    ),
+    "check": ("inspection", "Say everything that is wrong with SPEC; create nothing."),
+    "render": ("inspection", "Print what would be sent, and nothing else."),
+    "explain": ("inspection", "Print every resolved value with its source."),
+    "list": ("runs", "List the runs under the output root, newest last."),
+    "status": ("runs", "Show what runs are doing; without RUN, all that are not finished."),
+    "logs": ("logs", "Print a run's log; -f follows it to the end of the job."),
+    "cancel": ("runs", "End jobs and everything they started."),
+    "wait": ("runs", "Wait until jobs have ended; exit 1 if one did not succeed."),
+    "resume": ("submit", "Continue a run from its last complete checkpoint, in its directory."),
+    "schema": ("inspection", "Print the JSON Schema of the job spec, for editors."),
+    "doctor": ("doctor", "Can I submit from here? One line per thing looked at."),
+    "completion": ("completion", "Print the completion script of bash, zsh or fish."),
+}
+
+_EPILOG = """\
+\b
+Examples:
+  prl-submit jobs/mr_4gpu.yaml                        submit; prints the run directory
+  prl-submit jobs/mr_4gpu.yaml --set swift.beta=0.1   ... with one value changed
+  PRL_NPROC_PER_NODE=2 prl-submit jobs/mr_4gpu.yaml   ... on two GPUs
+  prl-submit check jobs/mr_4gpu.yaml
+  prl-submit logs latest -f
+
+RUN is v26, 26, a run directory, a job id, a name, or `latest`.
+
+\b
+Exit codes: 0 done; 1 the job failed or was refused; 2 the spec or the command
+line is wrong, nothing was created; 3 no such run; 4 the backend cannot be
+reached; 130 interrupted, the job goes on."""
+
+
+class Commands(click.Group):
+    """Commands by name, loaded late; anything else in first place is a SPEC for `submit`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"prl_submit.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.COMMANDS[cmd_name]
+        command.help = command.help or COMMANDS[cmd_name][1]
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table, without importing a command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        """Commands, and files for the default command."""
+        from click.shell_completion import CompletionItem
+
+        names = [name for name in COMMANDS if name.startswith(incomplete)]
+        return [CompletionItem(name) for name in names] + [CompletionItem("", type="file")]
+
+
+@click.command(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_EPILOG,
+    options_metavar="[--help] [--version]",
+    subcommand_metavar="SPEC | COMMAND [ARGS]...",
+    no_args_is_help=True,
+)
+@click.version_option(__version__, prog_name="prl-submit", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Run GRPO jobs of ms-swift from one YAML spec: checked, rendered, submitted, followed."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point of `prl-submit`; ends the process with the contract's exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if (
+        arguments
+        and arguments[0] not in COMMANDS
+        and arguments[0] not in ("-h", "--help", "--version")
+    ):
+        arguments.insert(0, "submit")
+    try:
+        code = cli.main(arguments, prog_name="prl-submit", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader went away (`| head`); Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + 13
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        code = EXIT_INTERRUPTED
+    except click.UsageError as error:
+        click.echo(f"error: {error.format_message()}", err=True)
+        if error.ctx is not None:
+            click.echo(f"hint: see {error.ctx.command_path} --help", err=True)
+        code = EXIT_WRONG_INPUT
+    except PrlSubmitError as error:
+        click.echo(format_error(error), err=True)
+        code = error.exit_code
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,86 @@
+"""Printing: data to stdout as UTF-8 bytes, everything else to stderr; colour on terminals only."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import msgspec
+
+_COLOURS = {
+    "SUCCEEDED": "green",
+    "RUNNING": "cyan",
+    "QUEUED": "yellow",
+    "FAILED": "red",
+    "LOST": "red",
+    "TIMEOUT": "red",
+    "CANCELLED": "magenta",
+}
+
+
+def data(text: str) -> None:
+    """A line of data."""
+    raw(f"{text}\n".encode("utf-8", "surrogateescape"))
+
+
+def raw(content: bytes) -> None:
+    """Bytes of data as they are, seen at once."""
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
+def document(value: Any) -> None:
+    """The one JSON document of `--json`."""
+    raw(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+
+
+def note(text: str) -> None:
+    """A line for the person, not for the pipe."""
+    click.echo(text, err=True)
+
+
+def has_colour() -> bool:
+    """Whether stdout is a terminal that wants colour."""
+    return (
+        sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    )
+
+
+def state(text: str) -> str:
+    """A state word in its colour, where there is colour."""
+    return click.style(text, fg=_COLOURS.get(text)) if has_colour() else text
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Aligned columns; wide characters count as wide. Cut to a terminal's width, never in a pipe."""
+    from rich.cells import cell_len, set_cell_size
+
+    lines = [list(map(_one_line, row)) for row in [header, *rows]]
+    widths = [max(cell_len(line[i]) for line in lines) for i in range(len(header))]
+    width = os.get_terminal_size().columns if sys.stdout.isatty() else 0
+    out = []
+    for line in lines:
+        cells = [
+            cell + " " * (size - cell_len(cell)) for cell, size in zip(line, widths, strict=True)
+        ]
+        text = "  ".join(cells).rstrip()
+        if width and cell_len(text) > width:
+            text = set_cell_size(text, width - 1) + "…"
+        out.append(text)
+    return "\n".join(_coloured(text) for text in out)
+
+
+def _one_line(cell: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in cell)
+
+
+def _coloured(line: str) -> str:
+    if not has_colour():
+        return line
+    for word in _COLOURS:
+        if f" {word} " in f"{line} ":
+            return line.replace(word, state(word), 1)
+    return line

@@ -1,0 +1,125 @@
+"""doctor: what this machine has of what a submission needs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from msgspec import Struct
+
+from prl_submit import __version__, backends, shell
+from prl_submit.cli.console import data, document
+from prl_submit.cli.options import json_option, output_root_option
+from prl_submit.cli.options import output_root as output_root_of
+from prl_submit.errors import EXIT_JOB_FAILED
+from prl_submit.render import TEMPLATES
+from prl_submit.spec import Environment
+from prl_submit.swift.installed import installed_version
+
+
+class Finding(Struct, frozen=True):
+    """One thing looked at. `ok` null: good to know, not needed."""
+
+    name: str
+    ok: bool | None
+    detail: str
+    hint: str | None = None
+
+
+@click.command("doctor")
+@output_root_option
+@json_option
+def doctor(output_root: str | None, as_json: bool) -> int:
+    """Can I submit from here? One line per thing looked at; exit 1 where something needed is missing."""
+    root = output_root_of(output_root)
+    looks: list[Callable[[], Finding]] = [
+        _version,
+        _bash,
+        _proc,
+        lambda: _root(root),
+        _torchrun,
+        _swift,
+        _gpus,
+        _git,
+        _backends,
+    ]
+    findings = [look() for look in looks]
+    bad = any(finding.ok is False for finding in findings)
+    if as_json:
+        document({"ok": not bad, "checks": findings})
+    else:
+        for finding in findings:
+            mark = {True: "ok", False: "MISSING", None: "note"}[finding.ok]
+            data(f"{mark:8}{finding.name:14}{finding.detail}")
+            if finding.hint:
+                data(f"{'':22}{finding.hint}")
+    return EXIT_JOB_FAILED if bad else 0
+
+
+def _version() -> Finding:
+    python = ".".join(map(str, sys.version_info[:3]))
+    found = TEMPLATES.is_dir()
+    detail = f"{__version__} on Python {python}, templates in {TEMPLATES}"
+    return Finding("prl-submit", found, detail, None if found else "install it again")
+
+
+def _bash() -> Finding:
+    answer = shell.run(["bash", "-c", "echo $BASH_VERSION"], timeout=5)
+    major, _, minor = answer.out.partition(".")
+    good = answer.code == 0 and (int(major or 0), int(minor.partition(".")[0] or 0)) >= (4, 3)
+    return Finding("bash", good, answer.out.strip() or answer.err, None if good else "4.3 or newer")
+
+
+def _proc() -> Finding:
+    good = Path("/proc/self/environ").exists()
+    return Finding("/proc", good, "readable" if good else "missing: local jobs need Linux")
+
+
+def _root(root: Path) -> Finding:
+    here = root
+    while not here.exists() and here != here.parent:
+        here = here.parent
+    if not here.is_dir() or not os.access(here, os.W_OK):
+        return Finding(
+            "output root", False, f"{root}: {here} is not a writable folder", "--output-root DIR"
+        )
+    free = shutil.disk_usage(here).free / 2**30
+    return Finding("output root", free >= 1, f"{root}, {free:.0f} GiB free")
+
+
+def _torchrun() -> Finding:
+    path = shutil.which("torchrun")
+    hint = None if path else "needed for local jobs without environment.conda or venv"
+    return Finding("torchrun", True if path else None, path or "not on PATH", hint)
+
+
+def _swift() -> Finding:
+    version = installed_version(Environment(), os.getcwd(), os.environ.get("PATH", os.defpath))
+    detail = f"ms-swift {version}" if version else "not beside the torchrun on PATH"
+    return Finding("ms-swift", True if version else None, detail)
+
+
+def _gpus() -> Finding:
+    answer = shell.run(["nvidia-smi", "-L"], timeout=10)
+    count = sum(line.startswith("GPU ") for line in answer.out.splitlines())
+    detail = f"{count} here" if answer.code == 0 else "none here (no answer from nvidia-smi)"
+    return Finding("GPUs", True if count else None, detail)
+
+
+def _git() -> Finding:
+    answer = shell.run(["git", "--version"], timeout=5)
+    good = answer.code == 0
+    hint = None if good else "plan.json will not name the commit"
+    return Finding("git", True if good else None, (answer.out or answer.err).strip(), hint)
+
+
+def _backends() -> Finding:
+    here = [name for name in backends.NAMES if backends.is_available(name)]
+    return Finding("backends", bool(here), ", ".join(here))
+
+
+COMMANDS = {"doctor": doctor}

@@ -1,0 +1,77 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def spec_options(function: Command) -> Command:
+    """SPEC and what changes it."""
+    for decorate in reversed(
+        [
+            click.argument("spec", type=click.Path()),
+            click.option(
+                "--backend",
+                metavar="NAME",
+                help="local, slurm or kubernetes (k8s). Default: the spec's, PRL_BACKEND, local.",
+            ),
+            click.option(
+                "--set",
+                "sets",
+                metavar="KEY=VALUE",
+                multiple=True,
+                help="Set one value, e.g. swift.beta=0.1 or 'swift.reward_funcs=[a, b]'. Repeatable.",
+            ),
+            click.option("--profile", metavar="NAME", help="A profile of prl-submit.toml."),
+            output_root_option,
+            click.option(
+                "--templates",
+                metavar="DIR",
+                type=click.Path(exists=True, file_okay=False, path_type=Path),
+                help="A folder whose files replace the shipped templates of the same name.",
+            ),
+        ]
+    ):
+        function = decorate(function)
+    return function
+
+
+output_root_option = click.option(
+    "--output-root",
+    metavar="DIR",
+    help="Where run directories live. Default: PRL_OUTPUT_ROOT, else `output`.",
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+
+
+def output_root(option: str | None) -> Path:
+    """The output root of commands that have no spec."""
+    return Path(os.path.abspath(option or os.environ.get("PRL_OUTPUT_ROOT") or "output"))
+
+
+def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Runs, for the shell."""
+    from prl_submit.errors import PrlSubmitError
+    from prl_submit.runs import list_runs
+
+    try:
+        found = list_runs(output_root(ctx.params.get("output_root")))
+    except PrlSubmitError:
+        return []
+    names = ["latest", *(run.run for run in reversed(found))]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def run_argument(*, many: bool) -> Callable[[Command], Command]:
+    """RUN, or RUN... ."""
+    if many:
+        return click.argument("runs", metavar="[RUN]...", nargs=-1, shell_complete=complete_run)
+    return click.argument("run", metavar="RUN", shell_complete=complete_run)

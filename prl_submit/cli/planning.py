@@ -1,0 +1,119 @@
+"""SPEC and options -> a plan with its problems: where disk and environment are read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from prl_submit import backends
+from prl_submit.errors import Problem, SpecError
+from prl_submit.layers import load_layers
+from prl_submit.plan import Context, Planned, make_plan
+from prl_submit.suggest import closest
+from prl_submit.swift.table import load_table
+from prl_submit.tree import Node
+from prl_submit.yaml import MAX_BYTES
+
+
+def plan_spec(
+    spec: str,
+    *,
+    backend: str | None,
+    sets: tuple[str, ...],
+    profile: str | None,
+    output_root: str | None,
+) -> Planned:
+    """Everything but submission. Raises SpecError where the spec cannot even be read."""
+    from prl_submit.presence import check_presence
+
+    environ = dict(os.environ)
+    if environ.get("PRL_OUTPUT_ROOT"):
+        environ["PRL_OUTPUT_ROOT"] = os.path.abspath(environ["PRL_OUTPUT_ROOT"])
+    if environ.get("PRL_BACKEND"):
+        environ["PRL_BACKEND"] = backends.ALIASES.get(
+            environ["PRL_BACKEND"], environ["PRL_BACKEND"]
+        )
+    if output_root:
+        sets = (*sets, f"output={os.path.abspath(output_root)}")
+    table = load_table()
+    try:
+        layered = load_layers(
+            spec,
+            read=_read,
+            profile=_profile(profile),
+            environ=environ,
+            sets=sets,
+            table=table,
+        )
+    except OSError as error:
+        raise SpecError([_unreadable(spec, error)]) from None
+    context = Context(
+        cwd=os.getcwd(),
+        home=os.path.expanduser("~"),
+        backend=None if backend is None else backends.normalize(backend),
+    )
+    planned = make_plan(layered, table, spec, context)
+    problems = [*planned.problems, *check_presence(planned), *_availability(planned)]
+    problems.sort(key=lambda problem: (problem.severity, problem.file or "", problem.line or 0))
+    return msgspec.structs.replace(planned, problems=problems)
+
+
+def errors_of(planned: Planned) -> list[Problem]:
+    """The problems that stop a submission."""
+    return [problem for problem in planned.problems if problem.severity == "error"]
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(MAX_BYTES + 1)  # one more than allowed: enough to refuse it
+
+
+def _unreadable(spec: str, error: OSError) -> Problem:
+    from prl_submit.cli import COMMANDS
+
+    hint = None
+    if isinstance(error, FileNotFoundError) and "/" not in spec and "." not in spec:
+        near = closest(spec, COMMANDS, 0.6)
+        hint = f"did you mean the command {near!r}?" if near else "see prl-submit --help"
+    elif isinstance(error, FileNotFoundError):
+        hint = _near_file(spec)
+    what = "is a folder" if isinstance(error, IsADirectoryError) else error.strerror or str(error)
+    return Problem(file=spec, line=None, key=None, message=f"cannot be read: {what}", hint=hint)
+
+
+def _near_file(spec: str) -> str | None:
+    folder, name = os.path.split(spec)
+    try:
+        near = closest(name, os.listdir(folder or "."), 0.6)
+    except OSError:
+        return f"there is no folder {folder}"
+    return f"did you mean {os.path.join(folder, near)}?" if near else None
+
+
+def _profile(name: str | None) -> Node | None:
+    config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    candidates = ["prl-submit.toml", os.path.join(config, "prl-submit", "prl-submit.toml")]
+    found = [path for path in candidates if os.path.isfile(path)]
+    if not found and name is None:
+        return None
+    from prl_submit.profiles import read_profile
+
+    return read_profile([(path, Path(path).read_bytes()) for path in found], name)
+
+
+def _availability(planned: Planned) -> list[Problem]:
+    name = planned.plan.backend
+    if backends.is_available(name):
+        return []
+    message = f"this version of prl-submit checks jobs for {name}, but cannot submit them yet"
+    return [
+        Problem(
+            file=planned.plan.spec_file,
+            line=None,
+            key="backend",
+            message=message,
+            severity="warning",
+        )
+    ]

@@ -1,0 +1,144 @@
+"""list, status, wait, cancel: questions and orders about runs that exist."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from prl_submit import backends
+from prl_submit.cli.console import data, document, note
+from prl_submit.cli.options import json_option, output_root_option, run_argument
+from prl_submit.cli.options import output_root as output_root_of
+from prl_submit.cli.watching import (
+    describe,
+    interrupted,
+    refreshed,
+    result_code,
+    states_of,
+    status_table,
+    statuses_of,
+    wait_for,
+)
+from prl_submit.runs import Run, find_run, list_runs
+from prl_submit.states import FINISHED, LOST, Status
+
+_WATCH_S = 1.0
+
+
+@click.command("list")
+@output_root_option
+@json_option
+def list_(output_root: str | None, as_json: bool) -> int:
+    """List the runs under the output root, newest last."""
+    _show(statuses_of(list_runs(output_root_of(output_root))), as_json, "no runs")
+    return 0
+
+
+@click.command("status")
+@run_argument(many=True)
+@click.option("--watch", is_flag=True, help="Look again every second until all have ended.")
+@output_root_option
+@json_option
+def status(runs: tuple[str, ...], watch: bool, output_root: str | None, as_json: bool) -> int:
+    """Show what runs are doing; without RUN, all that are not finished."""
+    root = output_root_of(output_root)
+    if watch and not as_json:
+        try:
+            _watch(runs, root)
+        except KeyboardInterrupt:
+            pass
+        return 0
+    _show(_chosen(runs, root), as_json, "nothing is running")
+    return 0
+
+
+def _chosen(names: Sequence[str], root: Path) -> list[Status]:
+    if names:
+        return statuses_of([find_run(name, root) for name in names])
+    return [status for status in statuses_of(list_runs(root)) if status.state not in FINISHED]
+
+
+def _show(statuses: list[Status], as_json: bool, nothing: str) -> None:
+    if as_json:
+        document({"runs": statuses})
+    elif statuses:
+        data(status_table(statuses))
+    else:
+        note(nothing)
+
+
+def _watch(names: Sequence[str], root: Path) -> None:
+    """Redraw on a terminal; elsewhere a line per change."""
+    if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+        chosen = [find_run(status.path, root) for status in _chosen(names, root)]
+        wait_for(chosen, lambda status: data(describe(status)))
+        return
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(auto_refresh=False) as live:
+        while True:
+            statuses = _chosen(names, root)
+            text = status_table(statuses) if statuses else "nothing is running"
+            live.update(Text.from_ansi(text), refresh=True)
+            if all(status.state in FINISHED for status in statuses):
+                return
+            time.sleep(_WATCH_S)
+
+
+@click.command("wait")
+@run_argument(many=True)
+@output_root_option
+@json_option
+def wait(runs: tuple[str, ...], output_root: str | None, as_json: bool) -> int:
+    """Wait until jobs have ended; exit 1 if one did not succeed. Without RUN, all that run now."""
+    found = _named_or_open(runs, output_root_of(output_root))
+    try:
+        statuses = wait_for(found, lambda status: note(describe(status)))
+    except KeyboardInterrupt:
+        return interrupted(found)
+    if as_json:
+        document({"runs": statuses})
+    return result_code(statuses)
+
+
+def _named_or_open(names: Sequence[str], root: Path) -> list[Run]:
+    if names:
+        return [find_run(name, root) for name in names]
+    runs = list_runs(root)
+    pairs = zip(runs, states_of(runs), strict=True)
+    return [run for run, state in pairs if state.state not in FINISHED]
+
+
+@click.command("cancel")
+@run_argument(many=True)
+@click.option("--wait", is_flag=True, help="Return when nothing of the job is left.")
+@output_root_option
+@json_option
+def cancel(runs: tuple[str, ...], wait: bool, output_root: str | None, as_json: bool) -> int:
+    """End jobs and everything they started; says so where a job had already ended."""
+    if not runs:
+        raise click.UsageError("Missing argument 'RUN...'.", click.get_current_context())
+    root = output_root_of(output_root)
+    found = [find_run(name, root) for name in runs]
+    for run, state in zip(found, states_of(found), strict=True):
+        if state.state in FINISHED and state.state != LOST:
+            note(f"{run.run} had already ended: {state.state}")
+        elif run.record is not None:
+            # A lost job may have left processes behind, so it is cancelled all the same.
+            backends.load(run.record.backend).cancel(run, wait=wait)
+    statuses = statuses_of([refreshed(run) for run in found])
+    if as_json:
+        document({"runs": statuses})
+    else:
+        for status in statuses:
+            data(describe(status))
+    return 0
+
+
+COMMANDS = {"list": list_, "status": status, "wait": wait, "cancel": cancel}

@@ -1,0 +1,140 @@
+"""submit and resume: they start jobs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from prl_submit import backends, shell
+from prl_submit.cli.console import data, document, note, raw
+from prl_submit.cli.inspection import warn_or_stop
+from prl_submit.cli.options import (
+    json_option,
+    output_root,
+    output_root_option,
+    run_argument,
+    spec_options,
+)
+from prl_submit.cli.planning import plan_spec
+from prl_submit.cli.watching import (
+    Handover,
+    describe,
+    follow_run,
+    interrupted,
+    result_code,
+    states_of,
+    statuses_of,
+    wait_for,
+)
+from prl_submit.errors import PrlSubmitError
+from prl_submit.runs import Run, find_run
+from prl_submit.states import FINISHED, Status
+from prl_submit.submission import TOKEN_PLACEHOLDER, Outside, exclusive, render_artefact
+from prl_submit.submission import resume as resume_run
+from prl_submit.submission import submit as submit_plan
+
+_wait = click.option("--wait", is_flag=True, help="Wait for the job; exit with its result.")
+_follow = click.option("--follow", "-f", is_flag=True, help="--wait, and print the job's output.")
+
+
+@click.command("submit")
+@spec_options
+@click.option("--dry-run", is_flag=True, help="Print what would be sent; create nothing.")
+@_wait
+@_follow
+@json_option
+def submit(
+    spec: str,
+    templates: Path | None,
+    dry_run: bool,
+    wait: bool,
+    follow: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Check SPEC, make its run directory and start the job; print the run directory.
+
+    The job is detached: it survives this command and the terminal. With --wait or --follow the exit
+    code is the job's result, 0 or 1, and a SIGTERM is handed on to a local job, which is how a
+    platform that gives out containers runs it.
+    """
+    planned = plan_spec(spec, **options)
+    warn_or_stop(planned)
+    backends.load(planned.plan.backend)
+    if dry_run:
+        artefact = render_artefact(planned.plan, TOKEN_PLACEHOLDER, templates)
+        if as_json:
+            document({**_nothing(planned.plan.name, planned.plan.backend), "artefact": artefact})
+        else:
+            raw(artefact.encode("utf-8"))
+        return 0
+    run = submit_plan(planned, Outside(os.environ, shell.run, templates))
+    return _started(run, "submitted", wait=wait, follow=follow, as_json=as_json)
+
+
+@click.command("resume")
+@run_argument(many=False)
+@output_root_option
+@_wait
+@_follow
+@json_option
+def resume(run: str, output_root: str | None, wait: bool, follow: bool, as_json: bool) -> int:
+    """Continue a finished run from its last complete checkpoint, in the same run directory."""
+    found = find_run(run, output_root_of(output_root))
+    with exclusive(found):
+        state = states_of([found])[0]
+        if state.state not in FINISHED:
+            raise PrlSubmitError(f"{found.run} is {state.state}", "cancel it first, or wait")
+        started, checkpoint = resume_run(found, Outside(os.environ, shell.run))
+    note(f"continues from {checkpoint.path.name}")
+    return _started(started, "resumed", wait=wait, follow=follow, as_json=as_json)
+
+
+def _started(run: Run, verb: str, *, wait: bool, follow: bool, as_json: bool) -> int:
+    job = run.record.job_id if run.record else None
+    note(f"{verb} {run.run} (job {job})")
+    if not wait and not follow:
+        if as_json:
+            _document(run, statuses_of([run])[0])
+        else:
+            data(str(run.path))
+            note(f"  status: prl-submit status {run.path.name}")
+            note(f"  follow: prl-submit logs {run.path.name} -f")
+        return 0
+    try:
+        with Handover(run):
+            status = _attend(run, follow=follow, as_json=as_json)
+    except KeyboardInterrupt:
+        return interrupted([run])
+    note(describe(status))
+    if as_json:
+        _document(run, status)
+    elif not follow:
+        data(str(run.path))
+    return result_code([status])
+
+
+def _attend(run: Run, *, follow: bool, as_json: bool) -> Status:
+    if follow and not as_json:
+        return follow_run(run)
+    return wait_for([run], lambda status: note(describe(status)))[0]
+
+
+def _document(run: Run, status: Status) -> None:
+    name = backends.load(run.record.backend).artefact_name() if run.record else None
+    artefact = None if name is None else str(run.path / name)
+    document({**msgspec.structs.asdict(status), "artefact": artefact})
+
+
+def _nothing(name: str, backend: str) -> dict[str, Any]:
+    fields = dict.fromkeys(Status.__struct_fields__)
+    return {**fields, "name": name, "backend": backend}
+
+
+output_root_of = output_root
+
+COMMANDS = {"submit": submit, "resume": resume}

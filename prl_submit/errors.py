@@ -1,0 +1,89 @@
+"""The one root of our errors, their exit codes, and the one way they read.
+
+Exit codes (contract, section 1): 1 the job failed or the backend refused it, 2 the spec or the
+command line is wrong and nothing was created, 3 no such run, 4 the backend cannot be reached,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+EXIT_JOB_FAILED = 1
+EXIT_WRONG_INPUT = 2
+EXIT_NO_SUCH_RUN = 3
+EXIT_UNREACHABLE = 4
+EXIT_INTERRUPTED = 130
+
+
+class PrlSubmitError(Exception):
+    """Root of every error a user can cause or meet; `hint` says what to do."""
+
+    exit_code = EXIT_WRONG_INPUT
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class NoSuchRunError(PrlSubmitError):
+    """RUN names nothing under the output root."""
+
+    exit_code = EXIT_NO_SUCH_RUN
+
+
+class BackendRefusedError(PrlSubmitError):
+    """The backend answered, and the answer was no."""
+
+    exit_code = EXIT_JOB_FAILED
+
+
+class BackendUnreachableError(PrlSubmitError):
+    """The backend gave no answer."""
+
+    exit_code = EXIT_UNREACHABLE
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """One thing wrong with a job spec, with the place that caused it.
+
+    `file`/`line` (1-based) are null where the value came from the environment or a flag; `label`
+    then names it (`PRL_NUM_GENERATIONS`, `--set swift.beta=x`) and is part of the message in JSON.
+    """
+
+    file: str | None
+    line: int | None
+    key: str | None
+    message: str
+    hint: str | None = None
+    severity: str = "error"
+    label: str | None = None
+
+
+class SpecError(PrlSubmitError):
+    """A spec cannot be used; carries all its problems, not the first."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(format_problem(p) for p in problems))
+        self.problems = list(problems)
+
+
+def format_problem(problem: Problem) -> str:
+    """`error: FILE:LINE: dotted.key: what is wrong` and, on a second line, `hint: what to do`."""
+    place = problem.label
+    if problem.file is not None:
+        place = problem.file if problem.line is None else f"{problem.file}:{problem.line}"
+    parts = [problem.severity, place, problem.key, problem.message]
+    text = ": ".join(part for part in parts if part)
+    return text if problem.hint is None else f"{text}\nhint: {problem.hint}"
+
+
+def format_error(error: PrlSubmitError) -> str:
+    """What is printed on stderr for any of our errors."""
+    if isinstance(error, SpecError):
+        return error.message
+    text = f"error: {error.message}"
+    return text if error.hint is None else f"{text}\nhint: {error.hint}"

@@ -1,0 +1,107 @@
+"""Following a run's logs: plain polling, so that it works on shared file systems."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from prl_submit.runs import LOGS
+
+_NODE_LOG = re.compile(r"node([0-9]+)\.log", re.ASCII)
+_CHUNK = 1 << 20
+POLL_S = 0.2
+
+
+def node_logs(run_dir: Path, node: int | None = None) -> list[tuple[int, Path]]:
+    """The logs of a run by node number, or the one of `node`."""
+    try:
+        names = [
+            (match, path)
+            for path in (run_dir / LOGS).iterdir()
+            if (match := _NODE_LOG.fullmatch(path.name))
+        ]
+    except OSError:
+        return []
+    found = sorted((int(match[1]), path) for match, path in names)
+    return [item for item in found if node is None or item[0] == node]
+
+
+def last_lines(path: Path, count: int) -> int:
+    """The offset in bytes at which the last `count` lines of a file begin."""
+    try:
+        with path.open("rb") as file:
+            end = position = file.seek(0, 2)
+            wanted = count + 1 if _ends_in_newline(file, end) else count
+            while position > 0:
+                size = min(_CHUNK, position)
+                position -= size
+                file.seek(position)
+                block = file.read(size)
+                for _ in range(block.count(b"\n")):
+                    wanted -= 1
+                    cut = block.rindex(b"\n")
+                    if wanted == 0:
+                        return position + cut + 1
+                    block = block[:cut]
+    except OSError:
+        pass
+    return 0
+
+
+def _ends_in_newline(file: object, end: int) -> bool:
+    if end == 0:
+        return False
+    file.seek(end - 1)  # type: ignore[attr-defined]  # an open binary file
+    return bool(file.read(1) == b"\n")  # type: ignore[attr-defined]
+
+
+class LogReader:
+    """Reads what was added to each node's log since the last look, whole lines where nodes mix."""
+
+    def __init__(self, run_dir: Path, node: int | None, tail: int | None) -> None:
+        self._run_dir = run_dir
+        self._node = node
+        self._tail = tail
+        self._offsets: dict[Path, int] = {}
+        self._rests: dict[Path, bytes] = {}
+
+    def read(self, *, last: bool = False) -> Iterator[bytes]:
+        """New output of all nodes. `last`: nothing more will come, so half a line is given too."""
+        logs = node_logs(self._run_dir, self._node)
+        mixed = len(logs) > 1
+        for number, path in logs:
+            for data in self._new(path):
+                yield self._prefixed(number, path, data) if mixed else data
+            if mixed and last and self._rests.get(path):
+                yield b"[node%d] %s\n" % (number, self._rests.pop(path))
+
+    def _new(self, path: Path) -> Iterator[bytes]:
+        if path not in self._offsets:
+            self._offsets[path] = 0 if self._tail is None else last_lines(path, self._tail)
+        try:
+            with path.open("rb") as file:
+                file.seek(self._offsets[path])
+                while data := file.read(_CHUNK):
+                    self._offsets[path] += len(data)
+                    yield data
+        except OSError:
+            return
+
+    def _prefixed(self, number: int, path: Path, data: bytes) -> bytes:
+        *lines, self._rests[path] = (self._rests.get(path, b"") + data).split(b"\n")
+        return b"".join(b"[node%d] %s\n" % (number, line) for line in lines)
+
+
+def follow(
+    reader: LogReader, write: Callable[[bytes], None], is_finished: Callable[[], bool]
+) -> None:
+    """Hand over output until the job has ended and everything it wrote was read."""
+    while True:
+        finished = is_finished()  # asked first: what was written before the end is read below
+        for data in reader.read(last=finished):
+            write(data)
+        if finished:
+            return
+        time.sleep(POLL_S)

@@ -1,0 +1,189 @@
+"""The layers a spec is made of, laid over each other: profile < extends < spec < environment < --set.
+
+Disk is read through the injected `read`, so everything here can be tested with a dict of files.
+"""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import Struct
+
+from prl_submit.errors import Problem, SpecError
+from prl_submit.scalars import parse_bool
+from prl_submit.spec import Resources
+from prl_submit.suggest import closest
+from prl_submit.swift.table import Argument
+from prl_submit.tree import Node, Origin, lookup, mapping, merge, nest, problem_at, scalar_node
+from prl_submit.yaml import parse_document, parse_value
+
+Read = Callable[[str], bytes]
+
+#: PRL_* names with a meaning of their own, and the key of the spec each stands for.
+SPECIAL = {
+    "PRL_CUDA_VISIBLE_DEVICES": "local.cuda_visible_devices",
+    "PRL_BACKEND": "backend",
+    "PRL_OUTPUT_ROOT": "output",
+}
+INFER_WORKERS = "PRL_NUM_INFER_WORKERS"
+#: Read by launch.sh and by the project's own reward plugin; never a misspelling of an argument.
+FOR_THE_JOB = ("PRL_PREFLIGHT", "PRL_EVALUATOR_")
+#: Ours, set for the job; never taken over from the outside.
+INTERNAL = "PRL_SUBMIT_"
+
+
+class Layered(Struct, frozen=True):
+    """All layers in one tree, the PRL_* variables that are the job's own, and the problems."""
+
+    tree: Node
+    passed_on: dict[str, str]
+    problems: list[Problem]
+
+
+def load_layers(
+    spec_path: str,
+    *,
+    read: Read,
+    profile: Node | None,
+    environ: Mapping[str, str],
+    sets: Sequence[str],
+    table: Mapping[str, Argument],
+) -> Layered:
+    """Read `spec_path` with its bases and lay the overrides over it.
+
+    Raises SpecError where a file cannot be read or parsed; what is merely wrong is in `problems`.
+    """
+    empty = Origin("default")
+    tree = merge(Node({}, empty), profile or Node({}, empty))
+    tree = merge(tree, _with_bases(spec_path, "spec", read, []))
+    env_tree, passed_on, problems = _environment(environ, table, tree)
+    tree = merge(tree, env_tree)
+    for text in sets:
+        try:
+            tree = merge(tree, parse_set(text))
+        except ValueError as error:
+            problems.append(problem_at(Origin("flag", label="--set"), None, str(error)))
+    return Layered(_infer_workers(environ, tree, problems), passed_on, problems)
+
+
+def parse_set(text: str) -> Node:
+    """`swift.beta=0.1` as a tree. Raises ValueError."""
+    key, sign, value = text.partition("=")
+    path = key.strip().split(".")
+    if not sign or not all(path):
+        raise ValueError(f"expected KEY=VALUE, found {text!r}")
+    origin = Origin("flag", label="--set")
+    try:
+        return nest(path, parse_value(value, origin))
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
+def _with_bases(path: str, layer: str, read: Read, seen: list[str]) -> Node:
+    real = os.path.normpath(path)
+    tree = parse_document(read(path), path, layer)
+    parent = lookup(tree, "extends")
+    if parent is None:
+        return tree
+    if not isinstance(parent.value, str):
+        raise SpecError([problem_at(parent.origin, "extends", "expected one file name")])
+    base = os.path.normpath(os.path.join(os.path.dirname(path), parent.value))
+    if base in [*seen, real]:
+        chain = " -> ".join([*seen, real, base])
+        raise SpecError([problem_at(parent.origin, "extends", f"goes round in a circle: {chain}")])
+    try:
+        below = _with_bases(base, "base", read, [*seen, real])
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SpecError(
+            [problem_at(parent.origin, "extends", f"cannot read {base}: {reason}")]
+        ) from None
+    inherited = {k: v for k, v in mapping(below).items() if k != "extends"}
+    return merge(Node(inherited, below.origin), tree)
+
+
+def _environment(
+    environ: Mapping[str, str], table: Mapping[str, Argument], tree: Node
+) -> tuple[Node, dict[str, str], list[Problem]]:
+    keys = _variables(table)
+    found = Node({}, Origin("env"))
+    passed_on: dict[str, str] = {}
+    problems: list[Problem] = []
+    for name in sorted(environ):
+        value = environ[name]
+        # Empty is unset, as in the scripts' own ${PRL_X:-default}.
+        if not name.startswith("PRL_") or name.startswith(INTERNAL) or not value:
+            continue
+        if name == INFER_WORKERS:
+            continue
+        if name in keys:
+            if name == "PRL_BACKEND" and lookup(tree, "backend"):
+                continue  # the one key whose spec beats the environment (contract, section 1)
+            found = merge(found, _variable(name, keys[name], value, table, problems))
+        elif not name.startswith(FOR_THE_JOB) and (near := closest(name, keys, 0.87)):
+            problems.append(
+                problem_at(
+                    Origin("env", label=name),
+                    None,
+                    f"no such override, found value {value[:60]!r}",
+                    f"did you mean {near}? (unset {name} if it is not for prl-submit)",
+                )
+            )
+        else:
+            passed_on[name] = value
+    return found, passed_on, problems
+
+
+def _variables(table: Mapping[str, Argument]) -> dict[str, str]:
+    keys = {f"PRL_{name.upper()}": f"swift.{name}" for name in table}
+    keys |= {f"PRL_{name.upper()}": f"resources.{name}" for name in Resources.__struct_fields__}
+    return keys | SPECIAL
+
+
+def _variable(
+    name: str,
+    key: str,
+    value: str,
+    table: Mapping[str, Argument],
+    problems: list[Problem],
+) -> Node:
+    origin = Origin("env", label=name)
+    path = key.split(".")
+    argument = table.get(path[-1]) if path[0] == "swift" else None
+    try:
+        if argument is not None and argument.many and value[:1] not in "[\"'":
+            # The scripts wrote `--reward_funcs $PRL_REWARD_FUNCS`: bash split the words.
+            leaf = Node([scalar_node(word, origin) for word in value.split()], origin)
+        elif argument is not None and argument.kind in ("str", "json"):
+            leaf = scalar_node(value, origin)
+        else:
+            leaf = parse_value(value, origin)
+    except ValueError as error:
+        problems.append(problem_at(origin, key, str(error)))
+        return Node({}, origin)
+    return nest(path, leaf)
+
+
+def _infer_workers(environ: Mapping[str, str], tree: Node, problems: list[Problem]) -> Node:
+    """ms-swift 3.0's num_infer_workers: one per process meant what vllm_mode colocate means now."""
+    workers = environ.get(INFER_WORKERS)
+    if not workers:
+        return tree
+    processes = lookup(tree, "resources.nproc_per_node")
+    origin = Origin("env", label=INFER_WORKERS)
+    wanted = processes.value if processes is not None else "1"
+    if workers != wanted:
+        problems.append(
+            problem_at(
+                origin,
+                "swift.num_infer_workers",
+                f"gone since ms-swift 3.5, and {workers} is not nproc_per_node ({wanted})",
+                "today: swift.vllm_mode (server or colocate) and swift.vllm_tensor_parallel_size",
+            )
+        )
+        return tree
+    use_vllm = lookup(tree, "swift.use_vllm")
+    if use_vllm is not None and parse_bool(str(use_vllm.value)) is False:
+        return tree
+    return merge(tree, nest(["swift", "vllm_mode"], scalar_node("colocate", origin)))

@@ -1,0 +1,307 @@
+"""JobSpec -> Plan: everything decided, as frozen data. Alone knows torchrun and `swift rlhf`.
+
+Pure: no clock, no environment, no disk. The run directory is a placeholder until `place` is
+called, so that what is rendered before submission is what is sent, its name aside.
+"""
+
+from __future__ import annotations
+
+import os.path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from prl_submit.errors import Problem
+from prl_submit.layers import Layered
+from prl_submit.rules import Job, check, looks_secret
+from prl_submit.spec import (
+    Environment,
+    JobSpec,
+    Kubernetes,
+    Local,
+    Resources,
+    Restarts,
+    Slurm,
+)
+from prl_submit.swift.table import Argument
+from prl_submit.swift.values import check_sizes, type_arguments, word, words
+from prl_submit.tree import Node, Origin, leaves, lookup, mapping, merge, nest, scalar_node
+from prl_submit.typing_nodes import plain, read_spec
+
+RUN_PLACEHOLDER = "vNN-YYYYMMDD-HHMMSS"
+ENTRY_POINT = "swift.cli.rlhf"
+
+#: swift arguments that name files or folders, and what they hold.
+PATH_ARGUMENTS = {
+    "model": "model",
+    "ref_model": "model",
+    "teacher_model": "model",
+    "reward_model": "model",
+    "adapters": "adapter",
+    "ref_adapters": "adapter",
+    "dataset": "dataset",
+    "val_dataset": "dataset",
+    "external_plugins": "plugin",
+    "custom_register_path": "plugin",
+    "deepspeed": "deepspeed configuration",
+    "resume_from_checkpoint": "checkpoint",
+}
+_DATA_ENDINGS = (".jsonl", ".json", ".csv", ".txt", ".parquet")
+
+
+class Resolved(Struct, frozen=True):
+    """One value with where it came from: source is a layer, detail its file and line or variable."""
+
+    key: str
+    value: Any
+    source: str
+    detail: str | None
+
+
+class NodePath(Struct, frozen=True):
+    """A path that must be there on the node. `kind`: model, dataset, plugin, …; `key` names it."""
+
+    kind: str
+    key: str
+    path: str
+
+
+class Plan(Struct, frozen=True):
+    """A job, decided. Paths are absolute; `arguments` are ms-swift's words, grouped by argument."""
+
+    name: str
+    backend: str
+    spec_file: str
+    workdir: str
+    output_root: str
+    run_dir: str
+    environment: Environment
+    exports: dict[str, str]
+    resources: Resources
+    restarts: Restarts
+    slurm: Slurm
+    kubernetes: Kubernetes
+    local: Local
+    arguments: list[list[str]]
+    paths: list[NodePath]
+    values: list[Resolved]
+
+    @property
+    def world_size(self) -> int:
+        """Number of processes over all nodes."""
+        return self.resources.nodes * self.resources.nproc_per_node
+
+    @property
+    def torchrun(self) -> list[str]:
+        """The launcher's own words; several nodes get the rest from launch.sh's environment."""
+        count = f"--nproc_per_node={self.resources.nproc_per_node}"
+        if self.resources.nodes == 1:
+            return ["torchrun", "--standalone", count]
+        return ["torchrun", f"--nnodes={self.resources.nodes}", count]
+
+    @property
+    def argv(self) -> list[str]:
+        """What the node runs, word by word."""
+        flat = [text for group in self.arguments for text in group]
+        return [*self.torchrun, "-m", ENTRY_POINT, *flat]
+
+
+class Context(Struct, frozen=True):
+    """What planning needs to know of the outside: where one types, and who."""
+
+    cwd: str
+    home: str
+    backend: str | None = None
+
+
+class Planned(Struct, frozen=True):
+    """A plan with what is wrong with it, and the tree it was made from (for spec.yaml)."""
+
+    plan: Plan
+    problems: list[Problem]
+    tree: Node
+
+
+def make_plan(
+    layered: Layered, table: dict[str, Argument], spec_file: str, context: Context
+) -> Planned:
+    """Decide everything. Never raises for a wrong spec: all that is wrong is in `problems`."""
+    spec, problems = read_spec(layered.tree)
+    tree = _fill(layered.tree, _defaults(layered.tree, spec))
+    nodes = mapping(tree.value.get("swift")) if isinstance(tree.value, dict) else {}
+    swift, wrong = type_arguments(nodes, table)
+    backend = context.backend or spec.backend or "local"
+    workdir = _path(spec.workdir, context.cwd, context.home)
+    output = _path(spec.output, workdir, context.home)
+    arguments = [words(name, value) for name, value in swift.items()]
+    job = Job(spec, swift, tree, backend)
+    problems = [
+        *layered.problems,
+        *problems,
+        *wrong,
+        *check(job),
+        *check_sizes(arguments, nodes),
+    ]
+    plan = Plan(
+        name=spec.name,
+        backend=backend,
+        spec_file=spec_file,
+        workdir=workdir,
+        output_root=output,
+        run_dir="",
+        environment=_environment(spec, layered.passed_on),
+        exports=_exports(spec, layered.passed_on),
+        resources=spec.resources,
+        restarts=spec.restarts,
+        slurm=spec.slurm,
+        kubernetes=spec.kubernetes,
+        local=spec.local,
+        arguments=arguments,
+        paths=_paths(swift, workdir, context.home),
+        values=_resolved(tree, spec, swift, layered.passed_on, context),
+    )
+    return Planned(place(plan, os.path.join(output, RUN_PLACEHOLDER)), problems, tree)
+
+
+def place(plan: Plan, run_dir: str) -> Plan:
+    """The plan in its run directory: ms-swift's output_dir is ours, unversioned."""
+    own = [["--output_dir", run_dir], ["--add_version", "false"]]
+    names = [group[0] for group in own]
+    arguments = [group for group in plan.arguments if group[0] not in names]
+    return msgspec.structs.replace(plan, run_dir=run_dir, arguments=arguments + own)
+
+
+def resume_from(plan: Plan, checkpoint: str) -> Plan:
+    """The plan again, continuing from `checkpoint` (an absolute path)."""
+    kept = [g for g in plan.arguments if g[0].partition("=")[0] != "--resume_from_checkpoint"]
+    return msgspec.structs.replace(
+        plan, arguments=[*kept, ["--resume_from_checkpoint", checkpoint]]
+    )
+
+
+def _defaults(tree: Node, spec: JobSpec) -> Node:
+    """Built-in defaults, conservative on purpose (contract, section 2)."""
+    values = {"dataloader_num_workers": "0"}
+    use_vllm = lookup(tree, "swift.use_vllm")
+    if use_vllm is not None and str(use_vllm.value).lower() in ("true", "yes", "on", "1"):
+        values |= {"vllm_mode": "colocate", "vllm_gpu_memory_utilization": "0.4"}
+    if spec.resources.accelerator == "cpu":
+        values |= {"use_cpu": "true", "ddp_backend": "gloo"}
+    origin = Origin("default")
+    leaves_ = {name: scalar_node(text, origin) for name, text in values.items()}
+    return nest(["swift"], Node(leaves_, origin))
+
+
+def _fill(tree: Node, defaults: Node) -> Node:
+    """`tree` with what it lacks of `defaults`, behind its own keys; a null is a value."""
+    missing = {
+        key: _fill(tree.value[key], node)
+        if isinstance(tree.value, dict) and key in tree.value
+        else node
+        for key, node in mapping(defaults).items()
+    }
+    return merge(tree, Node(missing, tree.origin)) if isinstance(tree.value, dict) else tree
+
+
+def _path(text: str, base: str, home: str) -> str:
+    if text == "~" or text.startswith("~/"):
+        text = home + text[1:]
+    return os.path.normpath(os.path.join(base, text))
+
+
+def _environment(spec: JobSpec, passed_on: dict[str, str]) -> Environment:
+    secret = [name for name, value in passed_on.items() if looks_secret(name, value)]
+    names = [*spec.environment.secrets, *(n for n in secret if n not in spec.environment.secrets)]
+    return msgspec.structs.replace(spec.environment, secrets=names)
+
+
+def _exports(spec: JobSpec, passed_on: dict[str, str]) -> dict[str, str]:
+    """Literal variables of the job; what looks secret travels by name, with `secrets`."""
+    open_ones = {name: value for name, value in passed_on.items() if not looks_secret(name, value)}
+    hidden = {"CUDA_VISIBLE_DEVICES": ""} if spec.resources.accelerator == "cpu" else {}
+    return {**hidden, **spec.environment.env, **open_ones}
+
+
+def _paths(swift: dict[str, Any], workdir: str, home: str) -> list[NodePath]:
+    found = []
+    for name, kind in PATH_ARGUMENTS.items():
+        values = swift.get(name)
+        for value in values if isinstance(values, list) else [values]:
+            if isinstance(value, str) and (path := local_path(kind, value)):
+                found.append(NodePath(kind, f"swift.{name}", _path(path, workdir, home)))
+    return found
+
+
+def local_path(kind: str, value: str) -> str | None:
+    """The path a value names, or None where it is a hub id, a preset or inline JSON.
+
+    ms-swift's data sets may end in `#ROWS`; `org/name` is a hub's id unless it begins with `./`.
+    """
+    if kind == "dataset":
+        value = value.partition("#")[0]
+        return value if value.endswith(_DATA_ENDINGS) or _explicit(value) else None
+    if kind in ("plugin", "checkpoint"):
+        return value
+    if kind == "deepspeed configuration":
+        return value if value.endswith(".json") else None
+    return value if _explicit(value) else None
+
+
+def _explicit(value: str) -> bool:
+    return value.startswith(("/", "./", "../", "~/"))
+
+
+def _resolved(
+    tree: Node,
+    spec: JobSpec,
+    swift: dict[str, Any],
+    passed_on: dict[str, str],
+    context: Context,
+) -> list[Resolved]:
+    found: dict[str, Resolved] = {}
+    for key, node in leaves(tree):
+        name = key.removeprefix("swift.")
+        value = swift[name] if key != name and name in swift else plain(node)
+        if node.value is not None:
+            found[key] = Resolved(key, value, node.origin.layer, node.origin.describe())
+    for key, value in _section_defaults(spec):
+        found.setdefault(key, Resolved(key, value, "default", None))
+    if context.backend:
+        found["backend"] = Resolved("backend", context.backend, "flag", "--backend")
+    for name, text in passed_on.items():
+        key = f"environment.env.{name}"
+        shown = "(not shown)" if looks_secret(name, text) else text
+        found[key] = Resolved(key, shown, "env", f"{name}, passed on to the job untouched")
+    found["swift.output_dir"] = Resolved("swift.output_dir", "RUN", "default", "the run directory")
+    found["swift.add_version"] = Resolved("swift.add_version", False, "default", None)
+    return sorted(found.values(), key=lambda item: _section_order(item.key))
+
+
+def _section_defaults(spec: JobSpec) -> list[tuple[str, Any]]:
+    """Defaults that decide something, for the keys nobody wrote."""
+    return [
+        ("backend", spec.backend or "local"),
+        ("workdir", spec.workdir),
+        ("output", spec.output),
+        ("resources.nodes", spec.resources.nodes),
+        ("resources.nproc_per_node", spec.resources.nproc_per_node),
+        ("resources.accelerator", spec.resources.accelerator),
+        ("restarts.max", spec.restarts.max),
+        ("restarts.grace", f"{spec.restarts.grace}s"),
+    ]
+
+
+_ORDER = ("name", "extends", "backend", "workdir", "output", "environment", "resources", "swift")
+
+
+def _section_order(key: str) -> int:
+    top = key.partition(".")[0]
+    return _ORDER.index(top) if top in _ORDER else len(_ORDER)
+
+
+def shown(value: Any) -> str:
+    """A resolved value on one line."""
+    if isinstance(value, list):
+        return " ".join(word(item) for item in value)
+    return word(value)

@@ -1,0 +1,50 @@
+"""What should be on this machine and is not: checked before anything is created."""
+
+from __future__ import annotations
+
+import os
+
+from prl_submit.errors import Problem
+from prl_submit.plan import Plan, Planned
+from prl_submit.suggest import closest
+from prl_submit.tree import Origin, lookup, problem_at
+
+
+def check_presence(planned: Planned) -> list[Problem]:
+    """Missing working directory, plugins, data sets and models of a plan.
+
+    Where the working directory is not on this machine (one submits from elsewhere), only the node
+    can tell, and launch.sh's preflight does. What a setup line names is left to it too: it may be
+    what makes the file.
+    """
+    plan = planned.plan
+    if not os.path.isdir(plan.workdir):
+        node = lookup(planned.tree, "workdir")
+        severity = "error" if plan.backend == "local" else "warning"
+        origin = node.origin if node else planned.tree.origin
+        message = f"{plan.workdir} is not a folder on this machine"
+        return [problem_at(origin, "workdir", message, severity=severity)]
+    problems = []
+    for item in plan.paths:
+        if os.path.exists(item.path) or _made_by_setup(item.path, plan):
+            continue
+        node = lookup(planned.tree, item.key)
+        origin = node.origin if node else Origin("default")
+        message = f"{item.kind} {os.path.relpath(item.path, plan.workdir)} is not here"
+        problems.append(problem_at(origin, item.key, message, _hint(item.path, plan)))
+    return problems
+
+
+def _made_by_setup(path: str, plan: Plan) -> bool:
+    relative = os.path.relpath(path, plan.workdir)
+    return any(path in line or relative in line for line in plan.environment.setup)
+
+
+def _hint(path: str, plan: Plan) -> str:
+    try:
+        near = closest(os.path.basename(path), os.listdir(os.path.dirname(path)), 0.7)
+    except OSError:
+        near = None
+    if near:
+        return f"did you mean {near!r}?"
+    return f"relative paths start at the working directory, {plan.workdir}"

@@ -1,0 +1,116 @@
+"""Plan -> text. Templates come from `templates/`; a site replaces single files with its own.
+
+Every string a template prints must say its language (`{{ name|bash }}`); one that does not stops
+the rendering, because a forgotten filter is a broken script on somebody's cluster.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prl_submit import __version__, quote
+from prl_submit.errors import PrlSubmitError
+from prl_submit.plan import ENTRY_POINT, Plan
+
+# Installed: beside this file. In a checkout: at the top level.
+_SHIPPED = Path(__file__).parent / "templates"
+TEMPLATES = _SHIPPED if _SHIPPED.is_dir() else Path(__file__).parent.parent / "templates"
+
+# No value can hold a NUL (the YAML reader refuses it), so a leading one proves a filter ran.
+_QUOTED = "\0"
+
+
+def _bash(value: str) -> str:
+    return _QUOTED + quote.bash(value)
+
+
+def _bash_words(values: list[str]) -> str:
+    return _QUOTED + " ".join(map(quote.bash, values))
+
+
+def _comment(value: str) -> str:
+    return _QUOTED + quote.comment(value)
+
+
+def _verbatim(value: str) -> str:
+    return _QUOTED + value
+
+
+def _finalize(value: Any) -> Any:
+    if isinstance(value, str):
+        if not value.startswith(_QUOTED):
+            raise ValueError(f"{value[:40]!r} is printed without |bash, |comment or |verbatim")
+        return value[1:]
+    return value
+
+
+def render(template: str, variables: dict[str, Any], site: Path | None = None) -> str:
+    """The text of `template` (a file name), from the site's folder if it is there, else ours.
+
+    Raises PrlSubmitError where the template cannot be read or does not render.
+    """
+    import minijinja
+
+    path = TEMPLATES / template
+    if site is not None and (site / template).is_file():
+        path = site / template
+    environment = minijinja.Environment(
+        filters={
+            "bash": _bash,
+            "bash_words": _bash_words,
+            "comment": _comment,
+            "verbatim": _verbatim,
+        },
+        finalizer=_finalize,
+        undefined_behavior="strict",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    try:
+        return environment.render_str(path.read_text("utf-8"), template, **variables)
+    except (minijinja.TemplateError, ValueError, OSError) as error:
+        raise PrlSubmitError(f"{path}: does not render: {error}") from None
+
+
+def render_launch(plan: Plan, *, token: str, restarts: int = 0, site: Path | None = None) -> str:
+    """launch.sh of a plan. `token` marks the job's processes; `restarts` counts earlier attempts."""
+    environment = plan.environment
+    conda = environment.conda
+    named = conda is not None and not isinstance(conda, str)
+    variables = {
+        "plan": plan,
+        "version": __version__,
+        "entry_point": ENTRY_POINT,
+        "token": token,
+        "restarts": restarts,
+        "grace": plan.restarts.grace,
+        # Slurm and Kubernetes keep the time themselves; two clocks would race.
+        "time_limit": (plan.resources.time_limit or 0) if plan.backend == "local" else 0,
+        "conda": conda.name if named else conda,  # type: ignore[union-attr]
+        "conda_root": (conda.root or "") if named else "",  # type: ignore[union-attr]
+        "venv": environment.venv,
+        "modules": environment.modules,
+        "setup": environment.setup,
+        "exports": plan.exports,
+        "secrets": environment.secrets,
+        "arguments": plan.arguments,
+        "paths": [[item.kind, item.key, item.path] for item in plan.paths],
+        "gpu": plan.resources.accelerator == "gpu",
+        "visible": plan.local.cuda_visible_devices if plan.backend == "local" else None,
+        "nodes": plan.resources.nodes,
+        "nproc": plan.resources.nproc_per_node,
+    }
+    return render("launch.sh", _plain(variables), site)
+
+
+def _plain(variables: dict[str, Any]) -> dict[str, Any]:
+    plan: Plan = variables.pop("plan")
+    variables |= {
+        "name": plan.name,
+        "spec_file": plan.spec_file,
+        "workdir": plan.workdir,
+        "run_dir": plan.run_dir,
+    }
+    return variables

@@ -1,0 +1,229 @@
+"""Run directories: their numbers, their record, and finding them again (contract, section 4)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from prl_submit.errors import NoSuchRunError, PrlSubmitError
+from prl_submit.files import write_atomic
+
+SPEC = "spec.yaml"
+PLAN = "plan.json"
+LAUNCH = "launch.sh"
+RECORD = "run.json"
+EXIT = "exit.json"
+CANCEL = "cancel.json"
+LOGS = "logs"
+LATEST = "latest"
+
+#: ms-swift 4.6.0 utils.py `_get_version` counts every name that begins like this.
+_NUMBERED = re.compile(r"v([0-9]+)", re.ASCII)
+_RUN_NAME = re.compile(r"v([0-9]+)-[0-9]{8}-[0-9]{6}", re.ASCII)
+#: A claim is held for milliseconds; one this old was left by a killed process.
+_STALE_CLAIM_S = 60.0
+
+
+class Process(Struct, frozen=True):
+    """A process that cannot be mistaken for a later one with its pid.
+
+    `started`: clock ticks after boot (proc(5), stat field 22); `boot`: the kernel's boot id.
+    """
+
+    pid: int
+    started: int
+    boot: str
+    host: str
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """run.json. Times are ISO 8601 with zone; `restarts` counts the earlier attempts."""
+
+    name: str
+    backend: str
+    job_id: str | None
+    submitted_at: str
+    token: str
+    restarts: int = 0
+    process: Process | None = None
+
+
+class ExitRecord(Struct, frozen=True, kw_only=True):
+    """exit.json, written by the job."""
+
+    exit_code: int
+    started_at: str | None = None
+    ended_at: str | None = None
+    restarts: int = 0
+    node: str | None = None
+    reason: str | None = None
+    state: str | None = None
+
+
+class Run(Struct, frozen=True):
+    """A run directory; `record` is None where run.json cannot be read, `fault` then says why."""
+
+    path: Path
+    number: int
+    record: Record | None
+    fault: str | None = None
+
+    @property
+    def run(self) -> str:
+        """Its directory's name."""
+        return self.path.name
+
+
+def allocate(root: Path, now: time.struct_time | None = None) -> Path:
+    """Make the next run directory: `vNN-YYYYMMDD-HHMMSS`, NN = highest existing + 1, from v0.
+
+    Two names may differ in their second and share a number, so a number is claimed first by an
+    atomic mkdir, which every file system has (flock does not reach all of them). Raises OSError.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    lowest = 0
+    while True:
+        number = max(_next_number(root), lowest)
+        claim = root / f".v{number}.claim"
+        try:
+            claim.mkdir()
+        except FileExistsError:
+            if _abandoned(claim):
+                with contextlib.suppress(OSError):
+                    claim.rmdir()
+            else:
+                lowest = number + 1
+            continue
+        try:
+            # Somebody may have made the directory and dropped the claim since we looked.
+            if _next_number(root) > number:
+                lowest = 0
+                continue
+            run = root / f"v{number}-{time.strftime('%Y%m%d-%H%M%S', now or time.localtime())}"
+            run.mkdir()
+            return run
+        finally:
+            claim.rmdir()
+
+
+def _next_number(root: Path) -> int:
+    found = (_NUMBERED.match(name) for name in os.listdir(root))
+    return max((int(match[1]) for match in found if match), default=-1) + 1
+
+
+def _abandoned(claim: Path) -> bool:
+    try:
+        return time.time() - claim.stat().st_mtime > _STALE_CLAIM_S
+    except OSError:
+        return False
+
+
+def point_latest(run: Path) -> None:
+    """Let `latest` beside the run point to it, unless it points to a newer one already."""
+    link = run.parent / LATEST
+    for _ in range(20):
+        if _number(Path(os.readlink(link)).name if link.is_symlink() else "") > _number(run.name):
+            return
+        if link.exists() and not link.is_symlink():
+            return  # somebody's own file; not ours to replace
+        part = run.parent / f".{LATEST}.{os.getpid()}"
+        part.unlink(missing_ok=True)
+        part.symlink_to(run.name)
+        os.replace(part, link)
+        # A slower, older submission may have replaced ours between its look and its rename.
+        if _number(Path(os.readlink(link)).name) >= _number(run.name):
+            return
+
+
+def _number(name: str) -> int:
+    match = _NUMBERED.match(name)
+    return int(match[1]) if match else -1
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write run.json; from here on the run is listed."""
+    write_atomic(path / RECORD, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+
+
+def read_run(path: Path) -> Run | None:
+    """The run in a directory, or None where no run was ever submitted from it."""
+    try:
+        data = (path / RECORD).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        return Run(path, _number(path.name), None, f"{RECORD} cannot be read: {error.strerror}")
+    try:
+        record = msgspec.json.decode(data, type=Record)
+    except msgspec.DecodeError as error:
+        return Run(path, _number(path.name), None, f"{RECORD} is damaged: {error}")
+    return Run(path, _number(path.name), record)
+
+
+def read_exit(path: Path, restarts: int) -> ExitRecord | None:
+    """exit.json of this attempt, or None: not there, an earlier attempt's, or not readable."""
+    try:
+        data = (path / EXIT).read_bytes()
+        ended = msgspec.json.decode(data.decode("utf-8", "replace"), type=ExitRecord)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return ended if ended.restarts >= restarts else None
+
+
+def list_runs(root: Path) -> list[Run]:
+    """The runs under an output root, newest last. No root yet: no runs."""
+    try:
+        names = [name for name in os.listdir(root) if _RUN_NAME.fullmatch(name)]
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError:
+        raise PrlSubmitError(f"output root {root} is a file, not a folder") from None
+    except OSError as error:
+        raise PrlSubmitError(f"output root {root} cannot be read: {error.strerror}") from None
+    runs = (read_run(root / name) for name in sorted(names, key=lambda n: (_number(n), n)))
+    return [run for run in runs if run is not None]
+
+
+def find_run(text: str, root: Path) -> Run:
+    """The run that RUN names: `v26`, `26`, a directory, a job id, a name, or `latest`.
+
+    Raises NoSuchRunError; PrlSubmitError where it names several, with the candidates.
+    """
+    if "/" in text or text in (".", ".."):
+        run = read_run(Path(os.path.abspath(text)))
+        if run is None:
+            raise NoSuchRunError(f"{text} is no run directory: it has no {RECORD}")
+        return run
+    runs = list_runs(root)
+    if text == LATEST and runs:
+        return runs[-1]
+    for matches in (_by_number(text, runs), _by_record(text, runs)):
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            listed = ", ".join(run.run for run in matches)
+            raise PrlSubmitError(f"{text!r} names {len(matches)} runs: {listed}", "say which")
+    raise NoSuchRunError(
+        f"no run {text!r} under {root}" + ("" if runs else ": it holds no runs"),
+        "`prl-submit list` shows them; --output-root DIR or a path looks elsewhere",
+    )
+
+
+def _by_number(text: str, runs: list[Run]) -> list[Run]:
+    exact = [run for run in runs if run.run == text]
+    bare = text.removeprefix("v")
+    numbered = [
+        run for run in runs if bare.isascii() and bare.isdigit() and run.number == int(bare)
+    ]
+    return exact or numbered
+
+
+def _by_record(text: str, runs: list[Run]) -> list[Run]:
+    found = [run for run in runs if run.record and run.record.job_id == text]
+    return found or [run for run in runs if run.record and run.record.name == text]

@@ -1,0 +1,110 @@
+"""Text of a scalar -> value: YAML 1.2's core schema, durations, sizes.
+
+YAML 1.1 is what bites: there `no` is false, `010` is 8, `12:00:00` is 43200 and `1e-6` is text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)", re.ASCII)
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
+_TRUE = frozenset({"true", "True", "TRUE"})
+_FALSE = frozenset({"false", "False", "FALSE"})
+#: What ms-swift's argparse takes for a boolean (transformers.hf_argparser.string_to_bool).
+_YES = frozenset({"yes", "true", "t", "y", "1", "on"})
+_NO = frozenset({"no", "false", "f", "n", "0", "off"})
+_INFINITIES = {".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf, ".nan": math.nan}
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_COMPOUND = re.compile(r"([0-9]+[smhdw])+", re.ASCII)
+_CLOCK = re.compile(r"(?:([0-9]+)-)?([0-9]+):([0-9]{1,2})(?::([0-9]{1,2}))?", re.ASCII)
+_DAYS_HOURS = re.compile(r"([0-9]+)-([0-9]{1,2})", re.ASCII)
+_MEMORY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT])i?B?", re.ASCII | re.IGNORECASE)
+MAX_SECONDS = 366 * 86400
+
+
+def resolve(text: str) -> str | int | float | bool:
+    """What an unquoted scalar looks like. `010` stays text: as a number it could be 8 or 10."""
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    # int() takes time quadratic in the digits, and no argument has more than a float's range.
+    if _INT.fullmatch(text) and len(text) <= 300:
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return _INFINITIES.get(text.lower(), text)
+
+
+def parse_bool(text: str) -> bool | None:
+    """A boolean where one is wanted, `yes` and `off` included; None where the word is not one."""
+    word = text.lower()
+    return word in _YES if word in _YES or word in _NO else None
+
+
+def parse_int(text: str) -> int | None:
+    """A whole number where one is wanted; leading zeros mean nothing (`010` is ten)."""
+    bare = text.strip()
+    return int(bare) if re.fullmatch(r"[-+]?[0-9]{1,18}", bare, re.ASCII) else None
+
+
+def parse_float(text: str) -> int | float | None:
+    """A number where one is wanted, whole where it is written so; None where the text is none."""
+    if (whole := parse_int(text)) is not None:
+        return whole
+    if text.lower() in _INFINITIES:
+        return _INFINITIES[text.lower()]
+    try:
+        return float(text) if "_" not in text else None
+    except ValueError:
+        return None
+
+
+def parse_duration(text: str) -> int | None:
+    """Seconds of `12:00:00`, `1-06:00:00`, `1-06:00`, `1-6`, `90m`, `1h30m`, `2d`.
+
+    Colons and dashes as Slurm's --time has them. What people read in two ways is refused: a bare
+    number (minutes for Slurm, seconds elsewhere) and `12:00` (twelve minutes for Slurm).
+    None where the text is no duration, or not within a year.
+    """
+    seconds = 0
+    if _COMPOUND.fullmatch(text):
+        seconds = sum(int(n) * _UNITS[u] for n, u in re.findall(r"([0-9]+)([smhdw])", text))
+    elif match := _CLOCK.fullmatch(text):
+        days, first, second, third = match.groups()
+        seconds = _clock_seconds(days, int(first), int(second), third)
+    elif match := _DAYS_HOURS.fullmatch(text):
+        seconds = int(match[1]) * 86400 + int(match[2]) * 3600
+    return seconds if 0 < seconds <= MAX_SECONDS else None
+
+
+def _clock_seconds(days: str | None, first: int, second: int, third: str | None) -> int:
+    if second > 59 or (third is not None and int(third) > 59):
+        return 0
+    if third is None and days is None:
+        return 0
+    return int(days or 0) * 86400 + first * 3600 + second * 60 + int(third or 0)
+
+
+def format_duration(seconds: int) -> str:
+    """`1-06:00:00` or `12:00:00`, which Slurm reads too."""
+    days, rest = divmod(seconds, 86400)
+    clock = f"{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
+    return f"{days}-{clock}" if days else clock
+
+
+def parse_memory(text: str) -> str | None:
+    """`256G`, `256GiB`, `1.5T` -> `256G`, `256G`, `1536G`: whole binary K, M, G or T; else None."""
+    match = _MEMORY.fullmatch(text)
+    if match is None:
+        return None
+    number, unit = float(match[1]), match[2].upper()
+    while number != int(number) and unit != "K":
+        number, unit = number * 1024, {"T": "G", "G": "M", "M": "K"}[unit]
+    return f"{int(number)}{unit}" if 0 < number < 10**9 else None
+
+
+def format_number(value: int | float) -> str:
+    """As a person writes it: `1e-6`, not Python's `1e-06`; reads back as the same number."""
+    return re.sub(r"e([-+])0+(?=[0-9])", r"e\1", repr(value)).replace("e+", "e")

@@ -1,0 +1,157 @@
+"""What a user may write: the job spec's sections, typed (contract, section 2).
+
+The field types carry their limits and, as `description`, the words used when a value is refused;
+`prl-submit schema` prints the same as JSON Schema.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Union
+
+from msgspec import Meta, Struct
+
+Backend = Literal["local", "slurm", "kubernetes"]
+
+Name = Annotated[
+    str,
+    Meta(
+        pattern="^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$",
+        description="lower-case letters, digits and '-', at most 40 characters, no '-' at the ends",
+    ),
+]
+Text = Annotated[str, Meta(min_length=1, description="text")]
+Line = Annotated[
+    str,
+    Meta(
+        pattern=r"^[^\x00-\x1f\x7f]+$", description="text on one line, without control characters"
+    ),
+]
+EnvName = Annotated[
+    str,
+    Meta(
+        pattern="^[A-Za-z_][A-Za-z0-9_]*$",
+        description="the name of an environment variable: letters, digits and '_'",
+    ),
+]
+Nodes = Annotated[int, Meta(ge=1, le=10_000, description="a whole number from 1 to 10000")]
+Processes = Annotated[int, Meta(ge=1, le=1024, description="a whole number from 1 to 1024")]
+Restart = Annotated[int, Meta(ge=0, le=1000, description="a whole number from 0 to 1000")]
+Duration = Annotated[
+    int,
+    Meta(
+        description="a time such as 12:00:00, 1-06:00:00, 90m or 2d, at most a year",
+        extra={"kind": "duration"},
+        extra_json_schema={"type": "string"},
+    ),
+]
+Memory = Annotated[
+    str, Meta(description="a size such as 256G, 1.5T or 512M", extra={"kind": "memory"})
+]
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A mapping of the spec with fixed keys."""
+
+
+class Conda(Section, frozen=True, kw_only=True):
+    """A conda environment whose installation is not on PATH."""
+
+    name: Line
+    root: Line | None = None
+
+
+class Container(Section, frozen=True, kw_only=True):
+    """The image a Slurm job runs in."""
+
+    image: Line
+    mounts: list[Line] = []
+    runtime: Literal["pyxis", "apptainer"] = "pyxis"
+
+
+class Environment(Section, frozen=True, kw_only=True):
+    """How a node gets to a shell in which `torchrun` and ms-swift are found."""
+
+    conda: Union[Line, Conda, None] = None
+    venv: Line | None = None
+    modules: list[Line] = []
+    setup: list[Text] = []
+    env: dict[EnvName, str] = {}
+    secrets: list[EnvName] = []
+    container: Container | None = None
+
+
+class Resources(Section, frozen=True, kw_only=True):
+    """What is asked for; `nproc_per_node` processes per node with one accelerator each."""
+
+    nodes: Nodes = 1
+    nproc_per_node: Processes = 1
+    accelerator: Literal["gpu", "cpu"] = "gpu"
+    gpu_type: Line | None = None
+    cpus_per_proc: Processes | None = None
+    memory: Memory | None = None
+    shm: Memory | None = None
+    time_limit: Duration | None = None
+
+
+class Restarts(Section, frozen=True, kw_only=True):
+    """After preemption, time-out or a lost node; `grace`: warning before the kill."""
+
+    max: Restart = 0
+    grace: Duration = 120
+
+
+class Slurm(Section, frozen=True, kw_only=True):
+    """sbatch's own options."""
+
+    partition: Line | None = None
+    account: Line | None = None
+    qos: Line | None = None
+    constraint: Line | None = None
+    reservation: Line | None = None
+    exclude: Line | None = None
+    nodelist: Line | None = None
+    mail_user: Line | None = None
+    dependency: Line | None = None
+    extra: dict[Line, Any] = {}
+
+
+class Kubernetes(Section, frozen=True, kw_only=True):
+    """Where and how the PyTorchJob is made."""
+
+    context: Line | None = None
+    namespace: Line | None = None
+    image: Line | None = None
+    image_pull_secrets: list[Line] = []
+    service_account: Line | None = None
+    queue: Line | None = None
+    priority_class: Line | None = None
+    scheduler: Literal["kueue", "volcano"] | None = None
+    node_selector: dict[Line, Line] = {}
+    tolerations: list[dict[str, Any]] = []
+    volumes: list[dict[str, Any]] = []
+    output_mount: Line | None = None
+    secret: Line | None = None
+    extra: dict[str, Any] = {}
+
+
+class Local(Section, frozen=True, kw_only=True):
+    """This machine."""
+
+    cuda_visible_devices: Line | None = None
+
+
+class JobSpec(Section, frozen=True, kw_only=True):
+    """A whole job. `swift` stays untyped here: its types are ms-swift's."""
+
+    name: Name
+    extends: Line | None = None
+    backend: Backend | None = None
+    workdir: Line = "."
+    output: Line = "output"
+    environment: Environment = Environment()
+    resources: Resources = Resources()
+    swift: dict[str, Any] = {}
+    restarts: Restarts = Restarts()
+    slurm: Slurm = Slurm()
+    kubernetes: Kubernetes = Kubernetes()
+    local: Local = Local()

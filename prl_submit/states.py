@@ -1,0 +1,90 @@
+"""What a run is doing, in the contract's words (section 5)."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from prl_submit.metrics import read_progress
+from prl_submit.runs import ExitRecord, Record, Run, read_exit
+
+QUEUED = "QUEUED"
+RUNNING = "RUNNING"
+SUCCEEDED = "SUCCEEDED"
+FAILED = "FAILED"
+CANCELLED = "CANCELLED"
+TIMEOUT = "TIMEOUT"
+LOST = "LOST"
+FINISHED = frozenset({SUCCEEDED, FAILED, CANCELLED, TIMEOUT, LOST})
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """A backend's verdict on one run."""
+
+    state: str
+    reason: str | None = None
+    exit_code: int | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    restarts: int = 0
+
+
+class Status(Struct, frozen=True, kw_only=True):
+    """One run as JSON shows it; absent is null, keys are only ever added."""
+
+    run: str
+    path: str
+    name: str | None
+    backend: str | None
+    job_id: str | None
+    state: str
+    reason: str | None
+    exit_code: int | None
+    restarts: int
+    step: int | None
+    max_steps: int | None
+    submitted_at: str | None
+    started_at: str | None
+    ended_at: str | None
+
+
+def state_of_exit(ended: ExitRecord) -> State:
+    """The state that the job itself wrote down."""
+    state = ended.state or (SUCCEEDED if ended.exit_code == 0 else FAILED)
+    return State(
+        state=state if state in FINISHED else FAILED,
+        reason=ended.reason,
+        exit_code=ended.exit_code,
+        started_at=ended.started_at,
+        ended_at=ended.ended_at,
+        restarts=ended.restarts,
+    )
+
+
+def finished_state(run: Run) -> State | None:
+    """What can be said without asking the backend: a damaged record, or the job's own exit.json."""
+    if run.record is None:
+        return State(state=LOST, reason=run.fault)
+    ended = read_exit(run.path, run.record.restarts)
+    return None if ended is None else state_of_exit(ended)
+
+
+def status_of(run: Run, state: State) -> Status:
+    """Everything known of a run."""
+    step, max_steps = read_progress(run.path)
+    record: Record | None = run.record
+    return Status(
+        run=run.run,
+        path=str(run.path),
+        name=record.name if record else None,
+        backend=record.backend if record else None,
+        job_id=record.job_id if record else None,
+        state=state.state,
+        reason=state.reason,
+        exit_code=state.exit_code,
+        restarts=max(state.restarts, record.restarts if record else 0),
+        step=step,
+        max_steps=max_steps,
+        submitted_at=record.submitted_at if record else None,
+        started_at=state.started_at,
+        ended_at=state.ended_at,
+    )

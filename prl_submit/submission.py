@@ -1,0 +1,172 @@
+"""From a checked plan to a started job: directory, files, record, in the order a crash forgives."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from prl_submit import backends, checkpoints, runs
+from prl_submit.errors import PrlSubmitError, Problem, SpecError
+from prl_submit.files import write_atomic
+from prl_submit.plan import Plan, Planned, place, resume_from
+from prl_submit.records import PlanFile, dump_spec, encode_plan, git_state, read_plan
+from prl_submit.render import render_launch
+from prl_submit.runs import Record, Run
+from prl_submit.shell import Shell
+from prl_submit.swift.installed import installed_version
+from prl_submit.swift.table import NEWEST
+
+#: launch.sh and the artefact before there is a run: what `render` prints has this token.
+TOKEN_PLACEHOLDER = "0" * 16
+
+
+class Outside(Struct, frozen=True):
+    """What submission needs of the world."""
+
+    environ: Mapping[str, str]
+    shell: Shell
+    site: Path | None = None
+
+
+def render_artefact(plan: Plan, token: str, site: Path | None, restarts: int = 0) -> str:
+    """What is sent to the backend."""
+    launch = render_launch(plan, token=token, restarts=restarts, site=site)
+    return backends.load(plan.backend).render(plan, launch, site)
+
+
+def submit(planned: Planned, outside: Outside) -> Run:
+    """Make the run directory and start the job. Raises PrlSubmitError; then nothing is left behind."""
+    plan = planned.plan
+    backend = backends.load(plan.backend)
+    _require_secrets(plan, outside.environ)
+    path = _allocate(plan)
+    try:
+        plan = place(plan, str(path))
+        record = Record(
+            name=plan.name,
+            backend=plan.backend,
+            job_id=None,
+            submitted_at=now(),
+            token=os.urandom(8).hex(),
+        )
+        (path / runs.LOGS).mkdir()
+        write_atomic(path / runs.SPEC, dump_spec(planned.tree))
+        _write_plan(path, plan, record, outside)
+        record = backend.submit(path, plan, record)
+    except BaseException as error:
+        if not (path / runs.RECORD).exists():  # with a record there is a job: keep its directory
+            shutil.rmtree(path, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise PrlSubmitError(_explain(error, path)) from None
+        raise
+    with contextlib.suppress(OSError):  # `latest` is a convenience; the job runs
+        runs.point_latest(path)
+    return Run(path, int(path.name[1:].partition("-")[0]), record)
+
+
+def resume(run: Run, outside: Outside) -> tuple[Run, checkpoints.Checkpoint]:
+    """Start a finished run again from its last complete checkpoint, in its own directory.
+
+    The caller has made sure that the run is finished. Raises PrlSubmitError.
+    """
+    if run.record is None:
+        raise PrlSubmitError(f"{run.run}: {run.fault}")
+    file = read_plan(run.path / runs.PLAN)
+    plan = file.plan
+    _require_secrets(plan, outside.environ)
+    checkpoint = checkpoints.last_complete(run.path, plan.world_size)
+    if checkpoint is None:
+        raise PrlSubmitError(
+            f"{run.run} has no complete checkpoint to go on from",
+            f"submit it again: prl-submit {run.path / runs.SPEC}",
+        )
+    if checkpoint.step == checkpoint.max_steps:
+        raise PrlSubmitError(
+            f"{run.run} is at its last step already: {checkpoint.path.name} of {checkpoint.max_steps}"
+        )
+    plan = resume_from(plan, str(checkpoint.path))
+    record = msgspec.structs.replace(
+        run.record, restarts=run.record.restarts + 1, job_id=None, process=None, submitted_at=now()
+    )
+    (run.path / runs.CANCEL).unlink(missing_ok=True)
+    _write_plan(run.path, plan, record, outside)
+    record = backends.load(plan.backend).submit(run.path, plan, record)
+    return msgspec.structs.replace(run, record=record), checkpoint
+
+
+@contextlib.contextmanager
+def exclusive(run: Run) -> Iterator[None]:
+    """One `resume` of a run at a time. Raises PrlSubmitError where another is under way."""
+    with open(run.path / runs.LOGS / ".resume.lock", "w") as lock:
+        os.set_inheritable(lock.fileno(), False)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise PrlSubmitError(f"{run.run} is being resumed by somebody else") from None
+        yield
+
+
+def now() -> str:
+    """Local time, ISO 8601 with zone, to the second."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def _write_plan(path: Path, plan: Plan, record: Record, outside: Outside) -> None:
+    file = PlanFile(
+        values=plan.values,
+        argv=plan.argv,
+        swift_version=installed_version(
+            plan.environment, plan.workdir, outside.environ.get("PATH", os.defpath)
+        ),
+        argument_table=NEWEST,
+        git=git_state(plan.workdir, outside.shell),
+        plan=plan,
+    )
+    launch = render_launch(plan, token=record.token, restarts=record.restarts, site=outside.site)
+    write_atomic(path / runs.PLAN, encode_plan(file))
+    write_atomic(path / runs.LAUNCH, launch.encode("utf-8"), 0o755)
+    backend = backends.load(plan.backend)
+    name = backend.artefact_name()
+    if name is not None:
+        artefact = backend.render(plan, launch, outside.site)
+        write_atomic(path / name, artefact.encode("utf-8"))
+
+
+def _require_secrets(plan: Plan, environ: Mapping[str, str]) -> None:
+    missing = [name for name in plan.environment.secrets if name not in environ]
+    if missing and plan.backend == "local":
+        raise SpecError(
+            [
+                Problem(
+                    file=plan.spec_file,
+                    line=None,
+                    key="environment.secrets",
+                    message=f"{name} is not set in your environment",
+                    hint=f"export {name}=… before you submit",
+                )
+                for name in missing
+            ]
+        )
+
+
+def _allocate(plan: Plan) -> Path:
+    root = Path(plan.output_root)
+    try:
+        return runs.allocate(root)
+    except OSError as error:
+        raise PrlSubmitError(_explain(error, root), "see `output:` or --output-root") from None
+
+
+def _explain(error: OSError, path: Path) -> str:
+    what = error.strerror or str(error)
+    if isinstance(error, (NotADirectoryError, FileExistsError)):
+        what = "a file stands where a folder should be"
+    return f"output: cannot make the run directory {path}: {what}; nothing was submitted"
