@@ -1,5 +1,16 @@
-"""`python -m prl_submit`."""
+"""Entry point: `prl-submit` and `python -m prl_submit`."""
 
-from prl_submit.cli import main
+import gc
 
-main()
+
+def main() -> None:
+    """Run the command line; ends the process with the contract's exit code."""
+    # The default collects every 700 objects, which is a tenth of the time that imports take here.
+    gc.set_threshold(100_000)
+    from prl_submit.cli import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

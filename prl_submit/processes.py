@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from pathlib import Path
 
 from prl_submit.runs import Process
@@ -23,7 +22,7 @@ def identify(pid: int) -> Process:
     stat = _stat(pid)
     if stat is None:
         raise ProcessLookupError(pid)
-    return Process(pid, stat[1], boot_id(), socket.gethostname())
+    return Process(pid, stat[1], boot_id(), os.uname().nodename)
 
 
 def is_alive(process: Process) -> bool:

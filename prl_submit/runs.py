@@ -24,8 +24,8 @@ LOGS = "logs"
 LATEST = "latest"
 
 #: ms-swift 4.6.0 utils.py `_get_version` counts every name that begins like this.
-_NUMBERED = re.compile(r"v([0-9]+)", re.ASCII)
-_RUN_NAME = re.compile(r"v([0-9]+)-[0-9]{8}-[0-9]{6}", re.ASCII)
+_NUMBERED = r"v([0-9]+)"
+_RUN_NAME = r"v([0-9]+)-[0-9]{8}-[0-9]{6}"
 #: A claim is held for milliseconds; one this old was left by a killed process.
 _STALE_CLAIM_S = 60.0
 
@@ -113,7 +113,7 @@ def allocate(root: Path, now: time.struct_time | None = None) -> Path:
 
 
 def _next_number(root: Path) -> int:
-    found = (_NUMBERED.match(name) for name in os.listdir(root))
+    found = (re.match(_NUMBERED, name) for name in os.listdir(root))
     return max((int(match[1]) for match in found if match), default=-1) + 1
 
 
@@ -142,7 +142,7 @@ def point_latest(run: Path) -> None:
 
 
 def _number(name: str) -> int:
-    match = _NUMBERED.match(name)
+    match = re.match(_NUMBERED, name)
     return int(match[1]) if match else -1
 
 
@@ -179,7 +179,7 @@ def read_exit(path: Path, restarts: int) -> ExitRecord | None:
 def list_runs(root: Path) -> list[Run]:
     """The runs under an output root, newest last. No root yet: no runs."""
     try:
-        names = [name for name in os.listdir(root) if _RUN_NAME.fullmatch(name)]
+        names = [name for name in os.listdir(root) if re.fullmatch(_RUN_NAME, name)]
     except FileNotFoundError:
         return []
     except NotADirectoryError:

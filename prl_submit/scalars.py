@@ -18,10 +18,11 @@ _NO = frozenset({"no", "false", "f", "n", "0", "off"})
 _INFINITIES = {".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf, ".nan": math.nan}
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_COMPOUND = re.compile(r"([0-9]+[smhdw])+", re.ASCII)
-_CLOCK = re.compile(r"(?:([0-9]+)-)?([0-9]+):([0-9]{1,2})(?::([0-9]{1,2}))?", re.ASCII)
-_DAYS_HOURS = re.compile(r"([0-9]+)-([0-9]{1,2})", re.ASCII)
-_MEMORY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT])i?B?", re.ASCII | re.IGNORECASE)
+# Compiled on use (re keeps them): most commands meet none of these.
+_COMPOUND = r"([0-9]{1,9}[smhdw])+"
+_CLOCK = r"(?:([0-9]{1,9})-)?([0-9]{1,9}):([0-9]{1,2})(?::([0-9]{1,2}))?"
+_DAYS_HOURS = r"([0-9]{1,9})-([0-9]{1,2})"
+_MEMORY = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([KMGT])i?B?"
 MAX_SECONDS = 366 * 86400
 
 
@@ -69,12 +70,12 @@ def parse_duration(text: str) -> int | None:
     None where the text is no duration, or not within a year.
     """
     seconds = 0
-    if _COMPOUND.fullmatch(text):
+    if re.fullmatch(_COMPOUND, text):
         seconds = sum(int(n) * _UNITS[u] for n, u in re.findall(r"([0-9]+)([smhdw])", text))
-    elif match := _CLOCK.fullmatch(text):
+    elif match := re.fullmatch(_CLOCK, text):
         days, first, second, third = match.groups()
         seconds = _clock_seconds(days, int(first), int(second), third)
-    elif match := _DAYS_HOURS.fullmatch(text):
+    elif match := re.fullmatch(_DAYS_HOURS, text):
         seconds = int(match[1]) * 86400 + int(match[2]) * 3600
     return seconds if 0 < seconds <= MAX_SECONDS else None
 
@@ -96,7 +97,7 @@ def format_duration(seconds: int) -> str:
 
 def parse_memory(text: str) -> str | None:
     """`256G`, `256GiB`, `1.5T` -> `256G`, `256G`, `1536G`: whole binary K, M, G or T; else None."""
-    match = _MEMORY.fullmatch(text)
+    match = re.fullmatch(_MEMORY, text, re.IGNORECASE)
     if match is None:
         return None
     number, unit = float(match[1]), match[2].upper()

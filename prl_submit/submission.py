@@ -24,9 +24,6 @@ from prl_submit.shell import Shell
 from prl_submit.swift.installed import installed_version
 from prl_submit.swift.table import NEWEST
 
-#: launch.sh and the artefact before there is a run: what `render` prints has this token.
-TOKEN_PLACEHOLDER = "0" * 16
-
 
 class Outside(Struct, frozen=True):
     """What submission needs of the world."""
@@ -34,12 +31,6 @@ class Outside(Struct, frozen=True):
     environ: Mapping[str, str]
     shell: Shell
     site: Path | None = None
-
-
-def render_artefact(plan: Plan, token: str, site: Path | None, restarts: int = 0) -> str:
-    """What is sent to the backend."""
-    launch = render_launch(plan, token=token, restarts=restarts, site=site)
-    return backends.load(plan.backend).render(plan, launch, site)
 
 
 def submit(planned: Planned, outside: Outside) -> Run:

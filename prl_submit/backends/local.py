@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -96,7 +95,7 @@ def _state(run: Run) -> State:
     process = run.record.process if run.record else None
     if process is None:
         return State(state=LOST, reason="run.json names no process")
-    if process.host != socket.gethostname() and process.boot != processes.boot_id():
+    if process.host != os.uname().nodename and process.boot != processes.boot_id():
         return State(state=RUNNING, reason=f"as last known: it runs on {process.host}, ask there")
     if processes.is_alive(process):
         return State(state=RUNNING, started_at=run.record.submitted_at if run.record else None)

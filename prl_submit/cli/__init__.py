@@ -9,7 +9,6 @@ from importlib import import_module
 import click
 
 from prl_submit import __version__
-from prl_submit.errors import EXIT_INTERRUPTED, EXIT_WRONG_INPUT, PrlSubmitError, format_error
 
 #: Command -> module, and what `--help` says; kept here so that help imports nothing.
 COMMANDS = {
@@ -110,13 +109,22 @@ def main(argv: list[str] | None = None) -> None:
         code = 128 + 13
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
-        code = EXIT_INTERRUPTED
+        code = 130
     except click.UsageError as error:
         click.echo(f"error: {error.format_message()}", err=True)
         if error.ctx is not None:
             click.echo(f"hint: see {error.ctx.command_path} --help", err=True)
-        code = EXIT_WRONG_INPUT
-    except PrlSubmitError as error:
-        click.echo(format_error(error), err=True)
-        code = error.exit_code
+        code = 2
+    except Exception as error:
+        code = _exit_code(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _exit_code(error: Exception) -> int:
+    """Print one of our own errors and return its code; raise any other again."""
+    from prl_submit.errors import PrlSubmitError, format_error  # `--help` does without
+
+    if not isinstance(error, PrlSubmitError):
+        raise error
+    click.echo(format_error(error), err=True)
+    return error.exit_code

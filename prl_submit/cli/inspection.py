@@ -64,11 +64,11 @@ def _summary(planned: Planned) -> str:
 @spec_options
 def render(spec: str, templates: Path | None, **options: Any) -> int:
     """Print what would be sent, byte for byte (the run directory's name and the token aside)."""
-    from prl_submit.submission import TOKEN_PLACEHOLDER, render_artefact
+    from prl_submit.artefact import render_artefact
 
     planned = plan_spec(spec, **options)
     warn_or_stop(planned)
-    raw(render_artefact(planned.plan, TOKEN_PLACEHOLDER, templates).encode("utf-8"))
+    raw(render_artefact(planned.plan, templates).encode("utf-8"))
     return 0
 
 

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from prl_submit import backends, shell
+from prl_submit.artefact import render_artefact
 from prl_submit.cli.console import data, document, note, raw
 from prl_submit.cli.inspection import warn_or_stop
 from prl_submit.cli.options import (
@@ -33,7 +34,7 @@ from prl_submit.cli.watching import (
 from prl_submit.errors import PrlSubmitError
 from prl_submit.runs import Run, find_run
 from prl_submit.states import FINISHED, Status
-from prl_submit.submission import TOKEN_PLACEHOLDER, Outside, exclusive, render_artefact
+from prl_submit.submission import Outside, exclusive
 from prl_submit.submission import resume as resume_run
 from prl_submit.submission import submit as submit_plan
 
@@ -66,7 +67,7 @@ def submit(
     warn_or_stop(planned)
     backends.load(planned.plan.backend)
     if dry_run:
-        artefact = render_artefact(planned.plan, TOKEN_PLACEHOLDER, templates)
+        artefact = render_artefact(planned.plan, templates)
         if as_json:
             document({**_nothing(planned.plan.name, planned.plan.backend), "artefact": artefact})
         else:

@@ -1,0 +1,52 @@
+# Two commands do all the set-up: `make demo` and `make test`. Both need Python >= 3.10 and nothing
+# else; they make an environment in .venv and install into it.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# What a missing torch or cluster means for the tests: CI says --require, so that it fails.
+REQUIRE ?=
+
+.PHONY: demo test lint unit coverage golden bench train-env dev-env clean
+
+demo: train-env            ## train two real ranks on this machine and show where the results are
+	$(BIN)/python jobs/make_tiny_model.py models/tiny-qwen2
+	$(BIN)/prl-submit jobs/mr_cpu.yaml --follow --set environment.venv=$(VENV)
+	$(BIN)/prl-submit status latest
+	@echo; echo "The outputs are in output/$$(readlink output/latest):"; ls output/latest/
+
+test: dev-env lint coverage  ## everything: style, types, unit, real processes, real training
+	$(BIN)/python -m pytest tests/local tests/cli tests/training $(REQUIRE)
+
+lint: dev-env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: dev-env
+	$(BIN)/python -m pytest tests/unit tests/render tests/property
+
+coverage: dev-env
+	$(BIN)/python -m coverage run -m pytest tests/unit tests/render tests/property
+	$(BIN)/python -m coverage report
+
+bench: dev-env             ## speed against `python -c pass`, side by side
+	$(BIN)/python benchmarks/run.py
+
+train-env: $(VENV)/.train
+dev-env: $(VENV)/.dev
+
+$(VENV)/bin/python:
+	tools/make-venv.sh $(PYTHON) $(VENV)
+
+$(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
+	@touch $@ $(VENV)/.train
+
+clean:
+	rm -rf $(VENV) models .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

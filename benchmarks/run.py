@@ -1,0 +1,143 @@
+"""Speed, memory and size of the base install, side by side with `python -c pass`.
+
+Makes a temporary environment with nothing but prl-submit's base dependencies, runs each command
+and `python -c pass` in turn for ten rounds, and prints medians, ratios and peaks against budgets.
+
+usage: python benchmarks/run.py [--rounds N]      exit 1 where a budget is exceeded
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNS = 1000
+MAX_PACKAGES = 12
+MAX_MB = 30
+PEAK_MB = 60
+LIST_S = 1.0
+#: Times `python -c pass`.
+BUDGETS = {"--help": 5.0, "check mr_4gpu": 8.0, "render mr_4gpu": 8.0}
+
+
+def install(folder: Path) -> Path:
+    """A fresh environment with the base install; returns its bin folder."""
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    subprocess.run([folder / "bin" / "pip", "install", "-q", ROOT], check=True, stderr=-3)
+    return folder / "bin"
+
+
+def packages(binaries: Path) -> tuple[int, float]:
+    """Number of packages and their size in MB (10^6), the installer's own tools left out."""
+    listed = subprocess.run(
+        [binaries / "pip", "list", "--format=json"], check=True, capture_output=True
+    )
+    tools = {"pip", "setuptools", "wheel"}
+    names = [item["name"] for item in json.loads(listed.stdout) if item["name"] not in tools]
+    site = next((binaries.parent / "lib").glob("python3*/site-packages"))
+    ours = [
+        path
+        for path in site.iterdir()
+        if path.name.partition("-")[0] not in tools | {"pkg_resources", "_distutils_hack"}
+    ]
+    size = sum(f.stat().st_size for path in ours for f in [path, *path.rglob("*")] if f.is_file())
+    return len(names), size / 1e6
+
+
+def measure(command: Sequence[str | Path], cwd: Path) -> tuple[float, float]:
+    """Wall seconds and peak resident MB of one run of the whole process."""
+    begin = time.perf_counter()
+    with subprocess.Popen(command, cwd=cwd, stdout=-3, stderr=-3) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - begin
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        sys.exit(f"{command} ended with {process.returncode}")
+    return seconds, usage.ru_maxrss / 1024
+
+
+def make_runs(root: Path, count: int) -> None:
+    """Finished runs with records, exits and logs as real ones have them."""
+    line = json.dumps({"loss": 0.1, "reward": 0.5, "global_step/max_steps": "100/100"})
+    for number in range(count):
+        run = root / f"v{number}-20260101-000000"
+        (run / "logs").mkdir(parents=True)
+        record = {
+            "name": f"job-{number}",
+            "backend": "local",
+            "job_id": str(number),
+            "submitted_at": "2026-01-01T00:00:00+00:00",
+            "token": f"{number:016x}",
+        }
+        ended = {"exit_code": 0, "state": "SUCCEEDED", "restarts": 0}
+        (run / "run.json").write_text(json.dumps(record))
+        (run / "exit.json").write_text(json.dumps(ended))
+        (run / "logging.jsonl").write_text(f"{line}\n" * 100)
+
+
+def main() -> int:
+    """Measure, print, and judge."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10)
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory() as folder:
+        binaries = install(Path(folder) / "venv")
+        program = binaries / "prl-submit"
+        many = Path(folder) / "output"
+        make_runs(many, RUNS)
+        spec = "jobs/mr_4gpu.yaml"
+        commands: dict[str, list[str | Path]] = {
+            "python -c pass": [binaries / "python", "-c", "pass"],
+            "--help": [program, "--help"],
+            "check mr_4gpu": [program, "check", spec],
+            "render mr_4gpu": [program, "render", spec],
+            f"list, {RUNS} runs": [program, "list", "--output-root", many],
+            f"status, {RUNS} runs": [program, "status", "--output-root", many],
+        }
+        results: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+        for command in commands.values():  # files into the page cache, bytecode onto the disk
+            measure(command, ROOT)
+        for _ in range(rounds):
+            for name, command in commands.items():
+                results[name].append(measure(command, ROOT))
+        count, size = packages(binaries)
+    return report(results, count, size)
+
+
+def report(results: dict[str, list[tuple[float, float]]], count: int, size: float) -> int:
+    """Print the table; 1 where a budget is exceeded."""
+    medians = {name: statistics.median(s for s, _ in runs) for name, runs in results.items()}
+    base = medians["python -c pass"]
+    failed = []
+    print("| command | median ms | x pass | peak MB | budget |\n| --- | --- | --- | --- | --- |")
+    for name, seconds in medians.items():
+        peak = max(mb for _, mb in results[name])
+        budget = "-"
+        if name in BUDGETS:
+            budget = f"{BUDGETS[name]:.0f}x, {PEAK_MB} MB"
+            if seconds > BUDGETS[name] * base or peak > PEAK_MB:
+                failed.append(name)
+        elif "runs" in name:
+            budget = f"{LIST_S:.0f} s"
+            if seconds > LIST_S:
+                failed.append(name)
+        print(f"| {name} | {seconds * 1e3:.1f} | {seconds / base:.1f} | {peak:.0f} | {budget} |")
+    print(f"\nbase install: {count} packages of {MAX_PACKAGES}, {size:.1f} MB of {MAX_MB}")
+    if count > MAX_PACKAGES or size > MAX_MB:
+        failed.append("base install")
+    for name in failed:
+        print(f"OVER BUDGET: {name}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
