@@ -41,10 +41,12 @@ $(VENV)/bin/python:
 	tools/make-venv.sh $(PYTHON) $(VENV)
 
 $(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV): about 2 GB, some minutes the first time"
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV): about 2 GB, some minutes the first time"
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
 	@touch $@ $(VENV)/.train
 
