@@ -22,12 +22,25 @@ def identify(pid: int) -> Process:
     stat = _stat(pid)
     if stat is None:
         raise ProcessLookupError(pid)
-    return Process(pid, stat[1], boot_id(), os.uname().nodename)
+    return Process(pid, stat[1], boot_id(), os.uname().nodename, pid_namespace())
+
+
+def pid_namespace() -> str | None:
+    """The pid namespace that this process sees, as the kernel writes it: `pid:[4026531836]`."""
+    try:
+        return os.readlink(_PROC / "self/ns/pid")
+    except OSError:
+        return None
+
+
+def is_visible(process: Process) -> bool:
+    """Whether its pid means here what it meant there: same boot, same pid namespace."""
+    return process.boot == boot_id() and process.namespace == pid_namespace()
 
 
 def is_alive(process: Process) -> bool:
-    """Whether this very process runs: same boot, same start, and not a zombie."""
-    if process.boot != boot_id():
+    """Whether this very process runs: visible from here, same start, and not a zombie."""
+    if not is_visible(process):
         return False
     stat = _stat(process.pid)
     return stat is not None and stat[1] == process.started and stat[0] not in "ZX"

@@ -33,13 +33,15 @@ _STALE_CLAIM_S = 60.0
 class Process(Struct, frozen=True):
     """A process that cannot be mistaken for a later one with its pid.
 
-    `started`: clock ticks after boot (proc(5), stat field 22); `boot`: the kernel's boot id.
+    `started`: clock ticks after boot (proc(5), stat field 22); `boot`: the kernel's boot id;
+    `namespace`: the pid namespace, since containers of one machine share a kernel but no pids.
     """
 
     pid: int
     started: int
     boot: str
     host: str
+    namespace: str | None = None
 
 
 class Record(Struct, frozen=True, kw_only=True):

@@ -43,15 +43,21 @@ def submit(run: Path, plan: Plan, record: Record) -> Record:
     reader, writer = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
-    pid = os.fork()
-    if pid == 0:
-        os.close(reader)
-        _become_job(run, record, writer)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as answers:
-        fault = answers.read()  # ends when the child has exec'd: the pipe is close-on-exec
+    # Ctrl-C waits for these milliseconds: in their midst nobody could say whether a job exists.
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        pid = os.fork()
+        if pid == 0:
+            os.close(reader)
+            _become_job(run, record, writer)
+        os.close(writer)
+        with os.fdopen(reader, "rb") as answers:
+            fault = answers.read()  # ends when the child has exec'd: the pipe is close-on-exec
+        if fault:
+            os.waitpid(pid, 0)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
     if fault:
-        os.waitpid(pid, 0)
         raise BackendRefusedError(f"the job could not be started: {fault.decode()}")
     written = read_run(run)
     return written.record if written and written.record else record
@@ -66,6 +72,7 @@ def _become_job(run: Path, record: Record, writer: int) -> None:
             os.dup2(null, descriptor)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, set())
         environ = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
         bash = _find_bash(environ)
         me = processes.identify(os.getpid())
@@ -95,10 +102,11 @@ def _state(run: Run) -> State:
     process = run.record.process if run.record else None
     if process is None:
         return State(state=LOST, reason="run.json names no process")
-    if process.host != os.uname().nodename and process.boot != processes.boot_id():
-        return State(state=RUNNING, reason=f"as last known: it runs on {process.host}, ask there")
     if processes.is_alive(process):
         return State(state=RUNNING, started_at=run.record.submitted_at if run.record else None)
+    if not processes.is_visible(process) and process.host != os.uname().nodename:
+        # Another machine, or another container of this one, that shares the output folder.
+        return State(state=RUNNING, reason=f"as last known: it runs on {process.host}, ask there")
     # It may have ended between the caller's look at exit.json and ours at the process.
     return finished_state(run) or _vanished(run, process)
 
@@ -108,6 +116,8 @@ def _vanished(run: Run, process: Process) -> State:
         return State(state=CANCELLED, reason="killed by `prl-submit cancel` after its grace")
     if process.boot != processes.boot_id():
         return State(state=LOST, reason="the machine was restarted while it ran")
+    if not processes.is_visible(process):
+        return State(state=LOST, reason="the container it ran in is gone")
     left = _left(run)
     reason = f"process {process.pid} was killed (SIGKILL) before it could write exit.json"
     if left:
@@ -129,9 +139,10 @@ def cancel(run: Run, *, wait: bool) -> None:
     process = run.record.process if run.record else None
     if process is None:
         return
-    user = os.environ.get("USER") or str(os.getuid())
-    reason = f"cancelled by {''.join(c for c in user if c.isalnum() or c in '._-')}"
-    write_atomic(run.path / CANCEL, msgspec.json.encode({"reason": reason}) + b"\n")
+    # launch.sh reads the reason with sed: no quotes or backslashes.
+    user = "".join(char for char in _user() if char.isalnum() or char in "._-")
+    reason = {"reason": f"cancelled by {user}"}
+    write_atomic(run.path / CANCEL, msgspec.json.format(msgspec.json.encode(reason), indent=1))
     deadline = time.monotonic() + _grace(run.path) + 10
     if processes.is_alive(process):
         _signal_group(process.pid, signal.SIGTERM)
@@ -143,6 +154,15 @@ def cancel(run: Run, *, wait: bool) -> None:
         for pid in left:
             processes.send(pid, signal.SIGKILL)
         time.sleep(_POLL_S)
+
+
+def _user() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's bare uid
+        return f"uid {os.getuid()}"
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:

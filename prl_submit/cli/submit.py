@@ -111,7 +111,8 @@ def _started(run: Run, verb: str, *, wait: bool, follow: bool, as_json: bool) ->
             status = _attend(run, follow=follow, as_json=as_json)
     except KeyboardInterrupt:
         return interrupted([run])
-    note(describe(status))
+    if follow and not as_json:
+        note(describe(status))  # waiting has told each change already
     if as_json:
         _document(run, status)
     elif not follow:
