@@ -140,7 +140,7 @@ def cancel(run: Run, *, wait: bool) -> None:
     if process is None:
         return
     # launch.sh reads the reason with sed: no quotes or backslashes.
-    user = "".join(char for char in _user() if char.isalnum() or char in "._-")
+    user = "".join(char for char in _user() if char.isalnum() or char in " ._-")
     reason = {"reason": f"cancelled by {user}"}
     write_atomic(run.path / CANCEL, msgspec.json.format(msgspec.json.encode(reason), indent=1))
     deadline = time.monotonic() + _grace(run.path) + 10
