@@ -25,7 +25,7 @@ from prl_submit.spec import (
     Slurm,
 )
 from prl_submit.swift.table import Argument
-from prl_submit.swift.values import check_sizes, type_arguments, word, words
+from prl_submit.swift.values import check_sizes, nearest, type_arguments, word, words
 from prl_submit.tree import Node, Origin, leaves, lookup, mapping, merge, nest, scalar_node
 from prl_submit.typing_nodes import plain, read_spec
 
@@ -135,11 +135,10 @@ def make_plan(
     workdir = _path(spec.workdir, context.cwd, context.home)
     output = _path(spec.output, workdir, context.home)
     arguments = [words(name, value) for name, value in swift.items()]
-    job = Job(spec, swift, tree, backend)
+    problems = [*layered.problems, *problems, *wrong]
+    job = Job(spec, swift, tree, backend, _doubtful(problems, nodes, table))
     problems = [
-        *layered.problems,
         *problems,
-        *wrong,
         *check(job),
         *check_sizes(arguments, nodes),
     ]
@@ -170,6 +169,14 @@ def place(plan: Plan, run_dir: str) -> Plan:
     names = [group[0] for group in own]
     arguments = [group for group in plan.arguments if group[0] not in names]
     return msgspec.structs.replace(plan, run_dir=run_dir, arguments=arguments + own)
+
+
+def _doubtful(
+    problems: list[Problem], nodes: dict[str, Node], table: dict[str, Argument]
+) -> frozenset[str]:
+    """Keys that later rules must not draw conclusions from."""
+    misspelt = [near for name in nodes if name not in table and (near := nearest(name, table))]
+    return frozenset([p.key for p in problems if p.key] + [f"swift.{name}" for name in misspelt])
 
 
 def resume_from(plan: Plan, checkpoint: str) -> Plan:

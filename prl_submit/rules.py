@@ -1,7 +1,7 @@
 """Rules across fields: plain functions from a job to problems.
 
-Each rule names its source. They run on a spec that is already typed; a value that was wrong by
-itself is missing here, and its rules stay silent.
+Each rule names its source. They run on a spec that is already typed; a rule that needs a value that
+was wrong by itself stays silent.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from prl_submit.spec import JobSpec
 from prl_submit.tree import Node, Origin, lookup, problem_at
 
 
+class DoubtfulError(Exception):
+    """A rule needs a value that is wrong already; its verdict would only confuse."""
+
+
 class Job(Struct, frozen=True):
     """What rules look at: the typed spec, the typed `swift:` values, and the tree for the lines."""
 
@@ -23,15 +27,25 @@ class Job(Struct, frozen=True):
     swift: dict[str, Any]
     tree: Node
     backend: str
+    #: Dotted keys whose value is wrong by itself, or probably stands under a misspelt name.
+    doubtful: frozenset[str] = frozenset()
 
     @property
     def world(self) -> int:
-        """Number of processes."""
+        """Number of processes. Raises DoubtfulError."""
+        for key in ("resources", "resources.nodes", "resources.nproc_per_node"):
+            self._require(key)
         return self.spec.resources.nodes * self.spec.resources.nproc_per_node
 
     def get(self, name: str, default: Any) -> Any:
-        """A swift value, or ms-swift's default for it."""
+        """A swift value, or ms-swift's default for it. Raises DoubtfulError."""
+        self._require("swift")
+        self._require(f"swift.{name}")
         return self.swift.get(name, default)
+
+    def _require(self, key: str) -> None:
+        if key in self.doubtful:
+            raise DoubtfulError(key)
 
     def problem(self, key: str, message: str, hint: str | None, severity: str = "error") -> Problem:
         """A problem at `key`, or at the nearest key around it that was written."""
@@ -225,7 +239,7 @@ def one_machine(job: Job) -> Iterator[Problem]:
 def required_by_swift(job: Job) -> Iterator[Problem]:
     """Without these ms-swift stops; a warning, since args.json of a checkpoint may provide them."""
     for name in ("model", "dataset"):
-        if name not in job.swift and lookup(job.tree, f"swift.{name}") is None:
+        if job.get(name, None) is None:
             yield job.problem("swift", f"{name} is not set; ms-swift needs it", None, "warning")
 
 
@@ -242,8 +256,15 @@ RULES: tuple[Rule, ...] = (
 
 
 def check(job: Job) -> list[Problem]:
-    """All rules, in their order."""
-    return [problem for rule in RULES for problem in rule(job)]
+    """All rules, in their order; one that needs a doubtful value stays silent."""
+    problems = []
+    for rule in RULES:
+        try:
+            for problem in rule(job):
+                problems.append(problem)
+        except DoubtfulError:
+            continue
+    return problems
 
 
 _SECRET_ENDINGS = ("_TOKEN", "_KEY", "_SECRET", "_PASSWORD", "_PASSWD", "_CREDENTIALS")

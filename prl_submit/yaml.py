@@ -61,7 +61,7 @@ def parse_value(text: str, origin: Origin) -> Node:
 
 def _decode(data: bytes) -> str:
     if len(data) > MAX_BYTES:
-        raise _FaultError(None, f"is {len(data):,} bytes; a job spec is at most {MAX_BYTES:,}")
+        raise _FaultError(None, f"is larger than {MAX_BYTES:,} bytes, which no job spec is")
     if b"\0" in data:
         raise _FaultError(None, "is not text: it holds NUL bytes", "give a YAML job spec in UTF-8")
     try:

@@ -85,11 +85,13 @@ def _unreadable(spec: str, error: OSError) -> Problem:
 
 def _near_file(spec: str) -> str | None:
     folder, name = os.path.split(spec)
+    stem, ending = os.path.splitext(name)
     try:
-        near = closest(name, os.listdir(folder or "."), 0.6)
+        here = [os.path.splitext(item) for item in os.listdir(folder or ".")]
     except OSError:
         return f"there is no folder {folder}"
-    return f"did you mean {os.path.join(folder, near)}?" if near else None
+    near = closest(stem, [other for other, kind in here if kind == ending], 0.6)
+    return f"did you mean {os.path.join(folder, near + ending)}?" if near else None
 
 
 def _profile(name: str | None) -> Node | None:

@@ -49,9 +49,14 @@ def _unknown(name: str, node: Node, table: dict[str, Argument]) -> Problem:
     message = "ms-swift has no such argument"
     if name in GONE:
         return problem_at(node.origin, f"swift.{name}", message, f"today: {GONE[name]}")
-    near = closest(name.replace("-", "_"), table, cutoff=0.7)
+    near = nearest(name, table)
     hint = f"did you mean {near!r}?" if near else "arguments are listed by `swift rlhf --help`"
     return problem_at(node.origin, f"swift.{name}", message, hint)
+
+
+def nearest(name: str, table: dict[str, Argument]) -> str | None:
+    """The argument that an unknown name probably means."""
+    return closest(name.replace("-", "_"), table, cutoff=0.7)
 
 
 def _typed(argument: Argument, node: Node) -> Any:
