@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # What a missing torch or cluster means for the tests: CI says --require, so that it fails.
 REQUIRE ?=
 
-.PHONY: demo test lint unit coverage golden bench train-env dev-env clean
+.PHONY: demo test lint unit coverage bench train-env dev-env clean
 
 demo: train-env            ## train two real ranks on this machine and show where the results are
 	$(BIN)/python jobs/make_tiny_model.py models/tiny-qwen2
@@ -51,4 +51,4 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@ $(VENV)/.train
 
 clean:
-	rm -rf $(VENV) models .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv models .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

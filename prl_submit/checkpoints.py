@@ -10,6 +10,7 @@ from msgspec import Struct
 
 _NAME = re.compile(r"checkpoint-([0-9]+)", re.ASCII)
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "global_step*")
+_NOT_WEIGHTS = frozenset({"optimizer.pt", "optimizer.bin", "scheduler.pt", "training_args.bin"})
 
 
 class Checkpoint(Struct, frozen=True):
@@ -54,9 +55,13 @@ def _has_all(path: Path, world_size: int) -> bool:
         if world_size == 1
         else [path / f"rng_state_{rank}.pth" for rank in range(world_size)]
     )
-    weights = [file for pattern in _WEIGHTS for file in path.glob(pattern)]
+    weights = [
+        file for pattern in _WEIGHTS for file in path.glob(pattern) if file.name not in _NOT_WEIGHTS
+    ]
     deepspeed = any(path.glob("global_step*"))
-    state = [] if deepspeed else [path / "optimizer.pt", path / "scheduler.pt"]
+    # DeepSpeed writes `latest` after everything else.
+    optimizer = "optimizer.bin" if (path / "optimizer.bin").exists() else "optimizer.pt"  # FSDP's
+    state = [path / "latest"] if deepspeed else [path / optimizer, path / "scheduler.pt"]
     return (
         bool(weights)
         and all(map(_not_empty, [*ranks, *state]))
@@ -76,8 +81,8 @@ def _has_shards(path: Path) -> bool:
     for index in path.glob("*.index.json"):
         try:
             names = set(json.loads(index.read_bytes())["weight_map"].values())
-        except (OSError, ValueError, KeyError, AttributeError):
+        except (OSError, ValueError, LookupError, AttributeError, TypeError):
             return False
-        if not all(_not_empty(path / name) for name in names):
+        if not all(_not_empty(path / str(name)) for name in names):
             return False
     return True

@@ -77,8 +77,13 @@ def format_problem(problem: Problem) -> str:
     if problem.file is not None:
         place = problem.file if problem.line is None else f"{problem.file}:{problem.line}"
     parts = [problem.severity, place, problem.key, problem.message]
-    text = ": ".join(part for part in parts if part)
+    text = _one_line(": ".join(part for part in parts if part))
     return text if problem.hint is None else f"{text}\nhint: {problem.hint}"
+
+
+def _one_line(text: str) -> str:
+    """Keys and values come from files: an escape sequence of theirs must not reach a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def format_error(error: PrlSubmitError) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec import Struct
 
 from prl_submit.errors import Problem, SpecError
-from prl_submit.scalars import parse_bool
+from prl_submit.scalars import parse_bool, parse_int
 from prl_submit.spec import Resources
 from prl_submit.suggest import closest
 from prl_submit.swift.table import Argument
@@ -28,7 +28,15 @@ SPECIAL = {
 }
 INFER_WORKERS = "PRL_NUM_INFER_WORKERS"
 #: Read by launch.sh and by the project's own reward plugin; never a misspelling of an argument.
-FOR_THE_JOB = ("PRL_PREFLIGHT", "PRL_EVALUATOR_")
+FOR_THE_JOB = (
+    "PRL_PREFLIGHT",
+    "PRL_EVALUATOR_URL",
+    "PRL_EVALUATOR_MODEL",
+    "PRL_EVALUATOR_API_KEY",
+    "PRL_EVALUATOR_TIMEOUT",
+    "PRL_EVALUATOR_RETRIES",
+    "PRL_EVALUATOR_CONCURRENCY",
+)
 #: Ours, set for the job; never taken over from the outside.
 INTERNAL = "PRL_SUBMIT_"
 
@@ -56,24 +64,41 @@ def load_layers(
     """
     empty = Origin("default")
     tree = merge(Node({}, empty), profile or Node({}, empty))
+    problems = _late_extends(profile)
     tree = merge(tree, _with_bases(spec_path, "spec", read, []))
-    env_tree, passed_on, problems = _environment(environ, table, tree)
+    env_tree, passed_on, wrong = _environment(environ, table, tree)
+    problems += wrong
     tree = merge(tree, env_tree)
     for text in sets:
         try:
-            tree = merge(tree, parse_set(text))
+            over = parse_set(text, table)
         except ValueError as error:
             problems.append(problem_at(Origin("flag", label="--set"), None, str(error)))
+            continue
+        problems += _late_extends(over)
+        tree = merge(tree, over)
     return Layered(_infer_workers(environ, tree, problems), passed_on, problems)
 
 
-def parse_set(text: str) -> Node:
+def _late_extends(tree: Node | None) -> list[Problem]:
+    """Bases are read before profiles and --set are looked at; one named there would do nothing."""
+    node = mapping(tree).get("extends")
+    if node is None:
+        return []
+    message = "only a spec and its bases can name a base"
+    return [problem_at(node.origin, "extends", message, "write it into the spec file")]
+
+
+def parse_set(text: str, table: Mapping[str, Argument]) -> Node:
     """`swift.beta=0.1` as a tree. Raises ValueError."""
     key, sign, value = text.partition("=")
     path = key.strip().split(".")
     if not sign or not all(path):
         raise ValueError(f"expected KEY=VALUE, found {text!r}")
     origin = Origin("flag", label="--set")
+    argument = table.get(path[1]) if path[0] == "swift" and len(path) == 2 else None
+    if value[:1] in ("[", "{") and argument is not None and not argument.many:
+        return nest(path, scalar_node(value, origin))  # text, or JSON that ms-swift reads itself
     try:
         return nest(path, parse_value(value, origin))
     except ValueError as error:
@@ -117,22 +142,31 @@ def _environment(
             continue
         if name == INFER_WORKERS:
             continue
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            problems.append(problem_at(Origin("env", label=name), None, "is not UTF-8"))
+            continue
         if name in keys:
-            if name == "PRL_BACKEND" and lookup(tree, "backend"):
+            if name == "PRL_BACKEND" and _is_from_spec(lookup(tree, "backend")):
                 continue  # the one key whose spec beats the environment (contract, section 1)
             found = merge(found, _variable(name, keys[name], value, table, problems))
-        elif not name.startswith(FOR_THE_JOB) and (near := closest(name, keys, 0.87)):
+        elif name not in FOR_THE_JOB and (near := closest(name, [*keys, *FOR_THE_JOB], 0.87)):
             problems.append(
                 problem_at(
                     Origin("env", label=name),
                     None,
-                    f"no such override, found value {value[:60]!r}",
+                    "no such override",
                     f"did you mean {near}? (unset {name} if it is not for prl-submit)",
                 )
             )
         else:
             passed_on[name] = value
     return found, passed_on, problems
+
+
+def _is_from_spec(node: Node | None) -> bool:
+    return node is not None and node.origin.layer in ("base", "spec")
 
 
 def _variables(table: Mapping[str, Argument]) -> dict[str, str]:
@@ -152,10 +186,11 @@ def _variable(
     path = key.split(".")
     argument = table.get(path[-1]) if path[0] == "swift" else None
     try:
-        if argument is not None and argument.many and value[:1] not in "[\"'":
+        many = argument is not None and argument.many
+        if many and value[:1] not in "[\"'":
             # The scripts wrote `--reward_funcs $PRL_REWARD_FUNCS`: bash split the words.
             leaf = Node([scalar_node(word, origin) for word in value.split()], origin)
-        elif argument is not None and argument.kind in ("str", "json"):
+        elif argument is not None and not many and argument.kind in ("str", "json"):
             leaf = scalar_node(value, origin)
         else:
             leaf = parse_value(value, origin)
@@ -173,7 +208,9 @@ def _infer_workers(environ: Mapping[str, str], tree: Node, problems: list[Proble
     processes = lookup(tree, "resources.nproc_per_node")
     origin = Origin("env", label=INFER_WORKERS)
     wanted = processes.value if processes is not None else "1"
-    if workers != wanted:
+    if not isinstance(wanted, str) or parse_int(wanted) is None:
+        return tree  # wrong by itself
+    if parse_int(workers) != parse_int(wanted):
         problems.append(
             problem_at(
                 origin,
@@ -184,6 +221,9 @@ def _infer_workers(environ: Mapping[str, str], tree: Node, problems: list[Proble
         )
         return tree
     use_vllm = lookup(tree, "swift.use_vllm")
-    if use_vllm is not None and parse_bool(str(use_vllm.value)) is False:
+    if use_vllm is None or not parse_bool(str(use_vllm.value)):
         return tree
+    mode = mapping(lookup(tree, "swift")).get("vllm_mode")
+    if mode is not None and mode.origin.layer in ("env", "flag"):
+        return tree  # today's own argument, given as late or later
     return merge(tree, nest(["swift", "vllm_mode"], scalar_node("colocate", origin)))

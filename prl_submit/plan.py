@@ -7,6 +7,7 @@ called, so that what is rendered before submission is what is sent, its name asi
 from __future__ import annotations
 
 import os.path
+import re
 from typing import Any
 
 import msgspec
@@ -14,7 +15,8 @@ from msgspec import Struct
 
 from prl_submit.errors import Problem
 from prl_submit.layers import Layered
-from prl_submit.rules import Job, check, looks_secret
+from prl_submit.rules import CREDENTIALS, Job, check, looks_secret
+from prl_submit.scalars import parse_bool
 from prl_submit.spec import (
     Environment,
     JobSpec,
@@ -30,6 +32,7 @@ from prl_submit.tree import Node, Origin, leaves, lookup, mapping, merge, nest, 
 from prl_submit.typing_nodes import plain, read_spec
 
 RUN_PLACEHOLDER = "vNN-YYYYMMDD-HHMMSS"
+NOT_SHOWN = "(not shown)"
 ENTRY_POINT = "swift.cli.rlhf"
 
 #: swift arguments that name files or folders, and what they hold.
@@ -47,6 +50,8 @@ PATH_ARGUMENTS = {
     "deepspeed": "deepspeed configuration",
     "resume_from_checkpoint": "checkpoint",
 }
+#: ms-swift 4.6.0 dataset_syntax.py: `PATH:subset1/subset2#ROWS`.
+_DATASET_SUFFIX = re.compile(r"(:[^/#][^#]*)?(#[0-9]+)?$")
 _DATA_ENDINGS = (".jsonl", ".json", ".csv", ".txt", ".parquet")
 
 
@@ -127,11 +132,15 @@ def make_plan(
     layered: Layered, table: dict[str, Argument], spec_file: str, context: Context
 ) -> Planned:
     """Decide everything. Never raises for a wrong spec: all that is wrong is in `problems`."""
-    spec, problems = read_spec(layered.tree)
-    tree = _fill(layered.tree, _defaults(layered.tree, spec))
+    written = layered.tree
+    if context.backend:
+        flag = Node(context.backend, Origin("flag", label="--backend"))
+        written = merge(written, nest(["backend"], flag))
+    spec, problems = read_spec(written)
+    tree = _fill(written, _defaults(written, spec))
     nodes = mapping(tree.value.get("swift")) if isinstance(tree.value, dict) else {}
     swift, wrong = type_arguments(nodes, table)
-    backend = context.backend or spec.backend or "local"
+    backend = spec.backend or "local"
     workdir = _path(spec.workdir, context.cwd, context.home)
     output = _path(spec.output, workdir, context.home)
     arguments = [words(name, value) for name, value in swift.items()]
@@ -158,7 +167,7 @@ def make_plan(
         local=spec.local,
         arguments=arguments,
         paths=_paths(swift, workdir, context.home),
-        values=_resolved(tree, spec, swift, layered.passed_on, context),
+        values=_resolved(tree, spec, swift, layered.passed_on),
     )
     return Planned(place(plan, os.path.join(output, RUN_PLACEHOLDER)), problems, tree)
 
@@ -191,7 +200,7 @@ def _defaults(tree: Node, spec: JobSpec) -> Node:
     """Built-in defaults, conservative on purpose (contract, section 2)."""
     values = {"dataloader_num_workers": "0"}
     use_vllm = lookup(tree, "swift.use_vllm")
-    if use_vllm is not None and str(use_vllm.value).lower() in ("true", "yes", "on", "1"):
+    if use_vllm is not None and parse_bool(str(use_vllm.value)):
         values |= {"vllm_mode": "colocate", "vllm_gpu_memory_utilization": "0.4"}
     if spec.resources.accelerator == "cpu":
         values |= {"use_cpu": "true", "ddp_backend": "gloo"}
@@ -243,10 +252,11 @@ def _paths(swift: dict[str, Any], workdir: str, home: str) -> list[NodePath]:
 def local_path(kind: str, value: str) -> str | None:
     """The path a value names, or None where it is a hub id, a preset or inline JSON.
 
-    ms-swift's data sets may end in `#ROWS`; `org/name` is a hub's id unless it begins with `./`.
+    ms-swift's data sets may end in `:SUBSET` and `#ROWS`; `org/name` is a hub's id unless it begins
+    with `./`.
     """
     if kind == "dataset":
-        value = value.partition("#")[0]
+        value = _DATASET_SUFFIX.sub("", value)
         return value if value.endswith(_DATA_ENDINGS) or _explicit(value) else None
     if kind in ("plugin", "checkpoint"):
         return value
@@ -264,25 +274,31 @@ def _resolved(
     spec: JobSpec,
     swift: dict[str, Any],
     passed_on: dict[str, str],
-    context: Context,
 ) -> list[Resolved]:
     found: dict[str, Resolved] = {}
     for key, node in leaves(tree):
         name = key.removeprefix("swift.")
         value = swift[name] if key != name and name in swift else plain(node)
+        if _is_secret(key, str(value)):
+            value = NOT_SHOWN
         if node.value is not None:
             found[key] = Resolved(key, value, node.origin.layer, node.origin.describe())
     for key, value in _section_defaults(spec):
         found.setdefault(key, Resolved(key, value, "default", None))
-    if context.backend:
-        found["backend"] = Resolved("backend", context.backend, "flag", "--backend")
     for name, text in passed_on.items():
         key = f"environment.env.{name}"
-        shown = "(not shown)" if looks_secret(name, text) else text
+        shown = NOT_SHOWN if looks_secret(name, text) else text
         found[key] = Resolved(key, shown, "env", f"{name}, passed on to the job untouched")
     found["swift.output_dir"] = Resolved("swift.output_dir", "RUN", "default", "the run directory")
     found["swift.add_version"] = Resolved("swift.add_version", False, "default", None)
     return sorted(found.values(), key=lambda item: _section_order(item.key))
+
+
+def _is_secret(key: str, value: str) -> bool:
+    section, _, name = key.rpartition(".")
+    if section == "swift":
+        return name in CREDENTIALS
+    return section == "environment.env" and looks_secret(name, value)
 
 
 def _section_defaults(spec: JobSpec) -> list[tuple[str, Any]]:
@@ -310,5 +326,5 @@ def _section_order(key: str) -> int:
 def shown(value: Any) -> str:
     """A resolved value on one line."""
     if isinstance(value, list):
-        return " ".join(word(item) for item in value)
+        return f"[{', '.join(word(item) for item in value)}]"
     return word(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from prl_submit.errors import Problem
 from prl_submit.plan import Plan, Planned
@@ -33,6 +34,39 @@ def check_presence(planned: Planned) -> list[Problem]:
         message = f"{item.kind} {os.path.relpath(item.path, plan.workdir)} is not here"
         problems.append(problem_at(origin, item.key, message, _hint(item.path, plan)))
     return problems
+
+
+def check_local(planned: Planned, environ: Mapping[str, str]) -> list[Problem]:
+    """What a job on this very machine needs: its secrets, its environment, room for its outputs."""
+    plan = planned.plan
+    if plan.backend != "local":
+        return []
+    problems = []
+    for name in plan.environment.secrets:
+        if name not in environ:
+            message = f"{name} is not set in your environment"
+            hint = f"export {name}=… before you submit"
+            problems.append(_at(planned, "environment.secrets", message, hint))
+    venv = plan.environment.venv
+    if venv and not os.path.exists(os.path.join(plan.workdir, os.path.expanduser(venv), "bin")):
+        message = f"virtual environment {venv} is not here yet"
+        problems.append(_at(planned, "environment.venv", message, None, "warning"))
+    above = plan.output_root
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    if not os.path.isdir(above) or not os.access(above, os.W_OK):
+        what = "is a file" if os.path.isfile(above) else "is not a writable folder"
+        message = f"no run directory can be made in {plan.output_root}: {above} {what}"
+        problems.append(_at(planned, "output", message, "see `output:` or --output-root"))
+    return problems
+
+
+def _at(
+    planned: Planned, key: str, message: str, hint: str | None, severity: str = "error"
+) -> Problem:
+    node = lookup(planned.tree, key)
+    origin = node.origin if node else planned.tree.origin
+    return problem_at(origin, key, message, hint, severity)
 
 
 def _made_by_setup(path: str, plan: Plan) -> bool:

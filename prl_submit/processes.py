@@ -57,13 +57,15 @@ def _stat(pid: int) -> tuple[str, int] | None:
 
 
 def with_token(token: str) -> list[int]:
-    """Pids of all processes that carry the job's token, except this one."""
-    wanted = f"{TOKEN_VARIABLE}={token}".encode()
-    found = []
-    for name in os.listdir(_PROC):
-        if name.isdigit() and int(name) != os.getpid() and wanted in _environment(name):
-            found.append(int(name))
-    return found
+    """Pids of all processes that carry the job's token, of whichever node, except this one."""
+    wanted = f"{TOKEN_VARIABLE}={token}.".encode()
+    return [
+        int(name)
+        for name in os.listdir(_PROC)
+        if name.isdigit()
+        and int(name) != os.getpid()
+        and any(entry.startswith(wanted) for entry in _environment(name))
+    ]
 
 
 def _environment(pid: str) -> list[bytes]:

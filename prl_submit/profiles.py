@@ -50,11 +50,18 @@ def _profiles(file: str, data: bytes) -> dict[str, Node]:
         content = tomllib.loads(data.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError([_problem(file, f"is not TOML: {error}", None, None)]) from None
+    except RecursionError:
+        raise SpecError([_problem(file, "is nested too deep", None, None)]) from None
     extra = sorted(set(content) - {"profile"})
     if extra:
         hint = "values stand under [profile.NAME]"
         raise SpecError([_problem(file, f"unknown key {extra[0]!r}", hint, None)])
-    return mapping(_node(content.get("profile", {}), Origin("profile", file)))
+    tree = _node(content.get("profile", {}), Origin("profile", file))
+    for name, node in (mapping(tree) or {"profile": tree}).items():
+        if not isinstance(node.value, dict):
+            hint = "write [profile.NAME] and the values below it"
+            raise SpecError([_problem(file, f"{name!r} is not a profile", hint, None)])
+    return mapping(tree)
 
 
 def _node(value: Any, origin: Origin) -> Node:
@@ -63,6 +70,10 @@ def _node(value: Any, origin: Origin) -> Node:
     if isinstance(value, list):
         return Node([_node(child, origin) for child in value], origin)
     if isinstance(value, str):
+        if "\0" in value:
+            raise SpecError(
+                [_problem(origin.file, "holds a NUL, which no argument can", None, None)]
+            )
         return Node(value, origin)
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return scalar_node(text, origin)

@@ -54,7 +54,7 @@ def read_plan(path: str | os.PathLike[str]) -> PlanFile:
             return msgspec.json.decode(file.read(), type=PlanFile)
     except OSError as error:
         raise PrlSubmitError(f"{path}: cannot be read: {error.strerror}") from None
-    except msgspec.DecodeError as error:
+    except ValueError as error:  # msgspec's DecodeError, and UnicodeDecodeError
         raise PrlSubmitError(f"{path}: is damaged: {error}") from None
 
 
@@ -69,11 +69,15 @@ def dump_spec(tree: Node) -> bytes:
             return True
 
     def text(dumper: Any, value: str) -> Any:
-        style = '"' if resolve(value) != value or value in ("", "~", "<<") else None
+        # In single quotes PyYAML writes U+0085 and its like as they are, and YAML folds them.
+        quoted = resolve(value) != value or value in ("", "~", "<<") or not value.isprintable()
+        style = '"' if quoted else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     def bare(dumper: Any, value: _Bare) -> Any:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", str(value), style=None)
+        # The tag PyYAML itself would see there: with another it writes quotes or a tag.
+        tag = dumper.resolve(yaml.ScalarNode, str(value), (True, False))
+        return dumper.represent_scalar(tag, str(value))
 
     Dumper.add_representer(str, text)
     Dumper.add_representer(_Bare, bare)
@@ -90,7 +94,7 @@ def dump_spec(tree: Node) -> bytes:
 
 
 class _Bare(str):
-    """Unquoted text that PyYAML may write as it stands."""
+    """Unquoted text that is written as it stands."""
 
 
 def _items(tree: Node) -> list[tuple[str, Node]]:
@@ -106,6 +110,6 @@ def _data(node: Node) -> Any:
         return None
     seen = resolve(node.value)
     if node.plain and not isinstance(seen, str):
-        # Numbers and booleans as they were written: `1e-6`, not 1e-06; PyYAML quotes what it must.
+        # Numbers and booleans as they were written: `1e-6`, not 1e-06.
         return seen if isinstance(seen, (bool, int)) else _Bare(node.value)
     return node.value

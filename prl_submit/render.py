@@ -17,32 +17,47 @@ from prl_submit.plan import ENTRY_POINT, Plan
 _SHIPPED = Path(__file__).parent / "templates"
 TEMPLATES = _SHIPPED if _SHIPPED.is_dir() else Path(__file__).parent.parent / "templates"
 
-# No value can hold a NUL (the YAML reader refuses it), so a leading one proves a filter ran.
+# No value can hold a NUL (the readers refuse it), so one at each end proves that a filter made the
+# whole text: `{{ a|bash ~ b }}` has only the first.
 _QUOTED = "\0"
 
 
+def _quoted(text: str) -> str:
+    return _QUOTED + text + _QUOTED
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):  # what is not defined arrives as None
+        raise ValueError(f"{value!r} is given to a filter that takes text; is it defined?")
+    return value
+
+
 def _bash(value: str) -> str:
-    return _QUOTED + quote.bash(value)
+    return _quoted(quote.bash(_text(value)))
 
 
 def _bash_words(values: list[str]) -> str:
-    return _QUOTED + " ".join(map(quote.bash, values))
+    if not isinstance(values, list):
+        raise ValueError(f"{values!r} is given to bash_words, which takes a list; is it defined?")
+    return _quoted(" ".join(quote.bash(_text(value)) for value in values))
 
 
 def _comment(value: str) -> str:
-    return _QUOTED + quote.comment(value)
+    return _quoted(quote.comment(_text(value)))
 
 
 def _verbatim(value: str) -> str:
-    return _QUOTED + value
+    return _quoted(_text(value))
 
 
 def _finalize(value: Any) -> Any:
-    if isinstance(value, str):
-        if not value.startswith(_QUOTED):
-            raise ValueError(f"{value[:40]!r} is printed without |bash, |comment or |verbatim")
-        return value[1:]
-    return value
+    if type(value) is int:
+        return value
+    text = str(value)
+    if not isinstance(value, str) or text[:1] != _QUOTED or text.find(_QUOTED, 1) != len(text) - 1:
+        shown = text[:40].replace(_QUOTED, "")
+        raise ValueError(f"{shown!r} is printed without |bash, |comment or |verbatim")
+    return text[1:-1]
 
 
 def render(template: str, variables: dict[str, Any], site: Path | None = None) -> str:
@@ -67,10 +82,13 @@ def render(template: str, variables: dict[str, Any], site: Path | None = None) -
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        # Jinja's own {# is in every other bash script: ${#name}.
+        comment_start_string="{##",
+        comment_end_string="##}",
     )
     try:
         return environment.render_str(path.read_text("utf-8"), template, **variables)
-    except (minijinja.TemplateError, ValueError, OSError) as error:
+    except (minijinja.TemplateError, ValueError, TypeError, AttributeError, OSError) as error:
         raise PrlSubmitError(f"{path}: does not render: {error}") from None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import time
@@ -26,8 +25,6 @@ LATEST = "latest"
 #: ms-swift 4.6.0 utils.py `_get_version` counts every name that begins like this.
 _NUMBERED = r"v([0-9]+)"
 _RUN_NAME = r"v([0-9]+)-[0-9]{8}-[0-9]{6}"
-#: A claim is held for milliseconds; one this old was left by a killed process.
-_STALE_CLAIM_S = 60.0
 
 
 class Process(Struct, frozen=True):
@@ -96,11 +93,7 @@ def allocate(root: Path, now: time.struct_time | None = None) -> Path:
         try:
             claim.mkdir()
         except FileExistsError:
-            if _abandoned(claim):
-                with contextlib.suppress(OSError):
-                    claim.rmdir()
-            else:
-                lowest = number + 1
+            lowest = number + 1  # taken; or left by a killed process, and then never given out
             continue
         try:
             # Somebody may have made the directory and dropped the claim since we looked.
@@ -119,18 +112,12 @@ def _next_number(root: Path) -> int:
     return max((int(match[1]) for match in found if match), default=-1) + 1
 
 
-def _abandoned(claim: Path) -> bool:
-    try:
-        return time.time() - claim.stat().st_mtime > _STALE_CLAIM_S
-    except OSError:
-        return False
-
-
 def point_latest(run: Path) -> None:
     """Let `latest` beside the run point to it, unless it points to a newer one already."""
     link = run.parent / LATEST
     for _ in range(20):
-        if _number(Path(os.readlink(link)).name if link.is_symlink() else "") > _number(run.name):
+        # A link to a removed run says nothing.
+        if link.exists() and _number(Path(os.path.realpath(link)).name) > _number(run.name):
             return
         if link.exists() and not link.is_symlink():
             return  # somebody's own file; not ours to replace
@@ -163,7 +150,7 @@ def read_run(path: Path) -> Run | None:
         return Run(path, _number(path.name), None, f"{RECORD} cannot be read: {error.strerror}")
     try:
         record = msgspec.json.decode(data, type=Record)
-    except msgspec.DecodeError as error:
+    except ValueError as error:  # msgspec's DecodeError, and UnicodeDecodeError
         return Run(path, _number(path.name), None, f"{RECORD} is damaged: {error}")
     return Run(path, _number(path.name), record)
 
@@ -198,7 +185,9 @@ def find_run(text: str, root: Path) -> Run:
     Raises NoSuchRunError; PrlSubmitError where it names several, with the candidates.
     """
     if "/" in text or text in (".", ".."):
-        run = read_run(Path(os.path.abspath(text)))
+        path = Path(os.path.abspath(text))
+        # `output/latest` is its target; the rest of the path stays as it was typed.
+        run = read_run(path.parent / os.readlink(path) if path.is_symlink() else path)
         if run is None:
             raise NoSuchRunError(f"{text} is no run directory: it has no {RECORD}")
         return run
@@ -220,10 +209,8 @@ def find_run(text: str, root: Path) -> Run:
 def _by_number(text: str, runs: list[Run]) -> list[Run]:
     exact = [run for run in runs if run.run == text]
     bare = text.removeprefix("v")
-    numbered = [
-        run for run in runs if bare.isascii() and bare.isdigit() and run.number == int(bare)
-    ]
-    return exact or numbered
+    wanted = bare.lstrip("0") or bare[-1:]  # text, since int() refuses thousands of digits
+    return exact or [run for run in runs if str(run.number) == wanted]
 
 
 def _by_record(text: str, runs: list[Run]) -> list[Run]:

@@ -80,6 +80,15 @@ def parse_duration(text: str) -> int | None:
     return seconds if 0 < seconds <= MAX_SECONDS else None
 
 
+def duration_hint(text: str) -> str | None:
+    """What to write for a duration that can be read in two ways; None for anything else."""
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return f"say the unit: {text}s, {text}m or {text}h"
+    if match := re.fullmatch(r"([0-9]{1,9}):([0-9]{1,2})", text):
+        return f"{text}:00 is {match[1]} hours, {match[1]}m{match[2]}s is {match[1]} minutes"
+    return None
+
+
 def _clock_seconds(days: str | None, first: int, second: int, third: str | None) -> int:
     if second > 59 or (third is not None and int(third) > 59):
         return 0
@@ -103,7 +112,7 @@ def parse_memory(text: str) -> str | None:
     number, unit = float(match[1]), match[2].upper()
     while number != int(number) and unit != "K":
         number, unit = number * 1024, {"T": "G", "G": "M", "M": "K"}[unit]
-    return f"{int(number)}{unit}" if 0 < number < 10**9 else None
+    return f"{int(number)}{unit}" if 1 <= number < 10**9 else None
 
 
 def format_number(value: int | float) -> str:

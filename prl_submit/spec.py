@@ -41,7 +41,6 @@ Duration = Annotated[
     Meta(
         description="a time such as 12:00:00, 1-06:00:00, 90m or 2d, at most a year",
         extra={"kind": "duration"},
-        extra_json_schema={"type": "string"},
     ),
 ]
 Memory = Annotated[

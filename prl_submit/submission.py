@@ -34,7 +34,10 @@ class Outside(Struct, frozen=True):
 
 
 def submit(planned: Planned, outside: Outside) -> Run:
-    """Make the run directory and start the job. Raises PrlSubmitError; then nothing is left behind."""
+    """Make the run directory and start the job. Raises PrlSubmitError; then nothing is left behind.
+
+    A KeyboardInterrupt that came when the job had started carries its Run.
+    """
     plan = planned.plan
     backend = backends.load(plan.backend)
     _require_secrets(plan, outside.environ)
@@ -52,14 +55,16 @@ def submit(planned: Planned, outside: Outside) -> Run:
         write_atomic(path / runs.SPEC, dump_spec(planned.tree))
         _write_plan(path, plan, record, outside)
         record = backend.submit(path, plan, record)
+        with contextlib.suppress(OSError):  # `latest` is a convenience; the job runs
+            runs.point_latest(path)
     except BaseException as error:
         if not (path / runs.RECORD).exists():  # with a record there is a job: keep its directory
             shutil.rmtree(path, ignore_errors=True)
         if isinstance(error, OSError):
             raise PrlSubmitError(_explain(error, path)) from None
+        if isinstance(error, KeyboardInterrupt) and (run := runs.read_run(path)):
+            raise KeyboardInterrupt(run) from None
         raise
-    with contextlib.suppress(OSError):  # `latest` is a convenience; the job runs
-        runs.point_latest(path)
     return Run(path, int(path.name[1:].partition("-")[0]), record)
 
 
@@ -96,12 +101,14 @@ def resume(run: Run, outside: Outside) -> tuple[Run, checkpoints.Checkpoint]:
 @contextlib.contextmanager
 def exclusive(run: Run) -> Iterator[None]:
     """One `resume` of a run at a time. Raises PrlSubmitError where another is under way."""
+    (run.path / runs.LOGS).mkdir(exist_ok=True)
     with open(run.path / runs.LOGS / ".resume.lock", "w") as lock:
-        os.set_inheritable(lock.fileno(), False)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise PrlSubmitError(f"{run.run} is being resumed by somebody else") from None
+        except OSError:
+            pass  # a file system without locks: two at once are the user's own care
         yield
 
 

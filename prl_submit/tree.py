@@ -62,7 +62,8 @@ def merge(below: Node, above: Node) -> Node:
     merged = dict(below.value)
     for key, child in above.value.items():
         merged[key] = merge(merged[key], child) if key in merged else child
-    return Node(merged, above.origin)
+    # An override without a file names its own values, not the mappings around them.
+    return Node(merged, above.origin if above.origin.file else below.origin)
 
 
 def lookup(root: Node, path: str) -> Node | None:

@@ -8,7 +8,14 @@ import msgspec
 from msgspec import Meta, Struct
 
 from prl_submit.errors import Problem
-from prl_submit.scalars import parse_bool, parse_duration, parse_int, parse_memory, resolve
+from prl_submit.scalars import (
+    duration_hint,
+    parse_bool,
+    parse_duration,
+    parse_int,
+    parse_memory,
+    resolve,
+)
 from prl_submit.spec import JobSpec
 from prl_submit.suggest import did_you_mean
 from prl_submit.tree import Node, problem_at
@@ -143,21 +150,26 @@ def _leaf(kind: Any, node: Node, path: str, problems: list[Problem]) -> Any:
         value = _parse(kind, node.value)
         if value is not None and _fits(kind, value):
             return value
-    problems.append(_mismatch(node, path, _describe(kind)))
+    ambiguous = isinstance(node.value, str) and _extra_kind(kind) == "duration"
+    hint = duration_hint(str(node.value)) if ambiguous else None
+    problems.append(_mismatch(node, path, _describe(kind), hint))
     return _BAD
 
 
 def _parse(kind: Any, text: str) -> Any:
     """Text as the kind wants it, or None; limits are msgspec's business, in `_fits`."""
-    extra = next((m.extra or {} for m in _metas(kind)), {})
-    if extra.get("kind") == "duration":
+    if _extra_kind(kind) == "duration":
         return parse_duration(text)
-    if extra.get("kind") == "memory":
+    if _extra_kind(kind) == "memory":
         return parse_memory(text)
     base = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     if base is int:
         return parse_int(text)
     return parse_bool(text) if base is bool else text
+
+
+def _extra_kind(kind: Any) -> Any:
+    return next(((m.extra or {}).get("kind") for m in _metas(kind)), None)
 
 
 def _fits(kind: Any, value: Any) -> bool:
@@ -183,7 +195,7 @@ def _describe(kind: Any) -> str:
         if meta.description:
             return meta.description
     choices = [str(arg) for arg in get_args(kind)]
-    return "one of " + ", ".join(choices) if choices else getattr(kind, "__name__", str(kind))
+    return "one of " + ", ".join(choices) if choices else "text"
 
 
 def _shown(node: Node) -> str:

@@ -6,6 +6,7 @@ every scalar, need no recursion in C, and let the bounds act before anything is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,16 @@ MAX_NODES = 20_000
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _STR_TAG = "tag:yaml.org,2002:str"
+# YAML 1.1's line ends that no editor shows as one: the reader would fold them to spaces.
+_SEPARATORS = "\x85\u2028\u2029"
+# What is left are YAML 1.1's printable characters; compiled on use.
+_NO_TEXT = "[^\t\n\r -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+#: What libyaml says, and what to do about it.
+_HINTS = {
+    "cannot start any token": "put quotes around a value that begins with @, ` or %",
+    "mapping values are not allowed": "put quotes around a value that holds ': '; check the indent",
+    "expected ',' or": "close the bracket, or put quotes around the value",
+}
 
 
 class _FaultError(Exception):
@@ -48,8 +59,10 @@ def parse_document(data: bytes, file: str, layer: str) -> Node:
 def parse_value(text: str, origin: Origin) -> Node:
     """A value given on the command line: `[a, b]`, `{k: v}` and quoted text as YAML, else the text.
 
-    Raises ValueError where a value that begins like YAML is not.
+    Raises ValueError where a value that begins like YAML is not, or is not UTF-8.
     """
+    if any(map(_is_surrogate, text)):  # how Python reads other bytes from the command line
+        raise ValueError("is not UTF-8")
     if text[:1] not in ("[", "{", '"', "'"):
         return scalar_node(text, origin)
     try:
@@ -65,12 +78,22 @@ def _decode(data: bytes) -> str:
     if b"\0" in data:
         raise _FaultError(None, "is not text: it holds NUL bytes", "give a YAML job spec in UTF-8")
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        line = len((data[: error.start] + b".").splitlines())
         raise _FaultError(
             line, f"is not UTF-8: byte 0x{data[error.start]:02x}", "save the file as UTF-8"
         ) from None
+    if found := re.search(_NO_TEXT, text):
+        line = len((text[: found.start()] + ".").splitlines())
+        kind = "line separator" if found[0] in _SEPARATORS else "control character"
+        escape = ascii(found[0])[1:-1]
+        raise _FaultError(
+            line,
+            f"holds the {kind} {escape}",
+            f'remove it, or write "{escape}" in double quotes',
+        )
+    return text
 
 
 class _Builder:
@@ -86,6 +109,8 @@ class _Builder:
     def build(self, text: str, *, mapping_only: bool = True) -> Node:
         events = self._events(text)
         first = next(events)
+        if isinstance(first, yaml.ScalarEvent) and not first.value and not first.style:
+            raise _empty()
         if mapping_only and not isinstance(first, yaml.MappingStartEvent):
             raise _FaultError(
                 _line(first),
@@ -107,16 +132,11 @@ class _Builder:
                     some = True
                     yield event
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            line = None if mark is None else mark.line + 1
-            what = " ".join(p for p in (error.context, error.problem) if p)
-            tab = "\\t" in what or "tab" in what or _tab_at(text, line)
-            hint = "indent with spaces, not tabs" if tab else None
-            raise _FaultError(line, f"is not YAML: {what}", hint) from None
+            raise _syntax_fault(error, text) from None
         except yaml.YAMLError as error:
             raise _FaultError(None, f"is not YAML: {str(error).splitlines()[0]}") from None
         if not some:
-            raise _FaultError(None, "is empty", "see `prl-submit schema` and the files in jobs/")
+            raise _empty()
 
     def _origin(self, event: Any) -> Origin:
         return self._fixed or Origin(self._layer, self._file, _line(event))
@@ -148,7 +168,11 @@ class _Builder:
 
     def _alias(self, event: Any) -> Node:
         if event.anchor not in self._anchors:
-            raise _FaultError(_line(event), f"alias *{event.anchor} has no anchor before it")
+            raise _FaultError(
+                _line(event),
+                f"alias *{event.anchor} has no anchor &{event.anchor} before it",
+                "put quotes around a value that begins with *",
+            )
         node, size = self._anchors[event.anchor]
         self._spend(size, event)
         return node
@@ -157,10 +181,7 @@ class _Builder:
         plain = not event.style and event.tag is None  # libyaml says '', PyYAML None
         if plain and not event.value:
             return Node(None, self._origin(event), plain)
-        if any(0xD800 <= ord(char) <= 0xDFFF for char in event.value) or "\0" in event.value:
-            raise _FaultError(
-                _line(event), "holds a NUL or half a surrogate pair, which no argument can"
-            )
+        _refuse_unusable(event)
         if plain:
             return scalar_node(event.value, self._origin(event))
         return Node(event.value, self._origin(event))
@@ -176,25 +197,32 @@ class _Builder:
     def _mapping(self, start: Any, events: Iterator[Any], depth: int) -> Node:
         found: dict[str, Node] = {}
         merged: dict[str, Node] = {}
+        lines: dict[str, int] = {}
         for event in events:
             if isinstance(event, yaml.MappingEndEvent):
                 break
             if not isinstance(event, yaml.ScalarEvent):
                 raise _FaultError(_line(event), f"a key must be a word, found {_name(event)}")
             _refuse_tag(event)
+            _refuse_unusable(event)
             child = self._node(next(events), events, depth + 1)
+            if event.value in lines:
+                raise _FaultError(
+                    _line(event),
+                    f"duplicate key {event.value!r}, first on line {lines[event.value]}",
+                    "keep one of the two",
+                )
+            lines[event.value] = _line(event)
             if event.value == "<<" and not event.style:
                 _merge_key(child, merged, event)
                 continue
-            if event.value in found:
-                raise _FaultError(
-                    _line(event),
-                    f"duplicate key {event.value!r}, first on line {found[event.value].origin.line}",
-                    "keep one of the two",
-                )
             # The key's line, not the value's: an editor should open where the name stands.
             found[event.value] = Node(child.value, self._origin(event), child.plain)
         return Node({**merged, **found}, self._origin(start))
+
+
+def _empty() -> _FaultError:
+    return _FaultError(None, "is empty", "see `prl-submit schema` and the files in jobs/")
 
 
 def _merge_key(child: Node, merged: dict[str, Node], event: Any) -> None:
@@ -214,6 +242,31 @@ def _refuse_tag(event: Any) -> None:
             f"tag {event.tag!r} is not allowed: only plain data is read",
             "remove the tag",
         )
+
+
+def _refuse_unusable(event: Any) -> None:
+    if "\0" in event.value or any(map(_is_surrogate, event.value)):
+        raise _FaultError(
+            _line(event), "holds a NUL or half a surrogate pair, which no argument can"
+        )
+
+
+def _is_surrogate(char: str) -> bool:
+    return 0xD800 <= ord(char) <= 0xDFFF
+
+
+def _syntax_fault(error: yaml.MarkedYAMLError, text: str) -> _FaultError:
+    mark = error.problem_mark or error.context_mark
+    # At the end of the file libyaml names the line after the last.
+    line = None if mark is None else min(mark.line + 1, max(1, len(text.splitlines())))
+    what = " ".join(p for p in (error.context, error.problem) if p)
+    begun = error.context_mark and error.context_mark.line + 1
+    if line is not None and begun and begun < line:
+        what += f" (begun on line {begun})"
+    hint = next((hint for words, hint in _HINTS.items() if words in what), None)
+    if "\\t" in what or "tab" in what or _tab_at(text, line):
+        hint = "indent with spaces, not tabs"
+    return _FaultError(line, f"is not YAML: {what}", hint)
 
 
 def _line(event: Any) -> int:

@@ -3,25 +3,25 @@
 # Run by hand, `bash launch.sh` does the same thing. Edit the spec, not this file.
 set -euo pipefail
 
-run_dir={{ run_dir|bash }}
-workdir={{ workdir|bash }}
-nodes={{ nodes }}
-nproc_per_node={{ nproc }}
+prl_run_dir={{ run_dir|bash }}
+prl_workdir={{ workdir|bash }}
+prl_nodes={{ nodes }}
+prl_nproc_per_node={{ nproc }}
 {% if nodes > 1 %}
-node_rank=${NODE_RANK:-0}
+prl_node_rank=${NODE_RANK:-0}
 {% else %}
-node_rank=0
+prl_node_rank=0
 {% endif %}
-restarts={{ restarts }}
+prl_restarts={{ restarts }}
 # Seconds between SIGTERM and SIGKILL.
-grace={{ grace }}
+prl_grace={{ grace }}
 # Seconds; 0: none, or the scheduler's business.
-time_limit={{ time_limit }}
+prl_time_limit={{ time_limit }}
 # A checkpoint that does not fit is a lost run.
-min_free_mib=1024
+prl_min_free_mib=1024
 
 # ms-swift's arguments, one per line.
-swift_args=(
+prl_swift_args=(
 {% for group in arguments %}
   {{ group|bash_words }}
 {% endfor %}
@@ -29,13 +29,13 @@ swift_args=(
 
 # --- exit.json: the job's own word on how it ended, written at every end --------------------------
 
-started_at=$(date +%Y-%m-%dT%H:%M:%S%:z)
-doing="starting"
-state= reason= signalled= timed_out= child= watchdog=
-interrupts=0
-exit_file=$run_dir/exit.json
-[[ $node_rank == 0 ]] || exit_file=$run_dir/logs/node$node_rank.exit.json
-log_file=$run_dir/logs/node$node_rank.log
+prl_started_at=$(date +%Y-%m-%dT%H:%M:%S%:z)
+prl_doing="starting"
+prl_state= prl_reason= prl_signalled= prl_timed_out= prl_child= prl_watchdog= prl_trained= prl_terminal=
+prl_interrupts=0
+prl_exit_file=$prl_run_dir/exit.json
+[[ $prl_node_rank == 0 ]] || prl_exit_file=$prl_run_dir/logs/node$prl_node_rank.exit.json
+prl_log_file=$prl_run_dir/logs/node$prl_node_rank.log
 
 json_string() {
   local text=${1//\\/\\\\}
@@ -64,81 +64,122 @@ leave_nothing_behind() {
 }
 
 finish() {
-  local code=$?
+  local prl_code=$?
   trap - EXIT
   trap '' TERM INT HUP USR1
   set +e
-  [[ -z $watchdog ]] || kill "$watchdog" 2>/dev/null
+  [[ -z $prl_watchdog ]] || kill "$prl_watchdog" 2>/dev/null
   leave_nothing_behind
-  if [[ -n $timed_out ]]; then
-    code=124 state=TIMEOUT reason="the time limit of $time_limit s was reached"
-  elif [[ -n $signalled ]]; then
-    code=$((128 + signalled)) state=FAILED reason="stopped by signal $signalled while $doing"
-    if [[ -e $run_dir/cancel.json ]]; then
-      state=CANCELLED reason=$(sed -n 's/.*"reason": *"\([^"]*\)".*/\1/p' "$run_dir/cancel.json")
-    elif [[ $signalled == 2 ]]; then
-      state=CANCELLED reason="interrupted (SIGINT) while $doing"
+  if [[ -n $prl_timed_out ]]; then
+    prl_code=124 prl_state=TIMEOUT prl_reason="the time limit of $prl_time_limit s was reached"
+  elif [[ -n $prl_signalled ]]; then
+    prl_code=$((128 + prl_signalled)) prl_state=FAILED prl_reason="stopped by signal $prl_signalled while $prl_doing"
+    if [[ -e $prl_run_dir/cancel.json ]]; then
+      prl_state=CANCELLED prl_reason=$(sed -n 's/.*"reason": *"\([^"]*\)".*/\1/p' "$prl_run_dir/cancel.json")
+    elif [[ $prl_signalled == 2 ]]; then
+      prl_state=CANCELLED prl_reason="interrupted (SIGINT) while $prl_doing"
     fi
-  elif [[ $code != 0 && -z $reason ]]; then
-    reason="failed while $doing (exit code $code)"
+  elif [[ $prl_code != 0 && -z $prl_reason ]]; then
+    prl_reason="failed while $prl_doing (exit code $prl_code)"
+  elif [[ $prl_code == 0 && -z $prl_trained ]]; then
+    # `exit 0` in a setup line, or a here-document nobody closed, must not look like success.
+    prl_code=78 prl_reason="ended while $prl_doing, before the training"
   fi
-  [[ -n $state ]] || { [[ $code == 0 ]] && state=SUCCEEDED || state=FAILED; }
-  {
+  [[ -n $prl_state ]] || { [[ $prl_code == 0 ]] && prl_state=SUCCEEDED || prl_state=FAILED; }
+  local text
+  text=$(
     printf '{"exit_code": %d, "state": "%s", "started_at": "%s", "ended_at": "%s", ' \
-      "$code" "$state" "$started_at" "$(date +%Y-%m-%dT%H:%M:%S%:z)"
-    printf '"restarts": %d, "node": %s, "reason": ' "$restarts" "$(json_string "$(hostname)")"
-    [[ -z $reason ]] && printf 'null' || json_string "$reason"
-    printf '}\n'
-  } >"$exit_file.part" && mv -f -- "$exit_file.part" "$exit_file"
-  [[ -z $reason ]] || say "$state: $reason"
-  exit "$code"
+      "$prl_code" "$prl_state" "$prl_started_at" "$(date +%Y-%m-%dT%H:%M:%S%:z)"
+    printf '"restarts": %d, "node": %s, "reason": ' "$prl_restarts" "$(json_string "$HOSTNAME")"
+    [[ -z $prl_reason ]] && printf 'null' || json_string "$prl_reason"
+    printf '}'
+  )
+  # 1<>: in place, for on a full disk there is no room but what was kept for this.
+  printf '%s\n' "$text" 1<>"$prl_exit_file.part"
+  (LC_ALL=C; truncate -s $((${#text} + 1)) -- "$prl_exit_file.part")
+  mv -f -- "$prl_exit_file.part" "$prl_exit_file"
+  say "$prl_state${prl_reason:+: $prl_reason}"
+  [[ -z $prl_terminal ]] || say "$prl_state${prl_reason:+: $prl_reason}" >&"$prl_terminal"
+  exit "$prl_code"
 }
 
 say() { printf 'prl-submit: %s\n' "$*"; }
 
 fail() { # CODE REASON
-  reason=$2
+  prl_reason=$2
   exit "$1"
 }
 
 pass_on() { # SIGNAL NUMBER: torchrun tells its ranks; what still runs after the grace is killed
-  interrupts=$((interrupts + 1))
-  [[ -z $signalled ]] || return 0
-  signalled=$2
-  [[ -n $child ]] || exit $((128 + $2))
-  say "got SIG$1, passing it on; $grace s until the kill"
-  kill -"$1" "$child" 2>/dev/null || true
-  (sleep "$grace" && kill -KILL $(job_processes) 2>/dev/null) &
+  prl_interrupts=$((prl_interrupts + 1))
+  [[ -z $prl_signalled ]] || return 0
+  prl_signalled=$2
+  [[ -n $prl_child ]] || exit $((128 + $2))
+  say "got SIG$1, passing it on; $prl_grace s until the kill"
+  kill -"$1" "$prl_child" 2>/dev/null || true
+  (sleep "$prl_grace" && kill -KILL $(job_processes) 2>/dev/null) &
 }
 
-trap finish EXIT
-trap 'pass_on TERM 15' TERM
-trap 'pass_on INT 2' INT
-trap 'timed_out=1; pass_on TERM 15' USR1
-trap '' HUP  # the job outlives the terminal
+time_is_up() {
+  prl_interrupts=$((prl_interrupts + 1))
+  [[ -z $prl_signalled && -z $prl_trained ]] || return 0
+  prl_timed_out=1
+  pass_on TERM 15
+}
 
-mkdir -p -- "$run_dir/logs"
-[[ ! -t 1 ]] || say "output goes to $log_file"
-exec >>"$log_file" 2>&1 </dev/null
-say "$started_at on $(hostname), node $node_rank of $nodes, restarts $restarts"
+arm() {
+  trap finish EXIT
+  trap 'pass_on TERM 15' TERM
+  trap 'pass_on INT 2' INT
+  trap time_is_up USR1
+  trap '' HUP  # the job outlives the terminal
+}
 
-export PRL_SUBMIT_TOKEN={{ token|bash }}
-if ((time_limit > 0)); then
-  (sleep "$time_limit" && kill -USR1 $$ 2>/dev/null) &
-  watchdog=$!
+mkdir -p -- "$prl_run_dir/logs"
+exec {prl_lock}>"$prl_run_dir/logs/.node$prl_node_rank.lock"
+# Held by every process of the job. A file system without locks, or no flock, is no reason to stop.
+if type -P flock >/dev/null && flock -n -E 75 "$prl_lock"; (($? == 75)); then
+  say "$prl_run_dir is in use: its job still runs, 'prl-submit status' says more" >&2
+  exit 75
 fi
+arm
+printf '%4096s\n' '' >"$prl_exit_file.part" # room for the last word, kept free from now on
+if [[ -t 2 ]]; then # by hand: the last word comes to the terminal too
+  exec {prl_terminal}>&2
+  say "output goes to $prl_log_file"
+fi
+exec >>"$prl_log_file" 2>&1 </dev/null
+say "$prl_started_at on $HOSTNAME, node $prl_node_rank of $prl_nodes, restarts $prl_restarts"
+
+# One per node: two nodes of a job may be one machine.
+export PRL_SUBMIT_TOKEN={{ token|bash }}.$prl_node_rank
+watch_time() { # [COMMAND]: what else to do when the time limit is reached
+  [[ -z $prl_watchdog ]] || kill "$prl_watchdog" 2>/dev/null || true
+  ((prl_time_limit > 0)) || return 0
+  (sleep $((prl_time_limit > SECONDS ? prl_time_limit - SECONDS : 0)) && kill -USR1 $$ && "$@") 2>/dev/null &
+  prl_watchdog=$!
+}
+
+# bash hears the signal only when the command in its foreground has ended.
+end_setup() {
+  kill -TERM $(job_processes)
+  sleep "$prl_grace"
+  kill -KILL $(job_processes)
+}
+
+watch_time end_setup
 
 # --- environment ----------------------------------------------------------------------------------
 
-doing="entering the working directory"
-cd -- "$workdir" || fail 78 "working directory $workdir is not on $(hostname)"
+prl_doing="entering the working directory"
+cd -- "$prl_workdir" || fail 78 "working directory $prl_workdir is not on $HOSTNAME"
 {% if modules %}
 
-doing="loading modules"
+prl_doing="loading modules"
 if ! type -t module >/dev/null; then
-  for init in "${LMOD_PKG:-/nowhere}/init/bash" "${MODULESHOME:-/nowhere}/init/bash" \
+  for prl_init in "${LMOD_PKG:-/nowhere}/init/bash" "${MODULESHOME:-/nowhere}/init/bash" \
     /etc/profile.d/lmod.sh /etc/profile.d/modules.sh /usr/share/lmod/lmod/init/bash; do
-    if [[ -r $init ]]; then set +u; source "$init"; set -u; break; fi
+    if [[ -r $prl_init ]]; then set +u; source "$prl_init" || true; set -u; break; fi
   done
 fi
 type -t module >/dev/null || fail 78 "environment.modules: this node has no 'module' command"
@@ -148,35 +189,35 @@ set +u; module load {{ module|bash }} || fail 78 {{ ("environment.modules: 'modu
 {% endif %}
 {% if conda %}
 
-doing="activating the conda environment"
-conda_name={{ conda|bash }}
-conda_root={{ conda_root|bash }}
-if [[ ${CONDA_DEFAULT_ENV:-} != "$conda_name" ]]; then
-  conda_exe=${CONDA_EXE:-$(type -P conda || true)}
-  for candidate in "$conda_root" "${conda_exe%/*/*}" "$HOME/miniconda3" "$HOME/miniforge3" \
+prl_doing="activating the conda environment"
+prl_conda_name={{ conda|bash }}
+prl_conda_root={{ conda_root|bash }}
+if [[ ${CONDA_DEFAULT_ENV:-} != "$prl_conda_name" ]]; then
+  prl_conda_exe=${CONDA_EXE:-$(type -P conda || true)}
+  for prl_candidate in "$prl_conda_root" "${prl_conda_exe%/*/*}" "$HOME/miniconda3" "$HOME/miniforge3" \
     "$HOME/anaconda3" /opt/conda /opt/miniconda3 /opt/miniforge3; do
-    if [[ -n $candidate && -r $candidate/etc/profile.d/conda.sh ]]; then
-      conda_found=$candidate
+    if [[ -n $prl_candidate && -r $prl_candidate/etc/profile.d/conda.sh ]]; then
+      prl_conda_found=$prl_candidate
       break
     fi
   done
-  [[ -n ${conda_found:-} ]] || fail 78 \
-    "conda is not on this node; say where it is with environment.conda: {name: $conda_name, root: DIR}"
+  [[ -n ${prl_conda_found:-} ]] || fail 78 \
+    "conda is not on this node; say where it is with environment.conda: {name: $prl_conda_name, root: DIR}"
   # conda's own scripts read unset variables.
   set +u
-  source "$conda_found/etc/profile.d/conda.sh"
-  conda activate "$conda_name" || fail 78 \
-    "conda environment '$conda_name' is not in $conda_found; it has: base $(ls "$conda_found/envs" 2>/dev/null | tr '\n' ' ')"
+  source "$prl_conda_found/etc/profile.d/conda.sh" || true
+  conda activate "$prl_conda_name" || fail 78 \
+    "conda environment '$prl_conda_name' is not in $prl_conda_found; it has: base $(ls "$prl_conda_found/envs" 2>/dev/null | tr '\n' ' ')"
   set -u
 fi
 {% endif %}
 {% if venv %}
 
-doing="activating the virtual environment"
-venv={{ venv|bash }}
-[[ $venv != "~/"* ]] || venv=$HOME/${venv#"~/"}
-[[ -r $venv/bin/activate ]] || fail 78 "virtual environment $venv is not here: no bin/activate (in $workdir)"
-set +u; source "$venv/bin/activate"; set -u
+prl_doing="activating the virtual environment"
+prl_venv={{ venv|bash }}
+[[ $prl_venv != "~/"* ]] || prl_venv=$HOME/${prl_venv#"~/"}
+[[ -r $prl_venv/bin/activate ]] || fail 78 "virtual environment $prl_venv is not here: no bin/activate (in $prl_workdir)"
+set +u; source "$prl_venv/bin/activate" || true; set -u
 {% endif %}
 
 export PYTHONUTF8=1  # paths and logs are UTF-8, whatever the node's locale
@@ -191,24 +232,26 @@ export CUDA_VISIBLE_DEVICES={{ visible|bash }}
 {% endfor %}
 {% for line in setup %}
 
-doing={{ ("running environment.setup line " ~ loop.index ~ ": " ~ line)|bash }}
+prl_doing={{ ("running environment.setup line " ~ loop.index ~ ": " ~ line)|bash }}
 set +u
 {{ line|verbatim }}
+
 set -u
 {% endfor %}
 
 # --- preflight: what would fail minutes later fails now, all of it at once ------------------------
 
-doing="looking the node over"
-faults=()
+arm  # a setup line may have had traps of its own
+prl_doing="looking the node over"
+prl_faults=()
 
-launcher_python() { # the interpreter that torchrun itself will use
-  local launcher first=
-  launcher=$(type -P torchrun) || return 0
-  read -r first <"$launcher" 2>/dev/null || true
+find_python() { # the interpreter that torchrun itself will use, into the array `python`
+  local first=
+  read -r first <"$(type -P torchrun)" || true
   case $first in
-    '#!'*python*) echo "${first#'#!'}" ;;
-    *) type -P python || type -P python3 || true ;;
+    '#!'*python*) read -ra python <<<"${first#'#!'}" ;;
+    # pip starts a script in /bin/sh where python's path holds a space
+    *) python=("$(type -P python || type -P python3 || true)") ;;
   esac
 }
 
@@ -216,113 +259,120 @@ visible_gpus() {
   local here listed
   if type -P nvidia-smi >/dev/null; then
     here=$(timeout 1.5 nvidia-smi -L 2>/dev/null | grep -cE '^ *(GPU|MIG) ') || true
-  else
-    here=$(compgen -G '/dev/nvidia[0-9]*' | wc -l) || true
   fi
+  # Not installed, or too slow: without persistence mode the driver wakes up anew each time.
+  [[ ${here:-0} != 0 ]] || here=$(compgen -G '/dev/nvidia[0-9]*' | wc -l) || true
   if [[ -z ${CUDA_VISIBLE_DEVICES+x} ]]; then
     echo "$here"
   else
-    listed=$(tr ',' '\n' <<<"$CUDA_VISIBLE_DEVICES" | grep -c .) || true
+    # As CUDA does: the list ends at the first device that is not there.
+    listed=$(awk -F '[ ,]+' -v here="$here" '{
+      for (i = 1; i <= NF; i++) if ($i ~ /^-/ || ($i ~ /^[0-9]+$/ && $i + 0 >= here)) break; else if ($i != "") n++
+    } END { print n + 0 }' <<<"$CUDA_VISIBLE_DEVICES")
     echo $((listed < here ? listed : here))
   fi
 }
 
 preflight() {
-  local missing python
+  local missing python=()
 {% if gpu %}
   local gpus
   gpus=$(visible_gpus)
-  ((gpus >= nproc_per_node)) || faults+=("$gpus GPUs are visible, $nproc_per_node are needed, one per process (CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES-unset})")
+  ((gpus >= prl_nproc_per_node)) || prl_faults+=("$gpus GPUs are visible, $prl_nproc_per_node are needed, one per process (CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES-unset})")
 {% endif %}
 {% for kind, key, path in paths %}
-  [[ -e {{ path|bash }} ]] || faults+=({{ (kind ~ " " ~ path ~ " is not on this node (" ~ key ~ ")")|bash }})
+  [[ -e {{ path|bash }} ]] || prl_faults+=({{ (kind ~ " " ~ path ~ " is not on this node (" ~ key ~ ")")|bash }})
 {% endfor %}
   if ! type -t torchrun >/dev/null; then
-    faults+=("torchrun is not on PATH: the environment has no torch, or was not activated")
-  elif python=$(launcher_python) && [[ -n $python ]]; then
-    missing=$($python -c 'import importlib.util as u, sys
-print(*(m for m in sys.argv[1:] if u.find_spec(m) is None))' torch swift 2>&1) || missing="usable python ($missing)"
-    [[ -z $missing ]] || faults+=("$python has no $missing: install ms-swift there, or activate another environment")
+    prl_faults+=("torchrun is not on PATH: the environment has no torch, or was not activated")
+  elif find_python 2>/dev/null && [[ -n ${python[0]} ]]; then
+    missing=$("${python[@]}" -c 'import importlib.util as u, sys
+print(*(m for m in sys.argv[1:] if u.find_spec(m) is None))' torch swift 2>/dev/null) || missing="working python"
+    [[ -z $missing ]] || prl_faults+=("${python[*]} has no $missing: install ms-swift there, or activate another environment")
   fi
-  [[ -w $run_dir && -w $run_dir/logs ]] || faults+=("run directory $run_dir is not writable")
+  [[ -w $prl_run_dir && -w $prl_run_dir/logs ]] || prl_faults+=("run directory $prl_run_dir is not writable")
   local free
-  free=$(df -Pm -- "$run_dir" | awk 'NR == 2 {print $4}')
-  ((free >= min_free_mib)) || faults+=("only $free MiB are free at $run_dir, $min_free_mib are needed")
+  free=$(df -Pm -- "$prl_run_dir" | awk 'NR == 2 {print $4}')
+  ((free >= prl_min_free_mib)) || prl_faults+=("only $free MiB are free at $prl_run_dir, $prl_min_free_mib are needed")
 {% if nodes > 1 %}
-  [[ -n ${MASTER_ADDR:-} && -n ${MASTER_PORT:-} ]] || faults+=("MASTER_ADDR and MASTER_PORT are not set: each of $nodes nodes needs them, and NODE_RANK")
-  if [[ $node_rank == 0 ]] && (: <"/dev/tcp/127.0.0.1/${MASTER_PORT:-0}") 2>/dev/null; then
-    faults+=("port $MASTER_PORT is taken on this node")
+  [[ -n ${MASTER_ADDR:-} && -n ${MASTER_PORT:-} ]] || prl_faults+=("MASTER_ADDR and MASTER_PORT are not set: each of $prl_nodes nodes needs them, and NODE_RANK")
+  if [[ $prl_node_rank == 0 ]] && (: <"/dev/tcp/127.0.0.1/${MASTER_PORT:-0}") 2>/dev/null; then
+    prl_faults+=("port $MASTER_PORT is taken on this node")
   fi
 {% endif %}
 }
 
 if [[ ${PRL_PREFLIGHT:-on} != off ]]; then
   preflight
-  if [[ -n ${faults[*]-} ]]; then
-    for fault in "${faults[@]}"; do say "preflight: $fault"; done
-    printf -v joined '%s; ' "${faults[@]}"
-    fail 78 "preflight: ${joined%; }"
+  if [[ -n ${prl_faults[*]-} ]]; then
+    for prl_fault in "${prl_faults[@]}"; do say "preflight: $prl_fault"; done
+    printf -v prl_joined '%s; ' "${prl_faults[@]}"
+    fail 78 "preflight: ${prl_joined%; }"
   fi
 fi
 
 # --- the training ---------------------------------------------------------------------------------
 
-doing="training"
-log_start=$(stat -c %s -- "$log_file" 2>/dev/null || echo 0)
-steps_start=$(stat -c %s -- "$run_dir/logging.jsonl" 2>/dev/null || echo 0)
-began=$run_dir/logs/.began$node_rank
-: >"$began"
-say "$(date +%H:%M:%S) torchrun, $nproc_per_node processes on each of $nodes nodes"
+prl_doing="training"
+prl_log_start=$(stat -c %s -- "$prl_log_file" 2>/dev/null || echo 0)
+prl_steps_start=$(stat -c %s -- "$prl_run_dir/logging.jsonl" 2>/dev/null || echo 0)
+prl_began=$prl_run_dir/logs/.began$prl_node_rank
+: >"$prl_began"
+say "$(date +%H:%M:%S) torchrun, $prl_nproc_per_node processes on each of $prl_nodes nodes"
 
+# torchrun kills its ranks 30 s after SIGTERM unless told otherwise.
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=$prl_grace
 set -m  # a process group of its own: the terminal's Ctrl-C reaches torchrun through us alone
 {% if nodes > 1 %}
-torchrun --nnodes="$nodes" --nproc_per_node="$nproc_per_node" --node_rank="$node_rank" \
-  --master_addr="$MASTER_ADDR" --master_port="$MASTER_PORT" -m {{ entry_point|bash }} "${swift_args[@]}" &
+torchrun --nnodes="$prl_nodes" --nproc_per_node="$prl_nproc_per_node" --node_rank="$prl_node_rank" \
+  --master_addr="$MASTER_ADDR" --master_port="$MASTER_PORT" -m {{ entry_point|bash }} "${prl_swift_args[@]}" &
 {% else %}
-torchrun --standalone --nproc_per_node="$nproc_per_node" -m {{ entry_point|bash }} "${swift_args[@]}" &
+torchrun --standalone --nproc_per_node="$prl_nproc_per_node" -m {{ entry_point|bash }} "${prl_swift_args[@]}" &
 {% endif %}
-child=$!
+prl_child=$!
 set +m
-code=0
+watch_time
+prl_code=0
 while :; do # a trap ends `wait` early with its own code; only an undisturbed wait has torchrun's
-  before=$interrupts
-  wait "$child" && code=0 || code=$?
-  [[ $interrupts != "$before" ]] || break
+  prl_before=$prl_interrupts
+  wait "$prl_child" && prl_code=0 || prl_code=$?
+  [[ $prl_interrupts != "$prl_before" ]] || break
 done
 
 # --- what ms-swift does not say -------------------------------------------------------------------
 
-appended() { tail -c "+$((steps_start + 1))" -- "$run_dir/logging.jsonl" 2>/dev/null || true; }
-new_checkpoints() { find "$run_dir" -maxdepth 1 -name 'checkpoint-*' -newer "$began" 2>/dev/null; }
+appended() { tail -c "+$((prl_steps_start + 1))" -- "$prl_run_dir/logging.jsonl" 2>/dev/null || true; }
+new_checkpoints() { find "$prl_run_dir" -maxdepth 1 -name 'checkpoint-*' -newer "$prl_began" 2>/dev/null; }
 
 last_error() {
   local line
-  line=$(tail -c "+$((log_start + 1))" -- "$log_file" | tail -c 400000 | tr '\r' '\n' |
+  line=$(tail -c "+$((prl_log_start + 1))" -- "$prl_log_file" | tail -c 400000 | tr '\r' '\n' |
     grep -aE '^(\[rank[0-9]+\]: ?)?[A-Za-z_][A-Za-z0-9_.]*(Error|Exception|Interrupt): .' |
-    grep -av 'ChildFailedError' | tail -n 1) || true
+    grep -avE 'ChildFailedError|Connection (closed|reset) by peer|DistNetworkError|DistBackendError' | tail -n 1) || true
   if [[ -z $line ]]; then
-    line=$(tail -c "+$((log_start + 1))" -- "$log_file" | grep -aoE 'Signal [0-9]+ \(SIG[A-Z]+\) received by PID [0-9]+' | tail -n 1) || true
+    line=$(tail -c "+$((prl_log_start + 1))" -- "$prl_log_file" | grep -aoE 'Signal [0-9]+ \(SIG[A-Z]+\) received by PID [0-9]+' | tail -n 1) || true
     [[ $line != *SIGKILL* ]] || line+=" (killed from outside; out of memory is the usual cause)"
   fi
   printf '%s' "${line:0:500}" | iconv -c -f UTF-8 -t UTF-8 2>/dev/null || true
 }
 
-if [[ -z $signalled && $code != 0 ]]; then
-  error=$(last_error)
-  reason="torchrun exited with $code${error:+: $error}"
-elif [[ -z $signalled && $node_rank == 0 ]]; then
+if [[ -z $prl_signalled && $prl_code != 0 ]]; then
+  prl_error=$(last_error)
+  prl_reason="torchrun exited with $prl_code${prl_error:+: $prl_error}"
+elif [[ -z $prl_signalled && $prl_node_rank == 0 ]]; then
   # Exit 0 is not yet success: a data set smaller than one generation batch trains nothing, and
   # ranks that never found each other train one by one into the same directory.
   # (No `grep -q`: it would end `tail` with SIGPIPE, which pipefail takes for a failure.)
   if ! appended | grep -E '"global_step/max_steps": *"[1-9]' >/dev/null && [[ -z $(new_checkpoints) ]]; then
     fail 65 "ms-swift ended without one training step; is the data set smaller than one generation batch?"
   fi
-  if ((nodes * nproc_per_node > 1)); then
-    doubled=$(appended | grep -F '"learning_rate"' | grep -oE '"global_step/max_steps": *"[0-9]+' | sort | uniq -d) || true
-    alone=$(find "$run_dir" -mindepth 2 -maxdepth 2 -path '*/checkpoint-*/rng_state.pth' -newer "$began" 2>/dev/null) || true
-    if [[ -n $doubled || -n $alone ]]; then
-      fail 65 "each process trained alone: $((nodes * nproc_per_node)) trainings of world size 1 instead of one of $((nodes * nproc_per_node))"
+  if ((prl_nodes * prl_nproc_per_node > 1)); then
+    prl_doubled=$(appended | grep -F '"learning_rate"' | grep -oE '"global_step/max_steps": *"[0-9]+' | sort | uniq -d) || true
+    prl_alone=$(find "$prl_run_dir" -mindepth 2 -maxdepth 2 -path '*/checkpoint-*/rng_state.pth' -newer "$prl_began" 2>/dev/null) || true
+    if [[ -n $prl_doubled || -n $prl_alone ]]; then
+      fail 65 "each process trained alone: $((prl_nodes * prl_nproc_per_node)) trainings of world size 1 instead of one of $((prl_nodes * prl_nproc_per_node))"
     fi
   fi
 fi
-exit "$code"
+prl_trained=1
+exit "$prl_code"

@@ -7,6 +7,7 @@ listed, or one runs and is listed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -20,12 +21,25 @@ from prl_submit import processes
 from prl_submit.errors import BackendRefusedError
 from prl_submit.files import write_atomic
 from prl_submit.plan import Plan
-from prl_submit.runs import CANCEL, LAUNCH, PLAN, Process, Record, Run, read_run, write_record
+from prl_submit.runs import (
+    CANCEL,
+    EXIT,
+    LAUNCH,
+    PLAN,
+    RECORD,
+    Process,
+    Record,
+    Run,
+    read_run,
+    write_record,
+)
 from prl_submit.states import CANCELLED, LOST, RUNNING, State, finished_state
 
 #: Variables of an outer job that would confuse this one.
 _NOT_INHERITED = (processes.TOKEN_VARIABLE, "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "BASH_ENV")
 _POLL_S = 0.05
+#: How long a killed process may take to be gone.
+_KILL_S = 10.0
 
 
 def artefact_name() -> str | None:
@@ -65,7 +79,10 @@ def submit(run: Path, plan: Plan, record: Record) -> Record:
 
 def _become_job(run: Path, record: Record, writer: int) -> None:
     """In the child. Never returns: exec, or _exit with the reason sent to the parent."""
+    before = None  # the record of the attempt that is resumed
     try:
+        with contextlib.suppress(FileNotFoundError):
+            before = (run / RECORD).read_bytes()
         os.setsid()  # survives the terminal
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
@@ -80,7 +97,10 @@ def _become_job(run: Path, record: Record, writer: int) -> None:
         os.execve(bash, ["bash", str(run / LAUNCH)], environ)
     except BaseException as error:
         os.write(writer, str(error).encode("utf-8", "replace"))
-        (run / "run.json").unlink(missing_ok=True)
+        if before is None:
+            (run / RECORD).unlink(missing_ok=True)
+        else:
+            write_atomic(run / RECORD, before)
     finally:
         os._exit(127)
 
@@ -113,18 +133,27 @@ def _state(run: Run) -> State:
 
 def _vanished(run: Run, process: Process) -> State:
     if (run.path / CANCEL).exists() and not _left(run):
-        return State(state=CANCELLED, reason="killed by `prl-submit cancel` after its grace")
+        return State(state=CANCELLED, reason=_cancel_reason(run.path))
     if process.boot != processes.boot_id():
         return State(state=LOST, reason="the machine was restarted while it ran")
     if not processes.is_visible(process):
         return State(state=LOST, reason="the container it ran in is gone")
+    if (run.path / EXIT).exists() and run.record and not run.record.restarts:
+        return State(state=LOST, reason="it has ended, but its exit.json is damaged")
     left = _left(run)
-    reason = f"process {process.pid} was killed (SIGKILL) before it could write exit.json"
+    reason = f"process {process.pid} ended without exit.json: killed (SIGKILL), or the disk is full"
     if left:
         reason += (
             f"; {len(left)} of its processes still run, `prl-submit cancel {run.run}` ends them"
         )
     return State(state=LOST, reason=reason)
+
+
+def _cancel_reason(run: Path) -> str:
+    try:
+        return str(msgspec.json.decode((run / CANCEL).read_bytes())["reason"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "cancelled"
 
 
 def _left(run: Run) -> list[int]:
@@ -139,18 +168,38 @@ def cancel(run: Run, *, wait: bool) -> None:
     process = run.record.process if run.record else None
     if process is None:
         return
+    if not processes.is_visible(process) and process.host != os.uname().nodename:
+        raise BackendRefusedError(
+            f"{run.run} runs on {process.host}, whose processes cannot be reached from here",
+            f"cancel it there: prl-submit cancel {run.path}",
+        )
+    if not processes.is_alive(process) and not _left(run):
+        return  # lost before anybody cancelled it
     # launch.sh reads the reason with sed: no quotes or backslashes.
     user = "".join(char for char in _user() if char.isalnum() or char in " ._-")
     reason = {"reason": f"cancelled by {user}"}
-    write_atomic(run.path / CANCEL, msgspec.json.format(msgspec.json.encode(reason), indent=1))
+    with contextlib.suppress(OSError):  # a full disk must not keep a job alive
+        write_atomic(run.path / CANCEL, msgspec.json.format(msgspec.json.encode(reason), indent=1))
     deadline = time.monotonic() + _grace(run.path) + 10
-    if processes.is_alive(process):
-        _signal_group(process.pid, signal.SIGTERM)
+    try:
+        _end(run, process, deadline)
+    except PermissionError:
+        raise BackendRefusedError(f"{run.run} is somebody else's: it cannot be ended") from None
+
+
+def _end(run: Run, process: Process, deadline: float) -> None:
+    signal_group(process, signal.SIGTERM)
     while processes.is_alive(process) and time.monotonic() < deadline:
         time.sleep(_POLL_S)
-    if processes.is_alive(process):
-        _signal_group(process.pid, signal.SIGKILL)
+    signal_group(process, signal.SIGKILL)
+    deadline = time.monotonic() + _KILL_S
     while left := _left(run):
+        if time.monotonic() > deadline:
+            pids = ", ".join(map(str, left))
+            raise BackendRefusedError(
+                f"{run.run}: SIGKILL did not end process {pids}",
+                "it hangs in the kernel, often in the GPU's driver or on a file server",
+            )
         for pid in left:
             processes.send(pid, signal.SIGKILL)
         time.sleep(_POLL_S)
@@ -165,10 +214,15 @@ def _user() -> str:
         return f"uid {os.getuid()}"
 
 
-def _signal_group(pid: int, number: signal.Signals) -> None:
-    # launch.sh leads its session; a setup command in its foreground must end too, or bash waits.
+def signal_group(process: Process, number: signal.Signals) -> None:
+    """Signal launch.sh, which leads its group, and a setup command in its foreground.
+
+    bash hears of the signal only when that command has ended.
+    """
+    if not processes.is_alive(process):
+        return
     try:
-        os.killpg(pid, number)
+        os.killpg(process.pid, number)
     except ProcessLookupError:
         pass
 
@@ -177,5 +231,5 @@ def _grace(run: Path) -> int:
     try:
         plan = msgspec.json.decode((run / PLAN).read_bytes())
         return int(plan["plan"]["restarts"]["grace"])
-    except (OSError, msgspec.DecodeError, KeyError, TypeError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError):
         return 120

@@ -33,9 +33,9 @@ COMMANDS = {
 _EPILOG = """\
 \b
 Examples:
-  prl-submit jobs/mr_4gpu.yaml                        submit; prints the run directory
-  prl-submit jobs/mr_4gpu.yaml --set swift.beta=0.1   ... with one value changed
-  PRL_NPROC_PER_NODE=2 prl-submit jobs/mr_4gpu.yaml   ... on two GPUs
+  prl-submit jobs/mr_4gpu.yaml                       prints the run directory
+  prl-submit jobs/mr_4gpu.yaml --set swift.beta=0.1  ... one value changed
+  PRL_NPROC_PER_NODE=2 prl-submit jobs/mr_4gpu.yaml  ... on two GPUs
   prl-submit check jobs/mr_4gpu.yaml
   prl-submit logs latest -f
 
@@ -74,8 +74,9 @@ class Commands(click.Group):
         """Commands, and files for the default command."""
         from click.shell_completion import CompletionItem
 
+        # click's scripts drop the words as soon as one item asks for files.
         names = [name for name in COMMANDS if name.startswith(incomplete)]
-        return [CompletionItem(name) for name in names] + [CompletionItem("", type="file")]
+        return [CompletionItem(name) for name in names] or [CompletionItem("", type="file")]
 
 
 @click.command(
@@ -99,14 +100,15 @@ def main(argv: list[str] | None = None) -> None:
         and arguments[0] not in COMMANDS
         and arguments[0] not in ("-h", "--help", "--version")
     ):
+        _refuse_misspelt_command(arguments[0])
         arguments.insert(0, "submit")
     try:
         code = cli.main(arguments, prog_name="prl-submit", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader went away (`| head`); Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 128 + 13
+        from prl_submit.cli.console import reader_gone
+
+        reader_gone()
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
         code = 130
@@ -123,10 +125,27 @@ def main(argv: list[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _refuse_misspelt_command(word: str) -> None:
+    """A first word that is no file but nearly a command; ends the process with exit code 2."""
+    if not word.isalpha() or os.path.exists(word):
+        return
+    from prl_submit.suggest import closest
+
+    near = closest(word, COMMANDS, 0.6)
+    if near is not None:
+        click.echo(f"error: no command and no file {word!r}", err=True)
+        click.echo(f"hint: did you mean {near!r}?", err=True)
+        sys.exit(2)
+
+
 def _exit_code(error: Exception) -> int:
     """Print one of our own errors and return its code; raise any other again."""
-    from prl_submit.errors import PrlSubmitError, format_error  # `--help` does without
+    from prl_submit.errors import EXIT_WRONG_INPUT, PrlSubmitError, format_error
 
+    if isinstance(error, OSError):  # a folder taken away, a full disk: no fault of the program
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"error: {where}{error.strerror or error}", err=True)
+        return EXIT_WRONG_INPUT
     if not isinstance(error, PrlSubmitError):
         raise error
     click.echo(format_error(error), err=True)

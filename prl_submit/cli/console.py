@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import msgspec
@@ -28,8 +28,20 @@ def data(text: str) -> None:
 
 def raw(content: bytes) -> None:
     """Bytes of data as they are, seen at once."""
-    sys.stdout.buffer.write(content)
-    sys.stdout.buffer.flush()
+    try:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        reader_gone()
+
+
+def reader_gone() -> NoReturn:
+    """The reader went away (`| head`): end as SIGPIPE would have it.
+
+    click would exit with 1, which here means a failed job, and Python complain once more at exit.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(128 + 13)
 
 
 def document(value: Any) -> None:

@@ -83,7 +83,7 @@ def _root(root: Path) -> Finding:
     here = root
     while not here.exists() and here != here.parent:
         here = here.parent
-    if not here.is_dir() or not os.access(here, os.W_OK):
+    if not here.is_dir() or not os.access(here, os.W_OK) or not shutil.disk_usage(here).total:
         return Finding(
             "output root", False, f"{root}: {here} is not a writable folder", "--output-root DIR"
         )

@@ -31,12 +31,7 @@ def spec_options(function: Command) -> Command:
             ),
             click.option("--profile", metavar="NAME", help="A profile of prl-submit.toml."),
             output_root_option,
-            click.option(
-                "--templates",
-                metavar="DIR",
-                type=click.Path(exists=True, file_okay=False, path_type=Path),
-                help="A folder whose files replace the shipped templates of the same name.",
-            ),
+            templates_option,
         ]
     ):
         function = decorate(function)
@@ -47,6 +42,13 @@ output_root_option = click.option(
     "--output-root",
     metavar="DIR",
     help="Where run directories live. Default: PRL_OUTPUT_ROOT, else `output`.",
+)
+
+templates_option = click.option(
+    "--templates",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder whose files replace the shipped templates of the same name.",
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")

@@ -26,7 +26,7 @@ def plan_spec(
     output_root: str | None,
 ) -> Planned:
     """Everything but submission. Raises SpecError where the spec cannot even be read."""
-    from prl_submit.presence import check_presence
+    from prl_submit.presence import check_local, check_presence
 
     environ = dict(os.environ)
     if environ.get("PRL_OUTPUT_ROOT"):
@@ -55,7 +55,8 @@ def plan_spec(
         backend=None if backend is None else backends.normalize(backend),
     )
     planned = make_plan(layered, table, spec, context)
-    problems = [*planned.problems, *check_presence(planned), *_availability(planned)]
+    problems = [*planned.problems, *check_presence(planned), *check_local(planned, environ)]
+    problems += _availability(planned)
     problems.sort(key=lambda problem: (problem.severity, problem.file or "", problem.line or 0))
     return msgspec.structs.replace(planned, problems=problems)
 
@@ -71,27 +72,20 @@ def _read(path: str) -> bytes:
 
 
 def _unreadable(spec: str, error: OSError) -> Problem:
-    from prl_submit.cli import COMMANDS
-
-    hint = None
-    if isinstance(error, FileNotFoundError) and "/" not in spec and "." not in spec:
-        near = closest(spec, COMMANDS, 0.6)
-        hint = f"did you mean the command {near!r}?" if near else "see prl-submit --help"
-    elif isinstance(error, FileNotFoundError):
-        hint = _near_file(spec)
+    hint = _near_file(spec) if isinstance(error, FileNotFoundError) else None
     what = "is a folder" if isinstance(error, IsADirectoryError) else error.strerror or str(error)
     return Problem(file=spec, line=None, key=None, message=f"cannot be read: {what}", hint=hint)
 
 
 def _near_file(spec: str) -> str | None:
     folder, name = os.path.split(spec)
-    stem, ending = os.path.splitext(name)
     try:
         here = [os.path.splitext(item) for item in os.listdir(folder or ".")]
     except OSError:
         return f"there is no folder {folder}"
-    near = closest(stem, [other for other, kind in here if kind == ending], 0.6)
-    return f"did you mean {os.path.join(folder, near + ending)}?" if near else None
+    specs = {stem: stem + ending for stem, ending in here if ending in (".yaml", ".yml")}
+    near = closest(os.path.splitext(name)[0], specs, 0.6)
+    return f"did you mean {os.path.join(folder, specs[near])}?" if near else None
 
 
 def _profile(name: str | None) -> Node | None:

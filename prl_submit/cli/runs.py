@@ -24,6 +24,7 @@ from prl_submit.cli.watching import (
     statuses_of,
     wait_for,
 )
+from prl_submit.errors import EXIT_INTERRUPTED
 from prl_submit.runs import Run, find_run, list_runs
 from prl_submit.states import FINISHED, LOST, Status
 
@@ -35,7 +36,8 @@ _WATCH_S = 1.0
 @json_option
 def list_(output_root: str | None, as_json: bool) -> int:
     """List the runs under the output root, newest last."""
-    _show(statuses_of(list_runs(output_root_of(output_root))), as_json, "no runs")
+    root = output_root_of(output_root)
+    _show(statuses_of(list_runs(root)), as_json, f"no runs under {root}")
     return 0
 
 
@@ -47,13 +49,15 @@ def list_(output_root: str | None, as_json: bool) -> int:
 def status(runs: tuple[str, ...], watch: bool, output_root: str | None, as_json: bool) -> int:
     """Show what runs are doing; without RUN, all that are not finished."""
     root = output_root_of(output_root)
-    if watch and not as_json:
+    if watch and as_json:
+        raise click.UsageError("--watch redraws a table; with --json ask again instead")
+    if watch:
         try:
             _watch(runs, root)
         except KeyboardInterrupt:
-            pass
+            return EXIT_INTERRUPTED
         return 0
-    _show(_chosen(runs, root), as_json, "nothing is running")
+    _show(_chosen(runs, root), as_json, f"nothing is running under {root}")
     return 0
 
 

@@ -15,17 +15,19 @@ from prl_submit.cli.console import data, document, note, raw
 from prl_submit.cli.inspection import warn_or_stop
 from prl_submit.cli.options import (
     json_option,
-    output_root,
     output_root_option,
     run_argument,
     spec_options,
+    templates_option,
 )
+from prl_submit.cli.options import output_root as output_root_of
 from prl_submit.cli.planning import plan_spec
 from prl_submit.cli.watching import (
     Handover,
     describe,
     follow_run,
     interrupted,
+    refreshed,
     result_code,
     states_of,
     statuses_of,
@@ -33,7 +35,7 @@ from prl_submit.cli.watching import (
 )
 from prl_submit.errors import PrlSubmitError
 from prl_submit.runs import Run, find_run
-from prl_submit.states import FINISHED, Status
+from prl_submit.states import FINISHED, LOST, Status
 from prl_submit.submission import Outside, exclusive
 from prl_submit.submission import resume as resume_run
 from prl_submit.submission import submit as submit_plan
@@ -73,24 +75,41 @@ def submit(
         else:
             raw(artefact.encode("utf-8"))
         return 0
-    run = submit_plan(planned, Outside(os.environ, shell.run, templates))
+    try:
+        run = submit_plan(planned, Outside(os.environ, shell.run, templates))
+    except KeyboardInterrupt as interrupt:
+        if not interrupt.args:
+            note("\ninterrupted: nothing was submitted")
+        return interrupted(interrupt.args)
     return _started(run, "submitted", wait=wait, follow=follow, as_json=as_json)
 
 
 @click.command("resume")
 @run_argument(many=False)
 @output_root_option
+@templates_option
 @_wait
 @_follow
 @json_option
-def resume(run: str, output_root: str | None, wait: bool, follow: bool, as_json: bool) -> int:
+def resume(
+    run: str,
+    output_root: str | None,
+    templates: Path | None,
+    wait: bool,
+    follow: bool,
+    as_json: bool,
+) -> int:
     """Continue a finished run from its last complete checkpoint, in the same run directory."""
     found = find_run(run, output_root_of(output_root))
     with exclusive(found):
+        found = refreshed(found)  # another resume may have started it since
         state = states_of([found])[0]
         if state.state not in FINISHED:
             raise PrlSubmitError(f"{found.run} is {state.state}", "cancel it first, or wait")
-        started, checkpoint = resume_run(found, Outside(os.environ, shell.run))
+        if state.state == LOST and found.record is not None:
+            # What a killed launcher left behind would train on beside the new attempt.
+            backends.load(found.record.backend).cancel(found, wait=True)
+        started, checkpoint = resume_run(found, Outside(os.environ, shell.run, templates))
     note(f"continues from {checkpoint.path.name}")
     return _started(started, "resumed", wait=wait, follow=follow, as_json=as_json)
 
@@ -98,15 +117,9 @@ def resume(run: str, output_root: str | None, wait: bool, follow: bool, as_json:
 def _started(run: Run, verb: str, *, wait: bool, follow: bool, as_json: bool) -> int:
     job = run.record.job_id if run.record else None
     note(f"{verb} {run.run} (job {job})")
-    if not wait and not follow:
-        if as_json:
-            _document(run, statuses_of([run])[0])
-        else:
-            data(str(run.path))
-            note(f"  status: prl-submit status {run.path.name}")
-            note(f"  follow: prl-submit logs {run.path.name} -f")
-        return 0
     try:
+        if not wait and not follow:
+            return _announce(run, as_json)
         with Handover(run):
             status = _attend(run, follow=follow, as_json=as_json)
     except KeyboardInterrupt:
@@ -118,6 +131,16 @@ def _started(run: Run, verb: str, *, wait: bool, follow: bool, as_json: bool) ->
     elif not follow:
         data(str(run.path))
     return result_code([status])
+
+
+def _announce(run: Run, as_json: bool) -> int:
+    if as_json:
+        _document(run, statuses_of([run])[0])
+    else:
+        data(str(run.path))
+        note(f"  status: prl-submit status {run.path.name}")
+        note(f"  follow: prl-submit logs {run.path.name} -f")
+    return 0
 
 
 def _attend(run: Run, *, follow: bool, as_json: bool) -> Status:
@@ -136,7 +159,5 @@ def _nothing(name: str, backend: str) -> dict[str, Any]:
     fields = dict.fromkeys(Status.__struct_fields__)
     return {**fields, "name": name, "backend": backend}
 
-
-output_root_of = output_root
 
 COMMANDS = {"submit": submit, "resume": resume}

@@ -9,14 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-import click
-
 from prl_submit import backends
 from prl_submit.cli.console import note, raw, table
-from prl_submit.errors import EXIT_INTERRUPTED, EXIT_JOB_FAILED
+from prl_submit.errors import EXIT_INTERRUPTED, EXIT_JOB_FAILED, PrlSubmitError
 from prl_submit.follow import LogReader, follow
 from prl_submit.runs import Run, read_run
-from prl_submit.states import FINISHED, SUCCEEDED, State, Status, finished_state, status_of
+from prl_submit.states import FINISHED, LOST, SUCCEEDED, State, Status, finished_state, status_of
 
 POLL_S = 0.5
 
@@ -29,10 +27,17 @@ def states_of(runs: Sequence[Run]) -> list[State]:
         if found[index] is None and run.record is not None:
             open_runs[run.record.backend].append(index)
     for name, indices in open_runs.items():
-        answers = backends.load(name).states([runs[i] for i in indices])
-        for index, answer in zip(indices, answers, strict=True):
+        for index, answer in zip(indices, _ask(name, [runs[i] for i in indices]), strict=True):
             found[index] = answer
     return [state for state in found if state is not None]
+
+
+def _ask(backend: str, runs: list[Run]) -> list[State]:
+    try:
+        module = backends.load(backend)
+    except PrlSubmitError as error:  # one such run must not hide the others
+        return [State(state=LOST, reason=error.message)] * len(runs)
+    return module.states(runs)
 
 
 def statuses_of(runs: Sequence[Run]) -> list[Status]:
@@ -68,7 +73,16 @@ def follow_run(run: Run, *, node: int | None = None, tail: int | None = None) ->
         status = statuses_of([refreshed(run)])[0]
         return status.state in FINISHED
 
-    follow(LogReader(run.path, node, tail), raw, is_finished)
+    last = b"\n"
+
+    def write(content: bytes) -> None:
+        nonlocal last
+        last = content[-1:]
+        raw(content)
+
+    follow(LogReader(run.path, node, tail), write, is_finished)
+    if last != b"\n":  # a progress bar; what is said next begins a line
+        raw(b"\n")
     return status
 
 
@@ -130,11 +144,7 @@ class Handover:
     def _cancel(self, number: int, frame: FrameType | None) -> None:
         record = refreshed(self._run).record
         if record is not None and record.process is not None:
-            from prl_submit.processes import is_alive, send
+            from prl_submit.backends.local import signal_group
 
             note("got SIGTERM: handed on to the job, waiting for its end")
-            if is_alive(record.process):
-                send(record.process.pid, signal.SIGTERM)
-
-
-Abort = click.exceptions.Abort
+            signal_group(record.process, signal.SIGTERM)

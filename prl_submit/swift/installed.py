@@ -35,6 +35,8 @@ def _prefix(environment: Environment, workdir: str, path: str) -> Path | None:
         name, root = (conda, None) if isinstance(conda, str) else (conda.name, conda.root)
         executable = os.environ.get("CONDA_EXE")
         found = root or (os.path.dirname(os.path.dirname(executable)) if executable else None)
-        return Path(found, "envs", name) if found else None
+        if not found:
+            return None
+        return Path(found) if name == "base" else Path(found, "envs", name)
     launcher = shutil.which("torchrun", path=path)
     return Path(launcher).parent.parent if launcher else None

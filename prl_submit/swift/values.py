@@ -62,7 +62,9 @@ def nearest(name: str, table: dict[str, Argument]) -> str | None:
 def _typed(argument: Argument, node: Node) -> Any:
     if isinstance(node.value, list):
         if not argument.many:
-            raise ValueError(f"takes one {_noun(argument.kind)}, found a list")
+            raise ValueError(
+                f"expected {_noun(argument.kind)}, found a list; this argument takes one value"
+            )
         return _many(argument, node.value)
     return _one(argument, node)
 
@@ -90,7 +92,8 @@ def _one(argument: Argument, node: Node) -> Any:
     parse = {"int": parse_int, "float": parse_float, "bool": parse_bool}.get(argument.kind)
     value = parse(text) if parse else text
     if value is None:
-        raise ValueError(f"expected {_noun(argument.kind)}, found {_shorten(text)}")
+        several = "; several values are a list: [a, b]" if argument.many and " " in text else ""
+        raise ValueError(f"expected {_noun(argument.kind)}, found {_shorten(text)}{several}")
     if argument.choices and text not in argument.choices:
         raise ValueError(f"expected one of {', '.join(argument.choices)}; found {_shorten(text)}")
     return value
@@ -125,10 +128,19 @@ def word(value: Any) -> str:
 def words(name: str, value: Any) -> list[str]:
     """`--name value`, `--name=-value`, or `--name a b c` (contract, last line)."""
     if isinstance(value, list):
-        return [f"--{name}", *(word(item) for item in value)]
+        return [f"--{name}", *(_list_word(item) for item in value)]
     text = word(value)
     # argparse would take a word that begins with '-' for an option.
     return [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
+
+
+def _list_word(value: Any) -> str:
+    """Argparse knows -0.000001 for a number, but takes -1e-6 for an option."""
+    if isinstance(value, float) and value < 0:
+        from decimal import Decimal
+
+        return f"{Decimal(repr(value)):f}"
+    return word(value)
 
 
 def check_sizes(groups: list[list[str]], nodes: dict[str, Node]) -> list[Problem]:

@@ -1,0 +1,391 @@
+"""The command line through the real executable: what a person types, and what they read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from prl_submit.cli import COMMANDS
+
+if TYPE_CHECKING:
+    from tests.conftest import World
+
+STATUS_KEYS = (
+    "run path name backend job_id state reason exit_code restarts step max_steps "
+    "submitted_at started_at ended_at"
+).split()
+
+
+# --- help, completion -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help(world: World, command: str, flag: str) -> None:
+    done = world.prl(*([command] if command else []), flag)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith(f"Usage: prl-submit {command}".rstrip())
+    assert all(len(line) <= 80 for line in done.out.splitlines())
+
+
+def test_help_names_every_command(world: World) -> None:
+    out = world.prl("--help").out
+    assert [name for name in COMMANDS if f"\n  {name} " not in out] == []
+    assert "130 interrupted" in out
+
+
+def test_no_arguments(world: World) -> None:
+    done = world.prl()
+    assert (done.code, done.out) == (2, "")
+    assert "Usage: prl-submit" in done.err
+
+
+def test_version(world: World) -> None:
+    assert world.prl("--version").out.startswith("prl-submit ")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_script(world: World, shell: str) -> None:
+    done = world.prl("completion", shell)
+    assert done.code == 0
+    assert "_PRL_SUBMIT_COMPLETE" in done.out
+    if shell == "bash":
+        checked = subprocess.run(["bash", "-n"], input=done.out, text=True, check=False)
+        assert checked.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("prl-submit sta", "status"),
+        ("prl-submit status la", "latest"),
+        ("prl-submit logs v", "v0-"),
+    ],
+)
+def test_completion_completes(world: World, words: str, expected: str) -> None:
+    world.run_to_end()
+    count = str(len(words.split()) - 1)
+    environ = {"_PRL_SUBMIT_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": count}
+    assert expected in world.prl(**environ).out
+
+
+# --- JSON -----------------------------------------------------------------------------------------
+
+
+def test_documents_have_the_contracts_keys(world: World) -> None:
+    submitted = world.prl(world.spec(), "--wait", "--json", FAKE="step 1 1").json
+    assert list(submitted) == [*STATUS_KEYS, "artefact"]
+    assert submitted["artefact"] is None
+    for command in (["list"], ["status", "latest"], ["wait", "v0"], ["cancel", "0"]):
+        document = world.prl(*command, "--json").json
+        assert list(document) == ["runs"], command
+        assert [list(run) for run in document["runs"]] == [STATUS_KEYS]
+        assert {k: v for k, v in submitted.items() if k != "artefact"} == document["runs"][0]
+    assert world.prl("status", "--json").json == {"runs": []}
+    check = world.prl("check", world.spec(), "--json").json
+    assert check == {"ok": True, "problems": []}
+    wrong = world.prl("check", world.spec(swift__bogus=1), "--json")
+    assert wrong.code == 2
+    assert not wrong.json["ok"]
+    keys = "file line key message hint severity"
+    assert [" ".join(problem) for problem in wrong.json["problems"]] == [keys]
+    values = world.prl("explain", world.spec(), "--json").json
+    assert list(values) == ["values"]
+    assert {" ".join(value) for value in values["values"]} == {"key value source detail"}
+    doctor = world.prl("doctor", "--json").json
+    assert list(doctor) == ["ok", "checks"]
+    dry = world.prl(world.spec(), "--dry-run", "--json").json
+    assert list(dry) == [*STATUS_KEYS, "artefact"]
+    assert dry["artefact"].startswith("#!/usr/bin/env bash")
+    assert world.prl("schema").json["$ref"] == "#/$defs/JobSpec"
+
+
+def test_times_have_a_zone(world: World) -> None:
+    world.run_to_end()
+    (run,) = world.prl("list", "--json").json["runs"]
+    for key in ("submitted_at", "started_at", "ended_at"):
+        assert run[key][-6] in "+-", run[key]
+
+
+@pytest.mark.parametrize("environ", [{}, {"NO_COLOR": "1"}, {"TERM": "xterm-256color"}])
+def test_no_escapes_in_a_pipe(world: World, environ: dict[str, str]) -> None:
+    world.run_to_end()
+    for words in (["list"], ["status", "latest"], ["explain", "job.yaml"], ["doctor"], ["--help"]):
+        done = world.prl(*words, **environ)
+        assert "\x1b" not in done.out + done.err, words
+
+
+def on_terminal(world: World, line: str, **environ: str) -> str:
+    """What a terminal of 80 columns gets."""
+    code = (
+        "import os, pty, sys, fcntl, termios, struct\n"
+        "def read(fd):\n"
+        "    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))\n"
+        "    return os.read(fd, 1024)\n"
+        "pty.spawn(['bash', '-c', sys.argv[1]], read)\n"
+    )
+    argv: list[Any] = [sys.executable, "-c", code, line]
+    return world.finish(world.popen(argv, **environ)).out
+
+
+def test_colour_on_a_terminal_only(world: World) -> None:
+    world.run_to_end()
+    line = "sleep 0.2; python -m prl_submit list"
+    colour = on_terminal(world, line, TERM="xterm")
+    assert "\x1b[32mSUCCEEDED\x1b[0m" in colour
+    assert "\x1b" not in on_terminal(world, line, TERM="xterm", NO_COLOR="1")
+    assert "\x1b" not in on_terminal(world, line, TERM="dumb")
+
+
+# --- RUN ------------------------------------------------------------------------------------------
+
+
+def test_every_way_to_name_a_run(world: World) -> None:
+    run, _ = world.run_to_end()
+    world.run_to_end(name="other")
+    job = json.loads((run / "run.json").read_text())["job_id"]
+    for name in ("v0", "0", run.name, run, f"output/{run.name}", job, "fake"):
+        (found,) = world.prl("status", name, "--json").json["runs"]
+        assert found["run"] == run.name, name
+    for name in ("latest", "output/latest"):
+        (found,) = world.prl("status", name, "--json").json["runs"]
+        assert found["name"] == "other"
+
+
+@pytest.mark.parametrize("command", ["status", "logs", "cancel", "wait", "resume"])
+def test_unknown_run(world: World, command: str) -> None:
+    done = world.prl(command, "v99")
+    assert (done.code, done.out) == (3, "")
+    assert done.err.startswith("error: no run 'v99' under ")
+
+
+@pytest.mark.parametrize("command", ["status", "logs", "cancel", "resume"])
+def test_ambiguous_run(world: World, command: str) -> None:
+    runs = [world.run_to_end()[0].name for _ in range(2)]
+    done = world.prl(command, "fake")
+    assert done.code == 2
+    assert f"'fake' names 2 runs: {', '.join(runs)}" in done.err
+
+
+def test_no_runs_yet(world: World) -> None:
+    assert world.prl("list").err == "no runs\n"
+    assert world.prl("status").err == "nothing is running\n"
+    assert world.prl("wait").code == 0
+    assert world.prl("cancel").code == 2
+    assert not world.output.exists()
+
+
+def test_broken_pipe(world: World) -> None:
+    """`| head -1` ends it without a word."""
+    world.run_to_end("seq 200000; step 1 1")
+    for words in ("logs latest", "list", "explain job.yaml", "render job.yaml"):
+        line = f"set -o pipefail; python -m prl_submit {words} | head -1; echo ${{PIPESTATUS[0]}}"
+        done = world.finish(world.popen(["bash", "-c", line]))
+        assert done.err == "", words
+        assert done.out.splitlines()[-1] in ("0", "141")
+
+
+def test_logs(world: World) -> None:
+    world.run_to_end("seq 1 5; step 1 1")
+    assert world.prl("logs", "latest", "--tail", "2").out == "4\n5\n"
+    assert world.prl("logs", "latest", "--tail", "0").out == ""
+    everything = world.prl("logs", "latest")
+    assert everything.out.endswith("1\n2\n3\n4\n5\n")
+    followed = world.prl("logs", "latest", "-f")
+    assert (followed.code, followed.out) == (0, everything.out)
+    assert "SUCCEEDED" in followed.err
+    assert "no node 3" in world.prl("logs", "latest", "--node", "3").err
+
+
+def test_status_watch_in_a_pipe(world: World) -> None:
+    """A line per change, to the end."""
+    world.prl(world.spec(), FAKE="sleep 1; step 1 1")
+    done = world.prl("status", "--watch")
+    assert [line.split()[1].rstrip(",") for line in done.out.splitlines()] == [
+        "RUNNING",
+        "SUCCEEDED",
+    ]
+
+
+def test_doctor(world: World) -> None:
+    done = world.prl("doctor")
+    assert done.code == 0, done.out
+    assert "bash" in done.out
+    (world.root / "file").touch()
+    bad = world.prl("doctor", "--output-root", "file")
+    assert bad.code == 1
+    assert "MISSING output root" in bad.out
+
+
+# --- bad input ------------------------------------------------------------------------------------
+
+BIG = 50_000_000
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{chr(98 + i)}: &{chr(98 + i)} [{','.join([f'*{chr(97 + i)}'] * 9)}]\n" for i in range(9)
+)
+BAD: dict[str, tuple[bytes, str]] = {
+    "binary": (bytes(range(256)) * 4, "is not text"),
+    "latin-1": ("name: caf\xe9\n".encode("latin-1"), "is not UTF-8: byte 0xe9"),
+    "empty": (b"", "is empty"),
+    "comment only": (b"# nothing\n", "is empty"),
+    "a list": (b"- a\n- b\n", "job.yaml:1"),
+    "text": (b"hello\n", "job.yaml:1"),
+    "bomb": (BOMB.encode(), "job.yaml:"),
+    "deep": (b"a: " + b"[" * 5000, "job.yaml"),
+    "tabs": (b"name: x\nswift:\n\trlhf_type: grpo\n", "job.yaml:3"),
+    "duplicate": (b"name: x\nname: y\n", "job.yaml:2"),
+    "tag": (b"name: !!python/object/apply:os.system [touch pwned]\n", "not allowed"),
+    "unknown key": (b"name: x\nresorces: {}\n", "did you mean 'resources'"),
+    "wrong type": (b"name: x\nresources: 4\n", "job.yaml:2: resources"),
+    "negative": (b"name: x\nresources: {nproc_per_node: -1}\n", "from 1 to 1024"),
+    "huge": (b"name: x\nresources: {nodes: " + b"9" * 400 + b"}\n", "resources.nodes"),
+    "huge float": (b"name: x\nswift: {beta: 1e999999}\n", "job.yaml"),
+    "itself": (b"name: x\nextends: job.yaml\n", "goes round in a circle"),
+    "no base": (b"name: x\nextends: nowhere.yaml\n", "nowhere.yaml"),
+}
+
+
+@pytest.mark.parametrize("command", ["submit", "check", "render", "explain"])
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_spec(world: World, kind: str, command: str) -> None:
+    data, words = BAD[kind]
+    (world.root / "job.yaml").write_bytes(data)
+    before = sorted(path.name for path in world.root.iterdir())
+    done = world.prl(command, "job.yaml")
+    assert done.code == 2
+    assert "error: " in done.err
+    assert words in done.err
+    assert len(done.err) < 5000
+    assert sorted(path.name for path in world.root.iterdir()) == before
+    assert world.alive() == []
+
+
+def test_50_megabytes(world: World) -> None:
+    (world.root / "job.yaml").write_bytes(b"name: x\n" + b"# long\n" * (BIG // 7))
+    done = world.prl("check", "job.yaml")
+    assert done.code == 2
+    assert "is larger than 1,000,000 bytes" in done.err
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("nowhere.yaml", "cannot be read: No such file"),
+        (".", "is a folder"),
+        ("venv/pyvenv.cfg/x.yaml", "Not a directory"),
+        ("jo.yaml", "did you mean job.yaml?"),
+        ("", "cannot be read"),
+        ("x" * 5000, "File name too long"),
+        ("statsu", "did you mean 'status'?"),
+        ("--bogus", "No such option"),
+        ("--watch", "No such option"),
+    ],
+)
+def test_bad_spec_argument(world: World, spec: str, words: str) -> None:
+    world.spec()
+    done = world.prl(spec)
+    assert done.code == 2, done
+    assert words in done.err
+    assert not world.output.exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--set", "novalue"],
+        ["--set", "swift.num_generations=3"],
+        ["--set", "swift.bogus=1"],
+        ["--set", "a.b.c=1"],
+        ["--set", "=1"],
+        ["--set", "swift.reward_funcs=[a"],
+        ["--backend", "pbs"],
+        ["--profile", "nope"],
+        ["--templates", "nowhere"],
+        ["extra"],
+    ],
+)
+def test_bad_option(world: World, words: list[str]) -> None:
+    done = world.prl(world.spec(), *words)
+    assert done.code == 2, done
+    assert "error: " in done.err
+    assert not world.output.exists()
+
+
+@pytest.mark.parametrize("name", ["PRL_NUM_GENERATION", "PRL_BACKND"])
+def test_misspelt_variable(world: World, name: str) -> None:
+    done = world.prl(world.spec(), **{name: "2"})
+    assert done.code == 2
+    assert name in done.err
+    assert "did you mean" in done.err
+
+
+def test_all_problems_at_once(world: World) -> None:
+    """Eight faults, eight messages, each with its line."""
+    lines = [
+        "name: Bad_Name",
+        "bogus: 1",
+        "resources: {nodes: 0}",
+        "environment: {venv: venv, secrets: [1x]}",
+        "restarts: {grace: soon}",
+        "swift:",
+        "  rlhf_type: gpro",
+        "  model: org/name",
+        "  num_generatons: 2",
+        "  beta: much",
+    ]
+    (world.root / "job.yaml").write_text("\n".join(lines))
+    done = world.prl("check", "job.yaml", "--json")
+    wrong = [p for p in done.json["problems"] if p["severity"] == "error"]
+    assert sorted(p["line"] for p in wrong) == [1, 2, 3, 4, 5, 7, 9, 10], wrong
+
+
+def test_site_templates(world: World) -> None:
+    """A site's own launch.sh is used; one that does not render is an error, and creates nothing."""
+    site = world.root / "site"
+    site.mkdir()
+    (site / "launch.sh").write_text("#!/bin/bash\necho {{ name|bash }}\n")
+    done = world.prl("render", world.spec(), "--templates", site)
+    assert done.out == "#!/bin/bash\necho fake\n"
+    (site / "launch.sh").write_text("echo {{ name }}\n")
+    done = world.prl(world.spec(), "--templates", site)
+    assert done.code == 2
+    assert "launch.sh: does not render" in done.err
+    assert not list(world.output.glob("v*"))
+
+
+def test_other_backends_are_refused_in_words(world: World) -> None:
+    for backend in ("slurm", "kubernetes", "k8s"):
+        done = world.prl(world.spec(), "--backend", backend)
+        if done.code == 2:
+            assert "cannot submit" in done.err
+            assert not world.output.exists()
+
+
+def test_output_root_option(world: World, tmp_path: Path) -> None:
+    """--output-root and PRL_OUTPUT_ROOT say where runs live, for every command."""
+    assert world.prl(world.spec(), "--wait", "--output-root", "a").code == 0
+    assert world.prl(world.spec(), "--wait", PRL_OUTPUT_ROOT="b").code == 0
+    for root in ("a", "b"):
+        (run,) = world.prl("list", "--json", "--output-root", root).json["runs"]
+        assert run["path"].startswith(str(tmp_path / root))
+        assert world.prl("status", "latest", PRL_OUTPUT_ROOT=root).code == 0
+    assert not world.output.exists()
+
+
+def test_what_a_person_reads_after_a_submission(
+    world: World, eventually: Callable[..., None]
+) -> None:
+    """stdout: the run directory. stderr: what to type next."""
+    done = world.prl(world.spec(), FAKE="step 1 1")
+    run = done.out.strip()
+    assert Path(run).is_dir()
+    assert done.out == f"{run}\n"
+    name = Path(run).name
+    assert f"prl-submit logs {name} -f" in done.err
+    eventually(lambda: set(world.states().values()) == {"SUCCEEDED"})

@@ -1,0 +1,303 @@
+"""What tests of real processes share: a small world with an environment that only pretends to train."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import re
+import secrets
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+#: In the environment of everything a world starts, so that its end finds all of it.
+MARK = "PRL_EVALUATOR_TEST_WORLD"  # a PRL_ name that is passed on to the job untouched
+KINDS = {
+    "training": (
+        lambda: all(importlib.util.find_spec(name) for name in ("torch", "swift")),
+        "torch and ms-swift are not installed: pip install -c constraints.txt -e '.[train,dev]'",
+    ),
+    "slurm": (lambda: False, "no Slurm here"),
+    "kubernetes": (lambda: False, "no Kubernetes here"),
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require",
+        action="append",
+        default=[],
+        choices=list(KINDS),
+        help="fail, where tests of this kind would be skipped because something is missing",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for kind, (is_here, advice) in KINDS.items():
+        marked = [item for item in items if item.get_closest_marker(kind)]
+        if not marked or is_here():
+            continue
+        if kind in config.getoption("--require"):
+            raise pytest.UsageError(f"--require {kind}: {advice}")
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=advice))
+
+
+#: Records its words byte for byte, then does what FAKE says. `step` is a training step's log line.
+TORCHRUN = r"""#!/bin/bash
+run= last=
+for word in "$@"; do [[ $last != --output_dir ]] || run=$word; last=$word; done
+printf '%s\0' "$@" >"$run/argv"
+step() {
+  printf '{"learning_rate": 1e-6, "global_step/max_steps": "%s/%s"}\n' "$1" "$2" >>"$run/logging.jsonl"
+}
+checkpoint() { # STEP MAX: complete, for one process
+  local folder=$run/checkpoint-$1
+  mkdir "$folder"
+  printf '{"global_step": %d, "max_steps": %d}' "$1" "$2" >"$folder/trainer_state.json"
+  for file in model.safetensors optimizer.pt scheduler.pt rng_state.pth; do echo x >"$folder/$file"; done
+}
+eval "${FAKE-step 1 1}"
+"""
+ACTIVATE = """\
+VIRTUAL_ENV=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
+export VIRTUAL_ENV PATH="$VIRTUAL_ENV/bin:$PATH"
+"""
+
+
+class Done(NamedTuple):
+    """A finished command."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Its one document."""
+        return json.loads(self.out)
+
+
+class Ended(NamedTuple):
+    """A job that ended: launch.sh's exit code, its exit.json and its log."""
+
+    code: int
+    exit: dict[str, Any]
+    log: str
+    run: Path
+
+    @property
+    def reason(self) -> str:
+        """In words."""
+        return str(self.exit["reason"])
+
+
+def ended(run: Path, code: int) -> Ended:
+    """What a job left; its exit.json has exactly the contract's keys and our state."""
+    verdict = json.loads((run / "exit.json").read_text(encoding="utf-8"))
+    keys = "exit_code state started_at ended_at restarts node reason"
+    assert " ".join(verdict) == keys
+    assert verdict["exit_code"] == code
+    assert not list(run.glob("*.part"))
+    return Ended(code, verdict, (run / "logs" / "node0.log").read_text(errors="replace"), run)
+
+
+def make_environment(folder: Path) -> Path:
+    """A folder like a venv whose torchrun pretends; torch and swift can be found, and are empty."""
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "activate").write_text(ACTIVATE)
+    (folder / "bin" / "torchrun").write_text(TORCHRUN)
+    (folder / "bin" / "torchrun").chmod(0o755)
+    python = Path(os.path.realpath(sys.executable))
+    (folder / "bin" / "python").symlink_to(python)
+    (folder / "pyvenv.cfg").write_text(f"home = {python.parent}\n")
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    for name in ("torch", "swift"):
+        package = folder / "lib" / version / "site-packages" / name
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+    return folder
+
+
+def marked(mark: str) -> list[int]:
+    """Pids of all processes that carry the mark."""
+    wanted = f"{MARK}={mark}".encode()
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if wanted in Path("/proc", name, "environ").read_bytes().split(b"\0"):
+                    found.append(int(name))
+    return found
+
+
+class World:
+    """A working directory, an environment, and prl-submit as users run it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.output = root / "output"
+        self.venv = make_environment(root / "venv")
+        self.mark = secrets.token_hex(8)
+        self.environ = {
+            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin:/usr/sbin:/sbin",
+            "HOME": str(root),
+            "LANG": "C.UTF-8",
+            "TERM": "dumb",
+            MARK: self.mark,
+        }
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def spec(self, file: str = "job.yaml", **over: Any) -> Path:
+        """Write a spec: one fake process on CPU, changed by dotted keys with `__` for the dots."""
+        tree: dict[str, Any] = {
+            "name": "fake",
+            "environment": {"venv": "venv"},
+            "resources": {"accelerator": "cpu"},
+            "restarts": {"grace": "2s"},
+            "swift": {"rlhf_type": "grpo", "model": "org/name", "dataset": ["org/data"]}
+            | {"num_generations": 2, "per_device_train_batch_size": 2},
+        }
+        for key, value in over.items():
+            *sections, last = key.split("__")
+            branch = tree
+            for section in sections:
+                branch = branch.setdefault(section, {})
+            branch[last] = value
+        path = self.root / file
+        path.write_text(json.dumps(tree), encoding="utf-8")  # JSON is YAML
+        return path
+
+    def start(self, *words: object, **environ: str) -> subprocess.Popen[bytes]:
+        """prl-submit, running."""
+        return self.popen([sys.executable, "-m", "prl_submit", *words], **environ)
+
+    def popen(self, argv: list[object], **environ: str) -> subprocess.Popen[bytes]:
+        """A program that ends with this world at the latest."""
+        process = subprocess.Popen(
+            [str(word) for word in argv],
+            cwd=self.root,
+            env=self.environ | environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self._started.append(process)
+        return process
+
+    def finish(self, process: subprocess.Popen[bytes], timeout: float = 60) -> Done:
+        """Its end; it must come."""
+        out, err = process.communicate(timeout=timeout)
+        self._started.remove(process)
+        done = Done(process.returncode, out.decode(), err.decode())
+        assert "Traceback" not in done.err, done.err
+        return done
+
+    def prl(self, *words: object, **environ: str) -> Done:
+        """prl-submit, finished."""
+        return self.finish(self.start(*words, **environ))
+
+    def submit(self, fake: str = "step 1 1", *words: object, **over: Any) -> Path:
+        """Start a job whose torchrun runs `fake`; the run directory."""
+        done = self.prl(self.spec(**over), *words, FAKE=fake)
+        assert done.code == 0, done.err
+        return Path(done.out.strip())
+
+    def run_to_end(self, fake: str = "step 1 1", **over: Any) -> tuple[Path, dict[str, Any]]:
+        """A job to its end, and its exit.json."""
+        done = self.prl(self.spec(**over), "--wait", FAKE=fake)
+        assert done.out, done.err
+        run = Path(done.out.strip())
+        return run, json.loads((run / "exit.json").read_text())
+
+    def script(self, **over: Any) -> Path:
+        """launch.sh as `render` prints it, in its run directory."""
+        done = self.prl("render", self.spec(**over))
+        assert done.code == 0, done.err
+        run = re.search(r"^prl_run_dir=(.*)$", done.out, re.MULTILINE)
+        assert run
+        folder = Path(shlex.split(run[1])[0])
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "launch.sh").write_text(done.out, encoding="utf-8")
+        return folder / "launch.sh"
+
+    def by_hand(self, fake: str = "step 1 1", *, env: Any = None, **over: Any) -> Ended:
+        """`bash launch.sh` to its end."""
+        script = self.script(**over)
+        done = self.finish(self.popen(["bash", script], FAKE=fake, **(env or {})))
+        return ended(script.parent, done.code)
+
+    def states(self) -> dict[str, str]:
+        """What `list` says."""
+        listed = self.prl("list", "--json").json["runs"]
+        return {run["run"]: run["state"] for run in listed}
+
+    def alive(self, word: str = "") -> list[str]:
+        """Command lines of the world's processes, `word` in them."""
+        lines = []
+        for pid in marked(self.mark):
+            with contextlib.suppress(OSError):
+                text = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if text and word in text:
+                    lines.append(text)
+        return lines
+
+    def close(self) -> None:
+        """Kill what still runs."""
+        deadline = time.monotonic() + 10
+        while (left := marked(self.mark)) and time.monotonic() < deadline:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
+        for process in self._started:
+            process.communicate(timeout=10)
+
+
+def eventually(check: Callable[[], object], timeout: float = 15.0) -> None:
+    """Wait until `check` is true."""
+    deadline = time.monotonic() + timeout
+    while not check():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.02)
+
+
+@pytest.fixture(name="eventually")
+def _eventually() -> Callable[..., None]:
+    return eventually
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A world of its own, whose processes are gone afterwards."""
+    world = World(tmp_path)
+    try:
+        yield world
+    finally:
+        world.close()
+
+
+@pytest.fixture
+def new_world() -> Iterator[Callable[[Path], World]]:
+    """Worlds in folders of the test's choosing."""
+    worlds: list[World] = []
+
+    def make(root: Path) -> World:
+        worlds.append(World(root))
+        return worlds[-1]
+
+    try:
+        yield make
+    finally:
+        for world in worlds:
+            world.close()

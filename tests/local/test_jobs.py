@@ -1,0 +1,489 @@
+"""The local backend through the real executable: jobs that start, survive, are found and end."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from prl_submit.processes import boot_id, identify
+
+if TYPE_CHECKING:
+    from tests.conftest import World
+
+Eventually = Callable[..., None]
+SLEEP = 'echo "it runs"; step 1 9; touch "$run/ready"; sleep 300'
+STATUS_KEYS = (
+    "run path name backend job_id state reason exit_code restarts step max_steps "
+    "submitted_at started_at ended_at"
+).split()
+
+
+def running(world: World, eventually: Eventually, fake: str = SLEEP, **over: Any) -> Path:
+    """A job in the middle of its training."""
+    run = world.submit(fake, **over)
+    eventually(lambda: (run / "ready").exists())
+    return run
+
+
+def one_status(world: World, *words: object) -> dict[str, Any]:
+    done = world.prl(*words, "--json")
+    (status,) = done.json["runs"]
+    return dict(status)
+
+
+# --- submit, wait, follow -------------------------------------------------------------------------
+
+
+def test_detached_by_default(world: World, eventually: Eventually) -> None:
+    """The command ends at once; the job is in a session of its own and goes on."""
+    run = running(world, eventually)
+    assert run.parent == world.output
+    record = json.loads((run / "run.json").read_text())
+    pid = record["process"]["pid"]
+    assert os.getsid(pid) == pid
+    assert str(pid) == record["job_id"]
+    assert os.readlink(world.output / "latest") == run.name
+    status = one_status(world, "status")
+    assert list(status) == STATUS_KEYS
+    assert (status["state"], status["step"], status["max_steps"]) == ("RUNNING", 1, 9)
+    assert "fake" in world.prl("status").out
+
+
+def test_survives_its_terminal(world: World, eventually: Eventually) -> None:
+    """The shell that submitted is killed with its whole session."""
+    spec = world.spec()
+    line = f"setsid bash -c 'python -m prl_submit {spec}; kill -9 0'"
+    world.finish(world.popen(["bash", "-c", line], FAKE=SLEEP))
+    eventually(lambda: list(world.output.glob("v0-*/ready")))
+    assert list(world.states().values()) == ["RUNNING"]
+
+
+@pytest.mark.parametrize(("fake", "code"), [("echo hello; step 1 1", 0), ("echo hello; exit 3", 1)])
+@pytest.mark.parametrize("flag", ["--wait", "--follow", "-f"])
+def test_exit_code_is_the_jobs_result(world: World, flag: str, fake: str, code: int) -> None:
+    done = world.prl(world.spec(), flag, FAKE=fake)
+    assert done.code == code
+    state = "SUCCEEDED" if code == 0 else "FAILED"
+    assert state in done.err
+    assert ("hello\n" in done.out) == (flag != "--wait")
+    assert ("torchrun exited with 3" in done.err) == (code == 1)
+
+
+def test_follow_shows_every_byte(world: World) -> None:
+    done = world.prl(world.spec(), "--follow", FAKE="seq 20000; printf 'no newline'; step 1 1")
+    numbers = [line for line in done.out.splitlines() if line.isdigit()]
+    assert numbers == [str(i) for i in range(1, 20001)]
+    assert "no newline" in done.out
+
+
+def test_sigterm_to_the_waiting_command_ends_the_job(world: World, eventually: Eventually) -> None:
+    """How a container platform stops what it started."""
+    process = world.start(world.spec(), "--follow", FAKE=SLEEP)
+    eventually(lambda: list(world.output.glob("v*/ready")))
+    process.terminate()
+    done = world.finish(process, timeout=15)
+    assert done.code == 1
+    assert "got SIGTERM: handed on to the job" in done.err
+    assert "FAILED" in done.err
+    assert world.alive() == []
+
+
+def test_sigterm_to_the_waiting_command_in_a_setup_line(
+    world: World, eventually: Eventually
+) -> None:
+    spec = world.spec(environment__setup=["touch ready; sleep 300"])
+    process = world.start(spec, "--wait")
+    eventually(lambda: (world.root / "ready").exists())
+    eventually(lambda: world.alive("sleep 300"))
+    process.terminate()
+    assert world.finish(process, timeout=15).code == 1
+    assert world.alive() == []
+
+
+@pytest.mark.parametrize("words", [["--wait"], ["--follow"]])
+def test_ctrl_c_leaves_the_job_alone(
+    world: World, eventually: Eventually, words: list[str]
+) -> None:
+    process = world.start(world.spec(), *words, FAKE=SLEEP)
+    eventually(lambda: list(world.output.glob("v*/ready")))
+    process.send_signal(signal.SIGINT)
+    done = world.finish(process)
+    assert done.code == 130
+    assert "v0-" in done.err
+    assert "goes on" in done.err
+    assert "prl-submit cancel v0" in done.err
+    assert list(world.states().values()) == ["RUNNING"]
+
+
+def test_killed_while_waiting(world: World, eventually: Eventually) -> None:
+    """kill -9 of the waiting command; then status, logs -f and cancel from others."""
+    process = world.start(world.spec(), "--follow", FAKE=SLEEP)
+    eventually(lambda: list(world.output.glob("v*/ready")))
+    process.kill()
+    assert world.finish(process).code == -9
+    assert one_status(world, "status", "latest")["state"] == "RUNNING"
+    follower = world.start("logs", "latest", "-f")
+    time.sleep(0.5)
+    assert follower.poll() is None
+    status = one_status(world, "cancel", "fake")
+    assert (status["state"], status["exit_code"]) == ("CANCELLED", 143)
+    assert "cancelled by" in status["reason"]
+    done = world.finish(follower)
+    assert done.code == 1
+    assert "it runs\n" in done.out
+    assert "CANCELLED" in done.err
+    assert world.alive() == []
+
+
+# --- killed at any instant ------------------------------------------------------------------------
+
+
+def test_killed_at_200_instants_of_submission(world: World) -> None:
+    """Each time either no job runs and none is listed, or exactly one ran and is listed.
+
+    Spread over the real duration and beyond; two at a time, each in an output root of its own.
+    """
+    spec = world.spec()
+    seconds = []
+    for name in ("w1", "w2", "w3"):
+        began = time.monotonic()
+        assert world.prl(spec, "--output-root", name, PRL_PREFLIGHT="off").code == 0
+        seconds.append(time.monotonic() - began)
+    whole = sorted(seconds)[1]
+    rng = random.Random(7)
+
+    def one(number: int) -> tuple[str, float]:
+        root = world.root / f"r{number}"
+        after = whole * 1.1 * (number + rng.random()) / 200
+        fake = f'echo x >>"{root}.trained"; step 1 1'
+        process = world.start(spec, "--output-root", root, FAKE=fake, PRL_PREFLIGHT="off")
+        time.sleep(after)
+        process.kill()
+        world.finish(process)
+        return str(root), after
+
+    numbers = list(range(200))
+    rng.shuffle(numbers)
+    with ThreadPoolExecutor(2) as pool:
+        roots = [root for root, _ in pool.map(one, numbers)]
+    deadline = time.monotonic() + 20
+    while world.alive("launch.sh") or world.alive("prl_submit"):
+        assert time.monotonic() < deadline, world.alive()
+        time.sleep(0.1)
+    outcomes = {0: 0, 1: 0}
+    for root in roots:
+        records = list(Path(root).glob("v*/run.json"))
+        trained = Path(f"{root}.trained")
+        runs = len(trained.read_text().split()) if trained.exists() else 0
+        assert len(records) == runs <= 1, (root, records, runs)
+        outcomes[runs] += 1
+        for record in records:
+            assert json.loads((record.parent / "exit.json").read_text())["state"] == "SUCCEEDED"
+    for root in random.sample(roots, 6):
+        listed = world.prl("list", "--json", "--output-root", root).json["runs"]
+        assert len(listed) == len(list(Path(root).glob("v*/run.json")))
+    assert min(outcomes.values()) >= 10, outcomes  # both kinds were really met
+
+
+def test_interrupted_at_30_instants_of_submission(world: World) -> None:
+    """Ctrl-C: the message says whether a job was started, and it is right."""
+    spec = world.spec()
+    began = time.monotonic()
+    world.prl(spec, "--output-root", "warm", FAKE="step 1 1", PRL_PREFLIGHT="off")
+    whole = time.monotonic() - began
+    for number in range(30):
+        root = world.root / f"r{number}"
+        process = world.start(spec, "--output-root", root, FAKE="step 1 1", PRL_PREFLIGHT="off")
+        time.sleep(whole * (0.35 + 0.65 * number / 30))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+        world._started.remove(process)
+        records = list(root.glob("v*/run.json"))
+        assert len(records) == 1 or process.returncode != 0
+        said = [record.parent.name in err.decode() for record in records]
+        assert all(said), err.decode()
+        assert process.returncode in (0, 130, -signal.SIGINT)  # the last: while Python ends
+
+
+def test_forty_at_once(world: World) -> None:
+    """Each gets its own number and its own job."""
+    spec = world.spec()
+
+    def submit(_: int) -> str:
+        done = world.prl(spec, FAKE="step 1 1", PRL_PREFLIGHT="off")
+        assert done.code == 0, done.err
+        return done.out.strip()
+
+    with ThreadPoolExecutor(40) as pool:
+        runs = list(pool.map(submit, range(40)))
+    numbers = sorted(int(Path(run).name[1:].split("-")[0]) for run in runs)
+    assert numbers == list(range(40))
+    assert os.readlink(world.output / "latest").startswith("v39-")
+    done = world.prl("wait")
+    assert done.code == 0, done.err
+    states = world.states()
+    assert len(states) == 40
+    assert set(states.values()) == {"SUCCEEDED"}
+    assert [name for name in os.listdir(world.output) if name.startswith(".")] == []
+
+
+# --- cancel ---------------------------------------------------------------------------------------
+
+
+def test_cancel_ends_the_whole_tree(world: World, eventually: Eventually) -> None:
+    fake = f"setsid sleep 301 & (setsid bash -c 'sleep 302 & wait' &); {SLEEP}"
+    run = running(world, eventually, fake)
+    assert len(world.alive("sleep 30")) >= 3
+    done = world.prl("cancel", run.name)
+    assert done.code == 0
+    assert "CANCELLED" in done.out
+    assert world.alive() == []
+    again = world.prl("cancel", run.name)
+    assert again.code == 0
+    assert f"{run.name} had already ended: CANCELLED" in again.err
+
+
+def test_cancel_kills_what_ignores_it(world: World, eventually: Eventually) -> None:
+    fake = f"trap '' TERM; {SLEEP}; sleep 300"
+    run = running(world, eventually, fake, restarts__grace="1s")
+    began = time.monotonic()
+    assert world.prl("cancel", run.name).code == 0
+    assert time.monotonic() - began < 12
+    assert world.alive() == []
+    assert one_status(world, "status", run.name)["state"] == "CANCELLED"
+
+
+def test_cancel_of_a_finished_run_says_so(world: World) -> None:
+    run, _ = world.run_to_end()
+    done = world.prl("cancel", run.name)
+    assert done.code == 0
+    assert f"{run.name} had already ended: SUCCEEDED" in done.err
+    assert not (run / "cancel.json").exists()
+
+
+def test_cancel_works_where_nothing_can_be_written(world: World, eventually: Eventually) -> None:
+    run = running(world, eventually)
+    (run / "cancel.json").mkdir()  # in the way of the file
+    assert world.prl("cancel", run.name).code == 0
+    assert world.alive() == []
+
+
+def forge(run: Path, **changes: object) -> None:
+    record = json.loads((run / "run.json").read_text())
+    record["process"] |= changes
+    (run / "run.json").write_text(json.dumps(record))
+
+
+def test_pid_of_another_process_cannot_fool_it(world: World) -> None:
+    """A later process has the pid that run.json names: it is not ours, and it is not killed."""
+    run, _ = world.run_to_end()
+    (run / "exit.json").unlink()
+    stranger = world.popen(["sleep", "300"])
+    forge(run, pid=stranger.pid)
+    status = one_status(world, "status", run.name)
+    assert status["state"] == "LOST"
+    done = world.prl("cancel", run.name)
+    assert done.code == 0
+    assert stranger.poll() is None
+    assert one_status(world, "status", run.name)["state"] == "LOST"
+    assert not (run / "cancel.json").exists()
+
+
+def test_earlier_boot(world: World) -> None:
+    run, _ = world.run_to_end()
+    (run / "exit.json").unlink()
+    me = identify(os.getpid())
+    forge(run, pid=me.pid, started=me.started, boot="0" * 8 + boot_id()[8:])
+    status = one_status(world, "status", run.name)
+    assert (status["state"], status["reason"]) == ("LOST", "the machine was restarted while it ran")
+
+
+def test_job_of_another_machine(world: World) -> None:
+    """It is neither called lost nor cancelled in silence."""
+    run, _ = world.run_to_end()
+    (run / "exit.json").unlink()
+    forge(run, boot="0" * 8 + boot_id()[8:], host="n17")
+    status = one_status(world, "status", run.name)
+    assert status["state"] == "RUNNING"
+    assert "it runs on n17" in status["reason"]
+    done = world.prl("cancel", run.name)
+    assert done.code == 1
+    assert "runs on n17" in done.err
+    assert not (run / "cancel.json").exists()
+
+
+def test_lost_with_leftovers(world: World, eventually: Eventually) -> None:
+    """launch.sh itself was killed with SIGKILL: LOST, what it left is named and can be ended."""
+    run = running(world, eventually)
+    pid = json.loads((run / "run.json").read_text())["process"]["pid"]
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not world.alive("launch.sh"))
+    status = one_status(world, "status", run.name)
+    assert status["state"] == "LOST"
+    assert f"process {pid} was killed (SIGKILL)" in status["reason"]
+    assert "of its processes still run" in status["reason"]
+    assert world.prl("wait", run.name).code == 1
+    done = world.prl("cancel", run.name)
+    assert done.code == 0
+    assert world.alive() == []
+    assert one_status(world, "status", run.name)["state"] == "CANCELLED"
+
+
+# --- resume ---------------------------------------------------------------------------------------
+
+HALF = "step 1 4; checkpoint 2 4; exit 1"
+
+
+def test_resume(world: World) -> None:
+    """Same directory, one restart more, the checkpoint among the words, the old log kept."""
+    run, verdict = world.run_to_end(HALF)
+    assert verdict["state"] == "FAILED"
+    fake = "step 3 4; step 4 4"
+    done = world.prl("resume", run.name, "--wait", FAKE=fake)
+    assert done.code == 0, done.err
+    assert "continues from checkpoint-2" in done.err
+    argv = (run / "argv").read_bytes().decode().split("\0")
+    assert argv[argv.index("--resume_from_checkpoint") + 1] == str(run / "checkpoint-2")
+    status = one_status(world, "status", run.name)
+    assert (status["state"], status["restarts"], status["step"]) == ("SUCCEEDED", 1, 4)
+    assert json.loads((run / "exit.json").read_text())["restarts"] == 1
+    assert (run / "logs" / "node0.log").read_text().count("torchrun, 1 process") == 2
+
+
+def test_partial_checkpoint_is_not_chosen(world: World) -> None:
+    run, _ = world.run_to_end("step 1 9; checkpoint 2 9; checkpoint 4 9; exit 1")
+    (run / "checkpoint-4" / "rng_state.pth").unlink()
+    done = world.prl("resume", run.name, "--wait", FAKE="step 5 9")
+    assert "continues from checkpoint-2" in done.err
+
+
+def test_resume_of_a_running_run(world: World, eventually: Eventually) -> None:
+    run = running(world, eventually, f"checkpoint 1 9; {SLEEP}")
+    done = world.prl("resume", run.name)
+    assert done.code == 2
+    assert f"{run.name} is RUNNING" in done.err
+    assert "cancel it first" in done.err
+
+
+def test_resume_without_a_checkpoint(world: World) -> None:
+    run, _ = world.run_to_end("exit 1")
+    done = world.prl("resume", run.name)
+    assert done.code == 2
+    assert "no complete checkpoint" in done.err
+    assert one_status(world, "status", run.name)["restarts"] == 0
+
+
+def test_resume_at_the_last_step(world: World) -> None:
+    run, _ = world.run_to_end("step 4 4; checkpoint 4 4")
+    done = world.prl("resume", run.name)
+    assert done.code == 2
+    assert "at its last step already" in done.err
+
+
+def test_resume_that_cannot_start_keeps_the_run(world: World) -> None:
+    """Nothing to start it with: the run stays listed, as it was."""
+    run, _ = world.run_to_end(HALF)
+    before = (run / "run.json").read_bytes()
+    done = world.prl("resume", run.name, PATH="/nowhere")
+    assert done.code == 1
+    assert "bash is not on PATH" in done.err
+    assert (run / "run.json").read_bytes() == before
+
+
+def test_many_resumes_at_once_start_one(world: World) -> None:
+    run, _ = world.run_to_end(HALF)
+    fake = 'echo x >>"$run/trainings"; step 3 4; sleep 3'
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda _: world.prl("resume", run.name, FAKE=fake), range(8)))
+    codes = sorted(done.code for done in results)
+    assert codes == [0] + [2] * 7, results
+    world.prl("wait", run.name)
+    assert (run / "trainings").read_text() == "x\n"
+
+
+@pytest.mark.parametrize("gone", ["plan.json", "logs"])
+def test_resume_of_a_damaged_directory(world: World, gone: str) -> None:
+    run, _ = world.run_to_end(HALF)
+    (run / gone).rename(world.root / "gone")
+    done = world.prl("resume", run.name)
+    assert done.code == 2
+    assert gone in done.err
+
+
+# --- what the job gets ----------------------------------------------------------------------------
+
+
+def test_secret_is_in_the_environment_and_in_no_file(world: World) -> None:
+    fake = "[[ $MY_KEY == hush-hush-1 && $PRL_API_KEY == hush-hush-2 ]] || exit 9; step 1 1"
+    done = world.prl(
+        world.spec(environment__secrets=["MY_KEY"]),
+        "--wait",
+        FAKE=fake.replace("hush-hush-", "hush${X}-hush-"),
+        MY_KEY="hush-hush-1",
+        PRL_API_KEY="hush-hush-2",
+    )
+    assert done.code == 0, done.err
+    run = Path(done.out.strip())
+    files = [path for path in run.rglob("*") if path.is_file()]
+    assert len(files) > 6
+    for path in files:
+        assert b"hush-hush" not in path.read_bytes(), path
+    assert "hush-hush" not in done.err
+
+
+def test_missing_secret_stops_the_submission(world: World) -> None:
+    done = world.prl(world.spec(environment__secrets=["MY_KEY"]))
+    assert done.code == 2
+    assert "MY_KEY is not set in your environment" in done.err
+    assert not world.output.exists()
+
+
+@pytest.mark.parametrize("by", ["spec", "variable", "set"])
+def test_visible_devices(world: World, by: str) -> None:
+    over = {"local__cuda_visible_devices": "2,3"} if by == "spec" else {}
+    environ = {"PRL_CUDA_VISIBLE_DEVICES": "2,3"} if by == "variable" else {}
+    words = ["--set", "local.cuda_visible_devices=2,3"] if by == "set" else []
+    spec = world.spec(resources__accelerator="gpu", **over)
+    fake = 'echo "visible: $CUDA_VISIBLE_DEVICES"; step 1 1'
+    done = world.prl(spec, "--follow", *words, FAKE=fake, PRL_PREFLIGHT="off", **environ)
+    assert "visible: 2,3\n" in done.out
+
+
+def test_variables_of_an_outer_job_are_not_inherited(world: World) -> None:
+    fake = 'echo "rank: ${NODE_RANK-none} ${MASTER_ADDR-none}"; step 1 1'
+    done = world.prl(world.spec(), "--follow", FAKE=fake, NODE_RANK="1", MASTER_ADDR="x")
+    assert "rank: none none\n" in done.out
+
+
+def test_prl_variables_reach_the_job(world: World) -> None:
+    done = world.prl(
+        world.spec(),
+        "--follow",
+        FAKE='echo "mine: $PRL_MY_OWN_THING"; step 1 1',
+        PRL_MY_OWN_THING="a b",
+    )
+    assert "mine: a b\n" in done.out
+
+
+def test_render_dry_run_and_submit_agree(world: World) -> None:
+    """Byte for byte; the run directory's name and the token aside."""
+    spec = world.spec()
+    rendered = world.prl("render", spec)
+    dry = world.prl(spec, "--dry-run")
+    assert not world.output.exists()
+    assert rendered.out == dry.out
+    run = world.submit()
+    token = json.loads((run / "run.json").read_text())["token"]
+    sent = (run / "launch.sh").read_text()
+    assert sent.replace(run.name, "vNN-YYYYMMDD-HHMMSS").replace(token, "0" * 16) == rendered.out
+    plan = json.loads((run / "plan.json").read_text())
+    assert plan["argv"][:3] == ["torchrun", "--standalone", "--nproc_per_node=1"]

@@ -1,0 +1,341 @@
+#!/usr/bin/env bash
+# mr-cpu: one node of the job. Made by prl-submit VERSION from jobs/mr_cpu.yaml
+# Run by hand, `bash launch.sh` does the same thing. Edit the spec, not this file.
+set -euo pipefail
+
+prl_run_dir=/home/me/prl/output/vNN-YYYYMMDD-HHMMSS
+prl_workdir=/home/me/prl
+prl_nodes=1
+prl_nproc_per_node=2
+prl_node_rank=0
+prl_restarts=0
+# Seconds between SIGTERM and SIGKILL.
+prl_grace=30
+# Seconds; 0: none, or the scheduler's business.
+prl_time_limit=1800
+# A checkpoint that does not fit is a lost run.
+prl_min_free_mib=1024
+
+# ms-swift's arguments, one per line.
+prl_swift_args=(
+  --rlhf_type grpo
+  --model ./models/tiny-qwen2
+  --torch_dtype float32
+  --dataset jobs/data/mr_train.jsonl
+  --val_dataset jobs/data/mr_val.jsonl
+  --external_plugins jobs/plugins/prl_rewards.py
+  --reward_funcs prl_format prl_accuracy
+  --reward_weights 0.3 0.7
+  --per_device_train_batch_size 2
+  --per_device_eval_batch_size 2
+  --num_generations 2
+  --max_completion_length 32
+  --use_vllm false
+  --eval_steps 2
+  --save_steps 2
+  --logging_steps 1
+  --dataloader_num_workers 0
+  --log_completions true
+  --report_to none
+  --model_type qwen2
+  --template qwen2_5
+  --check_model false
+  --tuner_type full
+  --max_length 256
+  --max_steps 4
+  --use_cpu true
+  --ddp_backend gloo
+  --output_dir /home/me/prl/output/vNN-YYYYMMDD-HHMMSS
+  --add_version false
+)
+
+# --- exit.json: the job's own word on how it ended, written at every end --------------------------
+
+prl_started_at=$(date +%Y-%m-%dT%H:%M:%S%:z)
+prl_doing="starting"
+prl_state= prl_reason= prl_signalled= prl_timed_out= prl_child= prl_watchdog= prl_trained= prl_terminal=
+prl_interrupts=0
+prl_exit_file=$prl_run_dir/exit.json
+[[ $prl_node_rank == 0 ]] || prl_exit_file=$prl_run_dir/logs/node$prl_node_rank.exit.json
+prl_log_file=$prl_run_dir/logs/node$prl_node_rank.log
+
+json_string() {
+  local text=${1//\\/\\\\}
+  text=${text//\"/\\\"}
+  printf '"%s"' "${text//[[:cntrl:]]/ }"
+}
+
+# Everything the job started carries the token in its environment, wherever it has moved to since.
+job_processes() {
+  local file files
+  files=$(env -u PRL_SUBMIT_TOKEN grep -lszxF -e "PRL_SUBMIT_TOKEN=$PRL_SUBMIT_TOKEN" \
+    /proc/[0-9]*/environ 2>/dev/null) || true
+  for file in $files; do file=${file#/proc/}; echo "${file%/environ}"; done
+}
+
+leave_nothing_behind() {
+  local pids seconds
+  for seconds in 0 0.1 0.3 0.6 1 3; do
+    sleep "$seconds"
+    pids=$(job_processes)
+    [[ -n $pids ]] || return 0
+    kill -TERM $pids 2>/dev/null || true
+  done
+  pids=$(job_processes)
+  [[ -z $pids ]] || kill -KILL $pids 2>/dev/null || true
+}
+
+finish() {
+  local prl_code=$?
+  trap - EXIT
+  trap '' TERM INT HUP USR1
+  set +e
+  [[ -z $prl_watchdog ]] || kill "$prl_watchdog" 2>/dev/null
+  leave_nothing_behind
+  if [[ -n $prl_timed_out ]]; then
+    prl_code=124 prl_state=TIMEOUT prl_reason="the time limit of $prl_time_limit s was reached"
+  elif [[ -n $prl_signalled ]]; then
+    prl_code=$((128 + prl_signalled)) prl_state=FAILED prl_reason="stopped by signal $prl_signalled while $prl_doing"
+    if [[ -e $prl_run_dir/cancel.json ]]; then
+      prl_state=CANCELLED prl_reason=$(sed -n 's/.*"reason": *"\([^"]*\)".*/\1/p' "$prl_run_dir/cancel.json")
+    elif [[ $prl_signalled == 2 ]]; then
+      prl_state=CANCELLED prl_reason="interrupted (SIGINT) while $prl_doing"
+    fi
+  elif [[ $prl_code != 0 && -z $prl_reason ]]; then
+    prl_reason="failed while $prl_doing (exit code $prl_code)"
+  elif [[ $prl_code == 0 && -z $prl_trained ]]; then
+    # `exit 0` in a setup line, or a here-document nobody closed, must not look like success.
+    prl_code=78 prl_reason="ended while $prl_doing, before the training"
+  fi
+  [[ -n $prl_state ]] || { [[ $prl_code == 0 ]] && prl_state=SUCCEEDED || prl_state=FAILED; }
+  local text
+  text=$(
+    printf '{"exit_code": %d, "state": "%s", "started_at": "%s", "ended_at": "%s", ' \
+      "$prl_code" "$prl_state" "$prl_started_at" "$(date +%Y-%m-%dT%H:%M:%S%:z)"
+    printf '"restarts": %d, "node": %s, "reason": ' "$prl_restarts" "$(json_string "$HOSTNAME")"
+    [[ -z $prl_reason ]] && printf 'null' || json_string "$prl_reason"
+    printf '}'
+  )
+  # 1<>: in place, for on a full disk there is no room but what was kept for this.
+  printf '%s\n' "$text" 1<>"$prl_exit_file.part"
+  (LC_ALL=C; truncate -s $((${#text} + 1)) -- "$prl_exit_file.part")
+  mv -f -- "$prl_exit_file.part" "$prl_exit_file"
+  say "$prl_state${prl_reason:+: $prl_reason}"
+  [[ -z $prl_terminal ]] || say "$prl_state${prl_reason:+: $prl_reason}" >&"$prl_terminal"
+  exit "$prl_code"
+}
+
+say() { printf 'prl-submit: %s\n' "$*"; }
+
+fail() { # CODE REASON
+  prl_reason=$2
+  exit "$1"
+}
+
+pass_on() { # SIGNAL NUMBER: torchrun tells its ranks; what still runs after the grace is killed
+  prl_interrupts=$((prl_interrupts + 1))
+  [[ -z $prl_signalled ]] || return 0
+  prl_signalled=$2
+  [[ -n $prl_child ]] || exit $((128 + $2))
+  say "got SIG$1, passing it on; $prl_grace s until the kill"
+  kill -"$1" "$prl_child" 2>/dev/null || true
+  (sleep "$prl_grace" && kill -KILL $(job_processes) 2>/dev/null) &
+}
+
+time_is_up() {
+  prl_interrupts=$((prl_interrupts + 1))
+  [[ -z $prl_signalled && -z $prl_trained ]] || return 0
+  prl_timed_out=1
+  pass_on TERM 15
+}
+
+arm() {
+  trap finish EXIT
+  trap 'pass_on TERM 15' TERM
+  trap 'pass_on INT 2' INT
+  trap time_is_up USR1
+  trap '' HUP  # the job outlives the terminal
+}
+
+mkdir -p -- "$prl_run_dir/logs"
+exec {prl_lock}>"$prl_run_dir/logs/.node$prl_node_rank.lock"
+# Held by every process of the job. A file system without locks, or no flock, is no reason to stop.
+if type -P flock >/dev/null && flock -n -E 75 "$prl_lock"; (($? == 75)); then
+  say "$prl_run_dir is in use: its job still runs, 'prl-submit status' says more" >&2
+  exit 75
+fi
+arm
+printf '%4096s\n' '' >"$prl_exit_file.part" # room for the last word, kept free from now on
+if [[ -t 2 ]]; then # by hand: the last word comes to the terminal too
+  exec {prl_terminal}>&2
+  say "output goes to $prl_log_file"
+fi
+exec >>"$prl_log_file" 2>&1 </dev/null
+say "$prl_started_at on $HOSTNAME, node $prl_node_rank of $prl_nodes, restarts $prl_restarts"
+
+# One per node: two nodes of a job may be one machine.
+export PRL_SUBMIT_TOKEN=0123456789abcdef.$prl_node_rank
+watch_time() { # [COMMAND]: what else to do when the time limit is reached
+  [[ -z $prl_watchdog ]] || kill "$prl_watchdog" 2>/dev/null || true
+  ((prl_time_limit > 0)) || return 0
+  (sleep $((prl_time_limit > SECONDS ? prl_time_limit - SECONDS : 0)) && kill -USR1 $$ && "$@") 2>/dev/null &
+  prl_watchdog=$!
+}
+
+# bash hears the signal only when the command in its foreground has ended.
+end_setup() {
+  kill -TERM $(job_processes)
+  sleep "$prl_grace"
+  kill -KILL $(job_processes)
+}
+
+watch_time end_setup
+
+# --- environment ----------------------------------------------------------------------------------
+
+prl_doing="entering the working directory"
+cd -- "$prl_workdir" || fail 78 "working directory $prl_workdir is not on $HOSTNAME"
+
+prl_doing="activating the virtual environment"
+prl_venv=.venv
+[[ $prl_venv != "~/"* ]] || prl_venv=$HOME/${prl_venv#"~/"}
+[[ -r $prl_venv/bin/activate ]] || fail 78 "virtual environment $prl_venv is not here: no bin/activate (in $prl_workdir)"
+set +u; source "$prl_venv/bin/activate" || true; set -u
+
+export PYTHONUTF8=1  # paths and logs are UTF-8, whatever the node's locale
+export CUDA_VISIBLE_DEVICES=''
+export WANDB_MODE=offline
+export HF_HUB_OFFLINE=1
+export TRANSFORMERS_OFFLINE=1
+export HF_DATASETS_OFFLINE=1
+export TOKENIZERS_PARALLELISM=false
+export OMP_NUM_THREADS=1
+
+prl_doing='running environment.setup line 1: python jobs/make_tiny_model.py models/tiny-qwen2'
+set +u
+python jobs/make_tiny_model.py models/tiny-qwen2
+
+set -u
+
+# --- preflight: what would fail minutes later fails now, all of it at once ------------------------
+
+arm  # a setup line may have had traps of its own
+prl_doing="looking the node over"
+prl_faults=()
+
+find_python() { # the interpreter that torchrun itself will use, into the array `python`
+  local first=
+  read -r first <"$(type -P torchrun)" || true
+  case $first in
+    '#!'*python*) read -ra python <<<"${first#'#!'}" ;;
+    # pip starts a script in /bin/sh where python's path holds a space
+    *) python=("$(type -P python || type -P python3 || true)") ;;
+  esac
+}
+
+visible_gpus() {
+  local here listed
+  if type -P nvidia-smi >/dev/null; then
+    here=$(timeout 1.5 nvidia-smi -L 2>/dev/null | grep -cE '^ *(GPU|MIG) ') || true
+  fi
+  # Not installed, or too slow: without persistence mode the driver wakes up anew each time.
+  [[ ${here:-0} != 0 ]] || here=$(compgen -G '/dev/nvidia[0-9]*' | wc -l) || true
+  if [[ -z ${CUDA_VISIBLE_DEVICES+x} ]]; then
+    echo "$here"
+  else
+    # As CUDA does: the list ends at the first device that is not there.
+    listed=$(awk -F '[ ,]+' -v here="$here" '{
+      for (i = 1; i <= NF; i++) if ($i ~ /^-/ || ($i ~ /^[0-9]+$/ && $i + 0 >= here)) break; else if ($i != "") n++
+    } END { print n + 0 }' <<<"$CUDA_VISIBLE_DEVICES")
+    echo $((listed < here ? listed : here))
+  fi
+}
+
+preflight() {
+  local missing python=()
+  [[ -e /home/me/prl/models/tiny-qwen2 ]] || prl_faults+=('model /home/me/prl/models/tiny-qwen2 is not on this node (swift.model)')
+  [[ -e /home/me/prl/jobs/data/mr_train.jsonl ]] || prl_faults+=('dataset /home/me/prl/jobs/data/mr_train.jsonl is not on this node (swift.dataset)')
+  [[ -e /home/me/prl/jobs/data/mr_val.jsonl ]] || prl_faults+=('dataset /home/me/prl/jobs/data/mr_val.jsonl is not on this node (swift.val_dataset)')
+  [[ -e /home/me/prl/jobs/plugins/prl_rewards.py ]] || prl_faults+=('plugin /home/me/prl/jobs/plugins/prl_rewards.py is not on this node (swift.external_plugins)')
+  if ! type -t torchrun >/dev/null; then
+    prl_faults+=("torchrun is not on PATH: the environment has no torch, or was not activated")
+  elif find_python 2>/dev/null && [[ -n ${python[0]} ]]; then
+    missing=$("${python[@]}" -c 'import importlib.util as u, sys
+print(*(m for m in sys.argv[1:] if u.find_spec(m) is None))' torch swift 2>/dev/null) || missing="working python"
+    [[ -z $missing ]] || prl_faults+=("${python[*]} has no $missing: install ms-swift there, or activate another environment")
+  fi
+  [[ -w $prl_run_dir && -w $prl_run_dir/logs ]] || prl_faults+=("run directory $prl_run_dir is not writable")
+  local free
+  free=$(df -Pm -- "$prl_run_dir" | awk 'NR == 2 {print $4}')
+  ((free >= prl_min_free_mib)) || prl_faults+=("only $free MiB are free at $prl_run_dir, $prl_min_free_mib are needed")
+}
+
+if [[ ${PRL_PREFLIGHT:-on} != off ]]; then
+  preflight
+  if [[ -n ${prl_faults[*]-} ]]; then
+    for prl_fault in "${prl_faults[@]}"; do say "preflight: $prl_fault"; done
+    printf -v prl_joined '%s; ' "${prl_faults[@]}"
+    fail 78 "preflight: ${prl_joined%; }"
+  fi
+fi
+
+# --- the training ---------------------------------------------------------------------------------
+
+prl_doing="training"
+prl_log_start=$(stat -c %s -- "$prl_log_file" 2>/dev/null || echo 0)
+prl_steps_start=$(stat -c %s -- "$prl_run_dir/logging.jsonl" 2>/dev/null || echo 0)
+prl_began=$prl_run_dir/logs/.began$prl_node_rank
+: >"$prl_began"
+say "$(date +%H:%M:%S) torchrun, $prl_nproc_per_node processes on each of $prl_nodes nodes"
+
+# torchrun kills its ranks 30 s after SIGTERM unless told otherwise.
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=$prl_grace
+set -m  # a process group of its own: the terminal's Ctrl-C reaches torchrun through us alone
+torchrun --standalone --nproc_per_node="$prl_nproc_per_node" -m swift.cli.rlhf "${prl_swift_args[@]}" &
+prl_child=$!
+set +m
+watch_time
+prl_code=0
+while :; do # a trap ends `wait` early with its own code; only an undisturbed wait has torchrun's
+  prl_before=$prl_interrupts
+  wait "$prl_child" && prl_code=0 || prl_code=$?
+  [[ $prl_interrupts != "$prl_before" ]] || break
+done
+
+# --- what ms-swift does not say -------------------------------------------------------------------
+
+appended() { tail -c "+$((prl_steps_start + 1))" -- "$prl_run_dir/logging.jsonl" 2>/dev/null || true; }
+new_checkpoints() { find "$prl_run_dir" -maxdepth 1 -name 'checkpoint-*' -newer "$prl_began" 2>/dev/null; }
+
+last_error() {
+  local line
+  line=$(tail -c "+$((prl_log_start + 1))" -- "$prl_log_file" | tail -c 400000 | tr '\r' '\n' |
+    grep -aE '^(\[rank[0-9]+\]: ?)?[A-Za-z_][A-Za-z0-9_.]*(Error|Exception|Interrupt): .' |
+    grep -avE 'ChildFailedError|Connection (closed|reset) by peer|DistNetworkError|DistBackendError' | tail -n 1) || true
+  if [[ -z $line ]]; then
+    line=$(tail -c "+$((prl_log_start + 1))" -- "$prl_log_file" | grep -aoE 'Signal [0-9]+ \(SIG[A-Z]+\) received by PID [0-9]+' | tail -n 1) || true
+    [[ $line != *SIGKILL* ]] || line+=" (killed from outside; out of memory is the usual cause)"
+  fi
+  printf '%s' "${line:0:500}" | iconv -c -f UTF-8 -t UTF-8 2>/dev/null || true
+}
+
+if [[ -z $prl_signalled && $prl_code != 0 ]]; then
+  prl_error=$(last_error)
+  prl_reason="torchrun exited with $prl_code${prl_error:+: $prl_error}"
+elif [[ -z $prl_signalled && $prl_node_rank == 0 ]]; then
+  # Exit 0 is not yet success: a data set smaller than one generation batch trains nothing, and
+  # ranks that never found each other train one by one into the same directory.
+  # (No `grep -q`: it would end `tail` with SIGPIPE, which pipefail takes for a failure.)
+  if ! appended | grep -E '"global_step/max_steps": *"[1-9]' >/dev/null && [[ -z $(new_checkpoints) ]]; then
+    fail 65 "ms-swift ended without one training step; is the data set smaller than one generation batch?"
+  fi
+  if ((prl_nodes * prl_nproc_per_node > 1)); then
+    prl_doubled=$(appended | grep -F '"learning_rate"' | grep -oE '"global_step/max_steps": *"[0-9]+' | sort | uniq -d) || true
+    prl_alone=$(find "$prl_run_dir" -mindepth 2 -maxdepth 2 -path '*/checkpoint-*/rng_state.pth' -newer "$prl_began" 2>/dev/null) || true
+    if [[ -n $prl_doubled || -n $prl_alone ]]; then
+      fail 65 "each process trained alone: $((prl_nodes * prl_nproc_per_node)) trainings of world size 1 instead of one of $((prl_nodes * prl_nproc_per_node))"
+    fi
+  fi
+fi
+prl_trained=1
+exit "$prl_code"

@@ -1,0 +1,173 @@
+"""Real ms-swift on CPU, two real ranks, through the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import World
+
+pytestmark = pytest.mark.training
+PROJECT = Path(__file__).resolve().parents[2]
+VENV = Path(sys.prefix)
+SPEC = "jobs/mr_cpu.yaml"
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a clone has of what a job needs, with the tiny model made."""
+    folder = tmp_path_factory.mktemp("clone")
+    shutil.copytree(PROJECT / "jobs", folder / "jobs", ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run(
+        [sys.executable, "jobs/make_tiny_model.py", "models/tiny-qwen2"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    return folder
+
+
+@pytest.fixture
+def clone(checkout: Path, tmp_path: Path, new_world: Callable[[Path], World]) -> World:
+    """A world in a copy of the checkout."""
+    shutil.copytree(checkout, tmp_path / "clone")
+    return new_world(tmp_path / "clone")
+
+
+def command(*words: object) -> list[object]:
+    return [SPEC, "--set", f"environment.venv={VENV}", "--set", "environment.setup=[]", *words]
+
+
+def swift(*values: str) -> list[object]:
+    return [word for value in values for word in ("--set", f"swift.{value}")]
+
+
+def only_run(world: World) -> Path:
+    (run,) = world.output.glob("v*")
+    return run
+
+
+def verdict(run: Path) -> dict[str, Any]:
+    return dict(json.loads((run / "exit.json").read_text()))
+
+
+def logged_steps(run: Path) -> list[str]:
+    """`1/4` and so on, one for each training step that was logged."""
+    lines = map(json.loads, (run / "logging.jsonl").read_text().splitlines())
+    return [line["global_step/max_steps"] for line in lines if "loss" in line]
+
+
+def wait_for_step(world: World, step: int) -> Path:
+    """Until the log says so; the run directory."""
+    deadline = time.monotonic() + 90
+    while True:
+        for path in world.output.glob("v*/logging.jsonl"):
+            if f'"{step}/' in path.read_text():
+                return path.parent
+        assert time.monotonic() < deadline, "no training step came"
+        time.sleep(0.05)
+
+
+def test_example_job(clone: World) -> None:
+    """One training of two ranks: every file that the README promises, and no process left."""
+    setup = "environment.setup=[python jobs/make_tiny_model.py models/tiny-qwen2]"
+    done = clone.finish(
+        clone.start(SPEC, "--follow", "--set", f"environment.venv={VENV}", "--set", setup), 200
+    )
+    assert done.code == 0, done.out[-3000:] + done.err
+    run = only_run(clone)
+    names = set(os.listdir(run))
+    assert {"args.json", "completions.jsonl", "logging.jsonl", "exit.json"} <= names
+    assert {"rng_state_0.pth", "rng_state_1.pth"} <= set(os.listdir(run / "checkpoint-4"))
+    assert logged_steps(run)[-1] == "4/4"
+    assert (verdict(run)["state"], verdict(run)["exit_code"]) == ("SUCCEEDED", 0)
+    (status,) = clone.prl("status", "latest", "--json").json["runs"]
+    assert (status["state"], status["step"], status["max_steps"]) == ("SUCCEEDED", 4, 4)
+    assert "4/4" in clone.prl("status", "latest").out
+    assert clone.alive() == []
+    again = clone.prl("resume", "latest")
+    assert again.code == 2
+    assert "at its last step already" in again.err
+
+
+def test_data_smaller_than_one_generation_batch(clone: World) -> None:
+    """ms-swift ends with 0 and no checkpoint; we do not."""
+    rows = (clone.root / "jobs/data/mr_train.jsonl").read_text().splitlines(keepends=True)
+    (clone.root / "few.jsonl").write_text(rows[0])
+    few = swift("dataset=[few.jsonl]", "val_dataset=null", "eval_strategy=no")
+    done = clone.finish(clone.start(*command("--wait", *few)), 200)
+    ended = verdict(only_run(clone))
+    assert (done.code, ended["state"]) == (1, "FAILED"), done
+    assert "is the data set smaller than one generation batch?" in ended["reason"]
+    assert ended["reason"] in done.err
+
+
+def test_ranks_that_do_not_find_each_other(clone: World) -> None:
+    """Without use_cpu each rank trains alone and ms-swift ends with 0."""
+    alone = ["--set", "resources.accelerator=gpu", *swift("use_cpu=null", "ddp_backend=null")]
+    hidden = {"PRL_PREFLIGHT": "off", "CUDA_VISIBLE_DEVICES": ""}
+    short = swift("eval_strategy=no", "val_dataset=null", "max_steps=2", "save_steps=1")
+    done = clone.finish(clone.start(*command("--wait", *alone, *short), **hidden), 200)
+    ended = verdict(only_run(clone))
+    assert (done.code, ended["state"]) == (1, "FAILED"), done
+    assert "2 trainings of world size 1 instead of one of 2" in ended["reason"]
+
+
+def test_wrong_model_is_explained(clone: World) -> None:
+    """What the person sees at the end is Python's own last word."""
+    (clone.root / "models/tiny-qwen2/config.json").write_text('{"model_type": "nonsense"}')
+    done = clone.finish(clone.start(*command("--wait")), 200)
+    assert done.code == 1
+    reason = verdict(only_run(clone))["reason"]
+    assert reason.startswith("torchrun exited with 1: ")
+    assert "Error" in reason
+
+
+def test_cancel_in_the_middle_and_resume(clone: World) -> None:
+    """No process is left; the run goes on from its last complete checkpoint to its end."""
+    slow = swift("max_steps=60", "save_steps=2", "eval_strategy=no", "val_dataset=null")
+    assert clone.prl(*command(*slow)).code == 0
+    run = wait_for_step(clone, 3)
+    began = time.monotonic()
+    assert clone.prl("cancel", run.name).code == 0
+    assert time.monotonic() - began < 40
+    assert clone.alive() == []
+    assert verdict(run)["state"] == "CANCELLED"
+    before = len(logged_steps(run))
+    assert 3 <= before < 60
+    steps = sorted(int(path.name.partition("-")[2]) for path in run.glob("checkpoint-*"))
+    partial = run / f"checkpoint-{steps[-1] + 2}"  # what a kill in the middle of a save leaves
+    shutil.copytree(run / f"checkpoint-{steps[-1]}", partial)
+    (partial / "rng_state_1.pth").unlink()
+    done = clone.finish(clone.start("resume", run.name, "--wait"), 200)
+    assert done.code == 0, done.err + (run / "logs/node0.log").read_text()[-3000:]
+    chosen = int(done.err.partition("continues from checkpoint-")[2].split()[0])
+    assert chosen in steps
+    (status,) = clone.prl("status", run.name, "--json").json["runs"]
+    assert (status["state"], status["restarts"]) == ("SUCCEEDED", 1)
+    assert (status["step"], status["max_steps"]) == (60, 60)
+    assert logged_steps(run)[before:] == [f"{step}/60" for step in range(chosen + 1, 61)]
+
+
+def test_argument_table_is_that_of_the_installed_one() -> None:
+    """tools/make_swift_table.py makes the bundled file again."""
+    code = (
+        "import sys, json; sys.path.insert(0, 'tools'); import make_swift_table as make;"
+        "print('TABLE' + json.dumps([make.importlib.metadata.version('ms-swift'), make.arguments()]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    version, table = json.loads(done.stdout.partition("TABLE")[2])
+    bundled = PROJECT / "prl_submit/swift/tables" / f"{version}.json"
+    assert json.loads(bundled.read_text()) == table

@@ -1,0 +1,176 @@
+"""Which checkpoint can be loaded whole, and how far a training is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from prl_submit.checkpoints import Checkpoint, last_complete
+from prl_submit.metrics import read_progress
+
+
+def save(run: Path, step: int, world: int = 2) -> Path:
+    """A checkpoint as ms-swift 4.6.0 leaves it."""
+    path = run / f"checkpoint-{step}"
+    path.mkdir(parents=True)
+    for name in ("model.safetensors", "optimizer.pt", "scheduler.pt", "training_args.bin"):
+        (path / name).write_bytes(b"x")
+    ranks = [""] if world == 1 else [f"_{rank}" for rank in range(world)]
+    for rank in ranks:
+        (path / f"rng_state{rank}.pth").write_bytes(b"x")
+    (path / "trainer_state.json").write_text(json.dumps({"max_steps": 10, "global_step": step}))
+    return path
+
+
+def shard(path: Path, index: object) -> None:
+    """Make a checkpoint a sharded one of two files."""
+    (path / "model.safetensors").unlink()
+    for number in (1, 2):
+        (path / f"model-{number}.safetensors").write_bytes(b"x")
+    (path / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+SHARDS = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+
+
+def test_the_newest_by_number_not_by_name(tmp_path: Path) -> None:
+    save(tmp_path, 9)
+    newest = save(tmp_path, 10)
+    assert last_complete(tmp_path, 2) == Checkpoint(newest, 10, 10)
+
+
+def test_none(tmp_path: Path) -> None:
+    assert last_complete(tmp_path / "gone", 2) is None
+    (tmp_path / "checkpoint-5").write_text("a file")
+    (tmp_path / "last-checkpoint").symlink_to("checkpoint-1")
+    save(tmp_path, 1).rename(tmp_path / "checkpoint-1-merged")
+    assert last_complete(tmp_path, 2) is None
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "model.safetensors",
+        "optimizer.pt",
+        "scheduler.pt",
+        "rng_state_0.pth",
+        "rng_state_1.pth",
+        "trainer_state.json",
+    ],
+)
+@pytest.mark.parametrize("how", ["missing", "empty"])
+def test_a_kill_in_the_middle_of_a_save(tmp_path: Path, file: str, how: str) -> None:
+    """Any file missing or empty: the one before is taken."""
+    before = save(tmp_path, 1)
+    broken = save(tmp_path, 2) / file
+    broken.unlink()
+    if how == "empty":
+        broken.touch()
+    assert last_complete(tmp_path, 2) == Checkpoint(before, 1, 10)
+
+
+def test_each_rank_has_its_own_random_state(tmp_path: Path) -> None:
+    save(tmp_path, 1, world=2)
+    assert last_complete(tmp_path, 2) is not None
+    assert last_complete(tmp_path, 4) is None
+    assert last_complete(tmp_path, 1) is None
+
+
+def test_one_process_has_one_random_state(tmp_path: Path) -> None:
+    save(tmp_path, 1, world=1)
+    assert last_complete(tmp_path, 1) is not None
+    assert last_complete(tmp_path, 2) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "\xff", "nul"])
+def test_a_broken_trainer_state(tmp_path: Path, text: str) -> None:
+    (save(tmp_path, 1) / "trainer_state.json").write_bytes(text.encode("latin-1"))
+    assert last_complete(tmp_path, 2) is None
+
+
+@pytest.mark.parametrize("state", [{}, {"max_steps": None}, {"max_steps": "7"}])
+def test_max_steps_may_be_unknown(tmp_path: Path, state: object) -> None:
+    path = save(tmp_path, 1)
+    (path / "trainer_state.json").write_text(json.dumps(state))
+    assert last_complete(tmp_path, 2) == Checkpoint(path, 1, None)
+
+
+def test_a_sharded_model_needs_every_shard(tmp_path: Path) -> None:
+    path = save(tmp_path, 1)
+    shard(path, SHARDS)
+    assert last_complete(tmp_path, 2) is not None
+    (path / "model-2.safetensors").unlink()
+    assert last_complete(tmp_path, 2) is None
+
+
+@pytest.mark.parametrize("index", [[], {}, {"weight_map": []}, {"weight_map": {"a": ["b"]}}, 3])
+def test_a_broken_index(tmp_path: Path, index: object) -> None:
+    shard(save(tmp_path, 1), index)
+    assert last_complete(tmp_path, 2) is None
+
+
+def test_an_adapter_is_a_model_too(tmp_path: Path) -> None:
+    path = save(tmp_path, 1)
+    (path / "model.safetensors").rename(path / "adapter_model.safetensors")
+    assert last_complete(tmp_path, 2) is not None
+
+
+def test_save_only_model_cannot_be_resumed(tmp_path: Path) -> None:
+    """ms-swift would go on silently without the optimizer."""
+    path = save(tmp_path, 1)
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state_0.pth", "rng_state_1.pth"):
+        (path / name).unlink()
+    assert last_complete(tmp_path, 2) is None
+
+
+def test_deepspeed_keeps_its_own_state(tmp_path: Path) -> None:
+    """A folder global_step* in place of the optimizer; `latest` is written last."""
+    path = save(tmp_path, 1)
+    (path / "optimizer.pt").unlink()
+    (path / "scheduler.pt").unlink()
+    (path / "global_step1").mkdir()
+    assert last_complete(tmp_path, 2) is None
+    (path / "latest").write_text("global_step1")
+    assert last_complete(tmp_path, 2) is not None
+
+
+# ------------------------------------------------------------------ progress
+def line(step: int, more: str = "") -> str:
+    """A logged line of ms-swift 4.6.0."""
+    return (
+        '{"loss": 0.1' + more + f', "global_step/max_steps": "{step}/100", "percentage": "1%"}}\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "progress"),
+    [
+        (None, (None, None)),
+        ("", (None, None)),
+        ('{"loss": 1}\n', (None, None)),
+        (line(1) + line(27), (27, 100)),
+        (line(3) + '{"last_model_checkpoint": "x"', (3, 100)),
+        (line(3).replace(": ", ":"), (3, 100)),
+        (line(3) + '{"global_step/max_steps": "x/y"}', (3, 100)),
+    ],
+)
+def test_progress(
+    tmp_path: Path, text: str | None, progress: tuple[int | None, int | None]
+) -> None:
+    if text is not None:
+        (tmp_path / "logging.jsonl").write_text(text)
+    assert read_progress(tmp_path) == progress
+
+
+def test_progress_before_a_huge_last_line(tmp_path: Path) -> None:
+    """At its end ms-swift writes its whole history on one line."""
+    huge = '{"log_history": "' + "x" * 3_000_000 + '"}'
+    (tmp_path / "logging.jsonl").write_text(line(99) + line(100) + huge)
+    assert read_progress(tmp_path) == (100, 100)
+
+
+def test_progress_of_a_large_file_without_any(tmp_path: Path) -> None:
+    (tmp_path / "logging.jsonl").write_text("x" * 2_000_000)
+    assert read_progress(tmp_path) == (None, None)

@@ -1,0 +1,212 @@
+"""ms-swift's arguments: the table, typed values, words of a command line, the installed version."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from prl_submit.errors import Problem
+from prl_submit.spec import Conda, Environment
+from prl_submit.swift.installed import installed_version
+from prl_submit.swift.table import GONE, NEWEST, Argument, load_table
+from prl_submit.swift.values import (
+    MAX_TOTAL_BYTES,
+    MAX_WORD_BYTES,
+    OWNED,
+    check_sizes,
+    nearest,
+    type_arguments,
+    word,
+    words,
+)
+from prl_submit.tree import mapping
+from prl_submit.yaml import parse_document
+
+TABLE = load_table()
+
+
+def typed(text: str) -> tuple[dict[str, object], list[Problem]]:
+    """Values and problems of a `swift:` block given as the inside of a flow mapping."""
+    return type_arguments(mapping(parse_document(f"{{{text}}}".encode(), "f", "spec")), TABLE)
+
+
+# ------------------------------------------------------------------ the table
+def test_the_table_is_that_of_ms_swift() -> None:
+    assert NEWEST == "4.6.0"
+    assert len(TABLE) == 481
+    assert TABLE["num_generations"] == Argument("int", False, ())
+    assert TABLE["reward_funcs"].many
+    assert "grpo" in TABLE["rlhf_type"].choices
+    assert {a.kind for a in TABLE.values()} == {"int", "float", "bool", "str", "json"}
+
+
+def test_names_that_are_gone_are_gone_and_todays_are_there() -> None:
+    assert not set(GONE) & set(TABLE)
+    for today in GONE.values():
+        assert today.split()[0] in TABLE
+    assert set(OWNED) <= set(TABLE)
+
+
+def test_another_versions_table_is_not_bundled() -> None:
+    with pytest.raises(FileNotFoundError):
+        load_table("0.0.0")
+
+
+# ------------------------------------------------------------------ typed values
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("num_generations: 4", "num_generations", 4),
+        ("num_generations: '4'", "num_generations", 4),
+        ("num_generations: 010", "num_generations", 10),
+        ("learning_rate: 1e-6", "learning_rate", 1e-6),
+        ("beta: 1", "beta", 1),
+        ("use_vllm: no", "use_vllm", False),
+        ("use_vllm: on", "use_vllm", True),
+        ("eval_strategy: no", "eval_strategy", "no"),
+        ("model: 010", "model", "010"),
+        ("model: true", "model", "true"),
+        ("dataset: one", "dataset", "one"),
+        ("dataset: [a, b]", "dataset", ["a", "b"]),
+        ("reward_weights: [1, 0.5]", "reward_weights", [1, 0.5]),
+        ("reward_weights: [-1, 0.5]", "reward_weights", [-1, 0.5]),
+        ("model_kwargs: {a: 1, b: no}", "model_kwargs", {"a": 1, "b": "no"}),
+        ("system: 你好", "system", "你好"),
+    ],
+)
+def test_values(text: str, name: str, value: object) -> None:
+    values, problems = typed(text)
+    assert problems == []
+    assert values == {name: value}
+    assert type(values[name]) is type(value)
+
+
+def test_null_is_not_passed() -> None:
+    assert typed("beta: null, model: ~, dataset: ") == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("num_generations: four", "expected a whole number, found 'four'", None),
+        ("num_generations: 1.5", "expected a whole number, found '1.5'", None),
+        (f"num_generations: {'9' * 70}", "9999…'", None),
+        (
+            "num_generations: [1]",
+            "expected a whole number, found a list; this argument takes one",
+            None,
+        ),
+        ("num_generations: {a: 1}", "expected a whole number, found a mapping", None),
+        ("reward_weights: [[1]]", "expected a number, found a list", None),
+        ("beta: x", "expected a number, found 'x'", None),
+        ("use_vllm: maybe", "expected true or false, found 'maybe'", None),
+        ("rlhf_type: gpro", "found 'gpro'", None),
+        ("dataset: []", "is an empty list; leave the key out or write null", None),
+        ("dataset: [a, null]", "is empty", None),
+        ("dataset: [a, --x]", "list item '--x' begins with '-'", None),
+        ("model: [a]", "found a list", None),
+        ("num_generation: 4", "no such argument", "did you mean 'num_generations'?"),
+        ("num-generations: 4", "no such argument", "did you mean 'num_generations'?"),
+        ("zzzzzz: 4", "no such argument", "swift rlhf --help"),
+        ("num_infer_workers: 4", "no such argument", "today: vllm_mode"),
+        ("train_type: lora", "no such argument", "today: tuner_type"),
+        ("output_dir: x", "is set by prl-submit", "`output:`"),
+    ],
+)
+def test_wrong_values(text: str, message: str, hint: str | None) -> None:
+    values, (problem,) = typed(text)
+    assert values == {}
+    assert message in problem.message
+    assert problem.line == 1
+    assert hint is None or hint in (problem.hint or "")
+
+
+def test_nearest() -> None:
+    assert nearest("num-generation", TABLE) == "num_generations"
+    assert nearest("zzzzzz", TABLE) is None
+
+
+# ------------------------------------------------------------------ words
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (4, ["--x", "4"]),
+        (-4, ["--x=-4"]),
+        (1e-6, ["--x", "1e-6"]),
+        (-1e-6, ["--x=-1e-6"]),
+        (True, ["--x", "true"]),
+        (False, ["--x", "false"]),
+        ("", ["--x", ""]),
+        ("a b", ["--x", "a b"]),
+        ("-a b", ["--x=-a b"]),
+        ("--y", ["--x=--y"]),
+        (["a", 1, -1.5, True], ["--x", "a", "1", "-1.5", "true"]),
+    ],
+)
+def test_words(value: object, expected: list[str]) -> None:
+    assert words("x", value) == expected
+
+
+def test_mappings_are_json() -> None:
+    value = {"键": [1, 1e-6, True, None, "a'b"], "n": {"m": "\n"}}
+    (_, text) = words("x", value)
+    assert json.loads(text) == value
+    assert "键" in text
+    assert "\n" not in text
+    assert word([1]) == "[1]"
+
+
+def test_one_argument_has_linuxs_limit() -> None:
+    """128 KiB with its NUL, counted in bytes, not characters."""
+    nodes = mapping(parse_document(b"\nsystem: x", "f", "spec"))
+    assert check_sizes([["--system", "x" * MAX_WORD_BYTES]], nodes) == []
+    (problem,) = check_sizes([["--system", "x" * (MAX_WORD_BYTES + 1)]], nodes)
+    assert (problem.key, problem.line) == ("swift.system", 2)
+    assert "is 131,072 bytes; Linux passes at most 131,071" in problem.message
+    assert len(check_sizes([["--system", "中" * (MAX_WORD_BYTES // 3 + 1)]], nodes)) == 1
+    assert len(check_sizes([["--system=-" + "x" * MAX_WORD_BYTES]], nodes)) == 1
+
+
+def test_all_arguments_together_have_a_limit() -> None:
+    group = ["--dataset", *(["x" * 100_000] * 14)]
+    assert check_sizes([group], {}) == []
+    (problem,) = check_sizes([[*group, "x" * 100_000]], {})
+    assert problem.key == "swift"
+    assert f"the limit is {MAX_TOTAL_BYTES:,}" in problem.message
+
+
+# ------------------------------------------------------------------ the installed version
+def install(prefix: Path, *versions: str) -> None:
+    """What pip leaves of ms-swift in an environment."""
+    for version in versions:
+        folder = f"lib/python3.11/site-packages/ms_swift-{version}.dist-info"
+        (prefix / folder).mkdir(parents=True)
+
+
+def test_version_in_a_virtual_environment(tmp_path: Path) -> None:
+    install(tmp_path / ".venv", "4.6.0")
+    assert installed_version(Environment(venv=".venv"), str(tmp_path), "") == "4.6.0"
+    assert installed_version(Environment(venv="gone"), str(tmp_path), "") is None
+
+
+def test_version_in_conda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path / "envs" / "prl", "4.5.0")
+    install(tmp_path, "4.4.0")
+    monkeypatch.delenv("CONDA_EXE", raising=False)
+    root = str(tmp_path)
+    assert installed_version(Environment(conda=Conda(name="prl", root=root)), ".", "") == "4.5.0"
+    assert installed_version(Environment(conda=Conda(name="base", root=root)), ".", "") == "4.4.0"
+    assert installed_version(Environment(conda="prl"), ".", "") is None
+    monkeypatch.setenv("CONDA_EXE", str(tmp_path / "bin" / "conda"))
+    assert installed_version(Environment(conda="prl"), ".", "") == "4.5.0"
+
+
+def test_version_beside_torchrun(tmp_path: Path) -> None:
+    install(tmp_path, "4.6.0")
+    launcher = tmp_path / "bin" / "torchrun"
+    launcher.parent.mkdir()
+    launcher.touch(mode=0o755)
+    assert installed_version(Environment(), ".", str(launcher.parent)) == "4.6.0"
+    assert installed_version(Environment(), ".", str(tmp_path)) is None
