@@ -97,8 +97,7 @@ def allocate(root: Path, now: time.struct_time | None = None) -> Path:
             continue
         try:
             # Somebody may have made the directory and dropped the claim since we looked.
-            if _next_number(root) > number:
-                lowest = 0
+            if number in _numbers(root):
                 continue
             run = root / f"v{number}-{time.strftime('%Y%m%d-%H%M%S', now or time.localtime())}"
             run.mkdir()
@@ -107,9 +106,13 @@ def allocate(root: Path, now: time.struct_time | None = None) -> Path:
             claim.rmdir()
 
 
-def _next_number(root: Path) -> int:
+def _numbers(root: Path) -> set[int]:
     found = (re.match(_NUMBERED, name) for name in os.listdir(root))
-    return max((int(match[1]) for match in found if match), default=-1) + 1
+    return {int(match[1]) for match in found if match}
+
+
+def _next_number(root: Path) -> int:
+    return max(_numbers(root), default=-1) + 1
 
 
 def point_latest(run: Path) -> None:

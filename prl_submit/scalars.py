@@ -57,9 +57,11 @@ def parse_float(text: str) -> int | float | None:
     if text.lower() in _INFINITIES:
         return _INFINITIES[text.lower()]
     try:
-        return float(text) if "_" not in text else None
+        number = float(text) if "_" not in text else None
     except ValueError:
         return None
+    # `1e400` overflows to infinity, which is not what was written.
+    return None if number is not None and math.isinf(number) and text[-1:].isdigit() else number
 
 
 def parse_duration(text: str) -> int | None:

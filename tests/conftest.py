@@ -22,7 +22,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[1]
 #: In the environment of everything a world starts, so that its end finds all of it.
 MARK = "PRL_EVALUATOR_TEST_WORLD"  # a PRL_ name that is passed on to the job untouched
-KINDS = {
+KINDS: dict[str, tuple[Callable[[], bool], str]] = {
     "training": (
         lambda: all(importlib.util.find_spec(name) for name in ("torch", "swift")),
         "torch and ms-swift are not installed: pip install -c constraints.txt -e '.[train,dev]'",
@@ -222,7 +222,8 @@ class World:
 
     def script(self, **over: Any) -> Path:
         """launch.sh as `render` prints it, in its run directory."""
-        done = self.prl("render", self.spec(**over))
+        secret = dict.fromkeys(over.get("environment__secrets", []), "x")
+        done = self.prl("render", self.spec(**over), **secret)
         assert done.code == 0, done.err
         run = re.search(r"^prl_run_dir=(.*)$", done.out, re.MULTILINE)
         assert run

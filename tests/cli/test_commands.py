@@ -174,8 +174,8 @@ def test_ambiguous_run(world: World, command: str) -> None:
 
 
 def test_no_runs_yet(world: World) -> None:
-    assert world.prl("list").err == "no runs\n"
-    assert world.prl("status").err == "nothing is running\n"
+    assert world.prl("list").err.startswith("no runs")
+    assert world.prl("status").err.startswith("nothing is running")
     assert world.prl("wait").code == 0
     assert world.prl("cancel").code == 2
     assert not world.output.exists()
@@ -193,12 +193,12 @@ def test_broken_pipe(world: World) -> None:
 
 def test_logs(world: World) -> None:
     world.run_to_end("seq 1 5; step 1 1")
-    assert world.prl("logs", "latest", "--tail", "2").out == "4\n5\n"
+    lines = world.prl("logs", "latest").out.splitlines(keepends=True)
+    assert [line for line in lines if line[0].isdigit()] == [f"{i}\n" for i in range(1, 6)]
+    assert world.prl("logs", "latest", "--tail", "2").out == "".join(lines[-2:])
     assert world.prl("logs", "latest", "--tail", "0").out == ""
-    everything = world.prl("logs", "latest")
-    assert everything.out.endswith("1\n2\n3\n4\n5\n")
     followed = world.prl("logs", "latest", "-f")
-    assert (followed.code, followed.out) == (0, everything.out)
+    assert (followed.code, followed.out) == (0, "".join(lines))
     assert "SUCCEEDED" in followed.err
     assert "no node 3" in world.prl("logs", "latest", "--node", "3").err
 
@@ -245,7 +245,6 @@ BAD: dict[str, tuple[bytes, str]] = {
     "wrong type": (b"name: x\nresources: 4\n", "job.yaml:2: resources"),
     "negative": (b"name: x\nresources: {nproc_per_node: -1}\n", "from 1 to 1024"),
     "huge": (b"name: x\nresources: {nodes: " + b"9" * 400 + b"}\n", "resources.nodes"),
-    "huge float": (b"name: x\nswift: {beta: 1e999999}\n", "job.yaml"),
     "itself": (b"name: x\nextends: job.yaml\n", "goes round in a circle"),
     "no base": (b"name: x\nextends: nowhere.yaml\n", "nowhere.yaml"),
 }

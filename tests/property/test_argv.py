@@ -146,6 +146,7 @@ def argv_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[st
         assert rendered.returncode == 0, rendered.stderr.decode()[:2000]
         (root / "launch.sh").write_bytes(rendered.stdout)
         (root / "argv").unlink(missing_ok=True)
+        (root / "output" / "vNN-YYYYMMDD-HHMMSS").mkdir(parents=True, exist_ok=True)
         subprocess.run(["bash", "launch.sh"], cwd=root, env=environ, check=False, timeout=60)
         log = root / "output" / "vNN-YYYYMMDD-HHMMSS" / "logs" / "node0.log"
         assert (root / "argv").exists(), log.read_text(errors="replace")

@@ -65,6 +65,15 @@ def test_a_number_claimed_by_a_killed_process_is_never_given_out(tmp_path: Path)
     assert claim.exists()
 
 
+def test_a_slower_process_still_makes_its_lower_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A higher number made meanwhile by a faster one must not leave a gap."""
+    (tmp_path / "v4-20260101-000000").mkdir()
+    monkeypatch.setattr(runs, "_next_number", lambda root: 3)
+    assert runs.allocate(tmp_path).name.startswith("v3-")
+
+
 def test_a_fresh_claim_is_somebody_elses_number(tmp_path: Path) -> None:
     (tmp_path / ".v0.claim").mkdir()
     assert runs.allocate(tmp_path).name.startswith("v1-")
@@ -72,8 +81,9 @@ def test_a_fresh_claim_is_somebody_elses_number(tmp_path: Path) -> None:
 
 
 def test_a_claim_dropped_between_two_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A claim that was busy a moment ago and a directory made meanwhile: no number is shared."""
-    looks = iter([0, 1, 1, 1])
+    """A directory made since the first look, its claim gone again: no number is shared."""
+    (tmp_path / "v0-20260101-000000").mkdir()
+    looks = iter([0, 1])
     monkeypatch.setattr(runs, "_next_number", lambda root: next(looks))
     assert runs.allocate(tmp_path).name.startswith("v1-")
     assert list(tmp_path.glob(".*")) == []

@@ -151,14 +151,18 @@ arm() {
   trap '' HUP  # the job outlives the terminal
 }
 
-mkdir -p -- "$prl_run_dir/logs"
-exec {prl_lock}>"$prl_run_dir/logs/.node$prl_node_rank.lock"
-# Held by every process of the job. A file system without locks, or no flock, is no reason to stop.
-if type -P flock >/dev/null && flock -n -E 75 "$prl_lock"; (($? == 75)); then
+mkdir -p -- "$prl_run_dir"
+# Held by every process of the job. Where there is no room, no flock or no locks, it must do without.
+exec {prl_lock}>"$prl_run_dir/.node$prl_node_rank.lock" || prl_lock=
+prl_locked=0
+[[ -z $prl_lock ]] || ! type -P flock >/dev/null || flock -n -E 75 "$prl_lock" || prl_locked=$?
+if ((prl_locked == 75)); then
   say "$prl_run_dir is in use: its job still runs, 'prl-submit status' says more" >&2
   exit 75
 fi
 arm
+prl_doing="making the folder of the logs"
+mkdir -p -- "$prl_run_dir/logs"
 printf '%4096s\n' '' >"$prl_exit_file.part" # room for the last word, kept free from now on
 if [[ -t 2 ]]; then # by hand: the last word comes to the terminal too
   exec {prl_terminal}>&2
