@@ -28,6 +28,11 @@ def node_logs(run_dir: Path, node: int | None = None) -> list[tuple[int, Path]]:
     return [item for item in found if node is None or item[0] == node]
 
 
+def log_sizes(run_dir: Path) -> dict[Path, int]:
+    """Bytes of each node's log as it stands."""
+    return {path: path.stat().st_size for _, path in node_logs(run_dir)}
+
+
 def last_lines(path: Path, count: int) -> int:
     """The offset in bytes at which the last `count` lines of a file begin."""
     try:
@@ -60,11 +65,14 @@ def _ends_in_newline(file: object, end: int) -> bool:
 class LogReader:
     """Reads what was added to each node's log since the last look, whole lines where nodes mix."""
 
-    def __init__(self, run_dir: Path, node: int | None, tail: int | None) -> None:
+    def __init__(
+        self, run_dir: Path, node: int | None, tail: int | None, seen: dict[Path, int] | None = None
+    ) -> None:
+        """`tail`: begin with the last lines; `seen`: bytes of each log that are old already."""
         self._run_dir = run_dir
         self._node = node
         self._tail = tail
-        self._offsets: dict[Path, int] = {}
+        self._offsets: dict[Path, int] = dict(seen or {})
         self._rests: dict[Path, bytes] = {}
 
     def read(self, *, last: bool = False) -> Iterator[bytes]:

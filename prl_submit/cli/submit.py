@@ -34,6 +34,7 @@ from prl_submit.cli.watching import (
     wait_for,
 )
 from prl_submit.errors import PrlSubmitError
+from prl_submit.follow import log_sizes
 from prl_submit.runs import Run, find_run
 from prl_submit.states import FINISHED, LOST, Status
 from prl_submit.submission import Outside, exclusive
@@ -109,19 +110,31 @@ def resume(
         if state.state == LOST and found.record is not None:
             # What a killed launcher left behind would train on beside the new attempt.
             backends.load(found.record.backend).cancel(found, wait=True)
+        seen = log_sizes(found.path)
         started, checkpoint = resume_run(found, Outside(os.environ, shell.run, templates))
     note(f"continues from {checkpoint.path.name}")
-    return _started(started, "resumed", wait=wait, follow=follow, as_json=as_json)
+    return _started(started, "resumed", wait=wait, follow=follow, as_json=as_json, seen=seen)
 
 
-def _started(run: Run, verb: str, *, wait: bool, follow: bool, as_json: bool) -> int:
+def _started(
+    run: Run,
+    verb: str,
+    *,
+    wait: bool,
+    follow: bool,
+    as_json: bool,
+    seen: dict[Path, int] | None = None,
+) -> int:
     job = run.record.job_id if run.record else None
     note(f"{verb} {run.run} (job {job})")
     try:
         if not wait and not follow:
             return _announce(run, as_json)
         with Handover(run):
-            status = _attend(run, follow=follow, as_json=as_json)
+            if follow and not as_json:
+                status = follow_run(run, seen=seen)
+            else:
+                status = wait_for([run], lambda status: note(describe(status)))[0]
     except KeyboardInterrupt:
         return interrupted([run])
     if follow and not as_json:
@@ -141,12 +154,6 @@ def _announce(run: Run, as_json: bool) -> int:
         note(f"  status: prl-submit status {run.path.name}")
         note(f"  follow: prl-submit logs {run.path.name} -f")
     return 0
-
-
-def _attend(run: Run, *, follow: bool, as_json: bool) -> Status:
-    if follow and not as_json:
-        return follow_run(run)
-    return wait_for([run], lambda status: note(describe(status)))[0]
 
 
 def _document(run: Run, status: Status) -> None:

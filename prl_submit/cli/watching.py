@@ -64,7 +64,13 @@ def wait_for(runs: Sequence[Run], changed: Callable[[Status], None]) -> list[Sta
         time.sleep(POLL_S)
 
 
-def follow_run(run: Run, *, node: int | None = None, tail: int | None = None) -> Status:
+def follow_run(
+    run: Run,
+    *,
+    node: int | None = None,
+    tail: int | None = None,
+    seen: dict[Path, int] | None = None,
+) -> Status:
     """Print the run's output to its end and return how it ended."""
     status = statuses_of([refreshed(run)])[0]
 
@@ -80,7 +86,7 @@ def follow_run(run: Run, *, node: int | None = None, tail: int | None = None) ->
         last = content[-1:]
         raw(content)
 
-    follow(LogReader(run.path, node, tail), write, is_finished)
+    follow(LogReader(run.path, node, tail, seen), write, is_finished)
     if last != b"\n":  # a progress bar; what is said next begins a line
         raw(b"\n")
     return status

@@ -245,6 +245,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "wrong type": (b"name: x\nresources: 4\n", "job.yaml:2: resources"),
     "negative": (b"name: x\nresources: {nproc_per_node: -1}\n", "from 1 to 1024"),
     "huge": (b"name: x\nresources: {nodes: " + b"9" * 400 + b"}\n", "resources.nodes"),
+    "huge float": (b"name: x\nswift: {beta: 1e999999}\n", "expected a number"),
     "itself": (b"name: x\nextends: job.yaml\n", "goes round in a circle"),
     "no base": (b"name: x\nextends: nowhere.yaml\n", "nowhere.yaml"),
 }

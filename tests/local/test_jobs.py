@@ -490,3 +490,44 @@ def test_render_dry_run_and_submit_agree(world: World) -> None:
     assert sent.replace(run.name, "vNN-YYYYMMDD-HHMMSS").replace(token, "0" * 16) == rendered.out
     plan = json.loads((run / "plan.json").read_text())
     assert plan["argv"][:3] == ["torchrun", "--standalone", "--nproc_per_node=1"]
+
+
+# --- one job per directory ------------------------------------------------------------------------
+
+
+def test_resume_with_follow_shows_the_new_output_only(world: World) -> None:
+    run, _ = world.run_to_end(f"echo from-before; {HALF}")
+    done = world.prl("resume", run.name, "--follow", FAKE="echo from-now; step 3 4; step 4 4")
+    assert done.code == 0, done.err
+    assert "from-now" in done.out
+    assert "from-before" not in done.out
+
+
+def test_resume_ends_what_a_killed_launcher_left(world: World, eventually: Eventually) -> None:
+    """Two trainings in one directory would ruin both."""
+    run = running(world, eventually, f"checkpoint 2 4; step 2 4; {SLEEP}")
+    os.kill(json.loads((run / "run.json").read_text())["process"]["pid"], signal.SIGKILL)
+    eventually(lambda: not world.alive("launch.sh"))
+    assert world.alive("torchrun")
+    done = world.prl("resume", run.name, "--wait", FAKE="step 3 4; step 4 4")
+    assert done.code == 0, done.err
+    assert world.alive() == []
+    assert one_status(world, "status", run.name)["state"] == "SUCCEEDED"
+
+
+def test_by_hand_beside_a_living_job_is_refused(world: World, eventually: Eventually) -> None:
+    run = running(world, eventually)
+    done = world.finish(world.popen(["bash", run / "launch.sh"]))
+    assert done.code == 75
+    assert "is in use" in done.err
+    assert not (run / "exit.json").exists()
+    assert one_status(world, "status", run.name)["state"] == "RUNNING"
+
+
+def test_a_run_of_a_backend_that_is_not_here_hides_no_other(world: World) -> None:
+    run, _ = world.run_to_end("exit 1")
+    (run / "exit.json").unlink()
+    record = (run / "run.json").read_text().replace('"local"', '"slurm"')
+    (run / "run.json").write_text(record)
+    other, _ = world.run_to_end()
+    assert world.states() == {run.name: "LOST", other.name: "SUCCEEDED"}
