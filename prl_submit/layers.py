@@ -131,6 +131,8 @@ def _with_bases(path: str, layer: str, read: Read, seen: list[str]) -> Node:
 def _environment(
     environ: Mapping[str, str], table: Mapping[str, Argument], tree: Node
 ) -> tuple[Node, dict[str, str], list[Problem]]:
+    if not any(name.startswith("PRL_") for name in environ):
+        return Node({}, Origin("env")), {}, []
     keys = _variables(table)
     found = Node({}, Origin("env"))
     passed_on: dict[str, str] = {}

@@ -285,7 +285,7 @@ def environment(job: Job) -> Iterator[Problem]:
                 "looks like a credential, and env is written into files",
                 f"`secrets: [{name}]` takes it from your environment and writes only the name",
             )
-        if name.startswith("PRL_SUBMIT_"):
+        if name.startswith(("PRL_SUBMIT_", "prl_")):  # launch.sh's own names
             yield job.problem(
                 f"environment.env.{name}", "is prl-submit's own, set for each job", "leave it out"
             )

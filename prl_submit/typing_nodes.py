@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
@@ -30,7 +30,7 @@ def read_spec(tree: Node) -> tuple[JobSpec, list[Problem]]:
     if spec is _BAD:  # only `name` is required
         fields = {
             field: _value(kind, tree.value[field], field, [])
-            for field, kind in get_type_hints(JobSpec, include_extras=True).items()
+            for field, kind in _hints(JobSpec).items()
             if isinstance(tree.value, dict) and field in tree.value and field != "name"
         }
         spec = JobSpec(name="unnamed", **{k: v for k, v in fields.items() if v is not _BAD})
@@ -60,7 +60,7 @@ def _struct(kind: type[Struct], node: Node, path: str, problems: list[Problem]) 
             value = _value(hints[key], child, here, problems)
             if value is not _BAD:
                 values[key] = value
-    missing = [f.name for f in msgspec.structs.fields(kind) if f.required and f.name not in values]
+    missing = [name for name in _required(kind) if name not in values]
     for name in missing:
         here = f"{path}.{name}" if path else name
         if mapping_value(node, name) is None:
@@ -74,13 +74,16 @@ def mapping_value(node: Node, key: str) -> Any:
     return None if child is None else child.value
 
 
-_HINTS: dict[type, dict[str, Any]] = {}
-
-
 def _hints(kind: type[Struct]) -> dict[str, Any]:
-    if kind not in _HINTS:
-        _HINTS[kind] = get_type_hints(kind, include_extras=True)
-    return _HINTS[kind]
+    return kind.__annotations__  # real types: spec.py does not postpone them
+
+
+def _required(kind: type[Struct]) -> list[str]:
+    """Names of the fields without a default; msgspec lists defaults for the last fields only."""
+    names, defaults = kind.__struct_fields__, kind.__struct_defaults__
+    first = len(names) - len(defaults)
+    late = zip(names[first:], defaults, strict=True)
+    return [*names[:first], *(name for name, default in late if default is msgspec.NODEFAULT)]
 
 
 def _value(kind: Any, node: Node, path: str, problems: list[Problem]) -> Any:

@@ -20,7 +20,7 @@ from rich.text import Text
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS, ROWS = 112, 40
 COMMANDS = (
-    "prl-submit check jobs/mr_4gpu.yaml --set swift.num_generations=3",
+    "prl-submit check jobs/mr_4gpu.yaml --set swift.num_generations=3 --set swift.eval_strategy=no",
     "prl-submit jobs/mr_cpu.yaml",
     "prl-submit wait latest",
     "prl-submit list",

@@ -104,7 +104,8 @@ def main(argv: list[str] | None = None) -> None:
         arguments.insert(0, "submit")
     try:
         code = cli.main(arguments, prog_name="prl-submit", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
         from prl_submit.cli.console import reader_gone
 

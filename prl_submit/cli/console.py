@@ -27,7 +27,9 @@ def data(text: str) -> None:
 
 
 def raw(content: bytes) -> None:
-    """Bytes of data as they are, seen at once."""
+    """Bytes of data as they are, seen at once; nowhere, where stdout was closed (`>&-`)."""
+    if sys.stdout is None:
+        return
     try:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
@@ -54,11 +56,14 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
+def is_terminal() -> bool:
+    """Whether stdout is a terminal; it may also be closed, and then it is None."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
 def has_colour() -> bool:
     """Whether stdout is a terminal that wants colour."""
-    return (
-        sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    )
+    return is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def state(text: str) -> str:
@@ -72,7 +77,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     lines = [list(map(_one_line, row)) for row in [header, *rows]]
     widths = [max(cell_len(line[i]) for line in lines) for i in range(len(header))]
-    width = os.get_terminal_size().columns if sys.stdout.isatty() else 0
+    width = os.get_terminal_size().columns if is_terminal() else 0
     out = []
     for line in lines:
         cells = [

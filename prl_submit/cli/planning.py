@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from prl_submit import backends
-from prl_submit.errors import Problem, SpecError
+from prl_submit.errors import PrlSubmitError, Problem, SpecError
 from prl_submit.layers import load_layers
 from prl_submit.plan import Context, Planned, make_plan
 from prl_submit.suggest import closest
@@ -28,6 +28,9 @@ def plan_spec(
     """Everything but submission. Raises SpecError where the spec cannot even be read."""
     from prl_submit.presence import check_local, check_presence
 
+    for what in (spec, os.getcwd(), output_root or ""):
+        if any("\ud800" <= char <= "\udfff" for char in what):  # how Python reads other bytes
+            raise PrlSubmitError(f"{os.fsencode(what)!r} is not UTF-8", "rename it")
     environ = dict(os.environ)
     if environ.get("PRL_OUTPUT_ROOT"):
         environ["PRL_OUTPUT_ROOT"] = os.path.abspath(environ["PRL_OUTPUT_ROOT"])

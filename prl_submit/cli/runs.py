@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import click
 
 from prl_submit import backends
-from prl_submit.cli.console import data, document, note
+from prl_submit.cli.console import data, document, is_terminal, note
 from prl_submit.cli.options import json_option, output_root_option, run_argument
 from prl_submit.cli.options import output_root as output_root_of
 from prl_submit.cli.watching import (
@@ -78,7 +77,7 @@ def _show(statuses: list[Status], as_json: bool, nothing: str) -> None:
 
 def _watch(names: Sequence[str], root: Path) -> None:
     """Redraw on a terminal; elsewhere a line per change."""
-    if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+    if not is_terminal() or os.environ.get("TERM") == "dumb":
         chosen = [find_run(status.path, root) for status in _chosen(names, root)]
         wait_for(chosen, lambda status: data(describe(status)))
         return
