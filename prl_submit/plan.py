@@ -14,8 +14,9 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit.errors import Problem
+from prl_submit.job import Job
 from prl_submit.layers import Layered
-from prl_submit.rules import CREDENTIALS, Job, check, looks_secret
+from prl_submit.rules import CREDENTIALS, check, looks_secret
 from prl_submit.scalars import parse_bool
 from prl_submit.spec import (
     Environment,

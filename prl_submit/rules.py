@@ -7,177 +7,14 @@ was wrong by itself stays silent.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from math import gcd, lcm
 from typing import Any
 
-from msgspec import Struct
-
+from prl_submit.batch import evaluation_batch, generation_batch
+from prl_submit.divisors import divisors, listed
 from prl_submit.errors import Problem
-from prl_submit.spec import JobSpec
-from prl_submit.tree import Node, Origin, lookup, problem_at
-
-
-class DoubtfulError(Exception):
-    """A rule needs a value that is wrong already; its verdict would only confuse."""
-
-
-class Job(Struct, frozen=True):
-    """What rules look at: the typed spec, the typed `swift:` values, and the tree for the lines."""
-
-    spec: JobSpec
-    swift: dict[str, Any]
-    tree: Node
-    backend: str
-    #: Dotted keys whose value is wrong by itself, or probably stands under a misspelt name.
-    doubtful: frozenset[str] = frozenset()
-
-    @property
-    def world(self) -> int:
-        """Number of processes. Raises DoubtfulError."""
-        for key in ("resources", "resources.nodes", "resources.nproc_per_node"):
-            self._require(key)
-        return self.spec.resources.nodes * self.spec.resources.nproc_per_node
-
-    def get(self, name: str, default: Any) -> Any:
-        """A swift value, or ms-swift's default for it. Raises DoubtfulError."""
-        self._require("swift")
-        self._require(f"swift.{name}")
-        return self.swift.get(name, default)
-
-    def _require(self, key: str) -> None:
-        if key in self.doubtful:
-            raise DoubtfulError(key)
-
-    def problem(self, key: str, message: str, hint: str | None, severity: str = "error") -> Problem:
-        """A problem at `key`, or at the nearest key around it that was written."""
-        path = key
-        while path and lookup(self.tree, path) is None:
-            path = path.rpartition(".")[0]
-        node = lookup(self.tree, path) if path else self.tree
-        origin = node.origin if node else Origin("default")
-        if origin.layer == "default":
-            origin = self.tree.origin
-        return problem_at(origin, key, message, hint, severity)
-
+from prl_submit.job import DoubtfulError, Job
 
 Rule = Callable[[Job], Iterator[Problem]]
-
-ONE_TOO_MANY = "leave one of generation_batch_size and steps_per_generation out"
-
-
-def generation_batch(job: Job) -> Iterator[Problem]:
-    """ms-swift 4.6.0 args_mixin: generation batch divisible by num_generations, and the sizes agree."""
-    if job.get("rlhf_type", None) != "grpo":
-        return
-    group = job.get("num_generations", 8)
-    taught = job.get("teacher_model", None) or job.get("teacher_model_server", None)
-    if group == 1 and taught:
-        return  # distillation compares with the teacher, not within a group
-    if group <= 1:
-        yield job.problem(
-            "swift.num_generations",
-            f"must be greater than 1 for GRPO, found {group}",
-            "GRPO compares the completions of one prompt with each other; use 2 or more",
-        )
-        return
-    device = job.get("per_device_train_batch_size", 1)
-    for name in (
-        "per_device_train_batch_size",
-        "steps_per_generation",
-        "gradient_accumulation_steps",
-    ):
-        value = job.get(name, None)
-        if value is not None and value < 1:
-            yield job.problem(
-                f"swift.{name}", f"must be at least 1, found {value}", "use 1 or more"
-            )
-            return
-    batch = device * job.world
-    sizes = _batch_sizes(job, batch)
-    if isinstance(sizes, Problem):
-        yield sizes
-    elif sizes[0] % group:
-        yield _indivisible(job, device, group, *sizes)
-
-
-def _batch_sizes(job: Job, batch: int) -> tuple[int, int, str] | Problem:
-    """Generation batch, steps per generation, and the name the steps come from."""
-    total = job.get("generation_batch_size", None)
-    steps = job.get("steps_per_generation", None)
-    formula = f"per_device_train_batch_size x {_world_words(job)} = {batch}"
-    if total is None:
-        name = "steps_per_generation" if steps is not None else "gradient_accumulation_steps"
-        steps = steps if steps is not None else job.get("gradient_accumulation_steps", 1)
-        return batch * steps, steps, name
-    if steps is not None and total != batch * steps:
-        return job.problem(
-            "swift.generation_batch_size",
-            f"{total} is not {formula} x steps_per_generation {steps} = {batch * steps}",
-            ONE_TOO_MANY,
-        )
-    if total < 1 or total % batch:
-        works = _around_multiples(total, lcm(batch, job.get("num_generations", 8)))
-        return job.problem(
-            "swift.generation_batch_size",
-            f"{total} is not a multiple of {formula}",
-            f"these work: {_list(works)}",
-        )
-    name = "generation_batch_size" if steps is None else "steps_per_generation"
-    return total, total // batch, name
-
-
-def _indivisible(
-    job: Job, device: int, group: int, total: int, steps: int, steps_name: str
-) -> Problem:
-    batch = device * job.world
-    formula = (
-        f"per_device_train_batch_size {device} x nproc_per_node "
-        f"{job.spec.resources.nproc_per_node} x nodes {job.spec.resources.nodes} x "
-        f"steps_per_generation {steps}"
-    )
-    if steps_name != "steps_per_generation":
-        formula += f" (from {steps_name})"
-    groups = [n for n in _divisors(total) if n > 1]
-    works = [f"num_generations {_list(_nearest(groups, group))}"] if groups else []
-    if job.get("generation_batch_size", None) is None:
-        sizes = _around_sizes(device, job.world * steps, group)
-        works.append(f"per_device_train_batch_size {_list(sizes)}")
-    elif steps_name == "generation_batch_size":  # it fixes the product, whatever its factors
-        works.append(f"{steps_name} {_list(_around_multiples(total, lcm(batch, group)))}")
-    hint = f"these work: {', or '.join(works)}" if works else ONE_TOO_MANY
-    return job.problem(
-        "swift.num_generations",
-        f"{group} does not divide the generation batch {total} = {formula}",
-        hint,
-    )
-
-
-def evaluation_batch(job: Job) -> Iterator[Problem]:
-    """ms-swift 4.6.0 args_mixin, the eval twin; only where there is something to evaluate on."""
-    if job.get("rlhf_type", None) != "grpo" or not _evaluates(job):
-        return
-    name = "num_generations_eval" if job.get("num_generations_eval", None) else "num_generations"
-    group = job.get(name, 8)
-    device = job.get("per_device_eval_batch_size", 1)
-    if group <= 1 or device < 1:
-        return
-    total = device * job.world
-    if total % group:
-        sizes = _around_sizes(device, job.world, group)
-        groups = _nearest(_divisors(total), group)
-        yield job.problem(
-            f"swift.{name}",
-            f"{group} does not divide the evaluation batch {total} = per_device_eval_batch_size "
-            f"{device} x {_world_words(job)}",
-            f"these work: per_device_eval_batch_size {_list(sizes)}, or num_generations_eval "
-            f"{_list(groups)}, or eval_strategy no",
-        )
-
-
-def _evaluates(job: Job) -> bool:
-    strategy = job.get("eval_strategy", job.get("save_strategy", "steps"))
-    has_data = job.get("val_dataset", None) or job.get("split_dataset_ratio", 0) > 0
-    return strategy != "no" and bool(has_data or job.get("eval_dataset", None))
 
 
 def vllm(job: Job) -> Iterator[Problem]:
@@ -193,8 +30,8 @@ def vllm(job: Job) -> Iterator[Problem]:
     if size < 1 or (colocated and job.world % size):
         yield job.problem(
             "swift.vllm_tensor_parallel_size",
-            f"{size} does not divide the world {job.world} = {_world_words(job)}",
-            f"these work: {_list(_divisors(job.world))}",
+            f"{size} does not divide the world {job.world} = {job.world_words}",
+            f"these work: {listed(divisors(job.world))}",
         )
     share = job.get("vllm_gpu_memory_utilization", 0.4)
     if not 0 < share <= 1:
@@ -359,39 +196,7 @@ def looks_secret(name: str, value: str) -> bool:
     return name.upper().rpartition("_")[2] in _SECRET_WORDS or (":" in address and "@" in address)
 
 
-def _world_words(job: Job) -> str:
-    resources = job.spec.resources
-    return f"nproc_per_node {resources.nproc_per_node} x nodes {resources.nodes}"
-
-
 def _as_list(value: Any) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [value]
-
-
-def _divisors(number: int) -> list[int]:
-    """All divisors, ascending; trial division to the square root, so that huge batches stay cheap."""
-    small = [n for n in range(1, min(int(number**0.5), 10_000) + 1) if number % n == 0]
-    return sorted({*small, *(number // n for n in small)})
-
-
-def _nearest(numbers: list[int], wanted: int, count: int = 6) -> list[int]:
-    return sorted(sorted(numbers, key=lambda n: (abs(n - wanted), n))[:count])
-
-
-def _around_sizes(size: int, others: int, group: int) -> list[int]:
-    """The per-device sizes next to `size` for which size x others is a multiple of `group`."""
-    step = group // gcd(others, group)
-    below = size // step * step
-    return [n for n in (below, below + step) if n > 0]
-
-
-def _around_multiples(total: int, batch: int) -> list[int]:
-    below = total // batch * batch
-    return [n for n in (below, below + batch) if n > 0]
-
-
-def _list(numbers: list[int]) -> str:
-    words = [str(n) for n in numbers]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
