@@ -32,6 +32,12 @@ KINDS: dict[str, tuple[Callable[[], bool], str]] = {
 }
 
 
+def pytest_configure() -> None:
+    """Where the tests run in the background, SIGINT is ignored, and so would every child's be."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--require",

@@ -111,6 +111,18 @@ def test_zero_steps(world: World) -> None:
     assert_failed(world.by_hand("exit 0"), "without one training step", "data set", code=65)
 
 
+def test_zero_steps_and_an_abort_at_the_end(world: World) -> None:
+    """The abort is torch's way out of such a training; the reason names the cause first."""
+    job = world.by_hand('echo "[INFO:swift] End time of running main: now"; exit 134')
+    assert_failed(job, "without one training step", "torchrun exited with 134", code=134)
+
+
+def test_abort_after_a_step_is_the_reason(world: World) -> None:
+    job = world.by_hand('step 1 1; echo "[INFO:swift] End time of running main: now"; exit 134')
+    assert_failed(job, "torchrun exited with 134", code=134)
+    assert "without one training step" not in job.log
+
+
 def test_last_line_of_an_earlier_attempt_is_no_step(world: World) -> None:
     assert world.by_hand("step 1 1").code == 0
     assert_failed(world.by_hand("exit 0"), "without one training step", code=65)

@@ -328,16 +328,26 @@ last_error() {
   printf '%s' "${line:0:500}" | iconv -c -f UTF-8 -t UTF-8 2>/dev/null || true
 }
 
+# No `grep -q` here: it would end `tail` with SIGPIPE, which pipefail takes for a failure.
+trained_nothing() {
+  ! appended | grep -E '"global_step/max_steps": *"[1-9]' >/dev/null && [[ -z $(new_checkpoints) ]]
+}
+came_to_its_end() {
+  tail -c "+$((prl_log_start + 1))" -- "$prl_log_file" | grep -aF 'End time of running main' >/dev/null
+}
+prl_nothing="ms-swift ended without one training step; is the data set smaller than one generation batch?"
+
 if [[ -z $prl_signalled && $prl_code != 0 ]]; then
   prl_error=$(last_error)
   prl_reason="torchrun exited with $prl_code${prl_error:+: $prl_error}"
+  # torch may abort while such a short training winds up (seen: SIGABRT); that is not the cause.
+  if [[ $prl_node_rank == 0 ]] && came_to_its_end && trained_nothing; then
+    prl_reason="$prl_nothing (then: $prl_reason)"
+  fi
 elif [[ -z $prl_signalled && $prl_node_rank == 0 ]]; then
   # Exit 0 is not yet success: a data set smaller than one generation batch trains nothing, and
   # ranks that never found each other train one by one into the same directory.
-  # (No `grep -q`: it would end `tail` with SIGPIPE, which pipefail takes for a failure.)
-  if ! appended | grep -E '"global_step/max_steps": *"[1-9]' >/dev/null && [[ -z $(new_checkpoints) ]]; then
-    fail 65 "ms-swift ended without one training step; is the data set smaller than one generation batch?"
-  fi
+  if trained_nothing; then fail 65 "$prl_nothing"; fi
   if ((prl_nodes * prl_nproc_per_node > 1)); then
     prl_doubled=$(appended | grep -F '"learning_rate"' | grep -oE '"global_step/max_steps": *"[0-9]+' | sort | uniq -d) || true
     prl_alone=$(find "$prl_run_dir" -mindepth 2 -maxdepth 2 -path '*/checkpoint-*/rng_state.pth' -newer "$prl_began" 2>/dev/null) || true
