@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from prl_submit.errors import Problem
 from prl_submit.plan import Plan, Planned
 from prl_submit.suggest import closest
-from prl_submit.tree import Origin, lookup, problem_at
+from prl_submit.tree import lookup, problem_at
 
 
 def check_presence(planned: Planned) -> list[Problem]:
@@ -20,19 +20,15 @@ def check_presence(planned: Planned) -> list[Problem]:
     """
     plan = planned.plan
     if not os.path.isdir(plan.workdir):
-        node = lookup(planned.tree, "workdir")
         severity = "error" if plan.backend == "local" else "warning"
-        origin = node.origin if node else planned.tree.origin
         message = f"{plan.workdir} is not a folder on this machine"
-        return [problem_at(origin, "workdir", message, severity=severity)]
+        return [_at(planned, "workdir", message, None, severity)]
     problems = []
     for item in plan.paths:
         if os.path.exists(item.path) or _made_by_setup(item.path, plan):
             continue
-        node = lookup(planned.tree, item.key)
-        origin = node.origin if node else Origin("default")
         message = f"{item.kind} {os.path.relpath(item.path, plan.workdir)} is not here"
-        problems.append(problem_at(origin, item.key, message, _hint(item.path, plan)))
+        problems.append(_at(planned, item.key, message, _hint(item.path, plan)))
     return problems
 
 

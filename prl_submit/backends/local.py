@@ -124,11 +124,15 @@ def _state(run: Run) -> State:
         return State(state=LOST, reason="run.json names no process")
     if processes.is_alive(process):
         return State(state=RUNNING, started_at=run.record.submitted_at if run.record else None)
-    if not processes.is_visible(process) and process.host != os.uname().nodename:
-        # Another machine, or another container of this one, that shares the output folder.
+    if _is_elsewhere(process):
         return State(state=RUNNING, reason=f"as last known: it runs on {process.host}, ask there")
     # It may have ended between the caller's look at exit.json and ours at the process.
     return finished_state(run) or _vanished(run, process)
+
+
+def _is_elsewhere(process: Process) -> bool:
+    """On another machine, or in another container of this one, that shares the output folder."""
+    return not processes.is_visible(process) and process.host != os.uname().nodename
 
 
 def _vanished(run: Run, process: Process) -> State:
@@ -168,7 +172,7 @@ def cancel(run: Run, *, wait: bool) -> None:
     process = run.record.process if run.record else None
     if process is None:
         return
-    if not processes.is_visible(process) and process.host != os.uname().nodename:
+    if _is_elsewhere(process):
         raise BackendRefusedError(
             f"{run.run} runs on {process.host}, whose processes cannot be reached from here",
             f"cancel it there: prl-submit cancel {run.path}",
