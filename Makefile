@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # What a missing torch or cluster means for the tests: CI says --require, so that it fails.
 REQUIRE ?=
 
-.PHONY: demo test lint unit coverage bench train-env dev-env clean
+.PHONY: demo test slurm lint unit coverage bench train-env dev-env clean
 
 demo: train-env            ## train two real ranks on this machine and show where the results are
 	$(BIN)/python jobs/make_tiny_model.py models/tiny-qwen2
@@ -16,8 +16,11 @@ demo: train-env            ## train two real ranks on this machine and show wher
 	$(BIN)/prl-submit status latest
 	@echo; echo "The outputs are in output/$$(readlink output/latest):"; ls output/latest/
 
-test: dev-env lint coverage  ## everything: style, types, unit, real processes, real training
-	$(BIN)/python -m pytest tests/local tests/cli tests/training $(REQUIRE)
+test: dev-env slurm lint coverage  ## everything: style, types, unit, real processes, real Slurm, real training
+	$(BIN)/python -m pytest tests/local tests/cli tests/slurm tests/training $(REQUIRE)
+
+slurm:                     ## install Slurm for the tests, where root or sudo may; else they are skipped
+	@tools/install-slurm.sh || true
 
 lint: dev-env
 	$(BIN)/ruff check .

@@ -15,4 +15,4 @@ TOKEN_PLACEHOLDER = "0" * 16
 def render_artefact(plan: Plan, site: Path | None, token: str = TOKEN_PLACEHOLDER) -> str:
     """The text that submitting `plan` would send."""
     launch = render_launch(plan, token=token, site=site)
-    return backends.load(plan.backend).render(plan, launch, site)
+    return backends.load(plan.backend).render(plan, launch, token, site)

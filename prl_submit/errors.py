@@ -41,8 +41,32 @@ class BackendRefusedError(PrlSubmitError):
     exit_code = EXIT_JOB_FAILED
 
 
+class Refusal(Struct, frozen=True):
+    """What a backend has against a job: the spec's key it is about, where one is known."""
+
+    key: str | None
+    message: str
+    hint: str | None = None
+
+
+class RefusedError(BackendRefusedError):
+    """The backend refused a job for a reason that lies in its spec."""
+
+    def __init__(self, refusal: Refusal, text: str | None = None) -> None:
+        super().__init__(refusal.message, refusal.hint)
+        self.refusal = refusal
+        #: The whole message, with the line of the spec, where that is known.
+        self.text = text
+
+
 class BackendUnreachableError(PrlSubmitError):
     """The backend gave no answer."""
+
+    exit_code = EXIT_UNREACHABLE
+
+
+class OutcomeUnknownError(PrlSubmitError):
+    """Nobody can say yet whether the backend took the job; its run directory stays."""
 
     exit_code = EXIT_UNREACHABLE
 
@@ -90,5 +114,7 @@ def format_error(error: PrlSubmitError) -> str:
     """What is printed on stderr for any of our errors."""
     if isinstance(error, SpecError):
         return error.message
+    if isinstance(error, RefusedError) and error.text is not None:
+        return error.text
     text = f"error: {error.message}"
     return text if error.hint is None else f"{text}\nhint: {error.hint}"

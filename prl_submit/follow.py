@@ -28,6 +28,16 @@ def node_logs(run_dir: Path, node: int | None = None) -> list[tuple[int, Path]]:
     return [item for item in found if node is None or item[0] == node]
 
 
+def rank_logs(run_dir: Path, node: int, local_rank: int) -> list[tuple[int, Path]]:
+    """One rank's own logs, as torchrun writes them with PET_TEE; attempts in their order.
+
+    `logs/ranks/nodeN/<rendezvous id>/attempt_A/<local rank>/stdout.log` (torch 2.13).
+    """
+    folder = run_dir / LOGS / "ranks" / f"node{node}"
+    found = folder.glob(f"*/attempt_*/{local_rank}/std*.log")
+    return [(node, path) for path in sorted(found, key=lambda path: (path.stat().st_mtime, path))]
+
+
 def log_sizes(run_dir: Path) -> dict[Path, int]:
     """Bytes of each node's log as it stands."""
     return {path: path.stat().st_size for _, path in node_logs(run_dir)}
@@ -66,19 +76,24 @@ class LogReader:
     """Reads what was added to each node's log since the last look, whole lines where nodes mix."""
 
     def __init__(
-        self, run_dir: Path, node: int | None, tail: int | None, seen: dict[Path, int] | None = None
+        self,
+        find: Callable[[], list[tuple[int, Path]]],
+        tail: int | None = None,
+        seen: dict[Path, int] | None = None,
     ) -> None:
-        """`tail`: begin with the last lines; `seen`: bytes of each log that are old already."""
-        self._run_dir = run_dir
-        self._node = node
+        """`find`: the logs by node, looked for anew each time.
+
+        `tail`: begin with the last lines; `seen`: bytes of each log that are old already.
+        """
+        self._find = find
         self._tail = tail
         self._offsets: dict[Path, int] = dict(seen or {})
         self._rests: dict[Path, bytes] = {}
 
     def read(self, *, last: bool = False) -> Iterator[bytes]:
         """New output of all nodes. `last`: nothing more will come, so half a line is given too."""
-        logs = node_logs(self._run_dir, self._node)
-        mixed = len(logs) > 1
+        logs = self._find()
+        mixed = len({number for number, _ in logs}) > 1
         for number, path in logs:
             for data in self._new(path):
                 yield self._prefixed(number, path, data) if mixed else data

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from prl_submit.errors import Problem
 from prl_submit.spec import JobSpec
-from prl_submit.tree import Node, Origin, lookup, problem_at
+from prl_submit.tree import Node, near_origin, problem_at
 
 
 class DoubtfulError(Exception):
@@ -50,11 +50,4 @@ class Job(Struct, frozen=True):
 
     def problem(self, key: str, message: str, hint: str | None, severity: str = "error") -> Problem:
         """A problem at `key`, or at the nearest key around it that was written."""
-        path = key
-        while path and lookup(self.tree, path) is None:
-            path = path.rpartition(".")[0]
-        node = lookup(self.tree, path) if path else self.tree
-        origin = node.origin if node else Origin("default")
-        if origin.layer == "default":
-            origin = self.tree.origin
-        return problem_at(origin, key, message, hint, severity)
+        return problem_at(near_origin(self.tree, key), key, message, hint, severity)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from prl_submit.backends import INHERITING
 from prl_submit.errors import Problem
 from prl_submit.plan import Plan, Planned
 from prl_submit.suggest import closest
@@ -33,16 +34,16 @@ def check_presence(planned: Planned) -> list[Problem]:
 
 
 def check_local(planned: Planned, environ: Mapping[str, str]) -> list[Problem]:
-    """What a job on this very machine needs: its secrets, its environment, room for its outputs."""
+    """What a job takes from here: its secrets; on this very machine its environment and room too."""
     plan = planned.plan
-    if plan.backend != "local":
-        return []
     problems = []
     for name in plan.environment.secrets:
-        if name not in environ:
+        if name not in environ and plan.backend in INHERITING:
             message = f"{name} is not set in your environment"
             hint = f"export {name}=… before you submit"
             problems.append(_at(planned, "environment.secrets", message, hint))
+    if plan.backend != "local":
+        return problems
     venv = plan.environment.venv
     if venv and not os.path.exists(os.path.join(plan.workdir, os.path.expanduser(venv), "bin")):
         message = f"virtual environment {venv} is not here yet"

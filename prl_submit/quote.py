@@ -19,6 +19,19 @@ def bash(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
+def sbatch(text: str) -> str:
+    r"""A value on a `#SBATCH` line: bare where that is safe, else in double quotes.
+
+    There `\` escapes the next character, inside quotes too (sbatch/opt.c `_get_argument`, 22.05),
+    so bash's quoting would lose backslashes. Raises ValueError for what no line can hold.
+    """
+    if any(char in text for char in "\0\n\r"):
+        raise ValueError("a #SBATCH line cannot hold a line end or a NUL byte")
+    if _BARE.fullmatch(text):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 def comment(text: str) -> str:
     """Text for the rest of a `#` line: control characters, line ends above all, become spaces."""
     return "".join(char if char.isprintable() else " " for char in text)

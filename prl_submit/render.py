@@ -12,6 +12,7 @@ from typing import Any
 from prl_submit import __version__, quote
 from prl_submit.errors import PrlSubmitError
 from prl_submit.plan import ENTRY_POINT, Plan
+from prl_submit.scalars import format_duration
 
 # Installed: beside this file. In a checkout: at the top level.
 _SHIPPED = Path(__file__).parent / "templates"
@@ -46,6 +47,11 @@ def _comment(value: str) -> str:
     return _quoted(quote.comment(_text(value)))
 
 
+def _sbatch(option: list[str | None]) -> str:
+    name, value = option
+    return _quoted(f"--{name}" if value is None else f"--{name}={quote.sbatch(value)}")
+
+
 def _verbatim(value: str) -> str:
     return _quoted(_text(value))
 
@@ -75,6 +81,7 @@ def render(template: str, variables: dict[str, Any], site: Path | None = None) -
             "bash": _bash,
             "bash_words": _bash_words,
             "comment": _comment,
+            "sbatch": _sbatch,
             "verbatim": _verbatim,
         },
         finalizer=_finalize,
@@ -94,7 +101,7 @@ def render(template: str, variables: dict[str, Any], site: Path | None = None) -
 
 def render_launch(plan: Plan, *, token: str, restarts: int = 0, site: Path | None = None) -> str:
     """launch.sh of a plan. `token` marks the job's processes; `restarts` counts earlier attempts."""
-    environment = plan.environment
+    environment, limit = plan.environment, plan.resources.time_limit
     conda = environment.conda
     named = conda is not None and not isinstance(conda, str)
     variables = {
@@ -105,7 +112,9 @@ def render_launch(plan: Plan, *, token: str, restarts: int = 0, site: Path | Non
         "restarts": restarts,
         "grace": plan.restarts.grace,
         # Slurm and Kubernetes keep the time themselves; two clocks would race.
-        "time_limit": (plan.resources.time_limit or 0) if plan.backend == "local" else 0,
+        "time_limit": (limit or 0) if plan.backend == "local" else 0,
+        "time_limit_words": format_duration(limit) if limit else "the scheduler",
+        "max_restarts": plan.restarts.max,
         "conda": conda.name if named else conda,  # type: ignore[union-attr]
         "conda_root": (conda.root or "") if named else "",  # type: ignore[union-attr]
         "venv": environment.venv,

@@ -159,6 +159,15 @@ def required_by_swift(job: Job) -> Iterator[Problem]:
             yield job.problem("swift", f"{name} is not set; ms-swift needs it", None, "warning")
 
 
+def slurm(job: Job) -> Iterator[Problem]:
+    """The `slurm:` section, for jobs that go there."""
+    if job.backend != "slurm":
+        return iter(())
+    from prl_submit.slurm.options import slurm_section  # not for the others' jobs
+
+    return slurm_section(job)
+
+
 RULES: tuple[Rule, ...] = (
     generation_batch,
     evaluation_batch,
@@ -170,6 +179,7 @@ RULES: tuple[Rule, ...] = (
     environment,
     credentials,
     one_machine,
+    slurm,
     required_by_swift,
 )
 

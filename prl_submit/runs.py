@@ -160,12 +160,26 @@ def read_run(path: Path) -> Run | None:
 
 def read_exit(path: Path, restarts: int) -> ExitRecord | None:
     """exit.json of this attempt, or None: not there, an earlier attempt's, or not readable."""
+    ended = _decode_exit(path / EXIT)
+    return ended if ended is not None and ended.restarts >= restarts else None
+
+
+def _decode_exit(file: Path) -> ExitRecord | None:
     try:
-        data = (path / EXIT).read_bytes()
-        ended = msgspec.json.decode(data.decode("utf-8", "replace"), type=ExitRecord)
+        return msgspec.json.decode(file.read_bytes().decode("utf-8", "replace"), type=ExitRecord)
     except (OSError, msgspec.DecodeError):
         return None
-    return ended if ended.restarts >= restarts else None
+
+
+def read_node_exits(path: Path, restarts: int) -> list[tuple[int, ExitRecord]]:
+    """The words of the nodes besides node 0, by node rank, of this attempt or later."""
+    found = []
+    for file in (path / LOGS).glob("node*.exit.json"):
+        rank = file.name.removeprefix("node").partition(".")[0]
+        record = _decode_exit(file)
+        if rank.isdigit() and record is not None and record.restarts >= restarts:
+            found.append((int(rank), record))
+    return sorted(found, key=lambda item: item[0])
 
 
 def list_runs(root: Path) -> list[Run]:

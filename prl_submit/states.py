@@ -26,6 +26,8 @@ class State(Struct, frozen=True, kw_only=True):
     started_at: str | None = None
     ended_at: str | None = None
     restarts: int = 0
+    #: Why the backend could not be asked: the state is the last one known.
+    unreachable: str | None = None
 
 
 class Status(Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit import backends, checkpoints, runs
-from prl_submit.errors import PrlSubmitError, Problem, SpecError
+from prl_submit.errors import PrlSubmitError, Problem, RefusedError, SpecError, format_problem
 from prl_submit.files import write_atomic
 from prl_submit.plan import Plan, Planned, place, resume_from
 from prl_submit.records import PlanFile, dump_spec, encode_plan, git_state, read_plan
@@ -23,6 +23,7 @@ from prl_submit.runs import Record, Run
 from prl_submit.shell import Shell
 from prl_submit.swift.installed import installed_version
 from prl_submit.swift.table import NEWEST
+from prl_submit.tree import as_problem
 
 
 class Outside(Struct, frozen=True):
@@ -62,6 +63,8 @@ def submit(planned: Planned, outside: Outside) -> Run:
             shutil.rmtree(path, ignore_errors=True)
         if isinstance(error, OSError):
             raise PrlSubmitError(_explain(error, path)) from None
+        if isinstance(error, RefusedError):
+            raise _placed(error, planned) from None
         if isinstance(error, KeyboardInterrupt) and (run := runs.read_run(path)):
             raise KeyboardInterrupt(run) from None
         raise
@@ -134,13 +137,18 @@ def _write_plan(path: Path, plan: Plan, record: Record, outside: Outside) -> Non
     backend = backends.load(plan.backend)
     name = backend.artefact_name()
     if name is not None:
-        artefact = backend.render(plan, launch, outside.site)
+        artefact = backend.render(plan, launch, record.token, outside.site)
         write_atomic(path / name, artefact.encode("utf-8"))
+
+
+def _placed(error: RefusedError, planned: Planned) -> RefusedError:
+    """The refusal with the line of the spec that it is about."""
+    return RefusedError(error.refusal, format_problem(as_problem(error.refusal, planned.tree)))
 
 
 def _require_secrets(plan: Plan, environ: Mapping[str, str]) -> None:
     missing = [name for name in plan.environment.secrets if name not in environ]
-    if missing and plan.backend == "local":
+    if missing and plan.backend in backends.INHERITING:
         raise SpecError(
             [
                 Problem(

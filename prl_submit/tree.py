@@ -10,7 +10,7 @@ from typing import Union
 
 from msgspec import Struct
 
-from prl_submit.errors import Problem
+from prl_submit.errors import Problem, Refusal
 
 #: Layers in their order of precedence, lowest first (contract, section 2).
 LAYERS = ("default", "profile", "base", "spec", "env", "flag")
@@ -72,6 +72,20 @@ def lookup(root: Node, path: str) -> Node | None:
     for part in path.split("."):
         node = mapping(node).get(part)
     return None if node is None or node.value is None else node
+
+
+def near_origin(tree: Node, key: str) -> Origin:
+    """Where `key` was written, or the nearest key around it that was."""
+    while key and lookup(tree, key) is None:
+        key = key.rpartition(".")[0]
+    node = lookup(tree, key) if key else None
+    return tree.origin if node is None or node.origin.layer == "default" else node.origin
+
+
+def as_problem(refusal: Refusal, tree: Node) -> Problem:
+    """A backend's refusal, at the line of the spec that it is about."""
+    origin = near_origin(tree, refusal.key or "")
+    return problem_at(origin, refusal.key, refusal.message, refusal.hint)
 
 
 def nest(path: list[str], leaf: Node) -> Node:

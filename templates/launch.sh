@@ -5,6 +5,8 @@ set -euo pipefail
 
 prl_run_dir={{ run_dir|bash }}
 prl_workdir={{ workdir|bash }}
+# Not $HOSTNAME, which a job may inherit from where it was submitted.
+prl_host=${SLURMD_NODENAME:-$(uname -n)}
 prl_nodes={{ nodes }}
 prl_nproc_per_node={{ nproc }}
 {% if nodes > 1 %}
@@ -12,11 +14,15 @@ prl_node_rank=${NODE_RANK:-0}
 {% else %}
 prl_node_rank=0
 {% endif %}
-prl_restarts={{ restarts }}
+# A scheduler that starts the job again says how often it has done so.
+prl_again=${PRL_SUBMIT_RESTARTS:-0}
+prl_restarts=$(({{ restarts }} + prl_again))
+prl_max_restarts={{ max_restarts }}
 # Seconds between SIGTERM and SIGKILL.
 prl_grace={{ grace }}
 # Seconds; 0: none, or the scheduler's business.
 prl_time_limit={{ time_limit }}
+prl_time_limit_words={{ time_limit_words|bash }}
 # A checkpoint that does not fit is a lost run.
 prl_min_free_mib=1024
 
@@ -70,8 +76,10 @@ finish() {
   set +e
   [[ -z $prl_watchdog ]] || kill "$prl_watchdog" 2>/dev/null
   leave_nothing_behind
+  wait_for_node_0
+  [[ $prl_signalled != 15 || ! -e $prl_run_dir/logs/.time-limit ]] || prl_timed_out=1
   if [[ -n $prl_timed_out ]]; then
-    prl_code=124 prl_state=TIMEOUT prl_reason="the time limit of $prl_time_limit s was reached"
+    prl_code=124 prl_state=TIMEOUT prl_reason="the time limit of $prl_time_limit_words was reached"
   elif [[ -n $prl_signalled ]]; then
     prl_code=$((128 + prl_signalled)) prl_state=FAILED prl_reason="stopped by signal $prl_signalled while $prl_doing"
     if [[ -e $prl_run_dir/cancel.json ]]; then
@@ -90,7 +98,7 @@ finish() {
   text=$(
     printf '{"exit_code": %d, "state": "%s", "started_at": "%s", "ended_at": "%s", ' \
       "$prl_code" "$prl_state" "$prl_started_at" "$(date +%Y-%m-%dT%H:%M:%S%:z)"
-    printf '"restarts": %d, "node": %s, "reason": ' "$prl_restarts" "$(json_string "$HOSTNAME")"
+    printf '"restarts": %d, "node": %s, "reason": ' "$prl_restarts" "$(json_string "$prl_host")"
     [[ -z $prl_reason ]] && printf 'null' || json_string "$prl_reason"
     printf '}'
   )
@@ -101,6 +109,16 @@ finish() {
   say "$prl_state${prl_reason:+: $prl_reason}"
   [[ -z $prl_terminal ]] || say "$prl_state${prl_reason:+: $prl_reason}" >&"$prl_terminal"
   exit "$prl_code"
+}
+
+# Told to stop, node 0 saves the checkpoint; srun ends it as soon as another node is gone.
+wait_for_node_0() {
+  local seconds
+  [[ -n $prl_signalled && $prl_node_rank != 0 ]] || return 0
+  for ((seconds = 0; seconds < prl_grace; seconds++)); do
+    [[ ! -e $prl_run_dir/exit.json ]] || return 0
+    sleep 1
+  done
 }
 
 say() { printf 'prl-submit: %s\n' "$*"; }
@@ -116,7 +134,8 @@ pass_on() { # SIGNAL NUMBER: torchrun tells its ranks; what still runs after the
   prl_signalled=$2
   [[ -n $prl_child ]] || exit $((128 + $2))
   say "got SIG$1, passing it on; $prl_grace s until the kill"
-  kill -"$1" "$prl_child" 2>/dev/null || true
+  # Slurm signals every process of a step itself; torchrun takes a second signal for impatience.
+  [[ -n ${SLURM_STEP_ID:-} && $1 == TERM ]] || kill -"$1" "$prl_child" 2>/dev/null || true
   (sleep "$prl_grace" && kill -KILL $(job_processes) 2>/dev/null) &
 }
 
@@ -139,7 +158,9 @@ mkdir -p -- "$prl_run_dir"
 # Held by every process of the job. Where there is no room, no flock or no locks, it must do without.
 exec {prl_lock}>"$prl_run_dir/.node$prl_node_rank.lock" || prl_lock=
 prl_locked=0
-[[ -z $prl_lock ]] || ! type -P flock >/dev/null || flock -n -E 75 "$prl_lock" || prl_locked=$?
+# A file server may take a minute or two to let go of what a lost node held.
+[[ -z $prl_lock ]] || ! type -P flock >/dev/null ||
+  flock -w $((prl_again ? 180 : 0)) -E 75 "$prl_lock" || prl_locked=$?
 if ((prl_locked == 75)); then
   say "$prl_run_dir is in use: its job still runs, 'prl-submit status' says more" >&2
   exit 75
@@ -147,13 +168,15 @@ fi
 arm
 prl_doing="making the folder of the logs"
 mkdir -p -- "$prl_run_dir/logs"
+rm -f -- "$prl_exit_file" # an earlier attempt's
 printf '%4096s\n' '' >"$prl_exit_file.part" # room for the last word, kept free from now on
 if [[ -t 2 ]]; then # by hand: the last word comes to the terminal too
   exec {prl_terminal}>&2
   say "output goes to $prl_log_file"
 fi
 exec >>"$prl_log_file" 2>&1 </dev/null
-say "$prl_started_at on $HOSTNAME, node $prl_node_rank of $prl_nodes, restarts $prl_restarts"
+say "$prl_started_at on $prl_host, node $prl_node_rank of $prl_nodes, restarts $prl_restarts"
+((prl_again <= prl_max_restarts)) || fail 1 "started again $prl_again times; restarts.max is $prl_max_restarts"
 
 # One per node: two nodes of a job may be one machine.
 export PRL_SUBMIT_TOKEN={{ token|bash }}.$prl_node_rank
@@ -176,7 +199,7 @@ watch_time end_setup
 # --- environment ----------------------------------------------------------------------------------
 
 prl_doing="entering the working directory"
-cd -- "$prl_workdir" || fail 78 "working directory $prl_workdir is not on $HOSTNAME"
+cd -- "$prl_workdir" || fail 78 "working directory $prl_workdir is not on $prl_host"
 {% if modules %}
 
 prl_doing="loading modules"
@@ -315,6 +338,56 @@ if [[ ${PRL_PREFLIGHT:-on} != off ]]; then
   fi
 fi
 
+# --- a restart goes on from the last complete checkpoint ------------------------------------------
+
+# A kill in the middle of a save leaves a folder without some of its files.
+is_complete() { # CHECKPOINT
+  local file rank weights= needed=(trainer_state.json) world=$((prl_nodes * prl_nproc_per_node))
+  if ((world == 1)); then needed+=(rng_state.pth); fi
+  for ((rank = 0; world > 1 && rank < world; rank++)); do needed+=("rng_state_$rank.pth"); done
+  if compgen -G "$1/global_step*" >/dev/null; then
+    needed+=(latest) # DeepSpeed writes it after everything else
+  elif [[ -e $1/optimizer.bin ]]; then
+    needed+=(optimizer.bin scheduler.pt) # FSDP
+  else
+    needed+=(optimizer.pt scheduler.pt)
+  fi
+  while read -r file; do needed+=("$file"); done < <( # the shards of the weights
+    cat -- "$1"/*.index.json 2>/dev/null | grep -oE '"[^"]+\.(safetensors|bin)"' | tr -d '"' | sort -u
+  )
+  for file in "${needed[@]}"; do [[ -s $1/$file ]] || return 1; done
+  for file in "$1"/*.safetensors "$1"/*.bin "$1"/*.pt "$1"/global_step*; do
+    case ${file##*/} in optimizer.pt | optimizer.bin | scheduler.pt | training_args.bin) continue ;; esac
+    if [[ -d $file || -s $file ]]; then weights=1; elif [[ -e $file ]]; then return 1; fi
+  done
+  [[ -n $weights && $(tail -c 2 -- "$1/trainer_state.json") == *"}"* ]]
+}
+
+last_checkpoint() {
+  local step
+  while read -r step; do
+    if is_complete "$prl_run_dir/checkpoint-$step"; then
+      echo "$prl_run_dir/checkpoint-$step"
+      return
+    fi
+  done < <(cd -- "$prl_run_dir" && compgen -G 'checkpoint-*' | sed -nE 's/^checkpoint-([0-9]+)$/\1/p' | sort -rn)
+}
+
+prl_checkpoint=
+((prl_again == 0)) || prl_checkpoint=$(last_checkpoint)
+if [[ -n $prl_checkpoint ]]; then
+  say "restart $prl_again: continues from ${prl_checkpoint##*/}"
+  for ((prl_i = ${#prl_swift_args[@]} - 1; prl_i >= 0; prl_i--)); do
+    case ${prl_swift_args[prl_i]} in
+      --resume_from_checkpoint) unset "prl_swift_args[prl_i]" "prl_swift_args[prl_i + 1]" ;;
+      --resume_from_checkpoint=*) unset "prl_swift_args[prl_i]" ;;
+    esac
+  done
+  prl_swift_args+=(--resume_from_checkpoint "$prl_checkpoint")
+elif ((prl_again > 0)); then
+  say "restart $prl_again: there is no complete checkpoint, the training begins again"
+fi
+
 # --- the training ---------------------------------------------------------------------------------
 
 prl_doing="training"
@@ -326,6 +399,8 @@ say "$(date +%H:%M:%S) torchrun, $prl_nproc_per_node processes on each of $prl_n
 
 # torchrun kills its ranks 30 s after SIGTERM unless told otherwise.
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=$prl_grace
+# Where `PET_TEE=3` in the job's environment makes torchrun log each rank apart.
+[[ -z ${PET_TEE:-}${PET_REDIRECTS:-} ]] || export PET_LOG_DIR=$prl_run_dir/logs/ranks/node$prl_node_rank
 set -m  # a process group of its own: the terminal's Ctrl-C reaches torchrun through us alone
 {% if nodes > 1 %}
 torchrun --nnodes="$prl_nodes" --nproc_per_node="$prl_nproc_per_node" --node_rank="$prl_node_rank" \
@@ -351,7 +426,7 @@ new_checkpoints() { find "$prl_run_dir" -maxdepth 1 -name 'checkpoint-*' -newer 
 last_error() {
   local line
   line=$(tail -c "+$((prl_log_start + 1))" -- "$prl_log_file" | tail -c 400000 | tr '\r' '\n' |
-    grep -aE '^(\[rank[0-9]+\]: ?)?[A-Za-z_][A-Za-z0-9_.]*(Error|Exception|Interrupt): .' |
+    grep -aE '^(\[default[0-9]+\]:)?(\[rank[0-9]+\]: ?)?[A-Za-z_][A-Za-z0-9_.]*(Error|Exception|Interrupt): .' |
     grep -avE 'ChildFailedError|Connection (closed|reset) by peer|DistNetworkError|DistBackendError' | tail -n 1) || true
   if [[ -z $line ]]; then
     line=$(tail -c "+$((prl_log_start + 1))" -- "$prl_log_file" | grep -aoE 'Signal [0-9]+ \(SIG[A-Z]+\) received by PID [0-9]+' | tail -n 1) || true
@@ -362,7 +437,13 @@ last_error() {
 
 # No `grep -q` here: it would end `tail` with SIGPIPE, which pipefail takes for a failure.
 trained_nothing() {
+  ! was_trained_before &&
   ! appended | grep -E '"global_step/max_steps": *"[1-9]' >/dev/null && [[ -z $(new_checkpoints) ]]
+}
+# The attempt before was stopped after its last step.
+was_trained_before() {
+  [[ -n $prl_checkpoint ]] && sed -nE 's/.*"(global_step|max_steps)": *([0-9]+).*/\1 \2/p' "$prl_checkpoint/trainer_state.json" |
+    awk '{seen[$1] = $2} END {exit !(seen["global_step"] != "" && seen["global_step"] == seen["max_steps"])}'
 }
 came_to_its_end() {
   tail -c "+$((prl_log_start + 1))" -- "$prl_log_file" | grep -aF 'End time of running main' >/dev/null

@@ -22,12 +22,20 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[1]
 #: In the environment of everything a world starts, so that its end finds all of it.
 MARK = "PRL_EVALUATOR_TEST_WORLD"  # a PRL_ name that is passed on to the job untouched
+
+
+def _slurm_is_here() -> bool:
+    from tests.cluster.slurm import available
+
+    return available() is None
+
+
 KINDS: dict[str, tuple[Callable[[], bool], str]] = {
     "training": (
         lambda: all(importlib.util.find_spec(name) for name in ("torch", "swift")),
         "torch and ms-swift are not installed: pip install -c constraints.txt -e '.[train,dev]'",
     ),
-    "slurm": (lambda: False, "no Slurm here"),
+    "slurm": (_slurm_is_here, "Slurm is not installed: sudo tools/install-slurm.sh"),
     "kubernetes": (lambda: False, "no Kubernetes here"),
 }
 

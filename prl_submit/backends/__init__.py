@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # `check` needs names only; these would be a tenth of its tim
 
 ALIASES = {"k8s": "kubernetes"}
 NAMES = ("local", "slurm", "kubernetes")
+#: Their jobs get the environment one submits from, secrets with it.
+INHERITING = ("local", "slurm")
 
 
 class Backend(Protocol):
@@ -28,8 +30,14 @@ class Backend(Protocol):
     def artefact_name(self) -> str | None:
         """The file beside launch.sh that is sent (`job.sbatch`); None where launch.sh is the job."""
 
-    def render(self, plan: Plan, launch: str, site: Path | None) -> str:
+    #: Seconds between two questions while somebody waits.
+    POLL_S: float
+
+    def render(self, plan: Plan, launch: str, token: str, site: Path | None) -> str:
         """The text that is sent: what `render` prints. Pure."""
+
+    def ask_online(self, plan: Plan, artefact: str) -> str:
+        """What the backend would do with the job, in words. Raises as `submit` does."""
 
     def submit(self, run: Path, plan: Plan, record: Record) -> Record:
         """Start the job of a prepared run directory and write its record, at most once.
@@ -38,7 +46,7 @@ class Backend(Protocol):
         """
 
     def states(self, runs: Sequence[Run]) -> list[State]:
-        """The state of each run, for runs that `finished_state` knows nothing of."""
+        """The state of each run. Raises nothing for a backend that does not answer: as last known."""
 
     def cancel(self, run: Run, *, wait: bool) -> None:
         """End the job and free what it holds. `wait`: return when nothing of it is left."""
@@ -56,6 +64,11 @@ def is_available(name: str) -> bool:
     """Whether this version has the backend."""
     # Not importlib.util.find_spec: its import alone takes 5 ms.
     return os.path.isfile(os.path.join(os.path.dirname(__file__), f"{name}.py"))
+
+
+def pause(name: str) -> float:
+    """Seconds between two questions to a backend; 0 for one that is not here."""
+    return load(name).POLL_S if is_available(name) else 0.0
 
 
 def load(name: str) -> Backend:

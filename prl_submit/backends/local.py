@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from prl_submit import processes
+from prl_submit.cancellation import cancel_reason, write_cancel
 from prl_submit.errors import BackendRefusedError
 from prl_submit.files import write_atomic
 from prl_submit.plan import Plan
@@ -37,6 +38,8 @@ from prl_submit.states import CANCELLED, LOST, RUNNING, State, finished_state
 
 #: Variables of an outer job that would confuse this one.
 _NOT_INHERITED = (processes.TOKEN_VARIABLE, "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "BASH_ENV")
+#: Seconds; a look at /proc costs nothing.
+POLL_S = 0.0
 _POLL_S = 0.05
 #: How long a killed process may take to be gone.
 _KILL_S = 10.0
@@ -47,7 +50,7 @@ def artefact_name() -> str | None:
     return None
 
 
-def render(plan: Plan, launch: str, site: Path | None) -> str:
+def render(plan: Plan, launch: str, token: str, site: Path | None) -> str:
     """launch.sh itself."""
     return launch
 
@@ -113,9 +116,14 @@ def _find_bash(environ: dict[str, str]) -> str:
     raise FileNotFoundError("bash is not on PATH")
 
 
+def ask_online(plan: Plan, artefact: str) -> str:
+    """This machine has nobody to ask."""
+    return "this machine starts it at once"
+
+
 def states(runs: Sequence[Run]) -> list[State]:
     """RUNNING while the very process lives; what ended without exit.json was killed."""
-    return [_state(run) for run in runs]
+    return [finished_state(run) or _state(run) for run in runs]
 
 
 def _state(run: Run) -> State:
@@ -137,7 +145,7 @@ def _is_elsewhere(process: Process) -> bool:
 
 def _vanished(run: Run, process: Process) -> State:
     if (run.path / CANCEL).exists() and not _left(run):
-        return State(state=CANCELLED, reason=_cancel_reason(run.path))
+        return State(state=CANCELLED, reason=cancel_reason(run.path))
     if process.boot != processes.boot_id():
         return State(state=LOST, reason="the machine was restarted while it ran")
     if not processes.is_visible(process):
@@ -151,13 +159,6 @@ def _vanished(run: Run, process: Process) -> State:
             f"; {len(left)} of its processes still run, `prl-submit cancel {run.run}` ends them"
         )
     return State(state=LOST, reason=reason)
-
-
-def _cancel_reason(run: Path) -> str:
-    try:
-        return str(msgspec.json.decode((run / CANCEL).read_bytes())["reason"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "cancelled"
 
 
 def _left(run: Run) -> list[int]:
@@ -179,11 +180,7 @@ def cancel(run: Run, *, wait: bool) -> None:
         )
     if not processes.is_alive(process) and not _left(run):
         return  # lost before anybody cancelled it
-    # launch.sh reads the reason with sed: no quotes or backslashes.
-    user = "".join(char for char in _user() if char.isalnum() or char in " ._-")
-    reason = {"reason": f"cancelled by {user}"}
-    with contextlib.suppress(OSError):  # a full disk must not keep a job alive
-        write_atomic(run.path / CANCEL, msgspec.json.format(msgspec.json.encode(reason), indent=1))
+    write_cancel(run.path)
     deadline = time.monotonic() + _grace(run.path) + 10
     try:
         _end(run, process, deadline)
@@ -207,15 +204,6 @@ def _end(run: Run, process: Process, deadline: float) -> None:
         for pid in left:
             processes.send(pid, signal.SIGKILL)
         time.sleep(_POLL_S)
-
-
-def _user() -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container's bare uid
-        return f"uid {os.getuid()}"
 
 
 def signal_group(process: Process, number: signal.Signals) -> None:

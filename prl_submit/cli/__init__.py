@@ -27,6 +27,7 @@ COMMANDS = {
     "resume": ("submit", "Continue a run from its last complete checkpoint, in its directory."),
     "schema": ("inspection", "Print the JSON Schema of the job spec, for editors."),
     "doctor": ("doctor", "Can I submit from here? One line per thing looked at."),
+    "probe": ("probe", "Look at what the nodes really have; remembered, used by later checks."),
     "completion": ("completion", "Print the completion script of bash, zsh or fish."),
 }
 

@@ -10,25 +10,40 @@ import click
 from prl_submit.cli.console import data, document, note, raw, table
 from prl_submit.cli.options import json_option, spec_options
 from prl_submit.cli.planning import errors_of, plan_spec
-from prl_submit.errors import EXIT_WRONG_INPUT, SpecError, format_problem
+from prl_submit.errors import (
+    EXIT_JOB_FAILED,
+    EXIT_WRONG_INPUT,
+    Problem,
+    RefusedError,
+    SpecError,
+    format_problem,
+)
 from prl_submit.plan import Planned, shown
+from prl_submit.tree import as_problem
 
 
 @click.command("check")
 @spec_options
+@click.option("--online", is_flag=True, help="Also ask the backend whether and when it would run.")
 @json_option
-def check(spec: str, templates: Path | None, as_json: bool, **options: Any) -> int:
+def check(spec: str, templates: Path | None, online: bool, as_json: bool, **options: Any) -> int:
     """Say everything that is wrong with SPEC, with file, line and what to do; create nothing.
 
-    Exit 0 where it can be submitted (warnings allowed), 2 where it cannot.
+    Exit 0 where it can be submitted (warnings allowed), 2 where it cannot; with --online 1 where the
+    backend would refuse it, 4 where it does not answer.
     """
+    planned: Planned | None = None
+    answer = refused = None
     try:
         planned = plan_spec(spec, **options)
         problems = planned.problems
         if templates is not None and not errors_of(planned):
             _render(planned, templates)
+        if online and not errors_of(planned):
+            answer, refused = _ask_online(planned, templates)
+            problems = [*problems, refused] if refused else problems
     except SpecError as error:
-        planned, problems = None, error.problems
+        problems = error.problems
     wrong = [problem for problem in problems if problem.severity == "error"]
     if as_json:
         shown_problems = [
@@ -47,10 +62,23 @@ def check(spec: str, templates: Path | None, as_json: bool, **options: Any) -> i
         for problem in problems:
             note(format_problem(problem))
         if planned is not None and not wrong:
-            data(f"{spec}: ok: {_summary(planned)}")
+            data(f"{spec}: ok: {_summary(planned)}{f'; {answer}' if answer else ''}")
         else:
             note(f"{spec}: {len(wrong)} error{'s' if len(wrong) != 1 else ''}; nothing was created")
+    if refused is not None:
+        return EXIT_JOB_FAILED
     return EXIT_WRONG_INPUT if wrong else 0
+
+
+def _ask_online(planned: Planned, templates: Path | None) -> tuple[str | None, Problem | None]:
+    """What the backend would do with the job, or why it would refuse it."""
+    from prl_submit import backends
+
+    artefact = _render(planned, templates).decode("utf-8")
+    try:
+        return backends.load(planned.plan.backend).ask_online(planned.plan, artefact), None
+    except RefusedError as error:
+        return None, as_problem(error.refusal, planned.tree)
 
 
 def _summary(planned: Planned) -> str:

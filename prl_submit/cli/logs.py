@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import click
 
 from prl_submit.cli.console import note, raw
@@ -9,8 +12,12 @@ from prl_submit.cli.options import output_root as output_root_of
 from prl_submit.cli.options import output_root_option, run_argument
 from prl_submit.cli.watching import describe, follow_run, interrupted, result_code
 from prl_submit.errors import PrlSubmitError
-from prl_submit.follow import LogReader, node_logs
-from prl_submit.runs import find_run
+from prl_submit.follow import LogReader, node_logs, rank_logs
+from prl_submit.records import read_plan
+from prl_submit.runs import LOGS, PLAN, Run, find_run
+from prl_submit.spec import Resources
+
+Find = Callable[[], list[tuple[int, Path]]]
 
 
 @click.command("logs")
@@ -20,27 +27,70 @@ from prl_submit.runs import find_run
 )
 @click.option("--tail", type=click.IntRange(0), metavar="N", help="Begin with the last N lines.")
 @click.option("--node", type=click.IntRange(0), metavar="N", help="One node only.")
+@click.option(
+    "--rank",
+    type=click.IntRange(0),
+    metavar="R",
+    help="One rank only, where ranks are logged apart (PET_TEE=3 in the job's environment).",
+)
 @output_root_option
 def logs(
-    run: str, follow: bool, tail: int | None, node: int | None, output_root: str | None
+    run: str,
+    follow: bool,
+    tail: int | None,
+    node: int | None,
+    rank: int | None,
+    output_root: str | None,
 ) -> int:
     """Print a run's log; -f follows it to the end of the job and exits with its result."""
     found = find_run(run, output_root_of(output_root))
+    find = _logs_of(found, node, rank)
     if follow:
         try:
-            status = follow_run(found, node=node, tail=tail)
+            status = follow_run(found, reader=LogReader(find, tail))
         except KeyboardInterrupt:
             return interrupted([found])
         note(describe(status))
         return result_code([status])
-    here = node_logs(found.path)
-    if node is not None and here and node not in [number for number, _ in here]:
-        raise PrlSubmitError(f"{found.run} has no node {node}; it has 0 to {here[-1][0]}")
-    if not here:
-        note(f"{found.run} has no log yet")
-    for data in LogReader(found.path, node, tail).read(last=True):
+    if not find():
+        find = _instead(found, node, rank)
+    for data in LogReader(find, tail).read(last=True):
         raw(data)
     return 0
+
+
+def _logs_of(run: Run, node: int | None, rank: int | None) -> Find:
+    """The logs that are asked for. Raises PrlSubmitError for a node or rank the run does not have."""
+    if node is None and rank is None:
+        return lambda: node_logs(run.path)
+    resources = _resources(run)
+    if node is not None and not node < resources.nodes:
+        raise PrlSubmitError(f"{run.run} has no node {node}; it has 0 to {resources.nodes - 1}")
+    if rank is None:
+        return lambda: node_logs(run.path, node)
+    if not rank < resources.nodes * resources.nproc_per_node:
+        world = resources.nodes * resources.nproc_per_node
+        raise PrlSubmitError(f"{run.run} has no rank {rank}; it has 0 to {world - 1}")
+    place, local_rank = divmod(rank, resources.nproc_per_node)
+    if node not in (None, place):
+        raise PrlSubmitError(f"rank {rank} of {run.run} is on node {place}, not on node {node}")
+    return lambda: rank_logs(run.path, place, local_rank)
+
+
+def _resources(run: Run) -> Resources:
+    return read_plan(run.path / PLAN).plan.resources
+
+
+def _instead(run: Run, node: int | None, rank: int | None) -> Find:
+    """What there is where the log that was asked for is not."""
+    if rank is not None and node_logs(run.path):
+        raise PrlSubmitError(
+            f"{run.run} does not log its ranks apart",
+            "submit with --set environment.env.PET_TEE='\"3\"'; `--node N` shows a whole node",
+        )
+    scheduler = sorted((run.path / LOGS).glob("slurm.log"))
+    note(f"{run.run} has no log yet" + ("; the scheduler's:" if scheduler else ""))
+    return lambda: [(node or 0, path) for path in scheduler]
 
 
 COMMANDS = {"logs": logs}

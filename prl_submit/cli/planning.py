@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,7 @@ def plan_spec(
 ) -> Planned:
     """Everything but submission. Raises SpecError where the spec cannot even be read."""
     from prl_submit.presence import check_local, check_presence
+    from prl_submit.probe import check_probed, load_facts
 
     for what in (spec, os.getcwd(), output_root or ""):
         if any("\ud800" <= char <= "\udfff" for char in what):  # how Python reads other bytes
@@ -60,6 +62,8 @@ def plan_spec(
     planned = make_plan(layered, table, spec, context)
     problems = [*planned.problems, *check_presence(planned), *check_local(planned, environ)]
     problems += _availability(planned)
+    facts = load_facts(planned.plan.backend, planned.plan.slurm.partition, environ)
+    problems += check_probed(planned, facts, time.time())
     problems.sort(key=lambda problem: (problem.severity, problem.file or "", problem.line or 0))
     return msgspec.structs.replace(planned, problems=problems)
 

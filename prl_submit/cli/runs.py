@@ -23,9 +23,9 @@ from prl_submit.cli.watching import (
     statuses_of,
     wait_for,
 )
-from prl_submit.errors import EXIT_INTERRUPTED
+from prl_submit.errors import EXIT_INTERRUPTED, EXIT_UNREACHABLE
 from prl_submit.runs import Run, find_run, list_runs
-from prl_submit.states import FINISHED, LOST, Status
+from prl_submit.states import FINISHED, LOST, Status, status_of
 
 _WATCH_S = 1.0
 
@@ -36,8 +36,7 @@ _WATCH_S = 1.0
 def list_(output_root: str | None, as_json: bool) -> int:
     """List the runs under the output root, newest last."""
     root = output_root_of(output_root)
-    _show(statuses_of(list_runs(root)), as_json, f"no runs under {root}")
-    return 0
+    return _show(list_runs(root), as_json, f"no runs under {root}")
 
 
 @click.command("status")
@@ -56,8 +55,8 @@ def status(runs: tuple[str, ...], watch: bool, output_root: str | None, as_json:
         except KeyboardInterrupt:
             return EXIT_INTERRUPTED
         return 0
-    _show(_chosen(runs, root), as_json, f"nothing is running under {root}")
-    return 0
+    chosen = [find_run(name, root) for name in runs] if runs else list_runs(root)
+    return _show(chosen, as_json, f"nothing is running under {root}", ended=bool(runs))
 
 
 def _chosen(names: Sequence[str], root: Path) -> list[Status]:
@@ -66,13 +65,24 @@ def _chosen(names: Sequence[str], root: Path) -> list[Status]:
     return [status for status in statuses_of(list_runs(root)) if status.state not in FINISHED]
 
 
-def _show(statuses: list[Status], as_json: bool, nothing: str) -> None:
+def _show(runs: list[Run], as_json: bool, nothing: str, *, ended: bool = True) -> int:
+    """Print runs; 4 where a backend gave no answer, and what is shown is the last that is known."""
+    states = states_of(runs)
+    statuses = [
+        status_of(run, state)
+        for run, state in zip(runs, states, strict=True)
+        if ended or state.state not in FINISHED
+    ]
     if as_json:
         document({"runs": statuses})
     elif statuses:
         data(status_table(statuses))
     else:
         note(nothing)
+    silences = dict.fromkeys(state.unreachable for state in states if state.unreachable)
+    for silence in silences:
+        note(f"error: {silence}")
+    return EXIT_UNREACHABLE if silences else 0
 
 
 def _watch(names: Sequence[str], root: Path) -> None:

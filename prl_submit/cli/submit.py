@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ def _started(
     try:
         if not wait and not follow:
             return _announce(run, as_json)
-        with Handover(run):
+        with Handover(run) if run.record and run.record.process else contextlib.nullcontext():
             if follow and not as_json:
                 status = follow_run(run, seen=seen)
             else:

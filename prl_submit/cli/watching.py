@@ -12,16 +12,28 @@ from types import FrameType
 from prl_submit import backends
 from prl_submit.cli.console import note, raw, table
 from prl_submit.errors import EXIT_INTERRUPTED, EXIT_JOB_FAILED, PrlSubmitError
-from prl_submit.follow import LogReader, follow
-from prl_submit.runs import Run, read_run
-from prl_submit.states import FINISHED, LOST, SUCCEEDED, State, Status, finished_state, status_of
+from prl_submit.follow import LogReader, follow, node_logs
+from prl_submit.runs import EXIT, Run, read_run
+from prl_submit.states import (
+    FINISHED,
+    LOST,
+    QUEUED,
+    SUCCEEDED,
+    State,
+    Status,
+    finished_state,
+    status_of,
+)
+from prl_submit.verdicts import read_verdict
 
 POLL_S = 0.5
+#: Seconds after its exit.json in which a job is asked after at each look: it is about to end.
+_ENDING_S = 15.0
 
 
 def states_of(runs: Sequence[Run]) -> list[State]:
-    """Each run's state: its own exit.json first, then one question per backend for the rest."""
-    found = [finished_state(run) for run in runs]
+    """Each run's state: a kept end first, then one question per backend for the rest."""
+    found = [_without_asking(run) for run in runs]
     open_runs: dict[str, list[int]] = defaultdict(list)
     for index, run in enumerate(runs):
         if found[index] is None and run.record is not None:
@@ -32,11 +44,18 @@ def states_of(runs: Sequence[Run]) -> list[State]:
     return [state for state in found if state is not None]
 
 
+def _without_asking(run: Run) -> State | None:
+    if run.record is None:
+        return State(state=LOST, reason=run.fault)
+    return read_verdict(run)
+
+
 def _ask(backend: str, runs: list[Run]) -> list[State]:
     try:
         module = backends.load(backend)
     except PrlSubmitError as error:  # one such run must not hide the others
-        return [State(state=LOST, reason=error.message)] * len(runs)
+        lost = State(state=LOST, reason=error.message)
+        return [finished_state(run) or lost for run in runs]
     return module.states(runs)
 
 
@@ -50,33 +69,81 @@ def refreshed(run: Run) -> Run:
     return read_run(run.path) or run
 
 
+class Watch:
+    """The states of runs over time, without asking a scheduler more often than it likes."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._runs = list(runs)
+        self._states: dict[int, State] = {}
+        self._asked = float("-inf")
+        self._exits: list[int] = []
+
+    def look(self) -> list[Status]:
+        """Each run's status, the backend asked anew where that is due."""
+        exits = [self._exit_time(run) for run in self._runs]
+        ending = any(time.time() - at / 1e9 < _ENDING_S for at in exits)
+        now = time.monotonic()
+        if exits != self._exits or now - self._asked >= (POLL_S if ending else self._pause()):
+            self._exits, self._asked = exits, now
+            self._runs = [refreshed(run) for run in self._runs]
+            self._states = dict(enumerate(self._ask_open()))
+        return [status_of(run, self._states[i]) for i, run in enumerate(self._runs)]
+
+    def _ask_open(self) -> list[State]:
+        old = self._states
+        due = [i for i in range(len(self._runs)) if i not in old or old[i].state not in FINISHED]
+        answers = states_of([self._runs[i] for i in due])
+        new = old | dict(zip(due, answers, strict=True))
+        return [new[i] for i in range(len(self._runs))]
+
+    def _pause(self) -> float:
+        names = {run.record.backend for run in self._runs if run.record is not None}
+        return max((backends.pause(name) for name in names), default=0.0)
+
+    @staticmethod
+    def _exit_time(run: Run) -> int:
+        try:
+            return (run.path / EXIT).stat().st_mtime_ns
+        except OSError:
+            return 0
+
+
 def wait_for(runs: Sequence[Run], changed: Callable[[Status], None]) -> list[Status]:
-    """Wait until all have ended; `changed` is told of each new state."""
-    seen: dict[str, str] = {}
+    """Wait until all have ended; `changed` is told of each new state, and of new reasons to wait."""
+    watch, seen = Watch(runs), dict[str, str]()
     while True:
-        statuses = statuses_of([refreshed(run) for run in runs])
+        statuses = watch.look()
         for status in statuses:
-            if seen.get(status.path) != status.state:
-                seen[status.path] = status.state
+            if seen.get(status.path) != (news := _news(status)):
+                seen[status.path] = news
                 changed(status)
         if all(status.state in FINISHED for status in statuses):
             return statuses
         time.sleep(POLL_S)
 
 
+def _news(status: Status) -> str:
+    reason = (status.reason or "").partition(", expected")[0]  # the forecast moves all the time
+    return f"{status.state} {reason}" if status.state == QUEUED else status.state
+
+
 def follow_run(
     run: Run,
     *,
-    node: int | None = None,
-    tail: int | None = None,
+    reader: LogReader | None = None,
     seen: dict[Path, int] | None = None,
 ) -> Status:
-    """Print the run's output to its end and return how it ended."""
-    status = statuses_of([refreshed(run)])[0]
+    """Print the run's output to its end and return how it ended; say what it waits for."""
+    reader = reader or LogReader(lambda: node_logs(run.path), seen=seen)
+    watch, told = Watch([run]), ""
+    status = watch.look()[0]
 
     def is_finished() -> bool:
-        nonlocal status
-        status = statuses_of([refreshed(run)])[0]
+        nonlocal status, told
+        status = watch.look()[0]
+        if status.state == QUEUED and told != _news(status):
+            told = _news(status)
+            note(describe(status))
         return status.state in FINISHED
 
     last = b"\n"
@@ -86,7 +153,7 @@ def follow_run(
         last = content[-1:]
         raw(content)
 
-    follow(LogReader(run.path, node, tail, seen), write, is_finished)
+    follow(reader, write, is_finished)
     if last != b"\n":  # a progress bar; what is said next begins a line
         raw(b"\n")
     return status

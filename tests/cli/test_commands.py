@@ -360,11 +360,22 @@ def test_site_templates(world: World) -> None:
 
 
 def test_other_backends_are_refused_in_words(world: World) -> None:
-    for backend in ("slurm", "kubernetes", "k8s"):
+    for backend in ("kubernetes", "k8s"):
         done = world.prl(world.spec(), "--backend", backend)
-        if done.code == 2:
-            assert "cannot submit" in done.err
-            assert not world.output.exists()
+        assert done.code == 2
+        assert "cannot submit" in done.err
+        assert not world.output.exists()
+
+
+def test_without_slurm_nothing_is_submitted(world: World) -> None:
+    """Not installed, or installed and no cluster: exit 4, the reason, and no run left behind."""
+    nowhere = {"SLURM_CONF": str(world.root / "none.conf")}
+    for environ in ({"PATH": str(world.venv / "bin")}, nowhere):
+        done = world.prl(world.spec(), "--backend", "slurm", **environ)
+        assert (done.code, done.out) == (4, "")
+        assert "error: " in done.err
+        assert "hint: " in done.err
+        assert not list(world.output.glob("*"))
 
 
 def test_output_root_option(world: World, tmp_path: Path) -> None:

@@ -505,7 +505,7 @@ def test_time_limit(world: World, fake: str) -> None:
     job = world.by_hand(fake, resources__time_limit="2s", restarts__grace="1s")
     assert time.monotonic() - began < 15
     assert (job.code, job.exit["state"]) == (124, "TIMEOUT")
-    assert job.reason == "the time limit of 2 s was reached"
+    assert job.reason == "the time limit of 00:00:02 was reached"
     assert world.alive() == []
 
 

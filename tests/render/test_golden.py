@@ -1,4 +1,4 @@
-"""launch.sh of the example jobs, whole. `UPDATE_GOLDEN=1 pytest tests/render` writes it anew."""
+"""launch.sh and job.sbatch of the example jobs, whole. `UPDATE_GOLDEN=1 pytest tests/render` writes it anew."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from prl_submit import __version__
 from prl_submit.layers import load_layers
 from prl_submit.plan import Context, Plan, make_plan
 from prl_submit.render import render_launch
+from prl_submit.slurm.script import render_script
 from prl_submit.swift.table import load_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +20,28 @@ GOLDEN = Path(__file__).parent / "golden"
 JOBS = ("mr_4gpu", "mr_cpu", "mr_2x8gpu")
 
 
-def plan_of(job: str) -> Plan:
+#: What a batch script is made for, and the settings that show it.
+SCRIPTS = {
+    "mr_4gpu": ("mr_4gpu", ["slurm.partition=gpu", "resources.memory=256G"]),
+    "mr_2x8gpu": ("mr_2x8gpu", ["restarts.max=3", "slurm.account=proj", "slurm.qos=long"]),
+    "pyxis": (
+        "mr_2x8gpu",
+        ["environment.container={image: 'nvcr.io/a#b', mounts: ['/data:/data:ro']}"],
+    ),
+    "apptainer": (
+        "mr_4gpu",
+        [
+            "environment.container={image: /img/swift 4.sif, mounts: ['/数据:/data'], runtime: apptainer}"
+        ],
+    ),
+    "extra": (
+        "mr_cpu",
+        ['slurm.extra={exclusive: true, gres: "tmpfs:100G", comment: it is my 50%}'],
+    ),
+}
+
+
+def plan_of(job: str, sets: tuple[str, ...] = (), backend: str | None = None) -> Plan:
     """A job of ours, as if in /home/me/prl."""
     table = load_table()
     layered = load_layers(
@@ -27,11 +49,14 @@ def plan_of(job: str) -> Plan:
         read=lambda path: (ROOT / path).read_bytes(),
         profile=None,
         environ={},
-        sets=(),
+        sets=sets,
         table=table,
     )
     planned = make_plan(
-        layered, table, f"jobs/{job}.yaml", Context(cwd="/home/me/prl", home="/home/me")
+        layered,
+        table,
+        f"jobs/{job}.yaml",
+        Context(cwd="/home/me/prl", home="/home/me", backend=backend),
     )
     assert planned.problems == []
     return planned.plan
@@ -39,11 +64,24 @@ def plan_of(job: str) -> Plan:
 
 @pytest.mark.parametrize("job", JOBS)
 def test_launch_script(job: str) -> None:
+    same_as_golden(render_launch(plan_of(job), token="0123456789abcdef"), f"{job}.launch.sh")
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_batch_script(name: str) -> None:
+    same_as_golden(script_of(name), f"{name}.job.sbatch")
+
+
+def script_of(name: str) -> str:
+    job, sets = SCRIPTS[name]
+    return render_script(plan_of(job, tuple(sets), "slurm"), "0123456789abcdef", None)
+
+
+def same_as_golden(text: str, file: str) -> None:
     """Byte for byte, the version's number aside."""
-    text = render_launch(plan_of(job), token="0123456789abcdef")
     assert text.count(f"prl-submit {__version__} ") == 1
     text = text.replace(f"prl-submit {__version__} ", "prl-submit VERSION ")
-    golden = GOLDEN / f"{job}.launch.sh"
+    golden = GOLDEN / file
     if os.environ.get("UPDATE_GOLDEN"):
         golden.parent.mkdir(exist_ok=True)
         golden.write_bytes(text.encode("utf-8"))
@@ -54,6 +92,13 @@ def test_launch_script(job: str) -> None:
 def test_launch_script_is_bash(job: str) -> None:
     script = render_launch(plan_of(job), token="t")
     done = subprocess.run(["bash", "-n"], input=script.encode(), capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_batch_script_is_bash(name: str) -> None:
+    script = script_of(name).encode()
+    done = subprocess.run(["bash", "-n"], input=script, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 
 

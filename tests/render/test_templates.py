@@ -160,4 +160,6 @@ def test_what_a_spec_puts_into_the_script(spec: str, there: str, not_there: str)
 
 
 def test_the_attempt_is_counted() -> None:
-    assert "restarts=2\n" in render_launch(plan_of("name: x"), token="t", restarts=2)
+    assert "prl_restarts=$((2 + prl_again))\n" in render_launch(
+        plan_of("name: x"), token="t", restarts=2
+    )

@@ -128,8 +128,14 @@ def test_a_local_job_needs_its_secrets_set(planned: Plans, tmp_path: Path) -> No
 
 
 def test_a_job_for_a_cluster_takes_its_secrets_there(planned: Plans, tmp_path: Path) -> None:
-    spec = f"name: x\nbackend: slurm\nworkdir: {tmp_path}\nenvironment: {{secrets: [A_TOKEN]}}"
+    spec = f"name: x\nbackend: kubernetes\nworkdir: {tmp_path}\nenvironment: {{secrets: [A_TOKEN]}}"
     assert check_local(planned(spec), {}) == []
+
+
+def test_sbatch_hands_on_the_secrets_of_here(planned: Plans, tmp_path: Path) -> None:
+    spec = f"name: x\nbackend: slurm\nworkdir: {tmp_path}\nenvironment: {{secrets: [A_TOKEN]}}"
+    assert [p.key for p in check_local(planned(spec), {})] == ["environment.secrets"]
+    assert check_local(planned(spec), {"A_TOKEN": "x"}) == []
 
 
 def test_a_missing_virtual_environment_is_a_warning(planned: Plans, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ class FakeShell:
     def __init__(self, **answers: Answer) -> None:
         self.answers = answers
 
-    def __call__(self, argv: Sequence[str], *, timeout: float) -> Answer:
+    def __call__(self, argv: Sequence[str], **_: Any) -> Answer:
         """The answer prepared."""
         assert argv[:3] == ["git", "-C", "/w"]
         return self.answers[argv[3].replace("-", "_")]

@@ -1,0 +1,211 @@
+"""Slurm: job.sbatch, submitted once and only once, and asked after by its own commands.
+
+run.json is written before sbatch is called, without a job id; the job's comment carries the run's
+token. So whatever instant the submitting process, sbatch or the controller dies at, the job can be
+found by its token, and nothing is submitted twice.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from prl_submit import shell
+from prl_submit.cancellation import user_name, write_cancel
+from prl_submit.errors import (
+    BackendRefusedError,
+    BackendUnreachableError,
+    OutcomeUnknownError,
+    Refusal,
+    RefusedError,
+)
+from prl_submit.plan import Plan
+from prl_submit.runs import CANCEL, RECORD, Record, Run, read_run, write_record
+from prl_submit.slurm import evidence
+from prl_submit.slurm.commands import (
+    SilentError,
+    Slurm,
+    first_line,
+    gave_no_answer,
+    unreachable,
+    was_never_sent,
+)
+from prl_submit.slurm.directives import directives, hidden_variables
+from prl_submit.slurm.jobs import Job, is_live, parse_squeue, squeue_argv
+from prl_submit.slurm.partitions import SINFO, chosen, hopeless, parse_sinfo
+from prl_submit.slurm.refusals import choices_argv, explain, parse_choices
+from prl_submit.slurm.script import SCRIPT, render_script
+from prl_submit.states import State
+
+#: Seconds between two questions while one waits; exit.json is looked at more often.
+POLL_S = 5.0
+#: Seconds until a submission without an answer is given up, and between two looks for its token.
+_LOOKUP_S = 60.0
+_LOOK_AGAIN_S = 2.0
+#: What an outer job or a launcher left in the environment, and this job must not inherit.
+_NOT_INHERITED = ("PRL_SUBMIT_", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+
+def artefact_name() -> str | None:
+    """job.sbatch."""
+    return SCRIPT
+
+
+def render(plan: Plan, launch: str, token: str, site: Path | None) -> str:
+    """job.sbatch, which runs launch.sh on every node."""
+    return render_script(plan, token, site)
+
+
+def submit(run: Path, plan: Plan, record: Record) -> Record:
+    """Sbatch. Raises RefusedError, BackendUnreachableError, or OutcomeUnknownError."""
+    slurm = _slurm()
+    _refuse_hopeless(plan, slurm)
+    before = read_run(run)
+    write_record(run, record)
+    try:
+        job_id = _sbatch(run, plan, record, slurm)
+    except (BackendRefusedError, BackendUnreachableError):
+        _take_back(run, before)
+        raise
+    record = msgspec.structs.replace(record, job_id=job_id)
+    write_record(run, record)
+    return record
+
+
+def _slurm() -> Slurm:
+    return Slurm(shell.run, os.environ)
+
+
+def _take_back(run: Path, before: Run | None) -> None:
+    """Nothing was submitted: the record is what it was."""
+    if before is not None and before.record is not None:
+        write_record(run, before.record)
+    else:
+        (run / RECORD).unlink(missing_ok=True)
+
+
+def _refuse_hopeless(plan: Plan, slurm: Slurm) -> None:
+    try:
+        answer = slurm.ask(SINFO)
+    except SilentError:
+        return  # sbatch may fare better, and Slurm refuses such jobs too
+    partitions = chosen(plan, parse_sinfo(answer.out), os.environ.get("SBATCH_PARTITION"))
+    refusal = hopeless(plan, partitions)
+    if refusal is not None:
+        raise RefusedError(refusal)
+
+
+def _sbatch(run: Path, plan: Plan, record: Record, slurm: Slurm) -> str:
+    argv = ["sbatch", "--parsable", str(run / SCRIPT)]
+    answer = slurm.order(argv, _job_environ(plan, record))
+    job_id = answer.out.strip().splitlines()[-1].partition(";")[0] if answer.out.strip() else ""
+    if answer.code == 0 and job_id.isdigit():
+        return job_id
+    if not gave_no_answer(answer):
+        raise RefusedError(_explain(answer.err, plan, slurm))
+    if was_never_sent(answer):
+        raise unreachable(answer)
+    found = _look_for(record.token, slurm)
+    if found is None:
+        raise unreachable(answer)
+    return found
+
+
+def _job_environ(plan: Plan, record: Record) -> dict[str, str]:
+    """What the job inherits: ours, without what would override the spec or confuse srun.
+
+    SLURM_* of an allocation one types in would be taken for this job's own.
+    """
+    hidden = hidden_variables(directives(plan, record.token))
+    inside = "SLURM_JOB_ID" in os.environ
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in hidden
+        and not name.startswith(_NOT_INHERITED)
+        and not (inside and name.startswith(("SLURM_", "SRUN_")) and name != "SLURM_CONF")
+    }
+
+
+def _look_for(token: str, slurm: Slurm) -> str | None:
+    """The job that carries the token; None where Slurm has twice said that there is none.
+
+    Raises OutcomeUnknownError where Slurm gives no answer for a minute.
+    """
+    deadline = time.monotonic() + _LOOKUP_S
+    denied = 0
+    while True:
+        try:
+            jobs = parse_squeue(slurm.ask(squeue_argv(None)).out)
+        except BackendUnreachableError as error:
+            if time.monotonic() > deadline:
+                raise OutcomeUnknownError(
+                    f"{error.message}: whether it took the job is not known",
+                    "do not submit again: `prl-submit status latest` will find the job, if there is one",
+                ) from None
+        else:
+            mine = [job for job in jobs if job.has_token(token)]
+            if mine:
+                return mine[-1].job_id
+            denied += 1
+            if denied == 2:  # the first look may overtake the submission
+                return None
+        time.sleep(_LOOK_AGAIN_S)
+
+
+def _explain(err: str, plan: Plan, slurm: Slurm) -> Refusal:
+    refusal = explain(err, plan)
+    argv = choices_argv(refusal.key, user_name())
+    if argv is None:
+        return refusal
+    try:
+        answer = slurm.ask(argv)
+    except BackendUnreachableError:
+        return refusal
+    return explain(err, plan, parse_choices(answer.out) if answer.code == 0 else ())
+
+
+def ask_online(plan: Plan, artefact: str) -> str:
+    """What Slurm would do with the job (`check --online`). Raises as submit does."""
+    slurm = _slurm()
+    _refuse_hopeless(plan, slurm)  # --test-only refuses it too, and burns a job id
+    answer = slurm.ask(["sbatch", "--test-only"], stdin=artefact)
+    if answer.code != 0:
+        raise RefusedError(_explain(answer.err, plan, slurm))
+    return evidence.test_only_words(answer.err)
+
+
+def states(runs: Sequence[Run]) -> list[State]:
+    """What each run is doing; at most one squeue and one sacct for all of them."""
+    return evidence.states(runs, _slurm())
+
+
+def cancel(run: Run, *, wait: bool) -> None:
+    """scancel; Slurm gives the processes KillWait (usually 30 s) to end."""
+    slurm = _slurm()
+    job = _find(run, slurm)
+    if job is None or not is_live(job):
+        return
+    write_cancel(run.path)
+    answer = slurm.order(["scancel", job.job_id])
+    if answer.code != 0:
+        (run.path / CANCEL).unlink(missing_ok=True)
+        if gave_no_answer(answer):
+            raise unreachable(answer)
+        raise BackendRefusedError(f"{run.run}: Slurm refused: {first_line(answer.err)}")
+    while wait and (job := _find(run, slurm)) is not None and is_live(job):
+        time.sleep(0.5)
+
+
+def _find(run: Run, slurm: Slurm) -> Job | None:
+    """The run's job as Slurm has it now; never another one that was given its id."""
+    record = run.record
+    if record is None:
+        return None
+    known = None if record.job_id is None else [record.job_id]
+    jobs = parse_squeue(slurm.ask(squeue_argv(known)).out)
+    return next((job for job in jobs if job.has_token(record.token)), None)

@@ -1,0 +1,266 @@
+"""probe: what the nodes really have."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from prl_submit import backends
+from prl_submit.cli.console import data, document, note, table
+from prl_submit.cli.options import json_option, output_root_option
+from prl_submit.cli.options import output_root as output_root_of
+from prl_submit.errors import EXIT_INTERRUPTED, PrlSubmitError, SpecError, format_error
+
+if TYPE_CHECKING:
+    from prl_submit.plan import Plan
+    from prl_submit.probe.facts import Facts
+    from prl_submit.probe.jobs import How, Outcome
+
+#: Problems of a spec that stop a probe: they are about how the node is reached and entered.
+_NEEDED = ("environment", "slurm", "workdir", "output", "backend", "extends")
+#: Seconds that entering the training environment may take.
+_SCRIPT_S = 120.0
+
+
+@click.command("probe")
+@click.argument("spec", type=click.Path(), required=False)
+@click.option(
+    "--backend",
+    metavar="NAME",
+    help="local or slurm. Default: the spec's, PRL_BACKEND, local.",
+)
+@click.option(
+    "--partition",
+    "partitions",
+    metavar="NAME",
+    multiple=True,
+    help="A partition of Slurm. Default: the spec's, else the cluster's. Repeatable.",
+)
+@click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, help="As for submit.")
+@click.option("--profile", metavar="NAME", help="A profile of prl-submit.toml.")
+@click.option(
+    "--timeout",
+    metavar="TIME",
+    default="10m",
+    show_default=True,
+    help="How long to wait for the nodes, queue included; then the probe job is cancelled.",
+)
+@click.option(
+    "--python",
+    metavar="PATH",
+    help="A Python on the nodes that has submitit. Default: the one that runs prl-submit.",
+)
+@output_root_option
+@json_option
+def probe(
+    spec: str | None,
+    backend: str | None,
+    partitions: tuple[str, ...],
+    sets: tuple[str, ...],
+    profile: str | None,
+    timeout: str,
+    python: str | None,
+    output_root: str | None,
+    as_json: bool,
+) -> int:
+    """Look at what the nodes really have; remembered, and used by later checks.
+
+    With SPEC a node is looked at as the job would find it: in its partition, its environment, with
+    its paths. One small job per partition; nothing of it is left.
+    """
+    from prl_submit.probe.jobs import How
+
+    plan = _plan(spec, backend, sets, profile, output_root)
+    name = plan.backend if plan else _backend(backend)
+    if name == "kubernetes":
+        raise PrlSubmitError("probe looks at local and slurm nodes only", "--backend slurm")
+    if partitions and name != "slurm":
+        raise PrlSubmitError(f"--partition is for slurm, not for {name}", "--backend slurm")
+    how = How(_seconds(timeout), note, None if python is None else shlex.quote(python))
+    root = plan.output_root if plan else str(output_root_of(output_root))
+    try:
+        with _signals_interrupt():
+            request = _request(plan, root)
+            looked = (
+                _local(request, how) if name == "local" else _slurm(plan, partitions, request, how)
+            )
+    except KeyboardInterrupt:
+        note("\ninterrupted: the probe was cancelled, and nothing of it is left")
+        return EXIT_INTERRUPTED
+    return _show(looked, plan, as_json=as_json)
+
+
+def _plan(
+    spec: str | None,
+    backend: str | None,
+    sets: tuple[str, ...],
+    profile: str | None,
+    output_root: str | None,
+) -> Plan | None:
+    """The plan of SPEC. Raises SpecError where the node could not be reached or entered as planned."""
+    if spec is None:
+        if sets or profile:
+            raise PrlSubmitError("--set and --profile change a SPEC, and none is named")
+        return None
+    from prl_submit.cli.planning import errors_of, plan_spec
+
+    planned = plan_spec(spec, backend=backend, sets=sets, profile=profile, output_root=output_root)
+    errors = errors_of(planned)
+    stop = [
+        problem
+        for problem in errors
+        if problem.key is None
+        or (problem.key.partition(".")[0] in _NEEDED and problem.key != "environment.secrets")
+    ]
+    if stop:
+        raise SpecError(stop)
+    if errors:
+        count = "an error that does" if len(errors) == 1 else f"{len(errors)} errors that do"
+        note(f"{spec} has {count} not matter here: see `prl-submit check`")
+    return planned.plan
+
+
+def _backend(option: str | None) -> str:
+    return backends.normalize(option or os.environ.get("PRL_BACKEND") or "local")
+
+
+def _seconds(text: str) -> int:
+    from prl_submit.scalars import duration_hint, parse_duration
+
+    seconds = parse_duration(text)
+    if seconds is None:
+        hint = duration_hint(text) or "for example 90s, 10m or 1:00:00"
+        raise PrlSubmitError(f"--timeout: {text!r} is no time", hint)
+    return seconds
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the probe as Ctrl-C does: its job must not outlive it."""
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _request(plan: Plan | None, root: str) -> dict[str, Any]:
+    """What the node is asked."""
+    from prl_submit.probe.environment import version_script
+
+    script = version_script(plan)
+    paths = [] if script is None or plan is None else [item.path for item in plan.paths]
+    inside = "versions and paths: the training runs in a container, and the probe beside it"
+    return {
+        "output_root": root,
+        "script": script,
+        "script_s": _SCRIPT_S,
+        "paths": list(dict.fromkeys(paths)),
+        "notes": [inside] if script is None else [],
+    }
+
+
+def _local(request: dict[str, Any], how: How) -> list[Facts | PrlSubmitError]:
+    from prl_submit.probe.facts import NO_PARTITION
+    from prl_submit.probe.run import probe_local
+
+    outcome = probe_local(request, how)
+    place = {"backend": "local", "cluster": os.uname().nodename, "partition": NO_PARTITION}
+    return [_facts(outcome, place)]
+
+
+def _slurm(
+    plan: Plan | None, names: Sequence[str], request: dict[str, Any], how: How
+) -> list[Facts | PrlSubmitError]:
+    from prl_submit import shell
+    from prl_submit.probe.cluster import (
+        ask_name,
+        ask_partitions,
+        choose,
+        job_environ,
+        job_parameters,
+    )
+    from prl_submit.probe.run import probe_slurm
+    from prl_submit.slurm.commands import Slurm
+
+    slurm = Slurm(shell.run, os.environ)
+    cluster, partitions = ask_name(slurm), ask_partitions(slurm)
+    written = (plan.slurm.partition if plan else None) or os.environ.get("SBATCH_PARTITION")
+    chosen = choose(partitions, names or (written.split(",") if written else []))
+    token = secrets.token_hex(4)
+    targets = [
+        job_parameters(partition, plan, f"prl-probe-{token}-{index}")
+        for index, partition in enumerate(chosen)
+    ]
+    outcomes = probe_slurm(request, targets, how, slurm, job_environ(os.environ))
+    return [
+        _facts(
+            outcome,
+            {
+                "backend": "slurm",
+                "cluster": cluster,
+                "partition": partition.name,
+                "default": partition.default,
+                "kinds": partition.kinds,
+            },
+        )
+        for partition, outcome in zip(chosen, outcomes, strict=True)
+    ]
+
+
+def _facts(outcome: Outcome, place: dict[str, Any]) -> Facts | PrlSubmitError:
+    """A node's answer, typed."""
+    import msgspec
+
+    from prl_submit.probe.facts import Facts, NodeFacts, PathFact
+
+    if isinstance(outcome, PrlSubmitError):
+        return outcome
+    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    node = msgspec.convert(outcome, NodeFacts)
+    paths = [PathFact(path, there, now, node.node) for path, there in outcome["paths"].items()]
+    return Facts(probed_at=now, nodes=[node], paths=paths, **place)
+
+
+def _show(looked: Sequence[Facts | PrlSubmitError], plan: Plan | None, *, as_json: bool) -> int:
+    """Remember and print; the exit code."""
+    from prl_submit.probe import state_folder
+    from prl_submit.probe.facts import Facts, save_facts
+    from prl_submit.probe.report import HEADER, notes_of, rows_of
+
+    facts = [found for found in looked if isinstance(found, Facts)]
+    failed = [found for found in looked if isinstance(found, PrlSubmitError)]
+    for found in facts:
+        try:
+            save_facts(state_folder(os.environ), found)
+        except OSError as error:
+            note(f"warning: not remembered: {error.filename}: {error.strerror}")
+    if as_json:
+        failures = [{"message": error.message, "hint": error.hint} for error in failed]
+        document({"probes": facts, "failed": failures})
+    elif facts:
+        data(table(HEADER, [row for found in facts for row in rows_of(found)]))
+    for found in facts:
+        for text in notes_of(found, plan):
+            note(text)
+    for failure in failed:
+        note(format_error(failure))
+    return max((failure.exit_code for failure in failed), default=0)
+
+
+COMMANDS = {"probe": probe}

@@ -1,0 +1,56 @@
+"""What nodes really have: looked at by a job on them, remembered, used by later checks.
+
+    node.py         what runs on the node: the standard library alone
+    environment.py  how it enters the training environment: launch.sh's own lines
+    facts.py        what is remembered, per cluster and partition
+    rules.py        facts and a plan -> problems
+    cluster.py      what Slurm says of its partitions; the probe job's options
+    run.py          submitit: the job is sent
+    jobs.py         its result, its state, its end
+    report.py       facts as a table
+
+These two functions are all that `check` needs; where nothing was ever probed they cost one stat.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prl_submit.errors import Problem
+    from prl_submit.plan import Planned
+    from prl_submit.probe.facts import Damaged, Facts
+
+
+def state_folder(environ: Mapping[str, str]) -> str:
+    """Where facts are kept: `$XDG_STATE_HOME/prl-submit/probe`, by default below ~/.local/state."""
+    root = environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(root):  # the XDG specification: a relative one is to be ignored
+        root = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".local", "state")
+    return os.path.join(root, "prl-submit", "probe")
+
+
+def load_facts(
+    backend: str, partition: str | None, environ: Mapping[str, str]
+) -> Facts | Damaged | None:
+    """What was last seen of the nodes such a job runs on; None where they were never probed.
+
+    Reads files only, and asks no scheduler. `partition` None: the cluster's default.
+    """
+    folder = state_folder(environ)
+    if backend not in ("local", "slurm") or not os.path.isdir(folder):
+        return None
+    from prl_submit.probe.facts import find_facts
+
+    return find_facts(folder, backend, partition, environ)
+
+
+def check_probed(planned: Planned, facts: Facts | Damaged | None, now: float) -> list[Problem]:
+    """What a plan asks for and its nodes do not have. `now`: seconds since the epoch."""
+    if facts is None:
+        return []
+    from prl_submit.probe.rules import check_facts
+
+    return check_facts(planned, facts, now)

@@ -1,0 +1,98 @@
+"""What Slurm itself says before a probe, and the probe job's options."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prl_submit.errors import BackendUnreachableError, PrlSubmitError
+from prl_submit.plan import Plan
+from prl_submit.slurm.commands import Slurm, first_line
+from prl_submit.slurm.partitions import SINFO, Partition, parse_sinfo
+from prl_submit.suggest import did_you_mean
+
+#: Minutes a probe job may run; partitions with a lower limit get that.
+LIMIT_MIN = 5
+#: A person's defaults that a probe needs to be let in; any other SBATCH_* would change the job.
+_KEPT = ("SBATCH_ACCOUNT", "SBATCH_QOS", "SBATCH_RESERVATION", "SBATCH_CONSTRAINT")
+
+
+def ask_name(slurm: Slurm) -> str:
+    """The cluster's name. Raises BackendUnreachableError."""
+    answer = slurm.ask(["scontrol", "show", "config"])
+    match = re.search(r"^ClusterName\s*=\s*(\S+)", answer.out, re.MULTILINE)
+    if match is None:
+        said = first_line(answer.err or "no ClusterName in its answer")
+        raise BackendUnreachableError(f"scontrol show config: {said}")
+    return match[1].lower()
+
+
+def ask_partitions(slurm: Slurm) -> dict[str, Partition]:
+    """The partitions by name. Raises BackendUnreachableError."""
+    answer = slurm.ask(SINFO)
+    found = parse_sinfo(answer.out)
+    if not found:
+        said = first_line(answer.err or "it lists no partitions")
+        raise BackendUnreachableError(f"sinfo: {said}", "`sinfo --all` shows the partitions")
+    return found
+
+
+def choose(partitions: Mapping[str, Partition], names: Sequence[str]) -> list[Partition]:
+    """The partitions to probe: those named, else the default one. Raises PrlSubmitError."""
+    listed = f"there are: {', '.join(partitions)}"
+    if not names:
+        found = [partition for partition in partitions.values() if partition.default]
+        if not found:
+            raise PrlSubmitError("the cluster has no default partition", f"--partition; {listed}")
+        return found
+    for name in names:
+        if name not in partitions:
+            hint = did_you_mean(name, partitions) or listed
+            raise PrlSubmitError(f"the cluster has no partition {name!r}", hint)
+    return [partitions[name] for name in dict.fromkeys(names)]
+
+
+def job_parameters(partition: Partition, plan: Plan | None, name: str) -> dict[str, Any]:
+    """The probe job for submitit: one GPU where there are any, and no more than it needs."""
+    limit = partition.max_seconds
+    parameters: dict[str, Any] = {
+        "job_name": name,
+        "partition": partition.name,
+        "time": LIMIT_MIN if limit is None else max(1, min(LIMIT_MIN, limit // 60)),
+        "nodes": 1,
+        "ntasks_per_node": 1,
+        "cpus_per_task": 1,
+        "mem": "1G",
+        "gres": _gres(partition, plan),
+        "wckey": None,  # submitit's own default is refused where keys are tracked
+        "signal_delay_s": 10,
+        "use_srun": False,  # one node, one task: nothing for srun to do
+    }
+    if plan is not None:
+        section = plan.slurm
+        for key in ("account", "qos", "constraint", "exclude", "nodelist"):
+            parameters[key] = getattr(section, key)
+        if section.reservation:
+            parameters["additional_parameters"] = {"reservation": section.reservation}
+    return {key: value for key, value in parameters.items() if value is not None or key == "wckey"}
+
+
+def _gres(partition: Partition, plan: Plan | None) -> str | None:
+    """One GPU, of the plan's type where the partition has it: it makes Slurm choose a GPU node."""
+    types = {kind for node in partition.kinds for kind in node.gpus}
+    if not types or (plan is not None and plan.resources.accelerator != "gpu"):
+        return None
+    wanted = plan.resources.gpu_type if plan is not None else None
+    return f"gpu:{wanted}:1" if wanted in types else "gpu:1"
+
+
+def job_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """What sbatch is given: SBATCH_* beats a script's own lines, and SLURM_* may be an outer job's."""
+    inside = "SLURM_JOB_ID" in environ
+    return {
+        name: value
+        for name, value in environ.items()
+        if not (name.startswith("SBATCH_") and name not in _KEPT)
+        and not (inside and name.startswith("SLURM_") and not name.startswith("SLURM_CONF"))
+    }

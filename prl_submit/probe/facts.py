@@ -1,0 +1,165 @@
+"""What is remembered of nodes: one JSON file per cluster and partition."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Union
+
+import msgspec
+from msgspec import Struct
+
+from prl_submit.files import write_atomic
+from prl_submit.slurm.partitions import NodeKind
+
+#: The partition of a machine that has none: the one `--backend local` looks at.
+NO_PARTITION = "-"
+#: A path is looked at by the probes of the specs that name it; older answers are dropped.
+MAX_PATHS = 1000
+_CONFIGURATIONS = ("/etc/slurm/slurm.conf", "/run/slurm/conf/slurm.conf")
+_CLUSTER_NAME = re.compile(r"^\s*ClusterName\s*=\s*([^\s#]+)", re.IGNORECASE | re.MULTILINE)
+
+
+class Gpu(Struct, frozen=True):
+    """One GPU. Null: nvidia-smi is missing or does not say."""
+
+    name: Union[str, None] = None
+    memory_mib: Union[int, None] = None
+    driver: Union[str, None] = None
+    uuid: Union[str, None] = None
+
+
+class NodeFacts(Struct, frozen=True, kw_only=True):
+    """What one node has; null is what could not be found out, and `notes` say why.
+
+    `gpus`: those the probe could see, which under Slurm may be the one it was given.
+    `memory_limit_mib`: the container's, where it is below the machine's.
+    `versions`: of the training environment, by distribution name.
+    """
+
+    node: str
+    hostname: Union[str, None] = None
+    gpus: Union[list[Gpu], None] = None
+    memory_mib: Union[int, None] = None
+    memory_limit_mib: Union[int, None] = None
+    cpu: Union[str, None] = None
+    cpus: Union[int, None] = None
+    shm_mib: Union[int, None] = None
+    output_root: Union[str, None] = None
+    disk_free_mib: Union[int, None] = None
+    os: Union[str, None] = None
+    kernel: Union[str, None] = None
+    versions: dict[str, Union[str, None]] = {}
+    notes: list[str] = []
+
+
+class PathFact(Struct, frozen=True):
+    """Whether a path is on the nodes, when that was seen (ISO 8601 with zone), and on which node."""
+
+    path: str
+    exists: bool
+    probed_at: str
+    node: str
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """A partition's nodes. `kinds` is what Slurm is configured with, empty on a local machine."""
+
+    backend: str
+    cluster: str
+    partition: str
+    default: bool = False
+    probed_at: str
+    nodes: list[NodeFacts]
+    kinds: list[NodeKind] = []
+    paths: list[PathFact] = []
+
+
+class Damaged(Struct, frozen=True):
+    """A file that cannot be used, and why."""
+
+    path: str
+    reason: str
+
+
+def facts_path(folder: str, cluster: str, partition: str) -> Path:
+    """`<cluster>--<partition>.json`; what no file name should hold is written %XX."""
+    return Path(folder, f"{_file_word(cluster)}--{_file_word(partition)}.json")
+
+
+def _file_word(text: str) -> str:
+    return "".join(
+        char if char.isalnum() or char in "_.-" else "".join(f"%{b:02X}" for b in char.encode())
+        for char in text
+    )
+
+
+def read_facts(path: Path) -> Facts | Damaged | None:
+    """The facts in a file; None where there is none."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Facts)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return Damaged(str(path), f"cannot be read: {error.strerror}")
+    except ValueError as error:  # msgspec's DecodeError, and UnicodeDecodeError
+        return Damaged(str(path), f"is damaged: {error}")
+
+
+def save_facts(folder: str, facts: Facts) -> Path:
+    """Remember facts; what earlier probes saw of other paths is kept. Raises OSError."""
+    path = facts_path(folder, facts.cluster, facts.partition)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before = read_facts(path)
+    if isinstance(before, Facts):
+        seen = {item.path for item in facts.paths}
+        older = [item for item in before.paths if item.path not in seen]
+        kept = [*facts.paths, *older][:MAX_PATHS]
+        facts = msgspec.structs.replace(facts, paths=kept)
+    write_atomic(path, msgspec.json.format(msgspec.json.encode(facts), indent=2) + b"\n")
+    return path
+
+
+def find_facts(
+    folder: str, backend: str, partition: str | None, environ: Mapping[str, str]
+) -> Facts | Damaged | None:
+    """The facts for a job's partition; None where it was never probed or is one of several."""
+    if backend == "local":
+        return read_facts(facts_path(folder, os.uname().nodename, NO_PARTITION))
+    partition = partition or environ.get("SBATCH_PARTITION")
+    cluster = cluster_name(environ) or _only_cluster(folder)
+    if cluster is None or (partition and "," in partition):
+        return None
+    if partition:
+        return read_facts(facts_path(folder, cluster, partition))
+    files = sorted(Path(folder).glob(f"{_file_word(cluster)}--*.json"))
+    defaults = [found for path in files if _is_default(found := read_facts(path), cluster)]
+    return max(defaults, key=lambda found: found.probed_at, default=None)  # type: ignore[union-attr]
+
+
+def _is_default(facts: Facts | Damaged | None, cluster: str) -> bool:
+    return isinstance(facts, Facts) and facts.default and facts.cluster == cluster
+
+
+def cluster_name(environ: Mapping[str, str]) -> str | None:
+    """ClusterName of this machine's slurm.conf, in lower case as Slurm has it; None without one."""
+    named = environ.get("SLURM_CONF")
+    for path in [named] if named else _CONFIGURATIONS:
+        try:
+            text = Path(path).read_text("utf-8", "replace")
+        except OSError:
+            continue
+        if match := _CLUSTER_NAME.search(text):
+            return match[1].lower()
+    return None
+
+
+def _only_cluster(folder: str) -> str | None:
+    """The one cluster that was ever probed: where slurm.conf is not here, as with `configless`."""
+    files = (name for name in os.listdir(folder) if name.endswith(".json"))
+    names = {
+        name.partition("--")[0] for name in files if not name.endswith(f"--{NO_PARTITION}.json")
+    }
+    return names.pop() if len(names) == 1 else None

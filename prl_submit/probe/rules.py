@@ -1,0 +1,174 @@
+"""Facts and a plan -> what the nodes do not have. Pure."""
+
+from __future__ import annotations
+
+import os.path
+import re
+from datetime import datetime
+
+from prl_submit.errors import Problem
+from prl_submit.plan import Plan, Planned
+from prl_submit.probe.facts import NO_PARTITION, Damaged, Facts
+from prl_submit.quote import bash
+from prl_submit.tree import lookup, problem_at
+
+#: Facts older than this many days stop nothing: they warn.
+STALE_DAYS = 30
+_MIB = {"K": 2**-10, "M": 1, "G": 2**10, "T": 2**20}
+
+
+def check_facts(planned: Planned, facts: Facts | Damaged, now: float) -> list[Problem]:
+    """Too few or other GPUs, too little memory, paths that are not there."""
+    if isinstance(facts, Damaged):
+        message = f"what was probed before is not used: {facts.path} {facts.reason}"
+        hint = f"{_again(planned.plan, None)} writes it anew"
+        return [_problem(planned, "backend", message, hint, "warning")]
+    return [
+        *_gpus(planned, facts, now),
+        *_memory(planned, facts, now),
+        *_paths(planned, facts, now),
+    ]
+
+
+def _gpus(planned: Planned, facts: Facts, now: float) -> list[Problem]:
+    resources = planned.plan.resources
+    nodes = gpu_kinds(facts)
+    if resources.accelerator != "gpu" or not nodes:
+        return []
+    where, count, wanted = _where(facts), resources.nproc_per_node, resources.gpu_type
+    again = f"if that has changed: {_again(planned.plan, facts)}"
+    if wanted and any(nodes) and not any(_is(wanted, kind) for node in nodes for kind in node):
+        message = f"{where} no {wanted}: {gpu_words(nodes)} ({_seen(facts.probed_at)})"
+        return [_problem(planned, "resources.gpu_type", message, again, "warning")]
+    most = max(
+        sum(number for kind, number in node.items() if not wanted or _is(wanted, kind))
+        for node in nodes
+    )
+    if most >= count:
+        return []
+    name = f"{wanted} GPUs" if wanted else "GPUs"
+    message = (
+        f"{count} {name} per node are asked for; {where} {gpu_words(nodes)}"
+        f" ({_seen(facts.probed_at)})"
+    )
+    hint = f"nproc_per_node up to {most}; {again}" if most else again
+    severity = _severity(facts.probed_at, now)
+    return [_problem(planned, "resources.nproc_per_node", message, hint, severity)]
+
+
+def gpu_kinds(facts: Facts) -> list[dict[str, int]]:
+    """The GPUs of each kind of node, by type: Slurm's own numbers, else what the probe saw.
+
+    Where the cluster's GPUs have no type and only one kind of node has any, the name that
+    nvidia-smi gave stands for it.
+    """
+    if facts.kinds:
+        names = {gpu.name for node in facts.nodes for gpu in node.gpus or [] if gpu.name}
+        alike = len(names) == 1 and sum(bool(node.gpus) for node in facts.kinds) == 1
+        seen = names.pop() if alike else ""
+        return [
+            {kind or seen: number for kind, number in node.gpus.items()} for node in facts.kinds
+        ]
+    found = []
+    for node in facts.nodes:
+        if node.gpus is None:
+            continue
+        kinds: dict[str, int] = {}
+        for gpu in node.gpus:
+            kinds[gpu.name or ""] = kinds.get(gpu.name or "", 0) + 1
+        found.append(kinds)
+    return found
+
+
+def _is(wanted: str, kind: str) -> bool:
+    """Whether `h100` is what `NVIDIA H100 80GB HBM3` or the type `h100_sxm` means; '' may be any."""
+    plain = re.sub(r"[^a-z0-9]", "", wanted.lower())
+    return not kind or plain in re.sub(r"[^a-z0-9]", "", kind.lower())
+
+
+def gpu_words(nodes: list[dict[str, int]]) -> str:
+    """`4 x h100 or 8 x a100`: what nodes have; nodes that are alike are named once."""
+    words = [
+        " + ".join(f"{number} x {kind}" if kind else str(number) for kind, number in node.items())
+        for node in nodes
+    ]
+    return " or ".join(dict.fromkeys(word or "none" for word in words))
+
+
+def _memory(planned: Planned, facts: Facts, now: float) -> list[Problem]:
+    """`memory` is for schedulers; locally nothing keeps a job to it."""
+    wanted = planned.plan.resources.memory
+    if wanted is None or not facts.kinds:
+        return []
+    most = max(kind.memory_mib for kind in facts.kinds)
+    if int(wanted[:-1]) * _MIB[wanted[-1]] <= most:
+        return []
+    seen = _seen(facts.probed_at)
+    message = f"{wanted} per node are asked for; {_where(facts)} {most} MiB at most ({seen})"
+    hint = f"up to {most}M; if that has changed: {_again(planned.plan, facts)}"
+    return [_problem(planned, "resources.memory", message, hint, _severity(facts.probed_at, now))]
+
+
+def _paths(planned: Planned, facts: Facts, now: float) -> list[Problem]:
+    """Only paths that were looked for; one that a setup line names may be made by it.
+
+    This machine needs no memory of its paths, and in a container mounts decide what is there.
+    """
+    plan = planned.plan
+    if facts.partition == NO_PARTITION or plan.environment.container is not None:
+        return []
+    missing = {item.path: item for item in facts.paths if not item.exists}
+    problems = []
+    for path in plan.paths:
+        fact = missing.get(path.path)
+        if fact is None or _made_by_setup(path.path, plan):
+            continue
+        message = f"{path.kind} {path.path} is not on the nodes: {fact.node} did not have it ({_seen(fact.probed_at)})"
+        hint = f"put it there, then look again: {_again(plan, facts)}"
+        severity = _severity(fact.probed_at, now)
+        problems.append(_problem(planned, path.key, message, hint, severity))
+    return problems
+
+
+def _made_by_setup(path: str, plan: Plan) -> bool:
+    relative = os.path.relpath(path, plan.workdir)
+    return any(path in line or relative in line for line in plan.environment.setup)
+
+
+def _where(facts: Facts) -> str:
+    if facts.partition == NO_PARTITION:
+        return f"{facts.cluster} has"
+    return f"the nodes of partition {facts.partition} have"
+
+
+def _seen(probed_at: str) -> str:
+    """`probed 2026-11-22 21:00`, in the time zone of the probe."""
+    return f"probed {probed_at[:16].replace('T', ' ')}"
+
+
+def _again(plan: Plan, facts: Facts | None) -> str:
+    """The command that looks again."""
+    words = ["prl-submit", "probe", plan.spec_file, "--backend", plan.backend]
+    if facts is not None and facts.partition not in (NO_PARTITION, plan.slurm.partition):
+        words += ["--partition", facts.partition]
+    return f"`{' '.join(map(bash, words))}`"
+
+
+def _severity(probed_at: str, now: float) -> str:
+    try:
+        age = now - datetime.fromisoformat(probed_at).timestamp()
+    except ValueError:
+        return "warning"
+    return "error" if age <= STALE_DAYS * 86400 else "warning"
+
+
+def _problem(planned: Planned, key: str, message: str, hint: str, severity: str) -> Problem:
+    """At `key`, or the nearest key around it that was written."""
+    path = key
+    while path and lookup(planned.tree, path) is None:
+        path = path.rpartition(".")[0]
+    node = lookup(planned.tree, path) if path else planned.tree
+    origin = (
+        node.origin if node is not None and node.origin.layer != "default" else planned.tree.origin
+    )
+    return problem_at(origin, key, message, hint, severity)

@@ -1,0 +1,1 @@
+"""What is known of Slurm: its options, its words, its answers. Pure, but for `commands`."""

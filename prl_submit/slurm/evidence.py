@@ -1,0 +1,210 @@
+"""From runs to states: one squeue and one sacct for all, and what each run directory holds."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from prl_submit.cancellation import cancel_reason, user_name
+from prl_submit.errors import BackendUnreachableError
+from prl_submit.files import tail_bytes
+from prl_submit.runs import LOGS, PLAN, Record, Run, read_exit, read_node_exits, write_record
+from prl_submit.slurm.commands import Slurm, first_line
+from prl_submit.slurm.directives import LOG
+from prl_submit.slurm.jobs import (
+    Job,
+    is_live,
+    newest,
+    parse_sacct,
+    parse_squeue,
+    sacct_argv,
+    squeue_argv,
+)
+from prl_submit.slurm.verdict import Evidence, judge
+from prl_submit.states import FINISHED, LOST, QUEUED, RUNNING, State
+from prl_submit.verdicts import write_verdict
+
+#: Seconds that a job may be unknown before it is lost: an exit.json may reach a shared file system
+#: late (NFS keeps attributes for up to 60 s), and one empty answer proves nothing.
+MISSING_S = 60.0
+_MISSING = ".missing"
+_LOG_TAIL = 16_384
+
+
+class Answers(Struct, frozen=True):
+    """Jobs by run index; `silence`: why Slurm gave no answer, None where it gave one.
+
+    `unsettled`: ended jobs whose row accounting has not written yet; it may know more, such as who
+    cancelled them.
+    """
+
+    jobs: dict[int, Job]
+    silence: str | None = None
+    unsettled: frozenset[int] = frozenset()
+
+
+def states(runs: Sequence[Run], slurm: Slurm) -> list[State]:
+    """The state of each run."""
+    try:
+        answers = _ask(runs, slurm)
+    except BackendUnreachableError as error:
+        answers = Answers({}, error.message)
+    return [_state(run, i, answers) for i, run in enumerate(runs)]
+
+
+def _ask(runs: Sequence[Run], slurm: Slurm) -> Answers:
+    records = {index: run.record for index, run in enumerate(runs) if run.record is not None}
+    ids = [record.job_id for record in records.values() if record.job_id is not None]
+    answer = slurm.ask(squeue_argv(ids if len(ids) == len(records) else None))
+    if answer.code != 0 and "Invalid job id" not in answer.err:
+        return Answers({}, f"Slurm does not answer: {first_line(answer.err)}")
+    jobs = parse_squeue(answer.out)
+    found = {i: job for i, record in records.items() if (job := _match(record, jobs)) is not None}
+    for index, job in found.items():
+        if records[index].job_id is None:  # the submission was interrupted
+            _adopt(runs[index], records[index], job)
+    ended = [i for i in records if i not in found or not is_live(found[i])]
+    rows = _ask_accounting([records[i].job_id for i in ended], slurm)
+    if rows is None:  # no accounting here
+        return Answers(found)
+    settled = {}
+    for i in ended:
+        row = rows.get(records[i].job_id or "")
+        if row is not None and not is_live(row) and row.name == records[i].name:
+            settled[i] = _combined(found[i], row) if i in found else row
+    return Answers(found | settled, unsettled=frozenset(i for i in ended if i not in settled))
+
+
+def _match(record: Record, jobs: Sequence[Job]) -> Job | None:
+    """The run's own job: ids are given out again after a controller's crash, tokens are not."""
+    for job in reversed(jobs):
+        if record.job_id in (None, job.job_id):
+            token = job.has_token(record.token)
+            # A site may write comments of its own; then id and name must do.
+            if token or (token is None and record.job_id is not None and job.name == record.name):
+                return job
+    return None
+
+
+def _adopt(run: Run, record: Record, job: Job) -> None:
+    with contextlib.suppress(OSError):  # somebody else's run
+        write_record(run.path, msgspec.structs.replace(record, job_id=job.job_id))
+
+
+def _ask_accounting(job_ids: Sequence[str | None], slurm: Slurm) -> dict[str, Job] | None:
+    """Sacct's rows by job id for jobs that squeue says have ended, or no longer knows.
+
+    None where there is no accounting, or no answer. Rows lag: one that is not final yet says
+    nothing (facts: live jobs shown as PENDING).
+    """
+    known = [job_id for job_id in job_ids if job_id is not None]
+    if not known:
+        return {}
+    try:
+        answer = slurm.ask(sacct_argv(known))
+    except BackendUnreachableError:
+        return None
+    return newest(parse_sacct(answer.out)) if answer.code == 0 else None
+
+
+def _combined(known: Job, accounted: Job) -> Job:
+    uid = accounted.cancelled_by
+    who = user_name(int(uid)) if uid and uid.isdigit() else uid
+    return msgspec.structs.replace(known, cancelled_by=who, state=accounted.state)
+
+
+def _state(run: Run, index: int, answers: Answers) -> State:
+    record, job, silence = run.record, answers.jobs.get(index), answers.silence
+    if record is None:
+        return State(state=LOST, reason=run.fault)
+    seen = _gather(run, record, job)
+    state = judge(seen)
+    if job is not None:
+        with contextlib.suppress(OSError):
+            (run.path / LOGS / _MISSING).unlink(missing_ok=True)
+    if state is None:
+        return _unknown(run, record, silence)
+    if silence is not None and state.state not in FINISHED:
+        return msgspec.structs.replace(state, unreachable=silence)
+    ended = state.state in FINISHED and (job is None or not is_live(job))
+    if ended and silence is None and index not in answers.unsettled:
+        write_verdict(run, state)
+    return state
+
+
+def _gather(run: Run, record: Record, job: Job | None) -> Evidence:
+    restarted = job is not None and bool(job.restarts)
+    live = job is not None and is_live(job)
+    log = b"" if live and not restarted else tail_bytes(run.path / LOGS / LOG, _LOG_TAIL)
+    return Evidence(
+        exit=read_exit(run.path, record.restarts),
+        others=[] if live else read_node_exits(run.path, record.restarts),
+        job=job,
+        cancelled=cancel_reason(run.path),
+        log=log.decode("utf-8", "replace"),
+        restarts_before=record.restarts,
+        max_restarts=_max_restarts(run.path) if restarted else None,
+    )
+
+
+def _max_restarts(run: Path) -> int | None:
+    try:
+        plan = msgspec.json.decode((run / PLAN).read_bytes())
+        return int(plan["plan"]["restarts"]["max"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _unknown(run: Run, record: Record, silence: str | None) -> State:
+    """No exit.json and no answer about the job: as last known, until it is missing for good."""
+    last = RUNNING if (run.path / LOGS / "node0.log").exists() else QUEUED
+    if silence is not None:
+        return State(state=last, reason=f"as last known: {silence}", unreachable=silence)
+    since = _missing_since(run.path)
+    if since is not None and time.time() - since > MISSING_S:
+        return State(state=LOST, reason=_why_lost(record, last))
+    what = f"job {record.job_id}" if record.job_id else "its job"
+    return State(
+        state=last, reason=f"as last known: Slurm does not list {what}; asked again after a minute"
+    )
+
+
+def _missing_since(run: Path) -> float | None:
+    marker = run / LOGS / _MISSING
+    try:
+        return marker.stat().st_mtime
+    except OSError:
+        pass
+    try:
+        marker.touch()
+    except OSError:  # not ours to write in: its last sign of life must do
+        return (run / LOGS).stat().st_mtime
+    return None
+
+
+def _why_lost(record: Record, last: str) -> str:
+    if record.job_id is None:
+        return "it was never submitted: the submission was interrupted before Slurm had the job"
+    if last == QUEUED:
+        return f"Slurm no longer knows job {record.job_id}, and it never began"
+    return (
+        f"Slurm no longer knows job {record.job_id}, and it left no exit.json: "
+        "killed (SIGKILL), or its node failed"
+    )
+
+
+def test_only_words(err: str) -> str:
+    """`sbatch --test-only`'s answer: when and where the job would start."""
+    found = re.search(
+        r"to start at (\S+) using (\d+) processors on nodes? (\S+)(?: in partition (\S+))?", err
+    )
+    if found is None:
+        return f"Slurm would take it: {first_line(err)}"
+    partition = f" of partition {found[4]}" if found[4] else ""
+    return f"Slurm would start it at {found[1]} on {found[3]}{partition}"

@@ -1,0 +1,192 @@
+"""What squeue and sacct say of jobs, read into one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from prl_submit.slurm.directives import TOKEN_PREFIX
+from prl_submit.slurm.partitions import parse_gres
+
+#: Free text stands last: a comment may hold anything, `|` too. Unlimited width by the suffix form.
+_SQUEUE = (
+    "JobID RestartCnt State exit_code StartTime EndTime NumNodes tres-per-node NodeList Reason Name "
+    "Comment"
+)
+_SACCT = "JobIDRaw State ExitCode Start End NNodes NodeList Reason JobName"
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """One job as Slurm has it. Times are ISO 8601 with zone.
+
+    `exit_code`/`signal` are the batch script's; None where it has not ended. `gpus`: per node.
+    `restarts` None: not told. `cancelled_by`: a uid.
+    """
+
+    job_id: str
+    state: str
+    restarts: int | None = 0
+    gpus: int = 0
+    exit_code: int | None = None
+    signal: int | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    node_count: int = 1
+    nodes: str | None = None
+    reason: str | None = None
+    cancelled_by: str | None = None
+    comment: str | None = None
+    name: str | None = None
+
+    def has_token(self, token: str) -> bool | None:
+        """Whether its comment carries the token; None where it carries none at all."""
+        if self.comment is None or TOKEN_PREFIX not in self.comment:
+            return None
+        return self.comment.rpartition(TOKEN_PREFIX)[2].split(" ")[0] == token
+
+
+def squeue_argv(job_ids: Sequence[str] | None) -> list[str]:
+    """The question for live and lately ended jobs: these, or (None) all of mine."""
+    fields = ",".join(f"{name}:|" for name in _SQUEUE.split())
+    which = "--me" if job_ids is None else f"--jobs={','.join(job_ids)}"
+    return ["squeue", "--noheader", "--states=all", which, f"--Format={fields}"]
+
+
+def sacct_argv(job_ids: Sequence[str]) -> list[str]:
+    """The question for ended jobs. The delimiter is no character of a name."""
+    fields = ",".join(_SACCT.split())
+    return [
+        *("sacct", "--noheader", "--parsable2", "--allocations", "--delimiter=\x1f"),
+        *(f"--jobs={','.join(job_ids)}", f"--format={fields}"),
+    ]
+
+
+def parse_squeue(text: str) -> list[Job]:
+    """The answer to squeue_argv; what does not read (a newline in a name) is passed over."""
+    rows = (line.split("|", _SQUEUE.count(" ")) for line in text.splitlines())
+    return [job for row in rows if len(row) == _SQUEUE.count(" ") + 1 and (job := _squeue(row))]
+
+
+def _squeue(row: list[str]) -> Job | None:
+    job_id, restarts, state, status, start, end, count, gres, nodes, reason, name, comment = row
+    if not job_id.isdigit() or not restarts.isdigit():
+        return None
+    ended = state not in _UNFINISHED
+    code, signal = _wait_status(status) if ended else (None, None)
+    return Job(
+        job_id=job_id,
+        state=state,
+        restarts=int(restarts),
+        exit_code=code,
+        signal=signal,
+        started_at=_time(start),
+        ended_at=_time(end) if ended else None,
+        node_count=int(count) if count.isdigit() else 1,
+        gpus=sum(parse_gres(gres).values()),
+        nodes=nodes or None,
+        reason=_meaning(reason),
+        name=name,
+        comment=comment.removesuffix("|"),
+    )
+
+
+def parse_sacct(text: str) -> list[Job]:
+    """The answer to sacct_argv."""
+    rows = (line.split("\x1f") for line in text.split("\n"))
+    return [job for row in rows if len(row) == len(_SACCT.split()) and (job := _sacct(row))]
+
+
+def _sacct(row: list[str]) -> Job | None:
+    job_id, state, status, start, end, count, nodes, reason, name = row
+    if not job_id.isdigit():
+        return None
+    word, _, who = state.partition(" by ")  # `CANCELLED by 1000`
+    code, _, signal = status.partition(":")
+    return Job(
+        job_id=job_id,
+        state=word,
+        restarts=None,
+        exit_code=int(code) if code.isdigit() else None,
+        signal=int(signal) if signal.isdigit() and signal != "0" else None,
+        started_at=_time(start),
+        ended_at=_time(end),
+        node_count=int(count) if count.isdigit() else 1,
+        nodes=_meaning(nodes),
+        reason=_meaning(reason),
+        cancelled_by=who or None,
+        name=name,
+    )
+
+
+#: Not yet at their end (squeue(1), JOB STATE CODES).
+_UNFINISHED = frozenset(
+    [
+        "PENDING",
+        "CONFIGURING",
+        "REQUEUED",
+        "REQUEUE_FED",
+        "REQUEUE_HOLD",
+        "RESV_DEL_HOLD",
+        "SPECIAL_EXIT",
+        "RUNNING",
+        "COMPLETING",
+        "SIGNALING",
+        "STAGE_OUT",
+        "STOPPED",
+        "SUSPENDED",
+        "RESIZING",
+        "EXPEDITING",
+    ]
+)
+#: Not yet started, or not again.
+_WAITING = frozenset(
+    [
+        "PENDING",
+        "CONFIGURING",
+        "REQUEUED",
+        "REQUEUE_FED",
+        "REQUEUE_HOLD",
+        "RESV_DEL_HOLD",
+        "SPECIAL_EXIT",
+        "EXPEDITING",
+    ]
+)
+
+
+def is_live(job: Job) -> bool:
+    """Whether the job waits or runs."""
+    return job.state in _UNFINISHED
+
+
+def is_waiting(job: Job) -> bool:
+    """Whether the job waits to start, or to start again."""
+    return job.state in _WAITING
+
+
+def _wait_status(text: str) -> tuple[int | None, int | None]:
+    """Squeue's exit_code is the status of wait(2), or `code:signal` in newer versions."""
+    code, colon, signal = text.partition(":")
+    if not code.isdigit():
+        return None, None
+    if colon:
+        return int(code), int(signal) or None if signal.isdigit() else None
+    return int(code) >> 8, int(code) & 0x7F or None
+
+
+def _meaning(text: str) -> str | None:
+    return None if text in ("", "None", "None assigned", "(null)", "Unknown", "N/A") else text
+
+
+def _time(text: str) -> str | None:
+    """Slurm prints local time without a zone."""
+    try:
+        return datetime.fromisoformat(text).astimezone().isoformat(timespec="seconds")
+    except ValueError:  # N/A, Unknown, None
+        return None
+
+
+def newest(jobs: Iterable[Job]) -> dict[str, Job]:
+    """By job id; of several rows of one id (a requeue) the last."""
+    return {job.job_id: job for job in jobs}

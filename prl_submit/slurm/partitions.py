@@ -1,0 +1,165 @@
+"""The cluster's partitions, and jobs that could never start in them.
+
+A configuration that no node has is refused by sbatch too, but only after it has used up a job id
+and left a FAILED job behind (measured on 22.05.8).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from prl_submit.errors import Refusal
+from prl_submit.plan import Plan
+from prl_submit.scalars import format_duration
+from prl_submit.suggest import closest
+
+#: One line per partition and kind of node; `-e`: do not lump different nodes together.
+SINFO = ["sinfo", "--noheader", "--all", "--exact", "--format=%R|%P|%l|%D|%c|%m|%G"]
+_GRES = re.compile(
+    r"gpu(?::(?P<kind>[^:(,]+(?=:)))?:(?P<count>[0-9]+)|gpu(?::(?P<bare>[^:(,0-9][^:(,]*))?(?=$|[,(])"
+)
+
+
+class NodeKind(Struct, frozen=True):
+    """Nodes of a partition that are alike. `gpus` by type ('' where the cluster names none)."""
+
+    nodes: int
+    cpus: int
+    memory_mib: int
+    gpus: dict[str, int]
+
+
+class Partition(Struct, frozen=True):
+    """`max_seconds` None: no limit."""
+
+    name: str
+    default: bool
+    max_seconds: int | None
+    kinds: list[NodeKind]
+
+
+def parse_sinfo(text: str) -> dict[str, Partition]:
+    """The answer to SINFO, by partition name. Lines that do not read are passed over."""
+    found: dict[str, Partition] = {}
+    for line in text.splitlines():
+        fields = line.split("|")
+        if len(fields) != 7 or not (fields[3] + fields[4]).isdigit():
+            continue
+        name, marked, limit, nodes, cpus, memory, gres = fields
+        kind = NodeKind(int(nodes), int(cpus), int(memory.rstrip("+") or 0), parse_gres(gres))
+        before = found.get(name)
+        kinds = [*before.kinds, kind] if before else [kind]
+        found[name] = Partition(name, marked.endswith("*"), parse_limit(limit), kinds)
+    return found
+
+
+def parse_gres(text: str) -> dict[str, int]:
+    """`gpu:h100:8(S:0-1),tmpfs:100` -> {"h100": 8}."""
+    gpus: dict[str, int] = {}
+    for match in _GRES.finditer(text):
+        kind = match["kind"] or match["bare"] or ""
+        gpus[kind] = gpus.get(kind, 0) + int(match["count"] or 1)
+    return gpus
+
+
+def parse_limit(text: str) -> int | None:
+    """Seconds of Slurm's `[D-]HH:MM:SS` or `MM:SS`; None for infinite or what does not read."""
+    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text)
+    if match is None:
+        return None
+    days, hours, minutes, seconds = (int(group or 0) for group in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def chosen(plan: Plan, partitions: dict[str, Partition], default: str | None) -> list[Partition]:
+    """The known ones of the partitions that the job may run in."""
+    names = plan.slurm.partition or default
+    if names:
+        return [partitions[name] for name in names.split(",") if name in partitions]
+    return [partition for partition in partitions.values() if partition.default]
+
+
+def hopeless(plan: Plan, partitions: Sequence[Partition]) -> Refusal | None:
+    """Why no node of these partitions could ever run the job, or None."""
+    if not partitions:
+        return None
+    where = f"partition {', '.join(partition.name for partition in partitions)}"
+    kinds = [kind for partition in partitions for kind in partition.kinds]
+    for look in (_gpu_type, _gpus, _cpus, _memory, _nodes):
+        refusal = look(plan, kinds, where)
+        if refusal is not None:
+            return refusal
+    return _time(plan, partitions, where)
+
+
+def _gpu_type(plan: Plan, kinds: list[NodeKind], where: str) -> Refusal | None:
+    wanted = plan.resources.gpu_type
+    known = sorted({name for kind in kinds for name in kind.gpus if name})
+    if not wanted or plan.resources.accelerator != "gpu" or wanted in known:
+        return None
+    if not any(kind.gpus for kind in kinds):
+        return None  # _gpus says that there are none at all
+    near = closest(wanted, known, 0.5)
+    guess = f"did you mean {near!r}? " if near else ""
+    listed = f"it has: {', '.join(known)}" if known else "its GPUs have no type: leave gpu_type out"
+    return Refusal("resources.gpu_type", f"{wanted!r} is no GPU type of {where}", guess + listed)
+
+
+def _gpus(plan: Plan, kinds: list[NodeKind], where: str) -> Refusal | None:
+    if plan.resources.accelerator != "gpu":
+        return None
+    count, kind = plan.resources.nproc_per_node, plan.resources.gpu_type
+    most = max(kind_.gpus.get(kind, 0) if kind else sum(kind_.gpus.values()) for kind_ in kinds)
+    if count <= most:
+        return None
+    name = f"{kind} GPUs" if kind else "GPUs"
+    hint = "take another partition" if most == 0 else f"nproc_per_node up to {most}, on more nodes"
+    message = f"{count} {name} per node are asked for; no node of {where} has more than {most}"
+    return Refusal("resources.nproc_per_node", message, hint)
+
+
+def _cpus(plan: Plan, kinds: list[NodeKind], where: str) -> Refusal | None:
+    each, count = plan.resources.cpus_per_proc, plan.resources.nproc_per_node
+    most = max(kind.cpus for kind in kinds)
+    if each is None or each * count <= most:
+        return None
+    message = f"{each * count} CPUs per node ({each} x {count} processes) are asked for; no node of {where} has more than {most}"
+    return Refusal("resources.cpus_per_proc", message, f"up to {most // count}")
+
+
+def _memory(plan: Plan, kinds: list[NodeKind], where: str) -> Refusal | None:
+    wanted = plan.resources.memory
+    most = max(kind.memory_mib for kind in kinds)
+    if wanted is None or _mib(wanted) <= most:
+        return None
+    message = f"{wanted} per node are asked for; no node of {where} has more than {most} MiB"
+    return Refusal("resources.memory", message, f"up to {most}M")
+
+
+def _mib(size: str) -> float:
+    """A size of the spec, `256G`, in MiB."""
+    return int(size[:-1]) * {"K": 2**-10, "M": 1, "G": 2**10, "T": 2**20}[size[-1]]
+
+
+def _nodes(plan: Plan, kinds: list[NodeKind], where: str) -> Refusal | None:
+    most = sum(kind.nodes for kind in kinds)
+    if plan.resources.nodes <= most:
+        return None
+    message = f"{plan.resources.nodes} nodes are asked for; {where} has {most}"
+    return Refusal("resources.nodes", message, None)
+
+
+def _time(plan: Plan, partitions: Sequence[Partition], where: str) -> Refusal | None:
+    """A QoS may allow more than its partition, so with one Slurm alone can tell."""
+    limits = [partition.max_seconds for partition in partitions]
+    wanted = plan.resources.time_limit
+    if wanted is None or plan.slurm.qos or None in limits:
+        return None
+    most = max(limit for limit in limits if limit is not None)
+    if wanted <= most:
+        return None
+    message = f"{format_duration(wanted)} is more than {where} allows, {format_duration(most)}; it would wait forever"
+    return Refusal("resources.time_limit", message, "a shorter time, or another partition")

@@ -1,0 +1,269 @@
+"""What became of a job: its own exit.json, Slurm's answer and the run's logs, weighed.
+
+None of them alone is trusted (facts: what Slurm says too early, too late, or not at all).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from prl_submit.runs import ExitRecord
+from prl_submit.slurm.jobs import Job, is_live, is_waiting
+from prl_submit.slurm.reasons import ENDED, why_waiting
+from prl_submit.states import (
+    CANCELLED,
+    FAILED,
+    QUEUED,
+    RUNNING,
+    SUCCEEDED,
+    TIMEOUT,
+    State,
+    state_of_exit,
+)
+
+#: launch.sh's exit codes when somebody ended it: the time limit, SIGINT, SIGTERM.
+_INTERRUPTED = (124, 130, 143)
+_STATES = {"COMPLETED": SUCCEEDED, "CANCELLED": CANCELLED, "TIMEOUT": TIMEOUT, "DEADLINE": TIMEOUT}
+#: slurmstepd's last words in the batch job's log (slurmstepd/req.c, 22.05).
+_LAST_WORDS = re.compile(r"\*\*\* JOB \d+ ON \S+ CANCELLED AT \S+(?: DUE TO ([A-Z ]+))?")
+#: job.sbatch's own first line: what stands before it in the log is an earlier attempt's.
+_BEGINNING = re.compile(r"^prl-submit: \S+ job \d+ on .*$", re.MULTILINE)
+#: slurmstepd's word on a step that ran out of memory; the job's state does not say it (facts).
+_OUT_OF_MEMORY = re.compile(r"oom.kill event")
+_DUE_TO = {
+    "TIME LIMIT": (TIMEOUT, "the time limit was reached"),
+    "PREEMPTION": (FAILED, ENDED["PREEMPTED"]),
+    "NODE FAILURE": (FAILED, ENDED["NODE_FAIL"]),
+    "JOB REQUEUE": (FAILED, "put back into the queue"),
+}
+#: slurmd could not start the batch script; it shows as signal 53 (facts).
+_LAUNCH_SIGNAL = 53
+_MEMORY_WORDS = ENDED["OUT_OF_MEMORY"]
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    """All that is known of one attempt.
+
+    `exit`: node 0's own word; `others`: the other nodes', by node rank; `cancelled`: the words of
+    cancel.json; `log`: the end of Slurm's log; `restarts_before`: earlier jobs of this run.
+    """
+
+    exit: ExitRecord | None = None
+    others: Sequence[tuple[int, ExitRecord]] = ()
+    job: Job | None = None
+    cancelled: str | None = None
+    log: str = ""
+    restarts_before: int = 0
+    max_restarts: int | None = None
+
+
+def judge(seen: Evidence) -> State | None:
+    """The job's state, or None where nothing is known of its end and Slurm has no such job."""
+    before = seen
+    seen = _this_attempt(seen)
+    job, ended = seen.job, seen.exit
+    if job is not None and is_live(job):
+        its_own = ended is not None and ended.exit_code not in _INTERRUPTED
+        if ended is None or not its_own or is_waiting(job):
+            return _live(job, before)
+        if job.node_count == 1:
+            return state_of_exit(ended)
+        # What the other nodes say counts too.
+        return msgspec.structs.replace(_live(job, before), reason="node 0 has ended")
+    if ended is not None and ended.exit_code not in _INTERRUPTED:
+        return _finished(ended, seen)
+    if job is not None:
+        return _ended(job, ended, seen)
+    if ended is not None:
+        return _interrupted(ended, seen)
+    return _from_log(seen)
+
+
+def _this_attempt(seen: Evidence) -> Evidence:
+    """Without what earlier attempts of the run left behind."""
+    known = [record.restarts for _, record in seen.others] + [
+        seen.exit.restarts if seen.exit else 0
+    ]
+    told = seen.job.restarts if seen.job else None
+    restarts = max(known) if told is None else seen.restarts_before + told
+    return msgspec.structs.replace(
+        seen,
+        exit=seen.exit if seen.exit and seen.exit.restarts >= restarts else None,
+        others=[(rank, record) for rank, record in seen.others if record.restarts >= restarts],
+    )
+
+
+def _live(job: Job, seen: Evidence) -> State:
+    again = _restarted(job, seen)
+    if is_waiting(job):
+        reason = ", ".join(part for part in (again, _waiting_words(job)) if part)
+        state = State(state=QUEUED, reason=reason)
+    else:
+        words = {"COMPLETING": "ending", "SUSPENDED": "suspended", "STOPPED": "stopped"}
+        own = "being cancelled" if seen.cancelled else words.get(job.state)
+        reason = ", ".join(part for part in (own, again) if part)
+        state = State(state=RUNNING, reason=reason or None, started_at=job.started_at)
+    return msgspec.structs.replace(state, restarts=seen.restarts_before + (job.restarts or 0))
+
+
+def _waiting_words(job: Job) -> str:
+    if job.state == "CONFIGURING":
+        return "its nodes are being made ready"
+    expected = f", expected to start at {job.started_at}" if job.started_at else ""
+    return why_waiting(job) + expected
+
+
+def _restarted(job: Job, seen: Evidence) -> str | None:
+    if not job.restarts:
+        return None
+    most = f" of {seen.max_restarts}" if seen.max_restarts else ""
+    cause = _due_to(seen.log)
+    words = {
+        "TIME LIMIT": "out of time",
+        "PREEMPTION": "preempted",
+        "NODE FAILURE": "a node failed",
+    }
+    if seen.exit is not None and seen.exit.state == TIMEOUT:
+        cause = "TIME LIMIT"
+    return ", ".join(p for p in (words.get(cause or ""), f"restart {job.restarts}{most}") if p)
+
+
+def _finished(ended: ExitRecord, seen: Evidence) -> State:
+    """The job came to its own end; Slurm's word is told only where it differs."""
+    state = state_of_exit(_first_to_fail(ended, seen.others) or ended)
+    job = seen.job
+    if job is None or is_live(job):
+        return state
+    if _ran_out_of_memory(job, seen) and state.state != SUCCEEDED:
+        return msgspec.structs.replace(state, reason=_join(_MEMORY_WORDS, state.reason))
+    told = job.exit_code if job.signal is None else 128 + job.signal
+    agree = told is None or told == ended.exit_code
+    if agree and (_STATES.get(job.state, FAILED) == state.state or state.state == TIMEOUT):
+        return state
+    return msgspec.structs.replace(
+        state, reason=_join(state.reason, f"Slurm says {_slurm_words(job)}")
+    )
+
+
+def _slurm_words(job: Job) -> str:
+    signal = f", signal {job.signal}" if job.signal else ""
+    return f"{job.state}, exit code {job.exit_code}{signal}"
+
+
+def _ended(job: Job, ended: ExitRecord | None, seen: Evidence) -> State:
+    """Slurm ended it, or it left no word of its own."""
+    if ended is not None and ended.state == TIMEOUT:
+        return state_of_exit(ended)
+    failed = _first_to_fail(None, seen.others)
+    if failed is not None and job.state in ("FAILED", "COMPLETED"):
+        return _of_job(state_of_exit(failed), job, seen)
+    code = ended.exit_code if ended else job.exit_code
+    if job.signal and not ended:
+        code = 128 + job.signal
+    if code == 0 and job.state != "COMPLETED":
+        code = None  # Slurm's 0 of a job that was not let come to its end
+    state = _STATES.get(job.state, FAILED)
+    if job.state == "FAILED" and ended is not None:
+        state = state_of_exit(ended).state
+    found = State(state=state, reason=_why_ended(job, ended, seen), exit_code=code)
+    return _of_job(found, job, seen)
+
+
+def _of_job(state: State, job: Job, seen: Evidence) -> State:
+    return msgspec.structs.replace(
+        state,
+        started_at=job.started_at,
+        ended_at=job.ended_at,
+        restarts=max(state.restarts, seen.restarts_before + (job.restarts or 0)),
+    )
+
+
+def _why_ended(job: Job, ended: ExitRecord | None, seen: Evidence) -> str | None:
+    if job.state == "CANCELLED":
+        return seen.cancelled or f"cancelled by {job.cancelled_by or 'scancel'}"
+    if job.state == "COMPLETED":
+        return "it left no exit.json; Slurm says COMPLETED"
+    if job.state == "NODE_FAIL":
+        one = job.nodes and not set(job.nodes) & set("[,")
+        return f"node {job.nodes} failed" if one else f"a node failed ({job.nodes})"
+    if job.state in ENDED:
+        return ENDED[job.state]
+    if _ran_out_of_memory(job, seen):
+        return _MEMORY_WORDS
+    if job.signal == _LAUNCH_SIGNAL:
+        return (
+            f"Slurm could not start it on {job.nodes} ({job.reason}): is the run directory on a "
+            "file system that the nodes share?"
+        )
+    own = ended.reason if ended else _last_line(_of_this_attempt(seen.log))
+    return own or f"it left no exit.json; Slurm says {_slurm_words(job)}"
+
+
+def _interrupted(ended: ExitRecord, seen: Evidence) -> State:
+    """Stopped by a signal, and Slurm no longer knows why; its log may."""
+    found = _from_log(seen)
+    state = state_of_exit(ended)
+    if found is None or state.state in (TIMEOUT, CANCELLED):
+        return state
+    return msgspec.structs.replace(state, state=found.state, reason=found.reason)
+
+
+def _from_log(seen: Evidence) -> State | None:
+    """From what the run itself holds."""
+    failed = _first_to_fail(None, seen.others)
+    if failed is not None:
+        return state_of_exit(failed)
+    if seen.cancelled:
+        return State(state=CANCELLED, reason=seen.cancelled)
+    log = _of_this_attempt(seen.log)
+    if not _LAST_WORDS.search(log):
+        return None
+    state, reason = _DUE_TO.get(_due_to(log) or "", (CANCELLED, "cancelled by scancel"))
+    return State(state=state, reason=reason)
+
+
+def _of_this_attempt(log: str) -> str:
+    found = list(_BEGINNING.finditer(log))
+    return log[found[-1].end() :] if found else log
+
+
+def _ran_out_of_memory(job: Job, seen: Evidence) -> bool:
+    return job.state == "OUT_OF_MEMORY" or bool(_OUT_OF_MEMORY.search(_of_this_attempt(seen.log)))
+
+
+def _due_to(log: str) -> str | None:
+    found = _LAST_WORDS.findall(log)
+    return found[-1].strip() if found else None
+
+
+def _last_line(log: str) -> str | None:
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    return lines[-1].removeprefix("prl-submit: ")[:500] if lines else None
+
+
+def _first_to_fail(
+    own: ExitRecord | None, others: Sequence[tuple[int, ExitRecord]]
+) -> ExitRecord | None:
+    """The node that failed by itself before the others were taken down with it; else `own`."""
+    failed = [
+        (record.ended_at or "", rank, record)
+        for rank, record in others
+        if record.state == FAILED and record.exit_code not in _INTERRUPTED
+    ]
+    if own is not None and own.state == FAILED and own.exit_code not in _INTERRUPTED:
+        failed.append((own.ended_at or "", 0, own))
+    if not failed:
+        return own
+    _, rank, record = min(failed, key=lambda item: item[:2])
+    if rank == 0:
+        return own
+    reason = f"node {rank} ({record.node}): {record.reason}"
+    return msgspec.structs.replace(record, reason=reason)
+
+
+def _join(first: str | None, second: str | None) -> str:
+    return "; ".join(part for part in (first, second) if part)

@@ -1,0 +1,44 @@
+"""verdict.json: how a job ended, kept by the first command that hears it, since schedulers forget."""
+
+from __future__ import annotations
+
+import contextlib
+
+import msgspec
+from msgspec import Struct
+
+from prl_submit.files import write_atomic
+from prl_submit.runs import Run
+from prl_submit.states import State
+
+VERDICT = "verdict.json"
+
+
+class Verdict(Struct, frozen=True):
+    """`job_id` and `attempt` (the record's restarts) say which job of the run it is about."""
+
+    job_id: str | None
+    attempt: int
+    state: State
+
+
+def read_verdict(run: Run) -> State | None:
+    """The kept end of the run's present job, or None."""
+    if run.record is None:
+        return None
+    try:
+        verdict = msgspec.json.decode((run.path / VERDICT).read_bytes(), type=Verdict)
+    except (OSError, ValueError):
+        return None
+    same = (verdict.job_id, verdict.attempt) == (run.record.job_id, run.record.restarts)
+    return verdict.state if same else None
+
+
+def write_verdict(run: Run, state: State) -> None:
+    """Keep how it ended; a folder that is not ours to write in stays as it is."""
+    if run.record is None:
+        return
+    verdict = Verdict(run.record.job_id, run.record.restarts, state)
+    with contextlib.suppress(OSError):
+        data = msgspec.json.format(msgspec.json.encode(verdict), indent=2)
+        write_atomic(run.path / VERDICT, data + b"\n")

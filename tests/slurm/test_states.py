@@ -1,0 +1,247 @@
+"""Eight ends of jobs, told alike with accounting and without; and what lies between."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.slurm import cgroups_allow
+from tests.slurm.conftest import SlurmWorld
+
+Eventually = Callable[..., None]
+FIRST_TIME = "[[ $PRL_SUBMIT_RESTARTS == 0 ]]"
+#: Name -> what the job does, and over-rides of its spec.
+JOBS: dict[str, tuple[str, dict[str, Any]]] = {
+    "success": ("step 1 1", {}),
+    "failure": ("exit 3", {}),
+    "timeout": (
+        "sleep 300",
+        {"resources__time_limit": "60s", "restarts__grace": "50s"},
+    ),
+    "queued": ("step 1 1", {"slurm__extra": {"hold": True}}),
+    "running": ("step 1 5; sleep 300", {}),
+    "nodefail": ("sleep 300", {"slurm__nodelist": "NODE4"}),
+    "memory": (
+        "python -c 'print(len(bytes([1]) * (400 << 20)))'",
+        {"resources__memory": "100M"},
+    ),
+    "requeue": (
+        f"step 1 5; {FIRST_TIME} || exit 0; checkpoint 1 5; sleep 300",
+        {"restarts__max": 2, "slurm__nodelist": "NODE1"},
+    ),
+}
+ENDS = {
+    "success": ("SUCCEEDED", None, 0),
+    "failure": ("FAILED", "torchrun exited with 3", 3),
+    "timeout": ("TIMEOUT", "the time limit of 00:01:00 was reached", 124),
+    "queued": ("CANCELLED", "cancelled by USER", None),
+    "running": ("CANCELLED", "cancelled by USER", 143),
+    "nodefail": ("FAILED", "node NODE4 failed", None),
+    "memory": ("FAILED", "out of memory", None),
+    "requeue": ("SUCCEEDED", None, 0),
+}
+
+
+def statuses(world: SlurmWorld) -> dict[str, dict[str, Any]]:
+    """What `list` says, by job name."""
+    return {run["name"]: run for run in world.prl("list", "--json").json["runs"]}
+
+
+def _on(world: SlurmWorld, over: dict[str, Any]) -> dict[str, Any]:
+    """The names of this cluster's nodes for NODE1, NODE4."""
+    node = over.get("slurm__nodelist")
+    return (
+        over if node is None else over | {"slurm__nodelist": world.cluster.nodes[int(node[4]) - 1]}
+    )
+
+
+def test_eight_ends(any_slurm: SlurmWorld, eventually: Eventually) -> None:
+    world, cluster = any_slurm, any_slurm.cluster
+    if cgroups_allow() is not None:
+        jobs = {name: job for name, job in JOBS.items() if name != "memory"}
+    else:
+        jobs = JOBS
+    for name, (fake, over) in jobs.items():
+        world.submit(fake, name=name, **_on(world, over))
+    eventually(lambda: statuses(world)["running"]["step"] == 1, timeout=30)
+    eventually(lambda: statuses(world)["requeue"]["step"] == 1, timeout=30)
+    eventually(lambda: statuses(world)["nodefail"]["state"] == "RUNNING", timeout=30)
+    held = statuses(world)["queued"]
+    assert (held["state"], held["started_at"]) == ("QUEUED", None)
+    assert "(JobHeldUser)" in held["reason"]
+
+    assert world.prl("cancel", "queued", "running", "--wait").code == 0
+    cluster.kill_node(cluster.nodes[3])
+    job = statuses(world)["requeue"]["job_id"]
+    cluster.run("scontrol", "requeue", job)
+    eventually(lambda: statuses(world)["requeue"]["state"] == "QUEUED", timeout=20)
+    again = statuses(world)["requeue"]
+    assert "restart 1 of 2" in again["reason"]
+    assert again["exit_code"] is None
+
+    unfinished = {"QUEUED", "RUNNING"}
+    eventually(lambda: not {s["state"] for s in statuses(world).values()} & unfinished, timeout=120)
+    ended = statuses(world)
+    for name in jobs:
+        state, reason, code = ENDS[name]
+        run = ended[name]
+        assert run["state"] == state, run
+        words = {"USER": getpass.getuser(), "NODE4": cluster.nodes[3]}
+        for word, text in words.items():
+            reason = reason and reason.replace(word, text)
+        assert (reason or "") in (run["reason"] or ""), run
+        assert code is None or run["exit_code"] == code, run
+        assert run["restarts"] == (1 if name == "requeue" else 0), run
+    for name in ("success", "failure", "timeout", "running"):
+        assert ended[name]["started_at"] <= ended[name]["ended_at"]
+    forget(world)
+    assert statuses(world) == ended
+
+
+def forget(world: SlurmWorld) -> None:
+    """As after Slurm has forgotten the jobs: nobody can be asked."""
+    world.environ["PATH"] = f"{Path(world.environ['PATH'].split(':')[0])}:/nowhere"
+
+
+def test_preempted_and_back(slurm: SlurmWorld, eventually: Eventually) -> None:
+    """A job of higher priority takes the node; the restart goes on from the last complete checkpoint."""
+    over = {
+        "slurm__partition": "low",
+        "slurm__nodelist": slurm.cluster.nodes[2],
+        "slurm__extra": {"exclusive": True},
+        "restarts__max": 3,
+    }
+    fake = f"{FIRST_TIME} || {{ step 2 2; exit 0; }}; step 1 2; checkpoint 1 2; mkdir $run/checkpoint-2; sleep 300"
+    run = slurm.submit(fake, **over)
+    eventually(lambda: (run / "checkpoint-2").exists(), timeout=30)
+    urgent = slurm.cluster.run(
+        "sbatch", "--parsable", "--partition=gpu", f"--nodelist={slurm.cluster.nodes[2]}", "--exclusive",
+        "--output=/dev/null", "--wrap=sleep 4",
+    )  # fmt: skip
+    assert urgent.stdout.strip().isdigit()
+    eventually(
+        lambda: "preempted, restart 1 of 3" in (slurm.prl("status", "latest").out), timeout=30
+    )
+    done = slurm.prl("wait", "latest")
+    assert done.code == 0, done.err
+    argv = (run / "argv").read_bytes().decode().split("\0")
+    assert argv[argv.index("--resume_from_checkpoint") + 1] == str(run / "checkpoint-1")
+    log = (run / "logs" / "node0.log").read_text()
+    assert log.count("continues from checkpoint-1") == 1
+    assert statuses(slurm)["fake"]["restarts"] == 1
+
+
+def test_out_of_time_and_back(slurm: SlurmWorld, eventually: Eventually) -> None:
+    """At the warning before the time limit the job stops, and goes on from its checkpoint."""
+    over = {"resources__time_limit": "60s", "restarts__grace": "55s", "restarts__max": 1}
+    fake = f"{FIRST_TIME} || {{ step 2 2; exit 0; }}; step 1 2; checkpoint 1 2; sleep 300"
+    run = slurm.submit(fake, **over)
+    done = slurm.finish(slurm.start("wait", "latest"), timeout=180)
+    assert done.code == 0, done.err
+    assert "restart 1 of 1" in done.err
+    assert "continues from checkpoint-1" in (run / "logs" / "node0.log").read_text()
+
+
+def test_restarts_are_counted_to_their_maximum(slurm: SlurmWorld, eventually: Eventually) -> None:
+    run = slurm.submit("step 1 5; sleep 300", restarts__max=1)
+    for count in (1, 2):
+        eventually(lambda: statuses(slurm)["fake"]["state"] == "RUNNING", timeout=30)
+        eventually(lambda n=count: (run / "logs/node0.log").read_text().count("torchrun, ") == n)
+        job = statuses(slurm)["fake"]["job_id"]
+        slurm.cluster.run("scontrol", "requeue", job)
+        eventually(lambda: statuses(slurm)["fake"]["state"] != "RUNNING", timeout=30)
+    assert slurm.prl("wait", "latest").code == 1
+    assert statuses(slurm)["fake"]["reason"].startswith("started again 2 times; restarts.max is 1")
+
+
+def test_ended_by_scancel(any_slurm: SlurmWorld, eventually: Eventually) -> None:
+    run = any_slurm.submit("step 1 5; sleep 300")
+    eventually(lambda: statuses(any_slurm)["fake"]["step"] == 1)
+    job = json.loads((run / "run.json").read_text())["job_id"]
+    any_slurm.cluster.run("scancel", job)
+    eventually(lambda: statuses(any_slurm)["fake"]["state"] == "CANCELLED")
+    who = getpass.getuser() if any_slurm.cluster.accounting else "scancel"
+    eventually(lambda: statuses(any_slurm)["fake"]["reason"] == f"cancelled by {who}")
+
+
+def test_a_job_that_slurm_forgot(slurm: SlurmWorld, eventually: Eventually) -> None:
+    """Not lost at the first empty answer, and not before a minute has passed."""
+    run = slurm.submit("sleep 300")
+    eventually(lambda: statuses(slurm)["fake"]["state"] == "RUNNING")
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(record | {"job_id": "999999"}))
+    for _ in range(2):
+        status = statuses(slurm)["fake"]
+        assert (status["state"], status["reason"].split(":")[0]) == ("RUNNING", "as last known")
+    os.utime(run / "logs" / ".missing", (time.time() - 70,) * 2)
+    status = statuses(slurm)["fake"]
+    assert status["state"] == "LOST"
+    assert "Slurm no longer knows job 999999" in status["reason"]
+    (run / "run.json").write_text(json.dumps(record))
+    assert statuses(slurm)["fake"]["state"] == "RUNNING"
+
+
+def test_an_id_given_out_again_is_not_our_job(slurm: SlurmWorld, eventually: Eventually) -> None:
+    """After a controller's crash another job may have the id; the token tells."""
+    run = slurm.submit("step 1 1")
+    eventually(lambda: statuses(slurm)["fake"]["state"] == "SUCCEEDED")
+    other = slurm.submit("sleep 300", name="other")
+    theirs = json.loads((other / "run.json").read_text())["job_id"]
+    (run / "exit.json").unlink()
+    (run / "verdict.json").unlink(missing_ok=True)
+    record = json.loads((run / "run.json").read_text()) | {"job_id": theirs}
+    (run / "run.json").write_text(json.dumps(record))
+    assert "as last known" in statuses(slurm)["fake"]["reason"]
+    slurm.prl("cancel", "fake")
+    assert statuses(slurm)["other"]["state"] in ("QUEUED", "RUNNING")
+
+
+@pytest.mark.parametrize(("fake", "code"), [("exit 3", 3), ("exit 78", 78)])
+def test_wait_and_follow_return_the_result(slurm: SlurmWorld, fake: str, code: int) -> None:
+    done = slurm.prl(slurm.spec(), "--follow", FAKE=f"echo out; {fake}")
+    assert done.code == 1
+    assert "\nout\n" in done.out
+    assert f"FAILED: torchrun exited with {code}" in done.err
+
+
+def test_cancel_says_what_had_ended(slurm: SlurmWorld, eventually: Eventually) -> None:
+    slurm.run_to_end()
+    done = slurm.prl("cancel", "latest", "--wait")
+    assert done.code == 0
+    assert "had already ended: SUCCEEDED" in done.err
+
+
+def test_cancel_frees_the_allocation(slurm: SlurmWorld, eventually: Eventually) -> None:
+    run = slurm.submit("trap '' TERM; while :; do sleep 1; done")
+    log = run / "logs" / "node0.log"
+    eventually(lambda: log.exists() and "torchrun, 1 processes" in log.read_text(), timeout=30)
+    done = slurm.prl("cancel", "latest", "--wait")
+    assert (done.code, "CANCELLED" in done.out) == (0, True), done
+    assert slurm.cluster.jobs() == []
+
+
+def test_two_scheduler_calls_for_any_number_of_runs(slurm_accounting: SlurmWorld) -> None:
+    world = slurm_accounting
+    for _ in range(5):
+        world.submit("step 1 1")
+        world.submit("sleep 100")
+    wrappers = world.root / "wrappers"
+    wrappers.mkdir()
+    for name in ("squeue", "sacct", "scontrol", "sinfo"):
+        real = f"/usr/bin/{name}"
+        (wrappers / name).write_text(
+            f'#!/bin/bash\necho {name} >>{world.root}/calls\nexec {real} "$@"\n'
+        )
+        (wrappers / name).chmod(0o755)
+    path = f"{wrappers}:{world.environ['PATH']}"
+    assert world.prl("list", PATH=path).code == 0
+    calls = (world.root / "calls").read_text().split()
+    assert set(calls) <= {"squeue", "sacct"}
+    assert len(calls) <= 2
