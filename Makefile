@@ -34,8 +34,8 @@ coverage: dev-env
 	$(BIN)/python -m coverage run -m pytest tests/unit tests/render tests/property
 	$(BIN)/python -m coverage report
 
-bench: dev-env             ## speed against `python -c pass`, side by side
-	$(BIN)/python benchmarks/run.py
+bench: dev-env             ## speed, side by side with `python -c pass` and with Slurm's own commands
+	@failed=0; for part in run slurm; do $(BIN)/python -m benchmarks.$$part || failed=1; done; exit $$failed
 
 train-env: $(VENV)/.train
 dev-env: $(VENV)/.dev

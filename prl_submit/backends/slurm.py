@@ -7,6 +7,7 @@ found by its token, and nothing is submitted twice.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -35,7 +36,7 @@ from prl_submit.slurm.commands import (
     was_never_sent,
 )
 from prl_submit.slurm.directives import directives, hidden_variables
-from prl_submit.slurm.jobs import Job, is_live, parse_squeue, squeue_argv
+from prl_submit.slurm.jobs import Job, is_live, squeue_argv
 from prl_submit.slurm.partitions import SINFO, chosen, hopeless, parse_sinfo
 from prl_submit.slurm.refusals import choices_argv, explain, parse_choices
 from prl_submit.slurm.script import SCRIPT, render_script
@@ -61,7 +62,7 @@ def render(plan: Plan, launch: str, token: str, site: Path | None) -> str:
 
 
 def submit(run: Path, plan: Plan, record: Record) -> Record:
-    """Sbatch. Raises RefusedError, BackendUnreachableError, or OutcomeUnknownError."""
+    """Call sbatch. Raises RefusedError, BackendUnreachableError, or OutcomeUnknownError."""
     slurm = _slurm()
     _refuse_hopeless(plan, slurm)
     before = read_run(run)
@@ -72,7 +73,8 @@ def submit(run: Path, plan: Plan, record: Record) -> Record:
         _take_back(run, before)
         raise
     record = msgspec.structs.replace(record, job_id=job_id)
-    write_record(run, record)
+    with contextlib.suppress(OSError):  # a full disk: the job is there, its token finds it
+        write_record(run, record)
     return record
 
 
@@ -94,18 +96,19 @@ def _refuse_hopeless(plan: Plan, slurm: Slurm) -> None:
     except SilentError:
         return  # sbatch may fare better, and Slurm refuses such jobs too
     partitions = chosen(plan, parse_sinfo(answer.out), os.environ.get("SBATCH_PARTITION"))
-    refusal = hopeless(plan, partitions)
+    refusal = hopeless(plan, partitions, other_qos="SBATCH_QOS" in os.environ)
     if refusal is not None:
         raise RefusedError(refusal)
 
 
 def _sbatch(run: Path, plan: Plan, record: Record, slurm: Slurm) -> str:
     argv = ["sbatch", "--parsable", str(run / SCRIPT)]
-    answer = slurm.order(argv, _job_environ(plan, record))
-    job_id = answer.out.strip().splitlines()[-1].partition(";")[0] if answer.out.strip() else ""
-    if answer.code == 0 and job_id.isdigit():
+    answer = slurm.order(argv, _job_environ(plan))
+    job_id = answer.out.strip().rpartition("\n")[2].partition(";")[0]
+    if answer.code == 0 and job_id.isdecimal():
         return job_id
-    if not gave_no_answer(answer):
+    # What does not read (a site's wrapper) or was killed may have submitted all the same.
+    if answer.code > 0 and not gave_no_answer(answer):
         raise RefusedError(_explain(answer.err, plan, slurm))
     if was_never_sent(answer):
         raise unreachable(answer)
@@ -115,12 +118,12 @@ def _sbatch(run: Path, plan: Plan, record: Record, slurm: Slurm) -> str:
     return found
 
 
-def _job_environ(plan: Plan, record: Record) -> dict[str, str]:
+def _job_environ(plan: Plan) -> dict[str, str]:
     """What the job inherits: ours, without what would override the spec or confuse srun.
 
     SLURM_* of an allocation one types in would be taken for this job's own.
     """
-    hidden = hidden_variables(directives(plan, record.token))
+    hidden = hidden_variables(directives(plan, token=""))
     inside = "SLURM_JOB_ID" in os.environ
     return {
         name: value
@@ -140,7 +143,7 @@ def _look_for(token: str, slurm: Slurm) -> str | None:
     denied = 0
     while True:
         try:
-            jobs = parse_squeue(slurm.ask(squeue_argv(None)).out)
+            jobs = evidence.squeue(slurm, squeue_argv(uids=[os.getuid()]))
         except BackendUnreachableError as error:
             if time.monotonic() > deadline:
                 raise OutcomeUnknownError(
@@ -173,7 +176,8 @@ def ask_online(plan: Plan, artefact: str) -> str:
     """What Slurm would do with the job (`check --online`). Raises as submit does."""
     slurm = _slurm()
     _refuse_hopeless(plan, slurm)  # --test-only refuses it too, and burns a job id
-    answer = slurm.ask(["sbatch", "--test-only"], stdin=artefact)
+    environ = _job_environ(plan)
+    answer = slurm.ask(["sbatch", "--test-only"], stdin=artefact, environ=environ)
     if answer.code != 0:
         raise RefusedError(_explain(answer.err, plan, slurm))
     return evidence.test_only_words(answer.err)
@@ -206,6 +210,6 @@ def _find(run: Run, slurm: Slurm) -> Job | None:
     record = run.record
     if record is None:
         return None
-    known = None if record.job_id is None else [record.job_id]
-    jobs = parse_squeue(slurm.ask(squeue_argv(known)).out)
-    return next((job for job in jobs if job.has_token(record.token)), None)
+    by_id = squeue_argv(job_ids=[record.job_id]) if record.job_id is not None else None
+    jobs = evidence.squeue(slurm, by_id or squeue_argv(uids=[os.getuid()]))
+    return evidence.match(record, jobs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -15,7 +16,7 @@ from prl_submit import __version__, backends, shell
 from prl_submit.cli.console import data, document
 from prl_submit.cli.options import json_option, output_root_option
 from prl_submit.cli.options import output_root as output_root_of
-from prl_submit.errors import EXIT_JOB_FAILED
+from prl_submit.errors import EXIT_JOB_FAILED, PrlSubmitError
 from prl_submit.render import TEMPLATES
 from prl_submit.spec import Environment
 from prl_submit.swift.installed import installed_version
@@ -46,6 +47,8 @@ def doctor(output_root: str | None, as_json: bool) -> int:
         _gpus,
         _git,
         _backends,
+        _slurm,
+        _probe,
     ]
     findings = [look() for look in looks]
     bad = any(finding.ok is False for finding in findings)
@@ -120,6 +123,27 @@ def _git() -> Finding:
 def _backends() -> Finding:
     here = [name for name in backends.NAMES if backends.is_available(name)]
     return Finding("backends", bool(here), ", ".join(here))
+
+
+def _slurm() -> Finding:
+    """The cluster this machine submits to, if it is a login node of one."""
+    from prl_submit.slurm.commands import Slurm
+    from prl_submit.slurm.partitions import SINFO, in_words, parse_sinfo
+
+    if shutil.which("sbatch") is None:
+        return Finding("Slurm", None, "sbatch is not on PATH", "needed for --backend slurm alone")
+    try:
+        answer = Slurm(shell.run, os.environ).ask(SINFO)
+    except PrlSubmitError as error:
+        return Finding("Slurm", None, error.message, error.hint)
+    words = [in_words(partition) for partition in parse_sinfo(answer.out).values()]
+    return Finding("Slurm", True, "; ".join(words) or "no partition is open to you")
+
+
+def _probe() -> Finding:
+    here = importlib.util.find_spec("submitit") is not None
+    hint = None if here else "needed for `prl-submit probe` alone: pip install 'prl-submit[probe]'"
+    return Finding("submitit", True if here else None, "installed" if here else "missing", hint)
 
 
 COMMANDS = {"doctor": doctor}

@@ -112,7 +112,7 @@ class SlurmJob:
 
     def _ask(self) -> tuple[bool, str]:
         job_id = self.job.job_id
-        jobs = parse_squeue(self._slurm.ask(squeue_argv([job_id])).out)
+        jobs = parse_squeue(self._slurm.ask(squeue_argv(job_ids=[job_id])).out)
         if not jobs:
             return True, f"Slurm has no job {job_id} any more"
         (job, *_) = jobs
@@ -123,7 +123,7 @@ class SlurmJob:
         return not is_live(job), f"job {job_id} is {job.state}{reason}{node_}"
 
     def cancel(self) -> None:
-        """Scancel, and wait for the end, so that nothing writes into the folder any more."""
+        """End it by scancel, and wait for the end, so that nothing writes into the folder any more."""
         cancel_named(self._name, self._slurm)
 
         def ended() -> bool:

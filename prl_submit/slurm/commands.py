@@ -12,7 +12,7 @@ from prl_submit.shell import Answer, Shell
 QUESTION_S = 60.0
 _PING_S = 2.0
 #: The user's own formats and filters would change the answers we read.
-_PREFIXES = ("SQUEUE_", "SACCT_", "SINFO_", "SCONTROL_", "SLURM_TIME_FORMAT", "SLURM_BITSTR_LEN")
+_PREFIXES = ("SQUEUE_", "SACCT_", "SINFO_", "SCONTROL_", "SLURM_TIME_FORMAT", "SLURM_BITSTR_LEN", "SLURM_CLUSTERS")
 #: The controller gave no answer (slurm_errno.h; measured on 22.05.8).
 _NO_ANSWER = (
     "Unable to contact slurm controller",
@@ -82,8 +82,14 @@ class Slurm:
         self._shell = shell
         self._environ = question_environ(environ)
 
-    def ask(self, argv: Sequence[str], *, stdin: str | None = None) -> Answer:
-        """The answer to a question. Raises BackendUnreachableError where there is none.
+    def ask(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: str | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """The answer to a question, asked in `environ` where one is given. Raises BackendUnreachableError where there is none.
 
         A stopped controller lets commands hang for 9 s; ping knows in 20 ms (facts, 22.05.8). A
         missing configuration is waited for by every command, ping too, for 60 s.
@@ -94,7 +100,11 @@ class Slurm:
                 f"Slurm does not answer: SLURM_CONF={conf} is not there", "unset it, or mend it"
             )
         answer = self._shell(
-            argv, timeout=QUESTION_S, environ=self._environ, stdin=stdin, doubt=self.why_down
+            argv,
+            timeout=QUESTION_S,
+            environ=environ or self._environ,
+            stdin=stdin,
+            doubt=self.why_down,
         )
         if gave_no_answer(answer):
             raise unreachable(answer)

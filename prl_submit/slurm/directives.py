@@ -41,13 +41,18 @@ _NEVER = [
     "SBATCH_INPUT",
     "SBATCH_ERROR",
     "SBATCH_WAIT",
+    "SLURM_CLUSTERS",
 ]
 
 
 def directives(plan: Plan, token: str) -> list[tuple[str, str | None]]:
-    """Sbatch's options, name and value, in the order a person would write them."""
+    """The options of sbatch, name and value, in the order a person would write them."""
     resources, slurm = plan.resources, plan.slurm
-    extra = {name: value for name, value in slurm.extra.items() if value not in (None, False)}
+    extra = {
+        name: value
+        for name, value in slurm.extra.items()
+        if value is not None and value is not False
+    }
     count = resources.nproc_per_node
     cpus, limit = resources.cpus_per_proc, resources.time_limit
     found: list[tuple[str, str | None]] = [

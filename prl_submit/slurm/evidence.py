@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -26,7 +28,7 @@ from prl_submit.slurm.jobs import (
     sacct_argv,
     squeue_argv,
 )
-from prl_submit.slurm.verdict import Evidence, judge
+from prl_submit.slurm.verdict import Evidence, judge, may_start_again
 from prl_submit.states import FINISHED, LOST, QUEUED, RUNNING, State
 from prl_submit.verdicts import write_verdict
 
@@ -47,6 +49,7 @@ class Answers(Struct, frozen=True):
     jobs: dict[int, Job]
     silence: str | None = None
     unsettled: frozenset[int] = frozenset()
+    records: Mapping[int, Record] = {}
 
 
 def states(runs: Sequence[Run], slurm: Slurm) -> list[State]:
@@ -61,27 +64,44 @@ def states(runs: Sequence[Run], slurm: Slurm) -> list[State]:
 def _ask(runs: Sequence[Run], slurm: Slurm) -> Answers:
     records = {index: run.record for index, run in enumerate(runs) if run.record is not None}
     ids = [record.job_id for record in records.values() if record.job_id is not None]
-    answer = slurm.ask(squeue_argv(ids if len(ids) == len(records) else None))
-    if answer.code != 0 and "Invalid job id" not in answer.err:
-        return Answers({}, f"Slurm does not answer: {first_line(answer.err)}")
-    jobs = parse_squeue(answer.out)
-    found = {i: job for i, record in records.items() if (job := _match(record, jobs)) is not None}
-    for index, job in found.items():
-        if records[index].job_id is None:  # the submission was interrupted
-            _adopt(runs[index], records[index], job)
+    if len(ids) == len(records):
+        jobs = squeue(slurm, squeue_argv(job_ids=ids))
+    else:  # a token can be looked for among all jobs of a user alone
+        jobs = squeue(slurm, squeue_argv(uids=sorted({os.getuid(), *map(_owner, runs)})))
+    found = {i: job for i, record in records.items() if (job := match(record, jobs)) is not None}
+    records |= {i: _adopted(runs[i], records[i], found[i]) for i in found}
     ended = [i for i in records if i not in found or not is_live(found[i])]
+    # An id that squeue shows as another's says nothing of this run in accounting either.
+    shown = {job.job_id for job in jobs}
+    ended = [i for i in ended if i in found or records[i].job_id not in shown]
     rows = _ask_accounting([records[i].job_id for i in ended], slurm)
     if rows is None:  # no accounting here
-        return Answers(found)
+        return Answers(found, records=records)
     settled = {}
     for i in ended:
         row = rows.get(records[i].job_id or "")
         if row is not None and not is_live(row) and row.name == records[i].name:
-            settled[i] = _combined(found[i], row) if i in found else row
-    return Answers(found | settled, unsettled=frozenset(i for i in ended if i not in settled))
+            settled[i] = _combined(found.get(i, row), row)
+    unsettled = frozenset(i for i in ended if i not in settled)
+    return Answers(found | settled, unsettled=unsettled, records=records)
 
 
-def _match(record: Record, jobs: Sequence[Job]) -> Job | None:
+def squeue(slurm: Slurm, argv: Sequence[str]) -> list[Job]:
+    """The jobs that squeue tells. Raises BackendUnreachableError; an unknown id is an answer."""
+    answer = slurm.ask(argv)
+    if answer.code != 0 and "Invalid job id" not in answer.err:
+        raise BackendUnreachableError(f"Slurm does not answer: {first_line(answer.err)}")
+    return parse_squeue(answer.out)
+
+
+def _owner(run: Run) -> int:
+    try:
+        return run.path.stat().st_uid
+    except OSError:
+        return os.getuid()
+
+
+def match(record: Record, jobs: Sequence[Job]) -> Job | None:
     """The run's own job: ids are given out again after a controller's crash, tokens are not."""
     for job in reversed(jobs):
         if record.job_id in (None, job.job_id):
@@ -92,13 +112,18 @@ def _match(record: Record, jobs: Sequence[Job]) -> Job | None:
     return None
 
 
-def _adopt(run: Run, record: Record, job: Job) -> None:
+def _adopted(run: Run, record: Record, job: Job) -> Record:
+    """The record with the id of its job, written down where an interrupted submission left none."""
+    if record.job_id is not None:
+        return record
+    record = msgspec.structs.replace(record, job_id=job.job_id)
     with contextlib.suppress(OSError):  # somebody else's run
-        write_record(run.path, msgspec.structs.replace(record, job_id=job.job_id))
+        write_record(run.path, record)
+    return record
 
 
 def _ask_accounting(job_ids: Sequence[str | None], slurm: Slurm) -> dict[str, Job] | None:
-    """Sacct's rows by job id for jobs that squeue says have ended, or no longer knows.
+    """The rows of sacct by job id for jobs that squeue says have ended, or no longer knows.
 
     None where there is no accounting, or no answer. Rows lag: one that is not final yet says
     nothing (facts: live jobs shown as PENDING).
@@ -114,6 +139,7 @@ def _ask_accounting(job_ids: Sequence[str | None], slurm: Slurm) -> dict[str, Jo
 
 
 def _combined(known: Job, accounted: Job) -> Job:
+    """The job of squeue, where it has one, with what accounting alone tells."""
     uid = accounted.cancelled_by
     who = user_name(int(uid)) if uid and uid.isdigit() else uid
     return msgspec.structs.replace(known, cancelled_by=who, state=accounted.state)
@@ -123,22 +149,24 @@ def _state(run: Run, index: int, answers: Answers) -> State:
     record, job, silence = run.record, answers.jobs.get(index), answers.silence
     if record is None:
         return State(state=LOST, reason=run.fault)
-    seen = _gather(run, record, job)
+    record = answers.records.get(index, record)
+    run = msgspec.structs.replace(run, record=record)
+    seen = _gather(run, record, job, silence)
     state = judge(seen)
+    if silence is not None and may_start_again(seen):
+        state = None
     if job is not None:
         with contextlib.suppress(OSError):
             (run.path / LOGS / _MISSING).unlink(missing_ok=True)
     if state is None:
         return _unknown(run, record, silence)
-    if silence is not None and state.state not in FINISHED:
-        return msgspec.structs.replace(state, unreachable=silence)
     ended = state.state in FINISHED and (job is None or not is_live(job))
     if ended and silence is None and index not in answers.unsettled:
         write_verdict(run, state)
     return state
 
 
-def _gather(run: Run, record: Record, job: Job | None) -> Evidence:
+def _gather(run: Run, record: Record, job: Job | None, silence: str | None) -> Evidence:
     restarted = job is not None and bool(job.restarts)
     live = job is not None and is_live(job)
     log = b"" if live and not restarted else tail_bytes(run.path / LOGS / LOG, _LOG_TAIL)
@@ -148,8 +176,9 @@ def _gather(run: Run, record: Record, job: Job | None) -> Evidence:
         job=job,
         cancelled=cancel_reason(run.path),
         log=log.decode("utf-8", "replace"),
+        job_id=record.job_id,
         restarts_before=record.restarts,
-        max_restarts=_max_restarts(run.path) if restarted else None,
+        max_restarts=_max_restarts(run.path) if restarted or silence else None,
     )
 
 
@@ -166,7 +195,7 @@ def _unknown(run: Run, record: Record, silence: str | None) -> State:
     last = RUNNING if (run.path / LOGS / "node0.log").exists() else QUEUED
     if silence is not None:
         return State(state=last, reason=f"as last known: {silence}", unreachable=silence)
-    since = _missing_since(run.path)
+    since = _missing_since(run.path, record)
     if since is not None and time.time() - since > MISSING_S:
         return State(state=LOST, reason=_why_lost(record, last))
     what = f"job {record.job_id}" if record.job_id else "its job"
@@ -175,17 +204,26 @@ def _unknown(run: Run, record: Record, silence: str | None) -> State:
     )
 
 
-def _missing_since(run: Path) -> float | None:
+def _missing_since(run: Path, record: Record) -> float | None:
+    """When Slurm first did not know the job; None: just now."""
     marker = run / LOGS / _MISSING
-    try:
-        return marker.stat().st_mtime
-    except OSError:
-        pass
+    submitted = datetime.fromisoformat(record.submitted_at).timestamp()
+    first = _time_of(marker)
+    if first is not None and first >= submitted:
+        return first
     try:
         marker.touch()
     except OSError:  # not ours to write in: its last sign of life must do
-        return (run / LOGS).stat().st_mtime
+        signs = [_time_of(path) for path in [run, *(run / LOGS).glob("*.log")]]
+        return max([submitted, *(sign for sign in signs if sign is not None)])
     return None
+
+
+def _time_of(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
 
 
 def _why_lost(record: Record, last: str) -> str:

@@ -44,13 +44,15 @@ class Job(Struct, frozen=True, kw_only=True):
         """Whether its comment carries the token; None where it carries none at all."""
         if self.comment is None or TOKEN_PREFIX not in self.comment:
             return None
-        return self.comment.rpartition(TOKEN_PREFIX)[2].split(" ")[0] == token
+        rest = self.comment.rpartition(TOKEN_PREFIX)[2]
+        return rest.startswith(token) and not rest[len(token) :][:1].isalnum()
 
 
-def squeue_argv(job_ids: Sequence[str] | None) -> list[str]:
-    """The question for live and lately ended jobs: these, or (None) all of mine."""
+def squeue_argv(*, job_ids: Sequence[str] = (), uids: Sequence[int] = ()) -> list[str]:
+    """The question for live and lately ended jobs: these, or all of these users."""
     fields = ",".join(f"{name}:|" for name in _SQUEUE.split())
-    which = "--me" if job_ids is None else f"--jobs={','.join(job_ids)}"
+    users = f"--user={','.join(map(str, uids))}"
+    which = f"--jobs={','.join(job_ids)}" if job_ids else users
     return ["squeue", "--noheader", "--states=all", which, f"--Format={fields}"]
 
 
@@ -71,9 +73,9 @@ def parse_squeue(text: str) -> list[Job]:
 
 def _squeue(row: list[str]) -> Job | None:
     job_id, restarts, state, status, start, end, count, gres, nodes, reason, name, comment = row
-    if not job_id.isdigit() or not restarts.isdigit():
+    if not job_id.isdecimal() or not restarts.isdecimal():
         return None
-    ended = state not in _UNFINISHED
+    ended = state in _ENDED
     code, signal = _wait_status(status) if ended else (None, None)
     return Job(
         job_id=job_id,
@@ -83,7 +85,7 @@ def _squeue(row: list[str]) -> Job | None:
         signal=signal,
         started_at=_time(start),
         ended_at=_time(end) if ended else None,
-        node_count=int(count) if count.isdigit() else 1,
+        node_count=int(count) if count.isdecimal() else 1,
         gpus=sum(parse_gres(gres).values()),
         nodes=nodes or None,
         reason=_meaning(reason),
@@ -100,7 +102,7 @@ def parse_sacct(text: str) -> list[Job]:
 
 def _sacct(row: list[str]) -> Job | None:
     job_id, state, status, start, end, count, nodes, reason, name = row
-    if not job_id.isdigit():
+    if not job_id.isdecimal():
         return None
     word, _, who = state.partition(" by ")  # `CANCELLED by 1000`
     code, _, signal = status.partition(":")
@@ -108,11 +110,11 @@ def _sacct(row: list[str]) -> Job | None:
         job_id=job_id,
         state=word,
         restarts=None,
-        exit_code=int(code) if code.isdigit() else None,
-        signal=int(signal) if signal.isdigit() and signal != "0" else None,
+        exit_code=int(code) if code.isdecimal() else None,
+        signal=int(signal) if signal.isdecimal() and signal != "0" else None,
         started_at=_time(start),
         ended_at=_time(end),
-        node_count=int(count) if count.isdigit() else 1,
+        node_count=int(count) if count.isdecimal() else 1,
         nodes=_meaning(nodes),
         reason=_meaning(reason),
         cancelled_by=who or None,
@@ -120,24 +122,19 @@ def _sacct(row: list[str]) -> Job | None:
     )
 
 
-#: Not yet at their end (squeue(1), JOB STATE CODES).
-_UNFINISHED = frozenset(
+#: At their end (squeue(1), JOB STATE CODES). A word that is not here ends nothing.
+_ENDED = frozenset(
     [
-        "PENDING",
-        "CONFIGURING",
-        "REQUEUED",
-        "REQUEUE_FED",
-        "REQUEUE_HOLD",
-        "RESV_DEL_HOLD",
-        "SPECIAL_EXIT",
-        "RUNNING",
-        "COMPLETING",
-        "SIGNALING",
-        "STAGE_OUT",
-        "STOPPED",
-        "SUSPENDED",
-        "RESIZING",
-        "EXPEDITING",
+        "BOOT_FAIL",
+        "CANCELLED",
+        "COMPLETED",
+        "DEADLINE",
+        "FAILED",
+        "NODE_FAIL",
+        "OUT_OF_MEMORY",
+        "PREEMPTED",
+        "REVOKED",
+        "TIMEOUT",
     ]
 )
 #: Not yet started, or not again.
@@ -156,8 +153,8 @@ _WAITING = frozenset(
 
 
 def is_live(job: Job) -> bool:
-    """Whether the job waits or runs."""
-    return job.state in _UNFINISHED
+    """Whether the job waits, runs, or is in a state that we do not know."""
+    return job.state not in _ENDED
 
 
 def is_waiting(job: Job) -> bool:
@@ -166,12 +163,12 @@ def is_waiting(job: Job) -> bool:
 
 
 def _wait_status(text: str) -> tuple[int | None, int | None]:
-    """Squeue's exit_code is the status of wait(2), or `code:signal` in newer versions."""
+    """The exit_code of squeue is the status of wait(2), or `code:signal` in newer versions."""
     code, colon, signal = text.partition(":")
-    if not code.isdigit():
+    if not code.isdecimal():
         return None, None
     if colon:
-        return int(code), int(signal) or None if signal.isdigit() else None
+        return int(code), int(signal) or None if signal.isdecimal() else None
     return int(code) >> 8, int(code) & 0x7F or None
 
 

@@ -134,7 +134,7 @@ OTHERS = frozenset(
 
 
 def slurm_section(job: Job) -> Iterator[Problem]:
-    """Sbatch accepts what is in the `slurm:` section, as far as one can tell without asking it."""
+    """Whether sbatch accepts what is in the `slurm:` section, as far as one can tell without asking it."""
     for name, value in job.spec.slurm.extra.items():
         yield from _extra(job, name, value)
     yield from _memory(job)
@@ -158,10 +158,17 @@ def _extra(job: Job, name: str, value: Any) -> Iterator[Problem]:
         yield job.problem(key, f"sbatch has no option --{option}", hint)
     elif name != option:
         yield job.problem(key, f"is written {option}", f"rename it to {option!r}")
-    elif not isinstance(value, (str, int, float, list, type(None))):
+    elif not all(isinstance(item, (str, int, float, type(None))) for item in _items(value)):
         yield job.problem(key, "takes text, a number, true or a list", None)
+    elif option == "gres" and any(str(item).startswith("gpu") for item in _items(value)):
+        hint = "nproc_per_node and gpu_type ask for the GPUs; other gres stand here"
+        yield job.problem(key, "GPUs are asked for by `resources`", hint)
     elif any(not char.isprintable() for char in str(value)):
         yield job.problem(key, "holds a control character", "a #SBATCH line is one line")
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _memory(job: Job) -> Iterator[Problem]:
@@ -186,6 +193,9 @@ def _container(job: Job) -> Iterator[Problem]:
     container = job.spec.environment.container
     if container is None:
         return
+    for key, path in (("workdir", job.spec.workdir), ("output", job.spec.output)):
+        if set(path) & set(",:"):
+            yield job.problem(key, f"{path!r} is mounted into the container", "no comma or colon")
     for mount in container.mounts:
         parts = mount.split(":")
         if "," in mount or len(parts) > 3 or not all(parts):

@@ -18,9 +18,6 @@ from prl_submit.suggest import closest
 
 #: One line per partition and kind of node; `-e`: do not lump different nodes together.
 SINFO = ["sinfo", "--noheader", "--all", "--exact", "--format=%R|%P|%l|%D|%c|%m|%G"]
-_GRES = re.compile(
-    r"gpu(?::(?P<kind>[^:(,]+(?=:)))?:(?P<count>[0-9]+)|gpu(?::(?P<bare>[^:(,0-9][^:(,]*))?(?=$|[,(])"
-)
 
 
 class NodeKind(Struct, frozen=True):
@@ -46,22 +43,48 @@ def parse_sinfo(text: str) -> dict[str, Partition]:
     found: dict[str, Partition] = {}
     for line in text.splitlines():
         fields = line.split("|")
-        if len(fields) != 7 or not (fields[3] + fields[4]).isdigit():
+        if len(fields) != 7:
             continue
         name, marked, limit, nodes, cpus, memory, gres = fields
-        kind = NodeKind(int(nodes), int(cpus), int(memory.rstrip("+") or 0), parse_gres(gres))
+        counts = [nodes, cpus, memory.rstrip("+") or "0"]
+        if not all(text.isdecimal() and text.isascii() for text in counts):
+            continue
+        kind = NodeKind(int(nodes), int(cpus), int(counts[2]), parse_gres(gres))
         before = found.get(name)
         kinds = [*before.kinds, kind] if before else [kind]
         found[name] = Partition(name, marked.endswith("*"), parse_limit(limit), kinds)
     return found
 
 
+def in_words(partition: Partition) -> str:
+    """`gpu (default): 4 nodes with 4 GPUs, up to 02:00:00`."""
+    name = f"{partition.name} (default)" if partition.default else partition.name
+    kinds = ", ".join(
+        f"{kind.nodes} node{'s' if kind.nodes != 1 else ''} with {_gpu_words(kind.gpus)}"
+        for kind in partition.kinds
+    )
+    limit = partition.max_seconds
+    return f"{name}: {kinds}" + ("" if limit is None else f", up to {format_duration(limit)}")
+
+
+def _gpu_words(gpus: dict[str, int]) -> str:
+    if not gpus:
+        return "no GPU"
+    return " and ".join(
+        f"{count} {kind + ' ' if kind else ''}GPU{'s' if count != 1 else ''}"
+        for kind, count in gpus.items()
+    )
+
+
 def parse_gres(text: str) -> dict[str, int]:
     """`gpu:h100:8(S:0-1),tmpfs:100` -> {"h100": 8}."""
     gpus: dict[str, int] = {}
-    for match in _GRES.finditer(text):
-        kind = match["kind"] or match["bare"] or ""
-        gpus[kind] = gpus.get(kind, 0) + int(match["count"] or 1)
+    for item in re.sub(r"\([^)]*\)", "", text).split(","):
+        name, *words = re.sub("^gres[:/]", "", item).split(":")  # squeue's prefix
+        if name == "gpu":
+            count = int(words.pop()) if words and words[-1].isdecimal() else 1
+            kind = words[0] if words and words[0] != "no_consume" else ""
+            gpus[kind] = gpus.get(kind, 0) + count
     return gpus
 
 
@@ -82,8 +105,14 @@ def chosen(plan: Plan, partitions: dict[str, Partition], default: str | None) ->
     return [partition for partition in partitions.values() if partition.default]
 
 
-def hopeless(plan: Plan, partitions: Sequence[Partition]) -> Refusal | None:
-    """Why no node of these partitions could ever run the job, or None."""
+def hopeless(
+    plan: Plan, partitions: Sequence[Partition], *, other_qos: bool = False
+) -> Refusal | None:
+    """Why no node of these partitions could ever run the job, or None.
+
+    A QoS may allow more time than its partition, so with one (`other_qos`: named outside the spec)
+    Slurm alone can tell.
+    """
     if not partitions:
         return None
     where = f"partition {', '.join(partition.name for partition in partitions)}"
@@ -92,7 +121,7 @@ def hopeless(plan: Plan, partitions: Sequence[Partition]) -> Refusal | None:
         refusal = look(plan, kinds, where)
         if refusal is not None:
             return refusal
-    return _time(plan, partitions, where)
+    return None if other_qos or plan.slurm.qos else _time(plan, partitions, where)
 
 
 def _gpu_type(plan: Plan, kinds: list[NodeKind], where: str) -> Refusal | None:
@@ -153,10 +182,9 @@ def _nodes(plan: Plan, kinds: list[NodeKind], where: str) -> Refusal | None:
 
 
 def _time(plan: Plan, partitions: Sequence[Partition], where: str) -> Refusal | None:
-    """A QoS may allow more than its partition, so with one Slurm alone can tell."""
     limits = [partition.max_seconds for partition in partitions]
     wanted = plan.resources.time_limit
-    if wanted is None or plan.slurm.qos or None in limits:
+    if wanted is None or None in limits:
         return None
     most = max(limit for limit in limits if limit is not None)
     if wanted <= most:

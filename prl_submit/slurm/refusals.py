@@ -21,6 +21,11 @@ class _Cause(Struct, frozen=True):
 
 #: sbatch's words (slurm_errno.c and sbatch/opt.c of 22.05) and the key that causes them.
 _CAUSES = (
+    _Cause(
+        "job violates accounting/qos policy",
+        "slurm.qos",
+        "a limit of your account or QoS: `sacctmgr show qos`, `sacctmgr show assoc user=$USER`",
+    ),
     _Cause("invalid partition", "slurm.partition"),
     _Cause("invalid account", "slurm.account"),
     _Cause("invalid qos", "slurm.qos"),
@@ -31,7 +36,7 @@ _CAUSES = (
     _Cause("invalid node name", "slurm.nodelist", "`sinfo -N` lists the nodes"),
     _Cause("dependency", "slurm.dependency", "for example afterok:JOBID"),
     _Cause("group not permitted", "slurm.partition", "take another partition, or ask for access"),
-    _Cause("account .* not permitted", "slurm.account"),
+    _Cause("account not permitted", "slurm.account"),
     _Cause("generic resource", "resources.gpu_type", "`sinfo -o '%P %G'` lists the GPUs"),
     _Cause("time limit", "resources.time_limit", "`sinfo -o '%P %l'` lists the limits"),
     _Cause("node count", "resources.nodes"),
@@ -42,11 +47,6 @@ _CAUSES = (
         "resources",
         "no node has that many GPUs, CPUs and that much memory at once: `sinfo -o '%P %c %m %G'`",
     ),
-    _Cause(
-        "job violates accounting/qos policy",
-        "slurm.qos",
-        "a limit of your account or QoS: `sacctmgr show qos`, `sacctmgr show assoc user=$USER`",
-    ),
     _Cause("mail-type", "slurm.extra.mail-type"),
 )
 
@@ -55,7 +55,7 @@ def explain(err: str, plan: Plan, choices: Sequence[str] = ()) -> Refusal:
     """A refusal in Slurm's words, with the key it is about and the cluster's real choices."""
     said = first_line(err)
     key, hint = _cause(err)
-    if key is not None and key.startswith("slurm."):
+    if key is not None and key.startswith("slurm.") and key.count(".") == 1:
         name = key.rpartition(".")[2]
         found = getattr(plan.slurm, name, None)
         listed = f"has: {', '.join(choices)}" if choices else None

@@ -44,7 +44,7 @@ def container_words(plan: Plan) -> tuple[list[str], list[str]]:
     container = plan.environment.container
     if container is None:
         return [], []
-    inside = plan.output_root.startswith(f"{plan.workdir}/")
+    inside = f"{plan.output_root}/".startswith(f"{plan.workdir}/")
     paths = [plan.workdir] if inside else [plan.workdir, plan.output_root]
     mounts = [*(f"{path}:{path}" for path in paths), *container.mounts]
     if container.runtime == "pyxis":

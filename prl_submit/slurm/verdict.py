@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 from msgspec import Struct
@@ -29,7 +30,7 @@ from prl_submit.states import (
 _INTERRUPTED = (124, 130, 143)
 _STATES = {"COMPLETED": SUCCEEDED, "CANCELLED": CANCELLED, "TIMEOUT": TIMEOUT, "DEADLINE": TIMEOUT}
 #: slurmstepd's last words in the batch job's log (slurmstepd/req.c, 22.05).
-_LAST_WORDS = re.compile(r"\*\*\* JOB \d+ ON \S+ CANCELLED AT \S+(?: DUE TO ([A-Z ]+))?")
+_LAST_WORDS = re.compile(r"\*\*\* JOB (\d+) ON \S+ CANCELLED AT \S+(?: DUE TO ([A-Z ]+))?")
 #: job.sbatch's own first line: what stands before it in the log is an earlier attempt's.
 _BEGINNING = re.compile(r"^prl-submit: \S+ job \d+ on .*$", re.MULTILINE)
 #: slurmstepd's word on a step that ran out of memory; the job's state does not say it (facts).
@@ -42,6 +43,7 @@ _DUE_TO = {
 }
 #: slurmd could not start the batch script; it shows as signal 53 (facts).
 _LAUNCH_SIGNAL = 53
+_SCANCEL = (CANCELLED, "cancelled by scancel")
 _MEMORY_WORDS = ENDED["OUT_OF_MEMORY"]
 
 
@@ -49,7 +51,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """All that is known of one attempt.
 
     `exit`: node 0's own word; `others`: the other nodes', by node rank; `cancelled`: the words of
-    cancel.json; `log`: the end of Slurm's log; `restarts_before`: earlier jobs of this run.
+    cancel.json; `log`: the end of Slurm's log; `job_id`: the run's present job; `restarts_before`:
+    earlier jobs of this run.
     """
 
     exit: ExitRecord | None = None
@@ -57,6 +60,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     job: Job | None = None
     cancelled: str | None = None
     log: str = ""
+    job_id: str | None = None
     restarts_before: int = 0
     max_restarts: int | None = None
 
@@ -83,6 +87,13 @@ def judge(seen: Evidence) -> State | None:
     return _from_log(seen)
 
 
+def may_start_again(seen: Evidence) -> bool:
+    """Whether what looks like an end may be an interruption, for which there are restarts left."""
+    if not seen.max_restarts or seen.cancelled:
+        return False
+    return seen.exit is None or seen.exit.exit_code in _INTERRUPTED
+
+
 def _this_attempt(seen: Evidence) -> Evidence:
     """Without what earlier attempts of the run left behind."""
     known = [record.restarts for _, record in seen.others] + [
@@ -90,11 +101,25 @@ def _this_attempt(seen: Evidence) -> Evidence:
     ]
     told = seen.job.restarts if seen.job else None
     restarts = max(known) if told is None else seen.restarts_before + told
+    # Accounting does not tell restarts; but what ended before the job began was another attempt's.
+    began = seen.job.started_at if seen.job is not None and told is None else None
+
+    def is_current(record: ExitRecord) -> bool:
+        before = began is not None and record.ended_at is not None and _is_before(record, began)
+        return record.restarts >= restarts and not before
+
     return msgspec.structs.replace(
         seen,
-        exit=seen.exit if seen.exit and seen.exit.restarts >= restarts else None,
-        others=[(rank, record) for rank, record in seen.others if record.restarts >= restarts],
+        exit=seen.exit if seen.exit and is_current(seen.exit) else None,
+        others=[(rank, record) for rank, record in seen.others if is_current(record)],
     )
+
+
+def _is_before(record: ExitRecord, time: str) -> bool:
+    try:
+        return datetime.fromisoformat(record.ended_at or "") < datetime.fromisoformat(time)
+    except (ValueError, TypeError):  # not ours, or without a zone
+        return False
 
 
 def _live(job: Job, seen: Evidence) -> State:
@@ -121,7 +146,7 @@ def _restarted(job: Job, seen: Evidence) -> str | None:
     if not job.restarts:
         return None
     most = f" of {seen.max_restarts}" if seen.max_restarts else ""
-    cause = _due_to(seen.log)
+    cause = _due_to(seen.log, job.job_id)
     words = {
         "TIME LIMIT": "out of time",
         "PREEMPTION": "preempted",
@@ -141,7 +166,7 @@ def _finished(ended: ExitRecord, seen: Evidence) -> State:
     if _ran_out_of_memory(job, seen) and state.state != SUCCEEDED:
         return msgspec.structs.replace(state, reason=_join(_MEMORY_WORDS, state.reason))
     told = job.exit_code if job.signal is None else 128 + job.signal
-    agree = told is None or told == ended.exit_code
+    agree = told in (None, ended.exit_code, state.exit_code)
     if agree and (_STATES.get(job.state, FAILED) == state.state or state.state == TIMEOUT):
         return state
     return msgspec.structs.replace(
@@ -160,14 +185,17 @@ def _ended(job: Job, ended: ExitRecord | None, seen: Evidence) -> State:
         return state_of_exit(ended)
     failed = _first_to_fail(None, seen.others)
     if failed is not None and job.state in ("FAILED", "COMPLETED"):
-        return _of_job(state_of_exit(failed), job, seen)
+        found = state_of_exit(failed)
+        if _ran_out_of_memory(job, seen):
+            found = msgspec.structs.replace(found, reason=_join(_MEMORY_WORDS, found.reason))
+        return _of_job(found, job, seen)
     code = ended.exit_code if ended else job.exit_code
     if job.signal and not ended:
         code = 128 + job.signal
     if code == 0 and job.state != "COMPLETED":
         code = None  # Slurm's 0 of a job that was not let come to its end
     state = _STATES.get(job.state, FAILED)
-    if job.state == "FAILED" and ended is not None:
+    if job.state in ("FAILED", "COMPLETED") and ended is not None:
         state = state_of_exit(ended).state
     found = State(state=state, reason=_why_ended(job, ended, seen), exit_code=code)
     return _of_job(found, job, seen)
@@ -185,7 +213,7 @@ def _of_job(state: State, job: Job, seen: Evidence) -> State:
 def _why_ended(job: Job, ended: ExitRecord | None, seen: Evidence) -> str | None:
     if job.state == "CANCELLED":
         return seen.cancelled or f"cancelled by {job.cancelled_by or 'scancel'}"
-    if job.state == "COMPLETED":
+    if job.state == "COMPLETED" and ended is None:
         return "it left no exit.json; Slurm says COMPLETED"
     if job.state == "NODE_FAIL":
         one = job.nodes and not set(job.nodes) & set("[,")
@@ -209,7 +237,8 @@ def _interrupted(ended: ExitRecord, seen: Evidence) -> State:
     state = state_of_exit(ended)
     if found is None or state.state in (TIMEOUT, CANCELLED):
         return state
-    return msgspec.structs.replace(state, state=found.state, reason=found.reason)
+    code = ended.exit_code if found.exit_code is None else found.exit_code
+    return msgspec.structs.replace(state, state=found.state, reason=found.reason, exit_code=code)
 
 
 def _from_log(seen: Evidence) -> State | None:
@@ -219,10 +248,11 @@ def _from_log(seen: Evidence) -> State | None:
         return state_of_exit(failed)
     if seen.cancelled:
         return State(state=CANCELLED, reason=seen.cancelled)
-    log = _of_this_attempt(seen.log)
-    if not _LAST_WORDS.search(log):
+    cause = _due_to(_of_this_attempt(seen.log), seen.job_id)
+    if cause is None:
         return None
-    state, reason = _DUE_TO.get(_due_to(log) or "", (CANCELLED, "cancelled by scancel"))
+    unknown = (FAILED, f"ended by Slurm: {cause.lower()}") if cause else _SCANCEL
+    state, reason = _DUE_TO.get(cause, unknown)
     return State(state=state, reason=reason)
 
 
@@ -235,8 +265,9 @@ def _ran_out_of_memory(job: Job, seen: Evidence) -> bool:
     return job.state == "OUT_OF_MEMORY" or bool(_OUT_OF_MEMORY.search(_of_this_attempt(seen.log)))
 
 
-def _due_to(log: str) -> str | None:
-    found = _LAST_WORDS.findall(log)
+def _due_to(log: str, job_id: str | None) -> str | None:
+    """The cause in Slurm's last words on a job, empty where they name none; None: no such words."""
+    found = [cause for job, cause in _LAST_WORDS.findall(log) if job_id in (None, job)]
     return found[-1].strip() if found else None
 
 

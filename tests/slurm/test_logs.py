@@ -37,7 +37,7 @@ def test_follow_from_the_queue_to_the_end(slurm: SlurmWorld, eventually: Eventua
     assert "[node0] line of node 0\n" in out
     assert "[node1] line of node 1\n" in out
     assert follower.returncode == 1
-    assert "FAILED: node 1 (" in err.read_text()
+    assert "FAILED, step 1/1: node 1 (" in err.read_text()
     assert "torchrun exited with 4" in err.read_text()
 
 

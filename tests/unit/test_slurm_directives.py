@@ -16,7 +16,6 @@ from prl_submit.slurm.script import container_words, render_script
 Plans = Callable[..., Planned]
 TOKEN = "0123456789abcdef"
 #: What the code does not do yet.
-OPEN = pytest.mark.xfail(strict=True, reason="known, not yet mended")
 
 
 def plan_of(planned: Plans, text: str = "") -> Plan:
@@ -72,7 +71,7 @@ def test_a_bare_job(planned: Plans) -> None:
         ("slurm: {extra: {gres: ['nvme:1', 'tmp:2']}}", {"gres": "gpu:1,nvme:1,tmp:2"}),
         ("slurm: {extra: {comment: ours}}", {"comment": f"ours prl-submit:{TOKEN}"}),
         ("slurm: {extra: {hold: true}}", {"hold": None}),
-        pytest.param("slurm: {extra: {nice: 0}}", {"nice": "0"}, marks=OPEN),
+        ("slurm: {extra: {nice: 0}}", {"nice": "0"}),
         ("slurm: {extra: {nice: 1}}", {"nice": "1"}),
         ("slurm: {extra: {wckey: ''}}", {"wckey": ""}),
         ("slurm: {extra: {licenses: [a, 'b:2']}}", {"licenses": "a,b:2"}),
@@ -249,7 +248,7 @@ def test_apptainer(planned: Plans) -> None:
     [
         ("runs", "/cwd:/cwd"),
         ("/cwd-2", "/cwd:/cwd,/cwd-2:/cwd-2"),  # beside it, not inside
-        pytest.param(".", "/cwd:/cwd", marks=OPEN),
+        (".", "/cwd:/cwd"),
     ],
 )
 def test_nothing_is_mounted_twice(planned: Plans, output: str, mounts: str) -> None:

@@ -19,7 +19,6 @@ from prl_submit.states import CANCELLED, FAILED, LOST, QUEUED, RUNNING, SUCCEEDE
 from prl_submit.verdicts import read_verdict
 
 #: What the code does not do yet.
-OPEN = pytest.mark.xfail(strict=True, reason="known, not yet mended")
 THEN = "2026-11-22T21:00:00"
 DOWN = Answer(1, "", "slurm_load_jobs error: Unable to contact slurm controller (connect failure)")
 NO_ACCOUNTING = Answer(1, "", "Slurm accounting storage is disabled")
@@ -236,7 +235,6 @@ def test_an_id_given_out_again_to_a_run_of_ours(make: Make) -> None:
     assert [state.state for state in ask(slurm, old, new)] == [LOST, RUNNING]
 
 
-@OPEN
 @pytest.mark.parametrize("state", ["COMPLETED", "FAILED"])
 def test_accounting_of_an_id_given_out_again(make: Make, state: str) -> None:
     """sacct tells no token; but when the job was submitted, and squeue whose the id is now."""
@@ -297,7 +295,6 @@ def test_it_was_never_submitted(make: Make) -> None:
     assert "never submitted" in str(found.reason)
 
 
-@OPEN
 def test_a_colleagues_run_is_not_missed_because_of_ours(make: Make) -> None:
     """Without an id one asks for one's own jobs; a shared output root holds others' too."""
     theirs, ours = make("5"), make(None)
@@ -305,7 +302,6 @@ def test_a_colleagues_run_is_not_missed_because_of_ours(make: Make) -> None:
     assert [state.started_at is not None for state in ask(slurm, theirs, ours)] == [True, True]
 
 
-@OPEN
 def test_the_end_of_an_adopted_job_is_kept(make: Make) -> None:
     run = make(None)
     found = ask_one(FakeSlurm(live("9", "tNone", "FAILED", exit_code="256")), run)
@@ -381,7 +377,6 @@ def test_no_answer_starts_no_clock(make: Make) -> None:
     assert not marker(run).exists()
 
 
-@OPEN
 def test_the_clock_of_an_earlier_job_of_the_run_does_not_count(make: Make) -> None:
     """It was lost, and resumed; one empty answer about the new job proves nothing."""
     run = make()
@@ -392,14 +387,12 @@ def test_the_clock_of_an_earlier_job_of_the_run_does_not_count(make: Make) -> No
     assert ask_one(FakeSlurm(), run).state != LOST
 
 
-@OPEN
 def test_logs_that_somebody_removed(make: Make) -> None:
     run = make()
     (run.path / LOGS).rmdir()
     assert ask_one(FakeSlurm(), run).state in (QUEUED, LOST)
 
 
-@OPEN
 def test_a_colleagues_run_that_writes_its_log_is_not_lost(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -433,7 +426,6 @@ def test_an_earlier_jobs_word_is_not_this_ones(make: Make, restarts: int) -> Non
     assert ask_one(slurm, run).state == QUEUED
 
 
-@OPEN
 @pytest.mark.parametrize(
     ("code", "state", "words"),
     [(124, TIMEOUT, ""), (143, FAILED, "PREEMPTION"), (143, FAILED, "JOB REQUEUE")],
@@ -452,7 +444,6 @@ def test_a_job_that_may_start_again_is_not_finished_while_slurm_is_silent(
     assert found.unreachable
 
 
-@OPEN
 @pytest.mark.parametrize("silent", [True, False])
 def test_the_log_of_an_earlier_job_says_nothing_of_this_one(make: Make, silent: bool) -> None:
     """All jobs of a run write into one slurm.log."""
@@ -532,7 +523,6 @@ def test_a_job_that_only_accounting_knows(make: Make) -> None:
     assert kept(run) == found
 
 
-@OPEN
 def test_who_cancelled_a_job_that_only_accounting_knows(make: Make) -> None:
     found = ask_one(FakeSlurm(rows=[accounted("77", "CANCELLED by 0")]), make())
     assert found.reason == "cancelled by root"

@@ -14,6 +14,7 @@ from prl_submit.slurm.partitions import (
     Partition,
     chosen,
     hopeless,
+    in_words,
     parse_gres,
     parse_limit,
     parse_sinfo,
@@ -21,7 +22,6 @@ from prl_submit.slurm.partitions import (
 
 Plans = Callable[..., Planned]
 #: What the code does not do yet.
-OPEN = pytest.mark.xfail(strict=True, reason="known, not yet mended")
 CLUSTER = """\
 gpu|gpu*|2-00:00:00|4|64|500000|gpu:h100:8(S:0-1)
 gpu|gpu*|2-00:00:00|2|32|250000|gpu:a100:4(S:0)
@@ -72,10 +72,10 @@ def test_the_answer() -> None:
         "a|a|1:00|1|8|1000",
         "a|a|1:00|1|8|1000|gpu:4|more",
         "CLUSTER: other",
-        pytest.param("a|a|1:00||8|1000|gpu:4", marks=OPEN),
-        pytest.param("a|a|1:00|1||1000|gpu:4", marks=OPEN),
-        pytest.param("a|a|1:00|1|8|N/A|gpu:4", marks=OPEN),
-        pytest.param("a|a|1:00|1|²|1000|gpu:4", marks=OPEN),
+        "a|a|1:00||8|1000|gpu:4",
+        "a|a|1:00|1||1000|gpu:4",
+        "a|a|1:00|1|8|N/A|gpu:4",
+        "a|a|1:00|1|²|1000|gpu:4",
     ],
 )
 def test_odd_lines_are_passed_over(line: str) -> None:
@@ -286,3 +286,22 @@ def test_what_could_never_start(
 def test_a_cluster_that_does_not_answer_refuses_nothing(planned: Plans) -> None:
     plan = plan_of(planned, "nproc_per_node: 1000")
     assert hopeless(plan, chosen(plan, parse_sinfo(""), None)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("gpu", "gpu (default): 4 nodes with 8 h100 GPUs, 2 nodes with 4 a100 GPUs, up to 2-00:00:00"),
+        ("low", "low: 1 node with 2 GPUs"),
+        ("cpu", "cpu: 8 nodes with no GPU, up to 00:30:00"),
+    ],
+)  # fmt: skip
+def test_partitions_in_words(name: str, words: str) -> None:
+    assert in_words(parse_sinfo(CLUSTER)[name]) == words
+
+
+def test_a_node_with_two_kinds() -> None:
+    kind = NodeKind(1, 8, 1000, {"a100": 1, "v100": 2})
+    assert in_words(Partition("p", False, None, [kind])) == (
+        "p: 1 node with 1 a100 GPU and 2 v100 GPUs"
+    )

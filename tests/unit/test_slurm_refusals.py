@@ -12,7 +12,6 @@ from prl_submit.slurm.refusals import choices_argv, explain, parse_choices
 
 Plans = Callable[..., Planned]
 #: What the code does not do yet.
-OPEN = pytest.mark.xfail(strict=True, reason="known, not yet mended")
 FAILED = "sbatch: error: Batch job submission failed: "
 
 
@@ -29,10 +28,9 @@ def plan_of(planned: Plans, slurm: str = "") -> Plan:
         ("User's group not permitted to use this partition", "slurm.partition"),
         ("Invalid account or account/partition combination specified", "slurm.account"),
         ("Invalid qos specification", "slurm.qos"),
-        pytest.param(
+        (
             "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
             "slurm.qos",
-            marks=OPEN,
         ),
         ("Invalid feature specification", "slurm.constraint"),
         ("Requested reservation is invalid", "slurm.reservation"),
@@ -105,7 +103,7 @@ def test_choices_belong_to_the_section_alone(planned: Plans) -> None:
     [
         ("sbatch: unrecognized option '--segment=4'", "slurm.extra.segment"),
         ("sbatch: unrecognized option '--tres-per-task'", "slurm.extra.tres-per-task"),
-        pytest.param("sbatch: unrecognized option '--extra=x'", "slurm.extra.extra", marks=OPEN),
+        ("sbatch: unrecognized option '--extra=x'", "slurm.extra.extra"),
     ],
 )
 def test_an_option_of_a_later_version(planned: Plans, err: str, key: str) -> None:

@@ -24,7 +24,6 @@ from prl_submit.slurm.partitions import SINFO
 
 Plans = Callable[..., Planned]
 #: What the code does not do yet.
-OPEN = pytest.mark.xfail(strict=True, reason="known, not yet mended")
 NEW = Record(
     name="mr", backend="slurm", job_id=None, submitted_at="2026-11-22T21:00:00+01:00", token="mine"
 )
@@ -159,7 +158,6 @@ def test_who_is_stopped_in_between_leaves_the_record(
     assert written(fake.run) == NEW
 
 
-@OPEN
 def test_a_disk_that_is_full_once_the_job_is_there(
     fake: FakeSlurm, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,7 +232,6 @@ def test_nobody_knows(fake: FakeSlurm, plan: Plan, looks: list[Said]) -> None:
     assert "do not submit again" in str(caught.value.hint)
 
 
-@OPEN
 def test_a_question_that_failed_is_no_no(fake: FakeSlurm, plan: Plan) -> None:
     """`_ask` of the states holds it for silence, too."""
     fake.says(sbatch=TIMED_OUT, squeue=Answer(1, "", "slurm_load_jobs error: Unspecified error"))
@@ -243,7 +240,6 @@ def test_a_question_that_failed_is_no_no(fake: FakeSlurm, plan: Plan) -> None:
     assert written(fake.run) == NEW
 
 
-@OPEN
 @pytest.mark.parametrize(
     "answer",
     [
@@ -412,7 +408,6 @@ def test_the_configuration_stays_inside_an_allocation(
     assert fake.environs["sbatch"]["SLURM_CONF"] == str(conf)
 
 
-@OPEN
 def test_another_cluster_is_not_chosen_by_a_variable(
     fake: FakeSlurm, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -467,7 +462,6 @@ def test_a_run_without_a_record(fake: FakeSlurm) -> None:
     assert fake.calls == []
 
 
-@OPEN
 def test_cancel_where_the_site_writes_the_comments(fake: FakeSlurm) -> None:
     """`status` takes id and name there; `cancel` would do nothing, and say nothing."""
     fake.says(squeue=Jobs(("77", "project=x", "RUNNING")), scancel=Answer(0, "", ""))
@@ -475,7 +469,6 @@ def test_cancel_where_the_site_writes_the_comments(fake: FakeSlurm) -> None:
     assert fake.count("scancel") == 1
 
 
-@OPEN
 def test_a_question_that_failed_does_not_pass_for_cancelled(fake: FakeSlurm) -> None:
     fake.says(squeue=Answer(1, "", "slurm_load_jobs error: Unspecified error"))
     with pytest.raises((BackendRefusedError, BackendUnreachableError)):
@@ -531,7 +524,6 @@ def test_the_online_check_says_no(fake: FakeSlurm, plan: Plan) -> None:
     )
 
 
-@OPEN
 def test_the_online_check_sees_what_submit_would_hide(
     fake: FakeSlurm, planned: Plans, monkeypatch: pytest.MonkeyPatch
 ) -> None:

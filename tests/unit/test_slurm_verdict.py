@@ -22,7 +22,6 @@ from prl_submit.states import (
 )
 
 #: What the code does not do yet.
-OPEN = pytest.mark.xfail(strict=True, reason="known, not yet mended")
 
 OOM = ENDED["OUT_OF_MEMORY"]
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT")
@@ -147,7 +146,6 @@ def test_a_node_of_the_present_attempt_beats_an_old_exit_of_node_0() -> None:
     assert found.restarts == 1
 
 
-@OPEN
 @pytest.mark.parametrize("ended", [own(0), own(1), own(124, TIMEOUT)])
 def test_accounting_alone_tells_an_earlier_attempt_by_its_time(ended: ExitRecord) -> None:
     """sacct of 22.05 has no count of restarts, but when the last attempt began."""
@@ -306,7 +304,6 @@ def test_slurm_says_failed_of_a_job_that_was_signalled(ended: ExitRecord, state:
     assert found.exit_code == ended.exit_code
 
 
-@OPEN
 def test_an_interrupted_job_that_completed_is_not_told_to_have_left_nothing() -> None:
     found = verdict(exit=own(143), job=job("COMPLETED", 0))
     assert "no exit.json" not in (found.reason or "")
@@ -414,7 +411,6 @@ def test_the_node_that_failed_first_is_named(
     assert (found.state, found.reason) == (FAILED, reason), "Slurm has forgotten the job"
 
 
-@OPEN
 def test_the_exit_code_is_that_of_the_node_that_failed() -> None:
     """Also where Slurm has forgotten the job."""
     assert verdict(exit=own(143), others=[(1, own(3, node="n2"))]).exit_code == 3
@@ -422,7 +418,7 @@ def test_the_exit_code_is_that_of_the_node_that_failed() -> None:
 
 @pytest.mark.parametrize(
     "told",
-    [1, pytest.param(3, marks=OPEN)],
+    [1, 3],
 )
 def test_srun_has_the_code_of_one_of_the_failed_nodes(told: int) -> None:
     """The highest of all; that is no difference to tell."""
@@ -432,9 +428,17 @@ def test_srun_has_the_code_of_one_of_the_failed_nodes(told: int) -> None:
     assert found.reason == "node 1 (n2): words for 3"
 
 
-def test_node_0_speaks_for_the_training() -> None:
-    """It succeeded: what others said on their way out does not undo that."""
-    found = verdict(exit=own(0), others=[(1, own(3, ended_at=at(2)))], job=job("COMPLETED", 0))
+@pytest.mark.parametrize("seen", [None, job("FAILED", 3)])
+def test_one_node_that_failed_is_a_failure(seen: Job | None) -> None:
+    """Whatever node 0 says of its own part."""
+    found = verdict(exit=own(0), others=[(1, own(3, node="n2"))], job=seen)
+    assert (found.state, found.exit_code, found.reason) == (FAILED, 3, "node 1 (n2): words for 3")
+
+
+@pytest.mark.parametrize("code", [130, 143])
+def test_a_node_that_was_told_to_stop_is_none(code: int) -> None:
+    """The others are ended with node 0."""
+    found = verdict(exit=own(0), others=[(1, own(code))], job=job("COMPLETED", 0))
     assert (found.state, found.reason) == (SUCCEEDED, None)
 
 
@@ -460,7 +464,7 @@ def test_nothing_is_known() -> None:
         ("PREEMPTION", FAILED, "preempted by a job of higher priority"),
         ("NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS", FAILED, "a node failed"),
         ("JOB REQUEUE", FAILED, "put back into the queue"),
-        pytest.param("UNCORRECTABLE MEMORY ERROR", FAILED, None, marks=OPEN),
+        ("UNCORRECTABLE MEMORY ERROR", FAILED, None),
     ],
 )
 @pytest.mark.parametrize("ended", [None, own(143)])
@@ -541,3 +545,50 @@ def test_every_combination_keeps_the_promises() -> None:
         if found.state == SUCCEEDED:
             said = [s.state for s in (ended, seen) if s is not None]
             assert SUCCEEDED in said or "COMPLETED" in said, evidence
+
+
+# ------------------------------------------------------------------ one log, several attempts
+BEGINNING = "prl-submit: 2026-11-22T21:00:00+01:00 job 77 on n1, restart 1\n"
+KILLED = "slurmstepd: error: Detected 1 oom_kill event in StepId=77.0. Some of the step tasks have been OOM Killed.\n"
+
+
+@pytest.mark.parametrize(
+    ("seen", "ended", "state", "reason"),
+    [
+        (job("FAILED", 0, 9), None, FAILED, OOM),
+        (job("FAILED", 137), own(137), FAILED, f"{OOM}; words for 137"),
+        (job("FAILED", 1), own(1), FAILED, f"{OOM}; words for 1"),
+        (job("COMPLETED", 0), own(0), SUCCEEDED, None),  # a helper of it was killed; it went on
+        (job("TIMEOUT", 0), None, TIMEOUT, "the time limit was reached"),
+        (job("CANCELLED", 0), None, CANCELLED, "cancelled by scancel"),
+        (job("OUT_OF_MEMORY", 0), own(0), SUCCEEDED, "Slurm says OUT_OF_MEMORY, exit code 0"),
+    ],
+)
+def test_a_step_that_ran_out_of_memory(
+    seen: Job, ended: ExitRecord | None, state: str, reason: str | None
+) -> None:
+    """The job's own state need not say it."""
+    found = verdict(job=seen, exit=ended, log=f"{BEGINNING}{KILLED}after\n")
+    assert (found.state, found.reason) == (state, reason)
+
+
+def test_the_memory_of_an_earlier_attempt_is_not_this_ones() -> None:
+    found = verdict(job=job("FAILED", 1, restarts=1), log=f"{KILLED}{BEGINNING}its words\n")
+    assert found.reason == "its words"
+
+
+def test_an_earlier_attempts_last_line_is_not_this_ones() -> None:
+    found = verdict(job=job("FAILED", 1, restarts=1), log=f"old words\n{BEGINNING}")
+    assert found.reason == "it left no exit.json; Slurm says FAILED, exit code 1"
+
+
+def test_an_earlier_attempts_last_words_are_not_this_ones() -> None:
+    assert judge(Evidence(log=f"{last_words('PREEMPTION')}{BEGINNING}new words\n")) is None
+    assert verdict(log=f"{last_words()}{BEGINNING}{last_words('TIME LIMIT')}").state == TIMEOUT
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "COMPLETING"])
+@pytest.mark.parametrize("ended", [own(0), own(1)])
+def test_of_several_nodes_the_first_does_not_speak_alone(state: str, ended: ExitRecord) -> None:
+    found = verdict(job=job(state, node_count=2), exit=ended)
+    assert (found.state, found.reason) == (RUNNING, "node 0 has ended")

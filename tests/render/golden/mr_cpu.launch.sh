@@ -389,7 +389,7 @@ new_checkpoints() { find "$prl_run_dir" -maxdepth 1 -name 'checkpoint-*' -newer 
 last_error() {
   local line
   line=$(tail -c "+$((prl_log_start + 1))" -- "$prl_log_file" | tail -c 400000 | tr '\r' '\n' |
-    grep -aE '^(\[rank[0-9]+\]: ?)?[A-Za-z_][A-Za-z0-9_.]*(Error|Exception|Interrupt): .' |
+    grep -aE '^(\[default[0-9]+\]:)?(\[rank[0-9]+\]: ?)?[A-Za-z_][A-Za-z0-9_.]*(Error|Exception|Interrupt): .' |
     grep -avE 'ChildFailedError|Connection (closed|reset) by peer|DistNetworkError|DistBackendError' | tail -n 1) || true
   if [[ -z $line ]]; then
     line=$(tail -c "+$((prl_log_start + 1))" -- "$prl_log_file" | grep -aoE 'Signal [0-9]+ \(SIG[A-Z]+\) received by PID [0-9]+' | tail -n 1) || true
