@@ -3,23 +3,21 @@
 Makes a temporary environment with nothing but prl-submit's base dependencies, runs each command
 and `python -c pass` in turn for ten rounds, and prints medians, ratios and peaks against budgets.
 
-usage: python benchmarks/run.py [--rounds N]      exit 1 where a budget is exceeded
+usage: python -m benchmarks.run [--rounds N]      exit 1 where a budget is exceeded
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.base import Command, in_turn, install
+
 RUNS = 1000
 MAX_PACKAGES = 12
 MAX_MB = 30
@@ -27,13 +25,6 @@ PEAK_MB = 60
 LIST_S = 1.0
 #: Times `python -c pass`.
 BUDGETS = {"--help": 5.0, "check mr_4gpu": 8.0, "render mr_4gpu": 8.0}
-
-
-def install(folder: Path) -> Path:
-    """A fresh environment with the base install; returns its bin folder."""
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    subprocess.run([folder / "bin" / "pip", "install", "-q", ROOT], check=True, stderr=-3)
-    return folder / "bin"
 
 
 def packages(binaries: Path) -> tuple[int, float]:
@@ -51,18 +42,6 @@ def packages(binaries: Path) -> tuple[int, float]:
     ]
     size = sum(f.stat().st_size for path in ours for f in [path, *path.rglob("*")] if f.is_file())
     return len(names), size / 1e6
-
-
-def measure(command: Sequence[str | Path], cwd: Path) -> tuple[float, float]:
-    """Wall seconds and peak resident MB of one run of the whole process."""
-    begin = time.perf_counter()
-    with subprocess.Popen(command, cwd=cwd, stdout=-3, stderr=-3) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - begin
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        sys.exit(f"{command} ended with {process.returncode}")
-    return seconds, usage.ru_maxrss / 1024
 
 
 def make_runs(root: Path, count: int) -> None:
@@ -95,7 +74,7 @@ def main() -> int:
         many = Path(folder) / "output"
         make_runs(many, RUNS)
         spec = "jobs/mr_4gpu.yaml"
-        commands: dict[str, list[str | Path]] = {
+        commands: dict[str, Command] = {
             "python -c pass": [binaries / "python", "-c", "pass"],
             "--help": [program, "--help"],
             "check mr_4gpu": [program, "check", spec],
@@ -103,12 +82,7 @@ def main() -> int:
             f"list, {RUNS} runs": [program, "list", "--output-root", many],
             f"status, {RUNS} runs": [program, "status", "--output-root", many],
         }
-        results: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
-        for command in commands.values():  # files into the page cache, bytecode onto the disk
-            measure(command, ROOT)
-        for _ in range(rounds):
-            for name, command in commands.items():
-                results[name].append(measure(command, ROOT))
+        results = in_turn(commands, rounds)
         count, size = packages(binaries)
     return report(results, count, size)
 

@@ -9,8 +9,11 @@ from pathlib import Path
 from msgspec import Struct
 
 _NAME = re.compile(r"checkpoint-([0-9]+)", re.ASCII)
-_WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "global_step*")
-_NOT_WEIGHTS = frozenset({"optimizer.pt", "optimizer.bin", "scheduler.pt", "training_args.bin"})
+_SHARDED = "pytorch_model_fsdp_[0-9]*/.metadata"
+_WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "global_step*", _SHARDED)
+_NOT_WEIGHTS = frozenset(
+    {"optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "training_args.bin"}
+)
 
 
 class Checkpoint(Struct, frozen=True):
@@ -61,11 +64,14 @@ def _has_all(path: Path, world_size: int) -> bool:
     deepspeed = any(path.glob("global_step*"))
     # DeepSpeed writes `latest` after everything else.
     optimizer = "optimizer.bin" if (path / "optimizer.bin").exists() else "optimizer.pt"  # FSDP's
-    state = [path / "latest"] if deepspeed else [path / optimizer, path / "scheduler.pt"]
+    # FSDP2 (accelerate, SHARDED_STATE_DICT): folders, whose .metadata is written last.
+    sharded = [file for file in path.glob("optimizer_[0-9]*/.metadata") if _not_empty(file)]
+    state = sharded[:1] or [path / optimizer]
+    state = [path / "latest"] if deepspeed else [*state, path / "scheduler.pt"]
     return (
         bool(weights)
         and all(map(_not_empty, [*ranks, *state]))
-        and all(_not_empty(file) for file in weights if file.is_file())
+        and all(_not_empty(file) for file in weights if not file.is_dir())
         and _has_shards(path)
     )
 

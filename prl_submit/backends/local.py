@@ -37,7 +37,7 @@ from prl_submit.runs import (
 from prl_submit.states import CANCELLED, LOST, RUNNING, State, finished_state
 
 #: Variables of an outer job that would confuse this one.
-_NOT_INHERITED = (processes.TOKEN_VARIABLE, "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "BASH_ENV")
+_NOT_INHERITED = ("PRL_SUBMIT_", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "BASH_ENV")
 #: Seconds; a look at /proc costs nothing.
 POLL_S = 0.0
 _POLL_S = 0.05
@@ -93,7 +93,7 @@ def _become_job(run: Path, record: Record, writer: int) -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, set())
-        environ = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
+        environ = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_INHERITED)}
         bash = _find_bash(environ)
         me = processes.identify(os.getpid())
         write_record(run, msgspec.structs.replace(record, job_id=str(me.pid), process=me))

@@ -12,7 +12,15 @@ from prl_submit.shell import Answer, Shell
 QUESTION_S = 60.0
 _PING_S = 2.0
 #: The user's own formats and filters would change the answers we read.
-_PREFIXES = ("SQUEUE_", "SACCT_", "SINFO_", "SCONTROL_", "SLURM_TIME_FORMAT", "SLURM_BITSTR_LEN", "SLURM_CLUSTERS")
+_PREFIXES = (
+    "SQUEUE_",
+    "SACCT_",
+    "SINFO_",
+    "SCONTROL_",
+    "SLURM_TIME_FORMAT",
+    "SLURM_BITSTR_LEN",
+    "SLURM_CLUSTERS",
+)
 #: The controller gave no answer (slurm_errno.h; measured on 22.05.8).
 _NO_ANSWER = (
     "Unable to contact slurm controller",

@@ -86,7 +86,8 @@ def _some(name: str, value: str | None) -> list[tuple[str, str | None]]:
 
 
 def _comment(own: Any, token: str) -> str:
-    return f"{own} {TOKEN_PREFIX}{token}" if own else f"{TOKEN_PREFIX}{token}"
+    mark = f"{TOKEN_PREFIX}{token}"
+    return mark if own in (None, "") else f"{_value(own)} {mark}"
 
 
 def _gres(plan: Plan, more: Any) -> str | None:

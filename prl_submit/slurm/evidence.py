@@ -35,6 +35,8 @@ from prl_submit.verdicts import write_verdict
 #: Seconds that a job may be unknown before it is lost: an exit.json may reach a shared file system
 #: late (NFS keeps attributes for up to 60 s), and one empty answer proves nothing.
 MISSING_S = 60.0
+#: More ids than this do not fit into one argument (Linux: 128 KiB).
+MANY = 10_000
 _MISSING = ".missing"
 _LOG_TAIL = 16_384
 
@@ -64,16 +66,19 @@ def states(runs: Sequence[Run], slurm: Slurm) -> list[State]:
 def _ask(runs: Sequence[Run], slurm: Slurm) -> Answers:
     records = {index: run.record for index, run in enumerate(runs) if run.record is not None}
     ids = [record.job_id for record in records.values() if record.job_id is not None]
-    if len(ids) == len(records):
+    if len(ids) == len(records) and len(ids) < MANY:
         jobs = squeue(slurm, squeue_argv(job_ids=ids))
     else:  # a token can be looked for among all jobs of a user alone
         jobs = squeue(slurm, squeue_argv(uids=sorted({os.getuid(), *map(_owner, runs)})))
-    found = {i: job for i, record in records.items() if (job := match(record, jobs)) is not None}
+    by_id: dict[str | None, list[Job]] = {None: jobs}
+    for job in jobs:
+        by_id.setdefault(job.job_id, []).append(job)
+    matches = {i: match(record, by_id.get(record.job_id, [])) for i, record in records.items()}
+    found = {i: job for i, job in matches.items() if job is not None}
     records |= {i: _adopted(runs[i], records[i], found[i]) for i in found}
     ended = [i for i in records if i not in found or not is_live(found[i])]
     # An id that squeue shows as another's says nothing of this run in accounting either.
-    shown = {job.job_id for job in jobs}
-    ended = [i for i in ended if i in found or records[i].job_id not in shown]
+    ended = [i for i in ended if i in found or records[i].job_id not in by_id]
     rows = _ask_accounting([records[i].job_id for i in ended], slurm)
     if rows is None:  # no accounting here
         return Answers(found, records=records)

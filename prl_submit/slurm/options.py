@@ -163,7 +163,9 @@ def _extra(job: Job, name: str, value: Any) -> Iterator[Problem]:
     elif option == "gres" and any(str(item).startswith("gpu") for item in _items(value)):
         hint = "nproc_per_node and gpu_type ask for the GPUs; other gres stand here"
         yield job.problem(key, "GPUs are asked for by `resources`", hint)
-    elif any(not char.isprintable() for char in str(value)):
+    elif option == "comment" and value is True:
+        yield job.problem(key, "takes text", None)
+    elif any(char < " " or char == "\x7f" for item in _items(value) for char in str(item)):
         yield job.problem(key, "holds a control character", "a #SBATCH line is one line")
 
 

@@ -42,7 +42,9 @@ def test_follow_from_the_queue_to_the_end(slurm: SlurmWorld, eventually: Eventua
 
 
 def test_one_node_alone(slurm: SlurmWorld) -> None:
-    done = slurm.prl(slurm.spec(resources__nodes=2), "--wait", FAKE=f"{NODE}; [[ $NODE_RANK == 1 ]] || step 1 1")
+    done = slurm.prl(
+        slurm.spec(resources__nodes=2), "--wait", FAKE=f"{NODE}; [[ $NODE_RANK == 1 ]] || step 1 1"
+    )
     assert done.code == 0, done.err
     one = slurm.prl("logs", "latest", "--node", "1")
     assert "\nline of node 1\n" in one.out

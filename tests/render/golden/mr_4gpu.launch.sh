@@ -151,7 +151,7 @@ pass_on() { # SIGNAL NUMBER: torchrun tells its ranks; what still runs after the
   [[ -n $prl_child ]] || exit $((128 + $2))
   say "got SIG$1, passing it on; $prl_grace s until the kill"
   # Slurm signals every process of a step itself; torchrun takes a second signal for impatience.
-  [[ -n ${SLURM_STEP_ID:-} && $1 == TERM ]] || kill -"$1" "$prl_child" 2>/dev/null || true
+  [[ ${PRL_SUBMIT_SIGNALLED:-} == all && $1 == TERM ]] || kill -"$1" "$prl_child" 2>/dev/null || true
   (sleep "$prl_grace" && kill -KILL $(job_processes) 2>/dev/null) &
 }
 
@@ -242,6 +242,69 @@ fi
 export PYTHONUTF8=1  # paths and logs are UTF-8, whatever the node's locale
 export WANDB_MODE=offline
 
+# --- a restart goes on from the last complete checkpoint ------------------------------------------
+
+# A kill in the middle of a save leaves a folder without some of its files.
+is_complete() { # CHECKPOINT
+  local file rank weights= needed=(trainer_state.json) world=$((prl_nodes * prl_nproc_per_node))
+  local deepspeed=("$1"/global_step*) sharded=("$1"/optimizer_[0-9]*/.metadata)
+  if ((world == 1)); then needed+=(rng_state.pth); fi
+  for ((rank = 0; world > 1 && rank < world; rank++)); do needed+=("rng_state_$rank.pth"); done
+  if [[ -e ${deepspeed[0]} ]]; then
+    needed+=(latest) # DeepSpeed writes it after everything else
+  elif [[ -s ${sharded[0]} ]]; then
+    needed+=(scheduler.pt) # FSDP2: folders, .metadata comes last
+  elif [[ -e $1/optimizer.bin ]]; then
+    needed+=(optimizer.bin scheduler.pt) # FSDP
+  else
+    needed+=(optimizer.pt scheduler.pt)
+  fi
+  while read -r file; do needed+=("$file"); done < <( # the shards of the weights
+    cat -- "$1"/*.index.json 2>/dev/null | grep -oE '"[^"]+\.(safetensors|bin)"' | tr -d '"' | sort -u
+  )
+  for file in "${needed[@]}"; do [[ -s $1/$file ]] || return 1; done
+  for file in "$1"/*.safetensors "$1"/*.bin "$1"/*.pt "$1"/global_step* "$1"/pytorch_model_fsdp_[0-9]*/.metadata; do
+    case ${file##*/} in optimizer.pt | optimizer.bin | scheduler.pt | scaler.pt | training_args.bin) continue ;; esac
+    if [[ -d $file || -s $file ]]; then weights=1; elif [[ -e $file ]]; then return 1; fi
+  done
+  for file in "$1/trainer_state.json" "$1"/*.index.json; do
+    [[ ! -e $file ]] || is_whole_json "$file" || return 1
+  done
+  [[ -n $weights ]]
+}
+
+# transformers ends its JSON with a brace that begins the last line; a file cut short ends otherwise.
+is_whole_json() { # FILE
+  local last
+  last=$(tail -n 1 -- "$1" 2>/dev/null) || return 1
+  [[ $last == "}" || $last == "{"*"}" ]]
+}
+
+last_checkpoint() {
+  local step
+  while read -r step; do
+    if is_complete "$prl_run_dir/checkpoint-$step"; then
+      echo "$prl_run_dir/checkpoint-$step"
+      return
+    fi
+  done < <(cd -- "$prl_run_dir" && compgen -G 'checkpoint-*' | sed -nE 's/^checkpoint-([0-9]+)$/\1/p' | sort -rn)
+}
+
+prl_checkpoint=
+((prl_again == 0)) || prl_checkpoint=$(last_checkpoint)
+if [[ -n $prl_checkpoint ]]; then
+  say "restart $prl_again: continues from ${prl_checkpoint##*/}"
+  for ((prl_i = ${#prl_swift_args[@]} - 1; prl_i >= 0; prl_i--)); do
+    case ${prl_swift_args[prl_i]} in
+      --resume_from_checkpoint) unset "prl_swift_args[prl_i]" "prl_swift_args[prl_i + 1]" ;;
+      --resume_from_checkpoint=*) unset "prl_swift_args[prl_i]" ;;
+    esac
+  done
+  prl_swift_args+=(--resume_from_checkpoint "$prl_checkpoint")
+elif ((prl_again > 0)); then
+  say "restart $prl_again: there is no complete checkpoint, the training begins again"
+fi
+
 # --- preflight: what would fail minutes later fails now, all of it at once ------------------------
 
 arm  # a setup line may have had traps of its own
@@ -306,56 +369,6 @@ if [[ ${PRL_PREFLIGHT:-on} != off ]]; then
   fi
 fi
 
-# --- a restart goes on from the last complete checkpoint ------------------------------------------
-
-# A kill in the middle of a save leaves a folder without some of its files.
-is_complete() { # CHECKPOINT
-  local file rank weights= needed=(trainer_state.json) world=$((prl_nodes * prl_nproc_per_node))
-  if ((world == 1)); then needed+=(rng_state.pth); fi
-  for ((rank = 0; world > 1 && rank < world; rank++)); do needed+=("rng_state_$rank.pth"); done
-  if compgen -G "$1/global_step*" >/dev/null; then
-    needed+=(latest) # DeepSpeed writes it after everything else
-  elif [[ -e $1/optimizer.bin ]]; then
-    needed+=(optimizer.bin scheduler.pt) # FSDP
-  else
-    needed+=(optimizer.pt scheduler.pt)
-  fi
-  while read -r file; do needed+=("$file"); done < <( # the shards of the weights
-    cat -- "$1"/*.index.json 2>/dev/null | grep -oE '"[^"]+\.(safetensors|bin)"' | tr -d '"' | sort -u
-  )
-  for file in "${needed[@]}"; do [[ -s $1/$file ]] || return 1; done
-  for file in "$1"/*.safetensors "$1"/*.bin "$1"/*.pt "$1"/global_step*; do
-    case ${file##*/} in optimizer.pt | optimizer.bin | scheduler.pt | training_args.bin) continue ;; esac
-    if [[ -d $file || -s $file ]]; then weights=1; elif [[ -e $file ]]; then return 1; fi
-  done
-  [[ -n $weights && $(tail -c 2 -- "$1/trainer_state.json") == *"}"* ]]
-}
-
-last_checkpoint() {
-  local step
-  while read -r step; do
-    if is_complete "$prl_run_dir/checkpoint-$step"; then
-      echo "$prl_run_dir/checkpoint-$step"
-      return
-    fi
-  done < <(cd -- "$prl_run_dir" && compgen -G 'checkpoint-*' | sed -nE 's/^checkpoint-([0-9]+)$/\1/p' | sort -rn)
-}
-
-prl_checkpoint=
-((prl_again == 0)) || prl_checkpoint=$(last_checkpoint)
-if [[ -n $prl_checkpoint ]]; then
-  say "restart $prl_again: continues from ${prl_checkpoint##*/}"
-  for ((prl_i = ${#prl_swift_args[@]} - 1; prl_i >= 0; prl_i--)); do
-    case ${prl_swift_args[prl_i]} in
-      --resume_from_checkpoint) unset "prl_swift_args[prl_i]" "prl_swift_args[prl_i + 1]" ;;
-      --resume_from_checkpoint=*) unset "prl_swift_args[prl_i]" ;;
-    esac
-  done
-  prl_swift_args+=(--resume_from_checkpoint "$prl_checkpoint")
-elif ((prl_again > 0)); then
-  say "restart $prl_again: there is no complete checkpoint, the training begins again"
-fi
-
 # --- the training ---------------------------------------------------------------------------------
 
 prl_doing="training"
@@ -405,8 +418,8 @@ trained_nothing() {
 }
 # The attempt before was stopped after its last step.
 was_trained_before() {
-  [[ -n $prl_checkpoint ]] && sed -nE 's/.*"(global_step|max_steps)": *([0-9]+).*/\1 \2/p' "$prl_checkpoint/trainer_state.json" |
-    awk '{seen[$1] = $2} END {exit !(seen["global_step"] != "" && seen["global_step"] == seen["max_steps"])}'
+  [[ -n $prl_checkpoint ]] && grep -oE '"(global_step|max_steps)": *[0-9]+' "$prl_checkpoint/trainer_state.json" |
+    awk -F '[": ]+' '{seen[$2] = $3} END {exit !(seen["global_step"] != "" && seen["global_step"] == seen["max_steps"])}'
 }
 came_to_its_end() {
   tail -c "+$((prl_log_start + 1))" -- "$prl_log_file" | grep -aF 'End time of running main' >/dev/null

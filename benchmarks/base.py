@@ -1,0 +1,55 @@
+"""What the benchmarks share: a base install, and programs timed in turn."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+Command = Sequence[str | Path]
+
+
+def install(folder: Path) -> Path:
+    """A fresh environment with the base install; returns its bin folder."""
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    subprocess.run([folder / "bin" / "pip", "install", "-q", ROOT], check=True, stderr=-3)
+    return folder / "bin"
+
+
+def measure(
+    command: Command, cwd: Path, environ: Mapping[str, str] | None = None
+) -> tuple[float, float]:
+    """Wall seconds and peak resident MB of one run of the whole process."""
+    begin = time.perf_counter()
+    with subprocess.Popen(command, cwd=cwd, env=environ, stdout=-3, stderr=-3) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - begin
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        sys.exit(f"{command} ended with {process.returncode}")
+    return seconds, usage.ru_maxrss / 1024
+
+
+def in_turn(
+    commands: Mapping[str, Command],
+    rounds: int,
+    environ: Mapping[str, str] | None = None,
+    prepare: Callable[[], None] = lambda: None,
+) -> dict[str, list[tuple[float, float]]]:
+    """Each command once per round, so that all see the same load; `prepare` runs before each.
+
+    A first round is thrown away: files into the page cache, bytecode onto the disk.
+    """
+    results: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    for number in range(rounds + 1):
+        for name, command in commands.items():
+            prepare()
+            result = measure(command, ROOT, environ)
+            if number > 0:
+                results[name].append(result)
+    return results

@@ -1,0 +1,235 @@
+"""What prl-submit adds to Slurm's own commands, side by side with them, on a cluster of its own.
+
+usage: python -m benchmarks.slurm [--rounds N]     exit 1 where a budget is exceeded
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import pty
+import re
+import secrets
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.base import ROOT, Command, in_turn, install
+from tests.cluster.slurm import SlurmCluster, available
+from tests.conftest import make_environment
+
+RUNS = 1000
+ENDED = 300
+#: Milliseconds, above render and a raw sbatch of the same file.
+SUBMIT_MS = 60
+#: Times what the same questions take when one asks Slurm oneself, and milliseconds above that.
+STATUS_RATIO, STATUS_MS = 1.5, 300
+CALLS = 2
+LINES = 20
+LINE_MS = 1000
+HELD = ["--backend=slurm", "--set=slurm.extra.hold=true", "--set=resources.cpus_per_proc=1"]
+HELD += ["--set=resources.time_limit=1h"]
+SBATCH = ["sbatch", "--parsable", "--hold", "--output=/dev/null", "--wrap=true"]
+
+
+class Row(NamedTuple):
+    """One line of the table; `limit` is the budget of `value`, None where there is none."""
+
+    what: str
+    value: float
+    limit: float | None = None
+    unit: str = "ms"
+
+
+class Site(NamedTuple):
+    """A cluster, and the base install that submits to it."""
+
+    folder: Path
+    program: Path
+    cluster: SlurmCluster
+    rounds: int
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Of all commands here."""
+        return {**os.environ, **self.cluster.environ, "PRL_PREFLIGHT": "off"}
+
+    def medians(
+        self, commands: Mapping[str, Command], prepare: Callable[[], None] = lambda: None
+    ) -> dict[str, float]:
+        """Milliseconds."""
+        results = in_turn(commands, self.rounds, self.environ, prepare)
+        return {name: statistics.median(s for s, _ in runs) * 1e3 for name, runs in results.items()}
+
+    def call(self, *words: str | Path, **environ: str) -> str:
+        """What a command prints."""
+        done = subprocess.run(
+            words, cwd=ROOT, env=self.environ | environ, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            sys.exit(f"{words} ended with {done.returncode}: {done.stderr}")
+        return done.stdout.strip()
+
+
+def submission(site: Site) -> Iterator[Row]:
+    """Submit, beside render and sbatch; the jobs are held, so that none runs meanwhile."""
+    words: Command = ["jobs/mr_4gpu.yaml", *HELD, "--output-root", site.folder / "submitted"]
+    run = Path(site.call(site.program, *words))
+    found = site.medians(
+        {
+            "render": [site.program, "render", *words],
+            "sbatch": ["sbatch", "--parsable", run / "job.sbatch"],
+            "submit": [site.program, *words],
+        }
+    )
+    site.cluster.cancel_all()
+    yield Row("render mr_4gpu", found["render"])
+    yield Row("sbatch, the same job", found["sbatch"])
+    yield Row("submit mr_4gpu", found["submit"], found["render"] + found["sbatch"] + SUBMIT_MS)
+
+
+def make_runs(site: Site, root: Path) -> list[str]:
+    """Held jobs with the run directories that submissions of them would have left; the jobs' ids."""
+
+    def make(number: int) -> str:
+        token = secrets.token_hex(8)
+        name, comment = f"--job-name=job-{number}", f"--comment=prl-submit:{token}"
+        job = site.call(*SBATCH, name, comment)
+        run = root / f"v{number}-20260101-000000"
+        (run / "logs").mkdir(parents=True)
+        record = {"name": f"job-{number}", "backend": "slurm", "job_id": job, "token": token}
+        record["submitted_at"] = "2026-01-01T00:00:00+00:00"
+        (run / "run.json").write_text(json.dumps(record))
+        return job
+
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(make, range(RUNS)))
+
+
+def calls_of(site: Site, command: Command) -> list[list[str]]:
+    """The questions to Slurm that a command asks: wrappers before the real programs write them down."""
+    log = site.folder / "calls"
+    log.write_text("")
+    wrappers = site.folder / "wrappers"
+    wrappers.mkdir(exist_ok=True)
+    for name in ("sbatch", "squeue", "sacct", "scontrol", "sinfo", "scancel", "sacctmgr"):
+        note = f"(printf '%s\\t' {name} \"$@\"; echo) >>{log}"
+        (wrappers / name).write_text(f'#!/bin/sh\n{note}\nexec {shutil.which(name)} "$@"\n')
+        (wrappers / name).chmod(0o755)
+    site.call(*command, PATH=f"{wrappers}:{os.environ['PATH']}")
+    return [line.split("\t")[:-1] for line in log.read_text().splitlines()]
+
+
+def asking(site: Site) -> Iterator[Row]:
+    """Status of many runs: all live; then some ended, of which no command has heard yet."""
+    root = site.folder / "many"
+    ids = make_runs(site, root)
+    yield from status_rows(site, root, "all held")
+    site.call("scancel", *ids[:ENDED])
+    time.sleep(3)  # until accounting has them all
+    yield from status_rows(site, root, f"{ENDED} of them just ended", forget=True)
+    yield from status_rows(site, root, f"{ENDED} of them ended")
+
+
+def status_rows(site: Site, root: Path, title: str, *, forget: bool = False) -> Iterator[Row]:
+    """One status, beside the questions that it asks. `forget`: what earlier ones kept."""
+
+    def prepare() -> None:
+        for kept in root.glob("*/verdict.json") if forget else ():
+            kept.unlink()
+
+    command: Command = [site.program, "status", "--output-root", root]
+    site.call(*command)  # after this nothing is news, unless it is forgotten
+    prepare()
+    calls = calls_of(site, command)
+    raw: dict[str, Command] = {f"{number}": words for number, words in enumerate(calls)}
+    found = site.medians({"status": command, **raw}, prepare)
+    asked = sum(found[name] for name in raw)
+    names = " + ".join(words[0] for words in calls)
+    yield Row(f"status of {RUNS} runs, {title}: calls", len(calls), CALLS, "")
+    yield Row(f"{names} alone, {title}", asked)
+    yield Row(f"status of {RUNS} runs, {title}", found["status"], STATUS_RATIO * asked + STATUS_MS)
+
+
+SPEC = {
+    "name": "lines",
+    "backend": "slurm",
+    "resources": {"accelerator": "cpu"},
+    "swift": {"rlhf_type": "grpo", "model": "org/name", "dataset": ["org/data"]}
+    | {"num_generations": 2, "per_device_train_batch_size": 2},
+}
+#: Not in step with the follower's polling.
+FAKE = f"""
+for i in {{1..{LINES}}}; do sleep 0.$((RANDOM % 300 + 300)); echo "at $EPOCHREALTIME"; done
+step 1 1
+"""
+
+
+def following(site: Site) -> Iterator[Row]:
+    """From a line's writing, by the job, to the terminal of who follows it."""
+    venv = make_environment(site.folder / "fake")
+    spec = site.folder / "lines.yaml"
+    spec.write_text(json.dumps(SPEC | {"environment": {"venv": str(venv)}}))
+    run = site.call(site.program, spec, "--output-root", site.folder / "followed", FAKE=FAKE)
+    delays = list(follow([site.program, "logs", "-f", run], site.environ))
+    if len(delays) != LINES:
+        sys.exit(f"{len(delays)} of {LINES} lines were followed")
+    yield Row(
+        f"a job's line on the follower's terminal, median of {LINES}", statistics.median(delays)
+    )
+    yield Row(f"a job's line on the follower's terminal, worst of {LINES}", max(delays), LINE_MS)
+
+
+def follow(command: Command, environ: Mapping[str, str]) -> Iterator[float]:
+    """Milliseconds between each line's own time and its coming out of a terminal."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=theirs, stderr=-3):
+        os.close(theirs)
+        rest = b""
+        with contextlib.suppress(OSError), os.fdopen(ours, "rb", 0) as terminal:  # EIO: its end
+            while data := terminal.read(65536):
+                now = time.time()
+                *lines, rest = (rest + data).split(b"\n")
+                stamps = [re.match(rb"at ([0-9.]+)", line) for line in lines]
+                yield from ((now - float(stamp[1])) * 1e3 for stamp in stamps if stamp)
+
+
+def report(rows: list[Row]) -> int:
+    """Print the table; 1 where a budget is exceeded."""
+    print("| what | measured | budget |\n| --- | --- | --- |")
+    for row in rows:
+        limit = "-" if row.limit is None else f"{row.limit:.0f} {row.unit}".strip()
+        print(f"| {row.what} | {row.value:.0f} {row.unit} | {limit} |".replace("  ", " "))
+    failed = [row.what for row in rows if row.limit is not None and row.value > row.limit]
+    for name in failed:
+        print(f"OVER BUDGET: {name}")
+    return 1 if failed else 0
+
+
+def main() -> int:
+    """Measure, print, and judge."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10)
+    rounds = parser.parse_args().rounds
+    if lack := available():
+        print(f"not measured: {lack}")
+        return 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        program = install(folder / "venv") / "prl-submit"
+        with SlurmCluster.start(folder / "cluster", accounting=True) as cluster:
+            site = Site(folder, program, cluster, rounds)
+            return report([*submission(site), *following(site), *asking(site)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

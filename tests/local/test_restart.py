@@ -1,0 +1,839 @@
+"""launch.sh started again by a scheduler, or stopped by one: real bash, a torchrun that pretends."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from prl_submit.checkpoints import last_complete
+from prl_submit.layers import load_layers
+from prl_submit.plan import Context, make_plan, place
+from prl_submit.render import render_launch
+from prl_submit.swift.table import load_table
+from tests.conftest import ended
+
+if TYPE_CHECKING:
+    from tests.conftest import Ended, World
+
+Eventually = Callable[..., None]
+
+AGAIN = {"PRL_SUBMIT_RESTARTS": "1"}
+TWO: dict[str, Any] = {"resources__nodes": 2, "backend": "slurm"}
+FROM = "--resume_from_checkpoint"
+
+
+def launch(world: World, *, restarts: int = 0, run: str = "run", **over: Any) -> Path:
+    """The run directory of a rendered launch.sh; `restarts` attempts were made before it."""
+    spec = str(world.spec(**over))
+    table = load_table()
+    layered = load_layers(
+        spec,
+        read=lambda path: Path(path).read_bytes(),
+        profile=None,
+        environ={},
+        sets=(),
+        table=table,
+    )
+    planned = make_plan(layered, table, spec, Context(str(world.root), str(world.root)))
+    assert [problem for problem in planned.problems if problem.severity == "error"] == []
+    folder = world.root / run
+    folder.mkdir(exist_ok=True)
+    plan = place(planned.plan, str(folder))
+    (folder / "launch.sh").write_text(render_launch(plan, token=world.mark, restarts=restarts))
+    return folder
+
+
+def start(world: World, run: Path, fake: str, /, **env: str) -> subprocess.Popen[bytes]:
+    return world.popen(["bash", run / "launch.sh"], FAKE=fake, **env)
+
+
+def go(world: World, run: Path, fake: str = "step 1 1", /, **env: str) -> Ended:
+    """To its end."""
+    return ended(run, world.finish(start(world, run, fake, **env)).code)
+
+
+def begin(
+    world: World, run: Path, fake: str, eventually: Eventually, node: int = 0, /, **env: str
+) -> subprocess.Popen[bytes]:
+    """Until its torchrun has written `ready`."""
+    ready = run / f"ready{node}"
+    process = start(world, run, fake.replace("READY", f"touch $run/ready{node}"), **env)
+    eventually(lambda: ready.exists() or process.poll() is not None)
+    assert process.poll() is None, (run / "logs" / f"node{node}.log").read_text()
+    return process
+
+
+def words_of(run: Path) -> list[str]:
+    """torchrun's words."""
+    return (run / "argv").read_bytes().decode().split("\0")[:-1]
+
+
+def resumed_from(run: Path) -> list[str]:
+    """Every checkpoint that torchrun was told to continue from."""
+    words = words_of(run)
+    after = [words[i + 1] for i, word in enumerate(words) if word == FROM]
+    return after + [word.partition("=")[2] for word in words if word.startswith(FROM + "=")]
+
+
+# --- checkpoints ----------------------------------------------------------------------------------
+
+
+def state_text(step: int, max_steps: int = 10) -> str:
+    """trainer_state.json as transformers writes it."""
+    history = [
+        {"epoch": i / 4, "loss": 0.5, "step": i, "global_step/max_steps": f"{i}/{max_steps}"}
+        for i in range(1, 4)
+    ]
+    state = {
+        "best_metric": None,
+        "global_step": step,
+        "is_hyper_param_search": False,
+        "log_history": history,
+        "max_steps": max_steps,
+        "stateful_callbacks": {"TrainerControl": {"args": {"should_save": True}, "attributes": {}}},
+        "trial_name": None,
+    }
+    return json.dumps(state, indent=2, sort_keys=True) + "\n"
+
+
+#: Files of each kind of checkpoint but the random states; a name that ends in / is a folder.
+LAYOUTS: dict[str, list[str]] = {
+    "plain": "model.safetensors optimizer.pt scheduler.pt training_args.bin".split(),
+    "adapter": "adapter_model.safetensors adapter_config.json optimizer.pt scheduler.pt".split(),
+    "bin": "pytorch_model.bin optimizer.pt scheduler.pt training_args.bin".split(),
+    "sharded": (
+        "model-1.safetensors model-2.safetensors model.safetensors.index.json "
+        "optimizer.pt scheduler.pt"
+    ).split(),
+    "sharded_bin": (
+        "pytorch_model-1.bin pytorch_model-2.bin pytorch_model.bin.index.json "
+        "optimizer.pt scheduler.pt"
+    ).split(),
+    "fsdp": "pytorch_model_fsdp.bin optimizer.bin scheduler.pt training_args.bin".split(),
+    "deepspeed": "global_step7/ latest zero_to_fp32.py model.safetensors".split(),
+    "deepspeed_adapter": "global_step7/ latest adapter_model.safetensors scheduler.pt".split(),
+}
+
+
+def random_states(world_size: int) -> list[str]:
+    ranks = [""] if world_size == 1 else [f"_{rank}" for rank in range(world_size)]
+    return [f"rng_state{rank}.pth" for rank in ranks]
+
+
+def save(
+    run: Path, name: int | str, world_size: int = 1, layout: str = "plain", max_steps: int = 10
+) -> Path:
+    """A complete checkpoint."""
+    folder = run / f"checkpoint-{name}"
+    folder.mkdir(parents=True)
+    for file in [*LAYOUTS[layout], *random_states(world_size)]:
+        if file.endswith("/"):
+            (folder / file).mkdir()
+            (folder / file / "zero_pp_rank_0_mp_rank_00_optim_states.pt").write_text("x")
+        elif file.endswith(".index.json"):
+            shards = [n for n in LAYOUTS[layout] if "-" in n]
+            tree = {
+                "metadata": {"total_size": 2},
+                "weight_map": dict(zip("ab", shards, strict=True)),
+            }
+            (folder / file).write_text(json.dumps(tree, indent=2, sort_keys=True) + "\n")
+        else:
+            (folder / file).write_text("x")
+    step = int(name) if str(name).isdecimal() else 1
+    (folder / "trainer_state.json").write_text(state_text(step, max_steps))
+    return folder
+
+
+# --- a restart ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", [None, "old", "-old"])
+def test_restart_continues_from_the_last_complete_checkpoint(
+    world: World, given: str | None
+) -> None:
+    """Whatever was given to begin with, in one word or in two; everything else stays."""
+    over = {} if given is None else {"swift__resume_from_checkpoint": given}
+    if given:
+        (world.root / given).mkdir()
+    run = launch(world, restarts=2, restarts__max=3, **over)
+    save(run, 9)
+    newest = save(run, 10)
+    (save(run, 11) / "optimizer.pt").unlink()
+    before = go(world, run)
+    assert before.exit["restarts"] == 2
+    assert resumed_from(run) == ([given] if given else [])
+    rest = [word for word in words_of(run) if word != given and not word.startswith(FROM)]
+    job = go(world, run, PRL_SUBMIT_RESTARTS="3")
+    assert (job.code, job.exit["restarts"]) == (0, 5)
+    assert words_of(run) == [*rest, FROM, str(newest)]
+    assert "restart 3: continues from checkpoint-10\n" in job.log
+
+
+def test_both_forms_at_once_are_dropped(world: World) -> None:
+    run = launch(world, restarts__max=1)
+    text = (run / "launch.sh").read_text()
+    head = "prl_swift_args=(\n"
+    assert head in text
+    many = f"  {FROM} 'a b' {FROM}=c\n  {FROM}=-d {FROM} e\n  --last word\n  {FROM} f\n"
+    (run / "launch.sh").write_text(text.replace(head, head + many))
+    save(run, 4)
+    assert go(world, run, **AGAIN).code == 0
+    words = words_of(run)
+    assert resumed_from(run) == [str(run / "checkpoint-4")]
+    assert words[words.index("-m") + 2 :][:2] == ["--last", "word"]
+    assert not {"a b", "c", "e", "f"} & set(words)
+
+
+def test_the_first_start_continues_from_what_it_was_given(world: World) -> None:
+    """0 restarts: a checkpoint that lies there is none of its own."""
+    run = launch(world)
+    save(run, 3)
+    job = go(world, run, PRL_SUBMIT_RESTARTS="0")
+    assert (job.code, job.exit["restarts"], resumed_from(run)) == (0, 0, [])
+    assert "restart 0" not in job.log
+
+
+@pytest.mark.parametrize("left", [None, "incomplete"])
+def test_restart_without_a_complete_checkpoint_begins_again(world: World, left: str | None) -> None:
+    run = launch(world, restarts__max=1)
+    if left:
+        (save(run, 3) / "trainer_state.json").write_text("")
+    job = go(world, run, **AGAIN)
+    assert (job.code, job.exit["restarts"], resumed_from(run)) == (0, 1, [])
+    assert "restart 1: there is no complete checkpoint, the training begins again\n" in job.log
+
+
+@pytest.mark.parametrize(("most", "again"), [(0, 1), (2, 3)])
+def test_one_restart_too_many(world: World, most: int, again: int) -> None:
+    run = launch(world, restarts=4, restarts__max=most)
+    save(run, 3)
+    (run / "exit.json").write_text('{"state": "stale"}')
+    job = go(world, run, PRL_SUBMIT_RESTARTS=str(again))
+    assert (job.code, job.exit["state"], job.exit["restarts"]) == (1, "FAILED", 4 + again)
+    assert job.reason == f"started again {again} times; restarts.max is {most}"
+    assert job.reason in job.log
+    assert not (run / "argv").exists()
+
+
+@pytest.mark.parametrize("name", ["with space", "雨 [1]*", "it's $(id)"])
+def test_run_directory_with_a_strange_name(world: World, name: str) -> None:
+    run = launch(world, run=name, restarts__max=1)
+    newest = save(run, 7)
+    assert go(world, run, **AGAIN).code == 0
+    assert resumed_from(run) == [str(newest)]
+
+
+# --- stopped after its last step ------------------------------------------------------------------
+
+
+def test_nothing_is_left_to_train(world: World) -> None:
+    """Stopped after its last step, started again: no step more, and that is success."""
+    run = launch(world, restarts__max=1)
+    save(run, 10, max_steps=10)
+    job = go(world, run, "exit 0", **AGAIN)
+    assert (job.code, job.exit["state"], job.exit["reason"]) == (0, "SUCCEEDED", None)
+    assert resumed_from(run) == [str(run / "checkpoint-10")]
+
+
+def test_an_abort_when_nothing_is_left_to_train_is_the_reason(world: World) -> None:
+    run = launch(world, restarts__max=1)
+    save(run, 10, max_steps=10)
+    job = go(world, run, 'echo "[INFO:swift] End time of running main: now"; exit 134', **AGAIN)
+    assert (job.code, job.reason) == (134, "torchrun exited with 134")
+
+
+@pytest.mark.parametrize(
+    ("step", "env"), [(9, AGAIN), (1, AGAIN), (10, {})], ids=["9 of 10", "1 of 10", "no restart"]
+)
+def test_zero_steps_before_the_last_one(world: World, step: int, env: dict[str, str]) -> None:
+    run = launch(world, restarts__max=1)
+    save(run, step, max_steps=10)
+    job = go(world, run, "exit 0", **env)
+    assert (job.code, job.exit["state"]) == (65, "FAILED")
+    assert "without one training step" in job.reason
+
+
+# --- told to stop ---------------------------------------------------------------------------------
+
+STOPS = "trap 'exit 1' TERM INT; READY; sleep 60 & wait"
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"), [("90m", "01:30:00"), ("2d", "2-00:00:00"), (None, "the scheduler")]
+)
+def test_time_limit_of_the_scheduler(
+    world: World, eventually: Eventually, limit: str | None, words: str
+) -> None:
+    """The marker says why SIGTERM came."""
+    run = launch(world, backend="slurm", resources__time_limit=limit)
+    process = begin(world, run, STOPS, eventually)
+    (run / "logs" / ".time-limit").touch()
+    process.terminate()
+    job = ended(run, world.finish(process).code)
+    assert (job.code, job.exit["state"]) == (124, "TIMEOUT")
+    assert job.reason == f"the time limit of {words} was reached"
+    assert job.reason in job.log
+
+
+def test_sigterm_without_the_marker(world: World, eventually: Eventually) -> None:
+    run = launch(world, backend="slurm", resources__time_limit="90m")
+    process = begin(world, run, STOPS, eventually)
+    process.terminate()
+    job = ended(run, world.finish(process).code)
+    assert (job.code, job.exit["state"]) == (143, "FAILED")
+    assert job.reason == "stopped by signal 15 while training"
+
+
+def test_sigint_is_no_time_limit(world: World, eventually: Eventually) -> None:
+    run = launch(world, backend="slurm", resources__time_limit="90m")
+    process = begin(world, run, STOPS, eventually)
+    (run / "logs" / ".time-limit").touch()
+    process.send_signal(signal.SIGINT)
+    job = ended(run, world.finish(process).code)
+    assert (job.code, job.exit["state"]) == (130, "CANCELLED")
+
+
+@pytest.mark.parametrize(("fake", "code"), [("step 1 1", 0), ("exit 3", 3)])
+def test_the_marker_alone_is_no_end(world: World, fake: str, code: int) -> None:
+    """The training ended by itself in its last minutes."""
+    run = launch(world, backend="slurm", resources__time_limit="90m")
+    (run / "logs").mkdir()
+    (run / "logs" / ".time-limit").touch()
+    assert go(world, run, fake).code == code
+
+
+#: What a step's processes find; job.sbatch sets the count at the first start as well.
+STEP = {"PRL_SUBMIT_SIGNALLED": "all", "PRL_SUBMIT_RESTARTS": "0"}
+#: Counts what it hears, and stops at nothing.
+COUNTS = (
+    "n=0; trap 'n=$((n + 1)); echo $n >$run/heard' TERM INT; echo 0 >$run/heard; READY; "
+    "while :; do sleep 0.1; done"
+)
+
+
+@pytest.mark.parametrize(
+    ("env", "number", "heard", "code"),
+    [
+        (STEP, signal.SIGTERM, 0, 143),
+        (STEP, signal.SIGINT, 1, 130),
+        ({}, signal.SIGTERM, 1, 143),
+    ],
+)
+def test_what_torchrun_hears(
+    world: World,
+    eventually: Eventually,
+    env: dict[str, str],
+    number: signal.Signals,
+    heard: int,
+    code: int,
+) -> None:
+    """In a step, Slurm has told torchrun itself; what goes on after the grace is killed all the same."""
+    run = launch(world, backend="slurm", restarts__grace="2s")
+    process = begin(world, run, COUNTS, eventually, **env)
+    began = time.monotonic()
+    process.send_signal(number)
+    assert world.finish(process, timeout=20).code == code
+    assert 1.9 < time.monotonic() - began < 10
+    assert (run / "heard").read_text() == f"{heard}\n"
+    assert world.alive() == []
+
+
+def test_a_step_that_slurm_signals(world: World, eventually: Eventually) -> None:
+    """Every process of it: torchrun hears it once, and has its grace."""
+    run = launch(world, backend="slurm", restarts__grace="20s")
+    saves = (
+        "n=0; trap 'n=$((n + 1)); echo $n >$run/heard' TERM; echo $$ >$run/pid; READY; "
+        "while ((n == 0)); do sleep 0.1; done; for i in {1..8}; do sleep 0.1; done; exit 1"
+    )
+    process = begin(world, run, saves, eventually, **STEP)
+    process.terminate()
+    os.kill(int((run / "pid").read_text()), signal.SIGTERM)
+    assert world.finish(process, timeout=15).code == 143
+    assert (run / "heard").read_text() == "1\n"
+
+
+def test_a_local_job_within_somebody_elses_step(world: World, eventually: Eventually) -> None:
+    """Typed in `srun --pty bash`: nobody but launch.sh tells torchrun that the time is up."""
+    world.environ["PRL_SUBMIT_SIGNALLED"] = "all"
+    saves = "trap 'echo x >$run/saved; exit 1' TERM; sleep 60 & wait"
+    run = world.submit(saves, resources__time_limit="1s", restarts__grace="1s")
+    eventually(lambda: (run / "exit.json").exists())
+    assert json.loads((run / "exit.json").read_text())["state"] == "TIMEOUT"
+    assert (run / "saved").exists()
+
+
+def test_a_local_job_within_a_job_that_was_started_again(world: World) -> None:
+    world.environ |= AGAIN
+    _, verdict = world.run_to_end()
+    assert (verdict["state"], verdict["restarts"]) == ("SUCCEEDED", 0)
+
+
+# --- two nodes ------------------------------------------------------------------------------------
+
+
+def address(rank: int) -> dict[str, str]:
+    """What job.sbatch and srun give a node."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return {"NODE_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+
+
+def node_1(run: Path) -> dict[str, Any]:
+    found = json.loads((run / "logs" / "node1.exit.json").read_text())
+    assert isinstance(found, dict)
+    return found
+
+
+def test_node_1_waits_for_node_0_up_to_the_grace(world: World, eventually: Eventually) -> None:
+    run = launch(world, restarts__grace="2s", **TWO)
+    process = begin(world, run, STOPS, eventually, 1, **address(1))
+    began = time.monotonic()
+    process.terminate()
+    assert world.finish(process).code == 143
+    assert 1.9 < time.monotonic() - began < 8
+    assert (node_1(run)["exit_code"], node_1(run)["state"]) == (143, "FAILED")
+    assert not (run / "exit.json").exists()
+
+
+def test_node_1_ends_after_node_0(world: World, eventually: Eventually) -> None:
+    """Node 0 still saves; what an earlier attempt left is not taken for its last word."""
+    run = launch(world, restarts__grace="30s", **TWO)
+    (run / "logs").mkdir()
+    (run / "exit.json").write_text('{"state": "stale"}')
+    (run / "logs" / "node1.exit.json").write_text('{"state": "stale"}')
+    env = address(0)
+    saving = "trap 'sleep 1.5; exit 1' TERM; READY; sleep 60 & wait"
+    first = begin(world, run, saving, eventually, 0, **env)
+    assert not (run / "exit.json").exists()
+    assert (run / "logs" / "node1.exit.json").exists()  # node 0 removes its own alone
+    second = begin(world, run, STOPS, eventually, 1, **env | {"NODE_RANK": "1"})
+    assert not (run / "logs" / "node1.exit.json").exists()
+    began = time.monotonic()
+    first.terminate()
+    second.terminate()
+    assert world.finish(second).code == 143
+    assert 1.4 < time.monotonic() - began < 10
+    assert world.finish(first).code == 143
+    assert json.loads((run / "exit.json").read_text())["state"] == "FAILED"
+    assert node_1(run)["reason"] == "stopped by signal 15 while training"
+    ends = [(run / name).stat().st_mtime for name in ("exit.json", "logs/node1.exit.json")]
+    assert ends == sorted(ends)
+    assert world.alive() == []
+
+
+def test_node_1_that_fails_by_itself_waits_for_nobody(world: World) -> None:
+    run = launch(world, restarts__grace="60s", **TWO)
+    done = world.finish(start(world, run, "exit 3", **address(1)), timeout=20)
+    assert (done.code, node_1(run)["exit_code"]) == (3, 3)
+
+
+def test_node_1_that_fails_leaves_the_last_word_of_node_0_alone(world: World) -> None:
+    run = launch(world, **TWO)
+    (run / "exit.json").write_text("of node 0")
+    assert world.finish(start(world, run, "exit 3", **address(1))).code == 3
+    assert (run / "exit.json").read_text() == "of node 0"
+
+
+def test_node_1_knows_of_the_time_limit(world: World, eventually: Eventually) -> None:
+    run = launch(world, restarts__grace="1s", resources__time_limit="1h", **TWO)
+    process = begin(world, run, STOPS, eventually, 1, **address(1))
+    (run / "logs" / ".time-limit").touch()
+    process.terminate()
+    assert world.finish(process).code == 124
+    assert (node_1(run)["state"], node_1(run)["exit_code"]) == ("TIMEOUT", 124)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_every_node_continues_from_the_same_checkpoint(world: World, rank: int) -> None:
+    """World size 2: one random state for each rank of both nodes."""
+    run = launch(world, restarts__max=1, **TWO)
+    newest = save(run, 4, world_size=2)
+    save(run, 5, world_size=1)
+    assert world.finish(start(world, run, "step 5 9", **address(rank), **AGAIN)).code == 0
+    assert resumed_from(run) == [str(newest)]
+
+
+# --- the lock -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hold() -> Iterator[Callable[[Path], Callable[[], None]]]:
+    """Holds a node's lock as a lost node does; what it returns lets go."""
+    opened: list[int] = []
+
+    def take(run: Path) -> Callable[[], None]:
+        lock = os.open(run / ".node0.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        opened.append(lock)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lambda: fcntl.flock(lock, fcntl.LOCK_UN)
+
+    yield take
+    for lock in opened:
+        os.close(lock)
+
+
+def test_restart_waits_for_a_held_lock(
+    world: World, hold: Callable[[Path], Callable[[], None]]
+) -> None:
+    run = launch(world, restarts__max=1)
+    letting_go = threading.Timer(2, hold(run))
+    began = time.monotonic()
+    letting_go.start()
+    try:
+        job = go(world, run, **AGAIN)
+    finally:
+        letting_go.join()
+    assert job.code == 0
+    assert time.monotonic() - began > 1.9
+    assert job.log.count("restarts 1\n") == 1
+
+
+@pytest.mark.parametrize("env", [{}, {"PRL_SUBMIT_RESTARTS": "0"}])
+def test_first_start_waits_for_no_lock(
+    world: World, hold: Callable[[Path], Callable[[], None]], env: dict[str, str]
+) -> None:
+    run = launch(world)
+    (run / "exit.json").write_text("of the job that runs")
+    hold(run)
+    began = time.monotonic()
+    done = world.finish(start(world, run, "step 1 1", **env))
+    assert time.monotonic() - began < 5
+    assert done.code == 75
+    assert f"{run} is in use: its job still runs" in done.err
+    assert (run / "exit.json").read_text() == "of the job that runs"
+    assert not (run / "argv").exists()
+
+
+# --- logs of single ranks, names of nodes ---------------------------------------------------------
+
+TELL = 'printf %s "${PET_LOG_DIR-unset}" >$run/told; step 1 1'
+
+
+@pytest.mark.parametrize(
+    ("over", "env"),
+    [
+        ({}, {"PET_TEE": "3"}),
+        ({}, {"PET_REDIRECTS": "3"}),
+        ({"environment__env": {"PET_TEE": "3"}}, {}),
+        ({"environment__setup": ["export PET_TEE=3"]}, {}),
+    ],
+    ids=["inherited", "redirects", "env", "setup"],
+)
+def test_ranks_log_below_the_run(world: World, over: dict[str, Any], env: dict[str, str]) -> None:
+    run = launch(world, **over)
+    assert go(world, run, TELL, **env).code == 0
+    assert (run / "told").read_text() == f"{run}/logs/ranks/node0"
+
+
+def test_ranks_of_node_1_log_apart(world: World) -> None:
+    run = launch(world, **TWO)
+    assert world.finish(start(world, run, TELL, PET_TEE="3", **address(1))).code == 0
+    assert (run / "told").read_text() == f"{run}/logs/ranks/node1"
+
+
+@pytest.mark.parametrize("env", [{}, {"PET_TEE": ""}])
+def test_ranks_do_not_log_apart_unasked(world: World, env: dict[str, str]) -> None:
+    run = launch(world)
+    assert go(world, run, TELL, **env).code == 0
+    assert (run / "told").read_text() == "unset"
+
+
+def test_a_log_folder_of_ones_own_without_tee(world: World) -> None:
+    run = launch(world)
+    assert go(world, run, TELL, PET_LOG_DIR="/of/mine").code == 0
+    assert (run / "told").read_text() == "/of/mine"
+
+
+def test_the_name_of_the_node(world: World) -> None:
+    """$HOSTNAME may come from where the job was submitted."""
+    run = launch(world)
+    job = go(world, run, HOSTNAME="login.elsewhere")
+    assert job.exit["node"] == os.uname().nodename
+    assert "elsewhere" not in job.log
+    job = go(world, run, HOSTNAME="login.elsewhere", SLURMD_NODENAME="n07")
+    assert job.exit["node"] == "n07"
+    assert " on n07, node 0 of 1" in job.log
+
+
+# --- the two readings of a checkpoint folder ------------------------------------------------------
+
+
+class Case(NamedTuple):
+    """A run directory with checkpoints, and what was done to them."""
+
+    run: Path
+    nodes: int
+    nproc: int
+    what: str
+
+    @property
+    def python(self) -> str:
+        """What prl_submit.checkpoints says: a name, or - for none."""
+        found = last_complete(self.run, self.nodes * self.nproc)
+        return "-" if found is None else found.path.name
+
+
+def by_bash(script: str, cases: list[Case], root: Path) -> list[str]:
+    """launch.sh's last_checkpoint of every case, in one bash."""
+    begin = script.index("# --- a restart goes on from the last complete checkpoint")
+    end = script.index("\nprl_checkpoint=\n")
+    loop = (
+        "set -euo pipefail\n" + script[begin:end] + "\n"
+        "while IFS=$'\\t' read -r prl_nodes prl_nproc_per_node prl_run_dir; do\n"
+        "  found=$(last_checkpoint)\n"
+        "  printf '%s\\0' \"${found:--}\"\n"
+        "done\n"
+    )
+    assert "\nlast_checkpoint() {" in loop
+    (root / "differential.sh").write_text(loop)
+    done = subprocess.run(
+        ["bash", root / "differential.sh"],
+        input="".join(f"{case.nodes}\t{case.nproc}\t{case.run}\n" for case in cases).encode(),
+        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"command not found" not in done.stderr
+    found = done.stdout.decode().split("\0")[:-1]
+    assert len(found) == len(cases)
+    for case, path in zip(cases, found, strict=True):
+        assert path == "-" or Path(path).parent == case.run
+    return [path.rpartition("/")[2] for path in found]
+
+
+def script_text(world: World) -> str:
+    return (launch(world) / "launch.sh").read_text()
+
+
+def truncations(text: str) -> list[int]:
+    """Where a file may end after a kill; INTERRUPTED has the end after an inner brace."""
+    return [n for n in range(1, len(text) - 2) if "}" not in text[max(0, n - 2) : n]]
+
+
+def damage(folder: Path, how: str, file: str, rng: random.Random) -> None:
+    """One file of a checkpoint gone, empty or cut short."""
+    path = folder / file
+    if how == "missing":
+        if path.is_dir():
+            for inner in path.iterdir():
+                inner.unlink()
+            path.rmdir()
+        else:
+            path.unlink()
+    elif how == "empty":
+        if path.is_dir():
+            for inner in path.iterdir():
+                inner.unlink()
+        else:
+            path.write_text("")
+    elif how == "cut":
+        text = path.read_text()
+        path.write_text(text[: rng.choice(truncations(text))])
+    elif how == "a file":
+        damage(folder, "missing", file, rng)
+        path.write_text("")
+    elif how == "a folder":
+        path.unlink()
+        path.mkdir()
+
+
+WORLDS = [(1, 1), (1, 2), (2, 1), (1, 3), (2, 2)]
+
+
+def single_damages(root: Path, rng: random.Random) -> Iterator[Case]:
+    """Every file of every kind of checkpoint gone or empty, with a whole one before it."""
+    number = 0
+    for which, (layout, files) in enumerate(LAYOUTS.items()):
+        nodes, nproc = WORLDS[which % 3]
+        size = nodes * nproc
+        every = [*files, *random_states(size), "trainer_state.json"]
+        damages = [(how, file) for file in every for how in ("missing", "empty")]
+        damages += [("cut", "trainer_state.json"), ("nothing", "")]
+        for how, file in damages:
+            if how == "empty" and file.endswith(".index.json"):
+                continue  # INTERRUPTED has it
+            number += 1
+            run = root / f"s{number}"
+            save(run, 5, size)
+            damage(save(run, 10, size, layout), how, file.rstrip("/"), rng)
+            yield Case(run, nodes, nproc, f"{layout}: {file} {how}, {size} ranks")
+
+
+def extras(folder: Path, rng: random.Random) -> str:
+    """Something beside the usual files."""
+    name = rng.choice(
+        "extra.bin extra.pt extra.safetensors scaler.pt training_args.bin optimizer.bin optimizer.pt "
+        "latest global_step3 rng_state.pth rng_state_0.pth rng_state_7.pth README.md".split()
+    )
+    if (folder / name).exists():
+        return "nothing more"
+    if name == "global_step3" and rng.random() < 0.5:
+        (folder / name).mkdir()
+        return f"a folder {name}"
+    text = rng.choice(["", "x"])
+    (folder / name).write_text(text)
+    return f"{name} of {len(text)} bytes"
+
+
+def many_damages(root: Path, rng: random.Random, count: int) -> Iterator[Case]:
+    """Several checkpoints of odd names, each damaged or not, for all world sizes."""
+    names = "1 2 9 10 007 0 00 99999999999999999999 x 12-merged 3x -4 ٣ +5 0x9".split()
+    for number in range(count):
+        run = root / f"m{number}"
+        nodes, nproc = rng.choice(WORLDS)
+        told = []
+        for name in rng.sample(names, rng.choice([0, 1, 2, 2, 3])):
+            if rng.random() < 0.08:
+                run.mkdir(exist_ok=True)
+                (run / f"checkpoint-{name}").write_text("a file")
+                told.append(f"{name}: a file")
+                continue
+            layout = rng.choice(list(LAYOUTS))
+            size = nodes * nproc if rng.random() < 0.85 else rng.choice([1, 2, 4])
+            folder = save(run, name, size, layout)
+            done = f"{name}: {layout} of {size} ranks"
+            if rng.random() < 0.3:
+                done += ", " + extras(folder, rng)
+            for _ in range(rng.choice([0, 0, 1, 2])):
+                file = rng.choice(sorted(path.name for path in folder.iterdir()))
+                ways = ["missing", "empty", "a file", "a folder"]
+                if file == "trainer_state.json" and (folder / file).is_file():
+                    ways = ["missing", "empty", "cut"]
+                elif file.endswith(".index.json"):
+                    ways = ["missing"]  # INTERRUPTED has the rest
+                elif (folder / file).is_dir():
+                    ways = ["missing", "empty", "a file"]
+                how = rng.choice(ways)
+                if how == "cut" and len((folder / file).read_text()) < 10:
+                    continue
+                damage(folder, how, file, rng)
+                done += f", {file} {how}"
+            told.append(done)
+        run.mkdir(exist_ok=True)
+        yield Case(run, nodes, nproc, "; ".join(told) + f" for {nodes}x{nproc}")
+
+
+def test_bash_and_python_agree(world: World, tmp_path: Path) -> None:
+    """What a scheduler's restart continues from is what `resume` would."""
+    rng = random.Random(20)
+    root = tmp_path / "runs"
+    cases = [*single_damages(root, rng), *many_damages(root, rng, 185)]
+    assert len(cases) >= 300
+    python = [case.python for case in cases]
+    bash = by_bash(script_text(world), cases, tmp_path)
+    differ = [
+        f"{case.what}: bash {theirs}, python {ours}"
+        for case, theirs, ours in zip(cases, bash, python, strict=True)
+        if theirs != ours
+    ]
+    assert differ == []
+    # Not agreement about nothing: each verdict is frequent.
+    assert python.count("checkpoint-5") > 50
+    assert python.count("checkpoint-10") > 25
+    assert python.count("-") > 30
+
+
+#: What a kill or a crash may leave of a file, beyond what the cases above have: nobody can load it.
+INNER_END = state_text(10).index("},") + 2
+INTERRUPTED = [
+    ("plain", "trainer_state.json", state_text(10)[:INNER_END]),
+    ("sharded", "model.safetensors.index.json", ""),
+    ("sharded", "model.safetensors.index.json", '{\n  "metadata": {\n    "total_size": 2\n  },\n'),
+    ("sharded", "model.safetensors.index.json", '{\n  "weight_map": {\n    "a": "model-1.safeten'),
+]
+
+
+@pytest.mark.parametrize(
+    ("layout", "file", "text"),
+    INTERRUPTED,
+    ids=["state", "empty index", "index without its map", "index within a name"],
+)
+def test_a_json_file_cut_short(world: World, layout: str, file: str, text: str) -> None:
+    case = Case(world.root / "runs", 1, 1, file)
+    (save(case.run, 10, layout=layout) / file).write_text(text)
+    assert case.python == "-"
+    assert by_bash(script_text(world), [case], world.root) == ["-"]
+
+
+@pytest.mark.parametrize("name", ["a [1]", "a\\b"])
+def test_deepspeed_in_a_run_directory_with_a_strange_name(world: World, name: str) -> None:
+    case = Case(world.root / name, 1, 2, name)
+    save(case.run, 10, 2, "deepspeed")
+    assert case.python == "checkpoint-10"
+    assert by_bash(script_text(world), [case], world.root) == ["checkpoint-10"]
+
+
+def write(file: str, text: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / file).write_text(text)
+
+
+def hide(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / ".model.safetensors")
+
+
+INDEX = "model.safetensors.index.json"
+#: Where the two may differ, what each says of it, and why neither is made to follow the other: no
+#: save that was interrupted leaves such a folder, and bash has no JSON parser.
+KNOWN: list[tuple[str, Callable[[Path], object], str, str, str]] = [
+    (
+        "plain",
+        write("trainer_state.json", state_text(10).replace('"loss": 0.5', '"loss": x')),
+        "checkpoint-10",
+        "-",
+        "damage within a file that has its end: bash looks at the end alone",
+    ),
+    (
+        "plain",
+        write("trainer_state.json", state_text(10) + "\n\n"),
+        "-",
+        "checkpoint-10",
+        "empty lines at the end: transformers writes none",
+    ),
+    ("sharded", write(INDEX, "{}\n"), "checkpoint-10", "-", "whole JSON, but no index"),
+    ("sharded", write(INDEX, '{"weight_map": []}\n'), "checkpoint-10", "-", "the same"),
+    (
+        "sharded",
+        write(INDEX, '{"weight_map": {"a": "gone"}}\n'),
+        "checkpoint-10",
+        "-",
+        "bash knows a shard by .safetensors or .bin; transformers names none otherwise",
+    ),
+    (
+        "sharded",
+        write(
+            INDEX, '{"metadata": {"a": "gone.bin"}, "weight_map": {"a": "model-1.safetensors"}}\n'
+        ),
+        "-",
+        "checkpoint-10",
+        "for bash every such word of the index is a shard; its metadata are numbers",
+    ),
+    ("plain", hide, "-", "checkpoint-10", "bash's patterns leave out hidden files"),
+    ("plain", write(".x.bin", ""), "checkpoint-10", "-", "the same"),
+    ("plain", write(".x.index.json", ""), "checkpoint-10", "-", "the same"),
+]
+
+
+def test_where_bash_and_python_differ(world: World) -> None:
+    """A difference that is gone leaves the list."""
+    cases = []
+    for number, (layout, change, _, _, why) in enumerate(KNOWN):
+        cases.append(Case(world.root / "runs" / str(number), 1, 1, why))
+        change(save(cases[-1].run, 10, layout=layout))
+    bash = by_bash(script_text(world), cases, world.root)
+    found = [(theirs, case.python, case.what) for theirs, case in zip(bash, cases, strict=True)]
+    assert found == [(theirs, ours, why) for _, _, theirs, ours, why in KNOWN]

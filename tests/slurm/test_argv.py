@@ -1,0 +1,283 @@
+"""What the spec says is what sbatch and bash hand on, byte for byte, however hostile the text.
+
+200 generated jobs: 20 by `prl-submit` as users start it, the others by its own `main`, many in one
+process. All are submitted first and waited for once.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import string
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from tests.property.test_argv import LISTS, PIECES, SCALARS, contains, given_words
+from tests.slurm.conftest import SlurmWorld
+
+COUNT = 200
+#: Every tenth is submitted by a process of its own.
+APART = 10
+#: Also what Slurm's file name patterns and sbatch's own reader of #SBATCH lines give a meaning to.
+HOSTILE = [
+    *PIECES,
+    *("%j", "%%", "%x", "%%j", "%5A", "%u", "%", "\\%j", "\\\\", "\\", '"', '\\"', "'\"'", "$HOME"),
+    *(
+        "~",
+        "-",
+        "--wrap=x",
+        "#SBATCH --hold",
+        "prl-submit:",
+        "0",
+        ".",
+        "=",
+        ",",
+        ";",
+        "\u3000",
+        "&&",
+    ),
+]
+#: Bytes of a file's name, less an ending.
+LONGEST = 250
+#: Tells what reached the process, besides the arguments that every fake torchrun records.
+FAKE = 'pwd -P >"$run/pwd"; env -0 >"$run/environ"; step 1 1'
+RUN_FILES = """
+    .node0.lock argv environ exit.json job.sbatch launch.sh logging.jsonl logs logs/.began0
+    logs/node0.log logs/slurm.log plan.json pwd run.json spec.yaml
+""".split()
+Seen = tuple[str, object, object]  # what it is, as it was seen, as it should be
+#: prl-submit for each spec, in one process.
+SUBMIT_ALL = """
+import sys
+from prl_submit.cli import main
+for spec in sys.argv[1:]:
+    try:
+        main(["submit", spec])
+    except SystemExit as end:
+        if end.code:
+            sys.exit(f"{spec!r}: {end.code}")
+"""
+
+
+class Case(NamedTuple):
+    """A job as its spec has it; the paths absolute."""
+
+    spec: Path
+    name: str
+    workdir: Path
+    output: Path
+    swift: dict[str, Any]
+    env: dict[str, str]
+    slurm: dict[str, str]
+
+    @property
+    def run(self) -> Path:
+        """Its only run directory."""
+        (run,) = self.output.glob("v*")
+        return run
+
+
+def one_line(piece: str) -> bool:
+    """Whether the contract allows it in a path: no ASCII control characters. No `/` in a name."""
+    return "/" not in piece and all(" " <= char != "\x7f" for char in piece)
+
+
+class Quoting(yaml.SafeDumper):
+    """Text in quotes stays text, whatever it looks like."""
+
+
+Quoting.add_representer(
+    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+)
+
+
+class Texts:
+    """Hostile text from one seed; each piece in turn stands first and last somewhere."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+
+    def text(self, allowed: Callable[[str], bool] = bool, most: int = 5) -> str:
+        """Up to `most` pieces."""
+        pieces = [piece for piece in HOSTILE if allowed(piece)]
+        return "".join(self.random.choices(pieces, k=self.random.randint(0, most)))
+
+    def file_name(self, number: int) -> str:
+        """Unique by its number; its two ends are hostile."""
+        pieces = [piece for piece in HOSTILE if one_line(piece)]
+        first, last = pieces[number % len(pieces)], pieces[(number * 7 + 3) % len(pieces)]
+        name = first + self.text(one_line, 3) + str(number) + self.text(one_line, 3)
+        room = LONGEST - len((name + last).encode())
+        return name + ("雨" * (room // 3) if number % 20 == 0 else "") + last
+
+    def job_name(self) -> str:
+        """2 to 40 of the characters that the contract allows."""
+        inner = self.random.choices(string.ascii_lowercase + string.digits + "-", k=38)
+        ends = self.random.choices(string.ascii_lowercase + string.digits, k=2)
+        return ends[0] + "".join(inner[: self.random.randint(0, 38)]) + ends[1]
+
+    def swift(self) -> dict[str, Any]:
+        """ms-swift's arguments that take any text."""
+        names = self.random.sample(SCALARS, 6)
+        lists = self.random.sample(LISTS, 2)
+        scalars: dict[str, Any] = {name: self.text() for name in names}
+        return scalars | {name: [self._item(), self._item()] for name in lists}
+
+    def _item(self) -> str:
+        """Of a list: there a leading `-` would be an option, and is refused."""
+        text = self.text()
+        return f"x{text}" if text.startswith("-") else text
+
+
+def make_case(world: SlurmWorld, number: int) -> Case:
+    """Write a job's spec and make its working directory."""
+    texts = Texts(number)
+    work, output = texts.file_name(number), texts.file_name(number + COUNT)
+    workdir = world.root / work
+    workdir.mkdir()
+    inside = number % 2 == 0  # the output root: in the working directory, or beside it
+    env = {f"TEXT_{i}": texts.text() for i in range(3)}
+    slurm = {"comment": texts.text(str.isprintable), "wckey": texts.text(str.isprintable)}
+    name, swift = texts.job_name(), texts.swift()
+    spec = world.spec(
+        f"{texts.file_name(number + 2 * COUNT)}.yaml",
+        name=name,
+        workdir=work,
+        output=output if inside else str(world.root / output),
+        environment__venv=str(world.venv),
+        environment__env=env,
+        slurm__extra=slurm,
+        resources__memory="50M",
+        resources__cpus_per_proc=1,
+        **{f"swift__{key}": value for key, value in swift.items()},
+    )
+    # JSON writes emoji as two halves, which no YAML may hold.
+    spec.write_text(yaml.dump(json.loads(spec.read_text()), Dumper=Quoting), encoding="utf-8")
+    place = workdir / output if inside else world.root / output
+    return Case(spec, name, workdir, place, swift, env, slurm)
+
+
+def submit_all(world: SlurmWorld, cases: list[Case]) -> None:
+    """Every tenth by the command itself."""
+    environ = {"FAKE": FAKE, "PRL_PREFLIGHT": "off"}  # python's start is most of a job's time
+    apart = cases[::APART]
+    together = [case for case in cases if case not in apart]
+    batches = [
+        world.popen([sys.executable, "-c", SUBMIT_ALL, *(c.spec for c in half)], **environ)
+        for half in (together[::2], together[1::2])
+    ]
+    for case in apart:
+        done = world.prl(case.spec, **environ)
+        assert done.code == 0, done.err
+        assert done.out == f"{case.run}\n"
+    for process in batches:
+        done = world.finish(process, timeout=120)
+        assert done.code == 0, done.err[-2000:]
+
+
+def known(world: SlurmWorld, field: str) -> dict[str, str]:
+    """What Slurm has in a field, by job id. Nothing stands behind it but the separator."""
+    answer = world.cluster.run(
+        "squeue", "--noheader", "--states=all", f"--Format=JobID:|,{field}:|"
+    )
+    rows = (line.split("|", 1) for line in answer.stdout.split("\n") if line)
+    return {row[0]: row[1].removesuffix("|") for row in rows}
+
+
+def test_everything_arrives_as_it_was_written(
+    slurm: SlurmWorld, eventually: Callable[..., None]
+) -> None:
+    cases = [make_case(slurm, number) for number in range(COUNT)]
+    before = everything_in(slurm.root)
+    submit_all(slurm, cases)
+    eventually(lambda: not slurm.cluster.jobs(), timeout=60)
+    fields = {name: known(slurm, name) for name in ("Name", "WorkDir", "Comment", "wckey")}
+    wrong = [f"{case.spec}: {fault}" for case in cases for fault in faults(case, fields)]
+    assert not wrong, f"{len(wrong)}, the first: " + "\n".join(wrong[:5])[:4000]
+    assert everything_in(slurm.root) == before | {
+        path for case in cases for path in expected_files(case)
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("slurm.extra.comment", text) for text in ("a\nb", "a\n", "\r", "\t", "\0", "\x1b[31m")),
+        ("slurm.extra.wckey", "a\nb"),
+        ("slurm.extra.wckey", ["a", "b\n"]),
+        ("slurm.extra.gres", ["a\nb"]),
+        ("slurm.mail_user", "a\nb"),
+        ("slurm.partition", "gpu\n"),
+        *(("workdir", text) for text in ("a\tb", "a\n", "a\0", "\x7f", "\ud800")),
+        *(("output", text) for text in ("a\tb", "a\n", "\x01")),
+        *(
+            ("name", text)
+            for text in ("a b", "a/b", "%j", "雨巷", "it's", "-a", "a\n", "", "a" * 41)
+        ),
+        ("swift.system", "a\0b"),
+        ("environment.env.TEXT", "a\0b"),
+    ],
+)
+def test_what_nothing_can_hand_on_is_refused(slurm: SlurmWorld, key: str, value: Any) -> None:
+    spec = slurm.spec(**{key.replace(".", "__"): value})
+    before = everything_in(slurm.root)
+    for words in (["check", spec], [spec]):
+        done = slurm.prl(*words)
+        assert (done.code, done.out) == (2, ""), (words, done)
+        assert f"error: {spec}:1: " in done.err
+    assert everything_in(slurm.root) == before
+    assert known(slurm, "WorkDir").get(str(slurm.root)) is None
+
+
+def everything_in(root: Path) -> set[Path]:
+    """All files and folders, the jobs' environment left out."""
+    return {path for path in root.rglob("*") if root / "venv" not in path.parents}
+
+
+def expected_files(case: Case) -> Iterator[Path]:
+    """What a job leaves: nothing of it stands anywhere else."""
+    yield from (case.output, case.output / "latest", case.run)
+    yield from (case.run / name for name in RUN_FILES)
+
+
+def faults(case: Case, fields: dict[str, dict[str, str]]) -> Iterator[str]:
+    """What of a job is not as its spec says."""
+    if not (case.run / "exit.json").exists():
+        yield "it did not run"
+        return
+    for what, seen, wanted in [*slurm_s_own(case, fields), *the_job_s(case)]:
+        if seen != wanted:
+            yield f"{what} is {seen!r}, not {wanted!r}"
+
+
+def slurm_s_own(case: Case, fields: dict[str, dict[str, str]]) -> Iterator[Seen]:
+    """What Slurm says of the job."""
+    record = json.loads((case.run / "run.json").read_text())
+    own = f"{case.slurm['comment']} " if case.slurm["comment"] else ""
+    wanted = {
+        "Name": case.name,
+        "WorkDir": str(case.workdir),
+        "Comment": f"{own}prl-submit:{record['token']}",
+        "wckey": case.slurm["wckey"].lower(),  # all of them are, in Slurm
+    }
+    yield from ((field, fields[field][record["job_id"]], text) for field, text in wanted.items())
+
+
+def the_job_s(case: Case) -> Iterator[Seen]:
+    """What the job saw, and how it ended."""
+    run = case.run
+    environ = (run / "environ").read_bytes().decode().split("\0")
+    argv = (run / "argv").read_bytes().decode().split("\0")[:-1]
+    plan = json.loads((run / "plan.json").read_text())
+    yield "pwd", (run / "pwd").read_text(), f"{case.workdir}\n"
+    yield "argv", ["torchrun", *argv], plan["argv"]
+    yield "--output_dir", contains(argv, ["--output_dir", str(run)]), True
+    yield from ((group[0], contains(argv, group), True) for group in given_words(case.swift))
+    yield from ((name, f"{name}={text}" in environ, True) for name, text in case.env.items())
+    yield "an error in slurm.log", "error" in (run / "logs" / "slurm.log").read_text(), False
+    yield "state", json.loads((run / "exit.json").read_text())["state"], "SUCCEEDED"
