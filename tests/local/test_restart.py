@@ -122,6 +122,9 @@ LAYOUTS: dict[str, list[str]] = {
         "optimizer.pt scheduler.pt"
     ).split(),
     "fsdp": "pytorch_model_fsdp.bin optimizer.bin scheduler.pt training_args.bin".split(),
+    "fsdp2": (
+        "pytorch_model_fsdp_0/.metadata optimizer_0/.metadata scheduler.pt trainer_state.json"
+    ).split(),
     "deepspeed": "global_step7/ latest zero_to_fp32.py model.safetensors".split(),
     "deepspeed_adapter": "global_step7/ latest adapter_model.safetensors scheduler.pt".split(),
 }
@@ -150,6 +153,7 @@ def save(
             }
             (folder / file).write_text(json.dumps(tree, indent=2, sort_keys=True) + "\n")
         else:
+            (folder / file).parent.mkdir(exist_ok=True)
             (folder / file).write_text("x")
     step = int(name) if str(name).isdecimal() else 1
     (folder / "trainer_state.json").write_text(state_text(step, max_steps))
