@@ -71,10 +71,12 @@ def submit(planned: Planned, outside: Outside) -> Run:
     return Run(path, int(path.name[1:].partition("-")[0]), record)
 
 
-def resume(run: Run, outside: Outside) -> tuple[Run, checkpoints.Checkpoint]:
+def resume(run: Run, outside: Outside, attempts: int = 0) -> tuple[Run, checkpoints.Checkpoint]:
     """Start a finished run again from its last complete checkpoint, in its own directory.
 
-    The caller has made sure that the run is finished. Raises PrlSubmitError.
+    The caller has made sure that the run is finished. `attempts`: how often the scheduler and others
+    have started it again so far; what they left behind must not pass for the new attempt's. Raises
+    PrlSubmitError.
     """
     if run.record is None:
         raise PrlSubmitError(f"{run.run}: {run.fault}")
@@ -93,7 +95,11 @@ def resume(run: Run, outside: Outside) -> tuple[Run, checkpoints.Checkpoint]:
         )
     plan = resume_from(plan, str(checkpoint.path))
     record = msgspec.structs.replace(
-        run.record, restarts=run.record.restarts + 1, job_id=None, process=None, submitted_at=now()
+        run.record,
+        restarts=max(run.record.restarts, attempts) + 1,
+        job_id=None,
+        process=None,
+        submitted_at=now(),
     )
     (run.path / runs.CANCEL).unlink(missing_ok=True)
     _write_plan(run.path, plan, record, outside)

@@ -47,6 +47,7 @@ POLL_S = 5.0
 #: Seconds until a submission without an answer is given up, and between two looks for its token.
 _LOOKUP_S = 60.0
 _LOOK_AGAIN_S = 2.0
+_CANCEL_POLL_S = 1.0
 #: What an outer job or a launcher left in the environment, and this job must not inherit.
 _NOT_INHERITED = ("PRL_SUBMIT_", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
 
@@ -202,7 +203,7 @@ def cancel(run: Run, *, wait: bool) -> None:
             raise unreachable(answer)
         raise BackendRefusedError(f"{run.run}: Slurm refused: {first_line(answer.err)}")
     while wait and (job := _find(run, slurm)) is not None and is_live(job):
-        time.sleep(0.5)
+        time.sleep(_CANCEL_POLL_S)
 
 
 def _find(run: Run, slurm: Slurm) -> Job | None:

@@ -41,7 +41,7 @@ def list_(output_root: str | None, as_json: bool) -> int:
 
 @click.command("status")
 @run_argument(many=True)
-@click.option("--watch", is_flag=True, help="Look again every second until all have ended.")
+@click.option("--watch", is_flag=True, help="Look again and again until all have ended.")
 @output_root_option
 @json_option
 def status(runs: tuple[str, ...], watch: bool, output_root: str | None, as_json: bool) -> int:
@@ -101,7 +101,8 @@ def _watch(names: Sequence[str], root: Path) -> None:
             live.update(Text.from_ansi(text), refresh=True)
             if all(status.state in FINISHED for status in statuses):
                 return
-            time.sleep(_WATCH_S)
+            names_of = {status.backend for status in statuses if status.backend}
+            time.sleep(max([_WATCH_S, *map(backends.pause, names_of)]))
 
 
 @click.command("wait")

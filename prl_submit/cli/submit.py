@@ -112,7 +112,8 @@ def resume(
             # What a killed launcher left behind would train on beside the new attempt.
             backends.load(found.record.backend).cancel(found, wait=True)
         seen = log_sizes(found.path)
-        started, checkpoint = resume_run(found, Outside(os.environ, shell.run, templates))
+        outside = Outside(os.environ, shell.run, templates)
+        started, checkpoint = resume_run(found, outside, state.restarts)
     note(f"continues from {checkpoint.path.name}")
     return _started(started, "resumed", wait=wait, follow=follow, as_json=as_json, seen=seen)
 

@@ -245,3 +245,16 @@ def test_two_scheduler_calls_for_any_number_of_runs(slurm_accounting: SlurmWorld
     calls = (world.root / "calls").read_text().split()
     assert set(calls) <= {"squeue", "sacct"}
     assert len(calls) <= 2
+
+
+def test_resume_after_restarts(slurm: SlurmWorld, eventually: Eventually) -> None:
+    """What the third attempt left must not pass for the resumed one's end."""
+    fake = "[[ $PRL_SUBMIT_RESTARTS == 0 ]] || exit 4; step 1 2; checkpoint 1 2; sleep 300"
+    run = slurm.submit(fake, restarts__max=1)
+    eventually(lambda: (run / "checkpoint-1" / "rng_state.pth").exists(), timeout=30)
+    slurm.cluster.run("scontrol", "requeue", json.loads((run / "run.json").read_text())["job_id"])
+    assert slurm.prl("wait", "latest").code == 1
+    done = slurm.prl("resume", "latest", "--wait", FAKE="step 2 2")
+    assert done.code == 0, done.err
+    verdict = json.loads((run / "exit.json").read_text())
+    assert (verdict["state"], verdict["restarts"]) == ("SUCCEEDED", 2)
