@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.base import ROOT, Command, in_turn, install
-from tests.cluster.slurm import SlurmCluster, available
+from tests.cluster.configuration import available
+from tests.cluster.slurm import SlurmCluster
 from tests.conftest import make_environment
 
 RUNS = 1000

@@ -25,7 +25,7 @@ MARK = "PRL_EVALUATOR_TEST_WORLD"  # a PRL_ name that is passed on to the job un
 
 
 def _slurm_is_here() -> bool:
-    from tests.cluster.slurm import available
+    from tests.cluster.configuration import available
 
     return available() is None
 

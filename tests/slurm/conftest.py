@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.slurm import SlurmCluster, cgroups_allow
+from tests.cluster.configuration import cgroups_allow
+from tests.cluster.slurm import SlurmCluster
 from tests.conftest import World
 
 HERE = Path(__file__).parent

@@ -14,14 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cluster.slurm import (
-    ACCOUNT,
-    QOS,
-    PortTakenError,
-    SlurmCluster,
-    SlurmError,
-    cgroups_allow,
-)
+from tests.cluster.configuration import ACCOUNT, QOS, cgroups_allow
+from tests.cluster.processes import SlurmError
+from tests.cluster.slurm import PortTakenError, SlurmCluster
 
 if TYPE_CHECKING:
     from tests.slurm.conftest import SlurmWorld
@@ -81,7 +76,7 @@ def test_two_jobs_on_a_node_get_different_gpus(
     cluster: SlurmCluster, eventually: Eventually
 ) -> None:
     script = "echo $CUDA_VISIBLE_DEVICES; sleep 60"
-    jobs = [submit(cluster, script, "-w", "node2", "--gres=gpu:2") for _ in range(2)]
+    jobs = [submit(cluster, script, "-w", cluster.nodes[1], "--gres=gpu:2") for _ in range(2)]
     eventually(lambda: all(output(cluster, job).endswith("\n") for job in jobs))
     assert sorted(output(cluster, job) for job in jobs) == ["0,1\n", "2,3\n"]
 
@@ -143,12 +138,12 @@ def test_a_node_without_power_fails_its_job(
 
 
 def test_what_a_test_broke_is_mended(cluster: SlurmCluster) -> None:
-    submit(cluster, "sleep 60", "-w", "node3")
-    cluster.run("scontrol", "update", "NodeName=node1", "State=DRAIN", "Reason=test")
-    cluster.kill_node("node3")
+    submit(cluster, "sleep 60", "-w", cluster.nodes[2])
+    cluster.run("scontrol", "update", f"NodeName={cluster.nodes[0]}", "State=DRAIN", "Reason=test")
+    cluster.kill_node(cluster.nodes[2])
     cluster.stop_controller(crash=True)
     cluster.heal()
-    assert cluster.states() == {f"node{number}": "idle" for number in range(1, 5)}
+    assert cluster.states() == dict.fromkeys(cluster.nodes, "idle")
     assert not cluster.jobs()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.slurm import cgroups_allow
+from tests.cluster.configuration import cgroups_allow
 from tests.slurm.conftest import SlurmWorld
 
 Eventually = Callable[..., None]
