@@ -52,9 +52,9 @@ class Refusal(Struct, frozen=True):
 class RefusedError(BackendRefusedError):
     """The backend refused a job for a reason that lies in its spec."""
 
-    def __init__(self, refusal: Refusal, text: str | None = None) -> None:
-        super().__init__(refusal.message, refusal.hint)
-        self.refusal = refusal
+    def __init__(self, refusals: Sequence[Refusal], text: str | None = None) -> None:
+        super().__init__(refusals[0].message, refusals[0].hint)
+        self.refusals = list(refusals)
         #: The whole message, with the line of the spec, where that is known.
         self.text = text
 

@@ -28,7 +28,9 @@ def check_presence(planned: Planned) -> list[Problem]:
     for item in plan.paths:
         if os.path.exists(item.path) or _made_by_setup(item.path, plan):
             continue
-        message = f"{item.kind} {os.path.relpath(item.path, plan.workdir)} is not here"
+        inside = item.path.startswith(f"{plan.workdir}/")
+        shown = os.path.relpath(item.path, plan.workdir) if inside else item.path
+        message = f"{item.kind} {shown} is not here"
         problems.append(_at(planned, item.key, message, _hint(item.path, plan)))
     return problems
 

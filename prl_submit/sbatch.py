@@ -133,11 +133,33 @@ OTHERS = frozenset(
 )
 
 
+#: Slurm's clock of time limits ticks in minutes.
+_EARLY_S = 60
+#: Options whose value Slurm reads as a number, and passes over where it is none (22.05).
+_NUMBERS = frozenset(
+    [
+        "core-spec",
+        "cores-per-socket",
+        "mincpus",
+        "nice",
+        "ntasks-per-core",
+        "ntasks-per-socket",
+        "priority",
+        "sockets-per-node",
+        "thread-spec",
+        "threads-per-core",
+    ]
+)
+
+
 def slurm_section(job: Job) -> Iterator[Problem]:
     """Whether sbatch accepts what is in the `slurm:` section, as far as one can tell without asking it."""
     for name, value in job.spec.slurm.extra.items():
         yield from _extra(job, name, value)
     yield from _memory(job)
+    if job.spec.resources.cpus_per_proc is None and job.spec.resources.accelerator == "gpu":
+        message = "is not set: Slurm gives one CPU to all processes of a node"
+        yield job.problem("resources.cpus_per_proc", message, "8 is usual", "warning")
     yield from _warning_time(job)
     yield from _container(job)
 
@@ -163,6 +185,8 @@ def _extra(job: Job, name: str, value: Any) -> Iterator[Problem]:
     elif option == "gres" and any(str(item).startswith("gpu") for item in _items(value)):
         hint = "nproc_per_node and gpu_type ask for the GPUs; other gres stand here"
         yield job.problem(key, "GPUs are asked for by `resources`", hint)
+    elif option in _NUMBERS and (isinstance(value, bool) or not isinstance(value, int)):
+        yield job.problem(key, f"takes a number, found {value!r}", None)
     elif option == "comment" and value is True:
         yield job.problem(key, "takes text", None)
     elif any(char < " " or char == "\x7f" for item in _items(value) for char in str(item)):
@@ -189,6 +213,10 @@ def _warning_time(job: Job) -> Iterator[Problem]:
             f"{grace} s of warning do not fit into a time limit of {limit} s",
             "the warning comes that long before the limit",
         )
+    elif limit is not None and limit < grace + _EARLY_S:
+        message = f"with {grace} s of warning little may be left of a time limit of {limit} s"
+        hint = "Slurm may warn up to 60 s earlier than asked (sbatch(1), --signal)"
+        yield job.problem("resources.time_limit", message, hint, "warning")
 
 
 def _container(job: Job) -> Iterator[Problem]:

@@ -70,24 +70,34 @@ def run(
         return Answer(126, "", f"{argv[0]}: {error.strerror}")
     with process:
         try:
-            if doubt is not None:
-                try:
-                    return _answer(process, given, DOUBT_S)
-                except subprocess.TimeoutExpired:
-                    given, why = (
-                        None,
-                        doubt(),
-                    )  # what was given has been sent, or goes on being sent
-                    if why is not None:
-                        process.kill()
-                        return Answer(124, "", why)
-            return _answer(process, given, timeout)
+            return _wait(process, given, timeout, doubt)
         except subprocess.TimeoutExpired:
             process.kill()
             return Answer(124, "", f"{argv[0]}: no answer within {timeout:g} s")
         except BaseException:
             process.kill()
             raise
+
+
+def _wait(
+    process: subprocess.Popen[bytes],
+    given: bytes | None,
+    timeout: float,
+    doubt: Callable[[], str | None] | None,
+) -> Answer:
+    """Raises subprocess.TimeoutExpired."""
+    import subprocess
+
+    if doubt is None:
+        return _answer(process, given, timeout)
+    try:
+        return _answer(process, given, DOUBT_S)
+    except subprocess.TimeoutExpired:
+        why = doubt()
+    if why is not None:
+        process.kill()
+        return Answer(124, "", why)
+    return _answer(process, None, timeout)  # what was given goes on being sent
 
 
 def _answer(process: subprocess.Popen[bytes], given: bytes | None, timeout: float) -> Answer:

@@ -50,7 +50,7 @@ def submit(planned: Planned, outside: Outside) -> Run:
             backend=plan.backend,
             job_id=None,
             submitted_at=now(),
-            token=os.urandom(8).hex(),
+            token=new_token(),
         )
         (path / runs.LOGS).mkdir()
         write_atomic(path / runs.SPEC, dump_spec(planned.tree))
@@ -96,7 +96,9 @@ def resume(run: Run, outside: Outside, attempts: int = 0) -> tuple[Run, checkpoi
     plan = resume_from(plan, str(checkpoint.path))
     record = msgspec.structs.replace(
         run.record,
-        restarts=max(run.record.restarts, attempts) + 1,
+        # Its own: by the old one a scheduler would find the old job, which it remembers.
+        token=new_token(),
+        restarts=max(run.record.restarts, attempts, *_attempts_left(run.path)) + 1,
         job_id=None,
         process=None,
         submitted_at=now(),
@@ -119,6 +121,17 @@ def exclusive(run: Run) -> Iterator[None]:
         except OSError:
             pass  # a file system without locks: two at once are the user's own care
         yield
+
+
+def _attempts_left(path: Path) -> list[int]:
+    """What the files of earlier attempts say of their number."""
+    records = [runs.read_exit(path, 0), *(record for _, record in runs.read_node_exits(path, 0))]
+    return [record.restarts for record in records if record is not None] or [0]
+
+
+def new_token() -> str:
+    """What marks a job, its processes and its files: 16 hexadecimal digits."""
+    return os.urandom(8).hex()
 
 
 def now() -> str:
@@ -149,7 +162,8 @@ def _write_plan(path: Path, plan: Plan, record: Record, outside: Outside) -> Non
 
 def _placed(error: RefusedError, planned: Planned) -> RefusedError:
     """The refusal with the line of the spec that it is about."""
-    return RefusedError(error.refusal, format_problem(as_problem(error.refusal, planned.tree)))
+    problems = [as_problem(refusal, planned.tree) for refusal in error.refusals]
+    return RefusedError(error.refusals, "\n".join(map(format_problem, problems)))
 
 
 def _require_secrets(plan: Plan, environ: Mapping[str, str]) -> None:

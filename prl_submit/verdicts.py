@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from prl_submit.files import write_atomic
-from prl_submit.runs import Run
+from prl_submit.runs import LOGS, Run
 from prl_submit.states import State
 
 VERDICT = "verdict.json"
@@ -23,15 +25,25 @@ class Verdict(Struct, frozen=True):
 
 
 def read_verdict(run: Run) -> State | None:
-    """The kept end of the run's present job, or None."""
+    """The kept end of the run's present job, or None: not kept, or it has begun again since."""
     if run.record is None:
         return None
     try:
         verdict = msgspec.json.decode((run.path / VERDICT).read_bytes(), type=Verdict)
+        if _changed(run.path / LOGS / "node0.log") > _changed(run.path / VERDICT):
+            return None  # put back into the queue, or submitted by hand
     except (OSError, ValueError):
         return None
     same = (verdict.job_id, verdict.attempt) == (run.record.job_id, run.record.restarts)
     return verdict.state if same else None
+
+
+def _changed(path: Path) -> int:
+    """Nanoseconds; 0 where there is no such file."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def write_verdict(run: Run, state: State) -> None:

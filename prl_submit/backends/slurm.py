@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 
 import msgspec
 
@@ -25,7 +27,7 @@ from prl_submit.errors import (
     RefusedError,
 )
 from prl_submit.plan import Plan
-from prl_submit.runs import CANCEL, RECORD, Record, Run, read_run, write_record
+from prl_submit.runs import CANCEL, LOGS, RECORD, Record, Run, read_run, write_record
 from prl_submit.slurm import evidence
 from prl_submit.slurm.commands import (
     SilentError,
@@ -35,7 +37,7 @@ from prl_submit.slurm.commands import (
     unreachable,
     was_never_sent,
 )
-from prl_submit.slurm.directives import directives, hidden_variables
+from prl_submit.slurm.directives import JOB, directives, hidden_variables
 from prl_submit.slurm.jobs import Job, is_live, squeue_argv
 from prl_submit.slurm.partitions import SINFO, chosen, hopeless, parse_sinfo
 from prl_submit.slurm.refusals import choices_argv, explain, parse_choices
@@ -48,8 +50,21 @@ POLL_S = 5.0
 _LOOKUP_S = 60.0
 _LOOK_AGAIN_S = 2.0
 _CANCEL_POLL_S = 1.0
+#: Seconds that sbatch has after Ctrl-C.
+_LET_END_S = 3.0
 #: What an outer job or a launcher left in the environment, and this job must not inherit.
-_NOT_INHERITED = ("PRL_SUBMIT_", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
+_NOT_INHERITED = (
+    "PRL_SUBMIT_",
+    "SCANCEL_",
+    "SLURM_MEM_PER_",
+    "NODE_RANK",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+)
+
+
+#: Of an allocation one types in, what is about the cluster and not the job.
+_OURS = ("SLURM_CONF", "SLURM_JWT")
 
 
 def artefact_name() -> str | None:
@@ -68,15 +83,41 @@ def submit(run: Path, plan: Plan, record: Record) -> Record:
     _refuse_hopeless(plan, slurm)
     before = read_run(run)
     write_record(run, record)
-    try:
-        job_id = _sbatch(run, plan, record, slurm)
-    except (BackendRefusedError, BackendUnreachableError):
-        _take_back(run, before)
-        raise
-    record = msgspec.structs.replace(record, job_id=job_id)
-    with contextlib.suppress(OSError):  # a full disk: the job is there, its token finds it
-        write_record(run, record)
+    with contextlib.suppress(OSError):
+        (run / LOGS / JOB).unlink()  # an earlier job's
+    with _unhurried():
+        try:
+            job_id = _sbatch(run, plan, record, slurm)
+        except (BackendRefusedError, BackendUnreachableError):
+            _take_back(run, before)
+            raise
+        record = msgspec.structs.replace(record, job_id=job_id)
+        with contextlib.suppress(OSError):  # a full disk: the job is there, its token finds it
+            write_record(run, record)
     return record
+
+
+@contextlib.contextmanager
+def _unhurried() -> Iterator[None]:
+    """Ctrl-C lets sbatch come to its end, for some seconds: else nobody could say what it did."""
+    pressed = False
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        if pressed or number == signal.SIGALRM:
+            raise KeyboardInterrupt
+        pressed = True
+        signal.setitimer(signal.ITIMER_REAL, _LET_END_S)
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGALRM)}
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 def _slurm() -> Slurm:
@@ -97,9 +138,9 @@ def _refuse_hopeless(plan: Plan, slurm: Slurm) -> None:
     except SilentError:
         return  # sbatch may fare better, and Slurm refuses such jobs too
     partitions = chosen(plan, parse_sinfo(answer.out), os.environ.get("SBATCH_PARTITION"))
-    refusal = hopeless(plan, partitions, other_qos="SBATCH_QOS" in os.environ)
-    if refusal is not None:
-        raise RefusedError(refusal)
+    refusals = hopeless(plan, partitions, other_qos="SBATCH_QOS" in os.environ)
+    if refusals:
+        raise RefusedError(refusals)
 
 
 def _sbatch(run: Path, plan: Plan, record: Record, slurm: Slurm) -> str:
@@ -110,7 +151,7 @@ def _sbatch(run: Path, plan: Plan, record: Record, slurm: Slurm) -> str:
         return job_id
     # What does not read (a site's wrapper) or was killed may have submitted all the same.
     if answer.code > 0 and not gave_no_answer(answer):
-        raise RefusedError(_explain(answer.err, plan, slurm))
+        raise RefusedError([_explain(answer.err, plan, slurm)])
     if was_never_sent(answer):
         raise unreachable(answer)
     found = _look_for(record.token, slurm)
@@ -124,15 +165,19 @@ def _job_environ(plan: Plan) -> dict[str, str]:
 
     SLURM_* of an allocation one types in would be taken for this job's own.
     """
-    hidden = hidden_variables(directives(plan, token=""))
+    hidden = _hidden(plan)
     inside = "SLURM_JOB_ID" in os.environ
     return {
         name: value
         for name, value in os.environ.items()
         if name not in hidden
         and not name.startswith(_NOT_INHERITED)
-        and not (inside and name.startswith(("SLURM_", "SRUN_")) and name != "SLURM_CONF")
+        and not (inside and name.startswith(("SLURM_", "SRUN_")) and name not in _OURS)
     }
+
+
+def _hidden(plan: Plan) -> set[str]:
+    return hidden_variables(directives(plan, token=""))
 
 
 def _look_for(token: str, slurm: Slurm) -> str | None:
@@ -163,6 +208,10 @@ def _look_for(token: str, slurm: Slurm) -> str | None:
 
 def _explain(err: str, plan: Plan, slurm: Slurm) -> Refusal:
     refusal = explain(err, plan)
+    variable = f"SBATCH_{(refusal.key or '').partition('.')[2].upper()}"
+    if refusal.key and variable in os.environ and variable not in _hidden(plan):
+        message = f"{variable}={os.environ[variable]}: {refusal.message}"
+        return Refusal(None, message, "it stands in your environment, not in the spec")
     argv = choices_argv(refusal.key, user_name())
     if argv is None:
         return refusal
@@ -180,7 +229,7 @@ def ask_online(plan: Plan, artefact: str) -> str:
     environ = _job_environ(plan)
     answer = slurm.ask(["sbatch", "--test-only"], stdin=artefact, environ=environ)
     if answer.code != 0:
-        raise RefusedError(_explain(answer.err, plan, slurm))
+        raise RefusedError([_explain(answer.err, plan, slurm)])
     return evidence.test_only_words(answer.err)
 
 

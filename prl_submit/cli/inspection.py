@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -11,15 +11,24 @@ from prl_submit.cli.console import data, document, note, raw, table
 from prl_submit.cli.options import json_option, spec_options
 from prl_submit.cli.planning import errors_of, plan_spec
 from prl_submit.errors import (
-    EXIT_JOB_FAILED,
     EXIT_WRONG_INPUT,
+    BackendUnreachableError,
     Problem,
+    Refusal,
     RefusedError,
     SpecError,
     format_problem,
 )
 from prl_submit.plan import Planned, shown
 from prl_submit.tree import as_problem
+
+
+class Online(NamedTuple):
+    """What the backend said of a job: that it would run it, or what it has against it."""
+
+    words: str | None
+    problems: list[Problem]
+    code: int
 
 
 @click.command("check")
@@ -33,15 +42,15 @@ def check(spec: str, templates: Path | None, online: bool, as_json: bool, **opti
     backend would refuse it, 4 where it does not answer.
     """
     planned: Planned | None = None
-    answer = refused = None
+    online_answer = Online(None, [], 0)
     try:
         planned = plan_spec(spec, **options)
         problems = planned.problems
         if templates is not None and not errors_of(planned):
             _render(planned, templates)
         if online and not errors_of(planned):
-            answer, refused = _ask_online(planned, templates)
-            problems = [*problems, refused] if refused else problems
+            online_answer = _ask_online(planned, templates)
+            problems = [*problems, *online_answer.problems]
     except SpecError as error:
         problems = error.problems
     wrong = [problem for problem in problems if problem.severity == "error"]
@@ -57,28 +66,33 @@ def check(spec: str, templates: Path | None, online: bool, as_json: bool, **opti
             }
             for p in problems
         ]
-        document({"ok": not wrong, "problems": shown_problems})
+        document({"ok": not wrong, "problems": shown_problems, "online": online_answer.words})
     else:
         for problem in problems:
             note(format_problem(problem))
         if planned is not None and not wrong:
-            data(f"{spec}: ok: {_summary(planned)}{f'; {answer}' if answer else ''}")
+            words = f"; {online_answer.words}" if online_answer.words else ""
+            data(f"{spec}: ok: {_summary(planned)}{words}")
         else:
             note(f"{spec}: {len(wrong)} error{'s' if len(wrong) != 1 else ''}; nothing was created")
-    if refused is not None:
-        return EXIT_JOB_FAILED
+    if online_answer.code:
+        return online_answer.code
     return EXIT_WRONG_INPUT if wrong else 0
 
 
-def _ask_online(planned: Planned, templates: Path | None) -> tuple[str | None, Problem | None]:
-    """What the backend would do with the job, or why it would refuse it."""
+def _ask_online(planned: Planned, templates: Path | None) -> Online:
+    """What the backend would do with the job, or why it would not."""
     from prl_submit import backends
 
     artefact = _render(planned, templates).decode("utf-8")
     try:
-        return backends.load(planned.plan.backend).ask_online(planned.plan, artefact), None
+        answer = backends.load(planned.plan.backend).ask_online(planned.plan, artefact)
     except RefusedError as error:
-        return None, as_problem(error.refusal, planned.tree)
+        return Online(None, [as_problem(refusal, planned.tree) for refusal in error.refusals], 1)
+    except BackendUnreachableError as error:
+        silence = as_problem(Refusal("backend", error.message, error.hint), planned.tree)
+        return Online(None, [silence], error.exit_code)
+    return Online(answer, [], 0)
 
 
 def _summary(planned: Planned) -> str:

@@ -86,7 +86,7 @@ def _instead(run: Run, node: int | None, rank: int | None) -> Find:
     if rank is not None and node_logs(run.path):
         raise PrlSubmitError(
             f"{run.run} does not log its ranks apart",
-            "submit with --set environment.env.PET_TEE='\"3\"'; `--node N` shows a whole node",
+            "submit with --set environment.env.PET_TEE=3; `--node N` shows a whole node",
         )
     scheduler = sorted((run.path / LOGS).glob("slurm.log"))
     note(f"{run.run} has no log yet" + ("; the scheduler's:" if scheduler else ""))

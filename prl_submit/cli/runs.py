@@ -23,7 +23,12 @@ from prl_submit.cli.watching import (
     statuses_of,
     wait_for,
 )
-from prl_submit.errors import EXIT_INTERRUPTED, EXIT_UNREACHABLE
+from prl_submit.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_UNREACHABLE,
+    PrlSubmitError,
+    format_error,
+)
 from prl_submit.runs import Run, find_run, list_runs
 from prl_submit.states import FINISHED, LOST, Status, status_of
 
@@ -140,19 +145,43 @@ def cancel(runs: tuple[str, ...], wait: bool, output_root: str | None, as_json: 
         raise click.UsageError("Missing argument 'RUN...'.", click.get_current_context())
     root = output_root_of(output_root)
     found = [find_run(name, root) for name in runs]
-    for run, state in zip(found, states_of(found), strict=True):
-        if state.state in FINISHED and state.state != LOST:
-            note(f"{run.run} had already ended: {state.state}")
-        elif run.record is not None:
-            # A lost job may have left processes behind, so it is cancelled all the same.
-            backends.load(run.record.backend).cancel(run, wait=wait)
+    ordered, faults = _order_ends(found)
+    if wait:
+        for run in ordered:
+            _backend_of(run).cancel(run, wait=True)
     statuses = statuses_of([refreshed(run) for run in found])
     if as_json:
         document({"runs": statuses})
     else:
         for status in statuses:
             data(describe(status))
+    if faults:
+        raise faults[0]
     return 0
+
+
+def _order_ends(runs: Sequence[Run]) -> tuple[list[Run], list[PrlSubmitError]]:
+    """Tell all of them to end before any is waited for; one that cannot be ended stops no other."""
+    ordered, faults = [], []
+    for run, state in zip(runs, states_of(runs), strict=True):
+        if state.state in FINISHED and state.state != LOST:
+            note(f"{run.run} had already ended: {state.state}")
+        elif run.record is not None:
+            # A lost job may have left processes behind, so it is cancelled all the same.
+            try:
+                _backend_of(run).cancel(run, wait=False)
+                ordered.append(run)
+            except PrlSubmitError as fault:
+                if len(runs) > 1:
+                    note(format_error(fault))
+                faults.append(fault)
+    return ordered, faults
+
+
+def _backend_of(run: Run) -> backends.Backend:
+    if run.record is None:
+        raise PrlSubmitError(f"{run.run}: {run.fault}")
+    return backends.load(run.record.backend)
 
 
 COMMANDS = {"list": list_, "status": status, "wait": wait, "cancel": cancel}

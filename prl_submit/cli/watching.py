@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from types import FrameType
 from prl_submit import backends
 from prl_submit.cli.console import note, raw, table
 from prl_submit.errors import EXIT_INTERRUPTED, EXIT_JOB_FAILED, PrlSubmitError
+from prl_submit.follow import POLL_S as FOLLOW_POLL_S
 from prl_submit.follow import LogReader, follow, node_logs
 from prl_submit.runs import EXIT, Run, read_run
 from prl_submit.states import (
@@ -81,12 +83,12 @@ class Watch:
     def look(self) -> list[Status]:
         """Each run's status, the backend asked anew where that is due."""
         exits = [self._exit_time(run) for run in self._runs]
-        ending = any(time.time() - at / 1e9 < _ENDING_S for at in exits)
-        now = time.monotonic()
-        if exits != self._exits or now - self._asked >= (POLL_S if ending else self._pause()):
-            self._exits, self._asked = exits, now
+        since = time.monotonic() - self._asked
+        if exits != self._exits or since >= (POLL_S if self._is_ending(exits) else self._pause()):
+            self._exits = exits
             self._runs = [refreshed(run) for run in self._runs]
             self._states = dict(enumerate(self._ask_open()))
+            self._asked = time.monotonic()  # a slow answer is a busy scheduler: then the pause
         return [status_of(run, self._states[i]) for i, run in enumerate(self._runs)]
 
     def _ask_open(self) -> list[State]:
@@ -95,6 +97,15 @@ class Watch:
         answers = states_of([self._runs[i] for i in due])
         new = old | dict(zip(due, answers, strict=True))
         return [new[i] for i in range(len(self._runs))]
+
+    def _is_ending(self, exits: list[int]) -> bool:
+        """Whether a job that has not ended for us yet wrote its exit.json a moment ago."""
+        is_open = [
+            i not in self._states or self._states[i].state not in FINISHED
+            for i in range(len(exits))
+        ]
+        ages = [time.time() - at / 1e9 for at, open_ in zip(exits, is_open, strict=True) if open_]
+        return any(0 <= age < _ENDING_S for age in ages)
 
     def _pause(self) -> float:
         names = {run.record.backend for run in self._runs if run.record is not None}
@@ -106,6 +117,39 @@ class Watch:
             return (run.path / EXIT).stat().st_mtime_ns
         except OSError:
             return 0
+
+
+class Background:
+    """One run watched by a thread, so that a slow scheduler does not hold up the output."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._status: Status | None = None
+        self._fault: BaseException | None = None
+        self._thread = threading.Thread(target=self._go, daemon=True)
+        self._thread.start()
+
+    def _go(self) -> None:
+        try:
+            while self._status is None or self._status.state not in FINISHED:
+                self._status = self._watch.look()[0]
+                time.sleep(FOLLOW_POLL_S)
+        except BaseException as fault:  # told by whoever asks next
+            self._fault = fault
+
+    def latest(self) -> Status | None:
+        """What was last heard; None before the first answer."""
+        if self._fault is not None:
+            raise self._fault
+        return self._status
+
+    def last(self) -> Status:
+        """How it ended."""
+        self._thread.join()
+        status = self.latest()
+        if status is None:  # the thread ends with a status or a fault
+            raise AssertionError
+        return status
 
 
 def wait_for(runs: Sequence[Run], changed: Callable[[Status], None]) -> list[Status]:
@@ -124,7 +168,8 @@ def wait_for(runs: Sequence[Run], changed: Callable[[Status], None]) -> list[Sta
 
 def _news(status: Status) -> str:
     reason = (status.reason or "").partition(", expected")[0]  # the forecast moves all the time
-    return f"{status.state} {reason}" if status.state == QUEUED else status.state
+    told = status.state == QUEUED or reason.startswith("as last known")
+    return f"{status.state} {reason}" if told else status.state
 
 
 def follow_run(
@@ -135,16 +180,16 @@ def follow_run(
 ) -> Status:
     """Print the run's output to its end and return how it ended; say what it waits for."""
     reader = reader or LogReader(lambda: node_logs(run.path), seen=seen)
-    watch, told = Watch([run]), ""
-    status = watch.look()[0]
+    watcher = Background(Watch([run]))
+    told = ""
 
     def is_finished() -> bool:
-        nonlocal status, told
-        status = watch.look()[0]
-        if status.state == QUEUED and told != _news(status):
+        nonlocal told
+        status = watcher.latest()
+        if status is not None and status.state == QUEUED and told != _news(status):
             told = _news(status)
             note(describe(status))
-        return status.state in FINISHED
+        return status is not None and status.state in FINISHED
 
     last = b"\n"
 
@@ -156,7 +201,7 @@ def follow_run(
     follow(reader, write, is_finished)
     if last != b"\n":  # a progress bar; what is said next begins a line
         raw(b"\n")
-    return status
+    return watcher.last()
 
 
 def result_code(statuses: Sequence[Status]) -> int:
@@ -167,6 +212,10 @@ def result_code(statuses: Sequence[Status]) -> int:
 def interrupted(runs: Sequence[Run]) -> int:
     """What Ctrl-C says while one waits: the jobs go on."""
     for run in runs:
+        if run.record is not None and run.record.job_id is None:
+            note(f"\ninterrupted: whether the job of {run.run} was submitted is not known yet")
+            note(f"  ask again: prl-submit status {_name(run)}")
+            continue
         note(f"\ninterrupted: {run.run} goes on")
         note(f"  follow it: prl-submit logs {_name(run)} -f")
         note(f"  end it:    prl-submit cancel {_name(run)}")

@@ -18,7 +18,8 @@ from msgspec import Struct
 from prl_submit.errors import EXIT_JOB_FAILED, BackendUnreachableError, PrlSubmitError
 from prl_submit.probe import node
 from prl_submit.slurm.commands import Slurm
-from prl_submit.slurm.jobs import is_live, is_waiting, parse_squeue, squeue_argv
+from prl_submit.slurm.evidence import squeue
+from prl_submit.slurm.jobs import is_live, is_waiting, squeue_argv
 from prl_submit.slurm.reasons import why_waiting
 
 #: Seconds between two looks for the result, and between two questions to squeue.
@@ -112,7 +113,7 @@ class SlurmJob:
 
     def _ask(self) -> tuple[bool, str]:
         job_id = self.job.job_id
-        jobs = parse_squeue(self._slurm.ask(squeue_argv(job_ids=[job_id])).out)
+        jobs = squeue(self._slurm, squeue_argv(job_ids=[job_id]))
         if not jobs:
             return True, f"Slurm has no job {job_id} any more"
         (job, *_) = jobs
@@ -183,11 +184,6 @@ def _result(job: Job) -> Outcome | None:
     return ProbeFailedError(
         f"{job.where}: the probe failed there: {node.last_line(value)}", _PYTHON
     )
-
-
-_PYTHON = (
-    "--python PATH names a Python on the nodes with submitit, of the same minor version as this one"
-)
 
 
 def _came_to_nothing(job: Job, words: str) -> ProbeFailedError:

@@ -10,7 +10,7 @@ from prl_submit.errors import Problem
 from prl_submit.plan import Plan, Planned
 from prl_submit.probe.facts import NO_PARTITION, Damaged, Facts
 from prl_submit.quote import bash
-from prl_submit.tree import lookup, problem_at
+from prl_submit.tree import near_origin, problem_at
 
 #: Facts older than this many days stop nothing: they warn.
 STALE_DAYS = 30
@@ -25,6 +25,7 @@ def check_facts(planned: Planned, facts: Facts | Damaged, now: float) -> list[Pr
         return [_problem(planned, "backend", message, hint, "warning")]
     return [
         *_gpus(planned, facts, now),
+        *_cpus(planned, facts, now),
         *_memory(planned, facts, now),
         *_paths(planned, facts, now),
     ]
@@ -109,6 +110,24 @@ def _memory(planned: Planned, facts: Facts, now: float) -> list[Problem]:
     return [_problem(planned, "resources.memory", message, hint, _severity(facts.probed_at, now))]
 
 
+def _cpus(planned: Planned, facts: Facts, now: float) -> list[Problem]:
+    """All processes of a node together."""
+    resources = planned.plan.resources
+    if resources.cpus_per_proc is None or not facts.kinds:
+        return []
+    wanted, most = (
+        resources.cpus_per_proc * resources.nproc_per_node,
+        max(kind.cpus for kind in facts.kinds),
+    )
+    if wanted <= most:
+        return []
+    seen = _seen(facts.probed_at)
+    message = f"{wanted} CPUs per node are asked for; {_where(facts)} {most} at most ({seen})"
+    hint = f"up to {most // resources.nproc_per_node}; if that has changed: {_again(planned.plan, facts)}"
+    severity = _severity(facts.probed_at, now)
+    return [_problem(planned, "resources.cpus_per_proc", message, hint, severity)]
+
+
 def _paths(planned: Planned, facts: Facts, now: float) -> list[Problem]:
     """Only paths that were looked for; one that a setup line names may be made by it.
 
@@ -164,11 +183,4 @@ def _severity(probed_at: str, now: float) -> str:
 
 def _problem(planned: Planned, key: str, message: str, hint: str, severity: str) -> Problem:
     """At `key`, or the nearest key around it that was written."""
-    path = key
-    while path and lookup(planned.tree, path) is None:
-        path = path.rpartition(".")[0]
-    node = lookup(planned.tree, path) if path else planned.tree
-    origin = (
-        node.origin if node is not None and node.origin.layer != "default" else planned.tree.origin
-    )
-    return problem_at(origin, key, message, hint, severity)
+    return problem_at(near_origin(planned.tree, key), key, message, hint, severity)

@@ -14,6 +14,7 @@ _PING_S = 2.0
 #: The user's own formats and filters would change the answers we read.
 _PREFIXES = (
     "SQUEUE_",
+    "SCANCEL_",
     "SACCT_",
     "SINFO_",
     "SCONTROL_",
@@ -38,6 +39,7 @@ _NO_ANSWER = (
 #: Of these, the ones after which it is certain that nothing was sent.
 _NEVER_SENT = (
     "(connect failure)",
+    "Protocol authentication error",
     "Connection refused",
     "Could not establish a configuration source",
     "Unable to process configuration",

@@ -13,6 +13,8 @@ from prl_submit.scalars import format_duration
 TOKEN_PREFIX = "prl-submit:"
 #: What sbatch, srun and slurmstepd say of a job; launch.sh has its own log per node.
 LOG = "slurm.log"
+#: The id of the job that runs, as job.sbatch writes it into the folder of the logs.
+JOB = ".job"
 
 #: A variable of sbatch beats the script's own line (sbatch(1), INPUT ENVIRONMENT VARIABLES).
 _VARIABLES = {

@@ -18,7 +18,7 @@ from prl_submit.errors import BackendUnreachableError
 from prl_submit.files import tail_bytes
 from prl_submit.runs import LOGS, PLAN, Record, Run, read_exit, read_node_exits, write_record
 from prl_submit.slurm.commands import Slurm, first_line
-from prl_submit.slurm.directives import LOG
+from prl_submit.slurm.directives import JOB, LOG
 from prl_submit.slurm.jobs import (
     Job,
     is_live,
@@ -26,6 +26,7 @@ from prl_submit.slurm.jobs import (
     parse_sacct,
     parse_squeue,
     sacct_argv,
+    slurm_time,
     squeue_argv,
 )
 from prl_submit.slurm.verdict import Evidence, judge, may_start_again
@@ -64,7 +65,7 @@ def states(runs: Sequence[Run], slurm: Slurm) -> list[State]:
 
 
 def _ask(runs: Sequence[Run], slurm: Slurm) -> Answers:
-    records = {index: run.record for index, run in enumerate(runs) if run.record is not None}
+    records = {i: _present(run, run.record) for i, run in enumerate(runs) if run.record is not None}
     ids = [record.job_id for record in records.values() if record.job_id is not None]
     if len(ids) == len(records) and len(ids) < MANY:
         jobs = squeue(slurm, squeue_argv(job_ids=ids))
@@ -96,7 +97,10 @@ def squeue(slurm: Slurm, argv: Sequence[str]) -> list[Job]:
     answer = slurm.ask(argv)
     if answer.code != 0 and "Invalid job id" not in answer.err:
         raise BackendUnreachableError(f"Slurm does not answer: {first_line(answer.err)}")
-    return parse_squeue(answer.out)
+    jobs = parse_squeue(answer.out)
+    if answer.out.strip() and not jobs:  # another version, or a site's wrapper
+        raise BackendUnreachableError(f"squeue's answer does not read: {first_line(answer.out)}")
+    return jobs
 
 
 def _owner(run: Run) -> int:
@@ -117,11 +121,20 @@ def match(record: Record, jobs: Sequence[Job]) -> Job | None:
     return None
 
 
-def _adopted(run: Run, record: Record, job: Job) -> Record:
-    """The record with the id of its job, written down where an interrupted submission left none."""
-    if record.job_id is not None:
+def _present(run: Run, record: Record) -> Record:
+    """The record with the id that job.sbatch wrote down: somebody may have typed `sbatch` since."""
+    try:
+        job_id = (run.path / LOGS / JOB).read_text("ascii").strip()
+    except (OSError, ValueError):
         return record
+    return msgspec.structs.replace(record, job_id=job_id) if job_id.isdecimal() else record
+
+
+def _adopted(run: Run, record: Record, job: Job) -> Record:
+    """The record with the id of its job, written down where run.json has another or none."""
     record = msgspec.structs.replace(record, job_id=job.job_id)
+    if record == run.record:
+        return record
     with contextlib.suppress(OSError):  # somebody else's run
         write_record(run.path, record)
     return record
@@ -200,10 +213,13 @@ def _unknown(run: Run, record: Record, silence: str | None) -> State:
     last = RUNNING if (run.path / LOGS / "node0.log").exists() else QUEUED
     if silence is not None:
         return State(state=last, reason=f"as last known: {silence}", unreachable=silence)
+    what = f"job {record.job_id}" if record.job_id else "its job"
+    if (owner := _owner(run)) != os.getuid():  # the site may show jobs to their owners alone
+        reason = f"as last known: Slurm does not list {what}, which is {user_name(owner)}'s"
+        return State(state=last, reason=reason)
     since = _missing_since(run.path, record)
     if since is not None and time.time() - since > MISSING_S:
         return State(state=LOST, reason=_why_lost(record, last))
-    what = f"job {record.job_id}" if record.job_id else "its job"
     return State(
         state=last, reason=f"as last known: Slurm does not list {what}; asked again after a minute"
     )
@@ -213,22 +229,15 @@ def _missing_since(run: Path, record: Record) -> float | None:
     """When Slurm first did not know the job; None: just now."""
     marker = run / LOGS / _MISSING
     submitted = datetime.fromisoformat(record.submitted_at).timestamp()
-    first = _time_of(marker)
-    if first is not None and first >= submitted:
-        return first
+    with contextlib.suppress(OSError, ValueError):
+        first = float(marker.read_text("ascii"))  # by our clock; a file server has its own
+        if first >= submitted:
+            return first
     try:
-        marker.touch()
-    except OSError:  # not ours to write in: its last sign of life must do
-        signs = [_time_of(path) for path in [run, *(run / LOGS).glob("*.log")]]
-        return max([submitted, *(sign for sign in signs if sign is not None)])
-    return None
-
-
-def _time_of(path: Path) -> float | None:
-    try:
-        return path.stat().st_mtime
+        marker.write_text(str(time.time()), "ascii")
     except OSError:
-        return None
+        pass  # a full disk, or no folder any more: it stays as last known
+    return None
 
 
 def _why_lost(record: Record, last: str) -> str:
@@ -250,4 +259,4 @@ def test_only_words(err: str) -> str:
     if found is None:
         return f"Slurm would take it: {first_line(err)}"
     partition = f" of partition {found[4]}" if found[4] else ""
-    return f"Slurm would start it at {found[1]} on {found[3]}{partition}"
+    return f"Slurm would start it at {slurm_time(found[1]) or found[1]} on {found[3]}{partition}"

@@ -53,7 +53,8 @@ def squeue_argv(*, job_ids: Sequence[str] = (), uids: Sequence[int] = ()) -> lis
     fields = ",".join(f"{name}:|" for name in _SQUEUE.split())
     users = f"--user={','.join(map(str, uids))}"
     which = f"--jobs={','.join(job_ids)}" if job_ids else users
-    return ["squeue", "--noheader", "--states=all", which, f"--Format={fields}"]
+    # --all: hidden partitions too.
+    return ["squeue", "--noheader", "--all", "--states=all", which, f"--Format={fields}"]
 
 
 def sacct_argv(job_ids: Sequence[str]) -> list[str]:
@@ -83,8 +84,8 @@ def _squeue(row: list[str]) -> Job | None:
         restarts=int(restarts),
         exit_code=code,
         signal=signal,
-        started_at=_time(start),
-        ended_at=_time(end) if ended else None,
+        started_at=slurm_time(start),
+        ended_at=slurm_time(end) if ended else None,
         node_count=int(count) if count.isdecimal() else 1,
         gpus=sum(parse_gres(gres).values()),
         nodes=nodes or None,
@@ -112,8 +113,8 @@ def _sacct(row: list[str]) -> Job | None:
         restarts=None,
         exit_code=int(code) if code.isdecimal() else None,
         signal=int(signal) if signal.isdecimal() and signal != "0" else None,
-        started_at=_time(start),
-        ended_at=_time(end),
+        started_at=slurm_time(start),
+        ended_at=slurm_time(end),
         node_count=int(count) if count.isdecimal() else 1,
         nodes=_meaning(nodes),
         reason=_meaning(reason),
@@ -176,7 +177,7 @@ def _meaning(text: str) -> str | None:
     return None if text in ("", "None", "None assigned", "(null)", "Unknown", "N/A") else text
 
 
-def _time(text: str) -> str | None:
+def slurm_time(text: str) -> str | None:
     """Slurm prints local time without a zone."""
     try:
         return datetime.fromisoformat(text).astimezone().isoformat(timespec="seconds")

@@ -107,21 +107,21 @@ def chosen(plan: Plan, partitions: dict[str, Partition], default: str | None) ->
 
 def hopeless(
     plan: Plan, partitions: Sequence[Partition], *, other_qos: bool = False
-) -> Refusal | None:
-    """Why no node of these partitions could ever run the job, or None.
+) -> list[Refusal]:
+    """Everything for which no node of these partitions could ever run the job.
 
     A QoS may allow more time than its partition, so with one (`other_qos`: named outside the spec)
     Slurm alone can tell.
     """
     if not partitions:
-        return None
+        return []
     where = f"partition {', '.join(partition.name for partition in partitions)}"
     kinds = [kind for partition in partitions for kind in partition.kinds]
-    for look in (_gpu_type, _gpus, _cpus, _memory, _nodes):
-        refusal = look(plan, kinds, where)
-        if refusal is not None:
-            return refusal
-    return None if other_qos or plan.slurm.qos else _time(plan, partitions, where)
+    found = [_gpu_type(plan, kinds, where) or _gpus(plan, kinds, where)]
+    found += [look(plan, kinds, where) for look in (_cpus, _memory, _nodes)]
+    if not other_qos and not plan.slurm.qos:
+        found.append(_time(plan, partitions, where))
+    return [refusal for refusal in found if refusal is not None]
 
 
 def _gpu_type(plan: Plan, kinds: list[NodeKind], where: str) -> Refusal | None:

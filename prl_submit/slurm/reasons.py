@@ -8,7 +8,7 @@ from prl_submit.slurm.jobs import Job
 _WAITING = {
     "AssociationJobLimit": "your account may not run more jobs at once",
     "BadConstraints": "no node has what it asks for; it will never start",
-    "BeginTime": "its start time has not come (after a restart Slurm waits a moment)",
+    "BeginTime": "its start time has not come",
     "BurstBufferResources": "waiting for burst buffers",
     "BurstBufferStageIn": "its data is being staged in",
     "Cleaning": "the last attempt is being cleaned up",

@@ -55,6 +55,8 @@ def explain(err: str, plan: Plan, choices: Sequence[str] = ()) -> Refusal:
     """A refusal in Slurm's words, with the key it is about and the cluster's real choices."""
     said = first_line(err)
     key, hint = _cause(err)
+    if key == "resources.gpu_type" and "gres" in plan.slurm.extra:
+        key = "slurm.extra.gres"
     if key is not None and key.startswith("slurm.") and key.count(".") == 1:
         name = key.rpartition(".")[2]
         found = getattr(plan.slurm, name, None)

@@ -27,6 +27,7 @@ def render_script(plan: Plan, token: str, site: Path | None) -> str:
         "run_dir": plan.run_dir,
         "nodes": resources.nodes,
         "cpus": 0 if cpus is None else cpus * resources.nproc_per_node,
+        "memory": int(resources.memory is not None),
         "grace": plan.restarts.grace,
         "max_restarts": plan.restarts.max,
         "outer": outer,

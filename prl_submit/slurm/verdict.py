@@ -35,6 +35,8 @@ _LAST_WORDS = re.compile(r"\*\*\* JOB (\d+) ON \S+ CANCELLED AT \S+(?: DUE TO ([
 _BEGINNING = re.compile(r"^prl-submit: \S+ job \d+ on .*$", re.MULTILINE)
 #: slurmstepd's word on a step that ran out of memory; the job's state does not say it (facts).
 _OUT_OF_MEMORY = re.compile(r"oom.kill event")
+#: What srun says of a task that failed (srun/libsrun, 22.05): node, task, words.
+_SRUN = re.compile(r"^srun: error: (\S+): tasks? (\S+): (.+)$", re.MULTILINE)
 _DUE_TO = {
     "TIME LIMIT": (TIMEOUT, "the time limit was reached"),
     "PREEMPTION": (FAILED, ENDED["PREEMPTED"]),
@@ -145,7 +147,7 @@ def _waiting_words(job: Job) -> str:
 def _restarted(job: Job, seen: Evidence) -> str | None:
     if not job.restarts:
         return None
-    most = f" of {seen.max_restarts}" if seen.max_restarts else ""
+    most = f" of {seen.max_restarts}" if (seen.max_restarts or 0) >= job.restarts else ""
     cause = _due_to(seen.log, job.job_id)
     words = {
         "TIME LIMIT": "out of time",
@@ -184,6 +186,8 @@ def _ended(job: Job, ended: ExitRecord | None, seen: Evidence) -> State:
     if ended is not None and ended.state == TIMEOUT:
         return state_of_exit(ended)
     failed = _first_to_fail(None, seen.others)
+    if failed is None and job.state == "FAILED" and (told := _told_by_srun(seen)):
+        return _of_job(State(state=FAILED, reason=told[1], exit_code=told[0]), job, seen)
     if failed is not None and job.state in ("FAILED", "COMPLETED"):
         found = state_of_exit(failed)
         if _ran_out_of_memory(job, seen):
@@ -202,9 +206,10 @@ def _ended(job: Job, ended: ExitRecord | None, seen: Evidence) -> State:
 
 
 def _of_job(state: State, job: Job, seen: Evidence) -> State:
+    never_ran = job.started_at == job.ended_at and seen.exit is None and not job.nodes
     return msgspec.structs.replace(
         state,
-        started_at=job.started_at,
+        started_at=None if never_ran else job.started_at,
         ended_at=job.ended_at,
         restarts=max(state.restarts, seen.restarts_before + (job.restarts or 0)),
     )
@@ -254,6 +259,19 @@ def _from_log(seen: Evidence) -> State | None:
     unknown = (FAILED, f"ended by Slurm: {cause.lower()}") if cause else _SCANCEL
     state, reason = _DUE_TO.get(cause, unknown)
     return State(state=state, reason=reason)
+
+
+def _told_by_srun(seen: Evidence) -> tuple[int | None, str] | None:
+    """Exit code and words of the task that srun saw end first, where it left no word of its own."""
+    for node, tasks, words in _SRUN.findall(_of_this_attempt(seen.log)):
+        own = re.fullmatch(r"Exited with exit code (\d+)", words)
+        if own and int(own[1]) in _INTERRUPTED:
+            continue  # taken down with the others
+        where = f"node {tasks} ({node})"
+        if words == "Killed":
+            return 137, f"{where}: killed (SIGKILL); out of memory is the usual cause"
+        return int(own[1]) if own else None, f"{where}: {words}"
+    return None
 
 
 def _of_this_attempt(log: str) -> str:

@@ -22,7 +22,7 @@ from prl_submit.layers import load_layers
 from prl_submit.plan import Context, make_plan, place
 from prl_submit.render import render_launch
 from prl_submit.swift.table import load_table
-from tests.conftest import ended
+from tests.conftest import ended, marked
 
 if TYPE_CHECKING:
     from tests.conftest import Ended, World
@@ -287,7 +287,7 @@ def test_time_limit_of_the_scheduler(
     process.terminate()
     job = ended(run, world.finish(process).code)
     assert (job.code, job.exit["state"]) == (124, "TIMEOUT")
-    assert job.reason == f"the time limit of {words} was reached"
+    assert job.reason == f"warned by Slurm of the time limit of {words}, and stopped"
     assert job.reason in job.log
 
 
@@ -319,7 +319,7 @@ def test_the_marker_alone_is_no_end(world: World, fake: str, code: int) -> None:
 
 
 #: What a step's processes find; job.sbatch sets the count at the first start as well.
-STEP = {"PRL_SUBMIT_SIGNALLED": "all", "PRL_SUBMIT_RESTARTS": "0"}
+STEP = {"PRL_SUBMIT_RESTARTS": "0"}
 #: Counts what it hears, and stops at nothing.
 COUNTS = (
     "n=0; trap 'n=$((n + 1)); echo $n >$run/heard' TERM INT; echo 0 >$run/heard; READY; "
@@ -330,7 +330,7 @@ COUNTS = (
 @pytest.mark.parametrize(
     ("env", "number", "heard", "code"),
     [
-        (STEP, signal.SIGTERM, 0, 143),
+        (STEP, signal.SIGTERM, 1, 143),
         (STEP, signal.SIGINT, 1, 130),
         ({}, signal.SIGTERM, 1, 143),
     ],
@@ -343,7 +343,7 @@ def test_what_torchrun_hears(
     heard: int,
     code: int,
 ) -> None:
-    """In a step, Slurm has told torchrun itself; what goes on after the grace is killed all the same."""
+    """launch.sh alone was told, as by proctrack/cgroup: it passes it on; what outlives the grace is killed."""
     run = launch(world, backend="slurm", restarts__grace="2s")
     process = begin(world, run, COUNTS, eventually, **env)
     began = time.monotonic()
@@ -355,22 +355,22 @@ def test_what_torchrun_hears(
 
 
 def test_a_step_that_slurm_signals(world: World, eventually: Eventually) -> None:
-    """Every process of it: torchrun hears it once, and has its grace."""
+    """Every process, as proctrack/linuxproc does: torchrun hears it once, and has its grace."""
     run = launch(world, backend="slurm", restarts__grace="20s")
     saves = (
         "n=0; trap 'n=$((n + 1)); echo $n >$run/heard' TERM; echo $$ >$run/pid; READY; "
         "while ((n == 0)); do sleep 0.1; done; for i in {1..8}; do sleep 0.1; done; exit 1"
     )
     process = begin(world, run, saves, eventually, **STEP)
-    process.terminate()
-    os.kill(int((run / "pid").read_text()), signal.SIGTERM)
+    for pid in marked(world.mark):
+        os.kill(pid, signal.SIGTERM)
     assert world.finish(process, timeout=15).code == 143
     assert (run / "heard").read_text() == "1\n"
 
 
 def test_a_local_job_within_somebody_elses_step(world: World, eventually: Eventually) -> None:
     """Typed in `srun --pty bash`: nobody but launch.sh tells torchrun that the time is up."""
-    world.environ["PRL_SUBMIT_SIGNALLED"] = "all"
+    world.environ["SLURM_STEP_ID"] = "0"
     saves = "trap 'echo x >$run/saved; exit 1' TERM; sleep 60 & wait"
     run = world.submit(saves, resources__time_limit="1s", restarts__grace="1s")
     eventually(lambda: (run / "exit.json").exists())

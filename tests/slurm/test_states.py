@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +39,7 @@ JOBS: dict[str, tuple[str, dict[str, Any]]] = {
 ENDS = {
     "success": ("SUCCEEDED", None, 0),
     "failure": ("FAILED", "torchrun exited with 3", 3),
-    "timeout": ("TIMEOUT", "the time limit of 00:01:00 was reached", 124),
+    "timeout": ("TIMEOUT", "warned by Slurm of the time limit of 00:01:00, and stopped", 124),
     "queued": ("CANCELLED", "cancelled by USER", None),
     "running": ("CANCELLED", "cancelled by USER", 143),
     "nodefail": ("FAILED", "node NODE4 failed", None),
@@ -180,7 +179,7 @@ def test_a_job_that_slurm_forgot(slurm: SlurmWorld, eventually: Eventually) -> N
     for _ in range(2):
         status = statuses(slurm)["fake"]
         assert (status["state"], status["reason"].split(":")[0]) == ("RUNNING", "as last known")
-    os.utime(run / "logs" / ".missing", (time.time() - 70,) * 2)
+    (run / "logs" / ".missing").write_text(str(time.time() - 70))
     status = statuses(slurm)["fake"]
     assert status["state"] == "LOST"
     assert "Slurm no longer knows job 999999" in status["reason"]

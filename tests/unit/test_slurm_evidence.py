@@ -15,6 +15,7 @@ from prl_submit.shell import Answer
 from prl_submit.slurm import evidence
 from prl_submit.slurm.commands import Slurm
 from prl_submit.slurm.evidence import MISSING_S, states
+from prl_submit.slurm.jobs import slurm_time
 from prl_submit.states import CANCELLED, FAILED, LOST, QUEUED, RUNNING, SUCCEEDED, TIMEOUT, State
 from prl_submit.verdicts import read_verdict
 
@@ -167,6 +168,8 @@ def marker(run: Run) -> Path:
 def age(path: Path, seconds: float) -> None:
     """As if it had been written so long ago."""
     then = time.time() - seconds
+    if path.name == ".missing":
+        path.write_text(str(then))
     os.utime(path, (then, then))
 
 
@@ -404,7 +407,7 @@ def test_a_colleagues_run_that_writes_its_log_is_not_lost(
     run = make()
     log(run, "step 7\n")
     age(run.path / LOGS, 86_400)
-    monkeypatch.setattr(Path, "touch", fail)
+    monkeypatch.setattr(Path, "write_text", fail)
     assert ask_one(FakeSlurm(), run).state == RUNNING
 
 
@@ -600,11 +603,11 @@ def test_the_node_that_failed_is_read_from_its_file(make: Make) -> None:
     [
         (
             "sbatch: Job 20 to start at 2026-11-22T21:00:00 using 1 processors on nodes node1\n",
-            "Slurm would start it at 2026-11-22T21:00:00 on node1",
+            f"Slurm would start it at {slurm_time('2026-11-22T21:00:00')} on node1",
         ),
         (
             "sbatch: Job 20 to start at 2026-11-22T21:00:00 using 64 processors on nodes n[1-2] in partition gpu\n",
-            "Slurm would start it at 2026-11-22T21:00:00 on n[1-2] of partition gpu",
+            f"Slurm would start it at {slurm_time('2026-11-22T21:00:00')} on n[1-2] of partition gpu",
         ),
         ("sbatch: something else\n", "Slurm would take it: something else"),
     ],

@@ -73,8 +73,8 @@ def local(text: str) -> str:
 # ------------------------------------------------------------------ questions
 def test_the_question_to_squeue() -> None:
     argv = squeue_argv(job_ids=["7", "8"])
-    assert argv[:4] == ["squeue", "--noheader", "--states=all", "--jobs=7,8"]
-    fields = argv[4].removeprefix("--Format=").split(",")
+    assert argv[:5] == ["squeue", "--noheader", "--all", "--states=all", "--jobs=7,8"]
+    fields = argv[5].removeprefix("--Format=").split(",")
     assert len(fields) == len(squeue().split("|")) - 1
     assert all(field.endswith(":|") for field in fields), "a width would cut the answer"
     assert fields[-1] == "Comment:|", "free text stands last"

@@ -38,7 +38,7 @@ def only(planned: Plans, text: str) -> Problem:
         "mail-type: [END, FAIL]",
         "gres: 'nvme:1'",
         "licenses: 'ansys:2'",
-        "core-spec: 1.5",
+        "core-spec: 2",
         "comment: 'a | b; $(c)'",
         "mem-per-gpu: 40G",
         "wckey: ''",
@@ -101,7 +101,7 @@ def test_names_that_are_not_as_sbatch_has_them(
     ],
 )
 def test_values_that_no_line_can_hold(planned: Plans, value: str, message: str | None) -> None:
-    problems = found(planned, f"slurm: {{extra: {{nice: {value}}}}}")
+    problems = found(planned, f"slurm: {{extra: {{wckey: {value}}}}}")
     assert [p.message for p in problems] == ([] if message is None else [message])
 
 

@@ -41,7 +41,9 @@ def plan_of(planned: Plans, resources: str = "", slurm: str = "") -> Plan:
 def refusal(planned: Plans, resources: str, slurm: str = "") -> Refusal | None:
     """What is against the job on that cluster."""
     plan = plan_of(planned, resources, slurm)
-    return hopeless(plan, chosen(plan, parse_sinfo(CLUSTER), None))
+    found = hopeless(plan, chosen(plan, parse_sinfo(CLUSTER), None))
+    assert len(found) <= 1
+    return found[0] if found else None
 
 
 # ------------------------------------------------------------------ reading
@@ -285,7 +287,7 @@ def test_what_could_never_start(
 
 def test_a_cluster_that_does_not_answer_refuses_nothing(planned: Plans) -> None:
     plan = plan_of(planned, "nproc_per_node: 1000")
-    assert hopeless(plan, chosen(plan, parse_sinfo(""), None)) is None
+    assert hopeless(plan, chosen(plan, parse_sinfo(""), None)) == []
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from prl_submit.errors import (
 from prl_submit.plan import Plan, Planned
 from prl_submit.runs import CANCEL, LOGS, RECORD, Record, Run, read_run, write_record
 from prl_submit.shell import Answer
+from prl_submit.slurm.jobs import slurm_time
 from prl_submit.slurm.partitions import SINFO
 
 Plans = Callable[..., Planned]
@@ -315,7 +316,7 @@ def test_a_refusal_names_its_key_and_what_there_is(
     wanted = planned("name: mr\nbackend: slurm\nslurm: {partition: gppu}").plan
     with pytest.raises(RefusedError) as caught:
         backend.submit(fake.run, wanted, NEW)
-    refusal = caught.value.refusal
+    refusal = caught.value.refusals[0]
     assert refusal.key == "slurm.partition"
     assert refusal.message == "'gppu': Slurm refused the job: Invalid partition name specified"
     assert refusal.hint == hint
@@ -327,7 +328,7 @@ def test_a_hopeless_job_never_reaches_sbatch(fake: FakeSlurm, planned: Plans) ->
     wanted = planned("name: mr\nbackend: slurm\nresources: {nproc_per_node: 9}").plan
     with pytest.raises(RefusedError) as caught:
         backend.submit(fake.run, wanted, NEW)
-    assert caught.value.refusal.key == "resources.nproc_per_node"
+    assert caught.value.refusals[0].key == "resources.nproc_per_node"
     assert fake.count("sbatch") == 0
     assert not (fake.run / RECORD).exists()
 
@@ -509,7 +510,7 @@ def test_the_online_check(fake: FakeSlurm, plan: Plan) -> None:
     answer = "sbatch: Job 20 to start at 2026-11-22T21:00:00 using 1 processors on nodes node1\n"
     fake.says(sbatch=Answer(0, "", answer))
     assert backend.ask_online(plan, "#!/bin/bash") == (
-        "Slurm would start it at 2026-11-22T21:00:00 on node1"
+        f"Slurm would start it at {slurm_time('2026-11-22T21:00:00')} on node1"
     )
     assert fake.calls[-1] == ["sbatch", "--test-only"]
 
@@ -518,7 +519,7 @@ def test_the_online_check_says_no(fake: FakeSlurm, plan: Plan) -> None:
     fake.says(sbatch=Answer(1, "", "allocation failure: Invalid qos specification"), sacctmgr=Answer(0, "normal,long\n", ""))  # fmt: skip
     with pytest.raises(RefusedError) as caught:
         backend.ask_online(plan, "#!/bin/bash")
-    assert (caught.value.refusal.key, caught.value.refusal.hint) == (
+    assert (caught.value.refusals[0].key, caught.value.refusals[0].hint) == (
         "slurm.qos",
         "has: normal, long",
     )

@@ -59,7 +59,7 @@ prl_swift_args=(
 
 prl_started_at=$(date +%Y-%m-%dT%H:%M:%S%:z)
 prl_doing="starting"
-prl_state= prl_reason= prl_signalled= prl_timed_out= prl_child= prl_watchdog= prl_trained= prl_terminal=
+prl_state= prl_reason= prl_signalled= prl_timed_out= prl_child= prl_watchdog= prl_canary= prl_trained= prl_terminal=
 prl_interrupts=0
 prl_exit_file=$prl_run_dir/exit.json
 [[ $prl_node_rank == 0 ]] || prl_exit_file=$prl_run_dir/logs/node$prl_node_rank.exit.json
@@ -97,11 +97,13 @@ finish() {
   trap '' TERM INT HUP USR1
   set +e
   [[ -z $prl_watchdog ]] || kill "$prl_watchdog" 2>/dev/null
+  [[ -z $prl_canary ]] || kill -KILL "$prl_canary" 2>/dev/null
   leave_nothing_behind
+  [[ $prl_signalled != 15 || ! -e $prl_run_dir/logs/.time-limit ]] || prl_timed_out=warned
   wait_for_node_0
-  [[ $prl_signalled != 15 || ! -e $prl_run_dir/logs/.time-limit ]] || prl_timed_out=1
   if [[ -n $prl_timed_out ]]; then
     prl_code=124 prl_state=TIMEOUT prl_reason="the time limit of $prl_time_limit_words was reached"
+    [[ $prl_timed_out != warned ]] || prl_reason="warned by Slurm of the time limit of $prl_time_limit_words, and stopped"
   elif [[ -n $prl_signalled ]]; then
     prl_code=$((128 + prl_signalled)) prl_state=FAILED prl_reason="stopped by signal $prl_signalled while $prl_doing"
     if [[ -e $prl_run_dir/cancel.json ]]; then
@@ -150,14 +152,22 @@ fail() { # CODE REASON
   exit "$1"
 }
 
+# Slurm signals launch.sh alone (proctrack/cgroup) or every process of the step (proctrack/linuxproc).
+# torchrun takes a second signal for impatience; so a canary says whether it had the first.
+all_were_told() {
+  local state
+  sleep 0.3
+  read -r _ _ state _ 2>/dev/null <"/proc/$prl_canary/stat" || return 0
+  [[ $state == Z ]]
+}
+
 pass_on() { # SIGNAL NUMBER: torchrun tells its ranks; what still runs after the grace is killed
   prl_interrupts=$((prl_interrupts + 1))
   [[ -z $prl_signalled ]] || return 0
   prl_signalled=$2
   [[ -n $prl_child ]] || exit $((128 + $2))
   say "got SIG$1, passing it on; $prl_grace s until the kill"
-  # Slurm signals every process of a step itself; torchrun takes a second signal for impatience.
-  [[ ${PRL_SUBMIT_SIGNALLED:-} == all && $1 == TERM ]] || kill -"$1" "$prl_child" 2>/dev/null || true
+  [[ $1 == TERM ]] && all_were_told || kill -"$1" "$prl_child" 2>/dev/null || true
   (sleep "$prl_grace" && kill -KILL $(job_processes) 2>/dev/null) &
 }
 
@@ -198,10 +208,10 @@ if [[ -t 2 ]]; then # by hand: the last word comes to the terminal too
 fi
 exec >>"$prl_log_file" 2>&1 </dev/null
 say "$prl_started_at on $prl_host, node $prl_node_rank of $prl_nodes, restarts $prl_restarts"
-((prl_again <= prl_max_restarts)) || fail 1 "started again $prl_again times; restarts.max is $prl_max_restarts"
 
 # One per node: two nodes of a job may be one machine.
 export PRL_SUBMIT_TOKEN=0123456789abcdef.$prl_node_rank
+((prl_again <= prl_max_restarts)) || fail 1 "started again $prl_again times; restarts.max is $prl_max_restarts"
 watch_time() { # [COMMAND]: what else to do when the time limit is reached
   [[ -z $prl_watchdog ]] || kill "$prl_watchdog" 2>/dev/null || true
   ((prl_time_limit > 0)) || return 0
@@ -376,13 +386,15 @@ prl_log_start=$(stat -c %s -- "$prl_log_file" 2>/dev/null || echo 0)
 prl_steps_start=$(stat -c %s -- "$prl_run_dir/logging.jsonl" 2>/dev/null || echo 0)
 prl_began=$prl_run_dir/logs/.began$prl_node_rank
 : >"$prl_began"
-say "$(date +%H:%M:%S) torchrun, $prl_nproc_per_node processes on each of $prl_nodes nodes"
+say "$(date +%H:%M:%S) torchrun, $prl_nproc_per_node processes"
 
 # torchrun kills its ranks 30 s after SIGTERM unless told otherwise.
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=$prl_grace
 # Where `PET_TEE=3` in the job's environment makes torchrun log each rank apart.
 [[ -z ${PET_TEE:-}${PET_REDIRECTS:-} ]] || export PET_LOG_DIR=$prl_run_dir/logs/ranks/node$prl_node_rank
-set -m  # a process group of its own: the terminal's Ctrl-C reaches torchrun through us alone
+set -m  # process groups of their own: the terminal's Ctrl-C reaches torchrun through us alone
+tail --pid=$$ -f /dev/null & # ends with this shell, however that ends
+prl_canary=$!
 torchrun --standalone --nproc_per_node="$prl_nproc_per_node" -m swift.cli.rlhf "${prl_swift_args[@]}" &
 prl_child=$!
 set +m
