@@ -28,6 +28,7 @@ LONGEST_ROOT = 70
 #: Below the range that the kernel gives to outgoing connections.
 PORTS = range(15000, 32000)
 CGROUP_MEMORY = Path("/sys/fs/cgroup/memory")
+CGROUP_FREEZER = Path("/sys/fs/cgroup/freezer")
 START_TIMEOUT = 60.0
 
 
@@ -42,6 +43,7 @@ class Layout(NamedTuple):
     accounting: bool
     enforce: bool
     cgroup_memory: bool
+    proctrack: str
     min_job_age: int
     slurmd_timeout: int
     message_timeout: int
@@ -63,12 +65,14 @@ def available() -> str | None:
 
 
 def cgroups_allow() -> str | None:
-    """None where Slurm can limit memory here, else one line that says why not.
+    """None where Slurm can limit memory and hold processes here, else one line that says why not.
 
     Only cgroup v1: v2 needs a delegated subtree, which without systemd nobody gives us.
     """
     if not (CGROUP_MEMORY / "memory.limit_in_bytes").exists():
         return f"no cgroup v1 memory controller in {CGROUP_MEMORY}"
+    if not os.access(CGROUP_FREEZER, os.W_OK):
+        return f"{CGROUP_FREEZER} is not writable"
     probe = CGROUP_MEMORY / f"prl-probe-{os.getpid()}"
     try:
         probe.mkdir()
@@ -123,7 +127,7 @@ def _write_secret(path: Path, data: bytes) -> None:
 
 def _cgroup_conf(layout: Layout) -> str:
     """cgroup.conf; without swap, a job over its memory is killed and not slowed down."""
-    if not layout.cgroup_memory:
+    if not layout.cgroup_memory and layout.proctrack != "cgroup":
         return "CgroupAutomount=no\n"
     return """\
 CgroupPlugin=cgroup/v1
@@ -197,7 +201,7 @@ SlurmctldLogFile={root}/log/slurmctld.log
 SlurmdLogFile={root}/log/slurmd.%n.log
 SlurmctldDebug=info
 SlurmdDebug=info
-ProctrackType=proctrack/linuxproc
+ProctrackType=proctrack/{layout.proctrack}
 TaskPlugin={"task/cgroup" if layout.cgroup_memory else "task/none"}
 SwitchType=switch/none
 MpiDefault=none

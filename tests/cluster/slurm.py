@@ -25,6 +25,7 @@ from pathlib import Path
 from tests.cluster import processes
 from tests.cluster.configuration import (
     ACCOUNT,
+    CGROUP_FREEZER,
     CGROUP_MEMORY,
     LONGEST_ROOT,
     PATH,
@@ -76,6 +77,7 @@ class SlurmCluster:
         accounting: bool = False,
         enforce: bool = False,
         cgroup_memory: bool = False,
+        proctrack: str = "linuxproc",
         min_job_age: int = 300,
         slurmd_timeout: int = 10,
         message_timeout: int = 10,
@@ -85,6 +87,7 @@ class SlurmCluster:
 
         Its partitions: `gpu` (the default), `low` (preempted and requeued by the others) and
         `short` (one minute). `enforce` refuses accounts and QoS that accounting does not know.
+        `proctrack`: `linuxproc` signals every process of a step, `cgroup` the first one alone.
         """
         root = root.resolve()
         if len(str(root)) > LONGEST_ROOT:
@@ -95,13 +98,16 @@ class SlurmCluster:
             controller, database, *node_ports = free_ports(2 + nodes)
             layout = Layout(
                 root=root / f"try{attempt}" if attempt else root,
-                nodes=node_names(nodes, controller if cgroup_memory else None),
+                nodes=node_names(
+                    nodes, controller if cgroup_memory or proctrack == "cgroup" else None
+                ),
                 controller_port=controller,
                 database_port=database,
                 node_ports=tuple(node_ports),
                 accounting=accounting,
                 enforce=enforce,
                 cgroup_memory=cgroup_memory,
+                proctrack=proctrack,
                 min_job_age=min_job_age,
                 slurmd_timeout=slurmd_timeout,
                 message_timeout=message_timeout,
@@ -445,8 +451,7 @@ class SlurmCluster:
 
 def _remove_cgroups(layout: Layout) -> None:
     """The groups that a killed slurmd could not remove; they have no processes any more."""
-    if not layout.cgroup_memory:
-        return
     for name in layout.nodes:
-        for folder, _, _ in os.walk(CGROUP_MEMORY / f"slurm_{name}", topdown=False):
-            Path(folder).rmdir()
+        for controller in (CGROUP_MEMORY, CGROUP_FREEZER):
+            for folder, _, _ in os.walk(controller / f"slurm_{name}", topdown=False):
+                Path(folder).rmdir()

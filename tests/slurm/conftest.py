@@ -49,15 +49,18 @@ class SlurmWorld(World):
 
 @pytest.fixture(scope="session")
 def slurm_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
-    """Four nodes, no accounting: sacct knows nothing here."""
+    """Four nodes, no accounting: sacct knows nothing here. Signals reach launch.sh alone."""
     root = tmp_path_factory.mktemp("slurm")
-    with SlurmCluster.start(root, message_timeout=3, cgroup_memory=LIMITED) as cluster:
+    track = "cgroup" if LIMITED else "linuxproc"
+    with SlurmCluster.start(
+        root, message_timeout=3, cgroup_memory=LIMITED, proctrack=track
+    ) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
 def accounting_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
-    """Four nodes with slurmdbd; unknown accounts and QoS are refused."""
+    """Four nodes with slurmdbd; unknown accounts are refused. Signals reach every process."""
     root = tmp_path_factory.mktemp("slurmdb")
     with SlurmCluster.start(
         root, accounting=True, enforce=True, message_timeout=3, cgroup_memory=LIMITED

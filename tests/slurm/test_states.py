@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -257,3 +258,81 @@ def test_resume_after_restarts(slurm: SlurmWorld, eventually: Eventually) -> Non
     assert done.code == 0, done.err
     verdict = json.loads((run / "exit.json").read_text())
     assert (verdict["state"], verdict["restarts"]) == ("SUCCEEDED", 2)
+
+
+#: Counts the signals it hears, ends at the first as torchrun does, and leaves a checkpoint.
+SAVES = (
+    "n=0; trap 'n=$((n + 1)); echo $n >$run/heard' TERM; step 1 5; touch $run/ready; "
+    "while ((n == 0)); do sleep 0.1; done; for i in {1..8}; do sleep 0.1; done; "
+    "checkpoint 1 5; exit 1"
+)
+
+
+@pytest.mark.parametrize("how", ["cancel", "scancel", "warning"])
+def test_torchrun_hears_once(any_slurm: SlurmWorld, eventually: Eventually, how: str) -> None:
+    """Whether the cluster signals every process or launch.sh alone: a checkpoint is saved."""
+    over = {"resources__time_limit": "90s", "restarts__grace": "70s"} if how == "warning" else {}
+    run = any_slurm.submit(SAVES, **over)
+    eventually(lambda: (run / "ready").exists(), timeout=30)
+    if how == "cancel":
+        assert any_slurm.prl("cancel", "latest", "--wait").code == 0
+    elif how == "scancel":
+        any_slurm.cluster.run("scancel", json.loads((run / "run.json").read_text())["job_id"])
+    assert any_slurm.finish(any_slurm.start("wait", "latest"), timeout=150).code == 1
+    assert (run / "heard").read_text() == "1\n"
+    assert (run / "checkpoint-1" / "rng_state.pth").exists()
+    state = "TIMEOUT" if how == "warning" else "CANCELLED"
+    assert statuses(any_slurm)["fake"]["state"] == state
+
+
+def test_a_job_cancelled_in_its_grace_stays_ended(
+    slurm: SlurmWorld, eventually: Eventually
+) -> None:
+    """Warned, with restarts left and a checkpoint, and then cancelled: not put back."""
+    over = {"resources__time_limit": "90s", "restarts__grace": "80s", "restarts__max": 2}
+    fake = "trap '' TERM; step 1 5; checkpoint 1 5; while :; do sleep 0.2; done"
+    run = slurm.submit(fake, **over)
+    eventually(lambda: (run / "logs" / ".time-limit").exists(), timeout=120)
+    slurm.cluster.run("scancel", json.loads((run / "run.json").read_text())["job_id"])
+    assert slurm.prl("wait", "latest").code == 1
+    assert slurm.cluster.jobs() == []
+    assert statuses(slurm)["fake"]["restarts"] == 0
+
+
+def test_resume_does_not_take_the_old_job_for_its_own(slurm: SlurmWorld) -> None:
+    """sbatch fails without an answer while Slurm still remembers the first job."""
+    run, _ = slurm.run_to_end("step 1 2; checkpoint 1 2; exit 4", resources__memory="50M")
+    wrapper = slurm.root / "bin" / "sbatch"
+    wrapper.parent.mkdir()
+    wrapper.write_text(
+        "#!/bin/bash\necho 'sbatch: error: Batch job submission failed: Socket timed out on "
+        "send/recv operation' >&2\nexit 1\n"
+    )
+    wrapper.chmod(0o755)
+    before = (run / "run.json").read_bytes()
+    path = f"{wrapper.parent}:{slurm.environ['PATH']}"
+    done = slurm.prl("resume", "latest", PATH=path)
+    assert (done.code, "Slurm does not answer" in done.err) == (4, True), done
+    assert (run / "run.json").read_bytes() == before
+
+
+def test_sbatch_by_hand_is_followed(slurm: SlurmWorld, eventually: Eventually) -> None:
+    """Somebody submits job.sbatch of an ended run again; `status` and `cancel` mean the new job."""
+    run, _ = slurm.run_to_end("exit 4")
+    assert statuses(slurm)["fake"]["state"] == "FAILED"
+    environ = slurm.environ | {"FAKE": "step 1 9; sleep 300"}
+    command = ["sbatch", "--parsable", str(run / "job.sbatch")]
+    job = subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout
+    eventually(lambda: statuses(slurm)["fake"]["state"] == "RUNNING", timeout=30)
+    assert statuses(slurm)["fake"]["job_id"] == job.strip()
+    assert slurm.prl("cancel", "latest", "--wait").code == 0
+    assert slurm.cluster.jobs() == []
+
+
+def test_srun_names_the_node_that_was_killed(slurm: SlurmWorld) -> None:
+    """SIGKILL leaves no exit.json; node 0, taken down with it, is not to blame."""
+    kill = "[[ $NODE_RANK == 0 ]] || kill -9 $PPID; sleep 60"
+    done = slurm.prl(slurm.spec(resources__nodes=2), "--wait", FAKE=kill)
+    assert done.code == 1
+    assert "FAILED: node 1 (" in done.err
+    assert "killed (SIGKILL); out of memory is the usual cause" in done.err

@@ -179,8 +179,7 @@ def test_accounting_alone_tells_an_earlier_attempt_by_its_time(ended: ExitRecord
         (
             job("PENDING", restarts=1, reason="BeginTime", gpus=4),
             {"max_restarts": 3, "exit": own(124, TIMEOUT)},
-            "out of time, restart 1 of 3, its start time has not come (after a restart Slurm waits a "
-            "moment) (BeginTime)",
+            "out of time, restart 1 of 3, its start time has not come (BeginTime)",
         ),
         (job("PENDING", reason="Priority", gpus=4), {}, "waiting for 4 GPUs (Priority)"),
         (
