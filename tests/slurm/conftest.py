@@ -38,6 +38,10 @@ class SlurmWorld(World):
         """As everywhere, for Slurm."""
         return super().spec(file, **{"backend": "slurm"} | over)
 
+    def statuses(self) -> dict[str, dict[str, Any]]:
+        """What `list` says, by job name."""
+        return {run["name"]: run for run in self.prl("list", "--json").json["runs"]}
+
     def close(self) -> None:
         """Also cancel all jobs and mend the cluster; a test may have stopped any part of it."""
         try:

@@ -49,11 +49,6 @@ ENDS = {
 }
 
 
-def statuses(world: SlurmWorld) -> dict[str, dict[str, Any]]:
-    """What `list` says, by job name."""
-    return {run["name"]: run for run in world.prl("list", "--json").json["runs"]}
-
-
 def _on(world: SlurmWorld, over: dict[str, Any]) -> dict[str, Any]:
     """The names of this cluster's nodes for NODE1, NODE4."""
     node = over.get("slurm__nodelist")
@@ -70,25 +65,27 @@ def test_eight_ends(any_slurm: SlurmWorld, eventually: Eventually) -> None:
         jobs = JOBS
     for name, (fake, over) in jobs.items():
         world.submit(fake, name=name, **_on(world, over))
-    eventually(lambda: statuses(world)["running"]["step"] == 1, timeout=30)
-    eventually(lambda: statuses(world)["requeue"]["step"] == 1, timeout=30)
-    eventually(lambda: statuses(world)["nodefail"]["state"] == "RUNNING", timeout=30)
-    held = statuses(world)["queued"]
+    eventually(lambda: world.statuses()["running"]["step"] == 1, timeout=30)
+    eventually(lambda: world.statuses()["requeue"]["step"] == 1, timeout=30)
+    eventually(lambda: world.statuses()["nodefail"]["state"] == "RUNNING", timeout=30)
+    held = world.statuses()["queued"]
     assert (held["state"], held["started_at"]) == ("QUEUED", None)
     assert "(JobHeldUser)" in held["reason"]
 
     assert world.prl("cancel", "queued", "running", "--wait").code == 0
     cluster.kill_node(cluster.nodes[3])
-    job = statuses(world)["requeue"]["job_id"]
+    job = world.statuses()["requeue"]["job_id"]
     cluster.run("scontrol", "requeue", job)
-    eventually(lambda: statuses(world)["requeue"]["state"] == "QUEUED", timeout=20)
-    again = statuses(world)["requeue"]
+    eventually(lambda: world.statuses()["requeue"]["state"] == "QUEUED", timeout=20)
+    again = world.statuses()["requeue"]
     assert "restart 1 of 2" in again["reason"]
     assert again["exit_code"] is None
 
     unfinished = {"QUEUED", "RUNNING"}
-    eventually(lambda: not {s["state"] for s in statuses(world).values()} & unfinished, timeout=120)
-    ended = statuses(world)
+    eventually(
+        lambda: not {s["state"] for s in world.statuses().values()} & unfinished, timeout=120
+    )
+    ended = world.statuses()
     for name in jobs:
         state, reason, code = ENDS[name]
         run = ended[name]
@@ -102,7 +99,7 @@ def test_eight_ends(any_slurm: SlurmWorld, eventually: Eventually) -> None:
     for name in ("success", "failure", "timeout", "running"):
         assert ended[name]["started_at"] <= ended[name]["ended_at"]
     forget(world)
-    assert statuses(world) == ended
+    assert world.statuses() == ended
 
 
 def forget(world: SlurmWorld) -> None:
@@ -110,97 +107,49 @@ def forget(world: SlurmWorld) -> None:
     world.environ["PATH"] = f"{Path(world.environ['PATH'].split(':')[0])}:/nowhere"
 
 
-def test_preempted_and_back(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """A job of higher priority takes the node; the restart goes on from the last complete checkpoint."""
-    over = {
-        "slurm__partition": "low",
-        "slurm__nodelist": slurm.cluster.nodes[2],
-        "slurm__extra": {"exclusive": True},
-        "restarts__max": 3,
-    }
-    fake = f"{FIRST_TIME} || {{ step 2 2; exit 0; }}; step 1 2; checkpoint 1 2; mkdir $run/checkpoint-2; sleep 300"
-    run = slurm.submit(fake, **over)
-    eventually(lambda: (run / "checkpoint-2").exists(), timeout=30)
-    urgent = slurm.cluster.run(
-        "sbatch", "--parsable", "--partition=gpu", f"--nodelist={slurm.cluster.nodes[2]}", "--exclusive",
-        "--output=/dev/null", "--wrap=sleep 4",
-    )  # fmt: skip
-    assert urgent.stdout.strip().isdigit()
-    eventually(
-        lambda: "preempted, restart 1 of 3" in (slurm.prl("status", "latest").out), timeout=30
-    )
-    done = slurm.prl("wait", "latest")
-    assert done.code == 0, done.err
-    argv = (run / "argv").read_bytes().decode().split("\0")
-    assert argv[argv.index("--resume_from_checkpoint") + 1] == str(run / "checkpoint-1")
-    log = (run / "logs" / "node0.log").read_text()
-    assert log.count("continues from checkpoint-1") == 1
-    assert statuses(slurm)["fake"]["restarts"] == 1
-
-
-def test_out_of_time_and_back(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """At the warning before the time limit the job stops, and goes on from its checkpoint."""
-    over = {"resources__time_limit": "60s", "restarts__grace": "55s", "restarts__max": 1}
-    fake = f"{FIRST_TIME} || {{ step 2 2; exit 0; }}; step 1 2; checkpoint 1 2; sleep 300"
-    run = slurm.submit(fake, **over)
-    done = slurm.finish(slurm.start("wait", "latest"), timeout=180)
-    assert done.code == 0, done.err
-    assert "restart 1 of 1" in done.err
-    assert "continues from checkpoint-1" in (run / "logs" / "node0.log").read_text()
-
-
-def test_restarts_are_counted_to_their_maximum(slurm: SlurmWorld, eventually: Eventually) -> None:
-    run = slurm.submit("step 1 5; sleep 300", restarts__max=1)
-    for count in (1, 2):
-        eventually(lambda: statuses(slurm)["fake"]["state"] == "RUNNING", timeout=30)
-        eventually(lambda n=count: (run / "logs/node0.log").read_text().count("torchrun, ") == n)
-        job = statuses(slurm)["fake"]["job_id"]
-        slurm.cluster.run("scontrol", "requeue", job)
-        eventually(lambda: statuses(slurm)["fake"]["state"] != "RUNNING", timeout=30)
-    assert slurm.prl("wait", "latest").code == 1
-    assert statuses(slurm)["fake"]["reason"].startswith("started again 2 times; restarts.max is 1")
-
-
 def test_ended_by_scancel(any_slurm: SlurmWorld, eventually: Eventually) -> None:
     run = any_slurm.submit("step 1 5; sleep 300")
-    eventually(lambda: statuses(any_slurm)["fake"]["step"] == 1)
+    eventually(lambda: any_slurm.statuses()["fake"]["step"] == 1)
     job = json.loads((run / "run.json").read_text())["job_id"]
     any_slurm.cluster.run("scancel", job)
-    eventually(lambda: statuses(any_slurm)["fake"]["state"] == "CANCELLED")
+    eventually(lambda: any_slurm.statuses()["fake"]["state"] == "CANCELLED")
     who = getpass.getuser() if any_slurm.cluster.accounting else "scancel"
-    eventually(lambda: statuses(any_slurm)["fake"]["reason"] == f"cancelled by {who}")
+    eventually(lambda: any_slurm.statuses()["fake"]["reason"] == f"cancelled by {who}")
 
 
 def test_a_job_that_slurm_forgot(slurm: SlurmWorld, eventually: Eventually) -> None:
     """Not lost at the first empty answer, and not before a minute has passed."""
     run = slurm.submit("sleep 300")
-    eventually(lambda: statuses(slurm)["fake"]["state"] == "RUNNING")
+    eventually(lambda: slurm.statuses()["fake"]["state"] == "RUNNING")
     record = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps(record | {"job_id": "999999"}))
+    other = {"job_id": "999999", "submitted_at": "2026-01-01T00:00:00+00:00"}
+    (run / "run.json").write_text(json.dumps(record | other))
+    (run / "logs" / ".job").unlink()
     for _ in range(2):
-        status = statuses(slurm)["fake"]
+        status = slurm.statuses()["fake"]
         assert (status["state"], status["reason"].split(":")[0]) == ("RUNNING", "as last known")
     (run / "logs" / ".missing").write_text(str(time.time() - 70))
-    status = statuses(slurm)["fake"]
+    status = slurm.statuses()["fake"]
     assert status["state"] == "LOST"
     assert "Slurm no longer knows job 999999" in status["reason"]
     (run / "run.json").write_text(json.dumps(record))
-    assert statuses(slurm)["fake"]["state"] == "RUNNING"
+    assert slurm.statuses()["fake"]["state"] == "RUNNING"
 
 
 def test_an_id_given_out_again_is_not_our_job(slurm: SlurmWorld, eventually: Eventually) -> None:
     """After a controller's crash another job may have the id; the token tells."""
     run = slurm.submit("step 1 1")
-    eventually(lambda: statuses(slurm)["fake"]["state"] == "SUCCEEDED")
+    eventually(lambda: slurm.statuses()["fake"]["state"] == "SUCCEEDED")
     other = slurm.submit("sleep 300", name="other")
     theirs = json.loads((other / "run.json").read_text())["job_id"]
     (run / "exit.json").unlink()
     (run / "verdict.json").unlink(missing_ok=True)
+    (run / "logs" / ".job").unlink()
     record = json.loads((run / "run.json").read_text()) | {"job_id": theirs}
     (run / "run.json").write_text(json.dumps(record))
-    assert "as last known" in statuses(slurm)["fake"]["reason"]
+    assert "as last known" in slurm.statuses()["fake"]["reason"]
     slurm.prl("cancel", "fake")
-    assert statuses(slurm)["other"]["state"] in ("QUEUED", "RUNNING")
+    assert slurm.statuses()["other"]["state"] in ("QUEUED", "RUNNING")
 
 
 @pytest.mark.parametrize(("fake", "code"), [("exit 3", 3), ("exit 78", 78)])
@@ -247,84 +196,15 @@ def test_two_scheduler_calls_for_any_number_of_runs(slurm_accounting: SlurmWorld
     assert len(calls) <= 2
 
 
-def test_resume_after_restarts(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """What the third attempt left must not pass for the resumed one's end."""
-    fake = "[[ $PRL_SUBMIT_RESTARTS == 0 ]] || exit 4; step 1 2; checkpoint 1 2; sleep 300"
-    run = slurm.submit(fake, restarts__max=1)
-    eventually(lambda: (run / "checkpoint-1" / "rng_state.pth").exists(), timeout=30)
-    slurm.cluster.run("scontrol", "requeue", json.loads((run / "run.json").read_text())["job_id"])
-    assert slurm.prl("wait", "latest").code == 1
-    done = slurm.prl("resume", "latest", "--wait", FAKE="step 2 2")
-    assert done.code == 0, done.err
-    verdict = json.loads((run / "exit.json").read_text())
-    assert (verdict["state"], verdict["restarts"]) == ("SUCCEEDED", 2)
-
-
-#: Counts the signals it hears, ends at the first as torchrun does, and leaves a checkpoint.
-SAVES = (
-    "n=0; trap 'n=$((n + 1)); echo $n >$run/heard' TERM; step 1 5; touch $run/ready; "
-    "while ((n == 0)); do sleep 0.1; done; for i in {1..8}; do sleep 0.1; done; "
-    "checkpoint 1 5; exit 1"
-)
-
-
-@pytest.mark.parametrize("how", ["cancel", "scancel", "warning"])
-def test_torchrun_hears_once(any_slurm: SlurmWorld, eventually: Eventually, how: str) -> None:
-    """Whether the cluster signals every process or launch.sh alone: a checkpoint is saved."""
-    over = {"resources__time_limit": "90s", "restarts__grace": "70s"} if how == "warning" else {}
-    run = any_slurm.submit(SAVES, **over)
-    eventually(lambda: (run / "ready").exists(), timeout=30)
-    if how == "cancel":
-        assert any_slurm.prl("cancel", "latest", "--wait").code == 0
-    elif how == "scancel":
-        any_slurm.cluster.run("scancel", json.loads((run / "run.json").read_text())["job_id"])
-    assert any_slurm.finish(any_slurm.start("wait", "latest"), timeout=150).code == 1
-    assert (run / "heard").read_text() == "1\n"
-    assert (run / "checkpoint-1" / "rng_state.pth").exists()
-    state = "TIMEOUT" if how == "warning" else "CANCELLED"
-    assert statuses(any_slurm)["fake"]["state"] == state
-
-
-def test_a_job_cancelled_in_its_grace_stays_ended(
-    slurm: SlurmWorld, eventually: Eventually
-) -> None:
-    """Warned, with restarts left and a checkpoint, and then cancelled: not put back."""
-    over = {"resources__time_limit": "90s", "restarts__grace": "80s", "restarts__max": 2}
-    fake = "trap '' TERM; step 1 5; checkpoint 1 5; while :; do sleep 0.2; done"
-    run = slurm.submit(fake, **over)
-    eventually(lambda: (run / "logs" / ".time-limit").exists(), timeout=120)
-    slurm.cluster.run("scancel", json.loads((run / "run.json").read_text())["job_id"])
-    assert slurm.prl("wait", "latest").code == 1
-    assert slurm.cluster.jobs() == []
-    assert statuses(slurm)["fake"]["restarts"] == 0
-
-
-def test_resume_does_not_take_the_old_job_for_its_own(slurm: SlurmWorld) -> None:
-    """sbatch fails without an answer while Slurm still remembers the first job."""
-    run, _ = slurm.run_to_end("step 1 2; checkpoint 1 2; exit 4", resources__memory="50M")
-    wrapper = slurm.root / "bin" / "sbatch"
-    wrapper.parent.mkdir()
-    wrapper.write_text(
-        "#!/bin/bash\necho 'sbatch: error: Batch job submission failed: Socket timed out on "
-        "send/recv operation' >&2\nexit 1\n"
-    )
-    wrapper.chmod(0o755)
-    before = (run / "run.json").read_bytes()
-    path = f"{wrapper.parent}:{slurm.environ['PATH']}"
-    done = slurm.prl("resume", "latest", PATH=path)
-    assert (done.code, "Slurm does not answer" in done.err) == (4, True), done
-    assert (run / "run.json").read_bytes() == before
-
-
 def test_sbatch_by_hand_is_followed(slurm: SlurmWorld, eventually: Eventually) -> None:
     """Somebody submits job.sbatch of an ended run again; `status` and `cancel` mean the new job."""
     run, _ = slurm.run_to_end("exit 4")
-    assert statuses(slurm)["fake"]["state"] == "FAILED"
+    assert slurm.statuses()["fake"]["state"] == "FAILED"
     environ = slurm.environ | {"FAKE": "step 1 9; sleep 300"}
     command = ["sbatch", "--parsable", str(run / "job.sbatch")]
     job = subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout
-    eventually(lambda: statuses(slurm)["fake"]["state"] == "RUNNING", timeout=30)
-    assert statuses(slurm)["fake"]["job_id"] == job.strip()
+    eventually(lambda: slurm.statuses()["fake"]["state"] == "RUNNING", timeout=30)
+    assert slurm.statuses()["fake"]["job_id"] == job.strip()
     assert slurm.prl("cancel", "latest", "--wait").code == 0
     assert slurm.cluster.jobs() == []
 
