@@ -124,6 +124,7 @@ def test_a_job_that_slurm_forgot(slurm: SlurmWorld, eventually: Eventually) -> N
     record = json.loads((run / "run.json").read_text())
     other = {"job_id": "999999", "submitted_at": "2026-01-01T00:00:00+00:00"}
     (run / "run.json").write_text(json.dumps(record | other))
+    eventually(lambda: (run / "logs" / ".job").exists())
     (run / "logs" / ".job").unlink()
     for _ in range(2):
         status = slurm.statuses()["fake"]
