@@ -217,3 +217,17 @@ def test_srun_names_the_node_that_was_killed(slurm: SlurmWorld) -> None:
     assert done.code == 1
     assert "FAILED: node 1 (" in done.err
     assert "killed (SIGKILL); out of memory is the usual cause" in done.err
+
+
+def test_waiting_asks_patiently(slurm: SlurmWorld) -> None:
+    """Ten seconds of a running job are a handful of questions, also beside a run that has ended."""
+    slurm.run_to_end()
+    run = slurm.submit("sleep 10; step 1 1", name="long")
+    wrapper = slurm.root / "bin" / "squeue"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/bash\necho >>{slurm.root}/calls\nexec /usr/bin/squeue "$@"\n')
+    wrapper.chmod(0o755)
+    path = f"{wrapper.parent}:{slurm.environ['PATH']}"
+    done = slurm.finish(slurm.start("wait", "v0", run.name, PATH=path), timeout=60)
+    assert done.code == 0, done.err
+    assert 2 <= len((slurm.root / "calls").read_text().splitlines()) <= 8

@@ -100,6 +100,18 @@ def test_example_job(clone: World) -> None:
     assert "at its last step already" in again.err
 
 
+def test_ranks_logged_apart(clone: World) -> None:
+    """By torchrun itself; each rank's file has its own lines alone."""
+    short = swift("eval_strategy=no", "val_dataset=null", "max_steps=1", "save_steps=1")
+    tee = ["--set", "environment.env.PET_TEE=3"]
+    done = clone.finish(clone.start(*command("--wait", *tee, *short)), 200)
+    assert done.code == 0, done.err
+    for rank in (0, 1):
+        out = clone.prl("logs", "latest", "--rank", str(rank)).out
+        assert f"[INFO:swift] rank: {rank}, local_rank: {rank}, world_size: 2" in out
+        assert f"[INFO:swift] rank: {1 - rank}," not in out
+
+
 def test_data_smaller_than_one_generation_batch(clone: World) -> None:
     """ms-swift ends with 0 and no checkpoint; we do not."""
     rows = (clone.root / "jobs/data/mr_train.jsonl").read_text().splitlines(keepends=True)
