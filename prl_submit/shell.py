@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import subprocess
 
 #: Seconds after which a program that has not answered is doubted.
-DOUBT_S = 1.0
+DOUBT_S = 0.5
 
 
 class Answer(Struct, frozen=True):

@@ -7,9 +7,9 @@ from prl_submit.probe.node import ANSWER
 from prl_submit.quote import bash
 from prl_submit.render import render_launch
 
-#: launch.sh's headings around the lines that make the environment.
+#: launch.sh's heading of the lines that make the environment; the next heading ends them.
 _BEGIN = "\n# --- environment ---"
-_END = "\n# --- preflight"
+_HEADING = "\n# --- "
 
 _HEAD = """\
 set -euo pipefail
@@ -53,6 +53,7 @@ def version_script(plan: Plan | None) -> str | None:
         if plan.environment.container is not None:
             return None
         launch = render_launch(plan, token="")
-        section = launch[launch.index(_BEGIN) : launch.index(_END)]
+        begin = launch.index(_BEGIN)
+        section = launch[begin : launch.index(_HEADING, begin + len(_BEGIN))]
         own = f"prl_workdir={bash(plan.workdir)}\n{section}\n"
     return f"{_HEAD}{own}prl_code={bash(_CODE)}\n{_TAIL}"

@@ -89,7 +89,7 @@ def test_documents_have_the_contracts_keys(world: World) -> None:
         assert {k: v for k, v in submitted.items() if k != "artefact"} == document["runs"][0]
     assert world.prl("status", "--json").json == {"runs": []}
     check = world.prl("check", world.spec(), "--json").json
-    assert check == {"ok": True, "problems": []}
+    assert check == {"ok": True, "problems": [], "online": None}
     wrong = world.prl("check", world.spec(swift__bogus=1), "--json")
     assert wrong.code == 2
     assert not wrong.json["ok"]

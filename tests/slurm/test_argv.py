@@ -47,7 +47,7 @@ LONGEST = 250
 #: Tells what reached the process, besides the arguments that every fake torchrun records.
 FAKE = 'pwd -P >"$run/pwd"; env -0 >"$run/environ"; step 1 1'
 RUN_FILES = """
-    .node0.lock argv environ exit.json job.sbatch launch.sh logging.jsonl logs logs/.began0
+    .node0.lock argv environ exit.json job.sbatch launch.sh logging.jsonl logs logs/.began0 logs/.job
     logs/node0.log logs/slurm.log plan.json pwd run.json spec.yaml
 """.split()
 Seen = tuple[str, object, object]  # what it is, as it was seen, as it should be

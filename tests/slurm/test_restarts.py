@@ -54,9 +54,10 @@ def test_out_of_time_and_back(slurm: SlurmWorld, eventually: Eventually) -> None
 
 def test_restarts_are_counted_to_their_maximum(slurm: SlurmWorld, eventually: Eventually) -> None:
     run = slurm.submit("step 1 5; sleep 300", restarts__max=1)
+    log = run / "logs" / "node0.log"
     for count in (1, 2):
         eventually(lambda: slurm.statuses()["fake"]["state"] == "RUNNING", timeout=30)
-        eventually(lambda n=count: (run / "logs/node0.log").read_text().count("torchrun, ") == n)
+        eventually(lambda n=count: log.exists() and log.read_text().count("torchrun, ") == n)
         job = slurm.statuses()["fake"]["job_id"]
         slurm.cluster.run("scontrol", "requeue", job)
         eventually(lambda: slurm.statuses()["fake"]["state"] != "RUNNING", timeout=30)

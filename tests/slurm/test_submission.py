@@ -22,8 +22,8 @@ def jobs_of(world: SlurmWorld) -> list[str]:
     answer = world.cluster.run(
         "squeue", "--noheader", "--states=all", "--Format=JobID:|,WorkDir:|", timeout=30
     )
-    rows = (line.split("|") for line in answer.stdout.splitlines())
-    return [row[0] for row in rows if row[1] == str(world.root)]
+    rows = (line.split("|") for line in answer.stdout.split("\n"))
+    return [row[0] for row in rows if row[1:2] == [str(world.root)]]
 
 
 def record_of(run: Path) -> dict[str, Any]:
