@@ -395,6 +395,7 @@ export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=$prl_grace
 set -m  # process groups of their own: the terminal's Ctrl-C reaches torchrun through us alone
 tail --pid=$$ -f /dev/null & # ends with this shell, however that ends
 prl_canary=$!
+disown "$prl_canary" # bash would log its end
 torchrun --standalone --nproc_per_node="$prl_nproc_per_node" -m swift.cli.rlhf "${prl_swift_args[@]}" &
 prl_child=$!
 set +m
