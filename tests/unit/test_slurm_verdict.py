@@ -591,3 +591,28 @@ def test_an_earlier_attempts_last_words_are_not_this_ones() -> None:
 def test_of_several_nodes_the_first_does_not_speak_alone(state: str, ended: ExitRecord) -> None:
     found = verdict(job=job(state, node_count=2), exit=ended)
     assert (found.state, found.reason) == (RUNNING, "node 0 has ended")
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        (
+            "n2: task 1: Killed",
+            137,
+            "node 1 (n2): killed (SIGKILL); out of memory is the usual cause",
+        ),
+        ("n2: task 1: Exited with exit code 7", 7, "node 1 (n2): Exited with exit code 7"),
+        ("n2: tasks 1-3: Segmentation fault", None, "node 1-3 (n2): Segmentation fault"),
+    ],
+)
+def test_sruns_word_on_a_task_that_left_none(line: str, code: int | None, words: str) -> None:
+    """What was taken down with it is not to blame."""
+    log = f"srun: error: n1: task 0: Exited with exit code 143\nsrun: error: {line}\n"
+    found = verdict(exit=own(143), job=job("FAILED", 143), log=log)
+    assert (found.state, found.exit_code, found.reason) == (FAILED, code, words)
+
+
+def test_srun_had_nothing_to_say() -> None:
+    log = "srun: error: n1: task 0: Exited with exit code 143\n"
+    found = verdict(exit=own(143), job=job("FAILED", 143), log=log)
+    assert (found.state, found.reason) == (FAILED, "words for 143")
