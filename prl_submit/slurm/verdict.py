@@ -15,6 +15,7 @@ from msgspec import Struct
 from prl_submit.runs import ExitRecord
 from prl_submit.slurm.jobs import Job, is_live, is_waiting
 from prl_submit.slurm.reasons import ENDED, why_waiting
+from prl_submit.slurm.words import OUT_OF_MEMORY, SRUN, due_to, last_line, of_this_attempt
 from prl_submit.states import (
     CANCELLED,
     FAILED,
@@ -29,14 +30,6 @@ from prl_submit.states import (
 #: launch.sh's exit codes when somebody ended it: the time limit, SIGINT, SIGTERM.
 _INTERRUPTED = (124, 130, 143)
 _STATES = {"COMPLETED": SUCCEEDED, "CANCELLED": CANCELLED, "TIMEOUT": TIMEOUT, "DEADLINE": TIMEOUT}
-#: slurmstepd's last words in the batch job's log (slurmstepd/req.c, 22.05).
-_LAST_WORDS = re.compile(r"\*\*\* JOB (\d+) ON \S+ CANCELLED AT \S+(?: DUE TO ([A-Z ]+))?")
-#: job.sbatch's own first line: what stands before it in the log is an earlier attempt's.
-_BEGINNING = re.compile(r"^prl-submit: \S+ job \d+ on .*$", re.MULTILINE)
-#: slurmstepd's word on a step that ran out of memory; the job's state does not say it (facts).
-_OUT_OF_MEMORY = re.compile(r"oom.kill event")
-#: What srun says of a task that failed (srun/libsrun, 22.05): node, task, words.
-_SRUN = re.compile(r"^srun: error: (\S+): tasks? (\S+): (.+)$", re.MULTILINE)
 _DUE_TO = {
     "TIME LIMIT": (TIMEOUT, "the time limit was reached"),
     "PREEMPTION": (FAILED, ENDED["PREEMPTED"]),
@@ -148,7 +141,7 @@ def _restarted(job: Job, seen: Evidence) -> str | None:
     if not job.restarts:
         return None
     most = f" of {seen.max_restarts}" if (seen.max_restarts or 0) >= job.restarts else ""
-    cause = _due_to(seen.log, job.job_id)
+    cause = due_to(seen.log, job.job_id)
     words = {
         "TIME LIMIT": "out of time",
         "PREEMPTION": "preempted",
@@ -232,7 +225,7 @@ def _why_ended(job: Job, ended: ExitRecord | None, seen: Evidence) -> str | None
             f"Slurm could not start it on {job.nodes} ({job.reason}): is the run directory on a "
             "file system that the nodes share?"
         )
-    own = ended.reason if ended else _last_line(_of_this_attempt(seen.log))
+    own = ended.reason if ended else last_line(of_this_attempt(seen.log))
     return own or f"it left no exit.json; Slurm says {_slurm_words(job)}"
 
 
@@ -253,7 +246,7 @@ def _from_log(seen: Evidence) -> State | None:
         return state_of_exit(failed)
     if seen.cancelled:
         return State(state=CANCELLED, reason=seen.cancelled)
-    cause = _due_to(_of_this_attempt(seen.log), seen.job_id)
+    cause = due_to(of_this_attempt(seen.log), seen.job_id)
     if cause is None:
         return None
     unknown = (FAILED, f"ended by Slurm: {cause.lower()}") if cause else _SCANCEL
@@ -263,7 +256,7 @@ def _from_log(seen: Evidence) -> State | None:
 
 def _told_by_srun(seen: Evidence) -> tuple[int | None, str] | None:
     """Exit code and words of the task that srun saw end first, where it left no word of its own."""
-    for node, tasks, words in _SRUN.findall(_of_this_attempt(seen.log)):
+    for node, tasks, words in SRUN.findall(of_this_attempt(seen.log)):
         own = re.fullmatch(r"Exited with exit code (\d+)", words)
         if own and int(own[1]) in _INTERRUPTED:
             continue  # taken down with the others
@@ -274,24 +267,8 @@ def _told_by_srun(seen: Evidence) -> tuple[int | None, str] | None:
     return None
 
 
-def _of_this_attempt(log: str) -> str:
-    found = list(_BEGINNING.finditer(log))
-    return log[found[-1].end() :] if found else log
-
-
 def _ran_out_of_memory(job: Job, seen: Evidence) -> bool:
-    return job.state == "OUT_OF_MEMORY" or bool(_OUT_OF_MEMORY.search(_of_this_attempt(seen.log)))
-
-
-def _due_to(log: str, job_id: str | None) -> str | None:
-    """The cause in Slurm's last words on a job, empty where they name none; None: no such words."""
-    found = [cause for job, cause in _LAST_WORDS.findall(log) if job_id in (None, job)]
-    return found[-1].strip() if found else None
-
-
-def _last_line(log: str) -> str | None:
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    return lines[-1].removeprefix("prl-submit: ")[:500] if lines else None
+    return job.state == "OUT_OF_MEMORY" or bool(OUT_OF_MEMORY.search(of_this_attempt(seen.log)))
 
 
 def _first_to_fail(
