@@ -257,9 +257,9 @@ def cancel(run: Run, *, wait: bool) -> None:
 
 def _find(run: Run, slurm: Slurm) -> Job | None:
     """The run's job as Slurm has it now; never another one that was given its id."""
-    record = run.record
-    if record is None:
+    if run.record is None:
         return None
+    record = evidence.present(run, run.record)
     by_id = squeue_argv(job_ids=[record.job_id]) if record.job_id is not None else None
     jobs = evidence.squeue(slurm, by_id or squeue_argv(uids=[os.getuid()]))
     return evidence.match(record, jobs)

@@ -65,7 +65,7 @@ def states(runs: Sequence[Run], slurm: Slurm) -> list[State]:
 
 
 def _ask(runs: Sequence[Run], slurm: Slurm) -> Answers:
-    records = {i: _present(run, run.record) for i, run in enumerate(runs) if run.record is not None}
+    records = {i: present(run, run.record) for i, run in enumerate(runs) if run.record is not None}
     ids = [record.job_id for record in records.values() if record.job_id is not None]
     if len(ids) == len(records) and len(ids) < MANY:
         jobs = squeue(slurm, squeue_argv(job_ids=ids))
@@ -121,7 +121,7 @@ def match(record: Record, jobs: Sequence[Job]) -> Job | None:
     return None
 
 
-def _present(run: Run, record: Record) -> Record:
+def present(run: Run, record: Record) -> Record:
     """The record with the id that job.sbatch wrote down: somebody may have typed `sbatch` since."""
     try:
         job_id = (run.path / LOGS / JOB).read_text("ascii").strip()

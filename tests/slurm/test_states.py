@@ -231,3 +231,13 @@ def test_waiting_asks_patiently(slurm: SlurmWorld) -> None:
     done = slurm.finish(slurm.start("wait", "v0", run.name, PATH=path), timeout=60)
     assert done.code == 0, done.err
     assert 2 <= len((slurm.root / "calls").read_text().splitlines()) <= 8
+
+
+def test_cancel_ends_a_job_submitted_by_hand(slurm: SlurmWorld, eventually: Eventually) -> None:
+    """Nobody has asked for its status before, so run.json still names the first job."""
+    run, _ = slurm.run_to_end("exit 4")
+    environ = slurm.environ | {"FAKE": "step 1 9; sleep 300"}
+    subprocess.run(["sbatch", run / "job.sbatch"], env=environ, check=True, capture_output=True)
+    eventually(lambda: (run / "logging.jsonl").exists(), timeout=30)
+    assert slurm.prl("cancel", "latest", "--wait").code == 0
+    assert slurm.cluster.jobs() == []
