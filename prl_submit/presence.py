@@ -26,7 +26,7 @@ def check_presence(planned: Planned) -> list[Problem]:
         return [_at(planned, "workdir", message, None, severity)]
     problems = []
     for item in plan.paths:
-        if os.path.exists(item.path) or _made_by_setup(item.path, plan):
+        if os.path.exists(item.path) or made_by_setup(item.path, plan):
             continue
         inside = item.path.startswith(f"{plan.workdir}/")
         shown = os.path.relpath(item.path, plan.workdir) if inside else item.path
@@ -68,7 +68,8 @@ def _at(
     return problem_at(origin, key, message, hint, severity)
 
 
-def _made_by_setup(path: str, plan: Plan) -> bool:
+def made_by_setup(path: str, plan: Plan) -> bool:
+    """Whether a setup line names the path, in full or from the working directory."""
     relative = os.path.relpath(path, plan.workdir)
     return any(path in line or relative in line for line in plan.environment.setup)
 

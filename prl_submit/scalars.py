@@ -117,6 +117,11 @@ def parse_memory(text: str) -> str | None:
     return f"{int(number)}{unit}" if 1 <= number < 10**9 else None
 
 
+def mebibytes(size: str) -> float:
+    """A size as parse_memory gives it, `256G`, in MiB."""
+    return int(size[:-1]) * {"K": 2**-10, "M": 1, "G": 2**10, "T": 2**20}[size[-1]]
+
+
 def format_number(value: int | float) -> str:
     """As a person writes it: `1e-6`, not Python's `1e-06`; reads back as the same number."""
     return re.sub(r"e([-+])0+(?=[0-9])", r"e\1", repr(value)).replace("e+", "e")

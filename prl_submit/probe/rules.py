@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os.path
 import re
 from datetime import datetime
 
 from prl_submit.errors import Problem
 from prl_submit.plan import Plan, Planned
+from prl_submit.presence import made_by_setup
 from prl_submit.probe.facts import NO_PARTITION, Damaged, Facts
 from prl_submit.quote import bash
+from prl_submit.scalars import mebibytes
 from prl_submit.tree import near_origin, problem_at
 
 #: Facts older than this many days stop nothing: they warn.
 STALE_DAYS = 30
-_MIB = {"K": 2**-10, "M": 1, "G": 2**10, "T": 2**20}
 
 
 def check_facts(planned: Planned, facts: Facts | Damaged, now: float) -> list[Problem]:
@@ -102,7 +102,7 @@ def _memory(planned: Planned, facts: Facts, now: float) -> list[Problem]:
     if wanted is None or not facts.kinds:
         return []
     most = max(kind.memory_mib for kind in facts.kinds)
-    if int(wanted[:-1]) * _MIB[wanted[-1]] <= most:
+    if mebibytes(wanted) <= most:
         return []
     seen = _seen(facts.probed_at)
     message = f"{wanted} per node are asked for; {_where(facts)} {most} MiB at most ({seen})"
@@ -140,18 +140,13 @@ def _paths(planned: Planned, facts: Facts, now: float) -> list[Problem]:
     problems = []
     for path in plan.paths:
         fact = missing.get(path.path)
-        if fact is None or _made_by_setup(path.path, plan):
+        if fact is None or made_by_setup(path.path, plan):
             continue
         message = f"{path.kind} {path.path} is not on the nodes: {fact.node} did not have it ({_seen(fact.probed_at)})"
         hint = f"put it there, then look again: {_again(plan, facts)}"
         severity = _severity(fact.probed_at, now)
         problems.append(_problem(planned, path.key, message, hint, severity))
     return problems
-
-
-def _made_by_setup(path: str, plan: Plan) -> bool:
-    relative = os.path.relpath(path, plan.workdir)
-    return any(path in line or relative in line for line in plan.environment.setup)
 
 
 def _where(facts: Facts) -> str:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from prl_submit.errors import Refusal
 from prl_submit.plan import Plan
-from prl_submit.scalars import format_duration
+from prl_submit.scalars import format_duration, mebibytes
 from prl_submit.suggest import closest
 
 #: One line per partition and kind of node; `-e`: do not lump different nodes together.
@@ -162,15 +162,10 @@ def _cpus(plan: Plan, kinds: list[NodeKind], where: str) -> Refusal | None:
 def _memory(plan: Plan, kinds: list[NodeKind], where: str) -> Refusal | None:
     wanted = plan.resources.memory
     most = max(kind.memory_mib for kind in kinds)
-    if wanted is None or _mib(wanted) <= most:
+    if wanted is None or mebibytes(wanted) <= most:
         return None
     message = f"{wanted} per node are asked for; no node of {where} has more than {most} MiB"
     return Refusal("resources.memory", message, f"up to {most}M")
-
-
-def _mib(size: str) -> float:
-    """A size of the spec, `256G`, in MiB."""
-    return int(size[:-1]) * {"K": 2**-10, "M": 1, "G": 2**10, "T": 2**20}[size[-1]]
 
 
 def _nodes(plan: Plan, kinds: list[NodeKind], where: str) -> Refusal | None:
