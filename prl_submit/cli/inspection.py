@@ -55,18 +55,13 @@ def check(spec: str, templates: Path | None, online: bool, as_json: bool, **opti
         problems = error.problems
     wrong = [problem for problem in problems if problem.severity == "error"]
     if as_json:
-        shown_problems = [
+        document(
             {
-                "file": p.file,
-                "line": p.line,
-                "key": p.key,
-                "message": f"{p.label}: {p.message}" if p.label else p.message,
-                "hint": p.hint,
-                "severity": p.severity,
+                "ok": not wrong,
+                "problems": list(map(_in_json, problems)),
+                "online": online_answer.words,
             }
-            for p in problems
-        ]
-        document({"ok": not wrong, "problems": shown_problems, "online": online_answer.words})
+        )
     else:
         for problem in problems:
             note(format_problem(problem))
@@ -78,6 +73,18 @@ def check(spec: str, templates: Path | None, online: bool, as_json: bool, **opti
     if online_answer.code:
         return online_answer.code
     return EXIT_WRONG_INPUT if wrong else 0
+
+
+def _in_json(problem: Problem) -> dict[str, Any]:
+    label = f"{problem.label}: " if problem.label else ""
+    return {
+        "file": problem.file,
+        "line": problem.line,
+        "key": problem.key,
+        "message": f"{label}{problem.message}",
+        "hint": problem.hint,
+        "severity": problem.severity,
+    }
 
 
 def _ask_online(planned: Planned, templates: Path | None) -> Online:

@@ -33,13 +33,7 @@ def plan_spec(
     for what in (spec, os.getcwd(), output_root or ""):
         if any("\ud800" <= char <= "\udfff" for char in what):  # how Python reads other bytes
             raise PrlSubmitError(f"{os.fsencode(what)!r} is not UTF-8", "rename it")
-    environ = dict(os.environ)
-    if environ.get("PRL_OUTPUT_ROOT"):
-        environ["PRL_OUTPUT_ROOT"] = os.path.abspath(environ["PRL_OUTPUT_ROOT"])
-    if environ.get("PRL_BACKEND"):
-        environ["PRL_BACKEND"] = backends.ALIASES.get(
-            environ["PRL_BACKEND"], environ["PRL_BACKEND"]
-        )
+    environ = _environ()
     if output_root:
         sets = (*sets, f"output={os.path.abspath(output_root)}")
     table = load_table()
@@ -66,6 +60,16 @@ def plan_spec(
     problems += check_probed(planned, facts, time.time())
     problems.sort(key=lambda problem: (problem.severity, problem.file or "", problem.line or 0))
     return msgspec.structs.replace(planned, problems=problems)
+
+
+def _environ() -> dict[str, str]:
+    """The environment, paths made absolute and names full."""
+    environ = dict(os.environ)
+    if root := environ.get("PRL_OUTPUT_ROOT"):
+        environ["PRL_OUTPUT_ROOT"] = os.path.abspath(root)
+    if backend := environ.get("PRL_BACKEND"):
+        environ["PRL_BACKEND"] = backends.ALIASES.get(backend, backend)
+    return environ
 
 
 def errors_of(planned: Planned) -> list[Problem]:
