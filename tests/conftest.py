@@ -81,6 +81,14 @@ checkpoint() { # STEP MAX: complete, for one process
   printf '{"global_step": %d, "max_steps": %d}' "$1" "$2" >"$folder/trainer_state.json"
   for file in model.safetensors optimizer.pt scheduler.pt rng_state.pth; do echo x >"$folder/$file"; done
 }
+ended() { echo "[INFO:swift] End time of running main: now"; } # ms-swift's last line
+crash() { # EXITCODE SIGNAL...: torchrun 2.13's last words on ranks that ended so
+  while (($#)); do
+    printf '  rank      : 1 (local_rank: 1)\n  exitcode  : %s (pid: 77)\n' "$1"
+    printf '  traceback : Signal %d (%s) received by PID 77\n' "${1#-}" "$2"; shift 2
+  done
+  exit 1
+}
 eval "${FAKE-step 1 1}"
 """
 ACTIVATE = """\

@@ -112,15 +112,71 @@ def test_zero_steps(world: World) -> None:
 
 
 def test_zero_steps_and_an_abort_at_the_end(world: World) -> None:
-    """The abort is torch's way out of such a training; the reason names the cause first."""
-    job = world.by_hand('echo "[INFO:swift] End time of running main: now"; exit 134')
-    assert_failed(job, "without one training step", "torchrun exited with 134", code=134)
+    """The abort is torch's way out; the reason is the cause."""
+    job = world.by_hand("ended; crash -6 SIGABRT")
+    assert_failed(job, "without one training step", code=65)
 
 
-def test_abort_after_a_step_is_the_reason(world: World) -> None:
-    job = world.by_hand('step 1 1; echo "[INFO:swift] End time of running main: now"; exit 134')
-    assert_failed(job, "torchrun exited with 134", code=134)
-    assert "without one training step" not in job.log
+CRASHED = (
+    "the training came to its end; a process crashed on its way out: Signal {} received by PID 77"
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "signal"),
+    [
+        ("-6 SIGABRT", "6 (SIGABRT)"),
+        ("-11 SIGSEGV", "11 (SIGSEGV)"),
+        ("-11 SIGSEGV -6 SIGABRT", "6 (SIGABRT)"),
+        ("-15 SIGTERM -6 SIGABRT", "6 (SIGABRT)"),
+    ],
+)
+@pytest.mark.parametrize("saved", ["", "checkpoint 1 1; "])
+def test_crash_when_all_is_done_is_told_and_no_failure(
+    world: World, saved: str, words: str, signal: str
+) -> None:
+    """pytorch#190489; many a scheduler has called such a training failed."""
+    job = world.by_hand(f"step 1 1; {saved}ended; crash {words}")
+    assert (job.code, job.exit["state"], job.reason) == (0, "SUCCEEDED", CRASHED.format(signal))
+    assert f"prl-submit: SUCCEEDED: {job.reason}\n" in job.log
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "crash -6 SIGABRT",
+        "ended; crash -9 SIGKILL",
+        "ended; crash -15 SIGTERM",
+        "ended; crash -6 SIGABRT -9 SIGKILL",
+        "ended; exit 134",
+        "ended; echo '  exitcode  : 1 (pid: 77)'; crash -6 SIGABRT",
+        "checkpoint 1 1; rm $run/checkpoint-1/optimizer.pt; ended; crash -6 SIGABRT",
+    ],
+    ids=[
+        "before the end",
+        "killed",
+        "stopped",
+        "one killed",
+        "torchrun itself",
+        "one failed",
+        "half a save",
+    ],
+)
+def test_any_other_crash_is_a_failure(world: World, end: str) -> None:
+    job = world.by_hand(f"step 1 1; {end}")
+    code = 134 if "134" in end else 1
+    assert_failed(job, f"torchrun exited with {code}", code=code)
+
+
+def test_end_of_an_earlier_attempt_is_not_this_ones(world: World) -> None:
+    assert world.by_hand("step 1 1; ended").code == 0
+    assert_failed(world.by_hand("step 1 1; crash -6 SIGABRT"), "Signal 6 (SIGABRT)", code=1)
+
+
+def test_weights_alone_are_a_whole_save_where_they_were_asked_for(world: World) -> None:
+    fake = "step 1 1; checkpoint 1 1; rm $run/checkpoint-1/optimizer.pt; ended; crash -6 SIGABRT"
+    job = world.by_hand(fake, swift__save_only_model=True)
+    assert (job.code, job.exit["state"]) == (0, "SUCCEEDED")
 
 
 def test_last_line_of_an_earlier_attempt_is_no_step(world: World) -> None:

@@ -251,11 +251,23 @@ def test_nothing_is_left_to_train(world: World) -> None:
     assert resumed_from(run) == [str(run / "checkpoint-10")]
 
 
-def test_an_abort_when_nothing_is_left_to_train_is_the_reason(world: World) -> None:
+def test_an_abort_when_nothing_is_left_to_train(world: World) -> None:
     run = launch(world, restarts__max=1)
     save(run, 10, max_steps=10)
-    job = go(world, run, 'echo "[INFO:swift] End time of running main: now"; exit 134', **AGAIN)
-    assert (job.code, job.reason) == (134, "torchrun exited with 134")
+    job = go(world, run, "ended; crash -6 SIGABRT", **AGAIN)
+    assert (job.code, job.exit["state"]) == (0, "SUCCEEDED")
+    assert "a process crashed on its way out: Signal 6 (SIGABRT)" in job.reason
+
+
+def test_another_node_that_crashes_at_its_end_does_not_mind_node_0s_save(world: World) -> None:
+    """Its failure would make srun kill node 0 in the middle of it."""
+    run = launch(world, **TWO)
+    (save(run, 10, max_steps=10) / "optimizer.pt").unlink()
+    place = {"NODE_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    done = world.finish(start(world, run, "ended; crash -6 SIGABRT", **place))
+    assert done.code == 0
+    word = json.loads((run / "logs" / "node1.exit.json").read_text())
+    assert (word["exit_code"], word["state"]) == (0, "SUCCEEDED")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from tests.slurm.conftest import SlurmWorld
 pytestmark = pytest.mark.training
 PROJECT = Path(__file__).resolve().parents[2]
 Eventually = Callable[..., None]
+#: A rank of node 1 may crash on its way out; node 0's torchrun then waits 300 s for that of node 1.
+PATIENCE_S = 500
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def exit_of(run: Path) -> dict[str, Any]:
 
 
 def test_one_training_over_two_nodes(clone: SlurmWorld) -> None:
-    done = clone.finish(clone.start(*command(), "--follow"), timeout=200)
+    done = clone.finish(clone.start(*command(), "--follow"), timeout=PATIENCE_S)
     assert done.code == 0, done.out[-3000:] + done.err
     (run,) = clone.output.glob("v*")
     assert exit_of(run)["state"] == "SUCCEEDED"
@@ -74,7 +76,7 @@ def test_put_back_in_the_middle(clone: SlurmWorld, eventually: Eventually) -> No
     (run,) = clone.output.glob("v*")
     eventually(lambda: (last := last_complete(run, 2)) is not None and last.step >= 2, timeout=90)
     clone.cluster.run("scontrol", "requeue", json.loads((run / "run.json").read_text())["job_id"])
-    done = clone.finish(clone.start("wait", "latest"), timeout=200)
+    done = clone.finish(clone.start("wait", "latest"), timeout=PATIENCE_S)
     assert done.code == 0, done.err
     ended = exit_of(run)
     assert (ended["state"], ended["restarts"]) == ("SUCCEEDED", 1)

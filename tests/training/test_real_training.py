@@ -113,6 +113,22 @@ def test_ranks_logged_apart(clone: World) -> None:
     assert of_rank_0 not in second
 
 
+def test_rank_that_crashes_when_all_is_done(clone: World) -> None:
+    """As torch sometimes does (pytorch#190489); torchrun says 1, the training is whole."""
+    (clone.root / "crash.py").write_text(
+        "import atexit, os\nif os.environ['RANK'] == '0': atexit.register(os.abort)\n"
+    )
+    plugins = "external_plugins=[jobs/plugins/prl_rewards.py, crash.py]"
+    done = clone.finish(clone.start(*command("--wait", *swift(plugins))), 200)
+    assert done.code == 0, done.err
+    run = only_run(clone)
+    assert (verdict(run)["state"], verdict(run)["exit_code"]) == ("SUCCEEDED", 0)
+    words = "the training came to its end; a process crashed on its way out: Signal 6 (SIGABRT)"
+    assert verdict(run)["reason"].startswith(words)
+    assert words in done.err
+    assert words in clone.prl("status", "latest", COLUMNS="300").out
+
+
 def test_data_smaller_than_one_generation_batch(clone: World) -> None:
     """ms-swift ends with 0 and no checkpoint; we do not."""
     rows = (clone.root / "jobs/data/mr_train.jsonl").read_text().splitlines(keepends=True)

@@ -290,6 +290,10 @@ is_whole_json() { # FILE
   [[ $last == "}" || $last == "{"*"}" ]]
 }
 
+checkpoint_steps() { # newest first
+  (cd -- "$prl_run_dir" && compgen -G 'checkpoint-*') | sed -nE 's/^checkpoint-([0-9]+)$/\1/p' | sort -rn
+}
+
 last_checkpoint() {
   local step
   while read -r step; do
@@ -297,7 +301,7 @@ last_checkpoint() {
       echo "$prl_run_dir/checkpoint-$step"
       return
     fi
-  done < <(cd -- "$prl_run_dir" && compgen -G 'checkpoint-*' | sed -nE 's/^checkpoint-([0-9]+)$/\1/p' | sort -rn)
+  done < <(checkpoint_steps)
 }
 
 prl_checkpoint=
@@ -409,20 +413,22 @@ done
 
 # --- what ms-swift does not say -------------------------------------------------------------------
 
+this_attempt() { tail -c "+$((prl_log_start + 1))" -- "$prl_log_file"; }
 appended() { tail -c "+$((prl_steps_start + 1))" -- "$prl_run_dir/logging.jsonl" 2>/dev/null || true; }
 new_checkpoints() { find "$prl_run_dir" -maxdepth 1 -name 'checkpoint-*' -newer "$prl_began" 2>/dev/null; }
 
 last_error() {
   local line
-  line=$(tail -c "+$((prl_log_start + 1))" -- "$prl_log_file" | tail -c 400000 | tr '\r' '\n' |
+  line=$(this_attempt | tail -c 400000 | tr '\r' '\n' |
     grep -aE '^(\[default[0-9]+\]:)?(\[rank[0-9]+\]: ?)?[A-Za-z_][A-Za-z0-9_.]*(Error|Exception|Interrupt): .' |
     grep -avE 'ChildFailedError|Connection (closed|reset) by peer|DistNetworkError|DistBackendError' | tail -n 1) || true
   if [[ -z $line ]]; then
-    line=$(tail -c "+$((prl_log_start + 1))" -- "$prl_log_file" | grep -aoE 'Signal [0-9]+ \(SIG[A-Z]+\) received by PID [0-9]+' | tail -n 1) || true
+    line=$(last_signal)
     [[ $line != *SIGKILL* ]] || line+=" (killed from outside; out of memory is the usual cause)"
   fi
   printf '%s' "${line:0:500}" | iconv -c -f UTF-8 -t UTF-8 2>/dev/null || true
 }
+last_signal() { this_attempt | grep -aoE 'Signal [0-9]+ \(SIG[A-Z]+\) received by PID [0-9]+' | tail -n 1 || true; }
 
 # No `grep -q` here: it would end `tail` with SIGPIPE, which pipefail takes for a failure.
 trained_nothing() {
@@ -434,22 +440,38 @@ was_trained_before() {
   [[ -n $prl_checkpoint ]] && grep -oE '"(global_step|max_steps)": *[0-9]+' "$prl_checkpoint/trainer_state.json" |
     awk -F '[": ]+' '{seen[$2] = $3} END {exit !(seen["global_step"] != "" && seen["global_step"] == seen["max_steps"])}'
 }
-came_to_its_end() {
-  tail -c "+$((prl_log_start + 1))" -- "$prl_log_file" | grep -aF 'End time of running main' >/dev/null
+# When all is done, a rank may still crash: threads of torch ask for an interpreter that has gone
+# (pytorch#190489), and torchrun exits with 1. Anything but such a signal, or before main() returned
+# on this node, is a failure.
+crashed_at_the_exit() {
+  local codes
+  this_attempt | grep -aF 'End time of running main' >/dev/null || return 1
+  codes=$(this_attempt | grep -aoE 'exitcode +: -?[0-9]+' | grep -oE -e '-?[0-9]+$' | sort -nu | xargs) || return 1
+  # -15: torchrun stops the others, which are on their way out too.
+  case $codes in -6 | -11 | "-11 -6" | "-15 -6" | "-15 -11" | "-15 -11 -6") last_save_is_whole ;; *) return 1 ;; esac
 }
-prl_nothing="ms-swift ended without one training step; is the data set smaller than one generation batch?"
+last_save_is_whole() {
+  local step
+  # Node 0 is asked; it may still be saving when another node has ended.
+  [[ $prl_node_rank == 0 && " ${prl_swift_args[*]} " != *" --save_only_model true "* ]] || return 0
+  step=$(checkpoint_steps | sed -n 1p)
+  [[ -z $step ]] || is_complete "$prl_run_dir/checkpoint-$step"
+}
 
 if [[ -z $prl_signalled && $prl_code != 0 ]]; then
-  prl_error=$(last_error)
-  prl_reason="torchrun exited with $prl_code${prl_error:+: $prl_error}"
-  # torch may abort while such a short training winds up (seen: SIGABRT); that is not the cause.
-  if [[ $prl_node_rank == 0 ]] && came_to_its_end && trained_nothing; then
-    prl_reason="$prl_nothing (then: $prl_reason)"
+  if crashed_at_the_exit; then
+    prl_code=0 prl_reason="the training came to its end; a process crashed on its way out: $(last_signal)"
+  else
+    prl_error=$(last_error)
+    prl_reason="torchrun exited with $prl_code${prl_error:+: $prl_error}"
   fi
-elif [[ -z $prl_signalled && $prl_node_rank == 0 ]]; then
+fi
+if [[ -z $prl_signalled && $prl_code == 0 && $prl_node_rank == 0 ]]; then
   # Exit 0 is not yet success: a data set smaller than one generation batch trains nothing, and
   # ranks that never found each other train one by one into the same directory.
-  if trained_nothing; then fail 65 "$prl_nothing"; fi
+  if trained_nothing; then
+    fail 65 "ms-swift ended without one training step; is the data set smaller than one generation batch?"
+  fi
   if ((prl_nodes * prl_nproc_per_node > 1)); then
     prl_doubled=$(appended | grep -F '"learning_rate"' | grep -oE '"global_step/max_steps": *"[0-9]+' | sort | uniq -d) || true
     prl_alone=$(find "$prl_run_dir" -mindepth 2 -maxdepth 2 -path '*/checkpoint-*/rng_state.pth' -newer "$prl_began" 2>/dev/null) || true
