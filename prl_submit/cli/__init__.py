@@ -31,6 +31,9 @@ COMMANDS = {
     "completion": ("completion", "Print the completion script of bash, zsh or fish."),
 }
 
+#: Options of the default command whose value is the next word.
+_VALUED = ("--backend", "--set", "--profile", "--output-root", "--templates")
+
 _EPILOG = """\
 \b
 Examples:
@@ -95,14 +98,7 @@ def cli() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of `prl-submit`; ends the process with the contract's exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if (
-        arguments
-        and arguments[0] not in COMMANDS
-        and arguments[0] not in ("-h", "--help", "--version")
-    ):
-        _refuse_misspelt_command(arguments[0])
-        arguments.insert(0, "submit")
+    arguments = _with_command(list(sys.argv[1:] if argv is None else argv))
     try:
         code = cli.main(arguments, prog_name="prl-submit", standalone_mode=False)
         if sys.stdout is not None:
@@ -125,6 +121,20 @@ def main(argv: list[str] | None = None) -> None:
     except Exception as error:
         code = _exit_code(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _with_command(words: list[str]) -> list[str]:
+    """The command in first place: options may stand before it, and without one it is `submit`."""
+    if not words or words[0] in ("-h", "--help", "--version"):
+        return words
+    place = 0
+    while place < len(words) and words[place].startswith("-") and words[place] != "--":
+        place += 2 if words[place] in _VALUED else 1
+    if place < len(words):
+        if words[place] in COMMANDS:
+            return [words[place], *words[:place], *words[place + 1 :]]
+        _refuse_misspelt_command(words[place])
+    return ["submit", *words]
 
 
 def _refuse_misspelt_command(word: str) -> None:

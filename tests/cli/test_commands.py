@@ -378,6 +378,19 @@ def test_without_slurm_nothing_is_submitted(world: World) -> None:
         assert not list(world.output.glob("*"))
 
 
+def test_options_may_stand_before_the_command(world: World) -> None:
+    """As with kubectl; without a command in sight it is submit."""
+    spec = world.spec()
+    assert world.prl("--output-root", "a", "--backend", "local", spec, "--wait").code == 0
+    (run,) = world.prl("--output-root", "a", "--json", "list").json["runs"]
+    assert world.prl("--output-root=a", "status", run["run"]).code == 0
+    assert world.prl("--backend", "k8s", "--set", "name=other", "check", spec).code == 0
+    done = world.prl("--output-root", "a", "stauts")
+    assert (done.code, "did you mean 'status'?" in done.err) == (2, True)
+    assert "SPEC" in world.prl("--output-root", "list").err  # the folder's name is `list`
+    assert "list: cannot be read" in world.prl("--", "list").err
+
+
 def test_output_root_option(world: World, tmp_path: Path) -> None:
     """--output-root and PRL_OUTPUT_ROOT say where runs live, for every command."""
     assert world.prl(world.spec(), "--wait", "--output-root", "a").code == 0
