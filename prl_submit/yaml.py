@@ -17,6 +17,7 @@ from prl_submit.tree import Node, Origin, scalar_node
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
+_TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 MAX_NODES = 20_000
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -143,7 +144,7 @@ class _Builder:
 
     def _node(self, event: Any, events: Iterator[Any], depth: int) -> Node:
         if depth > MAX_DEPTH:
-            raise _FaultError(_line(event), f"is nested deeper than {MAX_DEPTH} levels")
+            raise _FaultError(_line(event), _TOO_DEEP)
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
         self._spend(1, event)
@@ -260,6 +261,8 @@ def _syntax_fault(error: yaml.MarkedYAMLError, text: str) -> _FaultError:
     # At the end of the file libyaml names the line after the last.
     line = None if mark is None else min(mark.line + 1, max(1, len(text.splitlines())))
     what = " ".join(p for p in (error.context, error.problem) if p)
+    if "nesting depth" in what:  # libyaml 0.2.6 looks ahead, and has a bound of its own
+        return _FaultError(line, _TOO_DEEP)
     begun = error.context_mark and error.context_mark.line + 1
     if line is not None and begun and begun < line:
         what += f" (begun on line {begun})"

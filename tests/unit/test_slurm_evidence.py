@@ -17,6 +17,7 @@ from prl_submit.slurm.commands import Slurm
 from prl_submit.slurm.evidence import MISSING_S, states
 from prl_submit.slurm.jobs import slurm_time
 from prl_submit.states import CANCELLED, FAILED, LOST, QUEUED, RUNNING, SUCCEEDED, TIMEOUT, State
+from prl_submit.submission import now
 from prl_submit.verdicts import read_verdict
 
 #: What the code does not do yet.
@@ -386,7 +387,8 @@ def test_the_clock_of_an_earlier_job_of_the_run_does_not_count(make: Make) -> No
     ask_one(FakeSlurm(), run)
     age(marker(run), 86_400)
     assert run.record is not None
-    write_record(run.path, msgspec.structs.replace(run.record, job_id="78", restarts=1))
+    fresh = {"job_id": "78", "restarts": 1, "submitted_at": now()}
+    write_record(run.path, msgspec.structs.replace(run.record, **fresh))
     assert ask_one(FakeSlurm(), run).state != LOST
 
 
