@@ -20,6 +20,8 @@ RECORD = "run.json"
 EXIT = "exit.json"
 CANCEL = "cancel.json"
 LOGS = "logs"
+#: The id of the scheduler's job that has the run, as the job itself writes it.
+JOB = f"{LOGS}/.job"
 LATEST = "latest"
 
 #: ms-swift 4.6.0 utils.py `_get_version` counts every name that begins like this.

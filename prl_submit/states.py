@@ -26,6 +26,8 @@ class State(Struct, frozen=True, kw_only=True):
     started_at: str | None = None
     ended_at: str | None = None
     restarts: int = 0
+    #: The job's id where the backend has just found it; None: run.json has it.
+    job_id: str | None = None
     #: Why the backend could not be asked: the state is the last one known.
     unreachable: str | None = None
 
@@ -79,7 +81,7 @@ def status_of(run: Run, state: State) -> Status:
         path=str(run.path),
         name=record.name if record else None,
         backend=record.backend if record else None,
-        job_id=record.job_id if record else None,
+        job_id=state.job_id or (record.job_id if record else None),
         state=state.state,
         reason=state.reason,
         exit_code=state.exit_code,

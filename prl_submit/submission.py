@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -32,6 +32,7 @@ class Outside(Struct, frozen=True):
     environ: Mapping[str, str]
     shell: Shell
     site: Path | None = None
+    tell: Callable[[str], None] = backends.nobody
 
 
 def submit(planned: Planned, outside: Outside) -> Run:
@@ -55,7 +56,7 @@ def submit(planned: Planned, outside: Outside) -> Run:
         (path / runs.LOGS).mkdir()
         write_atomic(path / runs.SPEC, dump_spec(planned.tree))
         _write_plan(path, plan, record, outside)
-        record = backend.submit(path, plan, record)
+        record = backend.submit(path, plan, record, outside.tell)
         with contextlib.suppress(OSError):  # `latest` is a convenience; the job runs
             runs.point_latest(path)
     except BaseException as error:
@@ -103,10 +104,42 @@ def resume(run: Run, outside: Outside, attempts: int = 0) -> tuple[Run, checkpoi
         process=None,
         submitted_at=now(),
     )
-    (run.path / runs.CANCEL).unlink(missing_ok=True)
-    _write_plan(run.path, plan, record, outside)
-    record = backends.load(plan.backend).submit(run.path, plan, record)
+    backend = backends.load(plan.backend)
+    with _as_it_was(run, backend.artefact_name()):
+        (run.path / runs.CANCEL).unlink(missing_ok=True)
+        _write_plan(run.path, plan, record, outside)
+        record = backend.submit(run.path, plan, record, outside.tell)
     return msgspec.structs.replace(run, record=record), checkpoint
+
+
+@contextlib.contextmanager
+def _as_it_was(run: Run, artefact: str | None) -> Iterator[None]:
+    """Puts the files of the last attempt back, where the new one was refused and has no record."""
+    names = [runs.PLAN, runs.LAUNCH, runs.CANCEL, runs.JOB, *([artefact] if artefact else [])]
+    before = {run.path / name: _read(run.path / name) for name in names}
+    try:
+        yield
+    except BaseException:
+        left = runs.read_run(run.path)
+        if left is None or left.record == run.record:
+            with contextlib.suppress(OSError):  # the disk may be full: that is told already
+                for path, data in before.items():
+                    _put_back(path, data)
+        raise
+
+
+def _put_back(path: Path, data: bytes | None) -> None:
+    if data is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_atomic(path, data, 0o755 if path.name == runs.LAUNCH else 0o644)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ A backend is a module of this package that has the functions of `Backend`.
 from __future__ import annotations
 
 import os.path
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -24,6 +24,10 @@ NAMES = ("local", "slurm", "kubernetes")
 INHERITING = ("local", "slurm")
 
 
+def nobody(words: str) -> None:
+    """Hears what a backend says, and keeps it to itself."""
+
+
 class Backend(Protocol):
     """What a backend can do."""
 
@@ -39,17 +43,23 @@ class Backend(Protocol):
     def ask_online(self, plan: Plan, artefact: str) -> str:
         """What the backend would do with the job, in words. Raises as `submit` does."""
 
-    def submit(self, run: Path, plan: Plan, record: Record) -> Record:
+    def submit(
+        self, run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = nobody
+    ) -> Record:
         """Start the job of a prepared run directory and write its record, at most once.
 
+        `tell` hears what the backend had to say of a job that it took.
         A crash at any instant leaves either no job and no record, or a job with its record.
         """
 
     def states(self, runs: Sequence[Run]) -> list[State]:
         """The state of each run. Raises nothing for a backend that does not answer: as last known."""
 
-    def cancel(self, run: Run, *, wait: bool) -> None:
-        """End the job and free what it holds. `wait`: return when nothing of it is left."""
+    def cancel(self, run: Run, *, wait: bool) -> bool:
+        """End the job and free what it holds. `wait`: return when nothing of it is left.
+
+        False where the backend knows of no job of this run.
+        """
 
 
 def normalize(name: str) -> str:

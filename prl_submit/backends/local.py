@@ -12,12 +12,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from prl_submit import processes
+from prl_submit.backends import nobody
 from prl_submit.cancellation import cancel_reason, write_cancel
 from prl_submit.errors import BackendRefusedError
 from prl_submit.files import write_atomic
@@ -55,7 +56,7 @@ def render(plan: Plan, launch: str, token: str, site: Path | None) -> str:
     return launch
 
 
-def submit(run: Path, plan: Plan, record: Record) -> Record:
+def submit(run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = nobody) -> Record:
     """Fork, detach, record, become launch.sh. Returns the record the child wrote."""
     reader, writer = os.pipe()
     sys.stdout.flush()
@@ -165,27 +166,28 @@ def _left(run: Run) -> list[int]:
     return processes.with_token(run.record.token) if run.record else []
 
 
-def cancel(run: Run, *, wait: bool) -> None:
+def cancel(run: Run, *, wait: bool) -> bool:
     """SIGTERM to launch.sh, which stops its ranks; SIGKILL to whatever outlives the grace.
 
     Always waits: a local job holds this machine's GPUs until it is gone.
     """
     process = run.record.process if run.record else None
     if process is None:
-        return
+        return False
     if _is_elsewhere(process):
         raise BackendRefusedError(
             f"{run.run} runs on {process.host}, whose processes cannot be reached from here",
             f"cancel it there: prl-submit cancel {run.path}",
         )
     if not processes.is_alive(process) and not _left(run):
-        return  # lost before anybody cancelled it
+        return True  # lost before anybody cancelled it
     write_cancel(run.path)
     deadline = time.monotonic() + _grace(run.path) + 10
     try:
         _end(run, process, deadline)
     except PermissionError:
         raise BackendRefusedError(f"{run.run} is somebody else's: it cannot be ended") from None
+    return True
 
 
 def _end(run: Run, process: Process, deadline: float) -> None:

@@ -11,13 +11,14 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
 import msgspec
 
 from prl_submit import shell
+from prl_submit.backends import nobody
 from prl_submit.cancellation import user_name, write_cancel
 from prl_submit.errors import (
     BackendRefusedError,
@@ -27,7 +28,7 @@ from prl_submit.errors import (
     RefusedError,
 )
 from prl_submit.plan import Plan
-from prl_submit.runs import CANCEL, LOGS, RECORD, Record, Run, read_run, write_record
+from prl_submit.runs import CANCEL, JOB, RECORD, Record, Run, read_run, write_record
 from prl_submit.slurm import evidence
 from prl_submit.slurm.commands import (
     SilentError,
@@ -37,9 +38,9 @@ from prl_submit.slurm.commands import (
     unreachable,
     was_never_sent,
 )
-from prl_submit.slurm.directives import JOB, directives, hidden_variables
+from prl_submit.slurm.directives import directives, hidden_variables
 from prl_submit.slurm.jobs import Job, is_live, squeue_argv
-from prl_submit.slurm.partitions import SINFO, chosen, hopeless, parse_sinfo
+from prl_submit.slurm.partitions import QOS_FLAGS, SINFO, chosen, hopeless, parse_sinfo
 from prl_submit.slurm.refusals import choices_argv, explain, parse_choices
 from prl_submit.slurm.script import SCRIPT, render_script
 from prl_submit.states import State
@@ -77,17 +78,17 @@ def render(plan: Plan, launch: str, token: str, site: Path | None) -> str:
     return render_script(plan, token, site)
 
 
-def submit(run: Path, plan: Plan, record: Record) -> Record:
+def submit(run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = nobody) -> Record:
     """Call sbatch. Raises RefusedError, BackendUnreachableError, or OutcomeUnknownError."""
     slurm = _slurm()
     _refuse_hopeless(plan, slurm)
     before = read_run(run)
     write_record(run, record)
     with contextlib.suppress(OSError):
-        (run / LOGS / JOB).unlink()  # an earlier job's
+        (run / JOB).unlink()  # an earlier job's
     with _unhurried():
         try:
-            job_id = _sbatch(run, plan, record, slurm)
+            job_id = _sbatch(run, plan, record, slurm, tell)
         except (BackendRefusedError, BackendUnreachableError):
             _take_back(run, before)
             raise
@@ -139,15 +140,30 @@ def _refuse_hopeless(plan: Plan, slurm: Slurm) -> None:
         return  # sbatch may fare better, and Slurm refuses such jobs too
     partitions = chosen(plan, parse_sinfo(answer.out), os.environ.get("SBATCH_PARTITION"))
     refusals = hopeless(plan, partitions, other_qos="SBATCH_QOS" in os.environ)
+    if any(refusal.key == "resources.time_limit" for refusal in refusals) and _lifts_limits(slurm):
+        refusals = [refusal for refusal in refusals if refusal.key != "resources.time_limit"]
     if refusals:
         raise RefusedError(refusals)
 
 
-def _sbatch(run: Path, plan: Plan, record: Record, slurm: Slurm) -> str:
+def _lifts_limits(slurm: Slurm) -> bool:
+    """Whether a QoS, the user's default one perhaps, may allow more time than a partition."""
+    try:
+        answer = slurm.ask(QOS_FLAGS, timeout=evidence.ACCOUNTING_S)
+    except BackendUnreachableError:
+        return False
+    return "PartitionTimeLimit" in answer.out
+
+
+def _sbatch(
+    run: Path, plan: Plan, record: Record, slurm: Slurm, tell: Callable[[str], None]
+) -> str:
     argv = ["sbatch", "--parsable", str(run / SCRIPT)]
     answer = slurm.order(argv, _job_environ(plan))
     job_id = answer.out.strip().rpartition("\n")[2].partition(";")[0]
     if answer.code == 0 and job_id.isdecimal():
+        if answer.err.strip():  # a site's plugin: budgets, partitions that change
+            tell(answer.err.strip())
         return job_id
     # What does not read (a site's wrapper) or was killed may have submitted all the same.
     if answer.code > 0 and not gave_no_answer(answer):
@@ -155,6 +171,9 @@ def _sbatch(run: Path, plan: Plan, record: Record, slurm: Slurm) -> str:
     if was_never_sent(answer):
         raise unreachable(answer)
     found = _look_for(record.token, slurm)
+    if found is None and answer.code == 0:
+        said = first_line(answer.out or answer.err)
+        raise BackendRefusedError(f"sbatch gave no job id, and Slurm has no such job: {said}")
     if found is None:
         raise unreachable(answer)
     return found
@@ -238,21 +257,30 @@ def states(runs: Sequence[Run]) -> list[State]:
     return evidence.states(runs, _slurm())
 
 
-def cancel(run: Run, *, wait: bool) -> None:
+def cancel(run: Run, *, wait: bool) -> bool:
     """scancel; Slurm gives the processes KillWait (usually 30 s) to end."""
     slurm = _slurm()
     job = _find(run, slurm)
-    if job is None or not is_live(job):
-        return
-    write_cancel(run.path)
-    answer = slurm.order(["scancel", job.job_id])
-    if answer.code != 0:
-        (run.path / CANCEL).unlink(missing_ok=True)
-        if gave_no_answer(answer):
-            raise unreachable(answer)
-        raise BackendRefusedError(f"{run.run}: Slurm refused: {first_line(answer.err)}")
+    if job is None:
+        return False
+    if is_live(job):
+        write_cancel(run.path)
+        try:
+            _scancel(run, job, slurm)
+        except BaseException:  # Ctrl-C too: a job that goes on must not pass for a cancelled one
+            (run.path / CANCEL).unlink(missing_ok=True)
+            raise
     while wait and (job := _find(run, slurm)) is not None and is_live(job):
         time.sleep(_CANCEL_POLL_S)
+    return True
+
+
+def _scancel(run: Run, job: Job, slurm: Slurm) -> None:
+    answer = slurm.order(["scancel", job.job_id])
+    if gave_no_answer(answer):
+        raise unreachable(answer)
+    if answer.code != 0:
+        raise BackendRefusedError(f"{run.run}: Slurm refused: {first_line(answer.err)}")
 
 
 def _find(run: Run, slurm: Slurm) -> Job | None:

@@ -26,6 +26,7 @@ from prl_submit.cli.watching import (
 from prl_submit.errors import (
     EXIT_INTERRUPTED,
     EXIT_UNREACHABLE,
+    BackendRefusedError,
     PrlSubmitError,
     format_error,
 )
@@ -169,13 +170,21 @@ def _order_ends(runs: Sequence[Run]) -> tuple[list[Run], list[PrlSubmitError]]:
         elif run.record is not None:
             # A lost job may have left processes behind, so it is cancelled all the same.
             try:
-                _backend_of(run).cancel(run, wait=False)
+                if not _backend_of(run).cancel(run, wait=False) and state.state != LOST:
+                    raise _no_job(run)
                 ordered.append(run)
             except PrlSubmitError as fault:
                 if len(runs) > 1:
                     note(format_error(fault))
                 faults.append(fault)
     return ordered, faults
+
+
+def _no_job(run: Run) -> BackendRefusedError:
+    return BackendRefusedError(
+        f"{run.run}: {run.record.backend if run.record else '?'} lists no job of it; nothing was cancelled",
+        f"ask again in a minute: prl-submit status {run.path}",
+    )
 
 
 def _backend_of(run: Run) -> backends.Backend:

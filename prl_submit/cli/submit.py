@@ -78,7 +78,7 @@ def submit(
             raw(artefact.encode("utf-8"))
         return 0
     try:
-        run = submit_plan(planned, Outside(os.environ, shell.run, templates))
+        run = submit_plan(planned, Outside(os.environ, shell.run, templates, note))
     except KeyboardInterrupt as interrupt:
         if not interrupt.args:
             note("\ninterrupted: nothing was submitted")
@@ -112,7 +112,7 @@ def resume(
             # What a killed launcher left behind would train on beside the new attempt.
             backends.load(found.record.backend).cancel(found, wait=True)
         seen = log_sizes(found.path)
-        outside = Outside(os.environ, shell.run, templates)
+        outside = Outside(os.environ, shell.run, templates, note)
         started, checkpoint = resume_run(found, outside, state.restarts)
     note(f"continues from {checkpoint.path.name}")
     return _started(started, "resumed", wait=wait, follow=follow, as_json=as_json, seen=seen)

@@ -39,7 +39,7 @@ _NO_ANSWER = (
 #: Of these, the ones after which it is certain that nothing was sent.
 _NEVER_SENT = (
     "(connect failure)",
-    "Protocol authentication error",
+    "Munge encode failed",
     "Connection refused",
     "Could not establish a configuration source",
     "Unable to process configuration",
@@ -81,6 +81,10 @@ def first_line(text: str) -> str:
     return line
 
 
+class NotInstalledError(BackendUnreachableError):
+    """The command is not on this machine."""
+
+
 class SilentError(BackendUnreachableError):
     """A controller is there, but gave no answer in time; it may yet act on what it was sent."""
 
@@ -98,8 +102,11 @@ class Slurm:
         *,
         stdin: str | None = None,
         environ: Mapping[str, str] | None = None,
+        timeout: float = QUESTION_S,
     ) -> Answer:
-        """The answer to a question, asked in `environ` where one is given. Raises BackendUnreachableError where there is none.
+        """The answer to a question, asked in `environ` where one is given.
+
+        Raises BackendUnreachableError where there is none within `timeout` seconds.
 
         A stopped controller lets commands hang for 9 s; ping knows in 20 ms (facts, 22.05.8). A
         missing configuration is waited for by every command, ping too, for 60 s.
@@ -111,7 +118,7 @@ class Slurm:
             )
         answer = self._shell(
             argv,
-            timeout=QUESTION_S,
+            timeout=timeout,
             environ=environ or self._environ,
             stdin=stdin,
             doubt=self.why_down,
@@ -135,7 +142,7 @@ class Slurm:
 def unreachable(answer: Answer) -> BackendUnreachableError:
     """The error for a controller that gave no answer."""
     if answer.code == 127:
-        return BackendUnreachableError(
+        return NotInstalledError(
             answer.err, "Slurm's commands are needed: submit from a login node of the cluster"
         )
     silent = "timed out" in answer.err or "no answer within" in answer.err

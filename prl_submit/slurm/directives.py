@@ -6,15 +6,13 @@ from typing import Any
 
 from prl_submit.plan import Plan
 from prl_submit.runs import LOGS
-from prl_submit.sbatch import OWNED
 from prl_submit.scalars import format_duration
+from prl_submit.slurm.options import OWNED
 
 #: Stands in the job's comment before the token by which a lost submission is found again.
 TOKEN_PREFIX = "prl-submit:"
 #: What sbatch, srun and slurmstepd say of a job; launch.sh has its own log per node.
 LOG = "slurm.log"
-#: The id of the job that runs, as job.sbatch writes it into the folder of the logs.
-JOB = ".job"
 
 #: A variable of sbatch beats the script's own line (sbatch(1), INPUT ENVIRONMENT VARIABLES).
 _VARIABLES = {

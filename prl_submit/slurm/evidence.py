@@ -16,9 +16,9 @@ from msgspec import Struct
 from prl_submit.cancellation import cancel_reason, user_name
 from prl_submit.errors import BackendUnreachableError
 from prl_submit.files import tail_bytes
-from prl_submit.runs import LOGS, PLAN, Record, Run, read_exit, read_node_exits, write_record
-from prl_submit.slurm.commands import Slurm, first_line
-from prl_submit.slurm.directives import JOB, LOG
+from prl_submit.runs import JOB, LOGS, PLAN, Record, Run, read_exit, read_node_exits, write_record
+from prl_submit.slurm.commands import NotInstalledError, Slurm, first_line
+from prl_submit.slurm.directives import LOG
 from prl_submit.slurm.jobs import (
     Job,
     is_live,
@@ -36,6 +36,8 @@ from prl_submit.verdicts import write_verdict
 #: Seconds that a job may be unknown before it is lost: an exit.json may reach a shared file system
 #: late (NFS keeps attributes for up to 60 s), and one empty answer proves nothing.
 MISSING_S = 60.0
+#: Seconds that slurmdbd may take; squeue and the runs themselves know most ends without it.
+ACCOUNTING_S = 5.0
 #: More ids than this do not fit into one argument (Linux: 128 KiB).
 MANY = 10_000
 _MISSING = ".missing"
@@ -46,12 +48,13 @@ class Answers(Struct, frozen=True):
     """Jobs by run index; `silence`: why Slurm gave no answer, None where it gave one.
 
     `unsettled`: ended jobs whose row accounting has not written yet; it may know more, such as who
-    cancelled them.
+    cancelled them. `untold`: why accounting gave no answer.
     """
 
     jobs: dict[int, Job]
     silence: str | None = None
     unsettled: frozenset[int] = frozenset()
+    untold: str | None = None
     records: Mapping[int, Record] = {}
 
 
@@ -80,16 +83,32 @@ def _ask(runs: Sequence[Run], slurm: Slurm) -> Answers:
     ended = [i for i in records if i not in found or not is_live(found[i])]
     # An id that squeue shows as another's says nothing of this run in accounting either.
     ended = [i for i in ended if i in found or records[i].job_id not in by_id]
-    rows = _ask_accounting([records[i].job_id for i in ended], slurm)
-    if rows is None:  # no accounting here
+    return _settled(found, records, ended, slurm)
+
+
+def _settled(
+    found: dict[int, Job], records: Mapping[int, Record], ended: Sequence[int], slurm: Slurm
+) -> Answers:
+    """What squeue found, with what accounting knows of the ended ones."""
+    try:
+        rows = _ask_accounting([records[i].job_id for i in ended], slurm)
+    except BackendUnreachableError as error:
+        unsettled = frozenset(ended)
+        return Answers(found, unsettled=unsettled, records=records, untold=error.message)
+    if rows is None:
         return Answers(found, records=records)
     settled = {}
     for i in ended:
         row = rows.get(records[i].job_id or "")
-        if row is not None and not is_live(row) and row.name == records[i].name:
+        if row is not None and _is_final(row) and row.name == records[i].name:
             settled[i] = _combined(found.get(i, row), row)
     unsettled = frozenset(i for i in ended if i not in settled)
     return Answers(found | settled, unsettled=unsettled, records=records)
+
+
+def _is_final(row: Job) -> bool:
+    """A row of an ended job may still lack its end, and who ended it (seen: CANCELLED, Unknown)."""
+    return not is_live(row) and row.ended_at is not None
 
 
 def squeue(slurm: Slurm, argv: Sequence[str]) -> list[Job]:
@@ -124,7 +143,7 @@ def match(record: Record, jobs: Sequence[Job]) -> Job | None:
 def present(run: Run, record: Record) -> Record:
     """The record with the id that job.sbatch wrote down: somebody may have typed `sbatch` since."""
     try:
-        job_id = (run.path / LOGS / JOB).read_text("ascii").strip()
+        job_id = (run.path / JOB).read_text("ascii").strip()
     except (OSError, ValueError):
         return record
     return msgspec.structs.replace(record, job_id=job_id) if job_id.isdecimal() else record
@@ -143,17 +162,22 @@ def _adopted(run: Run, record: Record, job: Job) -> Record:
 def _ask_accounting(job_ids: Sequence[str | None], slurm: Slurm) -> dict[str, Job] | None:
     """The rows of sacct by job id for jobs that squeue says have ended, or no longer knows.
 
-    None where there is no accounting, or no answer. Rows lag: one that is not final yet says
-    nothing (facts: live jobs shown as PENDING).
+    None where this cluster has no accounting. Raises BackendUnreachableError where slurmdbd does not
+    answer just now. Rows lag: one that is not final yet says nothing (facts: live jobs shown as
+    PENDING).
     """
     known = [job_id for job_id in job_ids if job_id is not None]
     if not known:
         return {}
     try:
-        answer = slurm.ask(sacct_argv(known))
-    except BackendUnreachableError:
+        answer = slurm.ask(sacct_argv(known), timeout=ACCOUNTING_S)
+    except NotInstalledError:
         return None
-    return newest(parse_sacct(answer.out)) if answer.code == 0 else None
+    if answer.code == 0:
+        return newest(parse_sacct(answer.out))
+    if "accounting storage is disabled" in answer.err:
+        return None
+    raise BackendUnreachableError(f"Slurm's accounting does not answer: {first_line(answer.err)}")
 
 
 def _combined(known: Job, accounted: Job) -> Job:
@@ -177,7 +201,10 @@ def _state(run: Run, index: int, answers: Answers) -> State:
         with contextlib.suppress(OSError):
             (run.path / LOGS / _MISSING).unlink(missing_ok=True)
     if state is None:
-        return _unknown(run, record, silence)
+        return msgspec.structs.replace(
+            _unknown(run, record, silence or answers.untold), job_id=record.job_id
+        )
+    state = msgspec.structs.replace(state, job_id=record.job_id)
     ended = state.state in FINISHED and (job is None or not is_live(job))
     if ended and silence is None and index not in answers.unsettled:
         write_verdict(run, state)

@@ -19,6 +19,9 @@ from prl_submit.suggest import closest
 #: One line per partition and kind of node; `-e`: do not lump different nodes together.
 SINFO = ["sinfo", "--noheader", "--all", "--exact", "--format=%R|%P|%l|%D|%c|%m|%G"]
 
+#: Flags of each QoS: PartitionTimeLimit lifts the limits of partitions (sacctmgr(1)).
+QOS_FLAGS = ["sacctmgr", "--noheader", "--parsable2", "show", "qos", "format=flags"]
+
 
 class NodeKind(Struct, frozen=True):
     """Nodes of a partition that are alike. `gpus` by type ('' where the cluster names none)."""
@@ -51,7 +54,8 @@ def parse_sinfo(text: str) -> dict[str, Partition]:
             continue
         kind = NodeKind(int(nodes), int(cpus), int(counts[2]), parse_gres(gres))
         before = found.get(name)
-        kinds = [*before.kinds, kind] if before else [kind]
+        kinds = before.kinds if before else []
+        kinds = [*kinds, kind] if kind.nodes else kinds  # nodes may be made on demand
         found[name] = Partition(name, marked.endswith("*"), parse_limit(limit), kinds)
     return found
 
@@ -64,7 +68,9 @@ def in_words(partition: Partition) -> str:
         for kind in partition.kinds
     )
     limit = partition.max_seconds
-    return f"{name}: {kinds}" + ("" if limit is None else f", up to {format_duration(limit)}")
+    return f"{name}: {kinds or 'no nodes yet'}" + (
+        "" if limit is None else f", up to {format_duration(limit)}"
+    )
 
 
 def _gpu_words(gpus: dict[str, int]) -> str:
@@ -113,7 +119,7 @@ def hopeless(
     A QoS may allow more time than its partition, so with one (`other_qos`: named outside the spec)
     Slurm alone can tell.
     """
-    if not partitions:
+    if not all(partition.kinds for partition in partitions) or not partitions:
         return []
     where = f"partition {', '.join(partition.name for partition in partitions)}"
     kinds = [kind for partition in partitions for kind in partition.kinds]

@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from prl_submit.runs import ExitRecord
 from prl_submit.slurm.jobs import Job, is_live, is_waiting
+from prl_submit.slurm.log import OUT_OF_MEMORY, SRUN, due_to, last_line, of_this_attempt
 from prl_submit.slurm.reasons import ENDED, why_waiting
-from prl_submit.slurm.words import OUT_OF_MEMORY, SRUN, due_to, last_line, of_this_attempt
 from prl_submit.states import (
     CANCELLED,
     FAILED,

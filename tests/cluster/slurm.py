@@ -201,6 +201,10 @@ class SlurmCluster:
         """End slurmdbd: sacct and sacctmgr fail, and the controller keeps its news for later."""
         self._end("slurmdbd", signal.SIGKILL)
 
+    def pause_database(self) -> None:
+        """A slurmdbd that accepts connections and never answers; `heal` undoes it."""
+        self._daemons["slurmdbd"].send_signal(signal.SIGSTOP)
+
     def start_database(self, timeout: float = 20) -> None:
         """Start slurmdbd and wait until it answers; nothing where it runs."""
         if "slurmdbd" not in self._daemons:
@@ -226,6 +230,8 @@ class SlurmCluster:
 
     def heal(self) -> None:
         """After a test: controller and nodes up again, no job left, every node idle."""
+        if daemon := self._daemons.get("slurmdbd"):
+            daemon.send_signal(signal.SIGCONT)
         if self.accounting:
             self.start_database()
         self.continue_controller()

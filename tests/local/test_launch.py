@@ -131,52 +131,48 @@ CRASHED = (
         ("-15 SIGTERM -6 SIGABRT", "6 (SIGABRT)"),
     ],
 )
-@pytest.mark.parametrize("saved", ["", "checkpoint 1 1; "])
 def test_crash_when_all_is_done_is_told_and_no_failure(
-    world: World, saved: str, words: str, signal: str
+    world: World, words: str, signal: str
 ) -> None:
     """pytorch#190489; many a scheduler has called such a training failed."""
-    job = world.by_hand(f"step 1 1; {saved}ended; crash {words}")
+    job = world.by_hand(f"step 1 1; checkpoint 1 1; ended; crash {words}")
     assert (job.code, job.exit["state"], job.reason) == (0, "SUCCEEDED", CRASHED.format(signal))
     assert f"prl-submit: SUCCEEDED: {job.reason}\n" in job.log
 
 
 @pytest.mark.parametrize(
     "end",
-    [
-        "crash -6 SIGABRT",
-        "ended; crash -9 SIGKILL",
-        "ended; crash -15 SIGTERM",
-        "ended; crash -6 SIGABRT -9 SIGKILL",
-        "ended; exit 134",
-        "ended; echo '  exitcode  : 1 (pid: 77)'; crash -6 SIGABRT",
-        "checkpoint 1 1; rm $run/checkpoint-1/optimizer.pt; ended; crash -6 SIGABRT",
-    ],
-    ids=[
-        "before the end",
-        "killed",
-        "stopped",
-        "one killed",
-        "torchrun itself",
-        "one failed",
-        "half a save",
-    ],
+    {
+        "before the end": "checkpoint 1 1; crash -6 SIGABRT",
+        "killed": "checkpoint 1 1; ended; crash -9 SIGKILL",
+        "stopped": "checkpoint 1 1; ended; crash -15 SIGTERM",
+        "one killed": "checkpoint 1 1; ended; crash -6 SIGABRT -9 SIGKILL",
+        "torchrun itself": "checkpoint 1 1; ended; exit 134",
+        "one failed": "checkpoint 1 1; ended; echo '  exitcode  : 1 (pid: 7)'; crash -6 SIGABRT",
+        "half a save": "checkpoint 1 1; rm $run/checkpoint-1/optimizer.pt; ended; crash -6 SIGABRT",
+        "nothing saved": "ended; crash -6 SIGABRT",
+        "not the last step": "checkpoint 1 2; ended; crash -6 SIGABRT",
+    }.items(),
+    ids=lambda item: item[0],
 )
-def test_any_other_crash_is_a_failure(world: World, end: str) -> None:
-    job = world.by_hand(f"step 1 1; {end}")
-    code = 134 if "134" in end else 1
+def test_any_other_crash_is_a_failure(world: World, end: tuple[str, str]) -> None:
+    job = world.by_hand(f"step 1 1; {end[1]}")
+    code = 134 if "134" in end[1] else 1
     assert_failed(job, f"torchrun exited with {code}", code=code)
 
 
-def test_end_of_an_earlier_attempt_is_not_this_ones(world: World) -> None:
-    assert world.by_hand("step 1 1; ended").code == 0
+def test_ranks_that_trained_alone_prove_nothing_by_a_crash(world: World) -> None:
+    """Rank 0 ended by itself, rank 1 crashed before its first step: no rng_state of a world of two."""
+    over = {"resources__nproc_per_node": 2, "swift__eval_strategy": "no"}
+    job = world.by_hand("step 1 1; checkpoint 1 1; ended; crash -15 SIGTERM -6 SIGABRT", **over)
+    assert_failed(job, "torchrun exited with 1: Signal 6 (SIGABRT)", code=1)
+
+
+def test_what_an_earlier_attempt_left_proves_nothing(world: World) -> None:
+    assert world.by_hand("step 1 1; checkpoint 1 1; ended").code == 0
     assert_failed(world.by_hand("step 1 1; crash -6 SIGABRT"), "Signal 6 (SIGABRT)", code=1)
-
-
-def test_weights_alone_are_a_whole_save_where_they_were_asked_for(world: World) -> None:
-    fake = "step 1 1; checkpoint 1 1; rm $run/checkpoint-1/optimizer.pt; ended; crash -6 SIGABRT"
-    job = world.by_hand(fake, swift__save_only_model=True)
-    assert (job.code, job.exit["state"]) == (0, "SUCCEEDED")
+    job = world.by_hand("step 1 1; ended; crash -6 SIGABRT")
+    assert_failed(job, "Signal 6 (SIGABRT)", code=1)
 
 
 def test_last_line_of_an_earlier_attempt_is_no_step(world: World) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.cluster.slurm import SlurmCluster
 from tests.slurm.conftest import SlurmWorld
 
 Eventually = Callable[..., None]
@@ -45,6 +46,19 @@ def test_cpus_and_memory_reach_the_step(slurm: SlurmWorld) -> None:
     done = slurm.prl(slurm.spec(**over), "--follow", FAKE=fake)
     assert done.code == 0, done.err
     assert "\ncpus=3 mem=300 of 3\n" in done.out
+
+
+def test_a_node_that_ends_early_ends_no_other(
+    tmp_path: Path, new_cluster: Callable[..., SlurmCluster]
+) -> None:
+    """A site's WaitTime would have srun kill node 0 in its last save."""
+    world = SlurmWorld(tmp_path, new_cluster(nodes=2, conf_extra="WaitTime=2"))
+    try:
+        fake = "[[ $NODE_RANK == 0 ]] || { ended; crash -6 SIGABRT; }; sleep 6; step 1 1"
+        done = world.prl(world.spec(resources__nodes=2), "--wait", FAKE=fake)
+    finally:
+        world.close()
+    assert done.code == 0, done.err
 
 
 def test_apptainer_is_started_in_the_step(slurm: SlurmWorld) -> None:

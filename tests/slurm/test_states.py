@@ -107,6 +107,16 @@ def forget(world: SlurmWorld) -> None:
     world.environ["PATH"] = f"{Path(world.environ['PATH'].split(':')[0])}:/nowhere"
 
 
+def test_cancel_that_finds_no_job_says_so(slurm: SlurmWorld) -> None:
+    """Exit 0 would let somebody believe that the GPUs are free."""
+    run = slurm.submit("step 1 1", slurm__extra={"hold": True})
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(record | {"job_id": "999999"}))
+    done = slurm.prl("cancel", "latest")
+    assert (done.code, "lists no job of it; nothing was cancelled" in done.err) == (1, True), done
+    assert record["job_id"] in slurm.cluster.jobs()
+
+
 def test_ended_by_scancel(any_slurm: SlurmWorld, eventually: Eventually) -> None:
     run = any_slurm.submit("step 1 5; sleep 300")
     eventually(lambda: any_slurm.statuses()["fake"]["step"] == 1)

@@ -188,19 +188,6 @@ def test_forty_at_once(slurm: SlurmWorld, eventually: Eventually) -> None:
     eventually(lambda: set(slurm.states().values()) == {"SUCCEEDED"}, timeout=60)
 
 
-def test_the_script_runs_by_plain_sbatch(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """Somebody without prl-submit, from anywhere."""
-    run = slurm.submit("step 1 1")
-    eventually(lambda: slurm.states() == {run.name: "SUCCEEDED"})
-    (run / "exit.json").unlink()
-    environ = {**slurm.environ, "FAKE": "step 1 1"}
-    subprocess.run(
-        ["sbatch", run / "job.sbatch"], cwd="/", env=environ, check=True, capture_output=True
-    )
-    eventually(lambda: (run / "exit.json").exists())
-    assert json.loads((run / "exit.json").read_text())["state"] == "SUCCEEDED"
-
-
 def test_the_spec_beats_sbatch_s_variables(slurm: SlurmWorld) -> None:
     """SBATCH_PARTITION would beat the script's own line; where the spec is silent it counts."""
     spec = slurm.spec(slurm__partition="gpu")

@@ -16,7 +16,17 @@ from prl_submit.slurm import evidence
 from prl_submit.slurm.commands import Slurm
 from prl_submit.slurm.evidence import MISSING_S, states
 from prl_submit.slurm.jobs import slurm_time
-from prl_submit.states import CANCELLED, FAILED, LOST, QUEUED, RUNNING, SUCCEEDED, TIMEOUT, State
+from prl_submit.states import (
+    CANCELLED,
+    FAILED,
+    LOST,
+    QUEUED,
+    RUNNING,
+    SUCCEEDED,
+    TIMEOUT,
+    State,
+    status_of,
+)
 from prl_submit.submission import now
 from prl_submit.verdicts import read_verdict
 
@@ -507,6 +517,41 @@ def test_squeues_word_does_without_accounting(make: Make, answer: Answer, state:
     assert (found.state, found.exit_code, found.unreachable) == (state, 1, None)
 
 
+DBD_DOWN = Answer(1, "", "sacct: error: Problem talking to the database: Connection refused")
+DBD_BUSY = Answer(1, "", "sacct: error: slurmdbd: Getting response to message type: DBD_GET_JOBS")
+
+
+@pytest.mark.parametrize("answer", [DBD_DOWN, DBD_BUSY, Answer(124, "", "sacct: no answer")])
+def test_accounting_that_gives_no_answer_ends_nothing_for_good(make: Make, answer: Answer) -> None:
+    """Unlike a site without accounting, it may know more in a minute."""
+    known, forgotten = make("77"), make("78")
+    slurm = FakeSlurm(live("77", "t77", "CANCELLED"))
+    slurm.said["sacct"] = answer
+    ask(slurm, known, forgotten)
+    for run in (known, forgotten):
+        assert kept(run) is None
+    found = ask(slurm, known, forgotten)
+    assert (found[0].state, found[0].reason) == (CANCELLED, "cancelled by scancel")
+    assert found[1].state == QUEUED
+    assert found[1].unreachable
+    assert not marker(forgotten).exists()
+
+
+def test_a_site_without_sacct(make: Make) -> None:
+    run, slurm = make(), FakeSlurm(live("77", "t77", "CANCELLED"))
+    slurm.said["sacct"] = Answer(127, "", "sacct: not installed")
+    assert kept(run) is None
+    found = ask_one(slurm, run)
+    assert kept(run) == found
+
+
+def test_the_job_of_an_interrupted_submission_is_told_at_once(make: Make) -> None:
+    run = make(None, token="t")
+    found = ask_one(FakeSlurm(live("77", "t")), run)
+    assert (found.state, found.job_id) == (RUNNING, "77")
+    assert status_of(run, found).job_id == "77"
+
+
 @pytest.mark.parametrize("state", ["RUNNING", "PENDING", "REQUEUED"])
 def test_a_row_that_lags_does_not_end_a_job(make: Make, state: str) -> None:
     run = make()
@@ -556,7 +601,9 @@ def test_the_end_of_a_live_job_is_not(make: Make, state: str) -> None:
     assert kept(run) is None
 
 
-@pytest.mark.parametrize("rows", [[], [accounted("77", "RUNNING")]])
+@pytest.mark.parametrize(
+    "rows", [[], [accounted("77", "RUNNING")], [accounted("77", "CANCELLED", End="Unknown")]]
+)
 def test_an_end_is_kept_only_when_accounting_has_had_its_say(
     make: Make, rows: list[dict[str, str]]
 ) -> None:

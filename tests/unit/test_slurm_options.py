@@ -8,7 +8,7 @@ import pytest
 
 from prl_submit.errors import Problem
 from prl_submit.plan import Planned
-from prl_submit.sbatch import OTHERS, OWNED, REFUSED
+from prl_submit.slurm.options import OTHERS, OWNED, REFUSED
 
 Plans = Callable[..., Planned]
 
@@ -124,7 +124,13 @@ def test_memory_is_given_once(planned: Plans, option: str) -> None:
 
 @pytest.mark.parametrize(
     ("limit", "grace", "fits"),
-    [("5m", "299s", True), ("5m", "5m", False), ("5m", "6m", False), (None, "2d", True)],
+    [
+        ("5m", "299s", True),
+        ("5m", "5m", False),
+        ("5m", "6m", False),
+        (None, "18h", True),
+        (None, "19h", False),
+    ],
 )
 def test_the_warning_fits_into_the_time(
     planned: Plans, limit: str | None, grace: str, fits: bool

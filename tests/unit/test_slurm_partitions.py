@@ -285,6 +285,13 @@ def test_what_could_never_start(
     assert refusal(planned, resources, slurm) == Refusal(key, message, hint)
 
 
+def test_a_partition_whose_nodes_are_made_on_demand_refuses_nothing(planned: Plans) -> None:
+    plan = planned("resources: {nproc_per_node: 8, memory: 8G}").plan
+    found = parse_sinfo("cloud|cloud*|infinite|0|0|0|(null)\n")
+    assert hopeless(plan, chosen(plan, found, None)) == []
+    assert in_words(found["cloud"]) == "cloud (default): no nodes yet"
+
+
 def test_a_cluster_that_does_not_answer_refuses_nothing(planned: Plans) -> None:
     plan = plan_of(planned, "nproc_per_node: 1000")
     assert hopeless(plan, chosen(plan, parse_sinfo(""), None)) == []

@@ -143,6 +143,47 @@ def test_a_submission(fake: FakeSlurm, plan: Plan, out: str) -> None:
     assert fake.calls == [SINFO, ["sbatch", "--parsable", str(fake.run / "job.sbatch")]]
 
 
+def test_what_sbatch_says_of_a_job_that_it_takes_is_told(fake: FakeSlurm, plan: Plan) -> None:
+    """Budgets, a partition that a site's plugin changed."""
+    fake.says(sbatch=Answer(0, "77\n", "sbatch: 120 GPU hours are left\n"))
+    heard: list[str] = []
+    backend.submit(fake.run, plan, NEW, heard.append)
+    fake.says(sbatch=Answer(0, "77\n", ""))
+    assert heard == ["sbatch: 120 GPU hours are left"]
+
+
+def test_no_job_id_and_no_job(fake: FakeSlurm, plan: Plan) -> None:
+    fake.says(sbatch=Answer(0, "queued, thank you\n", ""))
+    with pytest.raises(BackendRefusedError, match=r"gave no job id, .*: queued, thank you"):
+        backend.submit(fake.run, plan, NEW)
+    assert written(fake.run) is None
+
+
+LONG = "resources: {time_limit: 2d}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "refused"),
+    [
+        (Answer(0, "DenyOnLimit\nOverPartQOS,PartitionTimeLimit\n", ""), False),
+        (Answer(0, "\nDenyOnLimit\n", ""), True),
+        (Answer(1, "", "You are not running a supported accounting_storage plugin"), True),
+        (Answer(127, "", "sacctmgr: not installed"), True),
+    ],
+)
+def test_a_qos_that_may_lift_the_time_limit(
+    fake: FakeSlurm, planned: Plans, answer: Answer, refused: bool
+) -> None:
+    """The user's default QoS is not in the spec; then Slurm alone can tell."""
+    plan = planned(f"name: mr\nbackend: slurm\n{LONG}").plan
+    fake.says(sacctmgr=answer)
+    if refused:
+        with pytest.raises(RefusedError, match="it would wait forever"):
+            backend.submit(fake.run, plan, NEW)
+    else:
+        assert backend.submit(fake.run, plan, NEW).job_id == "77"
+
+
 def test_the_record_is_there_before_the_job(fake: FakeSlurm, plan: Plan) -> None:
     """Whoever dies now, `status` finds the job by its token."""
     backend.submit(fake.run, plan, NEW)
@@ -437,17 +478,20 @@ def test_cancel(fake: FakeSlurm, state: str, job_id: str | None) -> None:
     assert (fake.run / CANCEL).exists()
 
 
+ENDED = Jobs(("77", "prl-submit:mine", "COMPLETED"))
+
+
 @pytest.mark.parametrize(
     "jobs",
     [
         Jobs(),
-        Jobs(("77", "prl-submit:mine", "COMPLETED")),
+        ENDED,
         Jobs(("77", "prl-submit:other", "RUNNING")),  # the id was given out again
     ],
 )
 def test_nothing_to_cancel(fake: FakeSlurm, jobs: Jobs) -> None:
     fake.says(squeue=jobs)
-    backend.cancel(submitted(fake), wait=False)
+    assert backend.cancel(submitted(fake), wait=False) is (jobs.jobs[-1:] == ENDED.jobs)
     assert fake.count("scancel") == 0
     assert not (fake.run / CANCEL).exists()
 
@@ -481,10 +525,11 @@ def test_a_question_that_failed_does_not_pass_for_cancelled(fake: FakeSlurm) -> 
     [
         (Answer(1, "", "scancel: error: Kill job error on job id 77: Access/permission denied"), BackendRefusedError),
         (Answer(1, "", "scancel: error: Socket timed out on send/recv operation"), BackendUnreachableError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
     ],
 )  # fmt: skip
 def test_a_cancellation_that_failed_leaves_no_word(
-    fake: FakeSlurm, answer: Answer, error: type[Exception]
+    fake: FakeSlurm, answer: Answer | BaseException, error: type[BaseException]
 ) -> None:
     fake.says(squeue=Jobs(("77", "prl-submit:mine", "RUNNING")), scancel=answer)
     with pytest.raises(error):

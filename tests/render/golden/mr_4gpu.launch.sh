@@ -123,9 +123,9 @@ finish() {
   # 1<>: in place, for on a full disk there is no room but what was kept for this.
   printf '%s\n' "$text" 1<>"$prl_exit_file.part"
   (LC_ALL=C; truncate -s $((${#text} + 1)) -- "$prl_exit_file.part")
-  mv -f -- "$prl_exit_file.part" "$prl_exit_file"
   say "$prl_state${prl_reason:+: $prl_reason}"
   [[ -z $prl_terminal ]] || say "$prl_state${prl_reason:+: $prl_reason}" >&"$prl_terminal"
+  mv -f -- "$prl_exit_file.part" "$prl_exit_file" # last: who sees it takes the log for whole
   exit "$prl_code"
 }
 
@@ -195,6 +195,8 @@ arm
 prl_doing="making the folder of the logs"
 mkdir -p -- "$prl_run_dir/logs"
 rm -f -- "$prl_exit_file" # an earlier attempt's
+# Under Slurm: which job has the run, also where somebody typed sbatch.
+[[ $prl_node_rank != 0 || -z ${SLURM_JOB_ID:-} ]] || echo "$SLURM_JOB_ID" >"$prl_run_dir/logs/.job"
 printf '%4096s\n' '' >"$prl_exit_file.part" # room for the last word, kept free from now on
 if [[ -t 2 ]]; then # by hand: the last word comes to the terminal too
   exec {prl_terminal}>&2
@@ -432,34 +434,36 @@ last_signal() { this_attempt | grep -aoE 'Signal [0-9]+ \(SIG[A-Z]+\) received b
 
 # No `grep -q` here: it would end `tail` with SIGPIPE, which pipefail takes for a failure.
 trained_nothing() {
-  ! was_trained_before &&
+  # Perhaps the attempt before was stopped after its last step.
+  ! { [[ -n $prl_checkpoint ]] && is_at_its_last_step "$prl_checkpoint"; } &&
   ! appended | grep -E '"global_step/max_steps": *"[1-9]' >/dev/null && [[ -z $(new_checkpoints) ]]
 }
-# The attempt before was stopped after its last step.
-was_trained_before() {
-  [[ -n $prl_checkpoint ]] && grep -oE '"(global_step|max_steps)": *[0-9]+' "$prl_checkpoint/trainer_state.json" |
+is_at_its_last_step() { # CHECKPOINT
+  grep -oE '"(global_step|max_steps)": *[0-9]+' "$1/trainer_state.json" |
     awk -F '[": ]+' '{seen[$2] = $3} END {exit !(seen["global_step"] != "" && seen["global_step"] == seen["max_steps"])}'
 }
+
 # When all is done, a rank may still crash: threads of torch ask for an interpreter that has gone
-# (pytorch#190489), and torchrun exits with 1. Anything but such a signal, or before main() returned
-# on this node, is a failure.
+# (pytorch#190489), and torchrun exits with 1.
 crashed_at_the_exit() {
   local codes
-  this_attempt | grep -aF 'End time of running main' >/dev/null || return 1
+  this_attempt | grep -aF 'End time of running main' >/dev/null || return 1 # of this node's first rank
   codes=$(this_attempt | grep -aoE 'exitcode +: -?[0-9]+' | grep -oE -e '-?[0-9]+$' | sort -nu | xargs) || return 1
   # -15: torchrun stops the others, which are on their way out too.
-  case $codes in -6 | -11 | "-11 -6" | "-15 -6" | "-15 -11" | "-15 -11 -6") last_save_is_whole ;; *) return 1 ;; esac
+  case $codes in -6 | -11 | "-11 -6" | "-15 -6" | "-15 -11" | "-15 -11 -6") ;; *) return 1 ;; esac
 }
-last_save_is_whole() {
-  local step
-  # Node 0 is asked; it may still be saving when another node has ended.
-  [[ $prl_node_rank == 0 && " ${prl_swift_args[*]} " != *" --save_only_model true "* ]] || return 0
+# The proof, in which all ranks had a part. Node 0 looks for it; another node may end before it is there.
+saved_its_last_step() {
+  local step newest
   step=$(checkpoint_steps | sed -n 1p)
-  [[ -z $step ]] || is_complete "$prl_run_dir/checkpoint-$step"
+  [[ -n $step ]] || return 1
+  newest=$prl_run_dir/checkpoint-$step
+  [[ $newest == "$prl_checkpoint" || $newest/trainer_state.json -nt $prl_began ]] &&
+    is_complete "$newest" && is_at_its_last_step "$newest"
 }
 
 if [[ -z $prl_signalled && $prl_code != 0 ]]; then
-  if crashed_at_the_exit; then
+  if crashed_at_the_exit && { ((prl_node_rank > 0)) || saved_its_last_step || trained_nothing; }; then
     prl_code=0 prl_reason="the training came to its end; a process crashed on its way out: $(last_signal)"
   else
     prl_error=$(last_error)

@@ -133,6 +133,8 @@ OTHERS = frozenset(
 )
 
 
+#: Seconds: more do not fit where Slurm keeps the warning's time (slurm.h, warn_time: 16 bits).
+_LONGEST_WARNING_S = 65_535
 #: Slurm's clock of time limits ticks in minutes.
 _EARLY_S = 60
 #: Options whose value Slurm reads as a number, and passes over where it is none (22.05).
@@ -207,7 +209,10 @@ def _memory(job: Job) -> Iterator[Problem]:
 
 def _warning_time(job: Job) -> Iterator[Problem]:
     limit, grace = job.spec.resources.time_limit, job.spec.restarts.grace
-    if limit is not None and grace >= limit:
+    if grace > _LONGEST_WARNING_S:
+        message = f"Slurm warns at most {_LONGEST_WARNING_S} s before the end, found {grace} s"
+        yield job.problem("restarts.grace", message, "18h is the most")
+    elif limit is not None and grace >= limit:
         yield job.problem(
             "restarts.grace",
             f"{grace} s of warning do not fit into a time limit of {limit} s",
