@@ -50,7 +50,7 @@ class How(Struct, frozen=True):
     python: Union[str, None] = None
 
 
-class Job(Protocol):
+class ProbeJob(Protocol):
     """A probe job that was sent."""
 
     where: str
@@ -139,12 +139,12 @@ def cancel_named(name: str, slurm: Slurm) -> None:
     slurm.order(["scancel", f"--name={name}"])
 
 
-def collect(open_jobs: list[Job], how: How) -> list[Outcome]:
+def collect(open_jobs: list[ProbeJob], how: How) -> list[Outcome]:
     """What came of each job. Those that have ended are taken out of `open_jobs`."""
     jobs = list(open_jobs)
-    found: dict[Job, Outcome] = {}
-    ended_at: dict[Job, float] = {}
-    told: dict[Job, str] = {}
+    found: dict[ProbeJob, Outcome] = {}
+    ended_at: dict[ProbeJob, float] = {}
+    told: dict[ProbeJob, str] = {}
     deadline = time.monotonic() + how.timeout_s
     while True:
         for job in list(open_jobs):
@@ -170,7 +170,7 @@ def collect(open_jobs: list[Job], how: How) -> list[Outcome]:
     return [found[job] if job in found else _too_late(job, how) for job in jobs]
 
 
-def _result(job: Job) -> Outcome | None:
+def _result(job: ProbeJob) -> Outcome | None:
     path: Path = job.job.paths.result_pickle
     os.listdir(path.parent)  # NFS clients look anew
     if not path.exists():
@@ -186,7 +186,7 @@ def _result(job: Job) -> Outcome | None:
     )
 
 
-def _came_to_nothing(job: Job, words: str) -> ProbeFailedError:
+def _came_to_nothing(job: ProbeJob, words: str) -> ProbeFailedError:
     log: Path = job.job.paths.stderr
     try:
         said = node.last_line(log.read_text("utf-8", "replace"))
@@ -198,14 +198,14 @@ def _came_to_nothing(job: Job, words: str) -> ProbeFailedError:
     return ProbeFailedError(f"{job.where}: no answer: {words}{why}", advice)
 
 
-def _too_late(job: Job, how: How) -> ProbeFailedError:
+def _too_late(job: ProbeJob, how: How) -> ProbeFailedError:
     message = (
         f"{job.where}: no answer within {how.timeout_s:g} s: {job.state()[1]}; it was cancelled"
     )
     return ProbeFailedError(message, "--timeout 1h waits longer; --partition NAME asks another one")
 
 
-def end(open_jobs: list[Job]) -> None:
+def end(open_jobs: list[ProbeJob]) -> None:
     """Cancel what is still open; a second Ctrl-C cannot leave half of it running."""
     if not open_jobs:
         return

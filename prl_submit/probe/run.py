@@ -16,10 +16,10 @@ from prl_submit.probe import node
 from prl_submit.probe.jobs import (
     LOOK_S,
     How,
-    Job,
     LocalJob,
     Outcome,
     ProbeFailedError,
+    ProbeJob,
     SlurmJob,
     cancel_named,
     collect,
@@ -40,7 +40,7 @@ def probe_local(request: dict[str, Any], how: How) -> Outcome:
     with _folder(request["output_root"]) as folder, contextlib.ExitStack() as stack:
         executor = submitit.LocalExecutor(folder, python=how.python)
         executor.update_parameters(timeout_min=how.timeout_s / 60 + 1, signal_delay_s=1)
-        open_jobs: list[Job] = []
+        open_jobs: list[ProbeJob] = []
         stack.callback(end, open_jobs)
         with _surroundings(folder, os.environ):
             sent = {**request, "in_job": False}
@@ -61,7 +61,7 @@ def probe_slurm(
     """
     submitit = load_submitit()
     with _folder(request["output_root"]) as folder, contextlib.ExitStack() as stack:
-        open_jobs: list[Job] = []
+        open_jobs: list[ProbeJob] = []
         stack.callback(end, open_jobs)
         for target in targets:
             executor = submitit.SlurmExecutor(folder, max_num_timeout=0, python=how.python)
