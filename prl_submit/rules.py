@@ -163,7 +163,7 @@ def slurm(job: Job) -> Iterator[Problem]:
     """The `slurm:` section, for jobs that go there."""
     if job.backend != "slurm":
         return iter(())
-    from prl_submit.slurm.options import slurm_section  # not for the others' jobs
+    from prl_submit.slurm_options import slurm_section  # not for the others' jobs
 
     return slurm_section(job)
 

@@ -7,7 +7,7 @@ from typing import Any
 from prl_submit.plan import Plan
 from prl_submit.runs import LOGS
 from prl_submit.scalars import format_duration
-from prl_submit.slurm.options import OWNED
+from prl_submit.slurm_options import OWNED
 
 #: Stands in the job's comment before the token by which a lost submission is found again.
 TOKEN_PREFIX = "prl-submit:"

@@ -10,8 +10,8 @@ import pytest
 from prl_submit import quote
 from prl_submit.plan import Plan, Planned
 from prl_submit.slurm.directives import directives, hidden_variables, output_pattern
-from prl_submit.slurm.options import OWNED
 from prl_submit.slurm.script import container_words, render_script
+from prl_submit.slurm_options import OWNED
 
 Plans = Callable[..., Planned]
 TOKEN = "0123456789abcdef"

@@ -8,7 +8,7 @@ import pytest
 
 from prl_submit.errors import Problem
 from prl_submit.plan import Planned
-from prl_submit.slurm.options import OTHERS, OWNED, REFUSED
+from prl_submit.slurm_options import OTHERS, OWNED, REFUSED
 
 Plans = Callable[..., Planned]
 
