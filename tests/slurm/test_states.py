@@ -134,7 +134,7 @@ def test_a_job_that_slurm_forgot(slurm: SlurmWorld, eventually: Eventually) -> N
     record = json.loads((run / "run.json").read_text())
     other = {"job_id": "999999", "submitted_at": "2026-01-01T00:00:00+00:00"}
     (run / "run.json").write_text(json.dumps(record | other))
-    eventually(lambda: (run / "logs" / ".job").exists())
+    eventually(lambda: (run / "argv").exists(), timeout=30)  # launch.sh has written .job anew
     (run / "logs" / ".job").unlink()
     for _ in range(2):
         status = slurm.statuses()["fake"]
