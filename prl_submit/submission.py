@@ -17,6 +17,7 @@ from prl_submit import backends, checkpoints, runs
 from prl_submit.errors import PrlSubmitError, Problem, RefusedError, SpecError, format_problem
 from prl_submit.files import write_atomic
 from prl_submit.plan import Plan, Planned, place, resume_from
+from prl_submit.quote import bash
 from prl_submit.records import PlanFile, dump_spec, encode_plan, git_state, read_plan
 from prl_submit.render import render_launch
 from prl_submit.runs import Record, Run
@@ -62,6 +63,9 @@ def submit(planned: Planned, outside: Outside) -> Run:
     except BaseException as error:
         if not (path / runs.RECORD).exists():  # with a record there is a job: keep its directory
             shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                runs.point_latest(path)
         if isinstance(error, OSError):
             raise PrlSubmitError(_explain(error, path)) from None
         if isinstance(error, RefusedError):
@@ -88,7 +92,8 @@ def resume(run: Run, outside: Outside, attempts: int = 0) -> tuple[Run, checkpoi
     if checkpoint is None:
         raise PrlSubmitError(
             f"{run.run} has no complete checkpoint to go on from",
-            f"submit it again: prl-submit {run.path / runs.SPEC}",
+            f"submit it again: prl-submit {bash(str(run.path / runs.SPEC))} "
+            f"--set {bash(f'workdir={plan.workdir}')} --set {bash(f'output={plan.output_root}')}",
         )
     if checkpoint.step == checkpoint.max_steps:
         raise PrlSubmitError(

@@ -133,20 +133,21 @@ def _with_command(words: list[str]) -> list[str]:
     if place < len(words):
         if words[place] in COMMANDS:
             return [words[place], *words[:place], *words[place + 1 :]]
-        _refuse_misspelt_command(words[place])
+        _refuse_misspelt_command(words[place], words[place + 1 :])
     return ["submit", *words]
 
 
-def _refuse_misspelt_command(word: str) -> None:
-    """A first word that is no file but nearly a command; ends the process with exit code 2."""
+def _refuse_misspelt_command(word: str, rest: list[str]) -> None:
+    """A first word that is no file but meant as a command; ends the process with exit code 2."""
     if not word.isalpha() or os.path.exists(word):
         return
     from prl_submit.suggest import closest
 
     near = closest(word, COMMANDS, 0.6)
-    if near is not None:
+    if near is not None or (rest and not rest[0].startswith("-")):
+        hint = f"did you mean {near!r}?" if near else "see prl-submit --help"
         click.echo(f"error: no command and no file {word!r}", err=True)
-        click.echo(f"hint: did you mean {near!r}?", err=True)
+        click.echo(f"hint: {hint}", err=True)
         sys.exit(2)
 
 

@@ -188,6 +188,7 @@ def _slurm(
     plan: Plan | None, names: Sequence[str], request: dict[str, Any], how: How
 ) -> list[Facts | PrlSubmitError]:
     from prl_submit import shell
+    from prl_submit.probe import state_folder
     from prl_submit.probe.cluster import (
         ask_name,
         ask_partitions,
@@ -195,6 +196,7 @@ def _slurm(
         job_environ,
         job_parameters,
     )
+    from prl_submit.probe.facts import missing_paths
     from prl_submit.probe.run import probe_slurm
     from prl_submit.slurm.commands import Slurm
 
@@ -202,6 +204,10 @@ def _slurm(
     cluster, partitions = ask_name(slurm), ask_partitions(slurm)
     written = (plan.slurm.partition if plan else None) or os.environ.get("SBATCH_PARTITION")
     chosen = choose(partitions, names or (written.split(",") if written else []))
+    again = missing_paths(
+        state_folder(os.environ), cluster, [partition.name for partition in chosen]
+    )
+    request = request | {"paths": list(dict.fromkeys([*request["paths"], *again]))}
     token = secrets.token_hex(4)
     targets = [
         job_parameters(partition, plan, f"prl-probe-{token}-{index}")

@@ -21,6 +21,7 @@ from prl_submit.cli.watching import (
     states_of,
     status_table,
     statuses_of,
+    typed,
     wait_for,
 )
 from prl_submit.errors import (
@@ -30,7 +31,7 @@ from prl_submit.errors import (
     PrlSubmitError,
     format_error,
 )
-from prl_submit.runs import Run, find_run, list_runs
+from prl_submit.runs import CANCEL, Run, find_run, list_runs
 from prl_submit.states import FINISHED, LOST, Status, status_of
 
 _WATCH_S = 1.0
@@ -146,10 +147,13 @@ def cancel(runs: tuple[str, ...], wait: bool, output_root: str | None, as_json: 
         raise click.UsageError("Missing argument 'RUN...'.", click.get_current_context())
     root = output_root_of(output_root)
     found = [find_run(name, root) for name in runs]
-    ordered, faults = _order_ends(found)
-    if wait:
-        for run in ordered:
-            _backend_of(run).cancel(run, wait=True)
+    try:
+        ordered, faults = _order_ends(found)
+        if wait:
+            for run in ordered:
+                _backend_of(run).cancel(run, wait=True)
+    except KeyboardInterrupt:
+        return _interrupted(found)
     statuses = statuses_of([refreshed(run) for run in found])
     if as_json:
         document({"runs": statuses})
@@ -180,10 +184,20 @@ def _order_ends(runs: Sequence[Run]) -> tuple[list[Run], list[PrlSubmitError]]:
     return ordered, faults
 
 
+def _interrupted(runs: Sequence[Run]) -> int:
+    """What Ctrl-C says, of each: whether its end was ordered."""
+    for run in runs:
+        if (run.path / CANCEL).exists():
+            note(f"\ninterrupted: {run.run} is being cancelled: prl-submit wait {typed(run)}")
+        else:
+            note(f"\ninterrupted: {run.run} was not cancelled: prl-submit cancel {typed(run)}")
+    return EXIT_INTERRUPTED
+
+
 def _no_job(run: Run) -> BackendRefusedError:
     return BackendRefusedError(
         f"{run.run}: {run.record.backend if run.record else '?'} lists no job of it; nothing was cancelled",
-        f"ask again in a minute: prl-submit status {run.path}",
+        f"ask again in a minute: prl-submit status {typed(run)}",
     )
 
 

@@ -32,6 +32,7 @@ from prl_submit.cli.watching import (
     result_code,
     states_of,
     statuses_of,
+    typed,
     wait_for,
 )
 from prl_submit.errors import PrlSubmitError
@@ -153,8 +154,8 @@ def _announce(run: Run, as_json: bool) -> int:
         _document(run, statuses_of([run])[0])
     else:
         data(str(run.path))
-        note(f"  status: prl-submit status {run.path.name}")
-        note(f"  follow: prl-submit logs {run.path.name} -f")
+        note(f"  status: prl-submit status {typed(run)}")
+        note(f"  follow: prl-submit logs {typed(run)} -f")
     return 0
 
 

@@ -12,9 +12,11 @@ from types import FrameType
 
 from prl_submit import backends
 from prl_submit.cli.console import note, raw, table
+from prl_submit.cli.options import output_root
 from prl_submit.errors import EXIT_INTERRUPTED, EXIT_JOB_FAILED, PrlSubmitError
 from prl_submit.follow import POLL_S as FOLLOW_POLL_S
 from prl_submit.follow import LogReader, follow, node_logs
+from prl_submit.quote import bash
 from prl_submit.runs import EXIT, Run, read_run
 from prl_submit.states import (
     FINISHED,
@@ -214,16 +216,18 @@ def interrupted(runs: Sequence[Run]) -> int:
     for run in runs:
         if run.record is not None and run.record.job_id is None:
             note(f"\ninterrupted: whether the job of {run.run} was submitted is not known yet")
-            note(f"  ask again: prl-submit status {_name(run)}")
+            note(f"  ask again: prl-submit status {typed(run)}")
             continue
         note(f"\ninterrupted: {run.run} goes on")
-        note(f"  follow it: prl-submit logs {_name(run)} -f")
-        note(f"  end it:    prl-submit cancel {_name(run)}")
+        note(f"  follow it: prl-submit logs {typed(run)} -f")
+        note(f"  end it:    prl-submit cancel {typed(run)}")
     return EXIT_INTERRUPTED
 
 
-def _name(run: Run) -> str:
-    return str(run.path) if run.path.parent != Path("output").absolute() else f"v{run.number}"
+def typed(run: Run) -> str:
+    """How a command typed here names the run."""
+    here = run.path.parent == output_root(None)
+    return f"v{run.number}" if here else bash(str(run.path))
 
 
 def describe(status: Status) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Union
 
@@ -120,6 +120,13 @@ def save_facts(folder: str, facts: Facts) -> Path:
         facts = msgspec.structs.replace(facts, paths=kept)
     write_atomic(path, msgspec.json.format(msgspec.json.encode(facts), indent=2) + b"\n")
     return path
+
+
+def missing_paths(folder: str, cluster: str, partitions: Iterable[str]) -> list[str]:
+    """Paths that an earlier probe did not find there: the next one looks again, whatever its SPEC."""
+    found = [read_facts(facts_path(folder, cluster, partition)) for partition in partitions]
+    known = [item for facts in found if isinstance(facts, Facts) for item in facts.paths]
+    return [item.path for item in known if not item.exists]
 
 
 def find_facts(

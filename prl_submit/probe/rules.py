@@ -163,7 +163,7 @@ def _seen(probed_at: str) -> str:
 def _again(plan: Plan, facts: Facts | None) -> str:
     """The command that looks again."""
     words = ["prl-submit", "probe", plan.spec_file, "--backend", plan.backend]
-    if facts is not None and facts.partition not in (NO_PARTITION, plan.slurm.partition):
+    if facts is not None and facts.partition != NO_PARTITION:  # --set may have named it
         words += ["--partition", facts.partition]
     return f"`{' '.join(map(bash, words))}`"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -376,6 +377,26 @@ def test_without_slurm_nothing_is_submitted(world: World) -> None:
         assert "error: " in done.err
         assert "hint: " in done.err
         assert not list(world.output.glob("*"))
+
+
+def test_a_word_that_is_no_command(world: World) -> None:
+    done = world.prl("xyzzy", "v1")
+    assert (done.code, done.err) == (
+        2,
+        "error: no command and no file 'xyzzy'\nhint: see prl-submit --help\n",
+    )
+
+
+def test_commands_in_messages_can_be_pasted(world: World) -> None:
+    """Another output root, with a space in it."""
+    done = world.prl(world.spec(), "--output-root", "我的 out", FAKE="step 1 2; exit 3")
+    (line,) = [line for line in done.err.splitlines() if line.startswith("  status: ")]
+    words = shlex.split(line.partition("prl-submit ")[2])
+    assert world.prl("wait", words[1]).code == 1
+    assert world.prl(*words).code == 0
+    refused = world.prl("resume", words[1])
+    hint = shlex.split(refused.err.partition("prl-submit ")[2])
+    assert world.prl("check", *hint).code == 0, refused.err
 
 
 def test_options_may_stand_before_the_command(world: World) -> None:

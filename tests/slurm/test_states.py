@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -115,6 +116,23 @@ def test_cancel_that_finds_no_job_says_so(slurm: SlurmWorld) -> None:
     done = slurm.prl("cancel", "latest")
     assert (done.code, "lists no job of it; nothing was cancelled" in done.err) == (1, True), done
     assert record["job_id"] in slurm.cluster.jobs()
+
+
+def test_cancel_that_is_interrupted_says_what_it_did(
+    slurm: SlurmWorld, eventually: Eventually
+) -> None:
+    """The controller hangs: nothing was cancelled, and nobody may believe that it was."""
+    run = slurm.submit("step 1 5; sleep 300")
+    eventually(lambda: slurm.statuses()["fake"]["step"] == 1, timeout=30)
+    slurm.cluster.pause_controller()
+    cancelling = slurm.start("cancel", "latest", "--wait")
+    time.sleep(3)
+    cancelling.send_signal(signal.SIGINT)
+    done = slurm.finish(cancelling, timeout=30)
+    slurm.cluster.continue_controller()
+    assert done.code == 130
+    assert f"{run.name} was not cancelled: prl-submit cancel v0" in done.err
+    assert slurm.statuses()["fake"]["state"] == "RUNNING"
 
 
 def test_ended_by_scancel(any_slurm: SlurmWorld, eventually: Eventually) -> None:

@@ -170,6 +170,7 @@ def test_interrupted_while_sbatch_hangs(slurm: SlurmWorld, eventually: Eventuall
     done = slurm.finish(process, timeout=10)
     assert done.code == 130
     assert "is not known yet" in done.err
+    assert (slurm.output / "latest" / "run.json").exists()
     slurm.cluster.continue_controller()
     eventually(lambda: set(slurm.states().values()) == {"RUNNING"})
     assert len(jobs_of(slurm)) == 1

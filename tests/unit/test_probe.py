@@ -213,7 +213,7 @@ def test_too_few_gpus(planned: Plans) -> None:
         " (probed 2026-11-22 21:00)"
     )
     assert problem.hint == (
-        "nproc_per_node up to 4; if that has changed: `prl-submit probe job.yaml --backend slurm`"
+        "nproc_per_node up to 4; if that has changed: `prl-submit probe job.yaml --backend slurm --partition gpu`"
     )
 
 

@@ -160,7 +160,7 @@ pass_on() { # SIGNAL NUMBER: torchrun tells its ranks; what still runs after the
   [[ -z $prl_signalled ]] || return 0
   prl_signalled=$2
   [[ -n $prl_child ]] || exit $((128 + $2))
-  say "got SIG$1, passing it on; $prl_grace s until the kill"
+  say "got SIG$1, passing it on; at most $prl_grace s until the kill"
   [[ $1 == TERM ]] && all_were_told || kill -"$1" "$prl_child" 2>/dev/null || true
   (sleep "$prl_grace" && kill -KILL $(job_processes) 2>/dev/null) &
 }
