@@ -227,7 +227,7 @@ def interrupted(runs: Sequence[Run]) -> int:
 def typed(run: Run) -> str:
     """How a command typed here names the run."""
     here = run.path.parent == output_root(None)
-    return f"v{run.number}" if here else bash(str(run.path))
+    return run.run if here else bash(str(run.path))
 
 
 def describe(status: Status) -> str:
