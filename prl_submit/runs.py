@@ -213,7 +213,11 @@ def find_run(text: str, root: Path) -> Run:
     runs = list_runs(root)
     if text == LATEST and runs:
         return runs[-1]
-    for matches in (_by_number(text, runs), _by_record(text, runs)):
+    by_job = [run for run in runs if run.record and run.record.job_id == text]
+    # A number may be a run's and another one's job: nobody must cancel the wrong one.
+    numbered = [*_by_number(text, runs), *by_job]
+    named = [run for run in runs if run.record and run.record.name == text]
+    for matches in (list({run.path: run for run in numbered}.values()), named):
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -230,8 +234,3 @@ def _by_number(text: str, runs: list[Run]) -> list[Run]:
     bare = text.removeprefix("v")
     wanted = bare.lstrip("0") or bare[-1:]  # text, since int() refuses thousands of digits
     return exact or [run for run in runs if str(run.number) == wanted]
-
-
-def _by_record(text: str, runs: list[Run]) -> list[Run]:
-    found = [run for run in runs if run.record and run.record.job_id == text]
-    return found or [run for run in runs if run.record and run.record.name == text]

@@ -244,9 +244,20 @@ def test_only_runs_are_listed_newest_last(tmp_path: Path) -> None:
     "text", ["v26", "26", "026", "v26-20261122-212600", "8125", "only", "latest"]
 )
 def test_a_run_is_found(tmp_path: Path, text: str) -> None:
-    make(tmp_path, 3, job_id="26", name="mr")
+    make(tmp_path, 3, job_id="27", name="mr")
     path = make(tmp_path, 26, job_id="8125", name="only")
     assert find_run(text, tmp_path).path == path
+
+
+def test_a_number_that_is_a_run_and_another_ones_job(tmp_path: Path) -> None:
+    """Young clusters and containers have small job ids; `cancel 26` must not end the wrong one."""
+    other, path = make(tmp_path, 3, job_id="26"), make(tmp_path, 26, job_id="8125")
+    with pytest.raises(PrlSubmitError) as caught:
+        find_run("26", tmp_path)
+    assert caught.value.message == f"'26' names 2 runs: {path.name}, {other.name}"
+    assert find_run("v26", tmp_path).path == path
+    mine = make(tmp_path, 5, job_id="5")
+    assert find_run("5", tmp_path).path == mine
 
 
 def test_a_run_is_found_by_its_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
