@@ -213,11 +213,10 @@ def find_run(text: str, root: Path) -> Run:
     runs = list_runs(root)
     if text == LATEST and runs:
         return runs[-1]
-    by_job = [run for run in runs if run.record and run.record.job_id == text]
     # A number may be a run's and another one's job: nobody must cancel the wrong one.
-    numbered = [*_by_number(text, runs), *by_job]
-    named = [run for run in runs if run.record and run.record.name == text]
-    for matches in (list({run.path: run for run in numbered}.values()), named):
+    numbered = _by_number(text, runs)
+    numbered += [run for run in _by_record("job_id", text, runs) if run not in numbered]
+    for matches in (numbered, _by_record("name", text, runs)):
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -234,3 +233,7 @@ def _by_number(text: str, runs: list[Run]) -> list[Run]:
     bare = text.removeprefix("v")
     wanted = bare.lstrip("0") or bare[-1:]  # text, since int() refuses thousands of digits
     return exact or [run for run in runs if str(run.number) == wanted]
+
+
+def _by_record(field: str, text: str, runs: list[Run]) -> list[Run]:
+    return [run for run in runs if run.record and getattr(run.record, field) == text]

@@ -141,7 +141,7 @@ def _refuse_hopeless(plan: Plan, slurm: Slurm) -> None:
     partitions = chosen(plan, parse_sinfo(answer.out), os.environ.get("SBATCH_PARTITION"))
     refusals = hopeless(plan, partitions, other_qos="SBATCH_QOS" in os.environ)
     if any(refusal.key == "resources.time_limit" for refusal in refusals) and _lifts_limits(slurm):
-        refusals = [refusal for refusal in refusals if refusal.key != "resources.time_limit"]
+        refusals = hopeless(plan, partitions, other_qos=True)
     if refusals:
         raise RefusedError(refusals)
 

@@ -188,7 +188,6 @@ def _slurm(
     plan: Plan | None, names: Sequence[str], request: dict[str, Any], how: How
 ) -> list[Facts | PrlSubmitError]:
     from prl_submit import shell
-    from prl_submit.probe import state_folder
     from prl_submit.probe.cluster import (
         ask_name,
         ask_partitions,
@@ -196,7 +195,6 @@ def _slurm(
         job_environ,
         job_parameters,
     )
-    from prl_submit.probe.facts import missing_paths
     from prl_submit.probe.run import probe_slurm
     from prl_submit.slurm.commands import Slurm
 
@@ -204,10 +202,7 @@ def _slurm(
     cluster, partitions = ask_name(slurm), ask_partitions(slurm)
     written = (plan.slurm.partition if plan else None) or os.environ.get("SBATCH_PARTITION")
     chosen = choose(partitions, names or (written.split(",") if written else []))
-    again = missing_paths(
-        state_folder(os.environ), cluster, [partition.name for partition in chosen]
-    )
-    request = request | {"paths": list(dict.fromkeys([*request["paths"], *again]))}
+    request = _with_missing(request, cluster, [partition.name for partition in chosen])
     token = secrets.token_hex(4)
     targets = [
         job_parameters(partition, plan, f"prl-probe-{token}-{index}")
@@ -227,6 +222,15 @@ def _slurm(
         )
         for partition, outcome in zip(chosen, outcomes, strict=True)
     ]
+
+
+def _with_missing(request: dict[str, Any], cluster: str, names: list[str]) -> dict[str, Any]:
+    """The request, also for the paths that the last probe of these partitions did not find."""
+    from prl_submit.probe import state_folder
+    from prl_submit.probe.facts import missing_paths
+
+    again = missing_paths(state_folder(os.environ), cluster, names)
+    return request | {"paths": list(dict.fromkeys([*request["paths"], *again]))}
 
 
 def _facts(outcome: Outcome, place: dict[str, Any]) -> Facts | PrlSubmitError:

@@ -175,7 +175,7 @@ def _order_ends(runs: Sequence[Run]) -> tuple[list[Run], list[PrlSubmitError]]:
             # A lost job may have left processes behind, so it is cancelled all the same.
             try:
                 if not _backend_of(run).cancel(run, wait=False) and state.state != LOST:
-                    raise _no_job(run)
+                    raise _no_job(run, run.record.backend)
                 ordered.append(run)
             except PrlSubmitError as fault:
                 if len(runs) > 1:
@@ -194,9 +194,9 @@ def _interrupted(runs: Sequence[Run]) -> int:
     return EXIT_INTERRUPTED
 
 
-def _no_job(run: Run) -> BackendRefusedError:
+def _no_job(run: Run, backend: str) -> BackendRefusedError:
     return BackendRefusedError(
-        f"{run.run}: {run.record.backend if run.record else '?'} lists no job of it; nothing was cancelled",
+        f"{run.run}: {backend} lists no job of it; nothing was cancelled",
         f"ask again in a minute: prl-submit status {typed(run)}",
     )
 

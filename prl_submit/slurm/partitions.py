@@ -54,8 +54,8 @@ def parse_sinfo(text: str) -> dict[str, Partition]:
             continue
         kind = NodeKind(int(nodes), int(cpus), int(counts[2]), parse_gres(gres))
         before = found.get(name)
-        kinds = before.kinds if before else []
-        kinds = [*kinds, kind] if kind.nodes else kinds  # nodes may be made on demand
+        kinds = [*(before.kinds if before else []), kind]
+        kinds = [kind for kind in kinds if kind.nodes]  # they may be made on demand
         found[name] = Partition(name, marked.endswith("*"), parse_limit(limit), kinds)
     return found
 
@@ -119,7 +119,7 @@ def hopeless(
     A QoS may allow more time than its partition, so with one (`other_qos`: named outside the spec)
     Slurm alone can tell.
     """
-    if not all(partition.kinds for partition in partitions) or not partitions:
+    if not partitions or not all(partition.kinds for partition in partitions):
         return []
     where = f"partition {', '.join(partition.name for partition in partitions)}"
     kinds = [kind for partition in partitions for kind in partition.kinds]

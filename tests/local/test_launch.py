@@ -117,6 +117,18 @@ def test_zero_steps_and_an_abort_at_the_end(world: World) -> None:
     assert_failed(job, "without one training step", code=65)
 
 
+def test_zero_steps_and_another_end_of_torchrun(world: World) -> None:
+    """The abort is torch's way out of such a training; the reason names the cause first."""
+    job = world.by_hand('echo "[INFO:swift] End time of running main: now"; exit 134')
+    assert_failed(job, "without one training step", "torchrun exited with 134", code=134)
+
+
+def test_abort_after_a_step_is_the_reason(world: World) -> None:
+    job = world.by_hand('step 1 1; echo "[INFO:swift] End time of running main: now"; exit 134')
+    assert_failed(job, "torchrun exited with 134", code=134)
+    assert "without one training step" not in job.log
+
+
 CRASHED = (
     "the training came to its end; a process crashed on its way out: Signal {} received by PID 77"
 )

@@ -251,7 +251,14 @@ def test_nothing_is_left_to_train(world: World) -> None:
     assert resumed_from(run) == [str(run / "checkpoint-10")]
 
 
-def test_an_abort_when_nothing_is_left_to_train(world: World) -> None:
+def test_an_abort_when_nothing_is_left_to_train_is_the_reason(world: World) -> None:
+    run = launch(world, restarts__max=1)
+    save(run, 10, max_steps=10)
+    job = go(world, run, 'echo "[INFO:swift] End time of running main: now"; exit 134', **AGAIN)
+    assert (job.code, job.reason) == (134, "torchrun exited with 134")
+
+
+def test_a_crash_when_nothing_is_left_to_train(world: World) -> None:
     run = launch(world, restarts__max=1)
     save(run, 10, max_steps=10)
     job = go(world, run, "ended; crash -6 SIGABRT", **AGAIN)

@@ -30,6 +30,16 @@ def job_and_state(world: SlurmWorld) -> tuple[str, str]:
     return run["job_id"], run["state"]
 
 
+def test_the_script_runs_by_plain_sbatch(slurm: SlurmWorld, eventually: Eventually) -> None:
+    """Somebody without prl-submit, from anywhere."""
+    run = slurm.submit("step 1 1")
+    eventually(lambda: slurm.states() == {run.name: "SUCCEEDED"})
+    (run / "exit.json").unlink()
+    sbatch(slurm, run, "step 1 1")
+    eventually(lambda: (run / "exit.json").exists())
+    assert json.loads((run / "exit.json").read_text())["state"] == "SUCCEEDED"
+
+
 def test_a_finished_run_again(slurm: SlurmWorld, eventually: Eventually) -> None:
     """Its old end is not told of the new job, however long that takes to start launch.sh."""
     stand_in = slurm.root / "bin" / "apptainer"

@@ -49,6 +49,7 @@ def test_out_of_time_and_back(slurm: SlurmWorld, eventually: Eventually) -> None
     done = slurm.finish(slurm.start("wait", "latest"), timeout=180)
     assert done.code == 0, done.err
     assert "restart 1 of 1" in done.err
+    assert "would not put the job back" not in (run / "logs" / "slurm.log").read_text()
     assert "continues from checkpoint-1" in (run / "logs" / "node0.log").read_text()
 
 

@@ -445,9 +445,11 @@ is_at_its_last_step() { # CHECKPOINT
 
 # When all is done, a rank may still crash: threads of torch ask for an interpreter that has gone
 # (pytorch#190489), and torchrun exits with 1.
-crashed_at_the_exit() {
+came_to_its_end() { # this node's first rank
+  this_attempt | grep -aF 'End time of running main' >/dev/null
+}
+only_crashed() {
   local codes
-  this_attempt | grep -aF 'End time of running main' >/dev/null || return 1 # of this node's first rank
   codes=$(this_attempt | grep -aoE 'exitcode +: -?[0-9]+' | grep -oE -e '-?[0-9]+$' | sort -nu | xargs) || return 1
   # -15: torchrun stops the others, which are on their way out too.
   case $codes in -6 | -11 | "-11 -6" | "-15 -6" | "-15 -11" | "-15 -11 -6") ;; *) return 1 ;; esac
@@ -462,20 +464,23 @@ saved_its_last_step() {
     is_complete "$newest" && is_at_its_last_step "$newest"
 }
 
+prl_nothing="ms-swift ended without one training step; is the data set smaller than one generation batch?"
+
 if [[ -z $prl_signalled && $prl_code != 0 ]]; then
-  if crashed_at_the_exit && { ((prl_node_rank > 0)) || saved_its_last_step || trained_nothing; }; then
-    prl_code=0 prl_reason="the training came to its end; a process crashed on its way out: $(last_signal)"
-  else
-    prl_error=$(last_error)
-    prl_reason="torchrun exited with $prl_code${prl_error:+: $prl_error}"
+  prl_error=$(last_error)
+  prl_reason="torchrun exited with $prl_code${prl_error:+: $prl_error}"
+  if came_to_its_end; then
+    if only_crashed && { ((prl_node_rank > 0)) || saved_its_last_step || trained_nothing; }; then
+      prl_code=0 prl_reason="the training came to its end; a process crashed on its way out: $(last_signal)"
+    elif ((prl_node_rank == 0)) && trained_nothing; then # what came then is not the cause
+      prl_reason="$prl_nothing (then: $prl_reason)"
+    fi
   fi
 fi
 if [[ -z $prl_signalled && $prl_code == 0 && $prl_node_rank == 0 ]]; then
   # Exit 0 is not yet success: a data set smaller than one generation batch trains nothing, and
   # ranks that never found each other train one by one into the same directory.
-  if trained_nothing; then
-    fail 65 "ms-swift ended without one training step; is the data set smaller than one generation batch?"
-  fi
+  if trained_nothing; then fail 65 "$prl_nothing"; fi
   if ((prl_nodes * prl_nproc_per_node > 1)); then
     prl_doubled=$(appended | grep -F '"learning_rate"' | grep -oE '"global_step/max_steps": *"[0-9]+' | sort | uniq -d) || true
     prl_alone=$(find "$prl_run_dir" -mindepth 2 -maxdepth 2 -path '*/checkpoint-*/rng_state.pth' -newer "$prl_began" 2>/dev/null) || true
