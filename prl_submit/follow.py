@@ -80,11 +80,14 @@ class LogReader:
         find: Callable[[], list[tuple[int, Path]]],
         tail: int | None = None,
         seen: dict[Path, int] | None = None,
+        name: Callable[[int], str] = "node{}".format,
     ) -> None:
         """`find`: the logs by node, looked for anew each time.
 
-        `tail`: begin with the last lines; `seen`: bytes of each log that are old already.
+        `tail`: begin with the last lines; `seen`: bytes of each log that are old already; `name`:
+        what a node's lines are marked with.
         """
+        self._name = name
         self._find = find
         self._tail = tail
         self._offsets: dict[Path, int] = dict(seen or {})
@@ -98,7 +101,7 @@ class LogReader:
             for data in self._new(path):
                 yield self._prefixed(number, path, data) if mixed else data
             if mixed and last and self._rests.get(path):
-                yield b"[node%d] %s\n" % (number, self._rests.pop(path))
+                yield self._prefix(number) + self._rests.pop(path) + b"\n"
 
     def _new(self, path: Path) -> Iterator[bytes]:
         if path not in self._offsets:
@@ -114,7 +117,11 @@ class LogReader:
 
     def _prefixed(self, number: int, path: Path, data: bytes) -> bytes:
         *lines, self._rests[path] = (self._rests.get(path, b"") + data).split(b"\n")
-        return b"".join(b"[node%d] %s\n" % (number, line) for line in lines)
+        prefix = self._prefix(number)
+        return b"".join(prefix + line + b"\n" for line in lines)
+
+    def _prefix(self, number: int) -> bytes:
+        return f"[{self._name(number)}] ".encode()
 
 
 def follow(

@@ -44,7 +44,10 @@ class Process(Struct, frozen=True):
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """run.json. Times are ISO 8601 with zone; `restarts` counts the earlier attempts."""
+    """run.json. Times are ISO 8601 with zone; `restarts` counts the earlier attempts.
+
+    `context`, `namespace`: which Kubernetes cluster has the job; null on other backends.
+    """
 
     name: str
     backend: str
@@ -53,6 +56,8 @@ class Record(Struct, frozen=True, kw_only=True):
     token: str
     restarts: int = 0
     process: Process | None = None
+    context: str | None = None
+    namespace: str | None = None
 
 
 class ExitRecord(Struct, frozen=True, kw_only=True):
@@ -143,6 +148,14 @@ def _number(name: str) -> int:
 def write_record(path: Path, record: Record) -> None:
     """Write run.json; from here on the run is listed."""
     write_atomic(path / RECORD, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+
+
+def take_back(path: Path, before: Run | None) -> None:
+    """Nothing was submitted: the record is what it was."""
+    if before is not None and before.record is not None:
+        write_record(path, before.record)
+    else:
+        (path / RECORD).unlink(missing_ok=True)
 
 
 def read_run(path: Path) -> Run | None:

@@ -5,7 +5,6 @@ A backend is a module of this package that has the functions of `Backend`.
 
 from __future__ import annotations
 
-import os.path
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -26,6 +25,26 @@ INHERITING = ("local", "slurm")
 
 def nobody(words: str) -> None:
     """Hears what a backend says, and keeps it to itself."""
+
+
+class Keeper(Protocol):
+    """Brings a job's log into `logs/`, where the job does not write it there itself."""
+
+    def start(self) -> None:
+        """Keep on bringing lines in the background."""
+
+    def finish(self) -> None:
+        """Bring all that was written until now, and no more. Raises PrlSubmitError."""
+
+
+class NothingToKeep:
+    """For jobs that write their log where everybody reads it."""
+
+    def start(self) -> None:
+        """Nothing."""
+
+    def finish(self) -> None:
+        """Nothing."""
 
 
 class Backend(Protocol):
@@ -55,6 +74,15 @@ class Backend(Protocol):
     def states(self, runs: Sequence[Run]) -> list[State]:
         """The state of each run. Raises nothing for a backend that does not answer: as last known."""
 
+    def node_name(self, node: int) -> str:
+        """What users of the backend call a node of a job."""
+
+    def log_keeper(self, run: Run, tell: Callable[[str], None] = nobody) -> Keeper:
+        """Brings the job's log here; `tell` hears why it cannot. Raises PrlSubmitError."""
+
+    #: Whether `cancel` waits in any case.
+    CANCEL_WAITS: bool
+
     def cancel(self, run: Run, *, wait: bool) -> bool:
         """End the job and free what it holds. `wait`: return when nothing of it is left.
 
@@ -70,22 +98,11 @@ def normalize(name: str) -> str:
     return name
 
 
-def is_available(name: str) -> bool:
-    """Whether this version has the backend."""
-    # Not importlib.util.find_spec: its import alone takes 5 ms.
-    return os.path.isfile(os.path.join(os.path.dirname(__file__), f"{name}.py"))
-
-
 def pause(name: str) -> float:
-    """Seconds between two questions to a backend; 0 for one that is not here."""
-    return load(name).POLL_S if is_available(name) else 0.0
+    """Seconds between two questions to a backend; 0 for one that this version does not know."""
+    return load(name).POLL_S if name in NAMES else 0.0
 
 
 def load(name: str) -> Backend:
-    """Import a backend. Raises PrlSubmitError where this version does not have it."""
-    if not is_available(normalize(name)):
-        here = ", ".join(known for known in NAMES if is_available(known))
-        raise PrlSubmitError(
-            f"this version of prl-submit cannot submit to {name}", f"it can to: {here}"
-        )
-    return cast(Backend, import_module(f"{__name__}.{name}"))
+    """Import a backend. Raises PrlSubmitError for an unknown one."""
+    return cast(Backend, import_module(f"{__name__}.{normalize(name)}"))

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from prl_submit import processes
-from prl_submit.backends import nobody
+from prl_submit.backends import Keeper, NothingToKeep, nobody
 from prl_submit.cancellation import cancel_reason, write_cancel
 from prl_submit.errors import BackendRefusedError
 from prl_submit.files import write_atomic
@@ -164,6 +164,19 @@ def _vanished(run: Run, process: Process) -> State:
 
 def _left(run: Run) -> list[int]:
     return processes.with_token(run.record.token) if run.record else []
+
+
+def node_name(node: int) -> str:
+    """`node0`, as its log is called."""
+    return f"node{node}"
+
+
+def log_keeper(run: Run, tell: Callable[[str], None] = nobody) -> Keeper:
+    """The job writes its log itself."""
+    return NothingToKeep()
+
+
+CANCEL_WAITS = False
 
 
 def cancel(run: Run, *, wait: bool) -> bool:

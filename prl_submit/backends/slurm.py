@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 
 import msgspec
 
 from prl_submit import shell
-from prl_submit.backends import nobody
+from prl_submit.backends import Keeper, NothingToKeep, nobody
 from prl_submit.cancellation import user_name, write_cancel
 from prl_submit.errors import (
     BackendRefusedError,
@@ -27,8 +25,9 @@ from prl_submit.errors import (
     Refusal,
     RefusedError,
 )
+from prl_submit.interrupts import unhurried
 from prl_submit.plan import Plan
-from prl_submit.runs import CANCEL, JOB, RECORD, Record, Run, read_run, write_record
+from prl_submit.runs import CANCEL, JOB, Record, Run, read_run, take_back, write_record
 from prl_submit.slurm import evidence
 from prl_submit.slurm.commands import (
     SilentError,
@@ -51,8 +50,6 @@ POLL_S = 5.0
 _LOOKUP_S = 60.0
 _LOOK_AGAIN_S = 2.0
 _CANCEL_POLL_S = 1.0
-#: Seconds that sbatch has after Ctrl-C.
-_LET_END_S = 3.0
 #: What an outer job or a launcher left in the environment, and this job must not inherit.
 _NOT_INHERITED = (
     "PRL_SUBMIT_",
@@ -86,11 +83,11 @@ def submit(run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = 
     write_record(run, record)
     with contextlib.suppress(OSError):
         (run / JOB).unlink()  # an earlier job's
-    with _unhurried():
+    with unhurried():
         try:
             job_id = _sbatch(run, plan, record, slurm, tell)
         except (BackendRefusedError, BackendUnreachableError):
-            _take_back(run, before)
+            take_back(run, before)
             raise
         record = msgspec.structs.replace(record, job_id=job_id)
         with contextlib.suppress(OSError):  # a full disk: the job is there, its token finds it
@@ -98,39 +95,8 @@ def submit(run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = 
     return record
 
 
-@contextlib.contextmanager
-def _unhurried() -> Iterator[None]:
-    """Ctrl-C lets sbatch come to its end, for some seconds: else nobody could say what it did."""
-    pressed = False
-
-    def hear(number: int, frame: FrameType | None) -> None:
-        nonlocal pressed
-        if pressed or number == signal.SIGALRM:
-            raise KeyboardInterrupt
-        pressed = True
-        signal.setitimer(signal.ITIMER_REAL, _LET_END_S)
-
-    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGALRM)}
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if pressed:
-        raise KeyboardInterrupt
-
-
 def _slurm() -> Slurm:
     return Slurm(shell.run, os.environ)
-
-
-def _take_back(run: Path, before: Run | None) -> None:
-    """Nothing was submitted: the record is what it was."""
-    if before is not None and before.record is not None:
-        write_record(run, before.record)
-    else:
-        (run / RECORD).unlink(missing_ok=True)
 
 
 def _refuse_hopeless(plan: Plan, slurm: Slurm) -> None:
@@ -255,6 +221,19 @@ def ask_online(plan: Plan, artefact: str) -> str:
 def states(runs: Sequence[Run]) -> list[State]:
     """What each run is doing; at most one squeue and one sacct for all of them."""
     return evidence.states(runs, _slurm())
+
+
+def node_name(node: int) -> str:
+    """`node0`, as its log is called."""
+    return f"node{node}"
+
+
+def log_keeper(run: Run, tell: Callable[[str], None] = nobody) -> Keeper:
+    """The job writes its log itself."""
+    return NothingToKeep()
+
+
+CANCEL_WAITS = False
 
 
 def cancel(run: Run, *, wait: bool) -> bool:

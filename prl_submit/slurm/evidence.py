@@ -7,7 +7,6 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -16,6 +15,7 @@ from msgspec import Struct
 from prl_submit.cancellation import cancel_reason, user_name
 from prl_submit.errors import BackendUnreachableError
 from prl_submit.files import tail_bytes
+from prl_submit.missing import forget_missing, missing_since
 from prl_submit.runs import JOB, LOGS, PLAN, Record, Run, read_exit, read_node_exits, write_record
 from prl_submit.slurm.commands import NotInstalledError, Slurm, first_line
 from prl_submit.slurm.directives import LOG
@@ -40,7 +40,6 @@ MISSING_S = 60.0
 ACCOUNTING_S = 5.0
 #: More ids than this do not fit into one argument (Linux: 128 KiB).
 MANY = 10_000
-_MISSING = ".missing"
 _LOG_TAIL = 16_384
 
 
@@ -198,8 +197,7 @@ def _state(run: Run, index: int, answers: Answers) -> State:
     if silence is not None and may_start_again(seen):
         state = None
     if job is not None:
-        with contextlib.suppress(OSError):
-            (run.path / LOGS / _MISSING).unlink(missing_ok=True)
+        forget_missing(run.path)
     if state is None:
         return msgspec.structs.replace(
             _unknown(run, record, silence or answers.untold), job_id=record.job_id
@@ -244,27 +242,12 @@ def _unknown(run: Run, record: Record, silence: str | None) -> State:
     if (owner := _owner(run)) != os.getuid():  # the site may show jobs to their owners alone
         reason = f"as last known: Slurm does not list {what}, which is {user_name(owner)}'s"
         return State(state=last, reason=reason)
-    since = _missing_since(run.path, record)
+    since = missing_since(run.path, record)
     if since is not None and time.time() - since > MISSING_S:
         return State(state=LOST, reason=_why_lost(record, last))
     return State(
         state=last, reason=f"as last known: Slurm does not list {what}; asked again after a minute"
     )
-
-
-def _missing_since(run: Path, record: Record) -> float | None:
-    """When Slurm first did not know the job; None: just now."""
-    marker = run / LOGS / _MISSING
-    submitted = datetime.fromisoformat(record.submitted_at).timestamp()
-    with contextlib.suppress(OSError, ValueError):
-        first = float(marker.read_text("ascii"))  # by our clock; a file server has its own
-        if first >= submitted:
-            return first
-    try:
-        marker.write_text(str(time.time()), "ascii")
-    except OSError:
-        pass  # a full disk, or no folder any more: it stays as last known
-    return None
 
 
 def _why_lost(record: Record, last: str) -> str:

@@ -1,0 +1,33 @@
+"""Since when a scheduler has not known a run's job: one empty answer proves nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from datetime import datetime
+from pathlib import Path
+
+from prl_submit.runs import LOGS, Record
+
+_MARKER = ".missing"
+
+
+def missing_since(run: Path, record: Record) -> float | None:
+    """When the job was first not known (seconds since the epoch); None: just now."""
+    marker = run / LOGS / _MARKER
+    submitted = datetime.fromisoformat(record.submitted_at).timestamp()
+    with contextlib.suppress(OSError, ValueError):
+        first = float(marker.read_text("ascii"))  # by our clock; a file server has its own
+        if first >= submitted:
+            return first
+    try:
+        marker.write_text(str(time.time()), "ascii")
+    except OSError:
+        pass  # a full disk, or no folder any more: it stays as last known
+    return None
+
+
+def forget_missing(run: Path) -> None:
+    """The job is known again."""
+    with contextlib.suppress(OSError):
+        (run / LOGS / _MARKER).unlink(missing_ok=True)
