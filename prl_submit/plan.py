@@ -92,6 +92,9 @@ class Plan(Struct, frozen=True):
     arguments: list[list[str]]
     paths: list[NodePath]
     values: list[Resolved]
+    #: Whose files a pod writes: those of who submits.
+    uid: int = 1000
+    gid: int = 1000
 
     @property
     def world_size(self) -> int:
@@ -114,11 +117,16 @@ class Plan(Struct, frozen=True):
 
 
 class Context(Struct, frozen=True):
-    """What planning needs to know of the outside: where one types, and who."""
+    """What planning needs to know of the outside: where one types, and who.
+
+    `uid`, `gid`: whose files a pod writes; root's own would be refused by restricted namespaces.
+    """
 
     cwd: str
     home: str
     backend: str | None = None
+    uid: int = 1000
+    gid: int = 1000
 
 
 class Planned(Struct, frozen=True):
@@ -152,6 +160,10 @@ def make_plan(
         *check(job),
         *check_sizes(arguments, nodes),
     ]
+    if backend == "kubernetes":
+        from prl_submit.kubernetes.section import kubernetes_section  # not for the others' jobs
+
+        problems += kubernetes_section(job, spec.kubernetes.output_mount or output, workdir)
     plan = Plan(
         name=spec.name,
         backend=backend,
@@ -169,12 +181,19 @@ def make_plan(
         arguments=arguments,
         paths=_paths(swift, workdir, context.home),
         values=_resolved(tree, spec, swift, layered.passed_on),
+        uid=context.uid,
+        gid=context.gid,
     )
     return Planned(place(plan, os.path.join(output, RUN_PLACEHOLDER)), problems, tree)
 
 
 def place(plan: Plan, run_dir: str) -> Plan:
-    """The plan in its run directory: ms-swift's output_dir is ours, unversioned."""
+    """The plan in its run directory: ms-swift's output_dir is ours, unversioned.
+
+    `run_dir`: as this machine has it; pods may have the output root mounted elsewhere.
+    """
+    if plan.backend == "kubernetes" and plan.kubernetes.output_mount:
+        run_dir = os.path.join(plan.kubernetes.output_mount, os.path.basename(run_dir))
     own = [["--output_dir", run_dir], ["--add_version", "false"]]
     names = [group[0] for group in own]
     arguments = [group for group in plan.arguments if group[0] not in names]

@@ -66,6 +66,13 @@ def _finalize(value: Any) -> Any:
     return text[1:-1]
 
 
+def template_path(template: str, site: Path | None) -> Path:
+    """The site's file of that name, where it has one, else ours."""
+    if site is not None and (site / template).is_file():
+        return site / template
+    return TEMPLATES / template
+
+
 def render(template: str, variables: dict[str, Any], site: Path | None = None) -> str:
     """The text of `template` (a file name), from the site's folder if it is there, else ours.
 
@@ -73,9 +80,7 @@ def render(template: str, variables: dict[str, Any], site: Path | None = None) -
     """
     import minijinja
 
-    path = TEMPLATES / template
-    if site is not None and (site / template).is_file():
-        path = site / template
+    path = template_path(template, site)
     environment = minijinja.Environment(
         filters={
             "bash": _bash,
@@ -126,6 +131,7 @@ def render_launch(plan: Plan, *, token: str, restarts: int = 0, site: Path | Non
         "paths": [[item.kind, item.key, item.path] for item in plan.paths],
         "gpu": plan.resources.accelerator == "gpu",
         "visible": plan.local.cuda_visible_devices if plan.backend == "local" else None,
+        "kubernetes": plan.backend == "kubernetes",
         "nodes": plan.resources.nodes,
         "nproc": plan.resources.nproc_per_node,
     }

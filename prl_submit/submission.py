@@ -99,7 +99,8 @@ def resume(run: Run, outside: Outside, attempts: int = 0) -> tuple[Run, checkpoi
         raise PrlSubmitError(
             f"{run.run} is at its last step already: {checkpoint.path.name} of {checkpoint.max_steps}"
         )
-    plan = resume_from(plan, str(checkpoint.path))
+    # The run directory as the job has it: pods may have its volume mounted elsewhere.
+    plan = resume_from(plan, os.path.join(plan.run_dir, checkpoint.path.name))
     record = msgspec.structs.replace(
         run.record,
         # Its own: by the old one a scheduler would find the old job, which it remembers.

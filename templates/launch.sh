@@ -14,6 +14,17 @@ prl_node_rank=${NODE_RANK:-0}
 {% else %}
 prl_node_rank=0
 {% endif %}
+{% if kubernetes %}
+# Pods that are started again do not say how often; the lines of this file do.
+prl_starts=$prl_run_dir/logs/.starts$prl_node_rank.{{ token|verbatim }}
+if [[ -n ${PRL_SUBMIT_POD:-} ]]; then
+  mkdir -p -- "$prl_run_dir/logs"
+  PRL_SUBMIT_RESTARTS=$(cat -- "$prl_starts" 2>/dev/null | wc -l)
+  echo "$PRL_SUBMIT_POD" >>"$prl_starts"
+  id -un >/dev/null 2>&1 || export USER=prl-submit LOGNAME=prl-submit # a uid without a name; torch asks
+  [[ -w ${HOME:-/nowhere} ]] || export HOME=/tmp
+fi
+{% endif %}
 # A scheduler that starts the job again says how often it has done so.
 prl_again=${PRL_SUBMIT_RESTARTS:-0}
 prl_restarts=$(({{ restarts }} + prl_again))
@@ -39,6 +50,9 @@ prl_started_at=$(date +%Y-%m-%dT%H:%M:%S%:z)
 prl_doing="starting"
 prl_state= prl_reason= prl_signalled= prl_timed_out= prl_child= prl_watchdog= prl_canary= prl_trained= prl_terminal=
 prl_interrupts=0
+{% if kubernetes %}
+prl_tee=
+{% endif %}
 prl_exit_file=$prl_run_dir/exit.json
 [[ $prl_node_rank == 0 ]] || prl_exit_file=$prl_run_dir/logs/node$prl_node_rank.exit.json
 prl_log_file=$prl_run_dir/logs/node$prl_node_rank.log
@@ -109,6 +123,13 @@ finish() {
   (LC_ALL=C; truncate -s $((${#text} + 1)) -- "$prl_exit_file.part")
   say "$prl_state${prl_reason:+: $prl_reason}"
   [[ -z $prl_terminal ]] || say "$prl_state${prl_reason:+: $prl_reason}" >&"$prl_terminal"
+{% if kubernetes %}
+  if [[ -n $prl_tee ]]; then # the container ends with this shell, and tee with it
+    [[ ! -w /dev/termination-log ]] || printf '%s' "$text" >/dev/termination-log
+    exec >&- 2>&-
+    for ((prl_i = 0; prl_i < 50; prl_i++)); do kill -0 "$prl_tee" || break; sleep 0.1; done 2>/dev/null
+  fi
+{% endif %}
   mv -f -- "$prl_exit_file.part" "$prl_exit_file" # last: who sees it takes the log for whole
   exit "$prl_code"
 }
@@ -186,7 +207,23 @@ if [[ -t 2 ]]; then # by hand: the last word comes to the terminal too
   exec {prl_terminal}>&2
   say "output goes to $prl_log_file"
 fi
+{% if kubernetes %}
+if [[ -n ${PRL_SUBMIT_POD:-} ]]; then # `kubectl logs` has it too
+  prl_here=$(cat -- "$prl_run_dir/logs/.here" 2>/dev/null) || true
+  [[ $prl_here == {{ token|bash }} ]] && prl_where="the submitter's" || prl_where="not the submitter's"
+  echo "$PRL_SUBMIT_POD" >"$prl_run_dir/logs/.pod$prl_node_rank"
+  exec > >(
+    trap '' TERM INT HUP
+    exec tee -a -- "$prl_log_file"
+  ) 2>&1 </dev/null
+  prl_tee=$!
+  say "pod $PRL_SUBMIT_POD, the output volume is $prl_where"
+else
+  exec >>"$prl_log_file" 2>&1 </dev/null
+fi
+{% else %}
 exec >>"$prl_log_file" 2>&1 </dev/null
+{% endif %}
 say "$prl_started_at on $prl_host, node $prl_node_rank of $prl_nodes, restarts $prl_restarts"
 
 # One per node: two nodes of a job may be one machine.
@@ -332,15 +369,20 @@ last_checkpoint() {
 
 prl_checkpoint=
 ((prl_again == 0)) || prl_checkpoint=$(last_checkpoint)
-if [[ -n $prl_checkpoint ]]; then
+go_on_from() { # CHECKPOINT, or nothing: from the beginning
+  local i
+  prl_checkpoint=$1
   say "restart $prl_again: continues from ${prl_checkpoint##*/}"
-  for ((prl_i = ${#prl_swift_args[@]} - 1; prl_i >= 0; prl_i--)); do
-    case ${prl_swift_args[prl_i]} in
-      --resume_from_checkpoint) unset "prl_swift_args[prl_i]" "prl_swift_args[prl_i + 1]" ;;
-      --resume_from_checkpoint=*) unset "prl_swift_args[prl_i]" ;;
+  for ((i = ${#prl_swift_args[@]} - 1; i >= 0; i--)); do
+    case ${prl_swift_args[i]-} in
+      --resume_from_checkpoint) unset "prl_swift_args[i]" "prl_swift_args[i + 1]" ;;
+      --resume_from_checkpoint=*) unset "prl_swift_args[i]" ;;
     esac
   done
-  prl_swift_args+=(--resume_from_checkpoint "$prl_checkpoint")
+  [[ -z $prl_checkpoint ]] || prl_swift_args+=(--resume_from_checkpoint "$prl_checkpoint")
+}
+if [[ -n $prl_checkpoint ]]; then
+  go_on_from "$prl_checkpoint"
 elif ((prl_again > 0)); then
   say "restart $prl_again: there is no complete checkpoint, the training begins again"
 fi
@@ -426,6 +468,54 @@ prl_began=$prl_run_dir/logs/.began$prl_node_rank
 : >"$prl_began"
 say "$(date +%H:%M:%S) torchrun, $prl_nproc_per_node processes{% if nodes > 1 %} on each of $prl_nodes nodes{% endif %}"
 
+{% if kubernetes and nodes > 1 %}
+prl_others=("$prl_run_dir/exit.json")
+for ((prl_i = 1; prl_i < prl_nodes; prl_i++)); do prl_others+=("$prl_run_dir/logs/node$prl_i.exit.json"); done
+unset "prl_others[prl_node_rank]"
+failed_node() { # [CODE]: the first other node that ended since we began, with such an exit code
+  local file
+  for file in "${prl_others[@]}"; do
+    if [[ $file -nt $prl_began ]] && grep -qE "\"exit_code\": ${1:-[1-9]}" "$file" 2>/dev/null; then
+      sed -nE 's/.*"node": "([^"]*)".*/\1/p' "$file"
+      return
+    fi
+  done
+  return 1
+}
+# Nobody else ends the nodes that are left when one has failed; NCCL would wait for ten minutes.
+leave_with_the_others() {
+  while sleep 5; do
+    if failed_node >/dev/null && sleep 30; then
+      kill -TERM "$prl_child"
+      sleep "$prl_grace"
+      kill -KILL $(job_processes)
+    fi
+  done
+}
+{% if max_restarts %}
+
+# Started again, all nodes must go on from the same checkpoint: node 0 says which, and then listens.
+prl_choice=$prl_run_dir/logs/.from
+node_0_gave_up() { # with an exit code for which the operator starts no pod again
+  local code= restarts=
+  read -r code restarts < <(sed -nE 's/.*"exit_code": ([0-9]+),.*"restarts": ([0-9]+),.*/\1 \2/p' "$prl_run_dir/exit.json" 2>/dev/null)
+  [[ -n $restarts ]] && ((restarts >= prl_restarts - prl_again && code > 0 && code < 128))
+}
+if ((prl_node_rank == 0)); then
+  echo "${prl_checkpoint##*/}" >"$prl_choice.part" && mv -f -- "$prl_choice.part" "$prl_choice"
+else
+  prl_doing="waiting for node 0"
+  until (: <"/dev/tcp/$MASTER_ADDR/$MASTER_PORT") 2>/dev/null; do
+    node_0_gave_up && fail 1 "node 0 has failed"
+    ((SECONDS < 1800)) || fail 200 "node 0 did not come within half an hour"
+    sleep 1
+  done
+  prl_chosen=$(cat -- "$prl_choice")
+  [[ ${prl_checkpoint##*/} == "$prl_chosen" ]] || go_on_from "${prl_chosen:+$prl_run_dir/$prl_chosen}"
+  prl_doing="training"
+fi
+{% endif %}
+{% endif %}
 # torchrun kills its ranks 30 s after SIGTERM unless told otherwise.
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=$prl_grace
 # Where `PET_TEE=3` in the job's environment makes torchrun log each rank apart.
@@ -443,6 +533,9 @@ torchrun --standalone --nproc_per_node="$prl_nproc_per_node" -m {{ entry_point|b
 prl_child=$!
 set +m
 watch_time
+{% if kubernetes and nodes > 1 %}
+leave_with_the_others 2>/dev/null &
+{% endif %}
 prl_code=0
 while :; do # a trap ends `wait` early with its own code; only an undisturbed wait has torchrun's
   prl_before=$prl_interrupts
@@ -450,6 +543,17 @@ while :; do # a trap ends `wait` early with its own code; only an undisturbed wa
   [[ $prl_interrupts != "$prl_before" ]] || break
 done
 
+{% if kubernetes %}
+# What is told below is read from the log, into which tee may still be writing.
+if [[ -n $prl_tee ]]; then
+  say "torchrun ended with $prl_code"
+  for ((prl_i = 0; prl_i < 100; prl_i++)); do
+    ! tail -n 5 -- "$prl_log_file" | grep -aF "prl-submit: torchrun ended with $prl_code" >/dev/null || break
+    sleep 0.05
+  done
+fi
+
+{% endif %}
 # --- what ms-swift does not say -------------------------------------------------------------------
 
 this_attempt() { tail -c "+$((prl_log_start + 1))" -- "$prl_log_file"; }
@@ -526,5 +630,14 @@ if [[ -z $prl_signalled && $prl_code == 0 && $prl_node_rank == 0 ]]; then
     fi
   fi
 fi
+{% if kubernetes and nodes > 1 and max_restarts %}
+# The operator starts a pod again for an exit code from 128 up; one that lost its peer must come with it.
+if [[ -z $prl_signalled && $prl_code != 0 ]]; then
+  if prl_peer=$(failed_node '(1[3-9][0-9]|2[0-9][0-9])') || { prl_peer="another node"
+    [[ -z $(last_error) ]] && this_attempt | grep -aE 'Connection (closed|reset) by peer|DistNetworkError|DistBackendError|DistStoreError' >/dev/null; }; then
+    prl_code=200 prl_reason="$prl_peer was lost"
+  fi
+fi
+{% endif %}
 prl_trained=1
 exit "$prl_code"

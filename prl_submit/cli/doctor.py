@@ -48,6 +48,7 @@ def doctor(output_root: str | None, as_json: bool) -> int:
         _git,
         _backends,
         _slurm,
+        _kubernetes,
         _probe,
     ]
     findings = [look() for look in looks]
@@ -121,8 +122,7 @@ def _git() -> Finding:
 
 
 def _backends() -> Finding:
-    here = [name for name in backends.NAMES if backends.is_available(name)]
-    return Finding("backends", bool(here), ", ".join(here))
+    return Finding("backends", True, ", ".join(backends.NAMES))
 
 
 def _slurm() -> Finding:
@@ -138,6 +138,32 @@ def _slurm() -> Finding:
         return Finding("Slurm", None, error.message, error.hint)
     words = [in_words(partition) for partition in parse_sinfo(answer.out).values()]
     return Finding("Slurm", True, "; ".join(words) or "no partition is open to you")
+
+
+def _kubernetes() -> Finding:
+    """The cluster of the current context, as the account there sees it."""
+    from prl_submit.kubernetes import rights
+    from prl_submit.kubernetes.api import RefusedStatusError, connect
+    from prl_submit.kubernetes.refusals import as_error
+
+    try:
+        api = connect(None, None, os.environ, shell.run)
+        where = f"namespace {api.namespace} of {api.access.context or 'this pod'} ({api.server})"
+        knows, lacks = rights.knows_pytorchjobs(api), rights.missing(api)
+    except RefusedStatusError as error:
+        refused = as_error(error, api.namespace, "answer")
+        return Finding("Kubernetes", None, f"{where}: {refused.message}", refused.hint)
+    except PrlSubmitError as error:
+        return Finding("Kubernetes", None, error.message, error.hint)
+    if not knows:
+        hint = "install the training operator; docs/kubernetes.md shows how"
+        return Finding("Kubernetes", None, f"{where}: knows no PyTorchJobs", hint)
+    if lacks:
+        verbs = ", ".join(f"{verb} {rule.resource} ({rule.why})" for rule, verb in lacks)
+        return Finding(
+            "Kubernetes", None, f"{where}: you may not {verbs}", "see docs/kubernetes.md"
+        )
+    return Finding("Kubernetes", True, where)
 
 
 def _probe() -> Finding:

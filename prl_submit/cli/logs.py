@@ -10,7 +10,15 @@ import click
 from prl_submit.cli.console import note, raw
 from prl_submit.cli.options import output_root as output_root_of
 from prl_submit.cli.options import output_root_option, run_argument
-from prl_submit.cli.watching import describe, follow_run, interrupted, result_code
+from prl_submit.cli.watching import (
+    describe,
+    finish,
+    follow_run,
+    interrupted,
+    log_keeper,
+    node_name,
+    result_code,
+)
 from prl_submit.errors import PrlSubmitError
 from prl_submit.follow import LogReader, node_logs, rank_logs
 from prl_submit.records import read_plan
@@ -47,14 +55,15 @@ def logs(
     find = _logs_of(found, node, rank)
     if follow:
         try:
-            status = follow_run(found, reader=LogReader(find, tail))
+            status = follow_run(found, reader=LogReader(find, tail, name=node_name(found)))
         except KeyboardInterrupt:
             return interrupted([found])
         note(describe(status))
         return result_code([status])
+    finish(log_keeper(found))
     if not find():
         find = _instead(found, node, rank)
-    for data in LogReader(find, tail).read(last=True):
+    for data in LogReader(find, tail, name=node_name(found)).read(last=True):
         raw(data)
     return 0
 

@@ -17,6 +17,9 @@ from prl_submit.swift.table import load_table
 from prl_submit.tree import Node
 from prl_submit.yaml import MAX_BYTES
 
+#: The user of a pod that root submits: "restricted" namespaces take no root.
+NOBODY_IN_PARTICULAR = 1000
+
 
 def plan_spec(
     spec: str,
@@ -52,10 +55,11 @@ def plan_spec(
         cwd=os.getcwd(),
         home=os.path.expanduser("~"),
         backend=None if backend is None else backends.normalize(backend),
+        uid=os.getuid() or NOBODY_IN_PARTICULAR,
+        gid=os.getgid() or NOBODY_IN_PARTICULAR,
     )
     planned = make_plan(layered, table, spec, context)
     problems = [*planned.problems, *check_presence(planned), *check_local(planned, environ)]
-    problems += _availability(planned)
     facts = load_facts(planned.plan.backend, planned.plan.slurm.partition, environ)
     problems += check_probed(planned, facts, time.time())
     problems.sort(key=lambda problem: (problem.severity, problem.file or "", problem.line or 0))
@@ -108,19 +112,3 @@ def _profile(name: str | None) -> Node | None:
     from prl_submit.profiles import read_profile
 
     return read_profile([(path, Path(path).read_bytes()) for path in found], name)
-
-
-def _availability(planned: Planned) -> list[Problem]:
-    name = planned.plan.backend
-    if backends.is_available(name):
-        return []
-    message = f"this version of prl-submit checks jobs for {name}, but cannot submit them yet"
-    return [
-        Problem(
-            file=planned.plan.spec_file,
-            line=None,
-            key="backend",
-            message=message,
-            severity="warning",
-        )
-    ]

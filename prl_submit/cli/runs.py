@@ -149,8 +149,8 @@ def cancel(runs: tuple[str, ...], wait: bool, output_root: str | None, as_json: 
     found = [find_run(name, root) for name in runs]
     try:
         ordered, faults = _order_ends(found)
-        if wait:
-            for run in ordered:
+        for run in ordered:
+            if wait or _backend_of(run).CANCEL_WAITS:
                 _backend_of(run).cancel(run, wait=True)
     except KeyboardInterrupt:
         return _interrupted(found)

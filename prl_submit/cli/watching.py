@@ -13,7 +13,7 @@ from types import FrameType
 from prl_submit import backends
 from prl_submit.cli.console import note, raw, table
 from prl_submit.cli.options import output_root
-from prl_submit.errors import EXIT_INTERRUPTED, EXIT_JOB_FAILED, PrlSubmitError
+from prl_submit.errors import EXIT_INTERRUPTED, EXIT_JOB_FAILED, PrlSubmitError, format_error
 from prl_submit.follow import POLL_S as FOLLOW_POLL_S
 from prl_submit.follow import LogReader, follow, node_logs
 from prl_submit.quote import bash
@@ -159,10 +159,12 @@ def wait_for(runs: Sequence[Run], changed: Callable[[Status], None]) -> list[Sta
     watch, seen = Watch(runs), dict[str, str]()
     while True:
         statuses = watch.look()
-        for status in statuses:
+        for run, status in zip(runs, statuses, strict=True):
             if seen.get(status.path) != (news := _news(status)):
                 seen[status.path] = news
                 changed(status)
+                if status.state in FINISHED:
+                    finish(log_keeper(refreshed(run)))
         if all(status.state in FINISHED for status in statuses):
             return statuses
         time.sleep(POLL_S)
@@ -181,8 +183,10 @@ def follow_run(
     seen: dict[Path, int] | None = None,
 ) -> Status:
     """Print the run's output to its end and return how it ended; say what it waits for."""
-    reader = reader or LogReader(lambda: node_logs(run.path), seen=seen)
+    reader = reader or LogReader(lambda: node_logs(run.path), seen=seen, name=node_name(run))
     watcher = Background(Watch([run]))
+    keeper = log_keeper(run)
+    keeper.start()
     told = ""
 
     def is_finished() -> bool:
@@ -191,7 +195,10 @@ def follow_run(
         if status is not None and status.state == QUEUED and told != _news(status):
             told = _news(status)
             note(describe(status))
-        return status is not None and status.state in FINISHED
+        if status is None or status.state not in FINISHED:
+            return False
+        finish(keeper)
+        return True
 
     last = b"\n"
 
@@ -204,6 +211,30 @@ def follow_run(
     if last != b"\n":  # a progress bar; what is said next begins a line
         raw(b"\n")
     return watcher.last()
+
+
+def node_name(run: Run) -> Callable[[int], str]:
+    """What a node of the run is called where its lines are shown among others'."""
+    name = run.record.backend if run.record else "local"
+    return backends.load(name).node_name
+
+
+def log_keeper(run: Run) -> backends.Keeper:
+    """What brings the run's log here; where that cannot be, a note says why."""
+    try:
+        if run.record is not None:
+            return backends.load(run.record.backend).log_keeper(run, note)
+    except PrlSubmitError as error:
+        note(format_error(error))
+    return backends.NothingToKeep()
+
+
+def finish(keeper: backends.Keeper) -> None:
+    """Bring the rest of a log; where that cannot be, a note says why."""
+    try:
+        keeper.finish()
+    except PrlSubmitError as error:
+        note(f"the log may not be whole: {error.message}")
 
 
 def result_code(statuses: Sequence[Status]) -> int:

@@ -308,15 +308,20 @@ last_checkpoint() {
 
 prl_checkpoint=
 ((prl_again == 0)) || prl_checkpoint=$(last_checkpoint)
-if [[ -n $prl_checkpoint ]]; then
+go_on_from() { # CHECKPOINT, or nothing: from the beginning
+  local i
+  prl_checkpoint=$1
   say "restart $prl_again: continues from ${prl_checkpoint##*/}"
-  for ((prl_i = ${#prl_swift_args[@]} - 1; prl_i >= 0; prl_i--)); do
-    case ${prl_swift_args[prl_i]} in
-      --resume_from_checkpoint) unset "prl_swift_args[prl_i]" "prl_swift_args[prl_i + 1]" ;;
-      --resume_from_checkpoint=*) unset "prl_swift_args[prl_i]" ;;
+  for ((i = ${#prl_swift_args[@]} - 1; i >= 0; i--)); do
+    case ${prl_swift_args[i]-} in
+      --resume_from_checkpoint) unset "prl_swift_args[i]" "prl_swift_args[i + 1]" ;;
+      --resume_from_checkpoint=*) unset "prl_swift_args[i]" ;;
     esac
   done
-  prl_swift_args+=(--resume_from_checkpoint "$prl_checkpoint")
+  [[ -z $prl_checkpoint ]] || prl_swift_args+=(--resume_from_checkpoint "$prl_checkpoint")
+}
+if [[ -n $prl_checkpoint ]]; then
+  go_on_from "$prl_checkpoint"
 elif ((prl_again > 0)); then
   say "restart $prl_again: there is no complete checkpoint, the training begins again"
 fi

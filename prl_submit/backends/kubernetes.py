@@ -1,0 +1,192 @@
+"""Kubernetes: pytorchjob.yaml, created once and only once, and asked after through the API server.
+
+run.json is written before the job is made, without a job id. The job's name and a label carry the
+run's token; so whatever instant the submitting process or the connection dies at, the job can be
+found by its token, and nothing is submitted twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from prl_submit import shell
+from prl_submit.backends import Keeper, NothingToKeep, nobody
+from prl_submit.cancellation import write_cancel
+from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
+from prl_submit.interrupts import unhurried
+from prl_submit.kubernetes import evidence, names
+from prl_submit.kubernetes.api import Api, RefusedStatusError, connect
+from prl_submit.kubernetes.keeping import Keeper as PodLogs
+from prl_submit.kubernetes.keeping import NodeLog
+from prl_submit.kubernetes.manifest import LAST_WORDS_S, render_manifest
+from prl_submit.kubernetes.objects import Job
+from prl_submit.kubernetes.reasons import name_of
+from prl_submit.kubernetes.refusals import as_error
+from prl_submit.kubernetes.submitting import ask_first, create
+from prl_submit.plan import Plan
+from prl_submit.records import read_plan
+from prl_submit.runs import CANCEL, LOGS, PLAN, Record, Run, read_run, take_back, write_record
+from prl_submit.states import State
+
+#: Seconds between two questions while one waits.
+POLL_S = 1.0
+_CANCEL_POLL_S = 0.5
+#: Seconds beyond their grace after which pods that do not go are given up: their node is gone.
+_NODE_IS_GONE_S = 60.0
+
+
+def artefact_name() -> str | None:
+    """pytorchjob.yaml."""
+    return names.MANIFEST
+
+
+def render(plan: Plan, launch: str, token: str, site: Path | None) -> str:
+    """pytorchjob.yaml, in which launch.sh is."""
+    return render_manifest(plan, launch, token, site)
+
+
+def node_name(node: int) -> str:
+    """Kubernetes' name of a node of the job: `master-0`, `worker-0`."""
+    return names.replica(node)
+
+
+def submit(run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = nobody) -> Record:
+    """Create the PyTorchJob. Raises RefusedError, BackendUnreachableError, or OutcomeUnknownError."""
+    api = _connect(plan.kubernetes.context, plan.kubernetes.namespace)
+    manifest = (run / names.MANIFEST).read_text("utf-8")
+    ask_first(api, manifest)
+    before = read_run(run)
+    record = msgspec.structs.replace(record, context=api.access.context, namespace=api.namespace)
+    write_record(run, record)
+    _give_to_pods(run, plan, record)
+    job_id = names.job_name(plan.name, record.token)
+    with unhurried():
+        try:
+            create(api, manifest, job_id, record.token)
+        except (BackendRefusedError, BackendUnreachableError):
+            take_back(run, before)
+            raise
+        record = msgspec.structs.replace(record, job_id=job_id)
+        with contextlib.suppress(OSError):  # a full disk: the job is there, its token finds it
+            write_record(run, record)
+    return record
+
+
+def _give_to_pods(run: Path, plan: Plan, record: Record) -> None:
+    """Let the pods write where they and we have the same volume, and see that it is the same."""
+    (run / names.HERE).write_text(record.token, "ascii")
+    if os.geteuid() == 0:
+        for path in (run, run / LOGS, *(run / LOGS).iterdir(), *run.glob("*.json*")):
+            os.chown(path, plan.uid, plan.gid, follow_symlinks=False)
+
+
+def ask_online(plan: Plan, artefact: str) -> str:
+    """What the cluster says of the job (`check --online`). Raises as submit does."""
+    api = _connect(plan.kubernetes.context, plan.kubernetes.namespace)
+    ask_first(api, artefact)
+    context = api.access.context or "this pod's own account"
+    return f"Kubernetes would take it: namespace {api.namespace} of {context} ({api.server})"
+
+
+def states(runs: Sequence[Run]) -> list[State]:
+    """What each run is doing; one list of jobs for all runs of a namespace."""
+    return evidence.states(runs, _connect)
+
+
+def log_keeper(run: Run, tell: Callable[[str], None] = nobody) -> Keeper:
+    """Brings the pods' logs here. Raises BackendUnreachableError, PrlSubmitError."""
+    record = _record(run)
+    if _write_here(run, record):
+        return NothingToKeep()
+    api = _connect(record.context, record.namespace)
+    return PodLogs(run.path, record.token, api, tell)
+
+
+def _write_here(run: Run, record: Record) -> bool:
+    """Whether all pods of the job are known to write their logs into this very folder."""
+    nodes = evidence.read_planned(run.path).resources.nodes
+    logs = [NodeLog(run.path / LOGS, node) for node in range(nodes)]
+    job = names.job_name(record.name, record.token)
+    return all(log.is_here(f"{job}-{names.replica(i)}") for i, log in enumerate(logs))
+
+
+def cancel(run: Run, *, wait: bool) -> bool:
+    """Delete the job in the foreground: it goes when its pods have gone."""
+    record = _record(run)
+    api = _connect(record.context, record.namespace)
+    try:
+        job = _find(api, record)
+        if job is not None and job.metadata.deletion_timestamp is None:
+            _delete(run, api, job)
+        if wait:
+            _wait_until_gone(run, api, record)
+    except RefusedStatusError as error:
+        raise as_error(error, api.namespace, f"cancel {run.run}") from None
+    return job is not None
+
+
+#: Pods write their last checkpoint when they are told to end, and what they say goes with them.
+CANCEL_WAITS = True
+
+
+def _delete(run: Run, api: Api, job: Job) -> None:
+    write_cancel(run.path)
+    try:
+        api.delete(api.jobs(job.metadata.name), foreground=True, uid=job.metadata.uid)
+    except BaseException as error:
+        if isinstance(error, RefusedStatusError) and error.status.code in (404, 409):
+            return  # it went by itself meanwhile
+        # Ctrl-C too: a job that goes on must not pass for a cancelled one
+        (run.path / CANCEL).unlink(missing_ok=True)
+        raise
+
+
+def _wait_until_gone(run: Run, api: Api, record: Record) -> None:
+    """Keep what the pods still say. Raises PrlSubmitError where they do not go."""
+    keeper = PodLogs(run.path, record.token, api, nobody)
+    keeper.start()
+    deadline = time.monotonic() + _patience(run)
+    while True:
+        job = _find(api, record)
+        pods = [pod for pod in evidence.list_pods(api, [record.token]) if pod.token == record.token]
+        if job is None and not pods:
+            break
+        if time.monotonic() > deadline:
+            left = ", ".join(f"{name_of(pod)} on {pod.spec.node_name}" for pod in pods)
+            raise PrlSubmitError(
+                f"{run.run}: the order to end is given, but its pods do not go: {left or 'none seen'}",
+                "their node may be lost: `kubectl get pods` and `kubectl get nodes` say more",
+            )
+        time.sleep(_CANCEL_POLL_S)
+    keeper.stop()
+
+
+def _patience(run: Run) -> float:
+    try:
+        grace = read_plan(run.path / PLAN).plan.restarts.grace
+    except PrlSubmitError:
+        grace = 0
+    return grace + LAST_WORDS_S + _NODE_IS_GONE_S
+
+
+def _find(api: Api, record: Record) -> Job | None:
+    jobs = [job for job in evidence.list_jobs(api, [record.token]) if job.token == record.token]
+    return jobs[0] if jobs else None
+
+
+def _record(run: Run) -> Record:
+    if run.record is None:
+        raise PrlSubmitError(f"{run.run}: {run.fault}")
+    return run.record
+
+
+@cache  # a connection costs more than a question
+def _connect(context: str | None, namespace: str | None) -> Api:
+    return connect(context, namespace, os.environ, shell.run)

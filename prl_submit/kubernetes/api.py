@@ -1,0 +1,263 @@
+"""The API server: requests that come back with an answer, or say why there is none.
+
+lightkube has the credentials, TLS and exec; what it does not have (`previous` and `sinceTime` of
+logs, one list of 500 jobs read in milliseconds) goes over its own HTTP client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from prl_submit.errors import BackendUnreachableError, PrlSubmitError
+from prl_submit.kubernetes.kubeconfig import Access, find_access
+from prl_submit.shell import Shell
+
+if TYPE_CHECKING:
+    import httpx2
+
+#: Seconds for a connection, and for the answer to a question.
+CONNECT_S = 5.0
+ANSWER_S = 30.0
+#: Seconds of silence after which a followed log is asked for anew: a dead connection says nothing.
+SILENCE_S = 60.0
+INSTALL = "pip install 'prl-submit[kubernetes]'"
+
+
+class Status(Struct, frozen=True):
+    """What the API server says where it refuses (meta/v1 Status)."""
+
+    code: int = 0
+    reason: str = ""
+    message: str = ""
+
+
+class RefusedStatusError(Exception):
+    """The API server answered with an error."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(status.message)
+        self.status = status
+
+
+class NotSentError(BackendUnreachableError):
+    """There was no connection, so the server has heard nothing."""
+
+
+class Api:
+    """One namespace of one cluster, as one account sees it."""
+
+    def __init__(self, access: Access, renew: Callable[[], Access]) -> None:
+        self.access = access
+        self._renew = renew
+        self._client = _client(access)
+
+    @property
+    def namespace(self) -> str:
+        """Where all requests go that name none."""
+        return self.access.namespace
+
+    @property
+    def server(self) -> str:
+        """The API server's address."""
+        return str(self.access.config.cluster.server)
+
+    def jobs(self, name: str = "") -> str:
+        """The path of PyTorchJobs, or of one."""
+        path = f"/apis/kubeflow.org/v1/namespaces/{self.namespace}/pytorchjobs"
+        return f"{path}/{name}" if name else path
+
+    def core(self, kind: str, name: str = "") -> str:
+        """The path of a kind of the core API: `pods`, `events`, …."""
+        path = f"/api/v1/namespaces/{self.namespace}/{kind}"
+        return f"{path}/{name}" if name else path
+
+    def get(self, path: str, **params: str) -> bytes:
+        """An object or a list, as JSON. Raises RefusedStatusError, BackendUnreachableError."""
+        return self._request("GET", path, params=params)
+
+    def create(self, path: str, body: Any, *, dry_run: bool = False) -> bytes:
+        """The object as it was created; `body`: data, or YAML's bytes, which are sent as they are.
+
+        `dry_run`: all checks, and nothing is made. Raises as `get`; NotSentError where it is certain
+        that the server heard nothing.
+        """
+        params = {"fieldManager": "prl-submit", "fieldValidation": "Strict"}
+        if dry_run:
+            params["dryRun"] = "All"
+        return self._request("POST", path, params=params, body=body)
+
+    def delete(self, path: str, *, foreground: bool = False, uid: str | None = None) -> None:
+        """Delete an object. `foreground`: it goes when all that it owns has gone."""
+        body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        if foreground:
+            body["propagationPolicy"] = "Foreground"
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
+        self._request("DELETE", path, body=body)
+
+    def _request(
+        self, method: str, path: str, *, params: Mapping[str, str] = {}, body: Any = None
+    ) -> bytes:
+        for attempt in (1, 2):
+            content, kind = _encoded(body)
+            headers = {} if body is None else {"Content-Type": kind}
+            with self._speaking():
+                answer = self._client.request(
+                    method, path, params=dict(params), content=content, headers=headers
+                )
+            if answer.status_code == 401 and attempt == 1 and self._can_renew():
+                continue
+            if answer.status_code >= 400:
+                raise RefusedStatusError(_status(answer.status_code, answer.content))
+            return bytes(answer.content)
+        raise AssertionError
+
+    def _can_renew(self) -> bool:
+        """New credentials, where a plugin made the old ones: they run out while one follows."""
+        if self.access.plugin is None:
+            return False
+        self.access = self._renew()
+        self._client.close()
+        self._client = _client(self.access)
+        return True
+
+    @contextlib.contextmanager
+    def _speaking(self) -> Iterator[None]:
+        import httpx2
+
+        try:
+            yield
+        except httpx2.HTTPError as error:
+            raise unreachable(self.server, error) from None
+
+    @contextlib.contextmanager
+    def log_batches(self, pod: str, **params: str) -> Iterator[Iterator[list[bytes]]]:
+        """A pod's log as it comes: several whole lines at a time, each with its line end.
+
+        A last line without one is the last batch. Raises as `get` does.
+        """
+        import httpx2
+
+        timeout = httpx2.Timeout(ANSWER_S, connect=CONNECT_S, read=SILENCE_S)
+        path = f"{self.core('pods', pod)}/log"
+        stream = self._client.stream("GET", path, params=params, timeout=timeout)
+        with self._speaking(), stream as answer:
+            if answer.status_code >= 400:
+                content = answer.read()
+                if answer.status_code == 401:
+                    self._can_renew()
+                raise RefusedStatusError(_status(answer.status_code, content))
+            yield _batches(answer.iter_bytes())
+
+    def execute(self, pod: str, container: str, argv: list[str], stdout: BinaryIO) -> None:
+        """Run a program in a container, its output to `stdout`.
+
+        Raises PrlSubmitError with its last words where it fails; RefusedStatusError;
+        BackendUnreachableError where the connection breaks.
+        """
+        import io
+
+        from lightkube import ApiError, Client
+
+        errors = io.BytesIO()
+        client = Client(config=self.access.config, namespace=self.namespace)
+        with self._speaking():
+            try:
+                done = client.exec(
+                    pod, container=container, command=argv, stdout=stdout, stderr=errors
+                )
+            except ApiError as error:
+                status = Status(error.status.code or 0, "", error.status.message or "")
+                raise RefusedStatusError(status) from None
+        if done.exit_code:
+            said = errors.getvalue().decode("utf-8", "replace").strip()
+            raise PrlSubmitError(f"{argv[0]} in pod {pod}: exit code {done.exit_code}: {said}")
+
+
+class Connect(Protocol):
+    """Makes an Api."""
+
+    def __call__(self, context: str | None, namespace: str | None) -> Api:
+        """Raises BackendUnreachableError where nothing says which cluster."""
+
+
+def connect(
+    context: str | None, namespace: str | None, environ: Mapping[str, str], shell: Shell
+) -> Api:
+    """The API that a spec or a record names. Raises BackendUnreachableError, PrlSubmitError."""
+    require_lightkube()
+
+    def find() -> Access:
+        return find_access(context, namespace, environ, shell)
+
+    return Api(find(), find)
+
+
+def require_lightkube() -> None:
+    """Raises PrlSubmitError where the extra is not installed."""
+    try:
+        import lightkube  # noqa: F401  # the rest of this package imports its parts
+    except ImportError:
+        raise PrlSubmitError(
+            "lightkube is not installed, and Kubernetes needs it", INSTALL
+        ) from None
+
+
+def _client(access: Access) -> httpx2.Client:
+    import ssl
+
+    import httpx2
+    from lightkube.config import client_adapter
+    from lightkube.core.exceptions import ConfigError
+
+    parameters = client_adapter.ConnectionParams(
+        timeout=httpx2.Timeout(ANSWER_S, connect=CONNECT_S)
+    )
+    try:
+        return client_adapter.Client(access.config, parameters)
+    except (ConfigError, OSError, ssl.SSLError, ValueError) as error:
+        raise BackendUnreachableError(f"kubeconfig: context {access.context!r}: {error}") from None
+
+
+def _encoded(body: Any) -> tuple[bytes | None, str]:
+    """What is sent, and its media type."""
+    if isinstance(body, bytes):
+        return body, "application/yaml"
+    return None if body is None else msgspec.json.encode(body), "application/json"
+
+
+def unreachable(server: str, error: Exception) -> BackendUnreachableError:
+    """What a failed connection means."""
+    import httpx2
+
+    what = str(error) or type(error).__name__
+    hint = "is the cluster up, and the VPN? `kubectl cluster-info` asks it too"
+    if "CERTIFICATE_VERIFY_FAILED" in what:
+        hint = "the kubeconfig has another cluster's certificate, or a proxy stands between"
+    never_sent = isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout))
+    kind = NotSentError if never_sent else BackendUnreachableError
+    return kind(f"Kubernetes at {server} does not answer: {what}", hint)
+
+
+def _status(code: int, content: bytes) -> Status:
+    try:
+        status = msgspec.json.decode(content, type=Status)
+    except ValueError:
+        text = content.decode("utf-8", "replace").strip()
+        return Status(code, "", text[:500] or f"HTTP {code}")
+    return msgspec.structs.replace(status, code=status.code or code)
+
+
+def _batches(chunks: Iterator[bytes]) -> Iterator[list[bytes]]:
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        if lines:
+            yield [line + b"\n" for line in lines]
+    if rest:
+        yield [rest]

@@ -1,0 +1,246 @@
+"""From runs to states: one list of jobs for all, pods and events only of those that leave a question."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from prl_submit.cancellation import cancel_reason
+from prl_submit.errors import PrlSubmitError
+from prl_submit.kubernetes.api import Api, RefusedStatusError
+from prl_submit.kubernetes.names import MANAGED_BY, OURS, TOKEN_LABEL, job_name
+from prl_submit.kubernetes.objects import Event, EventList, Job, JobList, Pod, PodList
+from prl_submit.kubernetes.refusals import as_error
+from prl_submit.kubernetes.verdict import Evidence, judge, needs_pods
+from prl_submit.metrics import read_progress
+from prl_submit.missing import forget_missing, missing_since
+from prl_submit.runs import LOGS, PLAN, Record, Run, read_exit, read_node_exits, write_record
+from prl_submit.states import FINISHED, LOST, QUEUED, RUNNING, State
+from prl_submit.verdicts import write_verdict
+
+#: Seconds that a job may be unknown before it is lost. The API does not lag, but the exit.json of a
+#: job that somebody deleted may, on a shared file system.
+MISSING_S = 10.0
+#: A selector with more tokens than this would not fit into some proxies' URLs (8 KiB).
+MANY = 100
+
+Connect = Callable[[str | None, str | None], Api]
+
+
+class Place(Struct, frozen=True):
+    """Which cluster and which namespace."""
+
+    context: str | None
+    namespace: str | None
+
+
+class _Resources(Struct, frozen=True):
+    nodes: int = 1
+
+
+class _Restarts(Struct, frozen=True):
+    max: int = 0
+
+
+class _Section(Struct, frozen=True):
+    queue: str | None = None
+
+
+class Planned(Struct, frozen=True):
+    """Of plan.json's plan, what a verdict needs."""
+
+    resources: _Resources = _Resources()
+    restarts: _Restarts = _Restarts()
+    kubernetes: _Section = _Section()
+
+
+class _PlanFile(Struct, frozen=True):
+    plan: Planned = Planned()
+
+
+class Answers(Struct, frozen=True):
+    """What one namespace told, by token; `silence`: why it told nothing."""
+
+    jobs: Mapping[str, Job] = {}
+    pods: Mapping[str, list[Pod]] = {}
+    events: Sequence[Event] = ()
+    silence: str | None = None
+    untold: str | None = None
+
+
+def states(runs: Sequence[Run], connect: Connect) -> list[State]:
+    """The state of each run."""
+    by_place: dict[Place, list[Run]] = defaultdict(list)
+    for run in runs:
+        if run.record is not None:
+            by_place[place_of(run.record)].append(run)
+    answers = {place: _ask(place, several, connect) for place, several in by_place.items()}
+    return [_state(run, answers) for run in runs]
+
+
+def place_of(record: Record) -> Place:
+    """Where a run's job is."""
+    return Place(record.context, record.namespace)
+
+
+def read_planned(run: Path) -> Planned:
+    """Of plan.json what matters here; defaults where it does not read."""
+    try:
+        return msgspec.json.decode((run / PLAN).read_bytes(), type=_PlanFile).plan
+    except (OSError, msgspec.DecodeError):
+        return Planned()
+
+
+def list_jobs(api: Api, tokens: Sequence[str]) -> list[Job]:
+    """The PyTorchJobs of these runs, in one question. Raises RefusedStatusError and as Api.get."""
+    answer = api.get(api.jobs(), labelSelector=_selector(tokens))
+    return msgspec.json.decode(answer, type=JobList).items or []
+
+
+def list_pods(api: Api, tokens: Sequence[str]) -> list[Pod]:
+    """Their pods, in one question. Raises as `list_jobs`."""
+    answer = api.get(api.core("pods"), labelSelector=_selector(tokens))
+    return msgspec.json.decode(answer, type=PodList).items or []
+
+
+def list_warnings(api: Api) -> list[Event]:
+    """The warnings of the namespace. Raises as `list_jobs`."""
+    answer = api.get(api.core("events"), fieldSelector="type=Warning")
+    return msgspec.json.decode(answer, type=EventList).items or []
+
+
+def _selector(tokens: Sequence[str]) -> str:
+    if len(tokens) > MANY:
+        return f"{MANAGED_BY}={OURS}"
+    return f"{TOKEN_LABEL} in ({','.join(tokens)})"
+
+
+def _ask(place: Place, runs: Sequence[Run], connect: Connect) -> Answers:
+    try:
+        api = connect(place.context, place.namespace)
+        return _ask_api(api, runs)
+    except PrlSubmitError as error:
+        return Answers(silence=error.message)
+
+
+def _ask_api(api: Api, runs: Sequence[Run]) -> Answers:
+    by_token = {run.record.token: run for run in runs if run.record is not None}
+    try:
+        jobs = {job.token: job for job in list_jobs(api, list(by_token))}
+    except RefusedStatusError as error:
+        raise as_error(error, api.namespace, "list its jobs") from None
+    open_tokens = [
+        token
+        for token, run in by_token.items()
+        if token in jobs and needs_pods(jobs[token], read_planned(run.path).resources.nodes)
+    ]
+    pods: dict[str, list[Pod]] = defaultdict(list)
+    events: list[Event] = []
+    untold = None
+    if open_tokens:
+        try:
+            for pod in list_pods(api, open_tokens):
+                pods[pod.token].append(pod)
+            if any(not jobs[token].condition("Failed") for token in open_tokens):
+                events = list_warnings(api)
+        except RefusedStatusError as error:
+            untold = as_error(error, api.namespace, "say more").message
+    return Answers(jobs, pods, events, untold=untold)
+
+
+def _state(run: Run, answers_by_place: Mapping[Place, Answers]) -> State:
+    record = run.record
+    if record is None:
+        return State(state=LOST, reason=run.fault)
+    answers = answers_by_place[place_of(record)]
+    job = answers.jobs.get(record.token)
+    seen = gather(run, record, answers)
+    if job is not None:
+        forget_missing(run.path)
+        record = _adopted(run, record, job)
+        run = msgspec.structs.replace(run, record=record)
+    state = judge(seen)
+    if state is None or (answers.silence is not None and state.state == LOST):
+        return _unknown(run, record, answers.silence)
+    state = msgspec.structs.replace(state, job_id=record.job_id)
+    if state.state in FINISHED and answers.silence is None:
+        write_verdict(run, state)
+    return state
+
+
+def gather(run: Run, record: Record, answers: Answers) -> Evidence:
+    """Everything that is known of a run."""
+    planned = read_planned(run.path)
+    pods = sorted(answers.pods.get(record.token, ()), key=lambda pod: pod.node or 0)
+    return Evidence(
+        job=answers.jobs.get(record.token),
+        pods=pods,
+        events=answers.events,
+        exit=read_exit(run.path, record.restarts),
+        others=read_node_exits(run.path, record.restarts),
+        cancelled=cancel_reason(run.path),
+        nodes=planned.resources.nodes,
+        max_restarts=planned.restarts.max,
+        restarts_before=record.restarts,
+        starts=_starts(run.path, record.token),
+        queue=planned.kubernetes.queue,
+        untold=answers.untold,
+    )
+
+
+def _starts(run: Path, token: str) -> int:
+    """How often node 0 of this job has begun, where its volume is here too."""
+    try:
+        return (run / LOGS / f".starts0.{token}").read_bytes().count(b"\n")
+    except OSError:
+        return 0
+
+
+def _adopted(run: Run, record: Record, job: Job) -> Record:
+    """The record with the name of its job, written down where a crash came before."""
+    if record.job_id == job.metadata.name:
+        return record
+    record = msgspec.structs.replace(record, job_id=job.metadata.name)
+    with contextlib.suppress(OSError):  # somebody else's run
+        write_record(run.path, record)
+    return record
+
+
+def _unknown(run: Run, record: Record, silence: str | None) -> State:
+    """No word of the job and no answer about it: as last known, until it is missing for good."""
+    last = RUNNING if (run.path / LOGS / "node0.log").exists() else QUEUED
+    if silence is not None:
+        return State(
+            state=last,
+            reason=f"as last known: {silence}",
+            unreachable=silence,
+            job_id=record.job_id,
+        )
+    since = missing_since(run.path, record)
+    if since is not None and time.time() - since > MISSING_S:
+        return State(state=LOST, reason=_why_lost(run, record, last), job_id=record.job_id)
+    name = record.job_id or job_name(record.name, record.token)
+    return State(
+        state=last,
+        reason=f"as last known: there is no PyTorchJob {name}; asked again after {MISSING_S:g} s",
+        job_id=record.job_id,
+    )
+
+
+def _why_lost(run: Run, record: Record, last: str) -> str:
+    if record.job_id is None:
+        return (
+            "it was never submitted: the submission was interrupted before Kubernetes had the job"
+        )
+    what = f"PyTorchJob {record.job_id} is gone: somebody deleted it"
+    if last == QUEUED:
+        return f"{what} before it began"
+    step, max_steps = read_progress(run.path)
+    reached = f" at step {step} of {max_steps}" if step is not None else " while it ran"
+    return f"{what}{reached}; it left no exit.json"

@@ -1,0 +1,346 @@
+"""Pods' logs, brought into the run's `logs/` where the pods do not write them there themselves.
+
+Each node's log is one file, into which one pod after another goes. What has been taken is noted
+beside it, so that a reader that comes later, or comes again, takes each line once: it asks for the
+log from the second of the newest line, and passes over as many lines as it has of that second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from prl_submit.errors import BackendUnreachableError
+from prl_submit.files import write_atomic
+from prl_submit.kubernetes.api import Api, RefusedStatusError
+from prl_submit.kubernetes.evidence import list_pods
+from prl_submit.kubernetes.names import CONTAINER
+from prl_submit.kubernetes.objects import Pod
+from prl_submit.kubernetes.refusals import as_error, not_allowed
+from prl_submit.runs import LOGS
+
+#: Seconds between two looks at the pods, and until a lost connection is tried again.
+LOOK_S = 1.0
+AGAIN_S = 0.3
+#: launch.sh's first line in a pod's log says where the pod's output volume is.
+_HERE = b"the output volume is the submitter's"
+_FIRST = b"prl-submit: pod "
+
+
+class Kept(Struct, frozen=True, kw_only=True):
+    """What has been taken of a node's newest pod.
+
+    `pod`: its uid; `start`: of which start of its container; `newest`: the newest line's time, as
+    the kubelet writes it; `count`: lines of that second; `total`: lines in all; `size`: bytes of the
+    node's log with them; `here`: the pod writes that log itself.
+    """
+
+    pod: str = ""
+    start: int = 0
+    newest: str = ""
+    count: int = 0
+    total: int = 0
+    size: int = 0
+    here: bool = False
+
+
+class NodeLog:
+    """One node's log file and how far it has come. Threads may share it."""
+
+    def __init__(self, logs: Path, node: int) -> None:
+        self._path = logs / f"node{node}.log"
+        self._note = logs / f".kept{node}.json"
+        self._marker = logs / f".pod{node}"
+        self._lock = threading.Lock()
+        self.kept = self._read()
+
+    def _read(self) -> Kept:
+        try:
+            return msgspec.json.decode(self._note.read_bytes(), type=Kept)
+        except (OSError, msgspec.DecodeError):
+            return Kept()
+
+    def is_here(self, pod: str) -> bool:
+        """Whether the pod of that name, or one before it, writes into this folder itself."""
+        try:
+            return self._marker.read_text("utf-8").strip() == pod
+        except OSError:
+            return False
+
+    def begin(self, pod: Pod, start: int) -> Kept:
+        """Turn to a pod's container, if that is not where it was, and say what is taken of it."""
+        with self._lock:
+            if (self.kept.pod, self.kept.start) != (pod.metadata.uid, start):
+                self.kept = Kept(pod=pod.metadata.uid, start=start, size=self._size())
+            return self.kept
+
+    def take(self, kept: Kept, ordinal: int, lines: list[tuple[str, bytes]]) -> None:
+        """Append lines, without those that another thread has taken meanwhile.
+
+        `ordinal`: how many lines of that container came before these.
+        """
+        with self._lock:
+            if (self.kept.pod, self.kept.start) != (kept.pod, kept.start):
+                return  # a later pod's turn
+            new = lines[max(self.kept.total - ordinal, 0) :]
+            if new:
+                self._append(new)
+
+    def set_here(self, kept: Kept) -> None:
+        """The pod writes this log itself."""
+        with self._lock:
+            self.kept = msgspec.structs.replace(kept, here=True)
+            self._save()
+
+    def _append(self, lines: list[tuple[str, bytes]]) -> None:
+        data = b"".join(line for _, line in lines)
+        if self._size() > self.kept.size:  # written by one who was killed before it was noted
+            os.truncate(self._path, self.kept.size)
+        with self._path.open("ab") as file:
+            if self.kept.total == 0 and file.tell() and not self._ends_a_line():
+                data = b"\n" + data
+            file.write(data)
+            size = file.tell()
+        for time, _ in lines:
+            self.kept = _counted(self.kept, time)
+        self.kept = msgspec.structs.replace(self.kept, size=size)
+        self._save()
+
+    def _ends_a_line(self) -> bool:
+        with self._path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
+
+    def _size(self) -> int:
+        try:
+            return self._path.stat().st_size
+        except OSError:
+            return 0
+
+    def _save(self) -> None:
+        write_atomic(self._note, msgspec.json.encode(self.kept), durable=False)
+
+
+def _counted(kept: Kept, time: str) -> Kept:
+    """One line more."""
+    second, known = _second(time), _second(kept.newest)
+    # The streams of a container may be a little out of order, over a second's end too.
+    count = 1 if second > known else kept.count + (second == known)
+    newest = max(time, kept.newest)
+    return msgspec.structs.replace(kept, newest=newest, count=count, total=kept.total + 1)
+
+
+def _second(time: str) -> str:
+    return time[:19]
+
+
+class Keeper:
+    """Keeps the logs of a run's pods; `start` does so in the background, `finish` once."""
+
+    def __init__(self, run: Path, token: str, api: Api, tell: Callable[[str], None]) -> None:
+        self._logs = run / LOGS
+        self._token = token
+        self._api = api
+        self._tell = tell
+        self._told: set[str] = set()
+        self._nodes: dict[int, NodeLog] = {}
+        self._busy: set[int | None] = set()
+        self._ended: set[tuple[str, int]] = set()
+        self._pods: dict[str, Pod] = {}
+        self._over = threading.Event()
+        self._lock: int | None = None
+
+    def start(self) -> None:
+        """Keep on bringing lines until `finish`."""
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def finish(self) -> None:
+        """Bring what the pods have written until now. Raises as Api.get, and PrlSubmitError."""
+        self._over.set()
+        if not self._is_ours():
+            return
+        with self._explained():
+            for pod in self._list():
+                for start, previous in _starts(pod):
+                    self._read(pod, start, previous=previous, follow=False)
+        self._release()
+
+    def stop(self) -> None:
+        """Bring nothing more."""
+        self._over.set()
+        self._release()
+
+    def _list(self) -> list[Pod]:
+        """The pods whose container has begun, each node's oldest first."""
+        pods = [pod for pod in list_pods(self._api, [self._token]) if pod.token == self._token]
+        self._pods = {pod.metadata.uid: pod for pod in pods}
+        begun = [pod for pod in pods if pod.node is not None and any(_starts(pod))]
+        return sorted(begun, key=lambda pod: pod.metadata.creation_timestamp or "")
+
+    def _watch(self) -> None:
+        """Look for pods again and again; one thread for each container that runs."""
+        pause = 0.0
+        while not self._over.wait(pause):
+            pause = LOOK_S
+            if not self._is_ours():
+                continue
+            try:
+                with self._explained():
+                    for pod in self._list():
+                        self._follow_all(pod)
+            except Exception as error:  # the API is away, or says no: asked again
+                self._say_refusal(error)
+
+    def _follow_all(self, pod: Pod) -> None:
+        for start, previous in _starts(pod):
+            key = (pod.metadata.uid, start)
+            if key in self._ended:
+                continue
+            if pod.node in self._busy:  # an earlier one of that node comes first
+                return
+            if previous:
+                self._read(pod, start, previous=True, follow=False)
+                self._ended.add(key)
+                continue
+            self._busy.add(pod.node)
+            threading.Thread(target=self._follow, args=(pod, start), daemon=True).start()
+
+    def _follow(self, pod: Pod, start: int) -> None:
+        """One container to its end, over broken connections."""
+        while not self._over.is_set():
+            with contextlib.suppress(BackendUnreachableError, RefusedStatusError):
+                if self._read(pod, start, previous=False, follow=True) or self._has_ended(
+                    pod, start
+                ):
+                    break
+            if self._pods.get(pod.metadata.uid) is None:
+                break  # gone, and its log with it
+            self._over.wait(AGAIN_S)
+        self._ended.add((pod.metadata.uid, start))
+        self._busy.discard(pod.node)
+
+    def _has_ended(self, pod: Pod, start: int) -> bool:
+        """Whether that start of the container is over; then the rest of its log has been taken."""
+        seen = self._pods.get(pod.metadata.uid)
+        if seen is None or seen.container is None:
+            return False
+        again = seen.container.restart_count > start
+        if not again and seen.terminated is None:
+            return False
+        self._read(seen, start, previous=again, follow=False)
+        return True
+
+    def _read(self, pod: Pod, start: int, *, previous: bool, follow: bool) -> bool:
+        """Take what is new of a container's log; True where there is nothing more to take."""
+        if pod.node is None:
+            return True
+        log = self._nodes.setdefault(pod.node, NodeLog(self._logs, pod.node))
+        if log.is_here(pod.metadata.name):
+            return True
+        if (log.kept.pod, log.kept.start) == (pod.metadata.uid, start) and log.kept.here:
+            return True
+        kept = log.begin(pod, start)
+        params = {"container": CONTAINER, "timestamps": "true"}
+        params |= {"follow": "true"} if follow else {}
+        params |= {"previous": "true"} if previous else {}
+        if kept.newest:
+            params["sinceTime"] = f"{_second(kept.newest)}Z"
+        with self._api.log_batches(pod.metadata.name, **params) as batches:
+            return self._take_all(log, kept, batches, follow=follow)
+
+    def _take_all(
+        self, log: NodeLog, kept: Kept, batches: Iterable[list[bytes]], *, follow: bool
+    ) -> bool:
+        ordinal = kept.total
+        for lines in _new(kept, batches, whole=follow):
+            if ordinal == 0 and lines and lines[0][1].startswith(_FIRST) and _HERE in lines[0][1]:
+                log.set_here(kept)
+                return True
+            log.take(kept, ordinal, lines)
+            ordinal += len(lines)
+        return False
+
+    def _is_ours(self) -> bool:
+        """Whether we are the one who writes; another follower may be."""
+        if self._lock is not None:
+            return True
+        try:
+            self._logs.mkdir(exist_ok=True)
+            lock = os.open(
+                self._logs / ".keeping.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
+            )
+        except OSError:
+            return False  # somebody else's run: what is there is shown
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return False
+        except OSError:
+            pass  # a file system without locks
+        self._lock = lock
+        self._nodes.clear()  # another's notes may be newer than ours
+        return True
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except RefusedStatusError as error:
+            raise as_error(error, self._api.namespace, "show the log") from None
+
+    def _say_refusal(self, error: Exception) -> None:
+        words = str(error)
+        if isinstance(error, RefusedStatusError):
+            lacking = not_allowed(error.status, self._api.namespace)
+            words = lacking.message if lacking else words
+        if words not in self._told:
+            self._told.add(words)
+            self._tell(words)
+
+
+def _starts(pod: Pod) -> Iterator[tuple[int, bool]]:
+    """The starts of its container whose log is there, oldest first, and if that is the previous."""
+    status = pod.container
+    if status is None:
+        return
+    if status.restart_count and status.last_state.terminated:
+        yield status.restart_count - 1, True
+    if status.state.running or status.state.terminated:
+        yield status.restart_count, False
+
+
+def _new(
+    kept: Kept, batches: Iterable[list[bytes]], *, whole: bool
+) -> Iterator[list[tuple[str, bytes]]]:
+    """The lines that come after what is kept, each with its time.
+
+    `whole`: a last line without an end is left for later; the connection may have been cut in it.
+    """
+    to_skip = kept.count
+    for batch in batches:
+        lines = []
+        for raw in batch:
+            if whole and not raw.endswith(b"\n"):
+                continue
+            stamp, _, line = raw.partition(b" ")
+            time = stamp.decode("ascii", "replace")
+            if to_skip and time <= kept.newest:
+                to_skip -= 1
+                continue
+            to_skip = 0
+            lines.append((time, line))
+        if lines:
+            yield lines

@@ -1,0 +1,130 @@
+"""Why a job waits, in the scheduler's and the kubelet's own words, and why a pod ended."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from prl_submit.kubernetes.names import replica
+from prl_submit.kubernetes.objects import ContainerStatus, Event, Job, Pod, Waiting
+
+#: Reasons for which a container does not start until somebody mends something (kubelet 1.20-1.33).
+STUCK = {
+    "ErrImagePull": "the image cannot be pulled",
+    "ImagePullBackOff": "the image cannot be pulled",
+    "ErrImageNeverPull": "the image is not on the node, and may not be pulled",
+    "InvalidImageName": "the image's name is not valid",
+    "ImageInspectError": "the image cannot be read",
+    "RegistryUnavailable": "the registry does not answer",
+    "CreateContainerConfigError": "the container cannot be made",
+    "CreateContainerError": "the container cannot be made",
+    "RunContainerError": "the container cannot be started",
+    "CrashLoopBackOff": "the container ends again and again",
+}
+#: Events that say why a pod is not there yet or does not start.
+_WARNINGS = (
+    "FailedCreatePod",
+    "FailedCreate",
+    "FailedMount",
+    "FailedAttachVolume",
+    "FailedCreatePodSandBox",
+    "Failed",
+    "Unschedulable",
+)
+_MAX = 300
+
+
+def clean(text: str | None) -> str:
+    """Somebody else's words on one line, shortened."""
+    line = " ".join((text or "").split()).rstrip(". ")
+    return line if len(line) <= _MAX else line[: _MAX - 1] + "…"
+
+
+def name_of(pod: Pod) -> str:
+    """What users call the pod: `worker-0`."""
+    return replica(pod.node) if pod.node is not None else pod.metadata.name
+
+
+def why_waiting(
+    job: Job, pods: Sequence[Pod], events: Sequence[Event], nodes: int, queue: str | None
+) -> str:
+    """Why the job does not run yet."""
+    if job.condition("Suspended") or (job.spec.run_policy and job.spec.run_policy.suspend):
+        return f"waits in Kueue's queue {queue}" if queue else "suspended"
+    words = [why_pod_waits(pod, events) for pod in pods if not _runs(pod)]
+    stuck = [text for text, is_stuck in words if is_stuck]
+    if stuck:
+        return stuck[0]
+    if len(pods) < nodes:
+        warned = _warning(events, job.metadata.name)
+        if warned:
+            return f"its pods cannot be made: {warned}"
+        if not job.status.conditions:
+            return "no operator has taken it yet; is the training-operator running?"
+    counted = f"{sum(map(_runs, pods))} of {nodes} pods run" if nodes > 1 else ""
+    first = words[0][0] if words else ""
+    return "; ".join(part for part in (counted, first) if part) or "its pods are being made"
+
+
+def why_pod_waits(pod: Pod, events: Sequence[Event]) -> tuple[str, bool]:
+    """Why a pod does not run, and whether it will not without somebody's help or luck."""
+    name = name_of(pod)
+    scheduled = pod.condition("PodScheduled")
+    if scheduled is not None and scheduled.status == "False":
+        words = clean(scheduled.message) or "it is not on a node yet"
+        return f"{name}: {_scheduler(words)}", True
+    for status in [
+        *(pod.status.init_container_statuses or ()),
+        *(pod.status.container_statuses or ()),
+    ]:
+        waiting = status.state.waiting
+        if waiting is not None and waiting.reason in STUCK:
+            return f"{name}: {_stuck(status, waiting, pod, events)}", True
+    warned = _warning(events, pod.metadata.name)
+    if warned:
+        return f"{name}: {warned}", True
+    if scheduled is None and not pod.spec.node_name:
+        return f"{name}: waits for the scheduler", False
+    if waits_for_master(pod):
+        return f"{name}: waits for master-0", False
+    return f"{name}: starts on {pod.spec.node_name}", False
+
+
+def _stuck(status: ContainerStatus, waiting: Waiting, pod: Pod, events: Sequence[Event]) -> str:
+    said = clean(waiting.message)
+    if waiting.reason == "ImagePullBackOff":  # says only that it waits; an event said why
+        failed = [event for event in events if event.involved_object.name == pod.metadata.name]
+        pulls = [event.message for event in failed if "ailed to pull image" in event.message]
+        said = clean(pulls[-1]) if pulls else said
+    image = (
+        f" {status.image}"
+        if "image" in STUCK[waiting.reason or ""] and status.image not in said
+        else ""
+    )
+    return f"{STUCK[waiting.reason or '']}{image} ({waiting.reason}{': ' + said if said else ''})"
+
+
+def waits_for_master(pod: Pod) -> bool:
+    """Whether the operator's init container still looks for the master."""
+    return any(status.state.running for status in pod.status.init_container_statuses or ())
+
+
+def _scheduler(words: str) -> str:
+    """`0/4 nodes are available: 4 Insufficient nvidia.com/gpu.`, without what preemption says."""
+    return re.sub(r"\.? preemption:.*", "", words).replace(" are available", "")
+
+
+def _warning(events: Sequence[Event], name: str) -> str:
+    """The newest warning about an object."""
+    about = [
+        event
+        for event in events
+        if event.involved_object.name == name
+        and event.type == "Warning"
+        and event.reason in _WARNINGS
+    ]
+    return clean(max(about, key=lambda event: event.at).message) if about else ""
+
+
+def _runs(pod: Pod) -> bool:
+    return pod.status.phase == "Running" and bool(pod.container and pod.container.state.running)

@@ -1,0 +1,74 @@
+"""What an account needs to be allowed: the Role of docs/kubernetes.md, and whether it has it."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from prl_submit.kubernetes.api import Api, RefusedStatusError
+
+
+class Rule(Struct, frozen=True):
+    """Verbs on a kind of the namespace; `why`: what does not work without them."""
+
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+    why: str
+
+
+RULES = (
+    Rule("kubeflow.org", "pytorchjobs", ("create", "get", "list", "delete"), "everything"),
+    Rule("", "pods", ("list",), "reasons and logs"),
+    Rule("", "pods/log", ("get",), "logs"),
+    Rule("", "events", ("list",), "why a job waits"),
+    Rule(
+        "", "resourcequotas", ("list",), "quotas of jobs with several nodes, before they are made"
+    ),
+    Rule(
+        "", "pods", ("create", "get", "delete"), "collect, and what quotas say before a job is made"
+    ),
+    Rule("", "pods/exec", ("create", "get"), "collect"),
+)
+
+
+class _Outcome(Struct, frozen=True):
+    allowed: bool = False
+
+
+class _Review(Struct, frozen=True):
+    status: _Outcome = _Outcome()
+
+
+def missing(api: Api) -> list[tuple[Rule, str]]:
+    """The verbs that the account lacks (SelfSubjectAccessReview). Raises as Api.create."""
+    return [(rule, verb) for rule in RULES for verb in rule.verbs if not _may(api, rule, verb)]
+
+
+def _may(api: Api, rule: Rule, verb: str) -> bool:
+    resource, _, subresource = rule.resource.partition("/")
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {
+            "resourceAttributes": {
+                "namespace": api.namespace,
+                "verb": verb,
+                "group": rule.group,
+                "resource": resource,
+                "subresource": subresource,
+            }
+        },
+    }
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    return msgspec.json.decode(api.create(path, review), type=_Review).status.allowed
+
+
+def knows_pytorchjobs(api: Api) -> bool:
+    """Whether the operator's kinds are there; every account may ask. Raises as Api.get."""
+    try:
+        return b'"pytorchjobs"' in api.get("/apis/kubeflow.org/v1")
+    except RefusedStatusError as error:
+        if error.status.code == 404:
+            return False
+        raise
