@@ -14,8 +14,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 
-class SlurmError(Exception):
+class ClusterError(Exception):
     """The cluster did not do what it must; the message says what was seen."""
+
+
+class SlurmError(ClusterError):
+    """Slurm did not."""
 
 
 def stat_of(pid: int) -> tuple[str, int] | None:
@@ -75,7 +79,7 @@ def kill_all(find: Callable[[], list[int]], timeout: float = 10.0) -> None:
     deadline = time.monotonic() + timeout
     while left := find():
         if time.monotonic() > deadline:
-            raise SlurmError(f"processes that survive SIGKILL: {left}")
+            raise ClusterError(f"processes that survive SIGKILL: {left}")
         send(left, signal.SIGKILL)
         time.sleep(0.01)
 
@@ -85,7 +89,7 @@ def wait_until(check: Callable[[], object], what: str, timeout: float, pause: fl
     deadline = time.monotonic() + timeout
     while not check():
         if time.monotonic() > deadline:
-            raise SlurmError(f"{what}: not within {timeout:g} s")
+            raise ClusterError(f"{what}: not within {timeout:g} s")
         time.sleep(pause)
 
 

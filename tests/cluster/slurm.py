@@ -39,6 +39,7 @@ from tests.cluster.configuration import (
     write_configuration,
 )
 from tests.cluster.processes import (
+    ClusterError,
     SlurmError,
     command_of,
     environ_of,
@@ -434,7 +435,7 @@ class SlurmCluster:
             wait_until(checked, what, timeout)
         except PortTakenError:
             raise
-        except SlurmError as error:
+        except ClusterError as error:
             raise SlurmError(f"{error}\n{self.logs()}") from None
 
     def _check_daemons(self) -> None:
