@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -21,12 +21,13 @@ from prl_submit.backends import Keeper, NothingToKeep, nobody
 from prl_submit.cancellation import write_cancel
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
 from prl_submit.interrupts import unhurried
-from prl_submit.kubernetes import evidence, names
+from prl_submit.kubernetes import collecting, evidence, helper, names
 from prl_submit.kubernetes.api import Api, RefusedStatusError, connect
+from prl_submit.kubernetes.documents import load
 from prl_submit.kubernetes.keeping import Keeper as PodLogs
 from prl_submit.kubernetes.keeping import NodeLog
 from prl_submit.kubernetes.manifest import LAST_WORDS_S, render_manifest
-from prl_submit.kubernetes.objects import Job
+from prl_submit.kubernetes.objects import Job, Pod
 from prl_submit.kubernetes.reasons import name_of
 from prl_submit.kubernetes.refusals import as_error
 from prl_submit.kubernetes.submitting import ask_first, create
@@ -174,6 +175,67 @@ def _patience(run: Run) -> float:
     except PrlSubmitError:
         grace = 0
     return grace + LAST_WORDS_S + _NODE_IS_GONE_S
+
+
+def collect(run: Run, only: Sequence[str], tell: Callable[[str], None]) -> tuple[int, int]:
+    """Bring what the job wrote into the run directory, where it is on a volume of the pods alone.
+
+    `only`: patterns of names in the run directory; none: all of it. How many files were brought, and
+    how many bytes. Raises PrlSubmitError.
+    """
+    record = _record(run)
+    if _write_here(run, record):
+        tell(f"{run.run}: the pods write into this very directory; there is nothing to collect")
+        return 0, 0
+    api = _connect(record.context, record.namespace)
+    plan = read_plan(run.path / PLAN).plan
+    try:
+        pods = [pod for pod in evidence.list_pods(api, [record.token]) if pod.node == 0]
+        with _reader(run, api, pods, tell) as reader:
+            return _collect(run, plan, reader, only, is_over=not any(map(_runs, pods)), tell=tell)
+    except RefusedStatusError as error:
+        raise as_error(error, api.namespace, f"collect {run.run}") from None
+
+
+@contextlib.contextmanager
+def _reader(
+    run: Run, api: Api, pods: Sequence[Pod], tell: Callable[[str], None]
+) -> Iterator[collecting.Pod]:
+    """A pod that has the volume: the running master, else a helper."""
+    for pod in pods:
+        if _runs(pod):
+            yield collecting.Pod(api, pod.metadata.name)
+            return
+    job = load((run.path / names.MANIFEST).read_bytes())
+    node = pods[-1].spec.node_name if pods else None
+    with helper.running(api, helper.helper_pod(job, node), tell) as name:
+        yield collecting.Pod(api, name)
+
+
+def _runs(pod: Pod) -> bool:
+    return bool(pod.container and pod.container.state.running)
+
+
+def _collect(
+    run: Run,
+    plan: Plan,
+    reader: collecting.Pod,
+    only: Sequence[str],
+    *,
+    is_over: bool,
+    tell: Callable[[str], None],
+) -> tuple[int, int]:
+    files = collecting.listing(reader, plan.run_dir)
+    wanted = collecting.chosen(files, only, with_logs=is_over)
+    new = [file for file in wanted if not collecting.is_here(file, run.path)]
+    for number, file in enumerate(new, 1):
+        tell(f"{number}/{len(new)} {file.path} ({file.size} bytes)")
+        collecting.fetch(reader, plan.run_dir, file, run.path, tell)
+    if is_over:
+        for node in range(plan.resources.nodes):
+            if f"logs/node{node}.log" in [file.path for file in new]:
+                NodeLog(run.path / LOGS, node).set_whole()
+    return len(new), sum(file.size for file in new)
 
 
 def _find(api: Api, record: Record) -> Job | None:

@@ -22,6 +22,7 @@ COMMANDS = {
     "list": ("runs", "List the runs under the output root, newest last."),
     "status": ("runs", "Show what runs are doing; without RUN, all that are not finished."),
     "logs": ("logs", "Print a run's log; -f follows it to the end of the job."),
+    "collect": ("collect", "Bring the files of a Kubernetes run from its volume to this machine."),
     "cancel": ("runs", "End jobs and everything they started."),
     "wait": ("runs", "Wait until jobs have ended; exit 1 if one did not succeed."),
     "resume": ("submit", "Continue a run from its last complete checkpoint, in its directory."),

@@ -162,6 +162,7 @@ class Api:
         """
         import io
 
+        from httpx2.websockets import HTTPXWSException, WebSocketUpgradeError
         from lightkube import ApiError, Client
 
         errors = io.BytesIO()
@@ -174,6 +175,11 @@ class Api:
             except ApiError as error:
                 status = Status(error.status.code or 0, "", error.status.message or "")
                 raise RefusedStatusError(status) from None
+            except WebSocketUpgradeError as error:
+                answer = error.response
+                raise RefusedStatusError(_status(answer.status_code, answer.read())) from None
+            except HTTPXWSException as error:  # the connection broke
+                raise unreachable(self.server, error) from None
         if done.exit_code:
             said = errors.getvalue().decode("utf-8", "replace").strip()
             raise PrlSubmitError(f"{argv[0]} in pod {pod}: exit code {done.exit_code}: {said}")

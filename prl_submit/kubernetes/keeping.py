@@ -99,6 +99,10 @@ class NodeLog:
             self.kept = msgspec.structs.replace(kept, here=True)
             self._save()
 
+    def set_whole(self) -> None:
+        """The log has been replaced by the pods' own, which has more: nothing is to be added."""
+        self.set_here(msgspec.structs.replace(self.kept, size=self._size()))
+
     def _append(self, lines: list[tuple[str, bytes]]) -> None:
         data = b"".join(line for _, line in lines)
         if self._size() > self.kept.size:  # written by one who was killed before it was noted

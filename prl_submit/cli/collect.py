@@ -1,0 +1,48 @@
+"""collect."""
+
+from __future__ import annotations
+
+import click
+
+from prl_submit.cli.console import data, note
+from prl_submit.cli.options import output_root as output_root_of
+from prl_submit.cli.options import output_root_option, run_argument
+from prl_submit.errors import EXIT_INTERRUPTED, PrlSubmitError
+from prl_submit.runs import find_run
+
+
+@click.command("collect")
+@run_argument(many=False)
+@click.option(
+    "--only",
+    metavar="NAMES",
+    help="Names or patterns, separated by commas: 'logging.jsonl,checkpoint-*'.",
+)
+@output_root_option
+def collect(run: str, only: str | None, output_root: str | None) -> int:
+    """Bring a Kubernetes run's files from its volume into its directory here; print the directory.
+
+    For machines that do not have the volume. What has been brought before is not brought again, and
+    a transfer that was interrupted goes on.
+    """
+    found = find_run(run, output_root_of(output_root))
+    if found.record is None:
+        raise PrlSubmitError(f"{found.run}: {found.fault}")
+    if found.record.backend != "kubernetes":
+        note(f"{found.run}: {found.record.backend} jobs write here; there is nothing to collect")
+        data(str(found.path))
+        return 0
+    from prl_submit.backends import kubernetes
+
+    patterns = [name.strip() for name in (only or "").split(",") if name.strip()]
+    try:
+        files, size = kubernetes.collect(found, patterns, note)
+    except KeyboardInterrupt:
+        note("\ninterrupted: the same command goes on where it stopped")
+        return EXIT_INTERRUPTED
+    note(f"{files} files, {size / 2**20:.1f} MiB brought")
+    data(str(found.path))
+    return 0
+
+
+COMMANDS = {"collect": collect}
