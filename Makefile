@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # What a missing torch or cluster means for the tests: CI says --require, so that it fails.
 REQUIRE ?=
 
-.PHONY: demo test slurm lint unit coverage bench train-env dev-env clean
+.PHONY: demo test slurm kubernetes lint unit coverage bench train-env dev-env clean
 
 demo: train-env            ## train two real ranks on this machine and show where the results are
 	$(BIN)/python jobs/make_tiny_model.py models/tiny-qwen2
@@ -16,11 +16,14 @@ demo: train-env            ## train two real ranks on this machine and show wher
 	$(BIN)/prl-submit status latest
 	@echo; echo "The outputs are in output/$$(readlink output/latest):"; ls output/latest/
 
-test: dev-env slurm lint coverage  ## everything: style, types, unit, real processes, real Slurm, real training
-	$(BIN)/python -m pytest tests/local tests/cli tests/slurm tests/training $(REQUIRE)
+test: dev-env slurm kubernetes lint coverage  ## everything: style, types, unit, real processes, schedulers, training
+	$(BIN)/python -m pytest tests/local tests/cli tests/slurm tests/kubernetes tests/training $(REQUIRE)
 
 slurm:                     ## install Slurm for the tests, where root or sudo may; else they are skipped
 	@tools/install-slurm.sh || true
+
+kubernetes:                ## build a Kubernetes API for the tests, likewise
+	@tools/install-kubernetes.sh || true
 
 lint: dev-env
 	$(BIN)/ruff check .
@@ -34,8 +37,8 @@ coverage: dev-env
 	$(BIN)/python -m coverage run -m pytest tests/unit tests/render tests/property
 	$(BIN)/python -m coverage report
 
-bench: dev-env             ## speed, side by side with `python -c pass` and with Slurm's own commands
-	@failed=0; for part in run slurm; do $(BIN)/python -m benchmarks.$$part || failed=1; done; exit $$failed
+bench: dev-env             ## speed, side by side with `python -c pass` and with the schedulers' own commands
+	@failed=0; for part in run slurm kubernetes; do $(BIN)/python -m benchmarks.$$part || failed=1; done; exit $$failed
 
 train-env: $(VENV)/.train
 dev-env: $(VENV)/.dev

@@ -14,10 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent
 Command = Sequence[str | Path]
 
 
-def install(folder: Path) -> Path:
-    """A fresh environment with the base install; returns its bin folder."""
+def install(folder: Path, extra: str | None = None) -> Path:
+    """A fresh environment with the base install, or one with an extra; returns its bin folder."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    subprocess.run([folder / "bin" / "pip", "install", "-q", ROOT], check=True, stderr=-3)
+    what = f"{ROOT}[{extra}]" if extra else str(ROOT)
+    subprocess.run([folder / "bin" / "pip", "install", "-q", what], check=True, stderr=-3)
     return folder / "bin"
 
 

@@ -6,11 +6,8 @@ usage: python -m benchmarks.slurm [--rounds N]     exit 1 where a budget is exce
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import pty
-import re
 import secrets
 import shutil
 import statistics
@@ -24,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.base import ROOT, Command, in_turn, install
+from benchmarks.table import Row, follow, report
 from tests.cluster.configuration import available
 from tests.cluster.slurm import SlurmCluster
 from tests.conftest import make_environment
@@ -40,15 +38,6 @@ LINE_MS = 1000
 HELD = ["--backend=slurm", "--set=slurm.extra.hold=true", "--set=resources.cpus_per_proc=1"]
 HELD += ["--set=resources.time_limit=1h"]
 SBATCH = ["sbatch", "--parsable", "--hold", "--output=/dev/null", "--wrap=true"]
-
-
-class Row(NamedTuple):
-    """One line of the table; `limit` is the budget of `value`, None where there is none."""
-
-    what: str
-    value: float
-    limit: float | None = None
-    unit: str = "ms"
 
 
 class Site(NamedTuple):
@@ -188,32 +177,6 @@ def following(site: Site) -> Iterator[Row]:
         f"a job's line on the follower's terminal, median of {LINES}", statistics.median(delays)
     )
     yield Row(f"a job's line on the follower's terminal, worst of {LINES}", max(delays), LINE_MS)
-
-
-def follow(command: Command, environ: Mapping[str, str]) -> Iterator[float]:
-    """Milliseconds between each line's own time and its coming out of a terminal."""
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=theirs, stderr=-3):
-        os.close(theirs)
-        rest = b""
-        with contextlib.suppress(OSError), os.fdopen(ours, "rb", 0) as terminal:  # EIO: its end
-            while data := terminal.read(65536):
-                now = time.time()
-                *lines, rest = (rest + data).split(b"\n")
-                stamps = [re.match(rb"at ([0-9.]+)", line) for line in lines]
-                yield from ((now - float(stamp[1])) * 1e3 for stamp in stamps if stamp)
-
-
-def report(rows: list[Row]) -> int:
-    """Print the table; 1 where a budget is exceeded."""
-    print("| what | measured | budget |\n| --- | --- | --- |")
-    for row in rows:
-        limit = "-" if row.limit is None else f"{row.limit:.0f} {row.unit}".strip()
-        print(f"| {row.what} | {row.value:.0f} {row.unit} | {limit} |".replace("  ", " "))
-    failed = [row.what for row in rows if row.limit is not None and row.value > row.limit]
-    for name in failed:
-        print(f"OVER BUDGET: {name}")
-    return 1 if failed else 0
 
 
 def main() -> int:

@@ -104,6 +104,17 @@ def render(template: str, variables: dict[str, Any], site: Path | None = None) -
         raise PrlSubmitError(f"{path}: does not render: {error}") from None
 
 
+def _own_time_limit(plan: Plan) -> int:
+    """Seconds after which launch.sh itself ends the training; 0: Slurm does.
+
+    In a pod that is the grace before the kubelet does, who gives no warning.
+    """
+    limit, grace = plan.resources.time_limit or 0, plan.restarts.grace
+    if plan.backend == "kubernetes":
+        return limit - grace if limit > grace else limit
+    return limit if plan.backend == "local" else 0
+
+
 def render_launch(plan: Plan, *, token: str, restarts: int = 0, site: Path | None = None) -> str:
     """launch.sh of a plan. `token` marks the job's processes; `restarts` counts earlier attempts."""
     environment, limit = plan.environment, plan.resources.time_limit
@@ -117,7 +128,7 @@ def render_launch(plan: Plan, *, token: str, restarts: int = 0, site: Path | Non
         "restarts": restarts,
         "grace": plan.restarts.grace,
         # Slurm and Kubernetes keep the time themselves; two clocks would race.
-        "time_limit": (limit or 0) if plan.backend == "local" else 0,
+        "time_limit": _own_time_limit(plan),
         "time_limit_words": format_duration(limit) if limit else "the scheduler",
         "max_restarts": plan.restarts.max,
         "conda": conda.name if named else conda,  # type: ignore[union-attr]

@@ -96,6 +96,9 @@ finish() {
   if [[ -n $prl_timed_out ]]; then
     prl_code=124 prl_state=TIMEOUT prl_reason="the time limit of $prl_time_limit_words was reached"
     [[ $prl_timed_out != warned ]] || prl_reason="warned by Slurm of the time limit of $prl_time_limit_words, and stopped"
+{% if kubernetes %}
+    prl_reason="stopped for the time limit of $prl_time_limit_words"
+{% endif %}
   elif [[ -n $prl_signalled ]]; then
     prl_code=$((128 + prl_signalled)) prl_state=FAILED prl_reason="stopped by signal $prl_signalled while $prl_doing"
     if [[ -e $prl_run_dir/cancel.json ]]; then
@@ -131,6 +134,10 @@ finish() {
   fi
 {% endif %}
   mv -f -- "$prl_exit_file.part" "$prl_exit_file" # last: who sees it takes the log for whole
+{% if kubernetes %}
+  # From 128 up the operator starts the pod again.
+  [[ -z $prl_timed_out ]] || ((prl_again >= prl_max_restarts)) || exit 201
+{% endif %}
   exit "$prl_code"
 }
 
@@ -633,7 +640,7 @@ fi
 {% if kubernetes and nodes > 1 and max_restarts %}
 # The operator starts a pod again for an exit code from 128 up; one that lost its peer must come with it.
 if [[ -z $prl_signalled && $prl_code != 0 ]]; then
-  if prl_peer=$(failed_node '(1[3-9][0-9]|2[0-9][0-9])') || { prl_peer="another node"
+  if prl_peer=$(failed_node '(124|1[3-9][0-9]|2[0-9][0-9])') || { prl_peer="another node"
     [[ -z $(last_error) ]] && this_attempt | grep -aE 'Connection (closed|reset) by peer|DistNetworkError|DistBackendError|DistStoreError' >/dev/null; }; then
     prl_code=200 prl_reason="$prl_peer was lost"
   fi

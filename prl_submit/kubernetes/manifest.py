@@ -94,7 +94,9 @@ def _metadata(plan: Plan, token: str) -> Data:
 def _run_policy(plan: Plan) -> Data:
     policy: Data = {}
     if plan.resources.time_limit:
-        policy["activeDeadlineSeconds"] = plan.resources.time_limit
+        # Of all attempts together; each pod has its own below, since not every operator looks in time.
+        attempts = 1 + plan.restarts.max
+        policy["activeDeadlineSeconds"] = attempts * plan.resources.time_limit
     # launch.sh counts and ends it; the operator's own count is of containers, and generous.
     policy["backoffLimit"] = plan.restarts.max * plan.resources.nodes
     if plan.kubernetes.scheduler == "volcano":
@@ -119,7 +121,6 @@ def _pod(plan: Plan, launch: str, token: str) -> Data:
         "volumes": _volumes(plan),
     }
     if resources.time_limit:
-        # Some operators leave the pods of a job that ran out of time.
         spec["activeDeadlineSeconds"] = resources.time_limit
     if section.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in section.image_pull_secrets]

@@ -157,7 +157,7 @@ def _ended(job: Job, seen: Evidence) -> State | None:
         if seen.exit is not None and seen.exit.exit_code == 0:
             return state_of_exit(seen.exit)
         return _job_times(State(state=SUCCEEDED, exit_code=0), job, seen)
-    failed = job.condition("Failed")
+    failed = job.condition("Failed") or _given_up(seen.pods)
     if failed is None:
         return None
     if seen.cancelled:
@@ -173,6 +173,20 @@ def _ended(job: Job, seen: Evidence) -> State | None:
     if spent and state.state == FAILED:
         state = msgspec.structs.replace(state, reason=f"{state.reason}; {spent}")
     return _job_times(state, job, seen)
+
+
+def _given_up(pods: Sequence[Pod]) -> Condition | None:
+    """A pod that failed for good: operators before 1.8 leave its job Restarting for ever (#2044)."""
+    for pod in pods:
+        ended = pod.terminated
+        if pod.status.phase == "Failed" and ended is not None and 0 < ended.exit_code < 128:
+            return Condition(
+                type="Failed",
+                status="True",
+                message=f"{name_of(pod)} failed",
+                last_transition_time=ended.finished_at,
+            )
+    return None
 
 
 def _spent(seen: Evidence) -> str:

@@ -26,7 +26,7 @@ prl_max_restarts=3
 # Seconds between SIGTERM and SIGKILL.
 prl_grace=120
 # Seconds; 0: none, or the scheduler's business.
-prl_time_limit=0
+prl_time_limit=43080
 prl_time_limit_words=12:00:00
 # A checkpoint that does not fit is a lost run.
 prl_min_free_mib=1024
@@ -108,6 +108,7 @@ finish() {
   if [[ -n $prl_timed_out ]]; then
     prl_code=124 prl_state=TIMEOUT prl_reason="the time limit of $prl_time_limit_words was reached"
     [[ $prl_timed_out != warned ]] || prl_reason="warned by Slurm of the time limit of $prl_time_limit_words, and stopped"
+    prl_reason="stopped for the time limit of $prl_time_limit_words"
   elif [[ -n $prl_signalled ]]; then
     prl_code=$((128 + prl_signalled)) prl_state=FAILED prl_reason="stopped by signal $prl_signalled while $prl_doing"
     if [[ -e $prl_run_dir/cancel.json ]]; then
@@ -141,6 +142,8 @@ finish() {
     for ((prl_i = 0; prl_i < 50; prl_i++)); do kill -0 "$prl_tee" || break; sleep 0.1; done 2>/dev/null
   fi
   mv -f -- "$prl_exit_file.part" "$prl_exit_file" # last: who sees it takes the log for whole
+  # From 128 up the operator starts the pod again.
+  [[ -z $prl_timed_out ]] || ((prl_again >= prl_max_restarts)) || exit 201
   exit "$prl_code"
 }
 
@@ -584,7 +587,7 @@ if [[ -z $prl_signalled && $prl_code == 0 && $prl_node_rank == 0 ]]; then
 fi
 # The operator starts a pod again for an exit code from 128 up; one that lost its peer must come with it.
 if [[ -z $prl_signalled && $prl_code != 0 ]]; then
-  if prl_peer=$(failed_node '(1[3-9][0-9]|2[0-9][0-9])') || { prl_peer="another node"
+  if prl_peer=$(failed_node '(124|1[3-9][0-9]|2[0-9][0-9])') || { prl_peer="another node"
     [[ -z $(last_error) ]] && this_attempt | grep -aE 'Connection (closed|reset) by peer|DistNetworkError|DistBackendError|DistStoreError' >/dev/null; }; then
     prl_code=200 prl_reason="$prl_peer was lost"
   fi

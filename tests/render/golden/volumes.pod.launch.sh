@@ -26,7 +26,7 @@ prl_max_restarts=0
 # Seconds between SIGTERM and SIGKILL.
 prl_grace=30
 # Seconds; 0: none, or the scheduler's business.
-prl_time_limit=0
+prl_time_limit=1770
 prl_time_limit_words=00:30:00
 # A checkpoint that does not fit is a lost run.
 prl_min_free_mib=1024
@@ -114,6 +114,7 @@ finish() {
   if [[ -n $prl_timed_out ]]; then
     prl_code=124 prl_state=TIMEOUT prl_reason="the time limit of $prl_time_limit_words was reached"
     [[ $prl_timed_out != warned ]] || prl_reason="warned by Slurm of the time limit of $prl_time_limit_words, and stopped"
+    prl_reason="stopped for the time limit of $prl_time_limit_words"
   elif [[ -n $prl_signalled ]]; then
     prl_code=$((128 + prl_signalled)) prl_state=FAILED prl_reason="stopped by signal $prl_signalled while $prl_doing"
     if [[ -e $prl_run_dir/cancel.json ]]; then
@@ -147,6 +148,8 @@ finish() {
     for ((prl_i = 0; prl_i < 50; prl_i++)); do kill -0 "$prl_tee" || break; sleep 0.1; done 2>/dev/null
   fi
   mv -f -- "$prl_exit_file.part" "$prl_exit_file" # last: who sees it takes the log for whole
+  # From 128 up the operator starts the pod again.
+  [[ -z $prl_timed_out ]] || ((prl_again >= prl_max_restarts)) || exit 201
   exit "$prl_code"
 }
 
