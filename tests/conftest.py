@@ -24,6 +24,12 @@ PROJECT = Path(__file__).resolve().parents[1]
 MARK = "PRL_EVALUATOR_TEST_WORLD"  # a PRL_ name that is passed on to the job untouched
 
 
+def _kubernetes_is_here() -> bool:
+    from tests.cluster.kubernetes import available
+
+    return available() is None
+
+
 def _slurm_is_here() -> bool:
     from tests.cluster.configuration import available
 
@@ -36,7 +42,10 @@ KINDS: dict[str, tuple[Callable[[], bool], str]] = {
         "torch and ms-swift are not installed: pip install -c constraints.txt -e '.[train,dev]'",
     ),
     "slurm": (_slurm_is_here, "Slurm is not installed: sudo tools/install-slurm.sh"),
-    "kubernetes": (lambda: False, "no Kubernetes here"),
+    "kubernetes": (
+        _kubernetes_is_here,
+        "a Kubernetes API cannot be started here: sudo tools/install-kubernetes.sh, and as root",
+    ),
 }
 
 

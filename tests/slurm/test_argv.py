@@ -7,43 +7,20 @@ process. All are submitted first and waited for once.
 from __future__ import annotations
 
 import json
-import random
-import string
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import yaml
 
-from tests.property.test_argv import LISTS, PIECES, SCALARS, contains, given_words
+from tests.hostile import SUBMIT_ALL, Texts, quote_all
+from tests.property.test_argv import contains, given_words
 from tests.slurm.conftest import SlurmWorld
 
 COUNT = 200
 #: Every tenth is submitted by a process of its own.
 APART = 10
-#: Also what Slurm's file name patterns and sbatch's own reader of #SBATCH lines give a meaning to.
-HOSTILE = [
-    *PIECES,
-    *("%j", "%%", "%x", "%%j", "%5A", "%u", "%", "\\%j", "\\\\", "\\", '"', '\\"', "'\"'", "$HOME"),
-    *(
-        "~",
-        "-",
-        "--wrap=x",
-        "#SBATCH --hold",
-        "prl-submit:",
-        "0",
-        ".",
-        "=",
-        ",",
-        ";",
-        "\u3000",
-        "&&",
-    ),
-]
-#: Bytes of a file's name, less an ending.
-LONGEST = 250
 #: Tells what reached the process, besides the arguments that every fake torchrun records.
 FAKE = 'pwd -P >"$run/pwd"; env -0 >"$run/environ"; step 1 1'
 RUN_FILES = """
@@ -51,17 +28,6 @@ RUN_FILES = """
     logs/node0.log logs/slurm.log plan.json pwd run.json spec.yaml
 """.split()
 Seen = tuple[str, object, object]  # what it is, as it was seen, as it should be
-#: prl-submit for each spec, in one process.
-SUBMIT_ALL = """
-import sys
-from prl_submit.cli import main
-for spec in sys.argv[1:]:
-    try:
-        main(["submit", spec])
-    except SystemExit as end:
-        if end.code:
-            sys.exit(f"{spec!r}: {end.code}")
-"""
 
 
 class Case(NamedTuple):
@@ -80,58 +46,6 @@ class Case(NamedTuple):
         """Its only run directory."""
         (run,) = self.output.glob("v*")
         return run
-
-
-def one_line(piece: str) -> bool:
-    """Whether the contract allows it in a path: no ASCII control characters. No `/` in a name."""
-    return "/" not in piece and all(" " <= char != "\x7f" for char in piece)
-
-
-class Quoting(yaml.SafeDumper):
-    """Text in quotes stays text, whatever it looks like."""
-
-
-Quoting.add_representer(
-    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
-)
-
-
-class Texts:
-    """Hostile text from one seed; each piece in turn stands first and last somewhere."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
-
-    def text(self, allowed: Callable[[str], bool] = bool, most: int = 5) -> str:
-        """Up to `most` pieces."""
-        pieces = [piece for piece in HOSTILE if allowed(piece)]
-        return "".join(self.random.choices(pieces, k=self.random.randint(0, most)))
-
-    def file_name(self, number: int) -> str:
-        """Unique by its number; its two ends are hostile."""
-        pieces = [piece for piece in HOSTILE if one_line(piece)]
-        first, last = pieces[number % len(pieces)], pieces[(number * 7 + 3) % len(pieces)]
-        name = first + self.text(one_line, 3) + str(number) + self.text(one_line, 3)
-        room = LONGEST - len((name + last).encode())
-        return name + ("雨" * (room // 3) if number % 20 == 0 else "") + last
-
-    def job_name(self) -> str:
-        """2 to 40 of the characters that the contract allows."""
-        inner = self.random.choices(string.ascii_lowercase + string.digits + "-", k=38)
-        ends = self.random.choices(string.ascii_lowercase + string.digits, k=2)
-        return ends[0] + "".join(inner[: self.random.randint(0, 38)]) + ends[1]
-
-    def swift(self) -> dict[str, Any]:
-        """ms-swift's arguments that take any text."""
-        names = self.random.sample(SCALARS, 6)
-        lists = self.random.sample(LISTS, 2)
-        scalars: dict[str, Any] = {name: self.text() for name in names}
-        return scalars | {name: [self._item(), self._item()] for name in lists}
-
-    def _item(self) -> str:
-        """Of a list: there a leading `-` would be an option, and is refused."""
-        text = self.text()
-        return f"x{text}" if text.startswith("-") else text
 
 
 def make_case(world: SlurmWorld, number: int) -> Case:
@@ -156,8 +70,7 @@ def make_case(world: SlurmWorld, number: int) -> Case:
         resources__cpus_per_proc=1,
         **{f"swift__{key}": value for key, value in swift.items()},
     )
-    # JSON writes emoji as two halves, which no YAML may hold.
-    spec.write_text(yaml.dump(json.loads(spec.read_text()), Dumper=Quoting), encoding="utf-8")
+    quote_all(spec)
     place = workdir / output if inside else world.root / output
     return Case(spec, name, workdir, place, swift, env, slurm)
 
