@@ -89,7 +89,8 @@ def _is_wanted(path: str, only: Sequence[str]) -> bool:
         return True
     parts = path.split("/")
     above = ["/".join(parts[: i + 1]) for i in range(len(parts))]
-    return any(fnmatch.fnmatchcase(name, pattern) for name in above for pattern in only)
+    patterns = [pattern.rstrip("/") for pattern in only]
+    return any(fnmatch.fnmatchcase(name, pattern) for name in above for pattern in patterns)
 
 
 def _is_ours(path: str, *, with_logs: bool) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -136,9 +137,7 @@ def _ask_api(api: Api, runs: Sequence[Run]) -> Answers:
     except RefusedStatusError as error:
         raise as_error(error, api.namespace, "list its jobs") from None
     open_tokens = [
-        token
-        for token, run in by_token.items()
-        if token in jobs and needs_pods(jobs[token], read_planned(run.path).resources.nodes)
+        token for token, run in by_token.items() if token in jobs and _is_open(run, jobs[token])
     ]
     pods: dict[str, list[Pod]] = defaultdict(list)
     events: list[Event] = []
@@ -152,6 +151,12 @@ def _ask_api(api: Api, runs: Sequence[Run]) -> Answers:
         except RefusedStatusError as error:
             untold = as_error(error, api.namespace, "say more").message
     return Answers(jobs, pods, events, untold=untold)
+
+
+def _is_open(run: Run, job: Job) -> bool:
+    attempt = run.record.restarts if run.record else 0
+    has_word = read_exit(run.path, attempt) is not None
+    return needs_pods(job, read_planned(run.path).resources.nodes, has_word=has_word)
 
 
 def _state(run: Run, answers_by_place: Mapping[Place, Answers]) -> State:
@@ -190,6 +195,7 @@ def gather(run: Run, record: Record, answers: Answers) -> Evidence:
         restarts_before=record.restarts,
         starts=_starts(run.path, record.token),
         queue=planned.kubernetes.queue,
+        age=time.time() - datetime.fromisoformat(record.submitted_at).timestamp(),
         untold=answers.untold,
     )
 

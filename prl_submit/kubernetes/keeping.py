@@ -12,6 +12,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import msgspec
@@ -79,6 +80,7 @@ class NodeLog:
         with self._lock:
             if (self.kept.pod, self.kept.start) != (pod.metadata.uid, start):
                 self.kept = Kept(pod=pod.metadata.uid, start=start, size=self._size())
+                self._save()  # before its first lines: what follows this size is not noted yet
             return self.kept
 
     def take(self, kept: Kept, ordinal: int, lines: list[tuple[str, bytes]]) -> None:
@@ -143,6 +145,21 @@ def _counted(kept: Kept, time: str) -> Kept:
 
 def _second(time: str) -> str:
     return time[:19]
+
+
+def _utc(stamp: bytes) -> str | None:
+    """A line's time in UTC, since nodes write their own zone and such times sort as text.
+
+    None where it is no time: the kubelet's own words, or the end of a long line that began before.
+    """
+    time = stamp.decode("ascii", "replace").rstrip("\n")
+    try:
+        if time.endswith("Z"):
+            return time if datetime.fromisoformat(time[:19]) else None
+        at = datetime.fromisoformat(time[:19] + time[-6:]).astimezone(timezone.utc)
+    except ValueError:
+        return None
+    return f"{at:%Y-%m-%dT%H:%M:%S}{time[19:-6]}Z"
 
 
 class Keeper:
@@ -340,7 +357,9 @@ def _new(
             if whole and not raw.endswith(b"\n"):
                 continue
             stamp, _, line = raw.partition(b" ")
-            time = stamp.decode("ascii", "replace")
+            time = _utc(stamp)
+            if time is None:
+                continue
             if to_skip and time <= kept.newest:
                 to_skip -= 1
                 continue

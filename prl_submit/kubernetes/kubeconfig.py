@@ -54,9 +54,11 @@ def find_access(
         what = f"kubeconfig has no context {name!r}" if name else "kubeconfig names no context"
         raise BackendUnreachableError(f"{what}; it has: {known}", _HINT)
     cluster = merged["clusters"].get(chosen.get("cluster", ""))
-    user = merged["users"].get(chosen.get("user", ""), {})
-    if cluster is None:
-        raise BackendUnreachableError(f"kubeconfig: context {name!r} names no known cluster", _HINT)
+    user = merged["users"].get(chosen.get("user", ""), None if chosen.get("user") else {})
+    for kind, found in (("cluster", cluster), ("user", user)):
+        if found is None:
+            what = f"kubeconfig: context {name!r} names no known {kind}"
+            raise BackendUnreachableError(what, _HINT)
     plugin = user.get("exec")
     if plugin is not None:
         user = {**user, **_ask_plugin(plugin, cluster, environ, shell)}
@@ -106,15 +108,18 @@ def _merged(environ: Mapping[str, str]) -> dict[str, Any]:
         merged.setdefault("current-context", content.get("current-context") or None)
         merged["current-context"] = merged["current-context"] or content.get("current-context")
         for key, inner in (("clusters", "cluster"), ("users", "user"), ("contexts", "context")):
-            for item in content.get(key) or []:
-                value = _absolute(item.get(inner) or {}, path.parent)
-                merged[key].setdefault(str(item.get("name")), value)
+            try:
+                for item in content.get(key) or []:
+                    value = _absolute(item.get(inner) or {}, path.parent)
+                    merged[key].setdefault(str(item.get("name")), value)
+            except (AttributeError, TypeError):
+                raise PrlSubmitError(f"{path}: is no kubeconfig: {key}", _HINT) from None
     return merged
 
 
 def _paths(environ: Mapping[str, str]) -> list[Path]:
     listed = environ.get("KUBECONFIG") or _DEFAULT
-    paths = [Path(part).expanduser() for part in listed.split(os.pathsep) if part]
+    paths = [Path(part).expanduser().absolute() for part in listed.split(os.pathsep) if part]
     return [path for path in paths if path.is_file()]
 
 
@@ -125,6 +130,8 @@ def _read(path: Path) -> dict[str, Any]:
         content = load(path.read_bytes())
     except (OSError, yaml.YAMLError) as error:
         raise PrlSubmitError(f"{path}: cannot be read: {error}", _HINT) from None
+    if content is None:  # empty, which kubectl takes too
+        return {}
     if not isinstance(content, dict):
         raise PrlSubmitError(f"{path}: is no kubeconfig", _HINT)
     return content
@@ -166,10 +173,10 @@ def _ask_plugin(
     )
     if answer.code != 0:
         said = (answer.err.strip() or answer.out.strip()).splitlines()[-1:] or ["it said nothing"]
-        hint = plugin.get("installHint") or "log in with it, then try again"
+        hint = str(plugin.get("installHint") or "").strip() or "log in with it, then try again"
         raise BackendUnreachableError(
             f"kubeconfig's plugin {argv[0]} gave no credentials (exit code {answer.code}): {said[0]}",
-            str(hint).strip().splitlines()[0],
+            hint.splitlines()[0],
         )
     try:
         status = msgspec.json.decode(answer.out)["status"]
@@ -190,4 +197,6 @@ def _credentials(status: dict[str, Any]) -> dict[str, Any]:
             ("clientKeyData", "client-key-data"),
         ):
             found[name] = base64.b64encode(status[key].encode()).decode()
+    if not found:
+        raise KeyError("token")
     return found

@@ -97,8 +97,10 @@ def _run_policy(plan: Plan) -> Data:
         # Of all attempts together; each pod has its own below, since not every operator looks in time.
         attempts = 1 + plan.restarts.max
         policy["activeDeadlineSeconds"] = attempts * plan.resources.time_limit
-    # launch.sh counts and ends it; the operator's own count is of containers, and generous.
-    policy["backoffLimit"] = plan.restarts.max * plan.resources.nodes
+    # launch.sh counts the restarts and ends the job. The operator counts containers' restarts; with 0
+    # it would end a job at its first failed pod by that limit, and then remove all pods and what they
+    # have to say (kubeflow/trainer#3419).
+    policy["backoffLimit"] = plan.restarts.max * plan.resources.nodes + 1
     if plan.kubernetes.scheduler == "volcano":
         scheduling: Data = {"minAvailable": plan.resources.nodes}
         if plan.kubernetes.queue:

@@ -250,6 +250,7 @@ def local_time(time: str | None) -> str | None:
     if not time:
         return None
     try:
-        return datetime.fromisoformat(time).astimezone().isoformat(timespec="seconds")
+        utc = f"{time[:-1]}+00:00" if time.endswith("Z") else time  # Python 3.10 reads no Z
+        return datetime.fromisoformat(utc).astimezone().isoformat(timespec="seconds")
     except ValueError:
         return time

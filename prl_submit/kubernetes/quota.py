@@ -54,7 +54,7 @@ def parse_quantity(text: str) -> Fraction:
     for suffix, factor in _BINARY.items():
         if text.endswith(suffix):
             return Fraction(text.removesuffix(suffix)) * Fraction(factor)
-    if text[-1:] in _DECIMAL:
+    if text and text[-1] in _DECIMAL:
         return Fraction(text[:-1]) * _power(_DECIMAL[text[-1]])
     return Fraction(text)
 
@@ -90,8 +90,10 @@ def _wanted(container: dict[str, Any]) -> dict[str, Fraction]:
     """What one pod asks of each resource that quotas count."""
     wanted = {"pods": Fraction(1), "count/pods": Fraction(1)}
     resources = container.get("resources") or {}
-    for kind in ("requests", "limits"):
-        for name, amount in (resources.get(kind) or {}).items():
+    limits = resources.get("limits") or {}
+    requests = {**limits, **(resources.get("requests") or {})}  # as the API server completes them
+    for kind, amounts in (("requests", requests), ("limits", limits)):
+        for name, amount in amounts.items():
             quantity = parse_quantity(str(amount))
             wanted[f"{kind}.{name}"] = quantity
             if kind == "requests" and name in ("cpu", "memory"):

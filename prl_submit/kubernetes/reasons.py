@@ -31,6 +31,8 @@ _WARNINGS = (
     "Failed",
     "Unschedulable",
 )
+#: Seconds after which an operator that has not said a word is doubted.
+OPERATOR_S = 5.0
 _MAX = 300
 
 
@@ -46,22 +48,29 @@ def name_of(pod: Pod) -> str:
 
 
 def why_waiting(
-    job: Job, pods: Sequence[Pod], events: Sequence[Event], nodes: int, queue: str | None
+    job: Job,
+    pods: Sequence[Pod],
+    events: Sequence[Event],
+    nodes: int,
+    queue: str | None = None,
+    age: float = 0.0,
 ) -> str:
     """Why the job does not run yet."""
     if job.condition("Suspended") or (job.spec.run_policy and job.spec.run_policy.suspend):
         return f"waits in Kueue's queue {queue}" if queue else "suspended"
-    words = [why_pod_waits(pod, events) for pod in pods if not _runs(pod)]
+    words = [why_pod_waits(pod, events) for pod in pods if not (_runs(pod) or _is_over(pod))]
     stuck = [text for text, is_stuck in words if is_stuck]
     if stuck:
         return stuck[0]
     if len(pods) < nodes:
-        warned = _warning(events, job.metadata.name)
+        warned = _warning(events, job.metadata.name, job.metadata.uid)
         if warned:
             return f"its pods cannot be made: {warned}"
-        if not job.status.conditions:
+        if not job.status.conditions and age > OPERATOR_S:
             return "no operator has taken it yet; is the training-operator running?"
-    counted = f"{sum(map(_runs, pods))} of {nodes} pods run" if nodes > 1 else ""
+    statuses = (job.status.replica_statuses or {}).values()
+    running = sum(map(_runs, pods)) if pods else sum(status.active for status in statuses)
+    counted = f"{running} of {nodes} pods run" if nodes > 1 else ""
     first = words[0][0] if words else ""
     return "; ".join(part for part in (counted, first) if part) or "its pods are being made"
 
@@ -80,7 +89,7 @@ def why_pod_waits(pod: Pod, events: Sequence[Event]) -> tuple[str, bool]:
         waiting = status.state.waiting
         if waiting is not None and waiting.reason in STUCK:
             return f"{name}: {_stuck(status, waiting, pod, events)}", True
-    warned = _warning(events, pod.metadata.name)
+    warned = _warning(events, pod.metadata.name, pod.metadata.uid)
     if warned:
         return f"{name}: {warned}", True
     if scheduled is None and not pod.spec.node_name:
@@ -111,19 +120,25 @@ def waits_for_master(pod: Pod) -> bool:
 
 def _scheduler(words: str) -> str:
     """`0/4 nodes are available: 4 Insufficient nvidia.com/gpu.`, without what preemption says."""
-    return re.sub(r"\.? preemption:.*", "", words).replace(" are available", "")
+    more = r"[.,]?( no new claims to deallocate,)? preemption:.*"
+    return re.sub(more, "", words).replace(" are available", "")
 
 
-def _warning(events: Sequence[Event], name: str) -> str:
-    """The newest warning about an object."""
+def _warning(events: Sequence[Event], name: str, uid: str) -> str:
+    """The newest warning about an object, and not about an earlier one of its name."""
     about = [
         event
         for event in events
         if event.involved_object.name == name
+        and event.involved_object.uid in ("", uid)
         and event.type == "Warning"
         and event.reason in _WARNINGS
     ]
     return clean(max(about, key=lambda event: event.at).message) if about else ""
+
+
+def _is_over(pod: Pod) -> bool:
+    return pod.status.phase in ("Succeeded", "Failed")
 
 
 def _runs(pod: Pod) -> bool:

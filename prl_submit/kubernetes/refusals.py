@@ -31,14 +31,19 @@ _NO_OPERATOR = Refusal(
 _CAUSES = (
     (re.compile(r"serviceaccount .*not found", re.IGNORECASE), "kubernetes.service_account"),
     (re.compile(r"no PriorityClass with name", re.IGNORECASE), "kubernetes.priority_class"),
+    (
+        re.compile(r"violates PodSecurity.*(hostPath volumes|restricted volume types)"),
+        "kubernetes.volumes",
+    ),
     (re.compile(r"violates PodSecurity", re.IGNORECASE), "kubernetes.extra"),
-    (re.compile(r"(maximum|minimum) (memory|cpu) usage per", re.IGNORECASE), "resources"),
+    (re.compile(r"(maximum|minimum) \S+ usage per|failed quota:", re.IGNORECASE), "resources"),
     (re.compile(r"\.(requests|limits)|resources\b"), "resources"),
     (re.compile(r"tolerations"), "kubernetes.tolerations"),
     (re.compile(r"volumeMounts|volumes"), "kubernetes.volumes"),
     (re.compile(r"nodeSelector"), "kubernetes.node_selector"),
     (re.compile(r"imagePullSecrets"), "kubernetes.image_pull_secrets"),
     (re.compile(r"activeDeadlineSeconds"), "resources.time_limit"),
+    (re.compile(r"strict decoding error"), "kubernetes.extra"),
 )
 
 

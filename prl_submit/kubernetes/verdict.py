@@ -47,7 +47,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
     `exit`, `others`: exit.json of node 0 and of the other nodes, by node rank; `cancelled`: the
     words of cancel.json; `starts`: how often node 0 began, by the run directory; `restarts_before`:
-    earlier jobs of this run; `pods_untold`, `events_untold`: why they could not be listed.
+    earlier jobs of this run; `age`: seconds since it was submitted; `untold`: why its pods or events
+    could not be listed.
     """
 
     job: Job | None
@@ -61,6 +62,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     restarts_before: int = 0
     starts: int = 0
     queue: str | None = None
+    age: float = 0.0
     untold: str | None = None
 
 
@@ -81,7 +83,8 @@ def judge(seen: Evidence) -> State | None:
     """The job's state, or None where nothing is known of its end and there is no such job."""
     seen = _this_attempt(seen)
     if seen.job is None:
-        return _absent(seen)
+        gone = _absent(seen)
+        return gone and msgspec.structs.replace(gone, restarts=restarts_of(seen))
     ended = _ended(seen.job, seen)
     if ended is not None:
         return ended
@@ -89,10 +92,10 @@ def judge(seen: Evidence) -> State | None:
     return msgspec.structs.replace(state, restarts=restarts_of(seen))
 
 
-def needs_pods(job: Job, nodes: int) -> bool:
-    """Whether its conditions leave something to ask."""
+def needs_pods(job: Job, nodes: int, *, has_word: bool) -> bool:
+    """Whether its conditions leave something to ask. `has_word`: exit.json is here."""
     if job.condition("Succeeded"):
-        return False
+        return not has_word
     counts = job.status.replica_statuses or {}
     running = sum(count.active for count in counts.values())
     return not (
@@ -137,26 +140,29 @@ def _this_attempt(seen: Evidence) -> Evidence:
 def _absent(seen: Evidence) -> State | None:
     """No such job any more: what the run itself says."""
     ends = _ends(seen)
-    if seen.cancelled:
+    code = seen.exit.exit_code if seen.exit is not None else None
+    if seen.cancelled and code != 0:
         return _with_times(State(state=CANCELLED, reason=seen.cancelled), ends)
     if seen.exit is None:
         return None
-    if seen.exit.exit_code == 143:
-        # SIGTERM, and not by us: the pods went with the job.
+    followed = not any(end.code and end.is_cause for end in ends)
+    if code != 0 and followed and seen.exit.state != CANCELLED:
+        # No node failed by itself: SIGTERM, and not by us. The pods went with the job.
         reason = f"somebody deleted the PyTorchJob ({seen.exit.reason})"
-        return _with_times(State(state=LOST, reason=reason, exit_code=143), ends)
+        return _with_times(State(state=LOST, reason=reason, exit_code=code), ends)
     return _finished(seen, ends)
 
 
 def _ended(job: Job, seen: Evidence) -> State | None:
     """The state of a job that its operator calls ended, or that is being deleted; else None."""
     ends = _ends(seen)
+    if job.condition("Succeeded"):
+        told = [word for word in [seen.exit, *own_words(seen.pods[:1])] if word]
+        if told and told[0].exit_code == 0:
+            return state_of_exit(told[0])
+        return _job_times(State(state=SUCCEEDED, exit_code=0), job, seen)
     if job.metadata.deletion_timestamp is not None:
         return None
-    if job.condition("Succeeded"):
-        if seen.exit is not None and seen.exit.exit_code == 0:
-            return state_of_exit(seen.exit)
-        return _job_times(State(state=SUCCEEDED, exit_code=0), job, seen)
     failed = job.condition("Failed") or _given_up(seen.pods)
     if failed is None:
         return None
@@ -232,8 +238,11 @@ def _ends(seen: Evidence) -> list[End]:
     by_node = {end.node: end for end in map(_end_by_word, _words_here(seen))}
     for pod in seen.pods:
         end = _end_of(pod)
+        if end is None:
+            continue
         # The pod also knows what the job in it cannot: who killed it.
-        if end is not None and (end.node not in by_node or end.code != by_node[end.node].code):
+        known = by_node.get(end.node)
+        if known is None or known.code != end.code or _killed_by(pod, pod.terminated):
             by_node[end.node] = end
     return [by_node[node] for node in sorted(by_node)]
 
@@ -251,8 +260,8 @@ def _end_by_word(item: tuple[int, ExitRecord]) -> End:
         code=word.exit_code,
         reason=word.reason or f"exit code {word.exit_code}",
         state=word.state,
-        at=word.ended_at or "",
-        started_at=word.started_at,
+        at=local_time(word.ended_at) or "",  # the pod's zone may be another
+        started_at=local_time(word.started_at),
         is_cause=word.exit_code not in (*_INTERRUPTED, _LOST_ITS_PEER) or word.state == TIMEOUT,
     )
 
@@ -320,7 +329,7 @@ def _live(job: Job, seen: Evidence) -> State:
     if job.condition("Running") and running + _done(seen.pods) >= seen.nodes and _began_all(seen):
         ending = "node 0 has ended" if seen.exit is not None else None
         return State(state=RUNNING, reason=ending, started_at=_began(seen, job))
-    why = why_waiting(job, seen.pods, seen.events, seen.nodes, seen.queue)
+    why = why_waiting(job, seen.pods, seen.events, seen.nodes, seen.queue, seen.age)
     restarting = job.condition("Restarting") or restarts_of(seen) > seen.restarts_before
     if restarting:
         why = f"{_restart(seen)}; {why}"
@@ -333,8 +342,9 @@ def _restart(seen: Evidence) -> str:
     """`worker-0: out of memory …, restart 1 of 3`."""
     ends = [end for end in map(_end_of, seen.pods) if end is not None and end.code]
     cause = f"{ends[0].name}: {ends[0].reason}, " if ends else ""
-    number = restarts_of(seen) - seen.restarts_before
-    return f"{cause}restart {max(number, 1)} of {seen.max_restarts}"
+    number = max(restarts_of(seen) - seen.restarts_before, 1)
+    most = f" of {seen.max_restarts}" if seen.max_restarts >= number else ""
+    return f"{cause}restart {number}{most}"
 
 
 def _is_up(pod: Pod) -> bool:

@@ -57,7 +57,7 @@ class Volume(Struct, frozen=True):
     @property
     def lasts(self) -> bool:
         """Whether it outlives the pod."""
-        return "emptyDir" not in self.volume
+        return not {"emptyDir", "ephemeral"} & self.volume.keys()
 
 
 def read_volumes(entries: list[dict[str, Any]]) -> tuple[list[Volume], list[tuple[int, str]]]:

@@ -139,10 +139,10 @@ def test_one_replica_for_each_node() -> None:
 def test_restarts_are_capped() -> None:
     never, _ = pods_of()
     assert never["spec"]["pytorchReplicaSpecs"]["Master"]["restartPolicy"] == "Never"
-    assert never["spec"]["runPolicy"]["backoffLimit"] == 0
+    assert never["spec"]["runPolicy"]["backoffLimit"] == 1
     thrice, _ = pods_of("restarts.max=3", "resources.nodes=2")
     assert thrice["spec"]["pytorchReplicaSpecs"]["Worker"]["restartPolicy"] == "ExitCode"
-    assert thrice["spec"]["runPolicy"]["backoffLimit"] == 6
+    assert thrice["spec"]["runPolicy"]["backoffLimit"] == 7
 
 
 def test_time_limit() -> None:

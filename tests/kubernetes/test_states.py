@@ -1,0 +1,171 @@
+"""How jobs end, and what is said of it: ten ends and some ways to wait."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import eventually
+from tests.kubernetes.conftest import KubernetesWorld
+
+TWO = {"resources__nodes": 2}
+
+
+def test_success(any_kube: KubernetesWorld) -> None:
+    done = any_kube.prl(
+        any_kube.spec(**any_kube.faking("echo it trains; step 1 1", {})), "--wait", "--json"
+    )
+    assert done.code == 0, done.err
+    status = done.json
+    assert status["state"] == "SUCCEEDED"
+    assert (status["exit_code"], status["reason"], status["restarts"]) == (0, None, 0)
+    assert status["job_id"].startswith("fake-")
+    assert status["submitted_at"] <= status["started_at"] <= status["ended_at"]
+    run = Path(status["path"])
+    assert status["artefact"] == str(run / "pytorchjob.yaml")
+    assert "it trains\n" in (run / "logs/node0.log").read_text()
+    record = json.loads((run / "run.json").read_text())
+    assert record["namespace"] == any_kube.namespace
+    assert record["context"] == "test"
+
+
+def test_exit_3(any_kube: KubernetesWorld) -> None:
+    done = any_kube.prl(any_kube.spec(**any_kube.faking("step 1 1; exit 3", {})), "--wait")
+    assert done.code == 1
+    status = any_kube.status(Path(done.out.strip()))
+    assert (status["state"], status["exit_code"]) == ("FAILED", 3)
+    assert status["reason"] == "torchrun exited with 3"
+
+
+def test_out_of_memory(any_kube: KubernetesWorld) -> None:
+    hungry = "python3 -c 'x = bytearray(400_000_000)'"
+    _run, status = any_kube.run_to_end(f"step 1 1; {hungry}; exit $?", resources__memory="100M")
+    assert status["state"] == "FAILED"
+    assert "emory" in status["reason"]
+
+
+def test_out_of_memory_of_the_whole_pod(any_kube: KubernetesWorld) -> None:
+    """The kernel kills launch.sh itself, and nothing of the job can say a word."""
+    hungry = 'kill -STOP $PPID; exec python3 -c "import os; os.kill(os.getppid(), 9); x = bytearray(400_000_000)"'
+    _run, status = any_kube.run_to_end(hungry, resources__memory="100M")
+    assert (status["state"], status["exit_code"]) == ("FAILED", 137)
+
+
+def test_image_that_cannot_be_pulled(kube: KubernetesWorld) -> None:
+    run = kube.submit(kubernetes__image="registry.example/missing:1")
+    eventually(lambda: "cannot be pulled" in (kube.status(run)["reason"] or ""))
+    status = kube.status(run)
+    assert status["state"] == "QUEUED"
+    assert "master-0: the image cannot be pulled" in status["reason"]
+    assert "registry.example/missing:1" in status["reason"]
+    eventually(lambda: "not found" in kube.status(run)["reason"])
+
+
+def test_unschedulable(kube: KubernetesWorld) -> None:
+    run = kube.submit(resources__accelerator="gpu", resources__nproc_per_node=8)
+    eventually(lambda: "Insufficient" in (kube.status(run)["reason"] or ""))
+    status = kube.status(run)
+    assert status["state"] == "QUEUED"
+    assert status["reason"] == "master-0: 0/2 nodes: 2 Insufficient nvidia.com/gpu"
+
+
+def test_deadline(any_kube: KubernetesWorld) -> None:
+    _run, status = any_kube.run_to_end("step 1 2; sleep 60", resources__time_limit="5s")
+    assert status["state"] == "TIMEOUT"
+    assert "time limit" in status["reason"]
+
+
+def test_deleted_by_somebody_else(any_kube: KubernetesWorld) -> None:
+    run = any_kube.submit("step 3 9; sleep 60")
+    any_kube.wait_for(run, "RUNNING")
+    name = any_kube.status(run)["job_id"]
+    any_kube.cluster.kubectl("-n", any_kube.namespace, "delete", "pytorchjob", name, "--wait=true")
+    status = any_kube.wait_for(run, "LOST", 60)
+    assert "deleted" in status["reason"]
+    assert any_kube.prl("wait", run).code == 1
+
+
+def test_evicted(any_kube: KubernetesWorld) -> None:
+    run = any_kube.submit("step 1 2; sleep 60")
+    any_kube.wait_for(run, "RUNNING")
+    [pod] = any_kube.pods()
+    any_kube.cluster.evict(any_kube.namespace, pod["metadata"]["name"])
+    status = any_kube.wait_for(run, "FAILED")
+    assert status["reason"] == "evicted: The node was low on resource: memory"
+
+
+def test_restart_then_success(any_kube: KubernetesWorld) -> None:
+    """An exit code from 128 up, which a killed pod leaves: the operator starts such a pod again."""
+    fake = "[[ -e $run/checkpoint-1 ]] || { step 1 2; checkpoint 1 2; kill -9 $$; }; step 2 2"
+    _run, status = any_kube.run_to_end(fake, restarts__max=2)
+    assert status["state"] == "SUCCEEDED", status
+    assert status["restarts"] == 1
+
+
+def test_cancelled(any_kube: KubernetesWorld) -> None:
+    run = any_kube.submit("trap 'echo saving; exit 143' TERM; step 1 2; sleep 60 & wait")
+    any_kube.wait_for(run, "RUNNING")
+    done = any_kube.prl("cancel", run, "--json")
+    assert done.code == 0, done.err
+    [status] = done.json["runs"]
+    assert status["state"] == "CANCELLED"
+    assert status["reason"].startswith("cancelled by ")
+    assert any_kube.pods() == []
+    assert any_kube.job(run) is None
+    assert "saving" in (run / "logs/node0.log").read_text()
+    again = any_kube.prl("cancel", run)
+    assert again.code == 0
+    assert "had already ended: CANCELLED" in again.err
+
+
+def test_one_of_two_nodes_fails(any_kube: KubernetesWorld) -> None:
+    fake = "step 1 2; [[ $MASTER_ADDR ]]; [[ $NODE_RANK == 0 ]] && sleep 60 || exit 7"
+    run = any_kube.submit(fake, **TWO)
+    status = any_kube.wait_for(run, "FAILED", 60)
+    assert (status["exit_code"], status["reason"]) == (7, "worker-0: torchrun exited with 7")
+
+
+def test_no_operator(kube: KubernetesWorld) -> None:
+    kube.cluster.stop_operator()
+    run = kube.submit()
+    eventually(lambda: "is the training-operator running?" in kube.status(run)["reason"])
+    assert kube.status(run)["state"] == "QUEUED"
+    kube.cluster.start_operator()
+    kube.wait_for(run, "SUCCEEDED")
+
+
+def test_suspended_and_resumed(kube: KubernetesWorld) -> None:
+    """As Kueue does it, whose webhook suspends what has its label."""
+    run = kube.submit(
+        kubernetes__queue="team-a", kubernetes__extra={"spec": {"runPolicy": {"suspend": True}}}
+    )
+    status = kube.wait_for(run, "QUEUED")
+    assert status["reason"] == "waits in Kueue's queue team-a"
+    name = status["job_id"]
+    kube.cluster.api.merge(
+        kube.path("pytorchjobs", name), {"spec": {"runPolicy": {"suspend": False}}}
+    )
+    kube.wait_for(run, "SUCCEEDED")
+
+
+def test_cluster_down(kube: KubernetesWorld) -> None:
+    run = kube.submit("step 1 2; sleep 60")
+    kube.wait_for(run, "RUNNING")
+    kube.cluster.stop_api()
+    done = kube.prl("status", run, "--json")
+    assert done.code == 4
+    [status] = done.json["runs"]
+    assert status["state"] == "RUNNING"
+    assert status["reason"].startswith("as last known: Kubernetes at https://127.0.0.1:")
+    assert "does not answer" in done.err
+    refused = kube.prl(kube.spec())
+    assert refused.code == 4
+    assert refused.out == ""
+    assert len(list(kube.output.glob("v*"))) == 1
+    kube.cluster.start_api()
+    assert kube.status(run)["state"] == "RUNNING"
+
+
+def statuses(world: KubernetesWorld) -> dict[str, Any]:
+    return {status["run"]: status for status in world.prl("list", "--json").json["runs"]}
