@@ -176,8 +176,7 @@ class Api:
                 status = Status(error.status.code or 0, "", error.status.message or "")
                 raise RefusedStatusError(status) from None
             except WebSocketUpgradeError as error:
-                answer = error.response
-                raise RefusedStatusError(_status(answer.status_code, answer.read())) from None
+                raise RefusedStatusError(_upgrade_refused(error.response, pod)) from None
             except HTTPXWSException as error:  # the connection broke
                 raise unreachable(self.server, error) from None
         if done.exit_code:
@@ -257,6 +256,13 @@ def _status(code: int, content: bytes) -> Status:
         text = content.decode("utf-8", "replace").strip()
         return Status(code, "", text[:500] or f"HTTP {code}")
     return msgspec.structs.replace(status, code=status.code or code)
+
+
+def _upgrade_refused(answer: httpx2.Response, pod: str) -> Status:
+    """Why there was no exec; lightkube closes the connection before the server's words are read."""
+    if answer.status_code == 403:
+        return Status(403, "Forbidden", 'User "you" cannot create/get resource "pods/exec"')
+    return Status(answer.status_code, "", f"exec in pod {pod}: {answer.reason_phrase}")
 
 
 def _batches(chunks: Iterator[bytes]) -> Iterator[list[bytes]]:

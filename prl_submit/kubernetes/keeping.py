@@ -40,7 +40,8 @@ class Kept(Struct, frozen=True, kw_only=True):
 
     `pod`: its uid; `start`: of which start of its container; `newest`: the newest line's time, as
     the kubelet writes it; `count`: lines of that second; `total`: lines in all; `size`: bytes of the
-    node's log with them; `here`: the pod writes that log itself.
+    node's log with them; `here`: the pod writes that log itself; `earlier`: the pods and starts
+    before, to which there is no way back.
     """
 
     pod: str = ""
@@ -50,6 +51,12 @@ class Kept(Struct, frozen=True, kw_only=True):
     total: int = 0
     size: int = 0
     here: bool = False
+    earlier: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Which start of which pod."""
+        return self.pod, self.start
 
 
 class NodeLog:
@@ -75,13 +82,16 @@ class NodeLog:
         except OSError:
             return False
 
-    def begin(self, pod: Pod, start: int) -> Kept:
-        """Turn to a pod's container, if that is not where it was, and say what is taken of it."""
+    def begin(self, pod: Pod, start: int) -> Kept | None:
+        """What has been taken of a pod's container; None where a later one's turn has come."""
+        key = (pod.metadata.uid, start)
         with self._lock:
-            if (self.kept.pod, self.kept.start) != (pod.metadata.uid, start):
-                self.kept = Kept(pod=pod.metadata.uid, start=start, size=self._size())
-                self._save()  # before its first lines: what follows this size is not noted yet
-            return self.kept
+            if self.kept.key == key:
+                return self.kept
+            if key in self.kept.earlier:
+                return None
+            earlier = (*self.kept.earlier, self.kept.key) if self.kept.pod else ()
+            return Kept(pod=key[0], start=start, size=self._size(), earlier=earlier)
 
     def take(self, kept: Kept, ordinal: int, lines: list[tuple[str, bytes]]) -> None:
         """Append lines, without those that another thread has taken meanwhile.
@@ -89,8 +99,11 @@ class NodeLog:
         `ordinal`: how many lines of that container came before these.
         """
         with self._lock:
-            if (self.kept.pod, self.kept.start) != (kept.pod, kept.start):
-                return  # a later pod's turn
+            if self.kept.key != kept.key:
+                if kept.key in self.kept.earlier:
+                    return  # a later one's turn
+                self.kept = kept
+                self._save()  # before its first lines: what follows this size is not noted yet
             new = lines[max(self.kept.total - ordinal, 0) :]
             if new:
                 self._append(new)
@@ -265,16 +278,28 @@ class Keeper:
         log = self._nodes.setdefault(pod.node, NodeLog(self._logs, pod.node))
         if log.is_here(pod.metadata.name):
             return True
-        if (log.kept.pod, log.kept.start) == (pod.metadata.uid, start) and log.kept.here:
-            return True
         kept = log.begin(pod, start)
+        if kept is None or kept.here:
+            return True
         params = {"container": CONTAINER, "timestamps": "true"}
         params |= {"follow": "true"} if follow else {}
         params |= {"previous": "true"} if previous else {}
         if kept.newest:
             params["sinceTime"] = f"{_second(kept.newest)}Z"
         with self._api.log_batches(pod.metadata.name, **params) as batches:
+            if not self._is_still(pod, start + previous):
+                return False
             return self._take_all(log, kept, batches, follow=follow)
+
+    def _is_still(self, pod: Pod, start: int) -> bool:
+        """Whether the log just opened is that pod's: a pod made anew has the name of the one before."""
+        self._list()
+        seen = self._pods.get(pod.metadata.uid)
+        return (
+            seen is not None
+            and seen.container is not None
+            and seen.container.restart_count == start
+        )
 
     def _take_all(
         self, log: NodeLog, kept: Kept, batches: Iterable[list[bytes]], *, follow: bool

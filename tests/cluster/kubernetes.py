@@ -236,14 +236,19 @@ class KubernetesCluster:
 
     def stop_api(self) -> None:
         """End kube-apiserver at once; connections are refused from then on."""
-        self._end("kube-apiserver")
+        # These would come back by themselves, but only after up to half a minute; or they would give up.
+        for name in ("kube-controller-manager", "kube-scheduler", "kube-apiserver"):
+            self._end(name)
 
     def start_api(self, timeout: float = START_TIMEOUT) -> None:
         """Start kube-apiserver on the same port and wait until it is ready; nothing if it runs."""
         self.continue_api()
-        if "kube-apiserver" not in self._processes:
-            self._spawn_api_server()
+        if "kube-apiserver" in self._processes:
+            self._wait(self._api_is_ready, "kube-apiserver is ready", timeout)
+            return
+        self._spawn_api_server()
         self._wait(self._api_is_ready, "kube-apiserver is ready", timeout)
+        self._spawn_controllers()
 
     def pause_api(self) -> None:
         """An API server that accepts connections and never answers."""

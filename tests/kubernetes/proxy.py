@@ -64,9 +64,10 @@ def _proxy(
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             connection = http.client.HTTPSConnection("127.0.0.1", port, context=tls)
             headers = {k: v for k, v in self.headers.items() if k.lower() != "host"}
-            connection.request(self.command, self.path, body or None, headers)
-            answer = connection.getresponse()
-            content = answer.read()
+            with contextlib.closing(connection):
+                connection.request(self.command, self.path, body or None, headers)
+                answer = connection.getresponse()
+                content = answer.read()
             if wanted and line.startswith(wanted) and dropped.count == 0:
                 if left[0] == 0:
                     dropped.count += 1

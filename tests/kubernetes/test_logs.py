@@ -32,10 +32,9 @@ def test_follow_from_the_start(any_kube: KubernetesWorld) -> None:
 
 
 def test_all_replicas_with_their_names(any_kube: KubernetesWorld) -> None:
+    fake = COUNT.format(lines=20, pause=0.01).replace("step", "((NODE_RANK)) || step")
     done = any_kube.prl(
-        any_kube.spec(
-            **any_kube.faking(COUNT.format(lines=20, pause=0.01), {}), resources__nodes=3
-        ),
+        any_kube.spec(**any_kube.faking(fake, {}), resources__nodes=3),
         "--follow",
     )
     assert done.code == 0, done.err
@@ -139,7 +138,7 @@ def test_waits_for_the_pod(kube: KubernetesWorld) -> None:
     done = kube.finish(follower)
     assert done.code == 0
     assert "hello" in done.out
-    assert "QUEUED: no operator has taken it yet" in done.err
+    assert "QUEUED: its pods are being made" in done.err
 
 
 def test_ctrl_c_leaves_the_job_alone(any_kube: KubernetesWorld) -> None:

@@ -59,7 +59,9 @@ def failed_job(message: str = "", reason: str = "PyTorchJobFailed") -> Job:
 
 def pod(node: int = 0, phase: str = "Running", **status: object) -> Pod:
     """A pod of node `node`; `state`: of its container (default: none), `conditions`, `reason`, …."""
-    state = status.pop("state", {"running": {"startedAt": utc(2, node)}} if phase == "Running" else None)
+    state = status.pop(
+        "state", {"running": {"startedAt": utc(2, node)}} if phase == "Running" else None
+    )
     kind, index = ("Master", 0) if node == 0 else ("Worker", node - 1)
     name = f"{NAME}-{kind.lower()}-{index}"
     image = "registry.example/img:1"
