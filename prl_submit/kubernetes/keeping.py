@@ -90,8 +90,7 @@ class NodeLog:
                 return self.kept
             if key in self.kept.earlier:
                 return None
-            earlier = (*self.kept.earlier, self.kept.key) if self.kept.pod else ()
-            return Kept(pod=key[0], start=start, size=self._size(), earlier=earlier)
+            return Kept(pod=key[0], start=start)
 
     def take(self, kept: Kept, ordinal: int, lines: list[tuple[str, bytes]]) -> None:
         """Append lines, without those that another thread has taken meanwhile.
@@ -99,11 +98,8 @@ class NodeLog:
         `ordinal`: how many lines of that container came before these.
         """
         with self._lock:
-            if self.kept.key != kept.key:
-                if kept.key in self.kept.earlier:
-                    return  # a later one's turn
-                self.kept = kept
-                self._save()  # before its first lines: what follows this size is not noted yet
+            if not self._turn_to(kept):
+                return
             new = lines[max(self.kept.total - ordinal, 0) :]
             if new:
                 self._append(new)
@@ -111,12 +107,27 @@ class NodeLog:
     def set_here(self, kept: Kept) -> None:
         """The pod writes this log itself."""
         with self._lock:
-            self.kept = msgspec.structs.replace(kept, here=True)
-            self._save()
+            if self._turn_to(kept):
+                self.kept = msgspec.structs.replace(self.kept, here=True)
+                self._save()
 
     def set_whole(self) -> None:
         """The log has been replaced by the pods' own, which has more: nothing is to be added."""
-        self.set_here(msgspec.structs.replace(self.kept, size=self._size()))
+        with self._lock:
+            self.kept = msgspec.structs.replace(self.kept, here=True, size=self._size())
+            self._save()
+
+    def _turn_to(self, kept: Kept) -> bool:
+        """Make it that container's turn; False where a later one's has come."""
+        if self.kept.key == kept.key:
+            return True
+        if kept.key in self.kept.earlier:
+            return False
+        earlier = (*self.kept.earlier, self.kept.key) if self.kept.pod else ()
+        # The size is of now: the one before may have written since this one was begun.
+        self.kept = msgspec.structs.replace(kept, size=self._size(), earlier=earlier)
+        self._save()  # before its first lines: what follows this size is not noted yet
+        return True
 
     def _append(self, lines: list[tuple[str, bytes]]) -> None:
         data = b"".join(line for _, line in lines)

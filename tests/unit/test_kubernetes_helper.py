@@ -76,14 +76,14 @@ def test_its_name_and_labels() -> None:
 
 
 def test_what_it_keeps_of_the_jobs_pods_and_what_not() -> None:
-    kept = {
+    kept: Data = {
         "securityContext": {"runAsUser": 1000},
         "imagePullSecrets": [{"name": "pull"}],
         "serviceAccountName": "trainer",
         "tolerations": [{"operator": "Exists"}],
         "nodeSelector": {"pool": "gpu"},
     }
-    dropped = {
+    dropped: Data = {
         "priorityClassName": "high",
         "affinity": {"nodeAffinity": {}},
         "schedulerName": "volcano",

@@ -110,10 +110,15 @@ def test_kubeconfig_instead_of_it(home: Home) -> None:
 
 @pytest.mark.parametrize(
     ("own", "said", "expected"),
-    [(None, None, "default"), ("ml", None, "ml"), ("ml", "mine", "mine"), (None, "mine", "mine")],
+    [
+        ({}, None, "default"),
+        ({"namespace": "ml"}, None, "ml"),
+        ({"namespace": "ml"}, "mine", "mine"),
+        ({}, "mine", "mine"),
+    ],
 )
-def test_namespaces(home: Home, own: str | None, said: str | None, expected: str) -> None:
-    access = home.find(config(**({"namespace": own} if own else {})), namespace=said)
+def test_namespaces(home: Home, own: Any, said: str | None, expected: str) -> None:
+    access = home.find(config(**own), namespace=said)
     assert access.namespace == access.config.namespace == expected
 
 

@@ -84,7 +84,7 @@ def test_pods_that_cannot_be_made() -> None:
     events = [
         event(NAME, "FailedCreatePod", "older", uid="job-uid", at=utc(1)),
         event(NAME, "FailedCreatePod", QUOTA, uid="job-uid", at=utc(9)),
-        event(NAME, "SuccessfulCreatePod", "created", type="Normal", at=utc(10)),
+        event(NAME, "FailedCreatePod", "of no interest", type="Normal", at=utc(10)),
         event(NAME, "Unknown", "of no interest", at=utc(11)),
         event("another", "FailedCreatePod", "of no interest", at=utc(12)),
     ]
@@ -98,7 +98,9 @@ def test_an_earlier_jobs_warnings_are_not_this_ones() -> None:
 
 # ------------------------------------------------------------------ a pod that waits
 NO_GPUS = "4 Insufficient nvidia.com/gpu"
-TAINT = "1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, 3 Insufficient cpu"
+TAINT = (
+    "1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, 3 Insufficient cpu"
+)
 
 
 @pytest.mark.parametrize(
@@ -225,6 +227,7 @@ def test_what_will_not_mend_itself_comes_first() -> None:
     waits = pending(1, "PodInitializing")
     stuck = pending(2, "ErrImagePull", "no such host")
     assert why(pod(0), waits, stuck).startswith("worker-1: the image cannot be pulled")
+    assert why(pending(0, "ErrImagePull"), waits, stuck).startswith("master-0: the image")
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def test_why_it_waits(seen: Job, pods: list[Pod], more: dict[str, Any], reason: 
         ([pending(0)], {"starts": 2, "max_restarts": 0}, "restart 1; master-0: starts on n0", 1),
         ([pending(0)], {"starts": 2, "restarts_before": 4}, "restart 1 of 3; master-0: starts on n0", 5),
         (
-            [dead_pod(0, 201, said=message(word(124, TIMEOUT, restarts=1)))],
+            [dead_pod(0, 201, why="DeadlineExceeded", said=message(word(124, TIMEOUT, restarts=1)))],
             {"starts": 2},
             "master-0: words for 124, restart 1 of 3; its pods are being made",
             1,
@@ -378,6 +378,9 @@ def test_time_limits(
 
 def test_a_time_limit_is_not_told_of_restarts() -> None:
     assert verdict(failed_job(DEADLINE), starts=3).reason == LIMIT
+    stopped = dead_pod(0, 124, said=message(word(124, TIMEOUT, restarts=2)))
+    found = verdict(failed_job(), stopped, starts=3)
+    assert (found.reason, found.restarts) == ("words for 124", 2)
 
 
 # ------------------------------------------------------------------ several nodes
@@ -425,6 +428,12 @@ def test_a_pod_that_is_no_node_tells_nothing_of_the_jobs_end() -> None:
 def test_a_running_job_is_not_judged_by_its_earlier_attempt(old: ExitRecord) -> None:
     found = verdict(RUNS, pod(0), exit=old, others=[(1, old)], starts=2, max_restarts=3)
     assert (told(found), found.restarts) == ((RUNNING, None, None), 1)
+
+
+def test_a_job_that_was_given_up_is_not_judged_by_its_earlier_attempt() -> None:
+    old = word(65, ended_at="2026-11-22T20:01:00+00:00")
+    found = verdict(AGAIN, dead_pod(0, 3), exit=old, others=[(1, old)], starts=2, nodes=2)
+    assert found.reason == "master-0: exit code 3; after 1 restart"
 
 
 def test_the_present_attempts_own_word_counts() -> None:
@@ -496,7 +505,9 @@ def test_whether_pods_are_asked_after(seen: Job, has_word: bool, expected: bool)
     assert needs_pods(seen, 2, has_word=has_word) is expected
 
 
-@pytest.mark.parametrize("text", ["", "last line", "[]", "{}", '{"exit_code": "3"}', '{"exit_code": 3'])
+@pytest.mark.parametrize(
+    "text", ["", "last line", "[]", "{}", '{"exit_code": "3"}', '{"exit_code": 3']
+)
 def test_no_words_of_ours(text: str) -> None:
     assert own_word(dead_pod(0, 3, said=text).terminated) is None
     assert own_word(None) is None
