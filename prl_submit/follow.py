@@ -80,12 +80,12 @@ class LogReader:
         find: Callable[[], list[tuple[int, Path]]],
         tail: int | None = None,
         seen: dict[Path, int] | None = None,
-        name: Callable[[int], str] = "node{}".format,
+        name: Callable[[int], str] | None = None,
     ) -> None:
         """`find`: the logs by node, looked for anew each time.
 
         `tail`: begin with the last lines; `seen`: bytes of each log that are old already; `name`:
-        what a node's lines are marked with.
+        what each node's lines are marked with, which are then given whole; None: one node's log.
         """
         self._name = name
         self._find = find
@@ -95,12 +95,10 @@ class LogReader:
 
     def read(self, *, last: bool = False) -> Iterator[bytes]:
         """New output of all nodes. `last`: nothing more will come, so half a line is given too."""
-        logs = self._find()
-        mixed = len({number for number, _ in logs}) > 1
-        for number, path in logs:
+        for number, path in self._find():
             for data in self._new(path):
-                yield self._prefixed(number, path, data) if mixed else data
-            if mixed and last and self._rests.get(path):
+                yield self._prefixed(number, path, data) if self._name else data
+            if last and self._rests.get(path):
                 yield self._prefix(number) + self._rests.pop(path) + b"\n"
 
     def _new(self, path: Path) -> Iterator[bytes]:
@@ -121,7 +119,7 @@ class LogReader:
         return b"".join(prefix + line + b"\n" for line in lines)
 
     def _prefix(self, number: int) -> bytes:
-        return f"[{self._name(number)}] ".encode()
+        return f"[{self._name(number)}] ".encode() if self._name else b""
 
 
 def follow(

@@ -190,9 +190,9 @@ def collect(run: Run, only: Sequence[str], tell: Callable[[str], None]) -> tuple
     api = _connect(record.context, record.namespace)
     plan = read_plan(run.path / PLAN).plan
     try:
-        pods = [pod for pod in evidence.list_pods(api, [record.token]) if pod.node == 0]
-        with _reader(run, api, pods, tell) as reader:
-            return _collect(run, plan, reader, only, is_over=not any(map(_runs, pods)), tell=tell)
+        pods = [pod for pod in evidence.list_pods(api, [record.token]) if pod.token == record.token]
+        with _reader(run, api, [pod for pod in pods if pod.node == 0], tell) as reader:
+            return _collect(run, plan, reader, only, pods, tell)
     except RefusedStatusError as error:
         raise as_error(error, api.namespace, f"collect {run.run}") from None
 
@@ -221,10 +221,10 @@ def _collect(
     plan: Plan,
     reader: collecting.Pod,
     only: Sequence[str],
-    *,
-    is_over: bool,
+    pods: Sequence[Pod],
     tell: Callable[[str], None],
 ) -> tuple[int, int]:
+    is_over = not any(map(_runs, pods))
     files = collecting.listing(reader, plan.run_dir)
     wanted = collecting.chosen(files, only, with_logs=is_over)
     new = [file for file in wanted if not collecting.is_here(file, run.path)]
@@ -234,7 +234,7 @@ def _collect(
     if is_over:
         for node in range(plan.resources.nodes):
             if f"logs/node{node}.log" in [file.path for file in new]:
-                NodeLog(run.path / LOGS, node).set_whole()
+                NodeLog(run.path / LOGS, node).set_whole(pod for pod in pods if pod.node == node)
     return len(new), sum(file.size for file in new)
 
 

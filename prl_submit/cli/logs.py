@@ -53,17 +53,18 @@ def logs(
     """Print a run's log; -f follows it to the end of the job and exits with its result."""
     found = find_run(run, output_root_of(output_root))
     find = _logs_of(found, node, rank)
+    name = node_name(found) if node is None and rank is None else None
     if follow:
         try:
-            status = follow_run(found, reader=LogReader(find, tail, name=node_name(found)))
+            status = follow_run(found, reader=LogReader(find, tail, name=name))
         except KeyboardInterrupt:
             return interrupted([found])
         note(describe(status))
         return result_code([status])
     finish(log_keeper(found))
     if not find():
-        find = _instead(found, node, rank)
-    for data in LogReader(find, tail, name=node_name(found)).read(last=True):
+        find, name = _instead(found, node, rank), None
+    for data in LogReader(find, tail, name=name).read(last=True):
         raw(data)
     return 0
 

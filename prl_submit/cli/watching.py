@@ -17,7 +17,8 @@ from prl_submit.errors import EXIT_INTERRUPTED, EXIT_JOB_FAILED, PrlSubmitError,
 from prl_submit.follow import POLL_S as FOLLOW_POLL_S
 from prl_submit.follow import LogReader, follow, node_logs
 from prl_submit.quote import bash
-from prl_submit.runs import EXIT, Run, read_run
+from prl_submit.records import read_plan
+from prl_submit.runs import EXIT, PLAN, Run, read_run
 from prl_submit.states import (
     FINISHED,
     LOST,
@@ -213,10 +214,14 @@ def follow_run(
     return watcher.last()
 
 
-def node_name(run: Run) -> Callable[[int], str]:
-    """What a node of the run is called where its lines are shown among others'."""
+def node_name(run: Run) -> Callable[[int], str] | None:
+    """What nodes of the run are called where each line is marked with its own; None: it has one."""
+    try:
+        several = read_plan(run.path / PLAN).plan.resources.nodes > 1
+    except PrlSubmitError:
+        several = len(node_logs(run.path)) > 1
     name = run.record.backend if run.record else "local"
-    return backends.load(name).node_name
+    return backends.load(name).node_name if several else None
 
 
 def log_keeper(run: Run) -> backends.Keeper:

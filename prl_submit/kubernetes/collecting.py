@@ -15,6 +15,7 @@ import posixpath
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 from msgspec import Struct
 
@@ -138,14 +139,15 @@ def fetch(pod: Pod, source: str, file: Remote, folder: Path, tell: Callable[[str
 
 def _copy(pod: Pod, remote: str, size: int, part: Path, tell: Callable[[str], None]) -> None:
     failures = 0
-    with part.open("ab") as out:
+    # Unbuffered: Ctrl-C in the middle of a write must not leave a hole.
+    with part.open("ab", buffering=0) as out:
         if out.tell() > size:
             out.truncate(size)
             out.seek(size)
         while (start := out.tell()) < size:
             try:
                 argv = ["sh", "-c", _COPY, "sh", str(start), str(size), remote]
-                pod.api.execute(pod.name, pod.container, argv, out)
+                pod.api.execute(pod.name, pod.container, argv, cast(BinaryIO, _Whole(out)))
             except BackendUnreachableError as error:
                 fault: PrlSubmitError = error
             else:
@@ -157,6 +159,25 @@ def _copy(pod: Pod, remote: str, size: int, part: Path, tell: Callable[[str], No
                 raise fault
             tell(f"{fault.message}; goes on from byte {out.tell()}")
             time.sleep(_AGAIN_S)
+
+
+class _Whole(io.RawIOBase):
+    """Writes all of what it is given, as an unbuffered file alone need not."""
+
+    def __init__(self, file: io.RawIOBase | io.FileIO) -> None:
+        super().__init__()
+        self._file = file
+
+    def writable(self) -> bool:
+        """Yes."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """As often as it takes."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) or 0 :]
+        return len(data)
 
 
 def _checksum(path: Path) -> str:

@@ -57,4 +57,4 @@ def _reads_as_text(value: str) -> bool:
 
 def _fits_a_block(text: str) -> bool:
     """Whether a literal block gives the text back: printable, and no line end but LF."""
-    return all(char in "\n\t" or char.isprintable() for char in text)
+    return all(char == "\n" or char.isprintable() for char in text)

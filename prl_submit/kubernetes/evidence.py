@@ -51,6 +51,7 @@ class _Restarts(Struct, frozen=True):
 
 class _Section(Struct, frozen=True):
     queue: str | None = None
+    scheduler: str | None = None
 
 
 class Planned(Struct, frozen=True):
@@ -135,7 +136,7 @@ def _ask_api(api: Api, runs: Sequence[Run]) -> Answers:
     try:
         jobs = {job.token: job for job in list_jobs(api, list(by_token))}
     except RefusedStatusError as error:
-        raise as_error(error, api.namespace, "list its jobs") from None
+        raise as_error(error, api.namespace, "list its jobs", of_job=True) from None
     open_tokens = [
         token for token, run in by_token.items() if token in jobs and _is_open(run, jobs[token])
     ]
@@ -194,7 +195,7 @@ def gather(run: Run, record: Record, answers: Answers) -> Evidence:
         max_restarts=planned.restarts.max,
         restarts_before=record.restarts,
         starts=_starts(run.path, record.token),
-        queue=planned.kubernetes.queue,
+        queue=None if planned.kubernetes.scheduler == "volcano" else planned.kubernetes.queue,
         age=time.time() - datetime.fromisoformat(record.submitted_at).timestamp(),
         untold=answers.untold,
     )

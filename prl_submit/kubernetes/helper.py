@@ -16,6 +16,7 @@ from prl_submit.kubernetes.names import CONTAINER, MANAGED_BY, OURS
 from prl_submit.kubernetes.objects import Pod
 from prl_submit.kubernetes.reasons import why_pod_waits
 from prl_submit.kubernetes.refusals import as_error, explain
+from prl_submit.kubernetes.verdict import why_pod_ended
 
 #: Seconds after which the cluster ends it, should nobody else be there to do so.
 LIFE_S = 3600
@@ -27,7 +28,8 @@ _RESOURCES = {
     "limits": {"cpu": "1", "memory": "512Mi"},
 }
 #: Of the job's pods, what a helper must not have: GPUs' nodes, priorities and queues are for training.
-_NOT_NEEDED = ("priorityClassName", "affinity", "schedulerName", "terminationGracePeriodSeconds")
+#: The node selector stays: elsewhere the image may not run.
+_NOT_NEEDED = ("initContainers", "priorityClassName", "affinity", "schedulerName")
 
 
 def helper_pod(job: dict[str, Any], node: str | None) -> dict[str, Any]:
@@ -100,8 +102,10 @@ def _wait_until_running(api: Api, name: str, tell: Callable[[str], None]) -> Non
             raise as_error(error, api.namespace, "show the helper pod") from None
         if pod.status.phase == "Running":
             return
+        if pod.status.phase in ("Failed", "Succeeded"):
+            raise PrlSubmitError(f"the helper pod has ended: {why_pod_ended(pod)}")
         why, _ = why_pod_waits(pod, [])
-        if pod.status.phase in ("Failed", "Succeeded") or time.monotonic() > deadline:
+        if time.monotonic() > deadline:
             raise PrlSubmitError(f"the helper pod does not start: {why}")
         if why != told:
             told = why

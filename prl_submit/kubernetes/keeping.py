@@ -2,7 +2,7 @@
 
 Each node's log is one file, into which one pod after another goes. What has been taken is noted
 beside it, so that a reader that comes later, or comes again, takes each line once: it asks for the
-log from the second of the newest line, and passes over as many lines as it has of that second.
+log from the second before the newest line's, and passes over as many lines as it has of these two.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import msgspec
@@ -39,8 +39,8 @@ class Kept(Struct, frozen=True, kw_only=True):
     """What has been taken of a node's newest pod.
 
     `pod`: its uid; `start`: of which start of its container; `newest`: the newest line's time, as
-    the kubelet writes it; `count`: lines of that second; `total`: lines in all; `size`: bytes of the
-    node's log with them; `here`: the pod writes that log itself; `earlier`: the pods and starts
+    the kubelet writes it; `count`, `before`: lines of that second and of the one before; `total`:
+    lines in all; `size`: bytes of the node's log with them; `here`: the pod writes that log itself; `earlier`: the pods and starts
     before, to which there is no way back.
     """
 
@@ -48,6 +48,7 @@ class Kept(Struct, frozen=True, kw_only=True):
     start: int = 0
     newest: str = ""
     count: int = 0
+    before: int = 0
     total: int = 0
     size: int = 0
     here: bool = False
@@ -111,10 +112,14 @@ class NodeLog:
                 self.kept = msgspec.structs.replace(self.kept, here=True)
                 self._save()
 
-    def set_whole(self) -> None:
-        """The log has been replaced by the pods' own, which has more: nothing is to be added."""
+    def set_whole(self, pods: Iterable[Pod]) -> None:
+        """The log has been replaced by these pods' own, which has all: nothing is to be added."""
+        keys = [(pod.metadata.uid, start) for pod in pods for start, _ in _starts(pod)]
         with self._lock:
-            self.kept = msgspec.structs.replace(self.kept, here=True, size=self._size())
+            earlier = (*self.kept.earlier, *(key for key in keys if key != self.kept.key))
+            self.kept = msgspec.structs.replace(
+                self.kept, here=True, size=self._size(), earlier=earlier
+            )
             self._save()
 
     def _turn_to(self, kept: Kept) -> bool:
@@ -162,13 +167,25 @@ def _counted(kept: Kept, time: str) -> Kept:
     """One line more."""
     second, known = _second(time), _second(kept.newest)
     # The streams of a container may be a little out of order, over a second's end too.
-    count = 1 if second > known else kept.count + (second == known)
-    newest = max(time, kept.newest)
-    return msgspec.structs.replace(kept, newest=newest, count=count, total=kept.total + 1)
+    count, before = kept.count + (second == known), kept.before
+    if second > known:
+        count, before = 1, kept.count if known == _second_before(second) else 0
+    elif second == _second_before(known):
+        before += 1
+    return msgspec.structs.replace(
+        kept, newest=max(time, kept.newest), count=count, before=before, total=kept.total + 1
+    )
 
 
 def _second(time: str) -> str:
     return time[:19]
+
+
+def _second_before(second: str) -> str:
+    """The second before; empty for none."""
+    if not second:
+        return ""
+    return (datetime.fromisoformat(second) - timedelta(seconds=1)).isoformat()
 
 
 def _utc(stamp: bytes) -> str | None:
@@ -296,11 +313,13 @@ class Keeper:
         params |= {"follow": "true"} if follow else {}
         params |= {"previous": "true"} if previous else {}
         if kept.newest:
-            params["sinceTime"] = f"{_second(kept.newest)}Z"
+            params["sinceTime"] = f"{_second_before(_second(kept.newest))}Z"
         with self._api.log_batches(pod.metadata.name, **params) as batches:
             if not self._is_still(pod, start + previous):
                 return False
-            return self._take_all(log, kept, batches, follow=follow)
+            # The last line of what may still write, or of a connection that was cut, is half of one.
+            whole = follow or not (previous or pod.terminated)
+            return self._take_all(log, kept, batches, whole=whole)
 
     def _is_still(self, pod: Pod, start: int) -> bool:
         """Whether the log just opened is that pod's: a pod made anew has the name of the one before."""
@@ -313,10 +332,10 @@ class Keeper:
         )
 
     def _take_all(
-        self, log: NodeLog, kept: Kept, batches: Iterable[list[bytes]], *, follow: bool
+        self, log: NodeLog, kept: Kept, batches: Iterable[list[bytes]], *, whole: bool
     ) -> bool:
         ordinal = kept.total
-        for lines in _new(kept, batches, whole=follow):
+        for lines in _new(kept, batches, whole=whole):
             if ordinal == 0 and lines and lines[0][1].startswith(_FIRST) and _HERE in lines[0][1]:
                 log.set_here(kept)
                 return True
@@ -384,9 +403,9 @@ def _new(
 ) -> Iterator[list[tuple[str, bytes]]]:
     """The lines that come after what is kept, each with its time.
 
-    `whole`: a last line without an end is left for later; the connection may have been cut in it.
+    `whole`: a last line without an end is left for later.
     """
-    to_skip = kept.count
+    to_skip = kept.count + kept.before
     for batch in batches:
         lines = []
         for raw in batch:

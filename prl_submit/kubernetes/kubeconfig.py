@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from lightkube.config.kubeconfig import SingleConfig
 
 _DEFAULT = "~/.kube/config"
+#: What kubectl heeds and lightkube passes over: better no answer than one from elsewhere, or as another.
+_UNHEEDED = {
+    "proxy-url": "set HTTPS_PROXY instead",
+    "tls-server-name": "give the server's real name in `server`",
+    "as": "use a context whose user is that account",
+    "as-uid": "use a context whose user is that account",
+    "as-groups": "use a context whose user is that account",
+}
 #: Keys that name files beside the kubeconfig.
 _FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 _HINT = "set KUBECONFIG, or kubernetes.context; `kubectl config get-contexts` lists what there is"
@@ -85,6 +93,10 @@ def _config(name: str, namespace: str, cluster: Any, user: Any) -> SingleConfig:
     from lightkube.core.exceptions import ConfigError
 
     user = {key: value for key, value in user.items() if key != "exec"}
+    for key in (*cluster, *user):
+        if key in _UNHEEDED:
+            message = f"kubeconfig: context {name!r}: prl-submit cannot do `{key}`"
+            raise BackendUnreachableError(message, _UNHEEDED[key])
     whole = {
         "clusters": [{"name": "c", "cluster": cluster}],
         "users": [{"name": "u", "user": user}],
@@ -160,7 +172,9 @@ def _ask_plugin(
     }
     if plugin.get("provideClusterInfo"):
         info["spec"]["cluster"] = cluster
-    variables = {item["name"]: str(item["value"]) for item in plugin.get("env") or []}
+    variables = {
+        str(each.get("name")): str(each.get("value", "")) for each in plugin.get("env") or []
+    }
     argv = [str(plugin.get("command")), *map(str, plugin.get("args") or [])]
     answer = shell(
         argv,

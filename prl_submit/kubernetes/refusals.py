@@ -97,9 +97,11 @@ def quota_refusal(name: str, requested: str, used: str, hard: str) -> Refusal:
     )
 
 
-def as_error(error: RefusedStatusError, namespace: str, what: str) -> PrlSubmitError:
+def as_error(
+    error: RefusedStatusError, namespace: str, what: str, *, of_job: bool = False
+) -> PrlSubmitError:
     """A refusal of something else than a job. `what`: what was tried, for words of no known kind."""
-    refusal = explain(error.status, namespace)
+    refusal = explain(error.status, namespace, of_job=of_job)
     kind = (
         BackendUnreachableError
         if error.status.code in (401, 429, 500, 503, 504)

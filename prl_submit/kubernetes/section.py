@@ -71,11 +71,16 @@ def _volumes(job: Job, output_root: str, workdir: str) -> Iterator[Problem]:
     if faults:
         return
     root = posixpath.normpath(output_root)
-    if not any(holds(volume, root) and volume.lasts for volume in volumes):
+    innermost = max(
+        (volume for volume in volumes if holds(volume, root)),
+        key=lambda v: len(v.path),
+        default=None,
+    )
+    if innermost is None or not innermost.lasts:
         key = "kubernetes.output_mount" if mount else "kubernetes"
         yield job.problem(
             key,
-            f"no volume holds the outputs: {root} in the pods is lost with them",
+            f"no volume keeps the outputs: {root} in the pods is lost with them",
             f"kubernetes.volumes: [{{pvc: NAME, mountPath: {root}}}], or output_mount: where your volume is",
         )
     if workdir != "/" and not any(holds(volume, workdir) for volume in volumes):

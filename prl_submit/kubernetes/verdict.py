@@ -157,7 +157,8 @@ def _ended(job: Job, seen: Evidence) -> State | None:
     """The state of a job that its operator calls ended, or that is being deleted; else None."""
     ends = _ends(seen)
     if job.condition("Succeeded"):
-        told = [word for word in [seen.exit, *own_words(seen.pods[:1])] if word]
+        masters = [pod for pod in seen.pods if pod.node == 0]
+        told = [word for word in [seen.exit, *own_words(masters)] if word]
         if told and told[0].exit_code == 0:
             return state_of_exit(told[0])
         return _job_times(State(state=SUCCEEDED, exit_code=0), job, seen)
@@ -171,9 +172,8 @@ def _ended(job: Job, seen: Evidence) -> State | None:
     if _is_deadline(failed, seen.pods):
         return _job_times(_timeout(seen), job, seen)
     state = _finished(seen, ends)
-    if (
-        state is None or state.state == SUCCEEDED
-    ):  # the operator counts nodes of which we know nothing
+    # The operator also counts nodes of which we know nothing.
+    if state is None or state.state == SUCCEEDED:
         state = State(state=FAILED, reason=clean(failed.message) or "the PyTorchJob failed")
     spent = _spent(seen)
     if spent and state.state == FAILED:
@@ -186,12 +186,7 @@ def _given_up(pods: Sequence[Pod]) -> Condition | None:
     for pod in pods:
         ended = pod.terminated
         if pod.status.phase == "Failed" and ended is not None and 0 < ended.exit_code < 128:
-            return Condition(
-                type="Failed",
-                status="True",
-                message=f"{name_of(pod)} failed",
-                last_transition_time=ended.finished_at,
-            )
+            return Condition(type="Failed", status="True", message=f"{name_of(pod)} failed")
     return None
 
 
@@ -289,6 +284,11 @@ def _end_of(pod: Pod) -> End | None:
     )
 
 
+def why_pod_ended(pod: Pod) -> str:
+    """In words, of a pod that has."""
+    return _killed_by(pod, pod.terminated) or _by_exit_code(pod.terminated)
+
+
 def _killed_by(pod: Pod, ended: Terminated | None) -> str:
     """Who ended the pod from outside, in words; empty where nobody did."""
     if ended is not None and ended.reason == "OOMKilled":
@@ -322,11 +322,14 @@ def _live(job: Job, seen: Evidence) -> State:
     """A job that has not ended."""
     if job.metadata.deletion_timestamp is not None:
         reason = "being deleted" + (f": {seen.cancelled}" if seen.cancelled else "")
+        began = job.condition("Running") or any(_is_up(pod) or pod.terminated for pod in seen.pods)
+        if not began:
+            return State(state=QUEUED, reason=reason)
         return State(state=RUNNING, reason=reason, started_at=_began(seen, job))
     counts = job.status.replica_statuses or {}
     active = sum(count.active for count in counts.values())
     running = active if not seen.pods else sum(_is_up(pod) for pod in seen.pods)
-    if job.condition("Running") and running + _done(seen.pods) >= seen.nodes and _began_all(seen):
+    if job.condition("Running") and running + _done(seen.pods) >= seen.nodes:
         ending = "node 0 has ended" if seen.exit is not None else None
         return State(state=RUNNING, reason=ending, started_at=_began(seen, job))
     why = why_waiting(job, seen.pods, seen.events, seen.nodes, seen.queue, seen.age)
@@ -353,10 +356,6 @@ def _is_up(pod: Pod) -> bool:
 
 def _done(pods: Sequence[Pod]) -> int:
     return sum(pod.terminated is not None for pod in pods)
-
-
-def _began_all(seen: Evidence) -> bool:
-    return not seen.pods or len(seen.pods) >= seen.nodes
 
 
 def _began(seen: Evidence, job: Job) -> str | None:

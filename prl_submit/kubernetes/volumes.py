@@ -41,6 +41,7 @@ _SOURCES = "persistentVolumeClaim (or pvc), hostPath, nfs, emptyDir, or another 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 #: Names that the manifest itself uses.
 RESERVED = ("prl-submit", "shm")
+RESERVED_PATHS = ("/dev/shm", "/etc/prl-submit")  # noqa: S108  # in the pod
 
 
 class Volume(Struct, frozen=True):
@@ -56,8 +57,9 @@ class Volume(Struct, frozen=True):
 
     @property
     def lasts(self) -> bool:
-        """Whether it outlives the pod."""
-        return not {"emptyDir", "ephemeral"} & self.volume.keys()
+        """Whether what a pod writes there outlives it."""
+        kinds = {"emptyDir", "ephemeral", "configMap", "secret", "downwardAPI", "projected"}
+        return not kinds & self.volume.keys() and not self.mount.get("readOnly")
 
 
 def read_volumes(entries: list[dict[str, Any]]) -> tuple[list[Volume], list[tuple[int, str]]]:
@@ -71,7 +73,9 @@ def read_volumes(entries: list[dict[str, Any]]) -> tuple[list[Volume], list[tupl
             faults.append((index, str(error)))
             continue
         names, paths = [v.volume["name"] for v in found], [v.path for v in found]
-        if volume.volume["name"] in names:
+        if volume.path in RESERVED_PATHS:
+            faults.append((index, f"{volume.path} is mounted by prl-submit itself; take another"))
+        elif volume.volume["name"] in names:
             faults.append((index, f"the name {volume.volume['name']!r} is given twice"))
         elif volume.path in paths:
             faults.append((index, f"{volume.path} is mounted twice"))
@@ -91,7 +95,7 @@ def _read(index: int, entry: dict[str, Any]) -> Volume:
     path = mount.get("mountPath")
     if not isinstance(path, str) or not path.startswith("/") or ":" in path:
         raise ValueError(f"needs mountPath: an absolute path in the pod; found {path!r}")
-    mount["mountPath"] = posixpath.normpath(path)
+    mount["mountPath"] = posixpath.normpath(f"/{path.lstrip('/')}")
     if len(rest) != 1:
         found = ", ".join(rest) or "none"
         raise ValueError(f"needs exactly one source: {_SOURCES}; found {found}")

@@ -399,7 +399,7 @@ def test_clean_all(job: Job) -> None:
     job.become("Succeeded", code=0)
     job.wait_for("Succeeded")
     job.wait_pods()
-    assert job.names("services") == []
+    wait_until(lambda: job.names("services") == [], "its services are gone", 10)
 
 
 def test_it_outlives_the_api_server(cluster: KubernetesCluster, job: Job) -> None:

@@ -351,8 +351,9 @@ def test_a_log_that_has_been_replaced_by_the_whole_one(logs: Path) -> None:
     log = NodeLog(logs, 0)
     log.take(begin(log, pod(0)), 0, taken("b"))
     (logs / "node0.log").write_text("a\nb\n")
-    log.set_whole()
+    log.set_whole([pod(0), other("unread")])
     assert begin(NodeLog(logs, 0), pod(0)).here
+    assert NodeLog(logs, 0).begin(other("unread"), 0) is None
     assert note(logs).size == 4
 
 

@@ -100,7 +100,7 @@ HINT = "kubernetes.volumes: [{{pvc: NAME, mountPath: {0}}}], or output_mount: wh
 def test_outputs_that_no_volume_holds(planned: Plans, volumes: str) -> None:
     assert only(planned, f"image: i, volumes: [{volumes}]") == (
         "kubernetes",
-        "no volume holds the outputs: /cwd/output in the pods is lost with them",
+        "no volume keeps the outputs: /cwd/output in the pods is lost with them",
         HINT.format("/cwd/output"),
     )
 
@@ -110,7 +110,7 @@ def test_output_mount(planned: Plans) -> None:
     assert found(planned, f"{volumes}, output_mount: /data/me") == []
     assert only(planned, f"{volumes}, output_mount: /elsewhere/") == (
         "kubernetes.output_mount",
-        "no volume holds the outputs: /elsewhere in the pods is lost with them",
+        "no volume keeps the outputs: /elsewhere in the pods is lost with them",
         HINT.format("/elsewhere"),
     )
 

@@ -80,6 +80,7 @@ LIVE = {
     "suspended": (job("Created", "Suspended"), QUEUED),
     "restarting": (AGAIN, QUEUED),
     "running": (RUNS, RUNNING),
+    "deleted before it began": (job("Created", deleted=True), QUEUED),
     "being deleted": (job("Created", "Running", active=1, deleted=True), RUNNING),
 }
 INTERRUPTED = [word(124, TIMEOUT), word(143), word(130), word(143, CANCELLED), word(200)]

@@ -14,7 +14,7 @@ prl_node_rank=${NODE_RANK:-0}
 prl_starts=$prl_run_dir/logs/.starts$prl_node_rank.0123456789abcdef
 if [[ -n ${PRL_SUBMIT_POD:-} ]]; then
   mkdir -p -- "$prl_run_dir/logs"
-  PRL_SUBMIT_RESTARTS=$(cat -- "$prl_starts" 2>/dev/null | wc -l)
+  PRL_SUBMIT_RESTARTS=$({ cat -- "$prl_starts" 2>/dev/null || true; } | wc -l)
   echo "$PRL_SUBMIT_POD" >>"$prl_starts"
   id -un >/dev/null 2>&1 || export USER=prl-submit LOGNAME=prl-submit # a uid without a name; torch asks
   [[ -w ${HOME:-/nowhere} ]] || export HOME=/tmp
