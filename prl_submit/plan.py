@@ -161,7 +161,7 @@ def make_plan(
         *check_sizes(arguments, nodes),
     ]
     if backend == "kubernetes":
-        from prl_submit.kubernetes.section import kubernetes_section  # not for the others' jobs
+        from prl_submit.kubernetes_options import kubernetes_section  # not for the others' jobs
 
         problems += kubernetes_section(job, spec.kubernetes.output_mount or output, workdir)
     plan = Plan(

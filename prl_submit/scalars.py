@@ -122,6 +122,13 @@ def mebibytes(size: str) -> float:
     return int(size[:-1]) * {"K": 2**-10, "M": 1, "G": 2**10, "T": 2**20}[size[-1]]
 
 
+def to_quantity(size: str | None) -> str:
+    """As Kubernetes writes it: `256G`, as parse_memory gives it, is `256Gi`. Raises ValueError."""
+    if size is None:
+        raise ValueError("is no size such as 50G")
+    return f"{size}i"
+
+
 def format_number(value: int | float) -> str:
     """As a person writes it: `1e-6`, not Python's `1e-06`; reads back as the same number."""
     return re.sub(r"e([-+])0+(?=[0-9])", r"e\1", repr(value)).replace("e+", "e")

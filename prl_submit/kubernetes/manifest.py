@@ -20,10 +20,10 @@ from prl_submit.kubernetes.names import (
     job_name,
     labels,
 )
-from prl_submit.kubernetes.quantities import to_quantity
-from prl_submit.kubernetes.volumes import read_volumes
+from prl_submit.kubernetes_volumes import read_volumes
 from prl_submit.plan import Plan
 from prl_submit.render import template_path
+from prl_submit.scalars import to_quantity
 
 GPU = "nvidia.com/gpu"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"

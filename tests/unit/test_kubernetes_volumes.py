@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from prl_submit.kubernetes.quantities import to_quantity
-from prl_submit.kubernetes.volumes import Volume, holds, read_volumes
+from prl_submit.kubernetes_volumes import Volume, holds, read_volumes
+from prl_submit.scalars import to_quantity
 
 Data = dict[str, Any]
 

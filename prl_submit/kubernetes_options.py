@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from prl_submit.errors import Problem
 from prl_submit.job import Job
-from prl_submit.kubernetes.volumes import holds, read_volumes
+from prl_submit.kubernetes_volumes import holds, read_volumes
 
 
 def kubernetes_section(job: Job, output_root: str, workdir: str) -> Iterator[Problem]:

@@ -17,8 +17,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from prl_submit.kubernetes.quantities import to_quantity
-from prl_submit.scalars import parse_memory
+from prl_submit.scalars import parse_memory, to_quantity
 
 _MOUNT_KEYS = {
     "mountPath": "mountPath",
