@@ -8,7 +8,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from prl_submit.kubernetes.keeping import Kept, NodeLog, _counted, _new, _starts, _utc
+from prl_submit.kubernetes.keeping import (
+    Kept,
+    NodeLog,
+    _counted,
+    _new,
+    _second_before,
+    _starts,
+    _utc,
+)
 from prl_submit.kubernetes.objects import Meta, Pod
 from tests.unit.kubernetes_objects import ended, pod, utc
 
@@ -46,7 +54,8 @@ def counted(*log: bytes) -> Kept:
 
 def since(log: Sequence[bytes], kept: Kept) -> list[bytes]:
     """What a kubelet answers to that `sinceTime`: it passes over older lines wherever they are."""
-    return [raw for raw in log if not kept.newest or raw.decode() >= kept.newest[:19]]
+    asked = _second_before(kept.newest[:19])
+    return [raw for raw in log if raw.decode() >= asked]
 
 
 # ------------------------------------------------------------------ which lines are new
@@ -72,6 +81,17 @@ MOMENTS: dict[str, list[tuple[int, int] | int]] = {
     "a line each second": [1, 2, 3, 4, 5],
     "many of one second": [(1, i) for i in range(5)],
     "many of one moment": [1, 1, 1, 1, 1],
+    "late, over a second's end": [
+        (1, 1),
+        (2, 1),
+        (1, 9),
+        (2, 2),
+        (1, 8),
+        (4, 0),
+        (3, 9),
+        (5, 0),
+        (4, 9),
+    ],
     "two streams, out of order": [(1, 5), (1, 3), (1, 6), (1, 4), (2, 0), (1, 9), (2, 1)],
     "a fraction that begins with 0": [(1, 1), (1, 10), (1, 100_000_000), (1, 999_999_999)],
 }

@@ -199,6 +199,23 @@ def test_it_names_what_is_not_there(
     assert "kubectl config get-contexts" in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize(
+    ("key", "where"),
+    [
+        ("proxy-url", "cluster"),
+        ("tls-server-name", "cluster"),
+        ("as", "user"),
+        ("as-groups", "user"),
+    ],
+)
+def test_what_we_cannot_heed_is_said(home: Home, key: str, where: str) -> None:
+    """Passing over it would ask another server, or as somebody else."""
+    content = config()
+    content[f"{where}s"][0][where][key] = "x"
+    with pytest.raises(BackendUnreachableError, match=f"cannot do `{key}`"):
+        home.find(content)
+
+
 def test_a_value_of_the_wrong_type(home: Home) -> None:
     with pytest.raises(BackendUnreachableError, match=r"context 'a': Expected `str.*token"):
         home.find(config(user={"token": 7}))
