@@ -46,7 +46,7 @@ class Process(Struct, frozen=True):
 class Record(Struct, frozen=True, kw_only=True):
     """run.json. Times are ISO 8601 with zone; `restarts` counts the earlier attempts.
 
-    `context`, `namespace`: which Kubernetes cluster has the job; null on other backends.
+    `context`, `namespace`, `server`: which Kubernetes cluster has the job; null on other backends.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Record(Struct, frozen=True, kw_only=True):
     process: Process | None = None
     context: str | None = None
     namespace: str | None = None
+    server: str | None = None
 
 
 class ExitRecord(Struct, frozen=True, kw_only=True):

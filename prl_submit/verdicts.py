@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit.files import write_atomic
-from prl_submit.runs import LOGS, Run
+from prl_submit.runs import LOGS, Record, Run
 from prl_submit.states import State
 
 VERDICT = "verdict.json"
@@ -30,12 +30,18 @@ def read_verdict(run: Run) -> State | None:
         return None
     try:
         verdict = msgspec.json.decode((run.path / VERDICT).read_bytes(), type=Verdict)
-        if _changed(run.path / LOGS / "node0.log") > _changed(run.path / VERDICT):
+        if _changed(_sign_of_life(run.path, run.record)) > _changed(run.path / VERDICT):
             return None  # put back into the queue, or submitted by hand
     except (OSError, ValueError):
         return None
     same = (verdict.job_id, verdict.attempt) == (run.record.job_id, run.record.restarts)
     return verdict.state if same else None
+
+
+def _sign_of_life(run: Path, record: Record) -> Path:
+    """What a job touches when it begins; on Kubernetes the log may also be brought here later."""
+    name = f".starts0.{record.token}" if record.backend == "kubernetes" else "node0.log"
+    return run / LOGS / name
 
 
 def _changed(path: Path) -> int:

@@ -80,6 +80,9 @@ class Backend(Protocol):
     def log_keeper(self, run: Run, tell: Callable[[str], None] = nobody) -> Keeper:
         """Brings the job's log here; `tell` hears why it cannot. Raises PrlSubmitError."""
 
+    def is_left(self, run: Run) -> bool:
+        """Whether something of a job that has ended still runs. Raises PrlSubmitError."""
+
     #: Whether `cancel` waits in any case.
     CANCEL_WAITS: bool
 

@@ -62,11 +62,13 @@ def submit(run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = 
     """Create the PyTorchJob. Raises RefusedError, BackendUnreachableError, or OutcomeUnknownError."""
     api = _connect(plan.kubernetes.context, plan.kubernetes.namespace)
     manifest = (run / names.MANIFEST).read_text("utf-8")
-    ask_first(api, manifest)
+    ask_first(api, manifest, tell)
+    _give_to_pods(run, plan, record, tell)
     before = read_run(run)
-    record = msgspec.structs.replace(record, context=api.access.context, namespace=api.namespace)
+    record = msgspec.structs.replace(
+        record, context=api.access.context, namespace=api.namespace, server=api.server
+    )
     write_record(run, record)
-    _give_to_pods(run, plan, record)
     job_id = names.job_name(plan.name, record.token)
     with unhurried():
         try:
@@ -80,20 +82,29 @@ def submit(run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = 
     return record
 
 
-def _give_to_pods(run: Path, plan: Plan, record: Record) -> None:
+def _give_to_pods(run: Path, plan: Plan, record: Record, tell: Callable[[str], None]) -> None:
     """Let the pods write where they and we have the same volume, and see that it is the same."""
     (run / names.HERE).write_text(record.token, "ascii")
-    if os.geteuid() == 0:
+    if os.geteuid() != 0:
+        return
+    try:
         for path in (run, run / LOGS, *(run / LOGS).iterdir(), *run.glob("*.json*")):
             os.chown(path, plan.uid, plan.gid, follow_symlinks=False)
+    except OSError as error:
+        tell(
+            f"warning: {run} cannot be given to uid {plan.uid}, as which the pods run: {error.strerror};"
+            " they write there only if the folder lets them"
+        )
 
 
 def ask_online(plan: Plan, artefact: str) -> str:
     """What the cluster says of the job (`check --online`). Raises as submit does."""
     api = _connect(plan.kubernetes.context, plan.kubernetes.namespace)
-    ask_first(api, artefact)
+    said: list[str] = []
+    ask_first(api, artefact, said.append)
     context = api.access.context or "this pod's own account"
-    return f"Kubernetes would take it: namespace {api.namespace} of {context} ({api.server})"
+    words = f"Kubernetes would take it: namespace {api.namespace} of {context} ({api.server})"
+    return "; ".join([words, *said])
 
 
 def states(runs: Sequence[Run]) -> list[State]:
@@ -118,6 +129,16 @@ def _write_here(run: Run, record: Record) -> bool:
     return all(log.is_here(f"{job}-{names.replica(i)}") for i, log in enumerate(logs))
 
 
+def is_left(run: Run) -> bool:
+    """Whether pods of the job still run: one node's end is the job's, and the others may go on."""
+    record = _record(run)
+    api = _connect(record.context, record.namespace)
+    try:
+        return any(_runs(pod) for pod in _pods(api, record))
+    except RefusedStatusError as error:
+        raise as_error(error, api.namespace, f"show the pods of {run.run}") from None
+
+
 def cancel(run: Run, *, wait: bool) -> bool:
     """Delete the job in the foreground: it goes when its pods have gone."""
     record = _record(run)
@@ -126,10 +147,10 @@ def cancel(run: Run, *, wait: bool) -> bool:
         job = _find(api, record)
         if job is not None and job.metadata.deletion_timestamp is None:
             _delete(run, api, job)
-        if wait:
-            _wait_until_gone(run, api, record)
     except RefusedStatusError as error:
         raise as_error(error, api.namespace, f"cancel {run.run}") from None
+    if wait:
+        _wait_until_gone(run, api, record)
     return job is not None
 
 
@@ -138,7 +159,10 @@ CANCEL_WAITS = True
 
 
 def _delete(run: Run, api: Api, job: Job) -> None:
-    write_cancel(run.path)
+    if not (
+        job.condition("Failed") or job.condition("Succeeded")
+    ):  # what is left of an end is no cancellation
+        write_cancel(run.path)
     try:
         api.delete(api.jobs(job.metadata.name), foreground=True, uid=job.metadata.uid)
     except BaseException as error:
@@ -154,19 +178,35 @@ def _wait_until_gone(run: Run, api: Api, record: Record) -> None:
     keeper = PodLogs(run.path, record.token, api, nobody)
     keeper.start()
     deadline = time.monotonic() + _patience(run)
-    while True:
-        job = _find(api, record)
-        pods = [pod for pod in evidence.list_pods(api, [record.token]) if pod.token == record.token]
-        if job is None and not pods:
-            break
+    left = None
+    while left != "":
         if time.monotonic() > deadline:
-            left = ", ".join(f"{name_of(pod)} on {pod.spec.node_name}" for pod in pods)
             raise PrlSubmitError(
-                f"{run.run}: the order to end is given, but its pods do not go: {left or 'none seen'}",
+                f"{run.run}: the order to end is given, but its pods do not go: {left}",
                 "their node may be lost: `kubectl get pods` and `kubectl get nodes` say more",
             )
-        time.sleep(_CANCEL_POLL_S)
+        time.sleep(0 if left is None else _CANCEL_POLL_S)
+        try:
+            left = _what_is_left(api, record)
+        except RefusedStatusError as error:
+            fault = as_error(error, api.namespace, "show its pods")
+            raise BackendRefusedError(
+                f"{run.run}: the order to end is given; {fault.message}", fault.hint
+            ) from None
+        except BackendUnreachableError as error:  # the order stands; its end is asked for again
+            left = f"not known: {error.message}"
     keeper.stop()
+
+
+def _what_is_left(api: Api, record: Record) -> str:
+    """The pods of a job that is being deleted, in words; empty where nothing is left of it."""
+    job, pods = _find(api, record), _pods(api, record)
+    told = ", ".join(f"{name_of(pod)} on {pod.spec.node_name}" for pod in pods)
+    return told or ("the PyTorchJob itself" if job is not None else "")
+
+
+def _pods(api: Api, record: Record) -> list[Pod]:
+    return [pod for pod in evidence.list_pods(api, [record.token]) if pod.token == record.token]
 
 
 def _patience(run: Run) -> float:
@@ -190,7 +230,7 @@ def collect(run: Run, only: Sequence[str], tell: Callable[[str], None]) -> tuple
     api = _connect(record.context, record.namespace)
     plan = read_plan(run.path / PLAN).plan
     try:
-        pods = [pod for pod in evidence.list_pods(api, [record.token]) if pod.token == record.token]
+        pods = _pods(api, record)
         with _reader(run, api, [pod for pod in pods if pod.node == 0], tell) as reader:
             return _collect(run, plan, reader, only, pods, tell)
     except RefusedStatusError as error:
@@ -206,9 +246,11 @@ def _reader(
         if _runs(pod):
             yield collecting.Pod(api, pod.metadata.name)
             return
-    job = load((run.path / names.MANIFEST).read_bytes())
+    manifest = load((run.path / names.MANIFEST).read_bytes())
     node = pods[-1].spec.node_name if pods else None
-    with helper.running(api, helper.helper_pod(job, node), tell) as name:
+    job = _find(api, _record(run))
+    owner = job.metadata if job is not None and job.metadata.deletion_timestamp is None else None
+    with helper.running(api, helper.helper_pod(manifest, node, owner), tell) as name:
         yield collecting.Pod(api, name)
 
 

@@ -176,6 +176,11 @@ def log_keeper(run: Run, tell: Callable[[str], None] = nobody) -> Keeper:
     return NothingToKeep()
 
 
+def is_left(run: Run) -> bool:
+    """Its end is the end of all of it."""
+    return False
+
+
 CANCEL_WAITS = False
 
 

@@ -32,7 +32,7 @@ from prl_submit.errors import (
     format_error,
 )
 from prl_submit.runs import CANCEL, Run, find_run, list_runs
-from prl_submit.states import FINISHED, LOST, Status, status_of
+from prl_submit.states import FINISHED, LOST, SUCCEEDED, Status, status_of
 
 _WATCH_S = 1.0
 
@@ -171,6 +171,10 @@ def _order_ends(runs: Sequence[Run]) -> tuple[list[Run], list[PrlSubmitError]]:
     for run, state in zip(runs, states_of(runs), strict=True):
         if state.state in FINISHED and state.state != LOST:
             note(f"{run.run} had already ended: {state.state}")
+            if state.state != SUCCEEDED and _is_left(run):
+                note(f"{run.run}: some of it still runs, and is ended now")
+                _backend_of(run).cancel(run, wait=False)
+                ordered.append(run)
         elif run.record is not None:
             # A lost job may have left processes behind, so it is cancelled all the same.
             try:
@@ -182,6 +186,14 @@ def _order_ends(runs: Sequence[Run]) -> tuple[list[Run], list[PrlSubmitError]]:
                     note(format_error(fault))
                 faults.append(fault)
     return ordered, faults
+
+
+def _is_left(run: Run) -> bool:
+    try:
+        return _backend_of(run).is_left(run)
+    except PrlSubmitError as error:
+        note(f"{run.run}: whether something of it still runs is not known: {error.message}")
+        return False
 
 
 def _interrupted(runs: Sequence[Run]) -> int:

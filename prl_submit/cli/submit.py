@@ -109,9 +109,11 @@ def resume(
         state = states_of([found])[0]
         if state.state not in FINISHED:
             raise PrlSubmitError(f"{found.run} is {state.state}", "cancel it first, or wait")
-        if state.state == LOST and found.record is not None:
-            # What a killed launcher left behind would train on beside the new attempt.
-            backends.load(found.record.backend).cancel(found, wait=True)
+        if found.record is not None:
+            backend = backends.load(found.record.backend)
+            # What a killed launcher or a failed node left behind would train on beside the new attempt.
+            if state.state == LOST or backend.is_left(found):
+                backend.cancel(found, wait=True)
         seen = log_sizes(found.path)
         outside = Outside(os.environ, shell.run, templates, note)
         started, checkpoint = resume_run(found, outside, state.restarts)

@@ -32,6 +32,8 @@ from prl_submit.states import (
 from prl_submit.verdicts import read_verdict
 
 POLL_S = 0.5
+#: Seconds between two questions about jobs that have been queued for LONG_S.
+QUEUED_POLL_S, LONG_S = 5.0, 60.0
 #: Seconds after its exit.json in which a job is asked after at each look: it is about to end.
 _ENDING_S = 15.0
 
@@ -81,6 +83,7 @@ class Watch:
         self._runs = list(runs)
         self._states: dict[int, State] = {}
         self._asked = float("-inf")
+        self._queued_since = time.monotonic()
         self._exits: list[int] = []
 
     def look(self) -> list[Status]:
@@ -112,7 +115,15 @@ class Watch:
 
     def _pause(self) -> float:
         names = {run.record.backend for run in self._runs if run.record is not None}
-        return max((backends.pause(name) for name in names), default=0.0)
+        pause = max((backends.pause(name) for name in names), default=0.0)
+        return max(pause, min(QUEUED_POLL_S, pause * 5)) if self._is_long_queued() else pause
+
+    def _is_long_queued(self) -> bool:
+        """Whether all wait in a queue, and have for a while: nobody is in a hurry."""
+        open_ = [state.state for state in self._states.values() if state.state not in FINISHED]
+        if set(open_) != {QUEUED}:
+            self._queued_since = time.monotonic()
+        return time.monotonic() - self._queued_since > LONG_S
 
     @staticmethod
     def _exit_time(run: Run) -> int:

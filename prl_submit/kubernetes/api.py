@@ -7,6 +7,8 @@ logs, one list of 500 jobs read in milliseconds) goes over its own HTTP client.
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -54,6 +56,7 @@ class Api:
     def __init__(self, access: Access, renew: Callable[[], Access]) -> None:
         self.access = access
         self._renew = renew
+        self._renewing = threading.Lock()
         self._client = _client(access)
 
     @property
@@ -103,27 +106,36 @@ class Api:
     def _request(
         self, method: str, path: str, *, params: Mapping[str, str] = {}, body: Any = None
     ) -> bytes:
-        for attempt in (1, 2):
-            content, kind = _encoded(body)
-            headers = {} if body is None else {"Content-Type": kind}
+        content, kind = _encoded(body)
+        headers = {} if body is None else {"Content-Type": kind}
+        for attempt in (1, 2, 3):
+            client = self._client
             with self._speaking():
-                answer = self._client.request(
+                answer = client.request(
                     method, path, params=dict(params), content=content, headers=headers
                 )
-            if answer.status_code == 401 and attempt == 1 and self._can_renew():
+            if answer.status_code == 401 and attempt == 1 and self._can_renew(client):
+                continue
+            if answer.status_code == 429 and attempt < 3:
+                time.sleep(_asked_to_wait(answer))
                 continue
             if answer.status_code >= 400:
                 raise RefusedStatusError(_status(answer.status_code, answer.content))
             return bytes(answer.content)
         raise AssertionError
 
-    def _can_renew(self) -> bool:
-        """New credentials, where a plugin made the old ones: they run out while one follows."""
+    def _can_renew(self, client: httpx2.Client) -> bool:
+        """New credentials, where a plugin made the old ones: they run out while one follows.
+
+        `client`: with which the old ones were refused. It is left open, for other threads read
+        through it.
+        """
         if self.access.plugin is None:
             return False
-        self.access = self._renew()
-        self._client.close()
-        self._client = _client(self.access)
+        with self._renewing:
+            if self._client is client:
+                self.access = self._renew()
+                self._client = _client(self.access)
         return True
 
     @contextlib.contextmanager
@@ -145,17 +157,28 @@ class Api:
 
         timeout = httpx2.Timeout(ANSWER_S, connect=CONNECT_S, read=SILENCE_S)
         path = f"{self.core('pods', pod)}/log"
-        stream = self._client.stream("GET", path, params=params, timeout=timeout)
+        client = self._client
+        stream = client.stream("GET", path, params=params, timeout=timeout)
         with self._speaking(), stream as answer:
             if answer.status_code >= 400:
                 content = answer.read()
                 if answer.status_code == 401:
-                    self._can_renew()
+                    self._can_renew(client)
                 raise RefusedStatusError(_status(answer.status_code, content))
             yield _batches(answer.iter_bytes())
 
     def execute(self, pod: str, container: str, argv: list[str], stdout: BinaryIO) -> None:
-        """Run a program in a container, its output to `stdout`.
+        """Run a program in a container, its output to `stdout`. Raises as `_execute`."""
+        client = self._client
+        try:
+            self._execute(pod, container, argv, stdout)
+        except RefusedStatusError as error:
+            if error.status.code != 401 or not self._can_renew(client):
+                raise
+            self._execute(pod, container, argv, stdout)
+
+    def _execute(self, pod: str, container: str, argv: list[str], stdout: BinaryIO) -> None:
+        """Run it once.
 
         Raises PrlSubmitError with its last words where it fails; RefusedStatusError;
         BackendUnreachableError where the connection breaks.
@@ -227,6 +250,14 @@ def _client(access: Access) -> httpx2.Client:
         return client_adapter.Client(access.config, parameters)
     except (ConfigError, OSError, ssl.SSLError, ValueError) as error:
         raise BackendUnreachableError(f"kubeconfig: context {access.context!r}: {error}") from None
+
+
+def _asked_to_wait(answer: httpx2.Response) -> float:
+    """Seconds until a server that has too much to do wants to be asked again; 5 at most."""
+    try:
+        return min(float(answer.headers.get("Retry-After", "1")), 5.0)
+    except ValueError:
+        return 1.0
 
 
 def _encoded(body: Any) -> tuple[bytes | None, str]:

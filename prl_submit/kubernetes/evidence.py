@@ -18,7 +18,7 @@ from prl_submit.kubernetes.api import Api, RefusedStatusError
 from prl_submit.kubernetes.names import MANAGED_BY, OURS, TOKEN_LABEL, job_name
 from prl_submit.kubernetes.objects import Event, EventList, Job, JobList, Pod, PodList
 from prl_submit.kubernetes.refusals import as_error
-from prl_submit.kubernetes.verdict import Evidence, judge, needs_pods
+from prl_submit.kubernetes.verdict import Evidence, is_settled, judge, needs_pods
 from prl_submit.metrics import read_progress
 from prl_submit.missing import forget_missing, missing_since
 from prl_submit.runs import LOGS, PLAN, Record, Run, read_exit, read_node_exits, write_record
@@ -28,6 +28,8 @@ from prl_submit.verdicts import write_verdict
 #: Seconds that a job may be unknown before it is lost. The API does not lag, but the exit.json of a
 #: job that somebody deleted may, on a shared file system.
 MISSING_S = 10.0
+#: templates/pytorchjob.yaml's ttlSecondsAfterFinished.
+_TTL_S = 604800.0
 #: A selector with more tokens than this would not fit into some proxies' URLs (8 KiB).
 MANY = 100
 
@@ -74,6 +76,7 @@ class Answers(Struct, frozen=True):
     events: Sequence[Event] = ()
     silence: str | None = None
     untold: str | None = None
+    server: str | None = None
 
 
 def states(runs: Sequence[Run], connect: Connect) -> list[State]:
@@ -113,7 +116,8 @@ def list_pods(api: Api, tokens: Sequence[str]) -> list[Pod]:
 
 def list_warnings(api: Api) -> list[Event]:
     """The warnings of the namespace. Raises as `list_jobs`."""
-    answer = api.get(api.core("events"), fieldSelector="type=Warning")
+    # From the server's memory: a few seconds old will do, for as long as somebody waits.
+    answer = api.get(api.core("events"), fieldSelector="type=Warning", resourceVersion="0")
     return msgspec.json.decode(answer, type=EventList).items or []
 
 
@@ -151,7 +155,7 @@ def _ask_api(api: Api, runs: Sequence[Run]) -> Answers:
                 events = list_warnings(api)
         except RefusedStatusError as error:
             untold = as_error(error, api.namespace, "say more").message
-    return Answers(jobs, pods, events, untold=untold)
+    return Answers(jobs, pods, events, untold=untold, server=api.server)
 
 
 def _is_open(run: Run, job: Job) -> bool:
@@ -173,9 +177,9 @@ def _state(run: Run, answers_by_place: Mapping[Place, Answers]) -> State:
         run = msgspec.structs.replace(run, record=record)
     state = judge(seen)
     if state is None or (answers.silence is not None and state.state == LOST):
-        return _unknown(run, record, answers.silence)
+        return _unknown(run, record, answers.silence or _elsewhere(record, answers.server))
     state = msgspec.structs.replace(state, job_id=record.job_id)
-    if state.state in FINISHED and answers.silence is None:
+    if state.state in FINISHED and answers.silence is None and is_settled(seen):
         write_verdict(run, state)
     return state
 
@@ -219,6 +223,13 @@ def _adopted(run: Run, record: Record, job: Job) -> Record:
     return record
 
 
+def _elsewhere(record: Record, server: str | None) -> str | None:
+    """Why the cluster that answered is not the job's: contexts of one name are many."""
+    if record.server in (None, server):
+        return None
+    return f"the context {record.context!r} is of {server} now, and the job is at {record.server}"
+
+
 def _unknown(run: Run, record: Record, silence: str | None) -> State:
     """No word of the job and no answer about it: as last known, until it is missing for good."""
     last = RUNNING if (run.path / LOGS / "node0.log").exists() else QUEUED
@@ -246,8 +257,10 @@ def _why_lost(run: Run, record: Record, last: str) -> str:
             "it was never submitted: the submission was interrupted before Kubernetes had the job"
         )
     what = f"PyTorchJob {record.job_id} is gone: somebody deleted it"
+    if time.time() - datetime.fromisoformat(record.submitted_at).timestamp() > _TTL_S:
+        what += ", or it ended more than a week ago (ttlSecondsAfterFinished)"
     if last == QUEUED:
-        return f"{what} before it began"
+        return f"{what}; it is not known to have begun"
     step, max_steps = read_progress(run.path)
     reached = f" at step {step} of {max_steps}" if step is not None else " while it ran"
     return f"{what}{reached}; it left no exit.json"

@@ -13,7 +13,7 @@ import msgspec
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
 from prl_submit.kubernetes.api import Api, RefusedStatusError
 from prl_submit.kubernetes.names import CONTAINER, MANAGED_BY, OURS
-from prl_submit.kubernetes.objects import Pod
+from prl_submit.kubernetes.objects import Meta, Pod
 from prl_submit.kubernetes.reasons import why_pod_waits
 from prl_submit.kubernetes.refusals import as_error, explain
 from prl_submit.kubernetes.verdict import why_pod_ended
@@ -32,8 +32,11 @@ _RESOURCES = {
 _NOT_NEEDED = ("initContainers", "priorityClassName", "affinity", "schedulerName")
 
 
-def helper_pod(job: dict[str, Any], node: str | None) -> dict[str, Any]:
-    """The pod's manifest, made of the job's. `node`: where a hostPath volume is."""
+def helper_pod(job: dict[str, Any], node: str | None, owner: Meta | None = None) -> dict[str, Any]:
+    """The pod's manifest, made of the job's.
+
+    `node`: where a hostPath volume is; `owner`: the job, with which the pod goes at the latest.
+    """
     template = job["spec"]["pytorchReplicaSpecs"]["Master"]["template"]
     spec = {key: value for key, value in template["spec"].items() if key not in _NOT_NEEDED}
     original = spec["containers"][0]
@@ -57,7 +60,7 @@ def helper_pod(job: dict[str, Any], node: str | None) -> dict[str, Any]:
     }
     if node is not None and any("hostPath" in volume for volume in volumes):
         spec["nodeSelector"] = {"kubernetes.io/hostname": node}
-    metadata = {
+    metadata: dict[str, Any] = {
         "name": f"{job['metadata']['name']}-collect-{os.urandom(3).hex()}",
         "labels": {
             "app.kubernetes.io/name": job["metadata"]["labels"]["app.kubernetes.io/name"],
@@ -66,6 +69,9 @@ def helper_pod(job: dict[str, Any], node: str | None) -> dict[str, Any]:
         },
         "annotations": {"sidecar.istio.io/inject": "false"},
     }
+    if owner is not None:
+        reference = {"apiVersion": job["apiVersion"], "kind": job["kind"]}
+        metadata["ownerReferences"] = [{**reference, "name": owner.name, "uid": owner.uid}]
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -27,12 +28,15 @@ from prl_submit.kubernetes.objects import Pod
 from prl_submit.kubernetes.refusals import as_error, not_allowed
 from prl_submit.runs import LOGS
 
-#: Seconds between two looks at the pods, and until a lost connection is tried again.
-LOOK_S = 1.0
+#: Seconds between two looks at the pods, the second where nothing has happened for LONG_S; and until
+#: a lost connection is tried again.
+LOOK_S, LOOK_SELDOM_S, LONG_S = 1.0, 5.0, 60.0
 AGAIN_S = 0.3
-#: launch.sh's first line in a pod's log says where the pod's output volume is.
-_HERE = b"the output volume is the submitter's"
-_FIRST = b"prl-submit: pod "
+#: Among its first lines launch.sh says in a pod's log where the pod's output volume is; before it,
+#: bash may have a word about the locale.
+_HERE = b"the output volume is the submitter's\n"
+_WHERE = b"prl-submit: pod "
+_BEFORE_WHERE = 4096
 
 
 class Kept(Struct, frozen=True, kw_only=True):
@@ -143,8 +147,8 @@ class NodeLog:
                 data = b"\n" + data
             file.write(data)
             size = file.tell()
-        for time, _ in lines:
-            self.kept = _counted(self.kept, time)
+        for moment, _ in lines:
+            self.kept = _counted(self.kept, moment)
         self.kept = msgspec.structs.replace(self.kept, size=size)
         self._save()
 
@@ -235,7 +239,10 @@ class Keeper:
         self._release()
 
     def stop(self) -> None:
-        """Bring nothing more."""
+        """Bring nothing more than what has come already."""
+        deadline = time.monotonic() + LOOK_S
+        while self._busy and time.monotonic() < deadline:
+            self._over.wait(AGAIN_S)
         self._over.set()
         self._release()
 
@@ -248,9 +255,10 @@ class Keeper:
 
     def _watch(self) -> None:
         """Look for pods again and again; one thread for each container that runs."""
-        pause = 0.0
+        pause, began = 0.0, time.monotonic()
         while not self._over.wait(pause):
-            pause = LOOK_S
+            is_long = time.monotonic() - began > LONG_S
+            pause = LOOK_SELDOM_S if is_long and not self._ended else LOOK_S
             if not self._is_ours():
                 continue
             try:
@@ -277,14 +285,20 @@ class Keeper:
     def _follow(self, pod: Pod, start: int) -> None:
         """One container to its end, over broken connections."""
         while not self._over.is_set():
-            with contextlib.suppress(BackendUnreachableError, RefusedStatusError):
+            pause = AGAIN_S
+            try:
                 if self._read(pod, start, previous=False, follow=True) or self._has_ended(
                     pod, start
                 ):
                     break
+            except BackendUnreachableError:
+                pass  # the watcher says so
+            except RefusedStatusError as error:
+                self._say_refusal(error)
+                pause = LOOK_S
             if self._pods.get(pod.metadata.uid) is None:
                 break  # gone, and its log with it
-            self._over.wait(AGAIN_S)
+            self._over.wait(pause)
         self._ended.add((pod.metadata.uid, start))
         self._busy.discard(pod.node)
 
@@ -335,12 +349,22 @@ class Keeper:
         self, log: NodeLog, kept: Kept, batches: Iterable[list[bytes]], *, whole: bool
     ) -> bool:
         ordinal = kept.total
-        for lines in _new(kept, batches, whole=whole):
-            if ordinal == 0 and lines and lines[0][1].startswith(_FIRST) and _HERE in lines[0][1]:
-                log.set_here(kept)
-                return True
+        held: list[tuple[str, bytes]] | None = [] if kept.total == 0 else None
+        for new in _new(kept, batches, whole=whole):
+            lines = new
+            if held is not None:
+                held += lines
+                said = [line for _, line in held if line.startswith(_WHERE)]
+                if said and said[0].endswith(_HERE):
+                    log.set_here(kept)
+                    return True
+                if not said and sum(len(line) for _, line in held) < _BEFORE_WHERE:
+                    continue
+                lines, held = held, None
             log.take(kept, ordinal, lines)
             ordinal += len(lines)
+        if held:  # it ended before launch.sh could say
+            log.take(kept, ordinal, held)
         return False
 
     def _is_ours(self) -> bool:
@@ -378,10 +402,12 @@ class Keeper:
             raise as_error(error, self._api.namespace, "show the log") from None
 
     def _say_refusal(self, error: Exception) -> None:
-        words = str(error)
+        words = f"the log cannot be followed just now: {error}"
         if isinstance(error, RefusedStatusError):
+            if error.status.code in (400, 404):
+                return  # the container is being made, or went
             lacking = not_allowed(error.status, self._api.namespace)
-            words = lacking.message if lacking else words
+            words = f"the log cannot be followed: {lacking.message if lacking else error}"
         if words not in self._told:
             self._told.add(words)
             self._tell(words)

@@ -131,7 +131,9 @@ def _merged(environ: Mapping[str, str]) -> dict[str, Any]:
 
 def _paths(environ: Mapping[str, str]) -> list[Path]:
     listed = environ.get("KUBECONFIG") or _DEFAULT
-    paths = [Path(part).expanduser().absolute() for part in listed.split(os.pathsep) if part]
+    # Not Path.expanduser, which raises for a uid without a home.
+    parts = [os.path.expanduser(part) for part in listed.split(os.pathsep) if part]
+    paths = [Path(part).absolute() for part in parts]
     return [path for path in paths if path.is_file()]
 
 

@@ -12,11 +12,12 @@ from typing import Any
 from prl_submit.errors import PrlSubmitError
 from prl_submit.kubernetes.documents import dump, load
 from prl_submit.kubernetes.gpu_types import affinity
-from prl_submit.kubernetes.merge_patch import merge_patch
+from prl_submit.kubernetes.merge_patch import merge_lists, merge_patch
 from prl_submit.kubernetes.names import (
     CONTAINER,
     LAUNCH_ANNOTATION,
     MANIFEST,
+    QUEUE_LABEL,
     job_name,
     labels,
 )
@@ -26,9 +27,12 @@ from prl_submit.render import template_path
 from prl_submit.scalars import to_quantity
 
 GPU = "nvidia.com/gpu"
-QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 #: Seconds that a pod has beyond the training's own grace, for the last words.
 LAST_WORDS_S = 15
+
+#: Lists that `extra` adds to, and by which key.
+_POD_LISTS = {"volumes": "name", "containers": "name"}
+_CONTAINER_LISTS = {"env": "name", "volumeMounts": "mountPath"}
 
 Data = dict[str, Any]
 
@@ -41,7 +45,11 @@ def manifest(plan: Plan, launch: str, token: str, site: Path | None) -> Data:
     base = _replica(job)
     pod = merge_patch(base["template"], _pod(plan, launch, token))
     pod["spec"]["containers"] = [_container(plan, pod["spec"]["containers"])]
-    pod = merge_patch(pod, section.extra.get("pod", {}))
+    patch = section.extra.get("pod", {})
+    pod = {
+        **merge_patch(pod, patch),
+        "spec": merge_lists(pod["spec"], patch.get("spec", {}), _POD_LISTS),
+    }
     replica = {**base, "restartPolicy": "ExitCode" if plan.restarts.max else "Never"}
     replicas = {"Master": {"replicas": 1, **replica, "template": pod}}
     if plan.resources.nodes > 1:
@@ -49,7 +57,6 @@ def manifest(plan: Plan, launch: str, token: str, site: Path | None) -> Data:
     own = {
         "metadata": _metadata(plan, token),
         "spec": {
-            "nprocPerNode": str(plan.resources.nproc_per_node),
             "runPolicy": _run_policy(plan),
             "pytorchReplicaSpecs": None,
         },
@@ -92,11 +99,9 @@ def _metadata(plan: Plan, token: str) -> Data:
 
 
 def _run_policy(plan: Plan) -> Data:
+    # No activeDeadlineSeconds here: the operator counts it from the day it took the job, a queue's
+    # hours included, and looks only when something happens. Each pod has its own.
     policy: Data = {}
-    if plan.resources.time_limit:
-        # Of all attempts together; each pod has its own below, since not every operator looks in time.
-        attempts = 1 + plan.restarts.max
-        policy["activeDeadlineSeconds"] = attempts * plan.resources.time_limit
     # launch.sh counts the restarts and ends the job. The operator counts containers' restarts; with 0
     # it would end a job at its first failed pod by that limit, and then remove all pods and what they
     # have to say (kubeflow/trainer#3419).
@@ -177,7 +182,7 @@ def _container(plan: Plan, containers: list[Data]) -> Data:
     mounts = [volume.mount for volume in read_volumes(plan.kubernetes.volumes)[0]]
     made["env"] = [*made.get("env", []), *_secrets(plan)]
     made["volumeMounts"] = [*made.get("volumeMounts", []), *mounts]
-    return dict(merge_patch(made, plan.kubernetes.extra.get("container", {})))
+    return dict(merge_lists(made, plan.kubernetes.extra.get("container", {}), _CONTAINER_LISTS))
 
 
 def _resources(plan: Plan) -> Data:

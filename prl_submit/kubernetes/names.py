@@ -14,8 +14,9 @@ OURS = "prl-submit"
 TOKEN_LABEL = "prl-submit/token"
 #: The launch script of a pod, which the downward API makes a file of.
 LAUNCH_ANNOTATION = "prl-submit/launch.sh"
+#: Kueue's: which LocalQueue a job waits in.
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 #: Set on each pod by training-operator 1.5 and later.
-JOB_LABEL = "training.kubeflow.org/job-name"
 TYPE_LABEL = "training.kubeflow.org/replica-type"
 INDEX_LABEL = "training.kubeflow.org/replica-index"
 

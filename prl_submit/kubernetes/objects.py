@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import msgspec
 from msgspec import Struct
 
 from prl_submit.kubernetes.names import CONTAINER, TOKEN_LABEL, node_of
@@ -218,31 +217,22 @@ class Event(Struct, frozen=True, rename="camel"):
         )
 
 
-class ListMeta(Struct, frozen=True):
-    """`continue_`: where the next page begins."""
-
-    continue_: str | None = msgspec.field(default=None, name="continue")
-
-
 class JobList(Struct, frozen=True):
     """An answer with jobs."""
 
     items: list[Job] | None = None
-    metadata: ListMeta = ListMeta()
 
 
 class PodList(Struct, frozen=True):
     """An answer with pods."""
 
     items: list[Pod] | None = None
-    metadata: ListMeta = ListMeta()
 
 
 class EventList(Struct, frozen=True):
     """An answer with events."""
 
     items: list[Event] | None = None
-    metadata: ListMeta = ListMeta()
 
 
 def local_time(time: str | None) -> str | None:

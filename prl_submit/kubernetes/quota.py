@@ -63,13 +63,18 @@ def _power(exponent: int) -> Fraction:
     return Fraction(10**exponent) if exponent >= 0 else Fraction(1, 10 ** abs(exponent))
 
 
-def exceeded(container: dict[str, Any], nodes: int, quotas: Sequence[Quota]) -> Refusal | None:
-    """The first quota that `nodes` pods with such a container do not fit into."""
+def exceeded(
+    container: dict[str, Any], nodes: int, quotas: Sequence[Quota], *, used_counts: bool = True
+) -> Refusal | None:
+    """The first quota that `nodes` pods with such a container do not fit into.
+
+    `used_counts` false: what others use now will be free when its turn comes.
+    """
     wanted = _wanted(container)
     for quota in quotas:
         if quota.spec.scopes or quota.spec.scopeSelector:
             continue
-        hard, used = quota.status.hard or {}, quota.status.used or {}
+        hard, used = quota.status.hard or {}, (quota.status.used or {}) if used_counts else {}
         over = [
             name
             for name, limit in hard.items()

@@ -31,6 +31,9 @@ _WARNINGS = (
     "Failed",
     "Unschedulable",
 )
+#: The container of the operator that lets workers wait for the master.
+_INIT = "init-pytorch"
+_OF_THE_OPERATOR = " (that is the operator's own container: docs/kubernetes.md)"
 #: Seconds after which an operator that has not said a word is doubted.
 OPERATOR_S = 5.0
 _MAX = 300
@@ -65,7 +68,7 @@ def why_waiting(
     if len(pods) < nodes:
         warned = _warning(events, job.metadata.name, job.metadata.uid)
         if warned:
-            return f"its pods cannot be made: {warned}"
+            return f"its pods cannot be made: {warned}{_OF_THE_OPERATOR if _INIT in warned else ''}"
         if not job.status.conditions and age > OPERATOR_S:
             return "no operator has taken it yet; is the training-operator running?"
     statuses = (job.status.replica_statuses or {}).values()
@@ -78,6 +81,9 @@ def why_waiting(
 def why_pod_waits(pod: Pod, events: Sequence[Event]) -> tuple[str, bool]:
     """Why a pod does not run, and whether it will not without somebody's help or luck."""
     name = name_of(pod)
+    if pod.metadata.deletion_timestamp:
+        node = pod.spec.node_name
+        return f"{name}: is being removed from {node}; if it stays so, {node} is lost", True
     scheduled = pod.condition("PodScheduled")
     if scheduled is not None and scheduled.status == "False":
         words = clean(scheduled.message) or "it is not on a node yet"
@@ -142,4 +148,8 @@ def _is_over(pod: Pod) -> bool:
 
 
 def _runs(pod: Pod) -> bool:
-    return pod.status.phase == "Running" and bool(pod.container and pod.container.state.running)
+    return (
+        not pod.metadata.deletion_timestamp
+        and pod.status.phase == "Running"
+        and bool(pod.container and pod.container.state.running)
+    )

@@ -87,6 +87,11 @@ def explain(status: Status, namespace: str, *, of_job: bool = False) -> Refusal:
     return Refusal(None, f"Kubernetes refused the job: {said}")
 
 
+def is_about_quota(status: Status) -> bool:
+    """Whether a quota is full."""
+    return _QUOTA.search(status.message) is not None
+
+
 def quota_refusal(name: str, requested: str, used: str, hard: str) -> Refusal:
     """What a quota has left is not enough."""
     return Refusal(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
+from prl_submit.kubernetes.names import replica
 from prl_submit.kubernetes.objects import Condition, Event, Job, Pod, Terminated, local_time
 from prl_submit.kubernetes.reasons import clean, name_of, why_waiting
 from prl_submit.runs import ExitRecord
@@ -64,6 +65,11 @@ class Evidence(Struct, frozen=True, kw_only=True):
     queue: str | None = None
     age: float = 0.0
     untold: str | None = None
+
+
+def is_settled(seen: Evidence) -> bool:
+    """Whether no pod will change what is said of an end."""
+    return not any(_is_up(pod) for pod in seen.pods)
 
 
 class End(Struct, frozen=True, kw_only=True):
@@ -174,11 +180,35 @@ def _ended(job: Job, seen: Evidence) -> State | None:
     state = _finished(seen, ends)
     # The operator also counts nodes of which we know nothing.
     if state is None or state.state == SUCCEEDED:
-        state = State(state=FAILED, reason=clean(failed.message) or "the PyTorchJob failed")
+        state = State(state=FAILED, reason=_unexplained(failed, seen))
+    state = _told_to_end(state, seen)
     spent = _spent(seen)
     if spent and state.state == FAILED:
         state = msgspec.structs.replace(state, reason=f"{state.reason}; {spent}")
+    left = ", ".join(name_of(pod) for pod in seen.pods if _is_up(pod))
+    if left:
+        reason = f"{state.reason} ({left} still running; `prl-submit cancel` ends that too)"
+        state = msgspec.structs.replace(state, reason=reason)
     return _job_times(state, job, seen)
+
+
+def _unexplained(failed: Condition, seen: Evidence) -> str:
+    """Of a job whose pods say nothing of its end."""
+    here = {pod.node for pod in seen.pods}
+    gone = [replica(node) for node in range(seen.nodes) if node not in here]
+    said = clean(failed.message) or "the PyTorchJob failed"
+    if not gone or seen.untold:
+        return said
+    return f"{said}; {', '.join(gone)} gone: node drained, preempted, or deleted by somebody"
+
+
+def _told_to_end(state: State, seen: Evidence) -> State:
+    """SIGTERM from outside, and neither a cancellation nor the time limit."""
+    if state.state != FAILED or "stopped by signal 15" not in (state.reason or ""):
+        return state
+    hint = "" if seen.max_restarts else "; restarts.max: 1 would start it again"
+    why = "its pod was told to end: node drained, preempted, or deleted by somebody"
+    return msgspec.structs.replace(state, reason=f"{state.reason} ({why}{hint})")
 
 
 def _given_up(pods: Sequence[Pod]) -> Condition | None:
@@ -251,7 +281,7 @@ def _end_by_word(item: tuple[int, ExitRecord]) -> End:
     node, word = item
     return End(
         node=node,
-        name=("master-0" if node == 0 else f"worker-{node - 1}"),
+        name=replica(node),
         code=word.exit_code,
         reason=word.reason or f"exit code {word.exit_code}",
         state=word.state,
@@ -351,7 +381,9 @@ def _restart(seen: Evidence) -> str:
 
 
 def _is_up(pod: Pod) -> bool:
-    return bool(pod.container and pod.container.state.running)
+    return not pod.metadata.deletion_timestamp and bool(
+        pod.container and pod.container.state.running
+    )
 
 
 def _done(pods: Sequence[Pod]) -> int:

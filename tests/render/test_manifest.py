@@ -147,7 +147,7 @@ def test_restarts_are_capped() -> None:
 
 def test_time_limit() -> None:
     made, pod = pods_of("resources.time_limit=90m")
-    assert made["spec"]["runPolicy"]["activeDeadlineSeconds"] == 5400
+    assert "activeDeadlineSeconds" not in made["spec"]["runPolicy"]  # a queue's hours would count
     assert pod["spec"]["activeDeadlineSeconds"] == 5400
 
 
@@ -171,6 +171,34 @@ def test_nothing_of_it_is_privileged() -> None:
     kinds = {kind for volume in spec["volumes"] for kind in volume if kind != "name"}
     assert kinds <= {"emptyDir", "downwardAPI", "persistentVolumeClaim"}
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
+
+
+def test_what_is_added_to_lists_takes_nothing_away() -> None:
+    extra = (
+        "kubernetes.extra={container: {env: [{name: NCCL_DEBUG, value: INFO}],"
+        " volumeMounts: [{name: c, mountPath: /c}]},"
+        " pod: {spec: {volumes: [{name: c, configMap: {name: c}}], containers: [{name: side, image: i}]}}}"
+    )
+    _, pod = pods_of(extra, "environment.secrets=[HF_TOKEN]", "kubernetes.secret=keys")
+    spec, container = pod["spec"], pod["spec"]["containers"][0]
+    assert [env["name"] for env in container["env"]] == ["PRL_SUBMIT_POD", "HF_TOKEN", "NCCL_DEBUG"]
+    assert [m["name"] for m in container["volumeMounts"]] == ["prl-submit", "shm", "volume-0", "c"]
+    assert [v["name"] for v in spec["volumes"]] == ["shm", "prl-submit", "volume-0", "c"]
+    assert [each["name"] for each in spec["containers"]] == ["pytorch", "side"]
+
+
+def test_operators_since_1_5_know_all_of_it() -> None:
+    """A current API server refuses what an older operator's definition does not have."""
+    made, _ = pods_of("restarts.max=3", "resources.nodes=2", "resources.time_limit=1h")
+    assert set(made["spec"]) == {"runPolicy", "pytorchReplicaSpecs"}
+    assert set(made["spec"]["runPolicy"]) <= {
+        "cleanPodPolicy",
+        "ttlSecondsAfterFinished",
+        "backoffLimit",
+        "schedulingPolicy",
+    }
+    for replica in made["spec"]["pytorchReplicaSpecs"].values():
+        assert set(replica) == {"replicas", "restartPolicy", "template"}
 
 
 def test_kueue_label_and_volcano_policy() -> None:

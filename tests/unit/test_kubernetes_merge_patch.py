@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from prl_submit.kubernetes.merge_patch import merge_patch
+from prl_submit.kubernetes.merge_patch import merge_lists, merge_patch
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,18 @@ def test_rfc_7386(target: Any, patch: Any, merged: Any) -> None:
 
 def test_keys_keep_their_order() -> None:
     assert list(merge_patch({"b": 1, "a": 2}, {"c": 3, "b": 4})) == ["b", "a", "c"]
+
+
+def test_lists_that_are_added_to() -> None:
+    ours = {"env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}], "args": ["x"]}
+    theirs = {"env": [{"name": "B", "value": "3"}, {"name": "C", "value": "4"}], "args": ["y"]}
+    assert merge_lists(ours, theirs, {"env": "name"}) == {
+        "env": [
+            {"name": "A", "value": "1"},
+            {"name": "B", "value": "3"},
+            {"name": "C", "value": "4"},
+        ],
+        "args": ["y"],
+    }
+    assert merge_lists(ours, {"env": None}, {"env": "name"}) == {"args": ["x"]}
+    assert merge_lists({}, theirs, {"env": "name"})["env"] == theirs["env"]

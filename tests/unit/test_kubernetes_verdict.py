@@ -321,9 +321,11 @@ def test_the_pod_knows_who_killed_it() -> None:
 def test_a_job_that_only_the_operator_calls_failed() -> None:
     said = "PyTorchJob mr is failed because 1 Worker replica(s) failed."
     found = verdict(failed_job(said), nodes=2)
-    assert told(found) == (FAILED, None, said.rstrip("."))
+    gone = "master-0, worker-0 gone: node drained, preempted, or deleted by somebody"
+    assert told(found) == (FAILED, None, f"{said.rstrip('.')}; {gone}")
+    assert verdict(failed_job(said), nodes=2, untold="no").reason == said.rstrip(".")
     assert (found.started_at, found.ended_at) == (at(1), at(30))
-    assert verdict(failed_job()).reason == "the PyTorchJob failed"
+    assert str(verdict(failed_job()).reason).startswith("the PyTorchJob failed; master-0 gone")
     assert verdict(failed_job(said), exit=word(0)).state == FAILED  # it knows of more than node 0
 
 
@@ -348,7 +350,8 @@ def test_an_older_operator_leaves_its_job_restarting() -> None:
         assert told(verdict(AGAIN, dead_pod(0, code))) == (FAILED, code, f"exit code {code}")
     for code in (128, 137, 200, 201):  # these are started again
         assert verdict(AGAIN, dead_pod(0, code), max_restarts=3).state == QUEUED
-    assert verdict(RUNS_2, pod(0), dead_pod(1, 3)).reason == "worker-0: exit code 3"
+    left = "(master-0 still running; `prl-submit cancel` ends that too)"
+    assert verdict(RUNS_2, pod(0), dead_pod(1, 3)).reason == f"worker-0: exit code 3 {left}"
 
 
 # ------------------------------------------------------------------ time limits
@@ -398,7 +401,11 @@ def test_a_time_limit_is_not_told_of_restarts() -> None:
         ([dead_pod(0, 3, minute=12), dead_pod(1, 143, why="Evicted", minute=11)], "worker-0: evicted", 143),
         ([dead_pod(0, 200, minute=11), dead_pod(1, 200, minute=10)], "worker-0: exit code 200", 200),
         ([dead_pod(0, 0), dead_pod(1, 3)], "worker-0: exit code 3", 3),
-        ([pod(0), dead_pod(1, 3)], "worker-0: exit code 3", 3),
+        (
+            [pod(0), dead_pod(1, 3)],
+            "worker-0: exit code 3 (master-0 still running; `prl-submit cancel` ends that too)",
+            3,
+        ),
     ],
 )  # fmt: skip
 def test_the_first_to_fail_by_itself(pods: list[Pod], reason: str, code: int) -> None:
@@ -421,7 +428,7 @@ def test_words_and_pods_are_of_different_zones() -> None:
 
 def test_a_pod_that_is_no_node_tells_nothing_of_the_jobs_end() -> None:
     stray = msgspec.structs.replace(dead_pod(0, 9), metadata=Meta(name="x"))
-    assert verdict(failed_job("said"), stray).reason == "said"
+    assert str(verdict(failed_job("said"), stray).reason).startswith("said; master-0 gone")
 
 
 # ------------------------------------------------------------------ earlier attempts

@@ -10,12 +10,25 @@ prl_host=${SLURMD_NODENAME:-$(uname -n)}
 prl_nodes=2
 prl_nproc_per_node=8
 prl_node_rank=${NODE_RANK:-0}
-# Pods that are started again do not say how often; the lines of this file do.
-prl_starts=$prl_run_dir/logs/.starts$prl_node_rank.0123456789abcdef
+# Pods that are started again do not say how often; a file for each node does, with a line for each
+# start. All nodes of an attempt have the same number: that of the one that was started most often.
+prl_starts=$prl_run_dir/logs/.starts
+starts_of() { # NODE
+  { cat -- "$prl_starts$1.0123456789abcdef" 2>/dev/null || true; } | wc -l
+}
 if [[ -n ${PRL_SUBMIT_POD:-} ]]; then
-  mkdir -p -- "$prl_run_dir/logs"
-  PRL_SUBMIT_RESTARTS=$({ cat -- "$prl_starts" 2>/dev/null || true; } | wc -l)
-  echo "$PRL_SUBMIT_POD" >>"$prl_starts"
+  mkdir -p -- "$prl_run_dir/logs" && : >>"$prl_starts$prl_node_rank.0123456789abcdef" || {
+    echo "prl-submit: run directory $prl_run_dir is not writable for uid $(id -u) of this pod" >&2
+    exit 78
+  }
+  PRL_SUBMIT_RESTARTS=$(starts_of "$prl_node_rank")
+  for ((prl_i = 0; prl_i < prl_nodes; prl_i++)); do
+    prl_started=$(starts_of "$prl_i")
+    ((prl_started <= PRL_SUBMIT_RESTARTS + 1)) || PRL_SUBMIT_RESTARTS=$((prl_started - 1))
+  done
+  while (($(starts_of "$prl_node_rank") <= PRL_SUBMIT_RESTARTS)); do
+    echo "$PRL_SUBMIT_POD" >>"$prl_starts$prl_node_rank.0123456789abcdef"
+  done
   id -un >/dev/null 2>&1 || export USER=prl-submit LOGNAME=prl-submit # a uid without a name; torch asks
   [[ -w ${HOME:-/nowhere} ]] || export HOME=/tmp
 fi
@@ -442,40 +455,52 @@ failed_node() { # [CODE]: the first other node that ended since we began, with s
   local file
   for file in "${prl_others[@]}"; do
     if [[ $file -nt $prl_began ]] && grep -qE "\"exit_code\": ${1:-[1-9]}" "$file" 2>/dev/null; then
-      sed -nE 's/.*"node": "([^"]*)".*/\1/p' "$file"
+      sed -nE 's/.*"node": "([^"]*)".*/\1/p' "$file" 2>/dev/null
       return
     fi
+  done
+  return 1
+}
+is_behind() { # another node has been started again since
+  local i
+  for ((i = 0; i < prl_nodes; i++)); do
+    (($(starts_of "$i") <= prl_again + 1)) || return 0
   done
   return 1
 }
 # Nobody else ends the nodes that are left when one has failed; NCCL would wait for ten minutes.
 leave_with_the_others() {
   while sleep 5; do
-    if failed_node >/dev/null && sleep 30; then
+    if is_behind || { failed_node >/dev/null && sleep 30; }; then
       kill -TERM "$prl_child"
-      sleep "$prl_grace"
+      sleep $((prl_grace < 30 ? prl_grace : 30)) # without its peers it comes to no further step
       kill -KILL $(job_processes)
     fi
   done
 }
 
 # Started again, all nodes must go on from the same checkpoint: node 0 says which, and then listens.
-prl_choice=$prl_run_dir/logs/.from
+# What it says carries the attempt: the torchrun of an earlier one may still listen.
+prl_choice=$prl_run_dir/logs/.from.0123456789abcdef
 node_0_gave_up() { # with an exit code for which the operator starts no pod again
-  local code= restarts=
+  local code= restarts= again
   read -r code restarts < <(sed -nE 's/.*"exit_code": ([0-9]+),.*"restarts": ([0-9]+),.*/\1 \2/p' "$prl_run_dir/exit.json" 2>/dev/null)
-  [[ -n $restarts ]] && ((restarts >= prl_restarts - prl_again && code > 0 && code < 128))
+  [[ -n $restarts ]] && ((again = restarts - (prl_restarts - prl_again), 1)) || return 1
+  ((again >= 0 && code > 0 && code < 128)) || return 1
+  ! ((code == 124 && again < prl_max_restarts)) # a time-out is started again
 }
 if ((prl_node_rank == 0)); then
-  echo "${prl_checkpoint##*/}" >"$prl_choice.part" && mv -f -- "$prl_choice.part" "$prl_choice"
+  echo "$prl_again ${prl_checkpoint##*/}" >"$prl_choice.part" && mv -f -- "$prl_choice.part" "$prl_choice"
 else
   prl_doing="waiting for node 0"
-  until (: <"/dev/tcp/$MASTER_ADDR/$MASTER_PORT") 2>/dev/null; do
-    node_0_gave_up && fail 1 "node 0 has failed"
+  prl_chosen=
+  until read -r prl_i prl_chosen 2>/dev/null <"$prl_choice" && ((prl_i == prl_again)) &&
+    (: <"/dev/tcp/$MASTER_ADDR/$MASTER_PORT") 2>/dev/null; do
+    ! node_0_gave_up || fail 1 "node 0 has failed"
+    ! is_behind || fail 200 "another node was started again"
     ((SECONDS < 1800)) || fail 200 "node 0 did not come within half an hour"
     sleep 1
   done
-  prl_chosen=$(cat -- "$prl_choice")
   [[ ${prl_checkpoint##*/} == "$prl_chosen" ]] || go_on_from "${prl_chosen:+$prl_run_dir/$prl_chosen}"
   prl_doing="training"
 fi
@@ -587,8 +612,11 @@ if [[ -z $prl_signalled && $prl_code == 0 && $prl_node_rank == 0 ]]; then
 fi
 # The operator starts a pod again for an exit code from 128 up; one that lost its peer must come with it.
 if [[ -z $prl_signalled && $prl_code != 0 ]]; then
-  if prl_peer=$(failed_node '(124|1[3-9][0-9]|2[0-9][0-9])') || { prl_peer="another node"
-    [[ -z $(last_error) ]] && this_attempt | grep -aE 'Connection (closed|reset) by peer|DistNetworkError|DistBackendError|DistStoreError' >/dev/null; }; then
+  lost_its_peers() {
+    [[ -z $(last_error) ]] &&
+      this_attempt | grep -aE 'Connection (closed|reset) by peer|DistNetworkError|DistBackendError|DistStoreError' >/dev/null
+  }
+  if prl_peer=$(failed_node '(124|1[3-9][0-9]|2[0-9][0-9])') || { prl_peer="another node"; is_behind || lost_its_peers; }; then
     prl_code=200 prl_reason="$prl_peer was lost"
   fi
 fi

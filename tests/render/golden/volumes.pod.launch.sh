@@ -10,12 +10,25 @@ prl_host=${SLURMD_NODENAME:-$(uname -n)}
 prl_nodes=1
 prl_nproc_per_node=2
 prl_node_rank=0
-# Pods that are started again do not say how often; the lines of this file do.
-prl_starts=$prl_run_dir/logs/.starts$prl_node_rank.0123456789abcdef
+# Pods that are started again do not say how often; a file for each node does, with a line for each
+# start. All nodes of an attempt have the same number: that of the one that was started most often.
+prl_starts=$prl_run_dir/logs/.starts
+starts_of() { # NODE
+  { cat -- "$prl_starts$1.0123456789abcdef" 2>/dev/null || true; } | wc -l
+}
 if [[ -n ${PRL_SUBMIT_POD:-} ]]; then
-  mkdir -p -- "$prl_run_dir/logs"
-  PRL_SUBMIT_RESTARTS=$({ cat -- "$prl_starts" 2>/dev/null || true; } | wc -l)
-  echo "$PRL_SUBMIT_POD" >>"$prl_starts"
+  mkdir -p -- "$prl_run_dir/logs" && : >>"$prl_starts$prl_node_rank.0123456789abcdef" || {
+    echo "prl-submit: run directory $prl_run_dir is not writable for uid $(id -u) of this pod" >&2
+    exit 78
+  }
+  PRL_SUBMIT_RESTARTS=$(starts_of "$prl_node_rank")
+  for ((prl_i = 0; prl_i < prl_nodes; prl_i++)); do
+    prl_started=$(starts_of "$prl_i")
+    ((prl_started <= PRL_SUBMIT_RESTARTS + 1)) || PRL_SUBMIT_RESTARTS=$((prl_started - 1))
+  done
+  while (($(starts_of "$prl_node_rank") <= PRL_SUBMIT_RESTARTS)); do
+    echo "$PRL_SUBMIT_POD" >>"$prl_starts$prl_node_rank.0123456789abcdef"
+  done
   id -un >/dev/null 2>&1 || export USER=prl-submit LOGNAME=prl-submit # a uid without a name; torch asks
   [[ -w ${HOME:-/nowhere} ]] || export HOME=/tmp
 fi
