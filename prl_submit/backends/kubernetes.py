@@ -22,7 +22,7 @@ from prl_submit.cancellation import write_cancel
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
 from prl_submit.interrupts import unhurried
 from prl_submit.kubernetes import collecting, evidence, helper, names
-from prl_submit.kubernetes.api import Api, RefusedStatusError, connect
+from prl_submit.kubernetes.api import Api, NotSentError, RefusedStatusError, connect
 from prl_submit.kubernetes.documents import load
 from prl_submit.kubernetes.keeping import Keeper as PodLogs
 from prl_submit.kubernetes.keeping import NodeLog
@@ -39,6 +39,7 @@ from prl_submit.states import State
 #: Seconds between two questions while one waits.
 POLL_S = 1.0
 _CANCEL_POLL_S = 0.5
+_AGAIN_S = 2.0
 #: Seconds beyond their grace after which pods that do not go are given up: their node is gone.
 _NODE_IS_GONE_S = 60.0
 
@@ -146,6 +147,10 @@ def cancel(run: Run, *, wait: bool) -> bool:
     try:
         job = _find(api, record)
         if job is not None and job.metadata.deletion_timestamp is None:
+            if job.condition("Failed") or job.condition("Succeeded"):
+                evidence.keep_end(run, record, job, _pods(api, record))
+            else:
+                write_cancel(run.path)
             _delete(run, api, job)
     except RefusedStatusError as error:
         raise as_error(error, api.namespace, f"cancel {run.run}") from None
@@ -159,18 +164,28 @@ CANCEL_WAITS = True
 
 
 def _delete(run: Run, api: Api, job: Job) -> None:
-    if not (
-        job.condition("Failed") or job.condition("Succeeded")
-    ):  # what is left of an end is no cancellation
-        write_cancel(run.path)
     try:
-        api.delete(api.jobs(job.metadata.name), foreground=True, uid=job.metadata.uid)
-    except BaseException as error:
-        if isinstance(error, RefusedStatusError) and error.status.code in (404, 409):
-            return  # it went by itself meanwhile
-        # Ctrl-C too: a job that goes on must not pass for a cancelled one
+        _insist_on_deleting(api, job)
+    except BaseException:  # Ctrl-C too: a job that goes on must not pass for a cancelled one
         (run.path / CANCEL).unlink(missing_ok=True)
         raise
+
+
+def _insist_on_deleting(api: Api, job: Job) -> None:
+    """An order whose answer was lost may have been heard: it is given again until that is clear."""
+    for again in (_AGAIN_S, _AGAIN_S, None):
+        try:
+            api.delete(api.jobs(job.metadata.name), foreground=True, uid=job.metadata.uid)
+        except RefusedStatusError as error:
+            if error.status.code not in (404, 409):  # it went by itself meanwhile
+                raise
+            return
+        except BackendUnreachableError as error:
+            if isinstance(error, NotSentError) or again is None:
+                raise
+            time.sleep(again)
+        else:
+            return
 
 
 def _wait_until_gone(run: Run, api: Api, record: Record) -> None:

@@ -18,7 +18,7 @@ from prl_submit.kubernetes.api import Api, RefusedStatusError
 from prl_submit.kubernetes.names import MANAGED_BY, OURS, TOKEN_LABEL, job_name
 from prl_submit.kubernetes.objects import Event, EventList, Job, JobList, Pod, PodList
 from prl_submit.kubernetes.refusals import as_error
-from prl_submit.kubernetes.verdict import Evidence, is_settled, judge, needs_pods
+from prl_submit.kubernetes.verdict import Evidence, judge, needs_pods, still_running
 from prl_submit.metrics import read_progress
 from prl_submit.missing import forget_missing, missing_since
 from prl_submit.runs import LOGS, PLAN, Record, Run, read_exit, read_node_exits, write_record
@@ -179,9 +179,20 @@ def _state(run: Run, answers_by_place: Mapping[Place, Answers]) -> State:
     if state is None or (answers.silence is not None and state.state == LOST):
         return _unknown(run, record, answers.silence or _elsewhere(record, answers.server))
     state = msgspec.structs.replace(state, job_id=record.job_id)
-    if state.state in FINISHED and answers.silence is None and is_settled(seen):
-        write_verdict(run, state)
+    if state.state not in FINISHED or answers.silence is not None:
+        return state
+    if left := still_running(seen):
+        reason = f"{state.reason} ({left})" if state.reason else left
+        return msgspec.structs.replace(state, reason=reason)
+    write_verdict(run, state)
     return state
+
+
+def keep_end(run: Run, record: Record, job: Job, pods: Sequence[Pod]) -> None:
+    """Write down how a job ended before what is left of it goes."""
+    state = judge(gather(run, record, Answers({record.token: job}, {record.token: list(pods)})))
+    if state is not None and state.state in FINISHED:
+        write_verdict(run, msgspec.structs.replace(state, job_id=record.job_id))
 
 
 def gather(run: Run, record: Record, answers: Answers) -> Evidence:

@@ -67,9 +67,10 @@ class Evidence(Struct, frozen=True, kw_only=True):
     untold: str | None = None
 
 
-def is_settled(seen: Evidence) -> bool:
-    """Whether no pod will change what is said of an end."""
-    return not any(_is_up(pod) for pod in seen.pods)
+def still_running(seen: Evidence) -> str:
+    """The pods that run on, in words; empty where none does."""
+    left = ", ".join(name_of(pod) for pod in seen.pods if _is_up(pod))
+    return f"{left} still running; `prl-submit cancel` ends that too" if left else ""
 
 
 class End(Struct, frozen=True, kw_only=True):
@@ -185,10 +186,6 @@ def _ended(job: Job, seen: Evidence) -> State | None:
     spent = _spent(seen)
     if spent and state.state == FAILED:
         state = msgspec.structs.replace(state, reason=f"{state.reason}; {spent}")
-    left = ", ".join(name_of(pod) for pod in seen.pods if _is_up(pod))
-    if left:
-        reason = f"{state.reason} ({left} still running; `prl-submit cancel` ends that too)"
-        state = msgspec.structs.replace(state, reason=reason)
     return _job_times(state, job, seen)
 
 

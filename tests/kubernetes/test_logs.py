@@ -120,6 +120,17 @@ def test_pod_that_is_made_again(any_kube: KubernetesWorld) -> None:
     assert [word for word in done.out.split() if word in ("first", "second")] == ["first", "second"]
 
 
+def test_words_before_launch_sh_speaks(kube: KubernetesWorld) -> None:
+    """An image whose locale is foreign: bash says so first. The pod's log is the pod's own still."""
+    env = [{"name": "LC_ALL", "value": "xx_XX.UTF-8"}]
+    fake = COUNT.format(lines=50, pause=0.02)
+    run = kube.submit(fake, kubernetes__extra={"container": {"env": env}})
+    done = kube.prl("logs", run, "-f")
+    assert done.code == 0, done.err
+    assert numbers(done.out) == list(range(1, 51))
+    assert (run / "logs/node0.log").stat().st_uid == 1000
+
+
 def test_logs_outlive_the_pods(kube_apart: KubernetesWorld) -> None:
     run, _ = kube_apart.run_to_end("echo precious; step 1 1")
     name = json.loads((run / "run.json").read_text())["job_id"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,12 +93,20 @@ def submitting(world: KubernetesWorld, run: Path) -> str:
 
 def asking(world: KubernetesWorld, run: Path) -> str:
     done = world.prl("status", run)
-    assert done.code in {1, 4}
+    assert done.code == 4
     return done.out + done.err
 
 
 def reading(world: KubernetesWorld, run: Path) -> str:
     return world.prl("logs", run).err
+
+
+def following(world: KubernetesWorld, run: Path) -> str:
+    """It is said at once, not when the job has ended."""
+    process = world.start("logs", run, "-f")
+    time.sleep(3)
+    process.terminate()
+    return world.finish(process).err
 
 
 def cancelling(world: KubernetesWorld, run: Path) -> str:
@@ -120,6 +129,7 @@ def collecting(world: KubernetesWorld, run: Path) -> str:
         ("delete", "pytorchjobs", cancelling),
         ("list", "pods", reading),
         ("get", "pods/log", reading),
+        ("get", "pods/log", following),
     ],
 )
 def test_message_names_the_verb(

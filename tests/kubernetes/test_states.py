@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,37 @@ def test_deadline(any_kube: KubernetesWorld) -> None:
     _run, status = any_kube.run_to_end("step 1 2; sleep 60", resources__time_limit="5s")
     assert status["state"] == "TIMEOUT"
     assert "time limit" in status["reason"]
+
+
+def test_waiting_for_a_node_is_not_training(kube: KubernetesWorld) -> None:
+    """The time limit is of the training, whatever the queue was like."""
+    cordon(kube, unschedulable=True)
+    try:
+        run = kube.submit(resources__time_limit="4s")
+        time.sleep(6)
+        assert kube.status(run)["state"] == "QUEUED"
+    finally:
+        cordon(kube, unschedulable=False)
+    assert kube.wait_for(run, "SUCCEEDED")["exit_code"] == 0
+
+
+def cordon(world: KubernetesWorld, *, unschedulable: bool) -> None:
+    for node in world.cluster.nodes:
+        spec = {"unschedulable": unschedulable or None}
+        world.cluster.api.merge(f"/api/v1/nodes/{node}", {"spec": spec})
+
+
+def test_end_that_was_heard_is_kept(kube_apart: KubernetesWorld) -> None:
+    """Jobs are removed a week after their end; what became of the run is known all the same."""
+    fake = kube_apart.faking("step 1 1", {})
+    done = kube_apart.prl(kube_apart.spec(**fake), "--wait")
+    assert done.code == 0, done.err
+    run = Path(done.out.strip())
+    for job in kube_apart.items("pytorchjobs"):
+        name = job["metadata"]["name"]
+        kube_apart.cluster.kubectl("-n", kube_apart.namespace, "delete", "pytorchjob", name)
+    kube_apart.prl("logs", run)
+    assert kube_apart.status(run)["state"] == "SUCCEEDED"
 
 
 def test_deleted_by_somebody_else(any_kube: KubernetesWorld) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,27 @@ def test_answer_that_is_lost(kube: KubernetesWorld) -> None:
     assert dropped.count == 1
     assert len(kube.items("pytorchjobs")) == 1
     kube.wait_for(run, "SUCCEEDED")
+
+
+def test_answer_that_is_lost_and_a_quota_that_it_filled(kube: KubernetesWorld) -> None:
+    """The second try is refused because the first one succeeded."""
+    from tests.kubernetes.proxy import dropping
+
+    quota(kube, {"count/pytorchjobs.kubeflow.org": "1"})
+    with dropping(kube.kubeconfig, "POST /apis/kubeflow.org/", after=1) as dropped:
+        run = kube.submit()
+    assert dropped.count == 1
+    assert len(kube.items("pytorchjobs")) == 1
+    kube.wait_for(run, "SUCCEEDED")
+
+
+def test_folder_that_may_not_be_given_away(kube: KubernetesWorld) -> None:
+    """Root without its rights, or on a file server that does not trust it."""
+    argv = ["setpriv", "--bounding-set=-chown", sys.executable, "-m", "prl_submit", kube.spec()]
+    done = kube.finish(kube.popen(argv))
+    assert done.code == 0, done.err
+    assert "cannot be given to uid 1000, as which the pods run" in done.err
+    assert len(kube.items("pytorchjobs")) == 1
 
 
 def test_two_at_once(kube: KubernetesWorld) -> None:

@@ -21,6 +21,7 @@ if [[ -n ${PRL_SUBMIT_POD:-} ]]; then
     echo "prl-submit: run directory $prl_run_dir is not writable for uid $(id -u) of this pod" >&2
     exit 78
   }
+  export PRL_SUBMIT_RESTARTS
   PRL_SUBMIT_RESTARTS=$(starts_of "$prl_node_rank")
   for ((prl_i = 0; prl_i < prl_nodes; prl_i++)); do
     prl_started=$(starts_of "$prl_i")
