@@ -18,6 +18,7 @@ from typing import Any
 from msgspec import Struct
 
 from prl_submit.scalars import parse_memory, to_quantity
+from prl_submit.suggest import closest
 
 _MOUNT_KEYS = {
     "mountPath": "mountPath",
@@ -121,7 +122,9 @@ def _source(kind: str, source: Any) -> Any:
         if not colon or not path.startswith("/"):
             raise ValueError(f"nfs: {source!r} is not SERVER:/PATH")
         return {"server": server, "path": path}
-    raise ValueError(f"{kind}: needs a map of Kubernetes' own fields, found {source!r}")
+    near = closest(kind, [*_ALIASES, *_ALIASES.values(), "nfs"], 0.6)
+    meant = f"; did you mean {near!r}?" if near else ""
+    raise ValueError(f"{kind}: needs a map of Kubernetes' own fields, found {source!r}{meant}")
 
 
 def holds(volume: Volume, path: str) -> bool:

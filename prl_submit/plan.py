@@ -151,7 +151,9 @@ def make_plan(
     swift, wrong = type_arguments(nodes, table)
     backend = spec.backend or "local"
     workdir = _path(spec.workdir, context.cwd, context.home)
-    output = _path(spec.output, workdir, context.home)
+    # Where only the pods have the working directory, the run directories are made where one types.
+    apart = backend == "kubernetes" and spec.kubernetes.output_mount is not None
+    output = _path(spec.output, context.cwd if apart else workdir, context.home)
     arguments = [words(name, value) for name, value in swift.items()]
     problems = [*layered.problems, *problems, *wrong]
     job = Job(spec, swift, tree, backend, _doubtful(problems, nodes, table))

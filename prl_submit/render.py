@@ -107,11 +107,11 @@ def render(template: str, variables: dict[str, Any], site: Path | None = None) -
 def _own_time_limit(plan: Plan) -> int:
     """Seconds after which launch.sh itself ends the training; 0: Slurm does.
 
-    In a pod that is the grace before the kubelet does, who gives no warning.
+    In a pod that is the grace before the kubelet does it, but a quarter of the limit at most.
     """
-    limit, grace = plan.resources.time_limit or 0, plan.restarts.grace
+    limit = plan.resources.time_limit or 0
     if plan.backend == "kubernetes":
-        return limit - grace if limit > grace else limit
+        return limit - min(plan.restarts.grace, limit // 4)
     return limit if plan.backend == "local" else 0
 
 

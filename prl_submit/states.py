@@ -30,6 +30,8 @@ class State(Struct, frozen=True, kw_only=True):
     job_id: str | None = None
     #: Why the backend could not be asked: the state is the last one known.
     unreachable: str | None = None
+    #: Whether that is an answer: we may not ask, and asking again will not help.
+    is_denied: bool = False
 
 
 class Status(Struct, frozen=True, kw_only=True):

@@ -90,6 +90,11 @@ def resume(run: Run, outside: Outside, attempts: int = 0) -> tuple[Run, checkpoi
     _require_secrets(plan, outside.environ)
     checkpoint = checkpoints.last_complete(run.path, plan.world_size)
     if checkpoint is None:
+        if plan.backend == "kubernetes" and not (run.path / runs.LOGS / ".pod0").exists():
+            raise PrlSubmitError(
+                f"{run.run} has no complete checkpoint on this machine; its pods write to a volume of theirs",
+                f"prl-submit collect {bash(str(run.path))} --only 'checkpoint-*', then resume",
+            )
         raise PrlSubmitError(
             f"{run.run} has no complete checkpoint to go on from",
             f"submit it again: prl-submit {bash(str(run.path / runs.SPEC))} "

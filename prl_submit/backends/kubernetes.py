@@ -21,7 +21,7 @@ from prl_submit.backends import Keeper, NothingToKeep, nobody
 from prl_submit.cancellation import write_cancel
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
 from prl_submit.interrupts import unhurried
-from prl_submit.kubernetes import collecting, evidence, helper, names
+from prl_submit.kubernetes import collecting, evidence, helper, names, rights
 from prl_submit.kubernetes.api import Api, NotSentError, RefusedStatusError, connect
 from prl_submit.kubernetes.documents import load
 from prl_submit.kubernetes.keeping import Keeper as PodLogs
@@ -61,11 +61,11 @@ def node_name(node: int) -> str:
 
 def submit(run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = nobody) -> Record:
     """Create the PyTorchJob. Raises RefusedError, BackendUnreachableError, or OutcomeUnknownError."""
-    api = _connect(plan.kubernetes.context, plan.kubernetes.namespace)
+    before = read_run(run)
+    api = _where_it_was(before, plan)
     manifest = (run / names.MANIFEST).read_text("utf-8")
     ask_first(api, manifest, tell)
     _give_to_pods(run, plan, record, tell)
-    before = read_run(run)
     record = msgspec.structs.replace(
         record, context=api.access.context, namespace=api.namespace, server=api.server
     )
@@ -81,6 +81,21 @@ def submit(run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = 
         with contextlib.suppress(OSError):  # a full disk: the job is there, its token finds it
             write_record(run, record)
     return record
+
+
+def _where_it_was(before: Run | None, plan: Plan) -> Api:
+    """The spec's cluster, or the current one; for a run that is resumed, the one that has its volume."""
+    context, namespace = plan.kubernetes.context, plan.kubernetes.namespace
+    last = before.record if before is not None else None
+    if last is not None:
+        context, namespace = last.context or context, last.namespace or namespace
+    api = _connect(context, namespace)
+    if last is not None and last.server not in (None, api.server):
+        raise BackendUnreachableError(
+            f"the run is at {last.server}, and the context {context!r} is of {api.server} now",
+            "set KUBECONFIG to the file that has its cluster",
+        )
+    return api
 
 
 def _give_to_pods(run: Path, plan: Plan, record: Record, tell: Callable[[str], None]) -> None:
@@ -105,6 +120,9 @@ def ask_online(plan: Plan, artefact: str) -> str:
     ask_first(api, artefact, said.append)
     context = api.access.context or "this pod's own account"
     words = f"Kubernetes would take it: namespace {api.namespace} of {context} ({api.server})"
+    lacking = rights.missing(api, rights.RULES[:3])
+    if lacking:
+        said.append(f"warning: you may not {rights.in_words(lacking)}")
     return "; ".join([words, *said])
 
 
@@ -284,6 +302,9 @@ def _collect(
     is_over = not any(map(_runs, pods))
     files = collecting.listing(reader, plan.run_dir)
     wanted = collecting.chosen(files, only, with_logs=is_over)
+    if only and not wanted:
+        there = ", ".join(dict.fromkeys(file.path.partition("/")[0] for file in files)) or "nothing"
+        raise PrlSubmitError(f"no file of the run matches {','.join(only)}", f"there are: {there}")
     new = [file for file in wanted if not collecting.is_here(file, run.path)]
     for number, file in enumerate(new, 1):
         tell(f"{number}/{len(new)} {file.path} ({file.size} bytes)")

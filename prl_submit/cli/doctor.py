@@ -159,11 +159,10 @@ def _kubernetes() -> Finding:
         hint = "install the training operator; docs/kubernetes.md shows how"
         return Finding("Kubernetes", None, f"{where}: knows no PyTorchJobs", hint)
     if lacks:
-        verbs = ", ".join(f"{verb} {rule.resource} ({rule.why})" for rule, verb in lacks)
-        return Finding(
-            "Kubernetes", None, f"{where}: you may not {verbs}", "see docs/kubernetes.md"
-        )
-    return Finding("Kubernetes", True, where)
+        words = f"{where}: you may not {rights.in_words(lacks)}"
+        return Finding("Kubernetes", None, words, "see docs/kubernetes.md")
+    detail = f"{where}: the training operator's jobs are known, and you have all rights"
+    return Finding("Kubernetes", True, detail)
 
 
 def _probe() -> Finding:

@@ -150,6 +150,8 @@ def cancel(runs: tuple[str, ...], wait: bool, output_root: str | None, as_json: 
     try:
         ordered, faults = _order_ends(found)
         for run in ordered:
+            if _backend_of(run).CANCEL_WAITS:
+                note(f"{run.run}: waits until its pods are gone")
             if wait or _backend_of(run).CANCEL_WAITS:
                 _backend_of(run).cancel(run, wait=True)
     except KeyboardInterrupt:

@@ -13,7 +13,13 @@ from types import FrameType
 from prl_submit import backends
 from prl_submit.cli.console import note, raw, table
 from prl_submit.cli.options import output_root
-from prl_submit.errors import EXIT_INTERRUPTED, EXIT_JOB_FAILED, PrlSubmitError, format_error
+from prl_submit.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_JOB_FAILED,
+    BackendUnreachableError,
+    PrlSubmitError,
+    format_error,
+)
 from prl_submit.follow import POLL_S as FOLLOW_POLL_S
 from prl_submit.follow import LogReader, follow, node_logs
 from prl_submit.quote import bash
@@ -34,6 +40,8 @@ from prl_submit.verdicts import read_verdict
 POLL_S = 0.5
 #: Seconds between two questions about jobs that have been queued for LONG_S.
 QUEUED_POLL_S, LONG_S = 5.0, 60.0
+#: Refusals in a row after which waiting is given up.
+DENIALS = 3
 #: Seconds after its exit.json in which a job is asked after at each look: it is about to end.
 _ENDING_S = 15.0
 
@@ -83,6 +91,7 @@ class Watch:
         self._runs = list(runs)
         self._states: dict[int, State] = {}
         self._asked = float("-inf")
+        self._denials = 0
         self._queued_since = time.monotonic()
         self._exits: list[int] = []
 
@@ -94,8 +103,16 @@ class Watch:
             self._exits = exits
             self._runs = [refreshed(run) for run in self._runs]
             self._states = dict(enumerate(self._ask_open()))
+            self._give_up_if_denied()
             self._asked = time.monotonic()  # a slow answer is a busy scheduler: then the pause
         return [status_of(run, self._states[i]) for i, run in enumerate(self._runs)]
+
+    def _give_up_if_denied(self) -> None:
+        """Who may not ask waits in vain; once more, since rights take a moment to spread."""
+        denied = [state for state in self._states.values() if state.is_denied]
+        self._denials = self._denials + 1 if denied else 0
+        if self._denials == DENIALS:
+            raise BackendUnreachableError(f"cannot wait: {denied[0].unreachable}")
 
     def _ask_open(self) -> list[State]:
         old = self._states

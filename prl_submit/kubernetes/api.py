@@ -27,7 +27,7 @@ CONNECT_S = 5.0
 ANSWER_S = 30.0
 #: Seconds of silence after which a followed log is asked for anew: a dead connection says nothing.
 SILENCE_S = 60.0
-INSTALL = "pip install 'prl-submit[kubernetes]'"
+INSTALL = "pip install 'lightkube>=1.0.1,<2'"
 
 
 class Status(Struct, frozen=True):

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit.cancellation import cancel_reason
-from prl_submit.errors import PrlSubmitError
+from prl_submit.errors import BackendRefusedError, PrlSubmitError
 from prl_submit.kubernetes.api import Api, RefusedStatusError
 from prl_submit.kubernetes.names import MANAGED_BY, OURS, TOKEN_LABEL, job_name
 from prl_submit.kubernetes.objects import Event, EventList, Job, JobList, Pod, PodList
@@ -77,6 +77,7 @@ class Answers(Struct, frozen=True):
     silence: str | None = None
     untold: str | None = None
     server: str | None = None
+    is_denied: bool = False
 
 
 def states(runs: Sequence[Run], connect: Connect) -> list[State]:
@@ -132,7 +133,8 @@ def _ask(place: Place, runs: Sequence[Run], connect: Connect) -> Answers:
         api = connect(place.context, place.namespace)
         return _ask_api(api, runs)
     except PrlSubmitError as error:
-        return Answers(silence=error.message)
+        denied = isinstance(error, BackendRefusedError)
+        return Answers(silence=error.message, is_denied=denied)
 
 
 def _ask_api(api: Api, runs: Sequence[Run]) -> Answers:
@@ -177,7 +179,8 @@ def _state(run: Run, answers_by_place: Mapping[Place, Answers]) -> State:
         run = msgspec.structs.replace(run, record=record)
     state = judge(seen)
     if state is None or (answers.silence is not None and state.state == LOST):
-        return _unknown(run, record, answers.silence or _elsewhere(record, answers.server))
+        state = _unknown(run, record, answers.silence or _elsewhere(record, answers.server))
+        return msgspec.structs.replace(state, is_denied=answers.is_denied)
     state = msgspec.structs.replace(state, job_id=record.job_id)
     if state.state not in FINISHED or answers.silence is not None:
         return state
@@ -209,7 +212,8 @@ def gather(run: Run, record: Record, answers: Answers) -> Evidence:
         nodes=planned.resources.nodes,
         max_restarts=planned.restarts.max,
         restarts_before=record.restarts,
-        starts=_starts(run.path, record.token),
+        # One more start than that only says that it was one too many.
+        starts=min(_starts(run.path, record.token), planned.restarts.max + 1),
         queue=None if planned.kubernetes.scheduler == "volcano" else planned.kubernetes.queue,
         age=time.time() - datetime.fromisoformat(record.submitted_at).timestamp(),
         untold=answers.untold,

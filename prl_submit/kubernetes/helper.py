@@ -22,6 +22,8 @@ from prl_submit.kubernetes.verdict import why_pod_ended
 LIFE_S = 3600
 #: Seconds until a helper that does not start is given up.
 START_S = 300.0
+#: Seconds that it may be stuck for a reason that somebody has to mend.
+STUCK_S = 30.0
 _POLL_S = 0.5
 _RESOURCES = {
     "requests": {"cpu": "100m", "memory": "256Mi"},
@@ -110,8 +112,8 @@ def _wait_until_running(api: Api, name: str, tell: Callable[[str], None]) -> Non
             return
         if pod.status.phase in ("Failed", "Succeeded"):
             raise PrlSubmitError(f"the helper pod has ended: {why_pod_ended(pod)}")
-        why, _ = why_pod_waits(pod, [])
-        if time.monotonic() > deadline:
+        why, is_stuck = why_pod_waits(pod, [])
+        if time.monotonic() > deadline - (START_S - STUCK_S if is_stuck else 0):
             raise PrlSubmitError(f"the helper pod does not start: {why}")
         if why != told:
             told = why

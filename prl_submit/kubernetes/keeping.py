@@ -34,7 +34,7 @@ LOOK_S, LOOK_SELDOM_S, LONG_S = 1.0, 5.0, 60.0
 AGAIN_S = 0.3
 #: Among its first lines launch.sh says in a pod's log where the pod's output volume is; before it,
 #: bash may have a word about the locale.
-_HERE = b"the output volume is the submitter's\n"
+_HERE = b", which is here too\n"
 _WHERE = b"prl-submit: pod "
 _BEFORE_WHERE = 4096
 

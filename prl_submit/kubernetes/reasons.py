@@ -106,8 +106,10 @@ def why_pod_waits(pod: Pod, events: Sequence[Event]) -> tuple[str, bool]:
 
 
 def _stuck(status: ContainerStatus, waiting: Waiting, pod: Pod, events: Sequence[Event]) -> str:
-    said = clean(waiting.message)
-    if waiting.reason == "ImagePullBackOff":  # says only that it waits; an event said why
+    said, reason = clean(waiting.message), waiting.reason
+    if reason in ("ErrImagePull", "ImagePullBackOff"):
+        # The two take turns and mean one thing; what that is an event said, the second only waits.
+        reason = "ErrImagePull"
         failed = [event for event in events if event.involved_object.name == pod.metadata.name]
         pulls = [event.message for event in failed if "ailed to pull image" in event.message]
         said = clean(pulls[-1]) if pulls else said
@@ -116,7 +118,7 @@ def _stuck(status: ContainerStatus, waiting: Waiting, pod: Pod, events: Sequence
         if "image" in STUCK[waiting.reason or ""] and status.image not in said
         else ""
     )
-    return f"{STUCK[waiting.reason or '']}{image} ({waiting.reason}{': ' + said if said else ''})"
+    return f"{STUCK[waiting.reason or '']}{image} ({reason}{': ' + said if said else ''})"
 
 
 def waits_for_master(pod: Pod) -> bool:

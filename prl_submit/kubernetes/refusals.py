@@ -11,7 +11,7 @@ import re
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError, Refusal
 from prl_submit.kubernetes.api import RefusedStatusError, Status
 
-_ROLE = "ask for the Role that docs/kubernetes.md shows"
+_ROLE = "is the namespace the right one? then ask for the Role that docs/kubernetes.md shows"
 _NOT_ALLOWED = re.compile(
     r'User "(?P<user>[^"]*)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]*)"'
     r'(?: in API group "(?P<group>[^"]*)")?'

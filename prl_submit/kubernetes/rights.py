@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec import Struct
 
@@ -32,6 +34,13 @@ RULES = (
 )
 
 
+def in_words(lacking: Sequence[tuple[Rule, str]]) -> str:
+    """`create, get pods (collect); list events (why a job waits)`."""
+    rules = dict.fromkeys(rule for rule, _ in lacking)
+    verbs = {rule: ", ".join(verb for each, verb in lacking if each == rule) for rule in rules}
+    return "; ".join(f"{verbs[rule]} {rule.resource} ({rule.why})" for rule in rules)
+
+
 class _Outcome(Struct, frozen=True):
     allowed: bool = False
 
@@ -40,9 +49,9 @@ class _Review(Struct, frozen=True):
     status: _Outcome = _Outcome()
 
 
-def missing(api: Api) -> list[tuple[Rule, str]]:
+def missing(api: Api, rules: Sequence[Rule] = RULES) -> list[tuple[Rule, str]]:
     """The verbs that the account lacks (SelfSubjectAccessReview). Raises as Api.create."""
-    return [(rule, verb) for rule in RULES for verb in rule.verbs if not _may(api, rule, verb)]
+    return [(rule, verb) for rule in rules for verb in rule.verbs if not _may(api, rule, verb)]
 
 
 def _may(api: Api, rule: Rule, verb: str) -> bool:

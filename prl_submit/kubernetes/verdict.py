@@ -184,7 +184,7 @@ def _ended(job: Job, seen: Evidence) -> State | None:
         state = State(state=FAILED, reason=_unexplained(failed, seen))
     state = _told_to_end(state, seen)
     spent = _spent(seen)
-    if spent and state.state == FAILED:
+    if spent and state.state == FAILED and "restarts.max is" not in (state.reason or ""):
         state = msgspec.structs.replace(state, reason=f"{state.reason}; {spent}")
     return _job_times(state, job, seen)
 

@@ -155,7 +155,8 @@ def test_one_of_two_nodes_fails(any_kube: KubernetesWorld) -> None:
     fake = "step 1 2; [[ $MASTER_ADDR ]]; [[ $NODE_RANK == 0 ]] && sleep 60 || exit 7"
     run = any_kube.submit(fake, **TWO)
     status = any_kube.wait_for(run, "FAILED", 60)
-    assert (status["exit_code"], status["reason"]) == (7, "worker-0: torchrun exited with 7")
+    assert status["exit_code"] == 7
+    assert status["reason"].startswith("worker-0: torchrun exited with 7")
 
 
 def test_no_operator(kube: KubernetesWorld) -> None:

@@ -166,7 +166,7 @@ def test_spec_without_what_a_pod_needs(kube: KubernetesWorld) -> None:
     )
     assert "image is not set" in said
     assert "needs kubernetes.secret" in said
-    assert "no volume holds the outputs" in said
+    assert "no volume keeps the outputs" in said
 
 
 SECRET = "hf_verySecretValue123"

@@ -10,7 +10,7 @@ from prl_submit.kubernetes.refusals import as_error, explain, not_allowed
 
 JOB = 'pytorchjobs.kubeflow.org "mr-01234567" is forbidden'
 POD = 'pods "mr-01234567-master-0" is forbidden'
-ROLE = "ask for the Role that docs/kubernetes.md shows"
+ROLE = "is the namespace the right one? then ask for the Role that docs/kubernetes.md shows"
 
 
 def refused(code: int, message: str, *, of_job: bool = False) -> Refusal:

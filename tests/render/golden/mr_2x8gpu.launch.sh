@@ -478,6 +478,7 @@ prl_nothing="ms-swift ended without one training step; is the data set smaller t
 
 if [[ -z $prl_signalled && $prl_code != 0 ]]; then
   prl_error=$(last_error)
+  [[ $prl_code != 137 || -n $prl_error ]] || prl_error="killed (SIGKILL); out of memory is the usual cause"
   prl_reason="torchrun exited with $prl_code${prl_error:+: $prl_error}"
   if came_to_its_end; then
     if only_crashed && { ((prl_node_rank > 0)) || saved_its_last_step || trained_nothing; }; then

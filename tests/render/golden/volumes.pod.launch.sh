@@ -232,6 +232,7 @@ fi
 arm
 prl_doing="making the folder of the logs"
 mkdir -p -- "$prl_run_dir/logs"
+prl_last_reason=$(sed -nE 's/.*"reason": "(.*)"\}.*/\1/p' "$prl_exit_file" 2>/dev/null) || true
 rm -f -- "$prl_exit_file" # an earlier attempt's
 # Under Slurm: which job has the run, also where somebody typed sbatch.
 [[ $prl_node_rank != 0 || -z ${SLURM_JOB_ID:-} ]] || echo "$SLURM_JOB_ID" >"$prl_run_dir/logs/.job"
@@ -242,14 +243,14 @@ if [[ -t 2 ]]; then # by hand: the last word comes to the terminal too
 fi
 if [[ -n ${PRL_SUBMIT_POD:-} ]]; then # `kubectl logs` has it too
   prl_here=$(cat -- "$prl_run_dir/logs/.here" 2>/dev/null) || true
-  [[ $prl_here == 0123456789abcdef ]] && prl_where="the submitter's" || prl_where="not the submitter's"
+  [[ $prl_here == 0123456789abcdef ]] && prl_where="which is here too" || prl_where="in the pods alone: prl-submit collect brings it"
   echo "$PRL_SUBMIT_POD" >"$prl_run_dir/logs/.pod$prl_node_rank"
   exec > >(
     trap '' TERM INT HUP
     exec tee -a -- "$prl_log_file"
   ) 2>&1 </dev/null
   prl_tee=$!
-  say "pod $PRL_SUBMIT_POD, the output volume is $prl_where"
+  say "pod $PRL_SUBMIT_POD writes to $prl_run_dir, $prl_where"
 else
   exec >>"$prl_log_file" 2>&1 </dev/null
 fi
@@ -257,7 +258,10 @@ say "$prl_started_at on $prl_host, node $prl_node_rank of $prl_nodes, restarts $
 
 # One per node: two nodes of a job may be one machine.
 export PRL_SUBMIT_TOKEN=0123456789abcdef.$prl_node_rank
-((prl_again <= prl_max_restarts)) || fail 1 "started again $prl_again times; restarts.max is $prl_max_restarts"
+if ((prl_again > prl_max_restarts)); then
+  prl_restarts=$((prl_restarts - 1)) # this is none
+  fail 1 "${prl_last_reason:-killed without a word, out of memory is the usual cause}; restarts.max is $prl_max_restarts, and used up"
+fi
 watch_time() { # [COMMAND]: what else to do when the time limit is reached
   [[ -z $prl_watchdog ]] || kill "$prl_watchdog" 2>/dev/null || true
   ((prl_time_limit > 0)) || return 0
@@ -526,6 +530,7 @@ prl_nothing="ms-swift ended without one training step; is the data set smaller t
 
 if [[ -z $prl_signalled && $prl_code != 0 ]]; then
   prl_error=$(last_error)
+  [[ $prl_code != 137 || -n $prl_error ]] || prl_error="killed (SIGKILL); out of memory is the usual cause"
   prl_reason="torchrun exited with $prl_code${prl_error:+: $prl_error}"
   if came_to_its_end; then
     if only_crashed && { ((prl_node_rank > 0)) || saved_its_last_step || trained_nothing; }; then
