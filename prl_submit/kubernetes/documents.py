@@ -53,9 +53,9 @@ def dump(data: Any) -> str:
 def _reads_as_text(value: str) -> bool:
     """Whether every reader takes it for text without quotes: Go's sees more in `1e3` and `y`.
 
-    Hexadecimal digits alone are quoted whatever they begin with, so that tokens look alike.
+    A token is quoted whatever it begins with, so that all look alike.
     """
-    if re.fullmatch(r"[0-9a-f]+", value):
+    if re.fullmatch(r"[0-9a-f]{16}", value):
         return False
     return re.fullmatch(_PLAIN, value) is not None and value.lower() not in _WORDS
 
