@@ -178,11 +178,14 @@ def _state(run: Run, answers_by_place: Mapping[Place, Answers]) -> State:
         record = _adopted(run, record, job)
         run = msgspec.structs.replace(run, record=record)
     state = judge(seen)
-    if state is None or (answers.silence is not None and state.state == LOST):
-        state = _unknown(run, record, answers.silence or _elsewhere(record, answers.server))
+    silence = answers.silence
+    if job is None and silence is None:
+        silence = _elsewhere(record, answers.server)
+    if state is None or (silence is not None and state.state == LOST):
+        state = _unknown(run, record, silence)
         return msgspec.structs.replace(state, is_denied=answers.is_denied)
     state = msgspec.structs.replace(state, job_id=record.job_id)
-    if state.state not in FINISHED or answers.silence is not None:
+    if state.state not in FINISHED or silence is not None:
         return state
     if left := still_running(seen):
         reason = f"{state.reason} ({left})" if state.reason else left

@@ -52,6 +52,14 @@ def test_only_some(kube_apart: KubernetesWorld) -> None:
     assert not (run / "empty").exists()
 
 
+def test_pattern_that_matches_nothing(kube_apart: KubernetesWorld) -> None:
+    run, _ = kube_apart.run_to_end(FAKE)
+    done = kube_apart.prl("collect", run, "--only", "checkpont-*")
+    assert done.code == 2
+    assert "no file of the run matches checkpont-*" in done.err
+    assert "checkpoint-1" in done.err
+
+
 def test_while_it_runs(kube_apart: KubernetesWorld) -> None:
     run = kube_apart.submit("for i in {1..500}; do step $i 500; sleep 0.02; done")
     kube_apart.wait_for(run, "RUNNING")
@@ -112,7 +120,9 @@ def test_part_of_another_file(kube_apart: KubernetesWorld) -> None:
 def test_resume_from_a_collected_checkpoint(kube_apart: KubernetesWorld) -> None:
     run, status = kube_apart.run_to_end("step 1 2; checkpoint 1 2; exit 3")
     assert status["state"] == "FAILED"
-    assert kube_apart.prl("resume", run).code != 0
+    refused = kube_apart.prl("resume", run)
+    assert refused.code != 0
+    assert f"hint: prl-submit collect {run} --only 'checkpoint-*', then resume" in refused.err
     assert kube_apart.prl("collect", run, "--only", "checkpoint-*").code == 0
     done = kube_apart.prl("resume", run)
     assert done.code == 0, done.err

@@ -182,6 +182,43 @@ def test_suspended_and_resumed(kube: KubernetesWorld) -> None:
     kube.wait_for(run, "SUCCEEDED")
 
 
+def test_another_cluster_of_that_name(kube: KubernetesWorld) -> None:
+    """Contexts are called `default` and `kubernetes-admin@kubernetes` everywhere."""
+    run = kube.submit("step 1 2; checkpoint 1 2; sleep 60")
+    kube.wait_for(run, "RUNNING")
+    eventually(lambda: (run / "checkpoint-1" / "rng_state.pth").exists())
+    record = json.loads((run / "run.json").read_text())
+    kube.cluster.kubectl("-n", kube.namespace, "delete", "pytorchjob", record["job_id"])
+    (run / "exit.json").unlink(missing_ok=True)
+    (run / "run.json").write_text(json.dumps(record | {"server": "https://other.example:6443"}))
+    kube.status(run)
+    time.sleep(11)  # longer than a job may be missing
+    done = kube.prl("status", run, "--json")
+    [status] = done.json["runs"]
+    assert (done.code, status["state"]) == (4, "RUNNING")
+    assert "and the job is at https://other.example:6443" in status["reason"]
+    refused = kube.prl("resume", run)
+    assert refused.code != 0
+    assert kube.items("pytorchjobs") == []
+
+
+def test_rights_that_were_taken_away_end_the_waiting(kube: KubernetesWorld) -> None:
+    run = kube.submit("step 1 2; sleep 60")
+    kube.wait_for(run, "RUNNING")
+    account = kube.cluster.service_account(kube.namespace, "nobody", [])
+    for words in (["wait", run], ["logs", run, "-f"]):
+        done = kube.finish(kube.start(*words, KUBECONFIG=str(account)), 30)
+        assert done.code == 4, done.err
+        assert "may not list pytorchjobs.kubeflow.org" in done.err
+
+
+def test_cause_of_death_with_restarts(kube: KubernetesWorld) -> None:
+    run = kube.submit("step 1 2; exit 130", restarts__max=1)
+    status = kube.wait_for(run, "FAILED", 40)
+    assert status["reason"].startswith("torchrun exited with 130; restarts.max is 1, and used up")
+    assert status["restarts"] == 1
+
+
 def test_cluster_down(kube: KubernetesWorld) -> None:
     run = kube.submit("step 1 2; sleep 60")
     kube.wait_for(run, "RUNNING")

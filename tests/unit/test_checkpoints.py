@@ -174,3 +174,16 @@ def test_progress_before_a_huge_last_line(tmp_path: Path) -> None:
 def test_progress_of_a_large_file_without_any(tmp_path: Path) -> None:
     (tmp_path / "logging.jsonl").write_text("x" * 2_000_000)
     assert read_progress(tmp_path) == (None, None)
+
+
+def test_progress_of_a_run_whose_outputs_are_elsewhere(tmp_path: Path) -> None:
+    """Only its log is brought here, in which ms-swift prints the same."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "node0.log").write_text("{'loss': '1', 'global_step/max_steps': '3/9'}\n")
+    assert read_progress(tmp_path) == (None, None)  # a log of its own proves nothing
+    (tmp_path / "logs" / ".kept0.json").write_text("{}")
+    assert read_progress(tmp_path) == (3, 9)
+    (tmp_path / "logging.jsonl").write_text('{"global_step/max_steps": "5/9"}\n')
+    assert read_progress(tmp_path) == (5, 9)
+    (tmp_path / "logging.jsonl").write_text('{"global_step/max_steps": "2/9"}\n')
+    assert read_progress(tmp_path) == (3, 9)

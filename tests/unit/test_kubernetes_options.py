@@ -169,3 +169,12 @@ def test_all_at_once(planned: Plans) -> None:
         "kubernetes.extra.kind",
         "kubernetes.extra.pod",
     ]
+
+
+def test_output_is_here_where_only_the_pods_have_the_working_directory(planned: Plans) -> None:
+    spec = "name: x\nworkdir: /work/prl\nbackend: kubernetes\n"
+    mount = "kubernetes: {output_mount: /work/out}\n"
+    assert planned(f"{spec}").plan.output_root == "/work/prl/output"
+    plan = planned(f"{spec}{mount}").plan
+    assert plan.output_root == "/cwd/output"
+    assert plan.run_dir.startswith("/work/out/")
