@@ -23,7 +23,12 @@ def check_presence(planned: Planned) -> list[Problem]:
     if not os.path.isdir(plan.workdir):
         severity = "error" if plan.backend == "local" else "warning"
         message = f"{plan.workdir} is not a folder on this machine"
-        return [_at(planned, "workdir", message, None, severity)]
+        if plan.backend != "kubernetes":
+            return [_at(planned, "workdir", message, None, severity)]
+        if plan.kubernetes.output_mount:
+            return []  # it need not be: the run directories are made where one types
+        hint = f"runs go to {plan.output_root} here; kubernetes.output_mount lets them be where you type"
+        return [_at(planned, "workdir", message, hint, severity)]
     problems = []
     for item in plan.paths:
         if os.path.exists(item.path) or made_by_setup(item.path, plan):

@@ -65,6 +65,17 @@ def test_a_working_directory_that_is_elsewhere(
     assert "is not a folder on this machine" in problem.message
 
 
+def test_a_working_directory_that_only_pods_have(planned: Plans, tmp_path: Path) -> None:
+    """Its output root would be made here at the same path; output_mount lets it be elsewhere."""
+    gone = tmp_path / "gone"
+    (problem,) = missing(planned, gone, "swift: {model: ./m}", backend="kubernetes")
+    assert problem.severity == "warning"
+    assert problem.hint is not None
+    assert f"runs go to {gone}/output here" in problem.hint
+    mount = "kubernetes: {output_mount: /out}\nswift: {model: ./m}"
+    assert missing(planned, gone, mount, backend="kubernetes") == []
+
+
 def test_the_default_working_directory_has_the_specs_place(planned: Plans) -> None:
     (problem,) = check_presence(planned("name: x"))
     assert (problem.file, problem.key) == ("job.yaml", "workdir")
