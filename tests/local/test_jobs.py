@@ -527,7 +527,7 @@ def test_by_hand_beside_a_living_job_is_refused(world: World, eventually: Eventu
 def test_a_run_of_a_backend_that_is_not_here_hides_no_other(world: World) -> None:
     run, _ = world.run_to_end("exit 1")
     (run / "exit.json").unlink()
-    record = (run / "run.json").read_text().replace('"local"', '"kubernetes"')
+    record = (run / "run.json").read_text().replace('"local"', '"of-a-later-version"')
     (run / "run.json").write_text(record)
     other, _ = world.run_to_end()
     assert world.states() == {run.name: "LOST", other.name: "SUCCEEDED"}
