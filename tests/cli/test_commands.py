@@ -360,12 +360,28 @@ def test_site_templates(world: World) -> None:
     assert not list(world.output.glob("v*"))
 
 
-def test_other_backends_are_refused_in_words(world: World) -> None:
-    for backend in ("kubernetes", "k8s"):
-        done = world.prl(world.spec(), "--backend", backend)
-        assert done.code == 2
-        assert "cannot submit" in done.err
-        assert not world.output.exists()
+def test_without_kubernetes_nothing_is_submitted(world: World) -> None:
+    """No cluster, or not even lightkube: the reason, what to do, and no run left behind."""
+    volumes = [{"hostPath": str(world.root), "mountPath": str(world.root)}]
+    spec = world.spec(kubernetes__image="img", kubernetes__volumes=volumes)
+    done = world.prl(spec, "--backend", "k8s", KUBECONFIG=str(world.root / "none"))
+    assert (done.code, done.out) == (4, "")
+    assert "no Kubernetes cluster is configured here" in done.err
+    hidden = world.root / "hidden"
+    hidden.mkdir()
+    (hidden / "lightkube.py").write_text("raise ImportError")
+    done = world.prl(spec, "--backend", "kubernetes", PYTHONPATH=str(hidden))
+    assert (done.code, done.out) == (2, "")
+    assert "lightkube is not installed, and Kubernetes needs it" in done.err
+    assert "hint: pip install 'lightkube" in done.err
+    assert list(world.output.iterdir()) == []
+
+
+def test_unknown_backend(world: World) -> None:
+    done = world.prl(world.spec(), "--backend", "ray")
+    assert (done.code, done.out) == (2, "")
+    assert "ray" in done.err
+    assert not world.output.exists()
 
 
 def test_without_slurm_nothing_is_submitted(world: World) -> None:
@@ -405,7 +421,7 @@ def test_options_may_stand_before_the_command(world: World) -> None:
     assert world.prl("--output-root", "a", "--backend", "local", spec, "--wait").code == 0
     (run,) = world.prl("--output-root", "a", "--json", "list").json["runs"]
     assert world.prl("--output-root=a", "status", run["run"]).code == 0
-    assert world.prl("--backend", "k8s", "--set", "name=other", "check", spec).code == 0
+    assert world.prl("--backend", "slurm", "--set", "name=other", "check", spec).code == 0
     done = world.prl("--output-root", "a", "stauts")
     assert (done.code, "did you mean 'status'?" in done.err) == (2, True)
     assert "SPEC" in world.prl("--output-root", "list").err  # the folder's name is `list`
