@@ -100,8 +100,8 @@ def test_what_an_end_leaves_can_be_cancelled(kube: KubernetesWorld) -> None:
 
 def test_resume_ends_what_an_end_left(kube: KubernetesWorld) -> None:
     fake = """
-    if [[ -e $run/again ]]; then ((NODE_RANK)) || step 2 2; exit; fi
-    ((NODE_RANK)) && { touch "$run/again"; sleep 90; }
+    if [[ " $* " == *" --resume_from_checkpoint "* ]]; then ((NODE_RANK)) || step 2 2; exit; fi
+    ((NODE_RANK)) && sleep 90
     step 1 2; checkpoint 1 2; cp "$run"/checkpoint-1/rng_state.pth "$run"/checkpoint-1/rng_state_0.pth
     mv "$run"/checkpoint-1/rng_state.pth "$run"/checkpoint-1/rng_state_1.pth; sleep 90"""
     run = kube.submit(fake, **TWO)
