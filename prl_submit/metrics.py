@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from prl_submit.files import tail_bytes
+from prl_submit.runs import LOGS, kept_file
 
 #: ms-swift 4.6.0 trainers/patcher.py `add_train_message`: "3/100" on every logged line.
 _PROGRESS = re.compile(rb'"global_step/max_steps": *"([0-9]+)/([0-9]+)"')
@@ -18,9 +19,9 @@ _TAIL = 65_536
 def read_progress(run_dir: Path) -> tuple[int | None, int | None]:
     """The last logged step and the number of steps; None, None before the first."""
     known = _last(run_dir / "logging.jsonl", _PROGRESS)
-    if not (run_dir / "logs" / ".kept0.json").exists():
+    if not kept_file(run_dir / LOGS, 0).exists():
         return known
-    told = _last(run_dir / "logs" / "node0.log", _PRINTED)
+    told = _last(run_dir / LOGS / "node0.log", _PRINTED)
     return max(known, told, key=lambda progress: progress[0] or -1)
 
 

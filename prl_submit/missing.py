@@ -1,4 +1,4 @@
-"""Since when a scheduler has not known a run's job: one empty answer proves nothing."""
+"""What is said of a run whose scheduler is silent, or does not know its job: one empty answer proves nothing."""
 
 from __future__ import annotations
 
@@ -8,8 +8,19 @@ from datetime import datetime
 from pathlib import Path
 
 from prl_submit.runs import LOGS, Record
+from prl_submit.states import QUEUED, RUNNING, State
 
 _MARKER = ".missing"
+
+
+def last_known(run: Path) -> str:
+    """RUNNING where its log has begun, else QUEUED."""
+    return RUNNING if (run / LOGS / "node0.log").exists() else QUEUED
+
+
+def as_last_known(run: Path, silence: str) -> State:
+    """The state where the scheduler gives no answer. `silence`: why."""
+    return State(state=last_known(run), reason=f"as last known: {silence}", unreachable=silence)
 
 
 def missing_since(run: Path, record: Record) -> float | None:

@@ -105,7 +105,7 @@ def render(template: str, variables: dict[str, Any], site: Path | None = None) -
 
 
 def _own_time_limit(plan: Plan) -> int:
-    """Seconds after which launch.sh itself ends the training; 0: Slurm does.
+    """Seconds after which launch.sh itself ends the training; 0: Slurm does, and two clocks would race.
 
     In a pod that is the grace before the kubelet does it, but a quarter of the limit at most.
     """
@@ -127,7 +127,6 @@ def render_launch(plan: Plan, *, token: str, restarts: int = 0, site: Path | Non
         "token": token,
         "restarts": restarts,
         "grace": plan.restarts.grace,
-        # Slurm and Kubernetes keep the time themselves; two clocks would race.
         "time_limit": _own_time_limit(plan),
         "time_limit_words": format_duration(limit) if limit else "the scheduler",
         "max_restarts": plan.restarts.max,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -23,6 +24,22 @@ LOGS = "logs"
 #: The id of the scheduler's job that has the run, as the job itself writes it.
 JOB = f"{LOGS}/.job"
 LATEST = "latest"
+
+
+def starts_file(run: Path, node: int, token: str) -> Path:
+    """A line for each start of a node's pod, where the pods' volume is here."""
+    return run / LOGS / f".starts{node}.{token}"
+
+
+def pod_file(logs: Path, node: int) -> Path:
+    """The name of the pod that writes that node's log into this folder itself."""
+    return logs / f".pod{node}"
+
+
+def kept_file(logs: Path, node: int) -> Path:
+    """How far a node's log has been brought here, where its pod does not write it here."""
+    return logs / f".kept{node}.json"
+
 
 #: ms-swift 4.6.0 utils.py `_get_version` counts every name that begins like this.
 _NUMBERED = r"v([0-9]+)"
@@ -85,6 +102,12 @@ class Run(Struct, frozen=True):
     def run(self) -> str:
         """Its directory's name."""
         return self.path.name
+
+    def known(self) -> Record:
+        """Its record. Raises PrlSubmitError where that cannot be read."""
+        if self.record is None:
+            raise PrlSubmitError(f"{self.run}: {self.fault}")
+        return self.record
 
 
 def allocate(root: Path, now: time.struct_time | None = None) -> Path:
@@ -151,12 +174,13 @@ def write_record(path: Path, record: Record) -> None:
     write_atomic(path / RECORD, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
 
 
-def take_back(path: Path, before: Run | None) -> None:
-    """Nothing was submitted: the record is what it was."""
-    if before is not None and before.record is not None:
-        write_record(path, before.record)
-    else:
-        (path / RECORD).unlink(missing_ok=True)
+def adopt(run: Run, record: Record, job_id: str) -> Record:
+    """The record with the id of its job, written down where run.json has another or none."""
+    record = msgspec.structs.replace(record, job_id=job_id)
+    if record != run.record:
+        with contextlib.suppress(OSError):  # somebody else's run
+            write_record(run.path, record)
+    return record
 
 
 def read_run(path: Path) -> Run | None:

@@ -14,6 +14,8 @@ FAILED = "FAILED"
 CANCELLED = "CANCELLED"
 TIMEOUT = "TIMEOUT"
 LOST = "LOST"
+#: launch.sh's exit codes when somebody ended it: the time limit, SIGINT, SIGTERM.
+INTERRUPTED = (124, 130, 143)
 FINISHED = frozenset({SUCCEEDED, FAILED, CANCELLED, TIMEOUT, LOST})
 
 

@@ -83,14 +83,13 @@ def resume(run: Run, outside: Outside, attempts: int = 0) -> tuple[Run, checkpoi
     have started it again so far; what they left behind must not pass for the new attempt's. Raises
     PrlSubmitError.
     """
-    if run.record is None:
-        raise PrlSubmitError(f"{run.run}: {run.fault}")
+    last = run.known()
     file = read_plan(run.path / runs.PLAN)
     plan = file.plan
     _require_secrets(plan, outside.environ)
     checkpoint = checkpoints.last_complete(run.path, plan.world_size)
     if checkpoint is None:
-        if plan.backend == "kubernetes" and not (run.path / runs.LOGS / ".pod0").exists():
+        if plan.backend == "kubernetes" and not runs.pod_file(run.path / runs.LOGS, 0).exists():
             raise PrlSubmitError(
                 f"{run.run} has no complete checkpoint on this machine; its pods write to a volume of theirs",
                 f"prl-submit collect {bash(str(run.path))} --only 'checkpoint-*', then resume",
@@ -107,10 +106,10 @@ def resume(run: Run, outside: Outside, attempts: int = 0) -> tuple[Run, checkpoi
     # The run directory as the job has it: pods may have its volume mounted elsewhere.
     plan = resume_from(plan, os.path.join(plan.run_dir, checkpoint.path.name))
     record = msgspec.structs.replace(
-        run.record,
+        last,
         # Its own: by the old one a scheduler would find the old job, which it remembers.
         token=new_token(),
-        restarts=max(run.record.restarts, attempts, *_attempts_left(run.path)) + 1,
+        restarts=max(last.restarts, attempts, *_attempts_left(run.path)) + 1,
         job_id=None,
         process=None,
         submitted_at=now(),

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit.files import write_atomic
-from prl_submit.runs import LOGS, Record, Run
+from prl_submit.runs import LOGS, Record, Run, starts_file
 from prl_submit.states import State
 
 VERDICT = "verdict.json"
@@ -40,8 +40,9 @@ def read_verdict(run: Run) -> State | None:
 
 def _sign_of_life(run: Path, record: Record) -> Path:
     """What a job touches when it begins; on Kubernetes the log may also be brought here later."""
-    name = f".starts0.{record.token}" if record.backend == "kubernetes" else "node0.log"
-    return run / LOGS / name
+    if record.backend == "kubernetes":
+        return starts_file(run, 0, record.token)
+    return run / LOGS / "node0.log"
 
 
 def _changed(path: Path) -> int:

@@ -20,20 +20,20 @@ from prl_submit import shell
 from prl_submit.backends import Keeper, NothingToKeep, nobody
 from prl_submit.cancellation import write_cancel
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
-from prl_submit.interrupts import unhurried
 from prl_submit.kubernetes import collecting, evidence, helper, names, rights
 from prl_submit.kubernetes.api import Api, NotSentError, RefusedStatusError, connect
 from prl_submit.kubernetes.documents import load
-from prl_submit.kubernetes.keeping import Keeper as PodLogs
-from prl_submit.kubernetes.keeping import NodeLog
+from prl_submit.kubernetes.evidence import list_jobs, list_pods
+from prl_submit.kubernetes.keeping import NodeLog, PodLogs, writes_here
 from prl_submit.kubernetes.manifest import LAST_WORDS_S, render_manifest
 from prl_submit.kubernetes.objects import Job, Pod
 from prl_submit.kubernetes.reasons import name_of
 from prl_submit.kubernetes.refusals import as_error
 from prl_submit.kubernetes.submitting import ask_first, create
 from prl_submit.plan import Plan
+from prl_submit.record_first import record_first
 from prl_submit.records import read_plan
-from prl_submit.runs import CANCEL, LOGS, PLAN, Record, Run, read_run, take_back, write_record
+from prl_submit.runs import CANCEL, LOGS, PLAN, Record, Run, read_run
 from prl_submit.states import State
 
 #: Seconds between two questions while one waits.
@@ -69,18 +69,13 @@ def submit(run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = 
     record = msgspec.structs.replace(
         record, context=api.access.context, namespace=api.namespace, server=api.server
     )
-    write_record(run, record)
-    job_id = names.job_name(plan.name, record.token)
-    with unhurried():
-        try:
-            create(api, manifest, job_id, record.token)
-        except (BackendRefusedError, BackendUnreachableError):
-            take_back(run, before)
-            raise
-        record = msgspec.structs.replace(record, job_id=job_id)
-        with contextlib.suppress(OSError):  # a full disk: the job is there, its token finds it
-            write_record(run, record)
-    return record
+    name = names.job_name(plan.name, record.token)
+
+    def order() -> str:
+        create(api, manifest, name, record.token)
+        return name
+
+    return record_first(run, before, record, order)
 
 
 def _where_it_was(before: Run | None, plan: Plan) -> Api:
@@ -120,7 +115,7 @@ def ask_online(plan: Plan, artefact: str) -> str:
     ask_first(api, artefact, said.append)
     context = api.access.context or "this pod's own account"
     words = f"Kubernetes would take it: namespace {api.namespace} of {context} ({api.server})"
-    lacking = rights.missing(api, rights.RULES[:3])
+    lacking = rights.missing(api, rights.TO_FOLLOW)
     if lacking:
         said.append(f"warning: you may not {rights.in_words(lacking)}")
     return "; ".join([words, *said])
@@ -133,7 +128,7 @@ def states(runs: Sequence[Run]) -> list[State]:
 
 def log_keeper(run: Run, tell: Callable[[str], None] = nobody) -> Keeper:
     """Brings the pods' logs here. Raises BackendUnreachableError, PrlSubmitError."""
-    record = _record(run)
+    record = run.known()
     if _write_here(run, record):
         return NothingToKeep()
     api = _connect(record.context, record.namespace)
@@ -143,30 +138,31 @@ def log_keeper(run: Run, tell: Callable[[str], None] = nobody) -> Keeper:
 def _write_here(run: Run, record: Record) -> bool:
     """Whether all pods of the job are known to write their logs into this very folder."""
     nodes = evidence.read_planned(run.path).resources.nodes
-    logs = [NodeLog(run.path / LOGS, node) for node in range(nodes)]
     job = names.job_name(record.name, record.token)
-    return all(log.is_here(f"{job}-{names.replica(i)}") for i, log in enumerate(logs))
+    return all(
+        writes_here(run.path / LOGS, node, f"{job}-{names.replica(node)}") for node in range(nodes)
+    )
 
 
 def is_left(run: Run) -> bool:
     """Whether pods of the job still run: one node's end is the job's, and the others may go on."""
-    record = _record(run)
+    record = run.known()
     api = _connect(record.context, record.namespace)
     try:
-        return any(_runs(pod) for pod in _pods(api, record))
+        return any(pod.is_running for pod in list_pods(api, [record.token]))
     except RefusedStatusError as error:
         raise as_error(error, api.namespace, f"show the pods of {run.run}") from None
 
 
 def cancel(run: Run, *, wait: bool) -> bool:
     """Delete the job in the foreground: it goes when its pods have gone."""
-    record = _record(run)
+    record = run.known()
     api = _connect(record.context, record.namespace)
     try:
         job = _find(api, record)
         if job is not None and job.metadata.deletion_timestamp is None:
             if job.condition("Failed") or job.condition("Succeeded"):
-                evidence.keep_end(run, record, job, _pods(api, record))
+                evidence.keep_end(run, record, job, list_pods(api, [record.token]))
             else:
                 write_cancel(run.path)
             _delete(run, api, job)
@@ -233,13 +229,9 @@ def _wait_until_gone(run: Run, api: Api, record: Record) -> None:
 
 def _what_is_left(api: Api, record: Record) -> str:
     """The pods of a job that is being deleted, in words; empty where nothing is left of it."""
-    job, pods = _find(api, record), _pods(api, record)
+    job, pods = _find(api, record), list_pods(api, [record.token])
     told = ", ".join(f"{name_of(pod)} on {pod.spec.node_name}" for pod in pods)
     return told or ("the PyTorchJob itself" if job is not None else "")
-
-
-def _pods(api: Api, record: Record) -> list[Pod]:
-    return [pod for pod in evidence.list_pods(api, [record.token]) if pod.token == record.token]
 
 
 def _patience(run: Run) -> float:
@@ -256,14 +248,14 @@ def collect(run: Run, only: Sequence[str], tell: Callable[[str], None]) -> tuple
     `only`: patterns of names in the run directory; none: all of it. How many files were brought, and
     how many bytes. Raises PrlSubmitError.
     """
-    record = _record(run)
+    record = run.known()
     if _write_here(run, record):
         tell(f"{run.run}: the pods write into this very directory; there is nothing to collect")
         return 0, 0
     api = _connect(record.context, record.namespace)
     plan = read_plan(run.path / PLAN).plan
     try:
-        pods = _pods(api, record)
+        pods = list_pods(api, [record.token])
         with _reader(run, api, [pod for pod in pods if pod.node == 0], tell) as reader:
             return _collect(run, plan, reader, only, pods, tell)
     except RefusedStatusError as error:
@@ -273,33 +265,29 @@ def collect(run: Run, only: Sequence[str], tell: Callable[[str], None]) -> tuple
 @contextlib.contextmanager
 def _reader(
     run: Run, api: Api, pods: Sequence[Pod], tell: Callable[[str], None]
-) -> Iterator[collecting.Pod]:
+) -> Iterator[collecting.Reader]:
     """A pod that has the volume: the running master, else a helper."""
     for pod in pods:
-        if _runs(pod):
-            yield collecting.Pod(api, pod.metadata.name)
+        if pod.is_running:
+            yield collecting.Reader(api, pod.metadata.name)
             return
     manifest = load((run.path / names.MANIFEST).read_bytes())
     node = pods[-1].spec.node_name if pods else None
-    job = _find(api, _record(run))
+    job = _find(api, run.known())
     owner = job.metadata if job is not None and job.metadata.deletion_timestamp is None else None
     with helper.running(api, helper.helper_pod(manifest, node, owner), tell) as name:
-        yield collecting.Pod(api, name)
-
-
-def _runs(pod: Pod) -> bool:
-    return bool(pod.container and pod.container.state.running)
+        yield collecting.Reader(api, name)
 
 
 def _collect(
     run: Run,
     plan: Plan,
-    reader: collecting.Pod,
+    reader: collecting.Reader,
     only: Sequence[str],
     pods: Sequence[Pod],
     tell: Callable[[str], None],
 ) -> tuple[int, int]:
-    is_over = not any(map(_runs, pods))
+    is_over = not any(pod.is_running for pod in pods)
     files = collecting.listing(reader, plan.run_dir)
     wanted = collecting.chosen(files, only, with_logs=is_over)
     if only and not wanted:
@@ -309,22 +297,16 @@ def _collect(
     for number, file in enumerate(new, 1):
         tell(f"{number}/{len(new)} {file.path} ({file.size} bytes)")
         collecting.fetch(reader, plan.run_dir, file, run.path, tell)
-    if is_over:
-        for node in range(plan.resources.nodes):
-            if f"logs/node{node}.log" in [file.path for file in new]:
-                NodeLog(run.path / LOGS, node).set_whole(pod for pod in pods if pod.node == node)
+    brought = {file.path for file in new}
+    for node in range(plan.resources.nodes):
+        if f"logs/node{node}.log" in brought:
+            NodeLog(run.path / LOGS, node).set_whole(pod for pod in pods if pod.node == node)
     return len(new), sum(file.size for file in new)
 
 
 def _find(api: Api, record: Record) -> Job | None:
-    jobs = [job for job in evidence.list_jobs(api, [record.token]) if job.token == record.token]
+    jobs = list_jobs(api, [record.token])
     return jobs[0] if jobs else None
-
-
-def _record(run: Run) -> Record:
-    if run.record is None:
-        raise PrlSubmitError(f"{run.run}: {run.fault}")
-    return run.record
 
 
 @cache  # a connection costs more than a question

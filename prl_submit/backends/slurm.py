@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import msgspec
-
 from prl_submit import shell
 from prl_submit.backends import Keeper, NothingToKeep, nobody
 from prl_submit.cancellation import user_name, write_cancel
@@ -25,9 +23,9 @@ from prl_submit.errors import (
     Refusal,
     RefusedError,
 )
-from prl_submit.interrupts import unhurried
 from prl_submit.plan import Plan
-from prl_submit.runs import CANCEL, JOB, Record, Run, read_run, take_back, write_record
+from prl_submit.record_first import record_first
+from prl_submit.runs import CANCEL, JOB, Record, Run, read_run
 from prl_submit.slurm import evidence
 from prl_submit.slurm.commands import (
     SilentError,
@@ -79,20 +77,13 @@ def submit(run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = 
     """Call sbatch. Raises RefusedError, BackendUnreachableError, or OutcomeUnknownError."""
     slurm = _slurm()
     _refuse_hopeless(plan, slurm)
-    before = read_run(run)
-    write_record(run, record)
-    with contextlib.suppress(OSError):
-        (run / JOB).unlink()  # an earlier job's
-    with unhurried():
-        try:
-            job_id = _sbatch(run, plan, record, slurm, tell)
-        except (BackendRefusedError, BackendUnreachableError):
-            take_back(run, before)
-            raise
-        record = msgspec.structs.replace(record, job_id=job_id)
-        with contextlib.suppress(OSError):  # a full disk: the job is there, its token finds it
-            write_record(run, record)
-    return record
+
+    def order() -> str:
+        with contextlib.suppress(OSError):
+            (run / JOB).unlink()  # an earlier job's
+        return _sbatch(run, plan, record, slurm, tell)
+
+    return record_first(run, read_run(run), record, order)
 
 
 def _slurm() -> Slurm:

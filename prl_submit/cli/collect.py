@@ -7,7 +7,7 @@ import click
 from prl_submit.cli.console import data, note
 from prl_submit.cli.options import output_root as output_root_of
 from prl_submit.cli.options import output_root_option, run_argument
-from prl_submit.errors import EXIT_INTERRUPTED, PrlSubmitError
+from prl_submit.errors import EXIT_INTERRUPTED
 from prl_submit.runs import find_run
 
 
@@ -26,10 +26,9 @@ def collect(run: str, only: str | None, output_root: str | None) -> int:
     a transfer that was interrupted goes on.
     """
     found = find_run(run, output_root_of(output_root))
-    if found.record is None:
-        raise PrlSubmitError(f"{found.run}: {found.fault}")
-    if found.record.backend != "kubernetes":
-        note(f"{found.run}: {found.record.backend} jobs write here; there is nothing to collect")
+    backend = found.known().backend
+    if backend != "kubernetes":
+        note(f"{found.run}: {backend} jobs write here; there is nothing to collect")
         data(str(found.path))
         return 0
     from prl_submit.backends import kubernetes

@@ -150,10 +150,11 @@ def cancel(runs: tuple[str, ...], wait: bool, output_root: str | None, as_json: 
     try:
         ordered, faults = _order_ends(found)
         for run in ordered:
-            if _backend_of(run).CANCEL_WAITS:
+            backend = _backend_of(run)
+            if backend.CANCEL_WAITS:
                 note(f"{run.run}: waits until its pods are gone")
-            if wait or _backend_of(run).CANCEL_WAITS:
-                _backend_of(run).cancel(run, wait=True)
+            if wait or backend.CANCEL_WAITS:
+                backend.cancel(run, wait=True)
     except KeyboardInterrupt:
         return _interrupted(found)
     statuses = statuses_of([refreshed(run) for run in found])
@@ -216,9 +217,7 @@ def _no_job(run: Run, backend: str) -> BackendRefusedError:
 
 
 def _backend_of(run: Run) -> backends.Backend:
-    if run.record is None:
-        raise PrlSubmitError(f"{run.run}: {run.fault}")
-    return backends.load(run.record.backend)
+    return backends.load(run.known().backend)
 
 
 COMMANDS = {"list": list_, "status": status, "wait": wait, "cancel": cancel}

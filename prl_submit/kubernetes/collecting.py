@@ -42,7 +42,7 @@ class Remote(Struct, frozen=True):
     changed: float
 
 
-class Pod(Struct, frozen=True):
+class Reader(Struct, frozen=True):
     """Where to look: a pod and one of its containers."""
 
     api: Api
@@ -56,8 +56,8 @@ class Pod(Struct, frozen=True):
         return out.getvalue()
 
 
-def listing(pod: Pod, folder: str) -> list[Remote]:
-    """The files of the run directory as the pod has it. Raises as Pod.run."""
+def listing(pod: Reader, folder: str) -> list[Remote]:
+    """The files of the run directory as the pod has it. Raises as Reader.run."""
     out = pod.run("find", folder, "-type", "f", "-printf", r"%s %T@ %P\0")
     return parse_listing(out)
 
@@ -112,7 +112,9 @@ def is_here(file: Remote, folder: Path) -> bool:
     return found.st_size == file.size and abs(found.st_mtime - file.changed) < 0.001
 
 
-def fetch(pod: Pod, source: str, file: Remote, folder: Path, tell: Callable[[str], None]) -> None:
+def fetch(
+    pod: Reader, source: str, file: Remote, folder: Path, tell: Callable[[str], None]
+) -> None:
     """Copy one file; what an earlier try left is gone on with.
 
     Raises BackendUnreachableError where the connection breaks again and again; PrlSubmitError where
@@ -137,7 +139,7 @@ def fetch(pod: Pod, source: str, file: Remote, folder: Path, tell: Callable[[str
     os.replace(part, path)
 
 
-def _copy(pod: Pod, remote: str, size: int, part: Path, tell: Callable[[str], None]) -> None:
+def _copy(pod: Reader, remote: str, size: int, part: Path, tell: Callable[[str], None]) -> None:
     failures = 0
     # Unbuffered: Ctrl-C in the middle of a write must not leave a hole.
     with part.open("ab", buffering=0) as out:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +19,18 @@ from prl_submit.kubernetes.objects import Event, EventList, Job, JobList, Pod, P
 from prl_submit.kubernetes.refusals import as_error
 from prl_submit.kubernetes.verdict import Evidence, judge, needs_pods, still_running
 from prl_submit.metrics import read_progress
-from prl_submit.missing import forget_missing, missing_since
-from prl_submit.runs import LOGS, PLAN, Record, Run, read_exit, read_node_exits, write_record
-from prl_submit.states import FINISHED, LOST, QUEUED, RUNNING, State
+from prl_submit.missing import as_last_known, forget_missing, last_known, missing_since
+from prl_submit.runs import (
+    PLAN,
+    ExitRecord,
+    Record,
+    Run,
+    adopt,
+    read_exit,
+    read_node_exits,
+    starts_file,
+)
+from prl_submit.states import FINISHED, LOST, QUEUED, State
 from prl_submit.verdicts import write_verdict
 
 #: Seconds that a job may be unknown before it is lost. The API does not lag, but the exit.json of a
@@ -68,6 +76,13 @@ class _PlanFile(Struct, frozen=True):
     plan: Planned = Planned()
 
 
+class Here(Struct, frozen=True):
+    """What the run directory says, read once for each look."""
+
+    planned: Planned
+    exit: ExitRecord | None
+
+
 class Answers(Struct, frozen=True):
     """What one namespace told, by token; `silence`: why it told nothing."""
 
@@ -82,12 +97,17 @@ class Answers(Struct, frozen=True):
 
 def states(runs: Sequence[Run], connect: Connect) -> list[State]:
     """The state of each run."""
-    by_place: dict[Place, list[Run]] = defaultdict(list)
-    for run in runs:
-        if run.record is not None:
-            by_place[place_of(run.record)].append(run)
+    here = [_look(run, run.record) if run.record is not None else None for run in runs]
+    by_place: dict[Place, dict[str, Here]] = defaultdict(dict)
+    for run, known in zip(runs, here, strict=True):
+        if run.record is not None and known is not None:
+            by_place[place_of(run.record)][run.record.token] = known
     answers = {place: _ask(place, several, connect) for place, several in by_place.items()}
-    return [_state(run, answers) for run in runs]
+    return [_state(run, known, answers) for run, known in zip(runs, here, strict=True)]
+
+
+def _look(run: Run, record: Record) -> Here:
+    return Here(read_planned(run.path), read_exit(run.path, record.restarts))
 
 
 def place_of(record: Record) -> Place:
@@ -128,23 +148,25 @@ def _selector(tokens: Sequence[str]) -> str:
     return f"{TOKEN_LABEL} in ({','.join(tokens)})"
 
 
-def _ask(place: Place, runs: Sequence[Run], connect: Connect) -> Answers:
+def _ask(place: Place, here: Mapping[str, Here], connect: Connect) -> Answers:
     try:
         api = connect(place.context, place.namespace)
-        return _ask_api(api, runs)
+        return _ask_api(api, here)
     except PrlSubmitError as error:
         denied = isinstance(error, BackendRefusedError)
         return Answers(silence=error.message, is_denied=denied)
 
 
-def _ask_api(api: Api, runs: Sequence[Run]) -> Answers:
-    by_token = {run.record.token: run for run in runs if run.record is not None}
+def _ask_api(api: Api, here: Mapping[str, Here]) -> Answers:
     try:
-        jobs = {job.token: job for job in list_jobs(api, list(by_token))}
+        jobs = {job.token: job for job in list_jobs(api, list(here))}
     except RefusedStatusError as error:
         raise as_error(error, api.namespace, "list its jobs", of_job=True) from None
     open_tokens = [
-        token for token, run in by_token.items() if token in jobs and _is_open(run, jobs[token])
+        token
+        for token, known in here.items()
+        if token in jobs
+        and needs_pods(jobs[token], known.planned.resources.nodes, has_word=known.exit is not None)
     ]
     pods: dict[str, list[Pod]] = defaultdict(list)
     events: list[Event] = []
@@ -160,22 +182,16 @@ def _ask_api(api: Api, runs: Sequence[Run]) -> Answers:
     return Answers(jobs, pods, events, untold=untold, server=api.server)
 
 
-def _is_open(run: Run, job: Job) -> bool:
-    attempt = run.record.restarts if run.record else 0
-    has_word = read_exit(run.path, attempt) is not None
-    return needs_pods(job, read_planned(run.path).resources.nodes, has_word=has_word)
-
-
-def _state(run: Run, answers_by_place: Mapping[Place, Answers]) -> State:
+def _state(run: Run, here: Here | None, answers_by_place: Mapping[Place, Answers]) -> State:
     record = run.record
-    if record is None:
+    if record is None or here is None:
         return State(state=LOST, reason=run.fault)
     answers = answers_by_place[place_of(record)]
     job = answers.jobs.get(record.token)
-    seen = gather(run, record, answers)
+    seen = gather(run, record, here, answers)
     if job is not None:
         forget_missing(run.path)
-        record = _adopted(run, record, job)
+        record = adopt(run, record, job.metadata.name)
         run = msgspec.structs.replace(run, record=record)
     state = judge(seen)
     silence = answers.silence
@@ -183,7 +199,7 @@ def _state(run: Run, answers_by_place: Mapping[Place, Answers]) -> State:
         silence = _elsewhere(record, answers.server)
     if state is None or (silence is not None and state.state == LOST):
         state = _unknown(run, record, silence)
-        return msgspec.structs.replace(state, is_denied=answers.is_denied)
+        return msgspec.structs.replace(state, job_id=record.job_id, is_denied=answers.is_denied)
     state = msgspec.structs.replace(state, job_id=record.job_id)
     if state.state not in FINISHED or silence is not None:
         return state
@@ -196,20 +212,21 @@ def _state(run: Run, answers_by_place: Mapping[Place, Answers]) -> State:
 
 def keep_end(run: Run, record: Record, job: Job, pods: Sequence[Pod]) -> None:
     """Write down how a job ended before what is left of it goes."""
-    state = judge(gather(run, record, Answers({record.token: job}, {record.token: list(pods)})))
+    answers = Answers({record.token: job}, {record.token: list(pods)})
+    state = judge(gather(run, record, _look(run, record), answers))
     if state is not None and state.state in FINISHED:
         write_verdict(run, msgspec.structs.replace(state, job_id=record.job_id))
 
 
-def gather(run: Run, record: Record, answers: Answers) -> Evidence:
+def gather(run: Run, record: Record, here: Here, answers: Answers) -> Evidence:
     """Everything that is known of a run."""
-    planned = read_planned(run.path)
+    planned = here.planned
     pods = sorted(answers.pods.get(record.token, ()), key=lambda pod: pod.node or 0)
     return Evidence(
         job=answers.jobs.get(record.token),
         pods=pods,
         events=answers.events,
-        exit=read_exit(run.path, record.restarts),
+        exit=here.exit,
         others=read_node_exits(run.path, record.restarts),
         cancelled=cancel_reason(run.path),
         nodes=planned.resources.nodes,
@@ -218,27 +235,22 @@ def gather(run: Run, record: Record, answers: Answers) -> Evidence:
         # One more start than that only says that it was one too many.
         starts=min(_starts(run.path, record.token), planned.restarts.max + 1),
         queue=None if planned.kubernetes.scheduler == "volcano" else planned.kubernetes.queue,
-        age=time.time() - datetime.fromisoformat(record.submitted_at).timestamp(),
+        age=_age(record),
         untold=answers.untold,
     )
+
+
+def _age(record: Record) -> float:
+    """Seconds since it was submitted."""
+    return time.time() - datetime.fromisoformat(record.submitted_at).timestamp()
 
 
 def _starts(run: Path, token: str) -> int:
     """How often node 0 of this job has begun, where its volume is here too."""
     try:
-        return (run / LOGS / f".starts0.{token}").read_bytes().count(b"\n")
+        return starts_file(run, 0, token).read_bytes().count(b"\n")
     except OSError:
         return 0
-
-
-def _adopted(run: Run, record: Record, job: Job) -> Record:
-    """The record with the name of its job, written down where a crash came before."""
-    if record.job_id == job.metadata.name:
-        return record
-    record = msgspec.structs.replace(record, job_id=job.metadata.name)
-    with contextlib.suppress(OSError):  # somebody else's run
-        write_record(run.path, record)
-    return record
 
 
 def _elsewhere(record: Record, server: str | None) -> str | None:
@@ -250,22 +262,16 @@ def _elsewhere(record: Record, server: str | None) -> str | None:
 
 def _unknown(run: Run, record: Record, silence: str | None) -> State:
     """No word of the job and no answer about it: as last known, until it is missing for good."""
-    last = RUNNING if (run.path / LOGS / "node0.log").exists() else QUEUED
     if silence is not None:
-        return State(
-            state=last,
-            reason=f"as last known: {silence}",
-            unreachable=silence,
-            job_id=record.job_id,
-        )
+        return as_last_known(run.path, silence)
+    last = last_known(run.path)
     since = missing_since(run.path, record)
     if since is not None and time.time() - since > MISSING_S:
-        return State(state=LOST, reason=_why_lost(run, record, last), job_id=record.job_id)
+        return State(state=LOST, reason=_why_lost(run, record, last))
     name = record.job_id or job_name(record.name, record.token)
     return State(
         state=last,
         reason=f"as last known: there is no PyTorchJob {name}; asked again after {MISSING_S:g} s",
-        job_id=record.job_id,
     )
 
 
@@ -275,7 +281,7 @@ def _why_lost(run: Run, record: Record, last: str) -> str:
             "it was never submitted: the submission was interrupted before Kubernetes had the job"
         )
     what = f"PyTorchJob {record.job_id} is gone: somebody deleted it"
-    if time.time() - datetime.fromisoformat(record.submitted_at).timestamp() > _TTL_S:
+    if _age(record) > _TTL_S:
         what += ", or it ended more than a week ago (ttlSecondsAfterFinished)"
     if last == QUEUED:
         return f"{what}; it is not known to have begun"

@@ -26,7 +26,7 @@ from prl_submit.kubernetes.evidence import list_pods
 from prl_submit.kubernetes.names import CONTAINER
 from prl_submit.kubernetes.objects import Pod
 from prl_submit.kubernetes.refusals import as_error, not_allowed
-from prl_submit.runs import LOGS
+from prl_submit.runs import LOGS, kept_file, pod_file
 
 #: Seconds between two looks at the pods, the second where nothing has happened for LONG_S; and until
 #: a lost connection is tried again.
@@ -64,13 +64,20 @@ class Kept(Struct, frozen=True, kw_only=True):
         return self.pod, self.start
 
 
+def writes_here(logs: Path, node: int, pod: str) -> bool:
+    """Whether the pod of that name, or one before it, writes the node's log into this folder itself."""
+    try:
+        return pod_file(logs, node).read_text("utf-8").strip() == pod
+    except OSError:
+        return False
+
+
 class NodeLog:
     """One node's log file and how far it has come. Threads may share it."""
 
     def __init__(self, logs: Path, node: int) -> None:
         self._path = logs / f"node{node}.log"
-        self._note = logs / f".kept{node}.json"
-        self._marker = logs / f".pod{node}"
+        self._note = kept_file(logs, node)
         self._lock = threading.Lock()
         self.kept = self._read()
 
@@ -79,13 +86,6 @@ class NodeLog:
             return msgspec.json.decode(self._note.read_bytes(), type=Kept)
         except (OSError, msgspec.DecodeError):
             return Kept()
-
-    def is_here(self, pod: str) -> bool:
-        """Whether the pod of that name, or one before it, writes into this folder itself."""
-        try:
-            return self._marker.read_text("utf-8").strip() == pod
-        except OSError:
-            return False
 
     def begin(self, pod: Pod, start: int) -> Kept | None:
         """What has been taken of a pod's container; None where a later one's turn has come."""
@@ -207,7 +207,7 @@ def _utc(stamp: bytes) -> str | None:
     return f"{at:%Y-%m-%dT%H:%M:%S}{time[19:-6]}Z"
 
 
-class Keeper:
+class PodLogs:
     """Keeps the logs of a run's pods; `start` does so in the background, `finish` once."""
 
     def __init__(self, run: Path, token: str, api: Api, tell: Callable[[str], None]) -> None:
@@ -248,7 +248,7 @@ class Keeper:
 
     def _list(self) -> list[Pod]:
         """The pods whose container has begun, each node's oldest first."""
-        pods = [pod for pod in list_pods(self._api, [self._token]) if pod.token == self._token]
+        pods = list_pods(self._api, [self._token])
         self._pods = {pod.metadata.uid: pod for pod in pods}
         begun = [pod for pod in pods if pod.node is not None and any(_starts(pod))]
         return sorted(begun, key=lambda pod: pod.metadata.creation_timestamp or "")
@@ -317,9 +317,9 @@ class Keeper:
         """Take what is new of a container's log; True where there is nothing more to take."""
         if pod.node is None:
             return True
-        log = self._nodes.setdefault(pod.node, NodeLog(self._logs, pod.node))
-        if log.is_here(pod.metadata.name):
+        if writes_here(self._logs, pod.node, pod.metadata.name):
             return True
+        log = self._nodes.setdefault(pod.node, NodeLog(self._logs, pod.node))
         kept = log.begin(pod, start)
         if kept is None or kept.here:
             return True

@@ -166,6 +166,16 @@ class Pod(Struct, frozen=True):
         return None
 
     @property
+    def is_running(self) -> bool:
+        """Whether the training's container runs."""
+        return bool(self.container and self.container.state.running)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it runs and is not being removed, as the pods of a lost node are for ever."""
+        return self.is_running and not self.metadata.deletion_timestamp
+
+    @property
     def terminated(self) -> Terminated | None:
         """How the training's container ended, where it has."""
         return self.container.state.terminated if self.container else None

@@ -150,8 +150,4 @@ def _is_over(pod: Pod) -> bool:
 
 
 def _runs(pod: Pod) -> bool:
-    return (
-        not pod.metadata.deletion_timestamp
-        and pod.status.phase == "Running"
-        and bool(pod.container and pod.container.state.running)
-    )
+    return pod.is_up and pod.status.phase == "Running"

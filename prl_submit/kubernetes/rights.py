@@ -41,6 +41,10 @@ def in_words(lacking: Sequence[tuple[Rule, str]]) -> str:
     return "; ".join(f"{verbs[rule]} {rule.resource} ({rule.why})" for rule in rules)
 
 
+#: Without these a job can be made, and neither followed nor ended.
+TO_FOLLOW = RULES[:3]
+
+
 class _Outcome(Struct, frozen=True):
     allowed: bool = False
 

@@ -18,6 +18,7 @@ from prl_submit.runs import ExitRecord
 from prl_submit.states import (
     CANCELLED,
     FAILED,
+    INTERRUPTED,
     LOST,
     QUEUED,
     RUNNING,
@@ -27,8 +28,6 @@ from prl_submit.states import (
     state_of_exit,
 )
 
-#: launch.sh's exit codes when somebody ended it: the time limit, SIGINT, SIGTERM.
-_INTERRUPTED = (124, 130, 143)
 #: launch.sh's exit code of a node that ended because another one had.
 _LOST_ITS_PEER = 200
 _SIGKILL = 137
@@ -69,7 +68,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
 def still_running(seen: Evidence) -> str:
     """The pods that run on, in words; empty where none does."""
-    left = ", ".join(name_of(pod) for pod in seen.pods if _is_up(pod))
+    left = ", ".join(name_of(pod) for pod in seen.pods if pod.is_up)
     return f"{left} still running; `prl-submit cancel` ends that too" if left else ""
 
 
@@ -284,7 +283,7 @@ def _end_by_word(item: tuple[int, ExitRecord]) -> End:
         state=word.state,
         at=local_time(word.ended_at) or "",  # the pod's zone may be another
         started_at=local_time(word.started_at),
-        is_cause=word.exit_code not in (*_INTERRUPTED, _LOST_ITS_PEER) or word.state == TIMEOUT,
+        is_cause=word.exit_code not in (*INTERRUPTED, _LOST_ITS_PEER) or word.state == TIMEOUT,
     )
 
 
@@ -307,7 +306,7 @@ def _end_of(pod: Pod) -> End | None:
         reason=killed or _by_exit_code(ended),
         at=local_time(ended.finished_at if ended else None) or "",
         started_at=local_time(ended.started_at if ended else pod.status.start_time),
-        is_cause=bool(killed) or code not in (*_INTERRUPTED, _LOST_ITS_PEER),
+        is_cause=bool(killed) or code not in (*INTERRUPTED, _LOST_ITS_PEER),
     )
 
 
@@ -349,13 +348,13 @@ def _live(job: Job, seen: Evidence) -> State:
     """A job that has not ended."""
     if job.metadata.deletion_timestamp is not None:
         reason = "being deleted" + (f": {seen.cancelled}" if seen.cancelled else "")
-        began = job.condition("Running") or any(_is_up(pod) or pod.terminated for pod in seen.pods)
+        began = job.condition("Running") or any(pod.is_up or pod.terminated for pod in seen.pods)
         if not began:
             return State(state=QUEUED, reason=reason)
         return State(state=RUNNING, reason=reason, started_at=_began(seen, job))
     counts = job.status.replica_statuses or {}
     active = sum(count.active for count in counts.values())
-    running = active if not seen.pods else sum(_is_up(pod) for pod in seen.pods)
+    running = active if not seen.pods else sum(pod.is_up for pod in seen.pods)
     if job.condition("Running") and running + _done(seen.pods) >= seen.nodes:
         ending = "node 0 has ended" if seen.exit is not None else None
         return State(state=RUNNING, reason=ending, started_at=_began(seen, job))
@@ -375,12 +374,6 @@ def _restart(seen: Evidence) -> str:
     number = max(restarts_of(seen) - seen.restarts_before, 1)
     most = f" of {seen.max_restarts}" if seen.max_restarts >= number else ""
     return f"{cause}restart {number}{most}"
-
-
-def _is_up(pod: Pod) -> bool:
-    return not pod.metadata.deletion_timestamp and bool(
-        pod.container and pod.container.state.running
-    )
 
 
 def _done(pods: Sequence[Pod]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import time
@@ -15,8 +14,8 @@ from msgspec import Struct
 from prl_submit.cancellation import cancel_reason, user_name
 from prl_submit.errors import BackendUnreachableError
 from prl_submit.files import tail_bytes
-from prl_submit.missing import forget_missing, missing_since
-from prl_submit.runs import JOB, LOGS, PLAN, Record, Run, read_exit, read_node_exits, write_record
+from prl_submit.missing import as_last_known, forget_missing, last_known, missing_since
+from prl_submit.runs import JOB, LOGS, PLAN, Record, Run, adopt, read_exit, read_node_exits
 from prl_submit.slurm.commands import NotInstalledError, Slurm, first_line
 from prl_submit.slurm.directives import LOG
 from prl_submit.slurm.jobs import (
@@ -30,7 +29,7 @@ from prl_submit.slurm.jobs import (
     squeue_argv,
 )
 from prl_submit.slurm.verdict import Evidence, judge, may_start_again
-from prl_submit.states import FINISHED, LOST, QUEUED, RUNNING, State
+from prl_submit.states import FINISHED, LOST, QUEUED, State
 from prl_submit.verdicts import write_verdict
 
 #: Seconds that a job may be unknown before it is lost: an exit.json may reach a shared file system
@@ -78,7 +77,7 @@ def _ask(runs: Sequence[Run], slurm: Slurm) -> Answers:
         by_id.setdefault(job.job_id, []).append(job)
     matches = {i: match(record, by_id.get(record.job_id, [])) for i, record in records.items()}
     found = {i: job for i, job in matches.items() if job is not None}
-    records |= {i: _adopted(runs[i], records[i], found[i]) for i in found}
+    records |= {i: adopt(runs[i], records[i], found[i].job_id) for i in found}
     ended = [i for i in records if i not in found or not is_live(found[i])]
     # An id that squeue shows as another's says nothing of this run in accounting either.
     ended = [i for i in ended if i in found or records[i].job_id not in by_id]
@@ -146,16 +145,6 @@ def present(run: Run, record: Record) -> Record:
     except (OSError, ValueError):
         return record
     return msgspec.structs.replace(record, job_id=job_id) if job_id.isdecimal() else record
-
-
-def _adopted(run: Run, record: Record, job: Job) -> Record:
-    """The record with the id of its job, written down where run.json has another or none."""
-    record = msgspec.structs.replace(record, job_id=job.job_id)
-    if record == run.record:
-        return record
-    with contextlib.suppress(OSError):  # somebody else's run
-        write_record(run.path, record)
-    return record
 
 
 def _ask_accounting(job_ids: Sequence[str | None], slurm: Slurm) -> dict[str, Job] | None:
@@ -235,9 +224,9 @@ def _max_restarts(run: Path) -> int | None:
 
 def _unknown(run: Run, record: Record, silence: str | None) -> State:
     """No exit.json and no answer about the job: as last known, until it is missing for good."""
-    last = RUNNING if (run.path / LOGS / "node0.log").exists() else QUEUED
     if silence is not None:
-        return State(state=last, reason=f"as last known: {silence}", unreachable=silence)
+        return as_last_known(run.path, silence)
+    last = last_known(run.path)
     what = f"job {record.job_id}" if record.job_id else "its job"
     if (owner := _owner(run)) != os.getuid():  # the site may show jobs to their owners alone
         reason = f"as last known: Slurm does not list {what}, which is {user_name(owner)}'s"

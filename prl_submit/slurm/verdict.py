@@ -19,6 +19,7 @@ from prl_submit.slurm.reasons import ENDED, why_waiting
 from prl_submit.states import (
     CANCELLED,
     FAILED,
+    INTERRUPTED,
     QUEUED,
     RUNNING,
     SUCCEEDED,
@@ -27,8 +28,6 @@ from prl_submit.states import (
     state_of_exit,
 )
 
-#: launch.sh's exit codes when somebody ended it: the time limit, SIGINT, SIGTERM.
-_INTERRUPTED = (124, 130, 143)
 _STATES = {"COMPLETED": SUCCEEDED, "CANCELLED": CANCELLED, "TIMEOUT": TIMEOUT, "DEADLINE": TIMEOUT}
 _DUE_TO = {
     "TIME LIMIT": (TIMEOUT, "the time limit was reached"),
@@ -66,14 +65,14 @@ def judge(seen: Evidence) -> State | None:
     seen = _this_attempt(seen)
     job, ended = seen.job, seen.exit
     if job is not None and is_live(job):
-        its_own = ended is not None and ended.exit_code not in _INTERRUPTED
+        its_own = ended is not None and ended.exit_code not in INTERRUPTED
         if ended is None or not its_own or is_waiting(job):
             return _live(job, before)
         if job.node_count == 1:
             return state_of_exit(ended)
         # What the other nodes say counts too.
         return msgspec.structs.replace(_live(job, before), reason="node 0 has ended")
-    if ended is not None and ended.exit_code not in _INTERRUPTED:
+    if ended is not None and ended.exit_code not in INTERRUPTED:
         return _finished(ended, seen)
     if job is not None:
         return _ended(job, ended, seen)
@@ -86,7 +85,7 @@ def may_start_again(seen: Evidence) -> bool:
     """Whether what looks like an end may be an interruption, for which there are restarts left."""
     if not seen.max_restarts or seen.cancelled:
         return False
-    return seen.exit is None or seen.exit.exit_code in _INTERRUPTED
+    return seen.exit is None or seen.exit.exit_code in INTERRUPTED
 
 
 def _this_attempt(seen: Evidence) -> Evidence:
@@ -258,7 +257,7 @@ def _told_by_srun(seen: Evidence) -> tuple[int | None, str] | None:
     """Exit code and words of the task that srun saw end first, where it left no word of its own."""
     for node, tasks, words in SRUN.findall(of_this_attempt(seen.log)):
         own = re.fullmatch(r"Exited with exit code (\d+)", words)
-        if own and int(own[1]) in _INTERRUPTED:
+        if own and int(own[1]) in INTERRUPTED:
             continue  # taken down with the others
         where = f"node {tasks} ({node})"
         if words == "Killed":
@@ -278,9 +277,9 @@ def _first_to_fail(
     failed = [
         (record.ended_at or "", rank, record)
         for rank, record in others
-        if record.state == FAILED and record.exit_code not in _INTERRUPTED
+        if record.state == FAILED and record.exit_code not in INTERRUPTED
     ]
-    if own is not None and own.state == FAILED and own.exit_code not in _INTERRUPTED:
+    if own is not None and own.state == FAILED and own.exit_code not in INTERRUPTED:
         failed.append((own.ended_at or "", 0, own))
     if not failed:
         return own

@@ -23,10 +23,9 @@ from tests.cluster.kube.api import Object
 from tests.cluster.kube.expansion import expand
 from tests.cluster.kube.starting import limits_memory
 from tests.cluster.kube.times import SECOND, nanoseconds, precise
-from tests.cluster.kubernetes import KubernetesCluster, available
+from tests.cluster.kubernetes import KubernetesCluster
 from tests.cluster.processes import with_environ
 
-pytestmark = pytest.mark.skipif(available() is not None, reason=str(available()))
 #: Odd words, none of which may change on its way.
 WORDS = ["", "two\nlines\n", "中文 é", "'\"\\`$HOME ${x} *", "\t\r\x01", "--", "{'a': \"b\"}"]
 JOB = "training.kubeflow.org/job-name"

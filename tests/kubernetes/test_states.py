@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 from tests.conftest import eventually
 from tests.kubernetes.conftest import KubernetesWorld
@@ -235,7 +234,3 @@ def test_cluster_down(kube: KubernetesWorld) -> None:
     assert len(list(kube.output.glob("v*"))) == 1
     kube.cluster.start_api()
     assert kube.status(run)["state"] == "RUNNING"
-
-
-def statuses(world: KubernetesWorld) -> dict[str, Any]:
-    return {status["run"]: status for status in world.prl("list", "--json").json["runs"]}

@@ -16,6 +16,7 @@ from prl_submit.kubernetes.keeping import (
     _second_before,
     _starts,
     _utc,
+    writes_here,
 )
 from prl_submit.kubernetes.objects import Meta, Pod
 from tests.unit.kubernetes_objects import ended, pod, utc
@@ -357,10 +358,10 @@ def test_a_note_that_does_not_read(logs: Path, content: bytes) -> None:
 
 def test_a_pod_that_writes_here_itself(logs: Path) -> None:
     log = NodeLog(logs, 0)
-    assert not log.is_here("mr-01234567-master-0")
+    assert not writes_here(logs, 0, "mr-01234567-master-0")
     (logs / ".pod0").write_text("mr-01234567-master-0\n")
-    assert log.is_here("mr-01234567-master-0")
-    assert not log.is_here("mr-01234567-master-1")
+    assert writes_here(logs, 0, "mr-01234567-master-0")
+    assert not writes_here(logs, 0, "mr-01234567-master-1")
     log.set_here(begin(log, pod(0)))
     again = begin(NodeLog(logs, 0), pod(0))
     assert again.here

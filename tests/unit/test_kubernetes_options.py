@@ -172,9 +172,9 @@ def test_all_at_once(planned: Plans) -> None:
 
 
 def test_output_is_here_where_only_the_pods_have_the_working_directory(planned: Plans) -> None:
-    spec = "name: x\nworkdir: /work/prl\nbackend: kubernetes\n"
-    mount = "kubernetes: {output_mount: /work/out}\n"
-    assert planned(f"{spec}").plan.output_root == "/work/prl/output"
+    spec = "name: x\nworkdir: /data/prl\nbackend: kubernetes\n"
+    mount = "kubernetes: {output_mount: /data/out}\n"
+    assert planned(f"{spec}").plan.output_root == "/data/prl/output"
     plan = planned(f"{spec}{mount}").plan
     assert plan.output_root == "/cwd/output"
-    assert plan.run_dir.startswith("/work/out/")
+    assert plan.run_dir.startswith("/data/out/")

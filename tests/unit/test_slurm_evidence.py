@@ -296,7 +296,7 @@ def test_a_run_that_cannot_be_written_is_told_all_the_same(
     def fail(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(evidence, "write_record", fail)
+    monkeypatch.setattr("prl_submit.runs.write_record", fail)
     assert ask_one(FakeSlurm(live("9", "tNone")), make(None)).state == RUNNING
 
 

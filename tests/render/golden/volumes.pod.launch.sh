@@ -12,12 +12,15 @@ prl_nproc_per_node=2
 prl_node_rank=0
 # Pods that are started again do not say how often; a file for each node does, with a line for each
 # start. All nodes of an attempt have the same number: that of the one that was started most often.
-prl_starts=$prl_run_dir/logs/.starts
+starts_file() { # NODE
+  printf '%s' "$prl_run_dir/logs/.starts$1.0123456789abcdef"
+}
 starts_of() { # NODE
-  { cat -- "$prl_starts$1.0123456789abcdef" 2>/dev/null || true; } | wc -l
+  { cat -- "$(starts_file "$1")" 2>/dev/null || true; } | wc -l
 }
 if [[ -n ${PRL_SUBMIT_POD:-} ]]; then
-  mkdir -p -- "$prl_run_dir/logs" && : >>"$prl_starts$prl_node_rank.0123456789abcdef" || {
+  prl_starts=$(starts_file "$prl_node_rank")
+  mkdir -p -- "$prl_run_dir/logs" && : >>"$prl_starts" || {
     echo "prl-submit: run directory $prl_run_dir is not writable for uid $(id -u) of this pod" >&2
     exit 78
   }
@@ -28,7 +31,7 @@ if [[ -n ${PRL_SUBMIT_POD:-} ]]; then
     ((prl_started <= PRL_SUBMIT_RESTARTS + 1)) || PRL_SUBMIT_RESTARTS=$((prl_started - 1))
   done
   while (($(starts_of "$prl_node_rank") <= PRL_SUBMIT_RESTARTS)); do
-    echo "$PRL_SUBMIT_POD" >>"$prl_starts$prl_node_rank.0123456789abcdef"
+    echo "$PRL_SUBMIT_POD" >>"$prl_starts"
   done
   id -un >/dev/null 2>&1 || export USER=prl-submit LOGNAME=prl-submit # a uid without a name; torch asks
   [[ -w ${HOME:-/nowhere} ]] || export HOME=/tmp
