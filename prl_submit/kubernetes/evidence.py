@@ -81,6 +81,12 @@ class Here(Struct, frozen=True):
 
     planned: Planned
     exit: ExitRecord | None
+    others: Sequence[tuple[int, ExitRecord]]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all nodes have told how they ended."""
+        return self.exit is not None and len(self.others) == self.planned.resources.nodes - 1
 
 
 class Answers(Struct, frozen=True):
@@ -107,7 +113,10 @@ def states(runs: Sequence[Run], connect: Connect) -> list[State]:
 
 
 def _look(run: Run, record: Record) -> Here:
-    return Here(read_planned(run.path), read_exit(run.path, record.restarts))
+    attempt = record.restarts
+    return Here(
+        read_planned(run.path), read_exit(run.path, attempt), read_node_exits(run.path, attempt)
+    )
 
 
 def place_of(record: Record) -> Place:
@@ -166,7 +175,7 @@ def _ask_api(api: Api, here: Mapping[str, Here]) -> Answers:
         token
         for token, known in here.items()
         if token in jobs
-        and needs_pods(jobs[token], known.planned.resources.nodes, has_word=known.exit is not None)
+        and needs_pods(jobs[token], known.planned.resources.nodes, has_word=known.is_whole)
     ]
     pods: dict[str, list[Pod]] = defaultdict(list)
     events: list[Event] = []
@@ -227,7 +236,7 @@ def gather(run: Run, record: Record, here: Here, answers: Answers) -> Evidence:
         pods=pods,
         events=answers.events,
         exit=here.exit,
-        others=read_node_exits(run.path, record.restarts),
+        others=here.others,
         cancelled=cancel_reason(run.path),
         nodes=planned.resources.nodes,
         max_restarts=planned.restarts.max,

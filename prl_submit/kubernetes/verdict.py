@@ -99,7 +99,7 @@ def judge(seen: Evidence) -> State | None:
 
 
 def needs_pods(job: Job, nodes: int, *, has_word: bool) -> bool:
-    """Whether its conditions leave something to ask. `has_word`: exit.json is here."""
+    """Whether its conditions leave something to ask. `has_word`: every node's own word is here."""
     if job.condition("Succeeded"):
         return not has_word
     counts = job.status.replica_statuses or {}
@@ -163,6 +163,8 @@ def _ended(job: Job, seen: Evidence) -> State | None:
     """The state of a job that its operator calls ended, or that is being deleted; else None."""
     ends = _ends(seen)
     if job.condition("Succeeded"):
+        if any(pod.is_up for pod in seen.pods):  # workers, whose last words are still to come
+            return State(state=RUNNING, reason="node 0 has ended", started_at=_began(seen, job))
         masters = [pod for pod in seen.pods if pod.node == 0]
         told = [word for word in [seen.exit, *own_words(masters)] if word]
         if told and told[0].exit_code == 0:

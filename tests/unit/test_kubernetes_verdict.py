@@ -519,3 +519,12 @@ def test_no_words_of_ours(text: str) -> None:
 def test_every_end_is_one() -> None:
     for seen in (failed_job(), job("Succeeded")):
         assert verdict(seen).state in FINISHED
+
+
+def test_workers_that_still_have_their_last_words() -> None:
+    """The operator calls a job succeeded when its master has; the others' logs go on."""
+    found = verdict(job("Succeeded"), dead_pod(0, 0), pod(1), exit=word(0))
+    assert (found.state, found.reason) == (RUNNING, "node 0 has ended")
+    assert (
+        verdict(job("Succeeded"), dead_pod(0, 0), dead_pod(1, 0), exit=word(0)).state == SUCCEEDED
+    )
