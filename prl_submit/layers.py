@@ -14,7 +14,7 @@ from prl_submit.errors import Problem, SpecError
 from prl_submit.scalars import parse_bool, parse_int
 from prl_submit.spec import Resources
 from prl_submit.suggest import closest
-from prl_submit.swift.table import Argument
+from prl_submit.swift.argument import Argument
 from prl_submit.tree import Node, Origin, lookup, mapping, merge, nest, problem_at, scalar_node
 from prl_submit.yaml import parse_document, parse_value
 
@@ -49,6 +49,24 @@ class Layered(Struct, frozen=True):
     problems: list[Problem]
 
 
+def read_files(spec_path: str, *, read: Read, profile: Node | None) -> Node:
+    """`spec_path` with its bases over the profile. Raises SpecError, OSError of the spec itself."""
+    empty = Origin("default")
+    tree = merge(Node({}, empty), profile or Node({}, empty))
+    return merge(tree, _with_bases(spec_path, "spec", read, []))
+
+
+def outside_swift(files: Node, sets: Sequence[str]) -> Node:
+    """The files with those of `--set` that are not ms-swift's: enough to say which ms-swift runs."""
+    for text in sets:
+        if not text.startswith("swift"):
+            try:
+                files = merge(files, parse_set(text, {}))
+            except ValueError:
+                continue  # said where all layers are laid
+    return files
+
+
 def load_layers(
     spec_path: str,
     *,
@@ -58,14 +76,22 @@ def load_layers(
     sets: Sequence[str],
     table: Mapping[str, Argument],
 ) -> Layered:
-    """Read `spec_path` with its bases and lay the overrides over it.
+    """Both steps, for a table that does not depend on the files."""
+    files = read_files(spec_path, read=read, profile=profile)
+    return lay_over(files, profile=profile, environ=environ, sets=sets, table=table)
 
-    Raises SpecError where a file cannot be read or parsed; what is merely wrong is in `problems`.
-    """
-    empty = Origin("default")
-    tree = merge(Node({}, empty), profile or Node({}, empty))
+
+def lay_over(
+    files: Node,
+    *,
+    profile: Node | None,
+    environ: Mapping[str, str],
+    sets: Sequence[str],
+    table: Mapping[str, Argument],
+) -> Layered:
+    """Lay the overrides over the files. What is wrong is in `problems`."""
     problems = _late_extends(profile)
-    tree = merge(tree, _with_bases(spec_path, "spec", read, []))
+    tree = files
     env_tree, passed_on, wrong = _environment(environ, table, tree)
     problems += wrong
     tree = merge(tree, env_tree)
@@ -77,7 +103,9 @@ def load_layers(
             continue
         problems += _late_extends(over)
         tree = merge(tree, over)
-    return Layered(_infer_workers(environ, tree, problems), passed_on, problems)
+    if "num_infer_workers" not in table:
+        tree = _infer_workers(environ, tree, problems)
+    return Layered(tree, passed_on, problems)
 
 
 def _late_extends(tree: Node | None) -> list[Problem]:
@@ -142,7 +170,7 @@ def _environment(
         # Empty is unset, as in the scripts' own ${PRL_X:-default}.
         if not name.startswith("PRL_") or name.startswith(INTERNAL) or not value:
             continue
-        if name == INFER_WORKERS:
+        if name == INFER_WORKERS and name not in keys:
             continue
         try:
             value.encode("utf-8")
@@ -217,7 +245,7 @@ def _infer_workers(environ: Mapping[str, str], tree: Node, problems: list[Proble
             problem_at(
                 origin,
                 "swift.num_infer_workers",
-                f"gone since ms-swift 3.5, and {workers} is not nproc_per_node ({wanted})",
+                f"gone since ms-swift 3.6, and {workers} is not nproc_per_node ({wanted})",
                 "today: swift.vllm_mode (server or colocate) and swift.vllm_tensor_parallel_size",
             )
         )

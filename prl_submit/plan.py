@@ -27,13 +27,27 @@ from prl_submit.spec import (
     Restarts,
     Slurm,
 )
-from prl_submit.swift.table import Argument
-from prl_submit.swift.values import check_sizes, nearest, type_arguments, word, words
-from prl_submit.tree import Node, Origin, leaves, lookup, mapping, merge, nest, scalar_node
+from prl_submit.swift.history import number
+from prl_submit.swift.names import nearest
+from prl_submit.swift.table import Table
+from prl_submit.swift.values import check_sizes, type_arguments, word, words
+from prl_submit.tree import (
+    Node,
+    Origin,
+    leaves,
+    lookup,
+    mapping,
+    merge,
+    near_origin,
+    nest,
+    problem_at,
+    scalar_node,
+)
 from prl_submit.typing_nodes import plain, read_spec
 
 RUN_PLACEHOLDER = "vNN-YYYYMMDD-HHMMSS"
 NOT_SHOWN = "(not shown)"
+VERSION_KEY = "environment.swift_version"
 ENTRY_POINT = "swift.cli.rlhf"
 
 #: swift arguments that name files or folders, and what they hold.
@@ -95,6 +109,9 @@ class Plan(Struct, frozen=True):
     #: Whose files a pod writes: those of who submits.
     uid: int = 1000
     gid: int = 1000
+    #: The ms-swift that will run it, where that is known, and where its arguments are known from.
+    swift_version: str | None = None
+    argument_table: str = ""
 
     @property
     def world_size(self) -> int:
@@ -137,16 +154,14 @@ class Planned(Struct, frozen=True):
     tree: Node
 
 
-def make_plan(
-    layered: Layered, table: dict[str, Argument], spec_file: str, context: Context
-) -> Planned:
+def make_plan(layered: Layered, table: Table, spec_file: str, context: Context) -> Planned:
     """Decide everything. Never raises for a wrong spec: all that is wrong is in `problems`."""
     written = layered.tree
     if context.backend:
         flag = Node(context.backend, Origin("flag", label="--backend"))
         written = merge(written, nest(["backend"], flag))
     spec, problems = read_spec(written)
-    tree = _fill(written, _defaults(written, spec))
+    tree = _fill(written, _defaults(written, spec, table))
     nodes = mapping(tree.value.get("swift")) if isinstance(tree.value, dict) else {}
     swift, wrong = type_arguments(nodes, table)
     backend = spec.backend or "local"
@@ -155,7 +170,7 @@ def make_plan(
     apart = backend == "kubernetes" and spec.kubernetes.output_mount is not None
     output = _path(spec.output, context.cwd if apart else workdir, context.home)
     arguments = [words(name, value) for name, value in swift.items()]
-    problems = [*layered.problems, *problems, *wrong]
+    problems = [*layered.problems, *problems, *wrong, *_other_swift(spec, tree, table)]
     job = Job(spec, swift, tree, backend, _doubtful(problems, nodes, table))
     problems = [
         *problems,
@@ -182,11 +197,23 @@ def make_plan(
         local=spec.local,
         arguments=arguments,
         paths=_paths(swift, workdir, context.home),
-        values=_resolved(tree, spec, swift, layered.passed_on),
+        values=_resolved(tree, spec, swift, layered.passed_on, table),
         uid=context.uid,
         gid=context.gid,
+        swift_version=table.known_version,
+        argument_table=table.origin,
     )
     return Planned(place(plan, os.path.join(output, RUN_PLACEHOLDER)), problems, tree)
+
+
+def _other_swift(spec: JobSpec, tree: Node, table: Table) -> list[Problem]:
+    """The spec names one ms-swift, and the environment has another."""
+    stated = spec.environment.swift_version
+    if stated is None or number(stated) == number(table.version):
+        return []
+    message = f"says {stated}; {table.version} is installed there, and {table.version} is checked"
+    hint = f"write {table.version}, or leave it out"
+    return [problem_at(near_origin(tree, VERSION_KEY), VERSION_KEY, message, hint, "warning")]
 
 
 def place(plan: Plan, run_dir: str) -> Plan:
@@ -202,9 +229,7 @@ def place(plan: Plan, run_dir: str) -> Plan:
     return msgspec.structs.replace(plan, run_dir=run_dir, arguments=arguments + own)
 
 
-def _doubtful(
-    problems: list[Problem], nodes: dict[str, Node], table: dict[str, Argument]
-) -> frozenset[str]:
+def _doubtful(problems: list[Problem], nodes: dict[str, Node], table: Table) -> frozenset[str]:
     """Keys that later rules must not draw conclusions from."""
     misspelt = [near for name in nodes if name not in table and (near := nearest(name, table))]
     return frozenset([p.key for p in problems if p.key] + [f"swift.{name}" for name in misspelt])
@@ -218,16 +243,21 @@ def resume_from(plan: Plan, checkpoint: str) -> Plan:
     )
 
 
-def _defaults(tree: Node, spec: JobSpec) -> Node:
-    """Built-in defaults, conservative on purpose (contract, section 2)."""
+def _defaults(tree: Node, spec: JobSpec, table: Table) -> Node:
+    """Built-in defaults, conservative on purpose (contract, section 2), as far as ms-swift has them.
+
+    Before vllm_mode, in 3.2 to 3.5, as many num_infer_workers as processes meant what colocate means.
+    """
     values = {"dataloader_num_workers": "0"}
     use_vllm = lookup(tree, "swift.use_vllm")
     if use_vllm is not None and parse_bool(str(use_vllm.value)):
         values |= {"vllm_mode": "colocate", "vllm_gpu_memory_utilization": "0.4"}
+        if "vllm_mode" not in table:
+            values["num_infer_workers"] = str(spec.resources.nproc_per_node)
     if spec.resources.accelerator == "cpu":
         values |= {"use_cpu": "true", "ddp_backend": "gloo"}
     origin = Origin("default")
-    leaves_ = {name: scalar_node(text, origin) for name, text in values.items()}
+    leaves_ = {name: scalar_node(text, origin) for name, text in values.items() if name in table}
     return nest(["swift"], Node(leaves_, origin))
 
 
@@ -296,6 +326,7 @@ def _resolved(
     spec: JobSpec,
     swift: dict[str, Any],
     passed_on: dict[str, str],
+    table: Table,
 ) -> list[Resolved]:
     found: dict[str, Resolved] = {}
     for key, node in leaves(tree):
@@ -311,9 +342,18 @@ def _resolved(
         key = f"environment.env.{name}"
         shown = NOT_SHOWN if looks_secret(name, text) else text
         found[key] = Resolved(key, shown, "env", f"{name}, passed on to the job untouched")
+    found.setdefault(VERSION_KEY, Resolved(VERSION_KEY, table.known_version, "default", None))
+    found[VERSION_KEY] = _which_swift(found[VERSION_KEY], table)
     found["swift.output_dir"] = Resolved("swift.output_dir", "RUN", "default", "the run directory")
     found["swift.add_version"] = Resolved("swift.add_version", False, "default", None)
     return sorted(found.values(), key=lambda item: _section_order(item.key))
+
+
+def _which_swift(written: Resolved, table: Table) -> Resolved:
+    """The version that will run, and whose arguments were checked."""
+    version = table.known_version or written.value
+    where = f"{written.detail}; {table.origin}" if written.detail else table.origin
+    return Resolved(written.key, version, written.source, where)
 
 
 def _is_secret(key: str, value: str) -> bool:

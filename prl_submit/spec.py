@@ -45,6 +45,13 @@ Duration = Annotated[
 Memory = Annotated[
     str, Meta(description="a size such as 256G, 1.5T or 512M", extra={"kind": "memory"})
 ]
+SwiftVersion = Annotated[
+    str,
+    Meta(
+        pattern=r"^\d+\.\d+(\.\d+)?(\.?(post|dev|rc|a|b)\d*)*(\+[\w.]+)?$",
+        description="a release of ms-swift such as 4.6.0",
+    ),
+]
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,6 +78,7 @@ class Environment(Section, frozen=True, kw_only=True):
 
     conda: Union[Line, Conda, None] = None
     venv: Line | None = None
+    swift_version: SwiftVersion | None = None
     modules: list[Line] = []
     setup: list[Text] = []
     env: dict[EnvName, str] = {}

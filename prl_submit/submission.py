@@ -22,8 +22,6 @@ from prl_submit.records import PlanFile, dump_spec, encode_plan, git_state, read
 from prl_submit.render import render_launch
 from prl_submit.runs import Record, Run
 from prl_submit.shell import Shell
-from prl_submit.swift.installed import installed_version
-from prl_submit.swift.table import NEWEST
 from prl_submit.tree import as_problem
 
 
@@ -186,10 +184,8 @@ def _write_plan(path: Path, plan: Plan, record: Record, outside: Outside) -> Non
     file = PlanFile(
         values=plan.values,
         argv=plan.argv,
-        swift_version=installed_version(
-            plan.environment, plan.workdir, outside.environ.get("PATH", os.defpath)
-        ),
-        argument_table=NEWEST,
+        swift_version=plan.swift_version,
+        argument_table=plan.argument_table,
         git=git_state(plan.workdir, outside.shell),
         plan=plan,
     )

@@ -9,7 +9,7 @@ import click
 
 from prl_submit.cli.console import data, document, note, raw, table
 from prl_submit.cli.options import json_option, spec_options
-from prl_submit.cli.planning import errors_of, plan_spec
+from prl_submit.cli.planning import errors_of, plan_spec, table_of
 from prl_submit.errors import (
     EXIT_WRONG_INPUT,
     BackendUnreachableError,
@@ -20,6 +20,7 @@ from prl_submit.errors import (
     format_problem,
 )
 from prl_submit.plan import Planned, shown
+from prl_submit.swift.choice import VERSION
 from prl_submit.tree import as_problem
 
 
@@ -145,11 +146,24 @@ def explain(spec: str, templates: Path | None, as_json: bool, **options: Any) ->
 
 
 @click.command("schema")
-def schema() -> int:
-    """Print the JSON Schema of the job spec, for editors."""
-    from prl_submit.schema import job_schema
+@click.argument("spec", required=False, type=click.Path())
+@click.option("--swift-version", metavar="VERSION", help="The ms-swift whose arguments it has.")
+def schema(spec: str | None, swift_version: str | None) -> int:
+    """Print the JSON Schema of the job spec, for editors.
 
-    document(job_schema())
+    Its `swift:` arguments are those of SPEC's ms-swift, of VERSION, or of the newest release.
+    """
+    from prl_submit.schema import job_schema, schema_text
+    from prl_submit.swift.table import load_table
+
+    if spec is not None and swift_version is not None:
+        raise click.UsageError("SPEC and --swift-version both say which ms-swift; give one")
+    if swift_version is not None and not VERSION.fullmatch(swift_version):
+        raise click.UsageError(
+            f"--swift-version: expected a release such as 4.6.0, found {swift_version!r}"
+        )
+    table = table_of(spec) if spec else load_table(swift_version)
+    raw(schema_text(job_schema(table)).encode("utf-8") + b"\n")
     return 0
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import msgspec
 
 from prl_submit import backends
+from prl_submit.cli.which_swift import choose
 from prl_submit.errors import PrlSubmitError, Problem, SpecError
-from prl_submit.layers import load_layers
+from prl_submit.layers import lay_over, outside_swift, read_files
 from prl_submit.plan import Context, Planned, make_plan
 from prl_submit.suggest import closest
-from prl_submit.swift.table import load_table
+from prl_submit.swift.table import Table
 from prl_submit.tree import Node
 from prl_submit.yaml import MAX_BYTES
 
@@ -39,18 +40,10 @@ def plan_spec(
     environ = _environ()
     if output_root:
         sets = (*sets, f"output={os.path.abspath(output_root)}")
-    table = load_table()
-    try:
-        layered = load_layers(
-            spec,
-            read=_read,
-            profile=_profile(profile),
-            environ=environ,
-            sets=sets,
-            table=table,
-        )
-    except OSError as error:
-        raise SpecError([_unreadable(spec, error)]) from None
+    overlay = _profile(profile)
+    files = _files(spec, overlay)
+    table = choose(outside_swift(files, sets), backend, environ)
+    layered = lay_over(files, profile=overlay, environ=environ, sets=sets, table=table)
     context = Context(
         cwd=os.getcwd(),
         home=os.path.expanduser("~"),
@@ -64,6 +57,18 @@ def plan_spec(
     problems += check_probed(planned, facts, time.time())
     problems.sort(key=lambda problem: (problem.severity, problem.file or "", problem.line or 0))
     return msgspec.structs.replace(planned, problems=problems)
+
+
+def table_of(spec: str) -> Table:
+    """The argument table of a spec's ms-swift. Raises SpecError where it cannot be read."""
+    return choose(_files(spec, _profile(None)), None, _environ())
+
+
+def _files(spec: str, profile: Node | None) -> Node:
+    try:
+        return read_files(spec, read=_read, profile=profile)
+    except OSError as error:
+        raise SpecError([_unreadable(spec, error)]) from None
 
 
 def _environ() -> dict[str, str]:

@@ -1,44 +1,55 @@
-"""The bundled argument tables: every `swift rlhf` argument with its type and choices."""
+"""The arguments that a job's ms-swift takes, and which ms-swift that is."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 
-import msgspec
-from msgspec import Struct
-
-TABLES = Path(__file__).parent / "tables"
-#: The table used; made by tools/make_swift_table.py from the released ms-swift of this version.
-NEWEST = "4.6.0"
-
-#: Names that older versions had, with today's (facts checked against ms-swift 3.0 and 4.6.0).
-GONE = {
-    "num_infer_workers": "vllm_mode (server or colocate) and vllm_tensor_parallel_size",
-    "vllm_device": "vllm_mode",
-    "gpu_memory_utilization": "vllm_gpu_memory_utilization",
-    "tensor_parallel_size": "vllm_tensor_parallel_size",
-    "train_type": "tuner_type",
-    "sft_type": "tuner_type",
-    "use_lmdeploy": "use_vllm",
-    "multi_turn_func": "multi_turn_scheduler",
-}
+from prl_submit.swift.argument import Argument
+from prl_submit.swift.history import load_history
 
 
-class Argument(Struct, frozen=True):
-    """One argument. `kind`: int, float, bool, str or json; `many`: takes several words."""
+class Table(dict[str, Argument]):
+    """Arguments by name.
 
-    kind: str
-    many: bool
-    choices: tuple[str, ...]
+    `version`: the ms-swift they are of. `origin`: where they come from, in words. `is_certain`: false
+    where that version is not at hand and its neighbour stands for it; then what the table lacks may
+    still be right. `is_assumed`: true where nothing is known of the job's ms-swift.
+    """
+
+    def __init__(
+        self,
+        arguments: Mapping[str, Argument],
+        version: str,
+        origin: str,
+        *,
+        is_certain: bool = True,
+        is_assumed: bool = False,
+    ) -> None:
+        super().__init__(arguments)
+        self.version = version
+        self.origin = origin
+        self.is_certain = is_certain
+        self.is_assumed = is_assumed
+
+    @property
+    def known_version(self) -> str | None:
+        """The version, where it is more than an assumption."""
+        return None if self.is_assumed else self.version
 
 
-def load_table(version: str = NEWEST) -> dict[str, Argument]:
-    """Arguments by name. Raises FileNotFoundError for a version that is not bundled."""
-    raw = (TABLES / f"{version}.json").read_bytes()
-    table = msgspec.json.decode(raw, type=dict[str, list[str | list[str]]])
-    return {name: _argument(entry) for name, entry in table.items()}
-
-
-def _argument(entry: list[str | list[str]]) -> Argument:
-    choices = entry[2] if len(entry) > 2 else ()
-    return Argument(str(entry[0]), len(entry) > 1 and entry[1] == "+", tuple(choices))
+def load_table(version: str | None = None) -> Table:
+    """The bundled table of a release, or of the one before it; without `version` of the newest."""
+    history = load_history()
+    place = history.place(version) if version else len(history.versions) - 1
+    release, transformers = history.versions[place]
+    is_known = version is None or history.knows(version)
+    origin = f"bundled: ms-swift {release} with transformers {transformers}"
+    if not is_known:
+        origin += f", which stands for {version}"
+    return Table(
+        history.table(release),
+        version or release,
+        origin,
+        is_certain=is_known,
+        is_assumed=version is None,
+    )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from prl_submit.errors import Problem
 from prl_submit.scalars import format_number, parse_bool, parse_float, parse_int
-from prl_submit.suggest import closest
-from prl_submit.swift.table import GONE, Argument
+from prl_submit.swift.argument import Argument
+from prl_submit.swift.names import unknown_name
+from prl_submit.swift.table import Table
 from prl_submit.tree import Node, problem_at
 from prl_submit.typing_nodes import plain
 
@@ -22,9 +25,7 @@ OWNED = {
 }
 
 
-def type_arguments(
-    nodes: dict[str, Node], table: dict[str, Argument]
-) -> tuple[dict[str, Any], list[Problem]]:
+def type_arguments(nodes: dict[str, Node], table: Table) -> tuple[dict[str, Any], list[Problem]]:
     """Values by argument name, as ms-swift would understand them, and what is wrong.
 
     Null means: not passed. A wrong value is left out, so that later rules do not trip over it.
@@ -36,27 +37,13 @@ def type_arguments(
         if node.origin.layer != "default" and name in OWNED:
             problems.append(problem_at(node.origin, key, "is set by prl-submit", OWNED[name]))
         elif name not in table:
-            problems.append(_unknown(name, node, table))
+            problems.append(unknown_name(name, node.origin, table))
         elif node.value is not None:
             try:
                 values[name] = _typed(table[name], node)
             except ValueError as error:
                 problems.append(problem_at(node.origin, key, str(error)))
     return values, problems
-
-
-def _unknown(name: str, node: Node, table: dict[str, Argument]) -> Problem:
-    message = "ms-swift has no such argument"
-    if name in GONE:
-        return problem_at(node.origin, f"swift.{name}", message, f"today: {GONE[name]}")
-    near = nearest(name, table)
-    hint = f"did you mean {near!r}?" if near else "arguments are listed by `swift rlhf --help`"
-    return problem_at(node.origin, f"swift.{name}", message, hint)
-
-
-def nearest(name: str, table: dict[str, Argument]) -> str | None:
-    """The argument that an unknown name probably means."""
-    return closest(name.replace("-", "_"), table, cutoff=0.7)
 
 
 def _typed(argument: Argument, node: Node) -> Any:
@@ -82,6 +69,8 @@ def _many(argument: Argument, items: list[Node]) -> list[Any]:
 
 
 def _one(argument: Argument, node: Node) -> Any:
+    if argument.kind == "none":
+        raise ValueError("cannot be set from the command line of this ms-swift")
     if isinstance(node.value, (dict, list)):
         if argument.kind not in ("str", "json"):
             raise ValueError(f"expected {_noun(argument.kind)}, found {_shape(node)}")
@@ -89,6 +78,8 @@ def _one(argument: Argument, node: Node) -> Any:
     text = node.value
     if text is None:
         raise ValueError("is empty")
+    if argument.kind == "json":
+        _check_json(text)
     parse = {"int": parse_int, "float": parse_float, "bool": parse_bool}.get(argument.kind)
     value = parse(text) if parse else text
     if value is None:
@@ -99,8 +90,25 @@ def _one(argument: Argument, node: Node) -> Any:
     return value
 
 
+def _check_json(text: str) -> None:
+    """ms-swift repairs what is not JSON by guessing, or takes it for a file's name."""
+    if text.lstrip()[:1] not in ("{", "["):
+        if "/" in text or text.endswith(".json"):
+            return
+        raise ValueError(f"expected a mapping, or a JSON file, found {_shorten(text)}")
+    try:
+        msgspec.json.decode(text.encode())
+    except msgspec.DecodeError as error:
+        raise ValueError(f"is not JSON: {error}; found {_shorten(text)}") from None
+
+
 def _noun(kind: str) -> str:
-    names = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+    names = {
+        "int": "a whole number",
+        "float": "a number",
+        "bool": "true or false",
+        "json": "a mapping",
+    }
     return names.get(kind, "text")
 
 

@@ -107,6 +107,45 @@ def test_documents_have_the_contracts_keys(world: World) -> None:
     assert world.prl("schema").json["$ref"] == "#/$defs/JobSpec"
 
 
+def test_schema_of_one_version(world: World) -> None:
+    title = "prl-submit job spec, ms-swift"
+    assert world.prl("schema", "--swift-version", "3.8.0").json["title"] == f"{title} 3.8.0"
+    spec = world.spec(environment__swift_version="3.4.1")
+    assert world.prl("schema", spec).json["title"] == f"{title} 3.4.1"
+    both = world.prl("schema", spec, "--swift-version", "3.8.0")
+    assert both.code == 2
+    assert "both say which ms-swift" in both.err
+    wrong = world.prl("schema", "--swift-version", "newest")
+    assert wrong.code == 2
+    assert "expected a release such as 4.6.0, found 'newest'" in wrong.err
+    missing = world.prl("schema", "gone.yaml")
+    assert (missing.code, missing.out) == (2, "")
+
+
+def test_explain_says_which_swift_it_is(world: World) -> None:
+    def row(*words: object) -> dict[str, Any]:
+        values = world.prl("explain", "--json", *words).json["values"]
+        (found,) = [value for value in values if value["key"] == "environment.swift_version"]
+        return dict(found)
+
+    assumed = row(world.spec())
+    assert (assumed["value"], assumed["source"]) == (None, "default")
+    assert assumed["detail"].startswith(
+        "nothing is known of the job's ms-swift; the newest; bundled"
+    )
+    stated = row(world.spec(), "--set", "environment.swift_version=3.8.0")
+    assert (stated["value"], stated["source"]) == ("3.8.0", "flag")
+    assert "bundled: ms-swift 3.8.0" in stated["detail"]
+
+
+def test_an_argument_is_checked_for_the_version_that_runs(world: World) -> None:
+    old = ("--set", "environment.swift_version=3.4.1", "--set", "swift.train_type=full")
+    assert world.prl("check", world.spec(), *old).code == 0
+    new = world.prl("check", world.spec(), "--set", "swift.train_type=full")
+    assert new.code == 2
+    assert "swift.train_type: is tuner_type since ms-swift 4.0\nhint: write tuner_type" in new.err
+
+
 def test_times_have_a_zone(world: World) -> None:
     world.run_to_end()
     (run,) = world.prl("list", "--json").json["runs"]

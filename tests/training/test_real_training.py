@@ -186,17 +186,3 @@ def test_cancel_in_the_middle_and_resume(clone: World) -> None:
     assert (status["state"], status["restarts"]) == ("SUCCEEDED", 1)
     assert (status["step"], status["max_steps"]) == (60, 60)
     assert logged_steps(run)[before:] == [f"{step}/60" for step in range(chosen + 1, 61)]
-
-
-def test_argument_table_is_that_of_the_installed_one() -> None:
-    """tools/make_swift_table.py makes the bundled file again."""
-    code = (
-        "import sys, json; sys.path.insert(0, 'tools'); import make_swift_table as make;"
-        "print('TABLE' + json.dumps([make.importlib.metadata.version('ms-swift'), make.arguments()]))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
-    )
-    version, table = json.loads(done.stdout.partition("TABLE")[2])
-    bundled = PROJECT / "prl_submit/swift/tables" / f"{version}.json"
-    assert json.loads(bundled.read_text()) == table

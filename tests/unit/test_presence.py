@@ -1,24 +1,17 @@
-"""What should be on this machine and is not; the schema for editors."""
+"""What should be on this machine and is not."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from prl_submit.errors import Problem
 from prl_submit.plan import Planned
 from prl_submit.presence import check_local, check_presence
-from prl_submit.schema import job_schema
-from prl_submit.swift.table import load_table
 
 Plans = Callable[..., Planned]
-jsonschema: Any = importlib.import_module("jsonschema")  # has no types of its own
-JOBS = Path(__file__).resolve().parents[2] / "jobs"
 
 
 def missing(planned: Plans, tmp_path: Path, text: str, **more: object) -> list[Problem]:
@@ -79,56 +72,6 @@ def test_a_working_directory_that_only_pods_have(planned: Plans, tmp_path: Path)
 def test_the_default_working_directory_has_the_specs_place(planned: Plans) -> None:
     (problem,) = check_presence(planned("name: x"))
     assert (problem.file, problem.key) == ("job.yaml", "workdir")
-
-
-CHECKER = jsonschema.Draft202012Validator(job_schema())
-
-
-def validate(data: Any) -> list[str]:
-    """What an editor would underline."""
-    return [str(error.json_path) for error in CHECKER.iter_errors(data)]
-
-
-def test_the_schema_is_one() -> None:
-    jsonschema.Draft202012Validator.check_schema(job_schema())
-
-
-@pytest.mark.parametrize("path", sorted(JOBS.glob("*.yaml")), ids=lambda path: str(path.name))
-def test_the_schema_takes_our_jobs(path: Path) -> None:
-    assert validate(yaml.safe_load(path.read_text("utf-8"))) == []
-
-
-@pytest.mark.parametrize(
-    ("data", "place"),
-    [
-        ({"name": "x", "zzz": 1}, "$"),
-        ({"name": "X"}, "$.name"),
-        ({"name": "x", "resources": {"nodes": 0}}, "$.resources.nodes"),
-        ({"name": "x", "swift": {"num_generation": 4}}, "$.swift"),
-        ({"name": "x", "swift": {"num_generations": "four"}}, "$.swift.num_generations"),
-        ({"name": "x", "swift": {"rlhf_type": "gpro"}}, "$.swift.rlhf_type"),
-        ({"name": "x", "swift": {"output_dir": "x"}}, "$.swift"),
-        ({"name": "x", "resources": {"time_limit": 90}}, "$.resources.time_limit"),
-    ],
-)
-def test_the_schema_underlines_what_is_wrong(data: object, place: str) -> None:
-    assert validate(data) == [place]
-
-
-def test_the_schema_knows_every_argument() -> None:
-    properties = job_schema()["$defs"]["JobSpec"]["properties"]["swift"]["properties"]
-    assert set(load_table()) - set(properties) == {"output_dir", "add_version"}
-    assert validate({"name": "x", "swift": {"dataset": ["a"], "model": None, "beta": 1}}) == []
-
-
-def test_the_schema_takes_what_the_reader_takes() -> None:
-    data = {
-        "name": "x",
-        "resources": {"time_limit": "12:00:00", "memory": "1.5T"},
-        "restarts": {"grace": "90s"},
-        "environment": {"env": {"OMP_NUM_THREADS": 1, "A": None}},
-    }
-    assert validate(data) == []
 
 
 def test_a_local_job_needs_its_secrets_set(planned: Plans, tmp_path: Path) -> None:

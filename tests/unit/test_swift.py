@@ -10,13 +10,11 @@ import pytest
 from prl_submit.errors import Problem
 from prl_submit.spec import Conda, Environment
 from prl_submit.swift.installed import installed_version
-from prl_submit.swift.table import GONE, NEWEST, Argument, load_table
+from prl_submit.swift.table import load_table
 from prl_submit.swift.values import (
     MAX_TOTAL_BYTES,
     MAX_WORD_BYTES,
-    OWNED,
     check_sizes,
-    nearest,
     type_arguments,
     word,
     words,
@@ -30,28 +28,6 @@ TABLE = load_table()
 def typed(text: str) -> tuple[dict[str, object], list[Problem]]:
     """Values and problems of a `swift:` block given as the inside of a flow mapping."""
     return type_arguments(mapping(parse_document(f"{{{text}}}".encode(), "f", "spec")), TABLE)
-
-
-# ------------------------------------------------------------------ the table
-def test_the_table_is_that_of_ms_swift() -> None:
-    assert NEWEST == "4.6.0"
-    assert len(TABLE) == 481
-    assert TABLE["num_generations"] == Argument("int", False, ())
-    assert TABLE["reward_funcs"].many
-    assert "grpo" in TABLE["rlhf_type"].choices
-    assert {a.kind for a in TABLE.values()} == {"int", "float", "bool", "str", "json"}
-
-
-def test_names_that_are_gone_are_gone_and_todays_are_there() -> None:
-    assert not set(GONE) & set(TABLE)
-    for today in GONE.values():
-        assert today.split()[0] in TABLE
-    assert set(OWNED) <= set(TABLE)
-
-
-def test_another_versions_table_is_not_bundled() -> None:
-    with pytest.raises(FileNotFoundError):
-        load_table("0.0.0")
 
 
 # ------------------------------------------------------------------ typed values
@@ -73,6 +49,8 @@ def test_another_versions_table_is_not_bundled() -> None:
         ("reward_weights: [1, 0.5]", "reward_weights", [1, 0.5]),
         ("reward_weights: [-1, 0.5]", "reward_weights", [-1, 0.5]),
         ("model_kwargs: {a: 1, b: no}", "model_kwargs", {"a": 1, "b": "no"}),
+        ("model_kwargs: '{\"a\": 1}'", "model_kwargs", '{"a": 1}'),
+        ("model_kwargs: kwargs/a.json", "model_kwargs", "kwargs/a.json"),
         ("system: 你好", "system", "你好"),
     ],
 )
@@ -110,8 +88,12 @@ def test_null_is_not_passed() -> None:
         ("num_generation: 4", "no such argument", "did you mean 'num_generations'?"),
         ("num-generations: 4", "no such argument", "did you mean 'num_generations'?"),
         ("zzzzzz: 4", "no such argument", "swift rlhf --help"),
-        ("num_infer_workers: 4", "no such argument", "today: vllm_mode"),
-        ("train_type: lora", "no such argument", "today: tuner_type"),
+        ("num_infer_workers: 4", "gone since", "today: vllm_mode"),
+        ("train_type: lora", "is tuner_type since ms-swift 4.0", "write tuner_type"),
+        ("model_kwargs: abc", "expected a mapping, or a JSON file, found 'abc'", None),
+        ("model_kwargs: '{\"a\": }'", "is not JSON: ", None),
+        ("model_kwargs: ''", "expected a mapping, or a JSON file, found ''", None),
+        ("liger_kernel_config: {a: true}", "cannot be set from the command line", None),
         ("output_dir: x", "is set by prl-submit", "`output:`"),
     ],
 )
@@ -121,11 +103,6 @@ def test_wrong_values(text: str, message: str, hint: str | None) -> None:
     assert message in problem.message
     assert problem.line == 1
     assert hint is None or hint in (problem.hint or "")
-
-
-def test_nearest() -> None:
-    assert nearest("num-generation", TABLE) == "num_generations"
-    assert nearest("zzzzzz", TABLE) is None
 
 
 # ------------------------------------------------------------------ words

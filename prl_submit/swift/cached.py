@@ -1,0 +1,110 @@
+"""An installed ms-swift's arguments, read from its source once and remembered.
+
+Kept in `$XDG_CACHE_HOME/prl-submit/swift`, by default below ~/.cache, one file per place. A file that was
+changed, as in a checkout somebody works in, is seen by its size and time, and all is read anew.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Struct
+
+from prl_submit.files import write_atomic
+from prl_submit.swift.argument import Argument
+from prl_submit.swift.installed import Installed
+from prl_submit.swift.table import Table
+
+#: Raised whenever the reader learns something: what an older one remembered is read anew.
+FORMAT = 1
+
+Stamp = tuple[str, int, int]
+
+
+class Remembered(Struct, frozen=True):
+    """What was read. `stamps`: path, size in bytes and time in ns of each file it was read from."""
+
+    format: int
+    version: str
+    folders: list[str]
+    stamps: list[Stamp]
+    arguments: dict[str, Argument]
+
+
+def read_installed(installed: Installed, environ: Mapping[str, str]) -> Table | None:
+    """The table of an installed ms-swift; None where its source is like no known one."""
+    path = _file(installed, environ)
+    remembered = _remembered(path)
+    if remembered is None or not _is_true(remembered, installed):
+        remembered = _read(installed)
+        if remembered is None:
+            return None
+        _remember(path, remembered)
+    place = os.path.join(installed.folders[0], "swift")
+    return Table(remembered.arguments, installed.version, f"read from {place}")
+
+
+def _file(installed: Installed, environ: Mapping[str, str]) -> str:
+    root = environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(root):  # the XDG specification: a relative one is to be ignored
+        root = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".cache")
+    place = zlib.crc32(os.fsencode("\0".join(installed.folders)))
+    return os.path.join(root, "prl-submit", "swift", f"{installed.version}-{place:08x}.json")
+
+
+def _remembered(path: str) -> Remembered | None:
+    try:
+        with open(path, "rb") as file:
+            return msgspec.json.decode(file.read(), type=Remembered)
+    except (OSError, ValueError):  # ValueError: damaged, or of another format
+        return None
+
+
+def _is_true(remembered: Remembered, installed: Installed) -> bool:
+    if (remembered.format, remembered.folders) != (FORMAT, installed.folders):
+        return False
+    return all(_stamp(path) == (path, size, time) for path, size, time in remembered.stamps)
+
+
+def _stamp(path: str) -> Stamp | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return path, found.st_size, found.st_mtime_ns
+
+
+def _read(installed: Installed) -> Remembered | None:
+    from prl_submit.swift.source import SourceError, read_arguments  # ast takes 5 ms
+
+    stamps: list[Stamp] = []
+
+    def find(module: str) -> tuple[str, bool] | None:
+        for folder in installed.folders:
+            path = os.path.join(folder, *module.split("."))
+            for file, is_package in ((f"{path}.py", False), (f"{path}/__init__.py", True)):
+                stamp = _stamp(file)
+                if stamp is not None:
+                    stamps.append(stamp)
+                    with open(file, encoding="utf-8") as source:
+                        return source.read(), is_package
+        return None
+
+    try:
+        arguments = read_arguments(find)
+    except (SourceError, OSError, ValueError, SyntaxError):
+        return None
+    return Remembered(FORMAT, installed.version, installed.folders, stamps, arguments)
+
+
+def _remember(path: str, remembered: Remembered) -> None:
+    from pathlib import Path
+
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        write_atomic(Path(path), msgspec.json.encode(remembered))
+    except OSError:
+        pass  # a read-only home: it is read anew each time

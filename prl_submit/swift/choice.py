@@ -1,0 +1,56 @@
+"""Which ms-swift will run a job, as far as anybody can know before it does."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from prl_submit.spec import Environment
+from prl_submit.swift.cached import read_installed
+from prl_submit.swift.installed import find_installed
+from prl_submit.swift.table import Table, load_table
+
+#: What `environment.swift_version` looks like: a release, not a range.
+VERSION = re.compile(r"\d+\.\d+(\.\d+)?(\.?(post|dev|rc|a|b)\d*)*(\+[\w.]+)?")
+
+
+class Wanted(Struct, frozen=True):
+    """What a spec says of where the job runs.
+
+    `is_here`: whether the nodes see the environment that this machine sees; in an image they do not.
+    """
+
+    environment: Environment
+    workdir: str
+    is_here: bool
+    stated: str | None
+
+
+def choose_table(
+    wanted: Wanted, probed: Callable[[], str | None], environ: Mapping[str, str]
+) -> Table:
+    """The installed one where the nodes have it too, else the stated, the probed, or the newest.
+
+    `probed` gives the version that `prl-submit probe` found on the nodes.
+    """
+    installed = None
+    if wanted.is_here:
+        path = environ.get("PATH", os.defpath)
+        installed = find_installed(wanted.environment, wanted.workdir, path)
+    if installed is not None:
+        table = read_installed(installed, environ)
+        return table or _because("installed", load_table(installed.version))
+    if wanted.stated is not None and VERSION.fullmatch(wanted.stated):
+        return load_table(wanted.stated)
+    version = probed()
+    if version is not None and VERSION.fullmatch(version):
+        return _because("probed on the nodes", load_table(version))
+    return _because("nothing is known of the job's ms-swift; the newest", load_table())
+
+
+def _because(why: str, table: Table) -> Table:
+    table.origin = f"{why}; {table.origin}"
+    return table

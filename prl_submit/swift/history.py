@@ -1,0 +1,100 @@
+"""The arguments of every released ms-swift since 3.0: bundled tables, and when a name came and went."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from prl_submit.swift.argument import Argument
+
+#: Made by tools/make_swift_tables.py from the published wheels.
+FILE = Path(__file__).with_name("history.json")
+
+
+class Span(Struct, frozen=True, array_like=True):
+    """A stretch of releases (their places in the list, both included) that take an argument alike."""
+
+    first: int
+    last: int
+    kind: str
+    many: int
+    choices: tuple[str, ...]
+    default: Any | UnsetType = UNSET
+
+
+class History(Struct, frozen=True):
+    """`versions`: each release, oldest first, with the transformers it was read with."""
+
+    versions: list[tuple[str, str]]
+    arguments: dict[str, list[Span]]
+
+    @property
+    def newest(self) -> str:
+        """The newest release."""
+        return self.versions[-1][0]
+
+    def place(self, version: str) -> int:
+        """The release's place in the list, or that of the one before it; 0 for older ones."""
+        wanted = number(_release(version))
+        places = [
+            at for at, (known, _) in enumerate(self.versions) if number(_release(known)) <= wanted
+        ]
+        return places[-1] if places else 0
+
+    def knows(self, version: str) -> bool:
+        """Whether it is one of the releases; its post-releases count as itself."""
+        return _release(version) == _release(self.versions[self.place(version)][0])
+
+    def table(self, version: str) -> dict[str, Argument]:
+        """Arguments by name of the release `version`, or of the one before it."""
+        place = self.place(version)
+        return {
+            name: Argument(span.kind, bool(span.many), span.choices, span.default)
+            for name, spans in self.arguments.items()
+            for span in spans
+            if span.first <= place <= span.last
+        }
+
+    def years(self, name: str) -> tuple[str, str | None] | None:
+        """The releases an argument came with and, if it has gone, was last in: `("3.2", "3.5")`."""
+        spans = self.arguments.get(name)
+        if not spans:
+            return None
+        first, last = spans[0].first, spans[-1].last
+        is_gone = last < len(self.versions) - 1
+        return self._begin(first), self._end(last) if is_gone else None
+
+    def _begin(self, place: int) -> str:
+        """`3.2` for the first release of 3.2, `3.2.1` for a later one."""
+        before = self.versions[place - 1][0] if place else ""
+        version = self.versions[place][0]
+        return _release(version) if _minor(before) == _minor(version) else _minor(version)
+
+    def _end(self, place: int) -> str:
+        version, after = self.versions[place][0], self.versions[place + 1][0]
+        return _release(version) if _minor(after) == _minor(version) else _minor(version)
+
+
+def number(version: str) -> tuple[int, ...]:
+    """`3.4.1.post1` -> (3, 4, 1, 1): sorts releases; a `.dev` or `rc` counts as the one it leads to."""
+    release = re.split(r"\.?(?:dev|rc|a|b)\d", version.partition("+")[0])[0]
+    return tuple(map(int, re.findall(r"\d+", release)))
+
+
+def _release(version: str) -> str:
+    return version.partition(".post")[0]
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+@lru_cache(maxsize=1)
+def load_history() -> History:
+    """The bundled history."""
+    return msgspec.json.decode(FILE.read_bytes(), type=History)

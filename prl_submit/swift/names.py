@@ -1,0 +1,71 @@
+"""What to say of a name that the job's ms-swift does not have."""
+
+from __future__ import annotations
+
+from prl_submit.errors import Problem
+from prl_submit.suggest import closest
+from prl_submit.swift.renames import RENAMED, REPLACED
+from prl_submit.swift.table import Table
+from prl_submit.tree import Origin, problem_at
+
+
+def unknown_name(name: str, origin: Origin, table: Table) -> Problem:
+    """The problem of `swift.NAME`: of another version, an abbreviation, or a misspelling."""
+    message, hint = (
+        _of_another_version(name, table) or _abbreviation(name, table) or _else(name, table)
+    )
+    severity = "error" if table.is_certain else "warning"
+    return problem_at(origin, f"swift.{name}", message, hint, severity)
+
+
+def nearest(name: str, table: Table) -> str | None:
+    """The argument that an unknown name probably means."""
+    return closest(name.replace("-", "_"), table, cutoff=0.7)
+
+
+def _of_another_version(name: str, table: Table) -> tuple[str, str | None] | None:
+    from prl_submit.swift.history import load_history, number  # only where something is wrong
+
+    history = load_history()
+    years = history.years(name)
+    today = RENAMED.get(name)
+    if years is None:
+        is_renamed = today is not None and today in table
+        return (f"is {today} since ms-swift 3.0", f"write {today}") if is_renamed else None
+    begin, end = years
+    if number(begin) > number(table.version):
+        hint = f"leave it out, or run a newer ms-swift than {table.version}"
+        return f"is in ms-swift since {begin}; {table.version} will run", hint
+    if end is None:
+        return None  # every release has it, this environment has not
+    if today is not None and today in table:
+        since = (history.years(today) or ("",))[0]
+        is_later = number(since) > number(begin)
+        return f"is {today}{f' since ms-swift {since}' if is_later else ' today'}", f"write {today}"
+    instead = REPLACED.get(name)
+    hint = f"today: {instead}" if instead else "leave it out"
+    return f"in ms-swift {begin if begin == end else f'{begin}-{end}'}, gone since", hint
+
+
+def _abbreviation(name: str, table: Table) -> tuple[str, str] | None:
+    """The parser takes a beginning for the whole name where it fits one alone, without a word."""
+    beginning = name.replace("-", "_")
+    whole = [known for known in table if known.startswith(beginning)]
+    if not name or not whole or beginning in table:
+        return None
+    if len(whole) > 1 and closest(beginning, whole, cutoff=0.9):
+        return None  # `num_generation`: a letter was forgotten
+    if len(whole) == 1:
+        return (
+            f"is short for {whole[0]}; ms-swift would take it silently",
+            f"write {whole[0]}",
+        )
+    shown = ", ".join(whole[:5]) + (", …" if len(whole) > 5 else "")
+    return f"is the beginning of {len(whole)} arguments", f"write one of {shown}"
+
+
+def _else(name: str, table: Table) -> tuple[str, str]:
+    message = f"ms-swift {table.version} has no such argument"
+    near = nearest(name, table)
+    hint = f"did you mean {near!r}?" if near else "arguments are listed by `swift rlhf --help`"
+    return message, hint

@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""Make prl_submit/swift/history.json: the arguments of `swift rlhf` in every release since 3.0.
+
+Downloads the published wheels of ms-swift and, for each, of the newest transformers that it allows
+(about 250 MB, kept in --wheels), and reads their source with the very reader that looks at an
+installed ms-swift. Nothing of them is installed or imported. Takes about a minute once they are there.
+
+usage: python tools/make_swift_tables.py [--wheels DIR] [--out FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from msgspec import UNSET
+
+from prl_submit.swift.argument import Argument
+from prl_submit.swift.history import number
+from prl_submit.swift.source import read_arguments
+
+ROOT = Path(__file__).parent.parent
+FIRST = (3, 0)
+
+Tables = dict[str, dict[str, Argument]]
+
+
+def released() -> list[str]:
+    """ms-swift's released versions since 3.0, oldest first; of post-releases of one the last."""
+    listed = _found(r"Available versions: (.*)", _pip("index", "versions", "ms-swift"))
+    versions = sorted(listed.split(", "), key=number)
+    last = {version.partition(".post")[0]: version for version in versions}
+    return [version for version in last.values() if number(version) >= FIRST]
+
+
+def _found(pattern: str, text: str) -> str:
+    found = re.search(pattern, text, re.MULTILINE)
+    if found is None:
+        sys.exit(f"no {pattern!r} in {text!r}")
+    return found[1].strip()
+
+
+def _pip(*words: str) -> str:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def wheel(folder: Path, name: str, requirement: str, version: str | None = None) -> Path:
+    """The wheel of a requirement, downloaded unless it is there."""
+    if version and (found := list(folder.glob(f"{name}-{version}-*.whl"))):
+        return found[0]
+    place = folder / re.sub(r"[^\w.]", "_", requirement)
+    if not any(place.glob("*.whl")):
+        _pip("download", "-q", "--no-deps", "--only-binary", ":all:", "-d", str(place), requirement)
+    return next(place.glob("*.whl"))
+
+
+def bound(swift: zipfile.ZipFile) -> str:
+    """What an ms-swift wheel says of transformers, as a requirement."""
+    metadata = next(name for name in swift.namelist() if name.endswith(".dist-info/METADATA"))
+    text = swift.read(metadata).decode()
+    return "transformers" + _found(r"^Requires-Dist: transformers *([<>=!][^;\n]*)$", text)
+
+
+def finder(*wheels: zipfile.ZipFile) -> Callable[[str], tuple[str, bool] | None]:
+    """The source of a module in one of several wheels."""
+
+    def find(module: str) -> tuple[str, bool] | None:
+        path = module.replace(".", "/")
+        for archive in wheels:
+            for name, is_package in ((f"{path}.py", False), (f"{path}/__init__.py", True)):
+                try:
+                    return archive.read(name).decode(), is_package
+                except KeyError:
+                    continue
+        return None
+
+    return find
+
+
+def read_wheels(folder: Path) -> tuple[Tables, dict[str, str]]:
+    """The tables by version, and the transformers that each was read with."""
+    tables: Tables = {}
+    beside = {}
+    for version in released():
+        path = wheel(folder, "ms_swift", f"ms-swift=={version}", version)
+        with zipfile.ZipFile(path) as swift:
+            other = wheel(folder, "transformers", bound(swift))
+            with zipfile.ZipFile(other) as transformers:
+                tables[version] = read_arguments(finder(swift, transformers))
+            beside[version] = other.name.split("-")[1]
+        print(f"{version}: {len(tables[version])} arguments, transformers {beside[version]}")
+    return tables, beside
+
+
+def spans(name: str, versions: Sequence[str], tables: Tables) -> list[list[Any]]:
+    """`[first, last, kind, many, choices, default]` of each stretch of releases that are alike."""
+    found: list[list[Any]] = []
+    for place, version in enumerate(versions):
+        argument = tables[version].get(name)
+        if argument is None:
+            continue
+        entry = [argument.kind, int(argument.many), list(argument.choices)]
+        if argument.default is not UNSET:
+            entry.append(argument.default)
+        if found and found[-1][1] == place - 1 and found[-1][2:] == entry:
+            found[-1][1] = place
+        else:
+            found.append([place, place, *entry])
+    return found
+
+
+def main() -> None:
+    """Write the history and say where."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    cache = Path.home() / ".cache" / "prl-submit" / "wheels"
+    parser.add_argument("--wheels", type=Path, default=cache)
+    parser.add_argument("--out", type=Path, default=ROOT / "prl_submit" / "swift" / "history.json")
+    options = parser.parse_args()
+    tables, beside = read_wheels(options.wheels)
+    versions = list(tables)
+    names = sorted({name for table in tables.values() for name in table})
+    lines = [
+        f"  {json.dumps(name)}: {json.dumps(spans(name, versions, tables), ensure_ascii=False)}"
+        for name in names
+    ]
+    head = json.dumps([[version, beside[version]] for version in versions])
+    text = f'{{"versions": {head},\n "arguments": {{\n' + ",\n".join(lines) + "\n}}\n"
+    options.out.write_text(text, encoding="utf-8")
+    print(f"{options.out}: {len(versions)} releases, {len(names)} names, {len(text)} characters")
+
+
+if __name__ == "__main__":
+    main()
