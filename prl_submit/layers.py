@@ -14,7 +14,7 @@ from prl_submit.errors import Problem, SpecError
 from prl_submit.scalars import parse_bool, parse_int
 from prl_submit.spec import Resources
 from prl_submit.suggest import closest
-from prl_submit.swift.argument import Argument
+from prl_submit.swift.table import Table
 from prl_submit.tree import Node, Origin, lookup, mapping, merge, nest, problem_at, scalar_node
 from prl_submit.yaml import parse_document, parse_value
 
@@ -41,6 +41,10 @@ FOR_THE_JOB = (
 INTERNAL = "PRL_SUBMIT_"
 
 
+#: For keys that are none of ms-swift's.
+NO_ARGUMENTS = Table({}, "", "")
+
+
 class Layered(Struct, frozen=True):
     """All layers in one tree, the PRL_* variables that are the job's own, and the problems."""
 
@@ -61,7 +65,7 @@ def outside_swift(files: Node, sets: Sequence[str]) -> Node:
     for text in sets:
         if not text.startswith("swift"):
             try:
-                files = merge(files, parse_set(text, {}))
+                files = merge(files, parse_set(text, NO_ARGUMENTS))
             except ValueError:
                 continue  # said where all layers are laid
     return files
@@ -74,7 +78,7 @@ def load_layers(
     profile: Node | None,
     environ: Mapping[str, str],
     sets: Sequence[str],
-    table: Mapping[str, Argument],
+    table: Table,
 ) -> Layered:
     """Both steps, for a table that does not depend on the files."""
     files = read_files(spec_path, read=read, profile=profile)
@@ -87,7 +91,7 @@ def lay_over(
     profile: Node | None,
     environ: Mapping[str, str],
     sets: Sequence[str],
-    table: Mapping[str, Argument],
+    table: Table,
 ) -> Layered:
     """Lay the overrides over the files. What is wrong is in `problems`."""
     problems = _late_extends(profile)
@@ -117,7 +121,7 @@ def _late_extends(tree: Node | None) -> list[Problem]:
     return [problem_at(node.origin, "extends", message, "write it into the spec file")]
 
 
-def parse_set(text: str, table: Mapping[str, Argument]) -> Node:
+def parse_set(text: str, table: Table) -> Node:
     """`swift.beta=0.1` as a tree. Raises ValueError."""
     key, sign, value = text.partition("=")
     path = key.strip().split(".")
@@ -157,7 +161,7 @@ def _with_bases(path: str, layer: str, read: Read, seen: list[str]) -> Node:
 
 
 def _environment(
-    environ: Mapping[str, str], table: Mapping[str, Argument], tree: Node
+    environ: Mapping[str, str], table: Table, tree: Node
 ) -> tuple[Node, dict[str, str], list[Problem]]:
     if not any(name.startswith("PRL_") for name in environ):
         return Node({}, Origin("env")), {}, []
@@ -192,14 +196,26 @@ def _environment(
             )
         else:
             passed_on[name] = value
+            problems += _overrides_nothing(name, table)
     return found, passed_on, problems
+
+
+def _overrides_nothing(name: str, table: Table) -> list[Problem]:
+    """PRL_TRAIN_TYPE once overrode an argument; now it would be passed on and silently change nothing."""
+    from prl_submit.swift.names import of_another_version  # few have variables of their own
+
+    told = of_another_version(name.removeprefix("PRL_").lower(), table)
+    if told is None:
+        return []
+    message = f"overrides nothing: {name.removeprefix('PRL_').lower()} {told[0]}"
+    return [problem_at(Origin("env", label=name), None, message, told[1], "warning")]
 
 
 def _is_from_spec(node: Node | None) -> bool:
     return node is not None and node.origin.layer in ("base", "spec")
 
 
-def _variables(table: Mapping[str, Argument]) -> dict[str, str]:
+def _variables(table: Table) -> dict[str, str]:
     keys = {f"PRL_{name.upper()}": f"swift.{name}" for name in table}
     keys |= {f"PRL_{name.upper()}": f"resources.{name}" for name in Resources.__struct_fields__}
     return keys | SPECIAL
@@ -209,7 +225,7 @@ def _variable(
     name: str,
     key: str,
     value: str,
-    table: Mapping[str, Argument],
+    table: Table,
     problems: list[Problem],
 ) -> Node:
     origin = Origin("env", label=name)

@@ -28,7 +28,6 @@ from prl_submit.spec import (
     Slurm,
 )
 from prl_submit.swift.history import number
-from prl_submit.swift.names import nearest
 from prl_submit.swift.table import Table
 from prl_submit.swift.values import check_sizes, type_arguments, word, words
 from prl_submit.tree import (
@@ -231,7 +230,12 @@ def place(plan: Plan, run_dir: str) -> Plan:
 
 def _doubtful(problems: list[Problem], nodes: dict[str, Node], table: Table) -> frozenset[str]:
     """Keys that later rules must not draw conclusions from."""
-    misspelt = [near for name in nodes if name not in table and (near := nearest(name, table))]
+    unknown = [name for name in nodes if name not in table]
+    misspelt = []
+    if unknown:
+        from prl_submit.swift.names import nearest
+
+        misspelt = [near for name in unknown if (near := nearest(name, table))]
     return frozenset([p.key for p in problems if p.key] + [f"swift.{name}" for name in misspelt])
 
 

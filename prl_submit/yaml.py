@@ -24,7 +24,7 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _STR_TAG = "tag:yaml.org,2002:str"
 # YAML 1.1's line ends that no editor shows as one: the reader would fold them to spaces.
 _SEPARATORS = "\x85\u2028\u2029"
-# What is left are YAML 1.1's printable characters; compiled on use.
+# What is left are YAML 1.1's printable characters, as in `_is_text`; compiled on use.
 _NO_TEXT = "[^\t\n\r -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 #: What libyaml says, and what to do about it.
 _HINTS = {
@@ -85,6 +85,8 @@ def _decode(data: bytes) -> str:
         raise _FaultError(
             line, f"is not UTF-8: byte 0x{data[error.start]:02x}", "save the file as UTF-8"
         ) from None
+    if all(map(_is_text, set(text))):  # compiling the search takes longer than all of this
+        return text
     if found := re.search(_NO_TEXT, text):
         line = len((text[: found.start()] + ".").splitlines())
         kind = "line separator" if found[0] in _SEPARATORS else "control character"
@@ -95,6 +97,19 @@ def _decode(data: bytes) -> str:
             f'remove it, or write "{escape}" in double quotes',
         )
     return text
+
+
+def _is_text(char: str) -> bool:
+    return (
+        " " <= char <= "~"
+        or char in "\t\n\r"
+        or (
+            char >= "\xa0"
+            and char not in _SEPARATORS
+            and not "\ud800" <= char <= "\udfff"
+            and char not in "\ufffe\uffff"
+        )
+    )
 
 
 class _Builder:
@@ -121,7 +136,9 @@ class _Builder:
         node = self._node(first, events, 0)
         extra = next(events, None)
         if extra is not None:
-            raise _FaultError(_line(extra), "holds more than one document; a job spec is one")
+            # libyaml places an empty document behind the last line.
+            line = min(_line(extra), len(text.splitlines()))
+            raise _FaultError(line, "holds more than one document; a job spec is one")
         return node
 
     def _events(self, text: str) -> Iterator[Any]:

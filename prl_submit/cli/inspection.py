@@ -20,7 +20,7 @@ from prl_submit.errors import (
     format_problem,
 )
 from prl_submit.plan import Planned, shown
-from prl_submit.swift.choice import VERSION
+from prl_submit.swift.choice import is_release
 from prl_submit.tree import as_problem
 
 
@@ -158,7 +158,7 @@ def schema(spec: str | None, swift_version: str | None) -> int:
 
     if spec is not None and swift_version is not None:
         raise click.UsageError("SPEC and --swift-version both say which ms-swift; give one")
-    if swift_version is not None and not VERSION.fullmatch(swift_version):
+    if swift_version is not None and not is_release(swift_version):
         raise click.UsageError(
             f"--swift-version: expected a release such as 4.6.0, found {swift_version!r}"
         )

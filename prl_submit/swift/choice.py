@@ -14,7 +14,12 @@ from prl_submit.swift.installed import find_installed
 from prl_submit.swift.table import Table, load_table
 
 #: What `environment.swift_version` looks like: a release, not a range.
-VERSION = re.compile(r"\d+\.\d+(\.\d+)?(\.?(post|dev|rc|a|b)\d*)*(\+[\w.]+)?")
+VERSION = r"\d+\.\d+(\.\d+)?(\.?(post|dev|rc|a|b)\d*)*(\+[\w.]+)?"
+
+
+def is_release(text: str) -> bool:
+    """Whether a text looks like a version."""
+    return re.fullmatch(VERSION, text) is not None
 
 
 class Wanted(Struct, frozen=True):
@@ -43,10 +48,10 @@ def choose_table(
     if installed is not None:
         table = read_installed(installed, environ)
         return table or _because("installed", load_table(installed.version))
-    if wanted.stated is not None and VERSION.fullmatch(wanted.stated):
+    if wanted.stated is not None and is_release(wanted.stated):
         return load_table(wanted.stated)
     version = probed()
-    if version is not None and VERSION.fullmatch(version):
+    if version is not None and is_release(version):
         return _because("probed on the nodes", load_table(version))
     return _because("nothing is known of the job's ms-swift; the newest", load_table())
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 
 import msgspec
 from msgspec import Struct
 
 from prl_submit.spec import Environment
 
-_DIST_INFO = re.compile(r"ms_swift-(?P<version>.+)\.dist-info")
-_PYTHON = re.compile(r"python3(\.\d+)?t?")
+_NAME = "ms_swift-"
+_INFO = ".dist-info"
 
 
 class Installed(Struct, frozen=True):
@@ -34,10 +32,10 @@ def find_installed(environment: Environment, workdir: str, path: str) -> Install
         except OSError:
             continue
         for name in names:
-            match = _DIST_INFO.fullmatch(name)
-            if match:
+            if name.startswith(_NAME) and name.endswith(_INFO):
+                version = name[len(_NAME) : -len(_INFO)]
                 checkout = _checkout(os.path.join(site, name))
-                return Installed(match["version"], [checkout, site] if checkout else [site])
+                return Installed(version, [checkout, site] if checkout else [site])
     return None
 
 
@@ -51,7 +49,7 @@ def _site_folders(prefix: str) -> list[str]:
     """site-packages, and what Debian calls it."""
     lib = os.path.join(prefix, "lib")
     try:
-        pythons = [name for name in sorted(os.listdir(lib)) if _PYTHON.fullmatch(name)]
+        pythons = [name for name in sorted(os.listdir(lib)) if name.startswith("python3")]
     except OSError:
         return []
     return [
@@ -87,5 +85,7 @@ def _prefix(environment: Environment, workdir: str, path: str) -> str | None:
         if not found:
             return None
         return found if name == "base" else os.path.join(found, "envs", name)
+    import shutil
+
     launcher = shutil.which("torchrun", path=path)
     return os.path.dirname(os.path.dirname(launcher)) if launcher else None

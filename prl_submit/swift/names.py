@@ -12,7 +12,7 @@ from prl_submit.tree import Origin, problem_at
 def unknown_name(name: str, origin: Origin, table: Table) -> Problem:
     """The problem of `swift.NAME`: of another version, an abbreviation, or a misspelling."""
     message, hint = (
-        _of_another_version(name, table) or _abbreviation(name, table) or _else(name, table)
+        of_another_version(name, table) or _abbreviation(name, table) or _else(name, table)
     )
     severity = "error" if table.is_certain else "warning"
     return problem_at(origin, f"swift.{name}", message, hint, severity)
@@ -23,7 +23,8 @@ def nearest(name: str, table: Table) -> str | None:
     return closest(name.replace("-", "_"), table, cutoff=0.7)
 
 
-def _of_another_version(name: str, table: Table) -> tuple[str, str | None] | None:
+def of_another_version(name: str, table: Table) -> tuple[str, str] | None:
+    """What became of an argument that other releases have, and what to do; None for any other name."""
     from prl_submit.swift.history import load_history, number  # only where something is wrong
 
     history = load_history()
@@ -34,8 +35,10 @@ def _of_another_version(name: str, table: Table) -> tuple[str, str | None] | Non
         return (f"is {today} since ms-swift 3.0", f"write {today}") if is_renamed else None
     begin, end = years
     if number(begin) > number(table.version):
+        old = next((old for old, new in RENAMED.items() if new == name and old in table), None)
         hint = f"leave it out, or run a newer ms-swift than {table.version}"
-        return f"is in ms-swift since {begin}; {table.version} will run", hint
+        message = f"is in ms-swift since {begin}; {table.version} will run"
+        return message, f"there it is {old}" if old else hint
     if end is None:
         return None  # every release has it, this environment has not
     if today is not None and today in table:

@@ -9,7 +9,6 @@ import msgspec
 from prl_submit.errors import Problem
 from prl_submit.scalars import format_number, parse_bool, parse_float, parse_int
 from prl_submit.swift.argument import Argument
-from prl_submit.swift.names import unknown_name
 from prl_submit.swift.table import Table
 from prl_submit.tree import Node, problem_at
 from prl_submit.typing_nodes import plain
@@ -37,6 +36,8 @@ def type_arguments(nodes: dict[str, Node], table: Table) -> tuple[dict[str, Any]
         if node.origin.layer != "default" and name in OWNED:
             problems.append(problem_at(node.origin, key, "is set by prl-submit", OWNED[name]))
         elif name not in table:
+            from prl_submit.swift.names import unknown_name  # only where something is wrong
+
             problems.append(unknown_name(name, node.origin, table))
         elif node.value is not None:
             try:

@@ -171,6 +171,16 @@ def test_a_misspelt_variable_is_an_error_without_its_value(layered: Layers) -> N
     assert found.passed_on == {}
 
 
+def test_a_variable_of_another_version_overrides_nothing_and_says_so(layered: Layers) -> None:
+    found = layered("name: x", environ={"PRL_TRAIN_TYPE": "lora", "PRL_MY_THING": "7"})
+    (problem,) = found.problems
+    assert format_problem(problem) == (
+        "warning: PRL_TRAIN_TYPE: overrides nothing: train_type is tuner_type since ms-swift 4.0\n"
+        "hint: write tuner_type"
+    )
+    assert set(found.passed_on) == {"PRL_TRAIN_TYPE", "PRL_MY_THING"}
+
+
 def test_other_variables_are_passed_on_and_shown(planned: Plans) -> None:
     environ = {"PRL_EVALUATOR_URL": "http://e", "PRL_MY_THING": "7", "PRL_SUBMIT_TOKEN": "no"}
     plan = planned("name: x", environ=environ).plan

@@ -126,6 +126,7 @@ def told(name: str, version: str | None = None) -> tuple[str, str | None, str]:
         ("past_index", None, "in ms-swift 3.0-3.12, gone since", "leave it out"),
         ("train_sampler_random", None, "is train_dataloader_shuffle since ms-swift 3.3", "write train_dataloader_shuffle"),
         ("vllm_mode", "3.4.1", "is in ms-swift since 3.5; 3.4.1 will run", "leave it out, or run a newer ms-swift than 3.4.1"),
+        ("tuner_type", "3.4.1", "is in ms-swift since 4.0; 3.4.1 will run", "there it is train_type"),
         ("num_generation", None, f"ms-swift {NEWEST.version} has no such argument", "did you mean 'num_generations'?"),
         ("num-generations", None, f"ms-swift {NEWEST.version} has no such argument", "did you mean 'num_generations'?"),
         ("zzzzzz", "3.8.0", "ms-swift 3.8.0 has no such argument", "arguments are listed by `swift rlhf --help`"),

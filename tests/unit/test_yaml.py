@@ -130,6 +130,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_key() -> None:
         ("# only\n# comments\n", None, "is empty", "jobs/"),
         ("---\n", None, "is empty", "jobs/"),
         ("a: 1\n---\nb: 2", 3, "more than one document", None),
+        ("a: 1\n---", 2, "more than one document", None),
         ("- a", 1, "is a mapping, found a list", "key: value"),
         ("\nword", 2, "is a mapping, found the text 'word'", "key: value"),
         ("? [a]\n: b", 1, "a key must be a word, found a list", None),
