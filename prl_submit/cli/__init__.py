@@ -26,6 +26,7 @@ COMMANDS = {
     "cancel": ("runs", "End jobs and everything they started."),
     "wait": ("runs", "Wait until jobs have ended; exit 1 if one did not succeed."),
     "resume": ("submit", "Continue a run from its last complete checkpoint, in its directory."),
+    "import": ("importing", "Translate a `swift rlhf` shell script into a job spec on stdout."),
     "schema": ("inspection", "Print the JSON Schema of the job spec, for editors."),
     "doctor": ("doctor", "Can I submit from here? One line per thing looked at."),
     "probe": ("probe", "Look at what the nodes really have; remembered, used by later checks."),

@@ -1,0 +1,97 @@
+"""import."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from prl_submit.cli.console import note, raw
+from prl_submit.errors import EXIT_JOB_FAILED, PrlSubmitError, Problem, format_problem
+
+if TYPE_CHECKING:
+    from prl_submit.script.scope import Place
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+
+
+@click.command("import")
+@click.argument("script", metavar="SCRIPT.sh", type=click.Path())
+@click.option("--name", metavar="NAME", help="The job's name. Default: from the file's.")
+@click.option(
+    "-o", "--output", metavar="FILE", help="Write the spec to FILE, which must not exist yet."
+)
+def import_(script: str, name: str | None, output: str | None) -> int:
+    """Translate a shell script that ends in `swift rlhf …` into a job spec on stdout.
+
+    The script is read, never run. Notes go to stderr. What cannot be translated is listed by line;
+    then nothing is printed on stdout, and the exit code is 1.
+    """
+    from prl_submit.script import import_script
+    from prl_submit.swift.table import load_table
+
+    if name is not None and not _NAME.fullmatch(name):
+        raise click.UsageError(f"--name {name}: lower-case letters, digits and '-', at most 40")
+    imported = import_script(_read(script), _place(script), load_table(), name)
+    errors = [problem for problem in imported.problems if problem.severity == "error"]
+    for problem in errors or imported.problems:  # of what is not made, no notes
+        note(format_problem(problem))
+    if imported.text is None:
+        note(f"{script}: {_count(errors)}; no spec was made")
+        return EXIT_JOB_FAILED
+    content = imported.text.encode("utf-8")
+    if output is None:
+        raw(content)
+    else:
+        _write(Path(output), content)
+    return 0
+
+
+def _count(errors: list[Problem]) -> str:
+    return f"{len(errors)} error{'s' if len(errors) != 1 else ''}"
+
+
+def _read(script: str) -> bytes:
+    """The script's bytes. Raises PrlSubmitError where it cannot be read."""
+    from prl_submit.script.bash import MAX_BYTES
+
+    if any("\ud800" <= char <= "\udfff" for char in script):  # how Python reads other bytes
+        raise PrlSubmitError(f"{os.fsencode(script)!r} is not UTF-8", "rename it")
+    try:
+        with open(script, "rb") as file:
+            return file.read(MAX_BYTES + 1)  # one more than allowed: enough to refuse it
+    except OSError as error:
+        raise PrlSubmitError(f"{script}: cannot be read: {error.strerror or error}") from None
+
+
+def _place(script: str) -> Place:
+    from prl_submit.script.scope import Place
+
+    shell = os.environ.get("PWD", "")  # what bash calls the folder, links and all
+    cwd = shell if os.path.isabs(shell) and _is_same(shell, os.getcwd()) else os.getcwd()
+    home = os.path.expanduser("~")
+    return Place(script=script, cwd=cwd, home=home, real=os.path.realpath(script))
+
+
+def _is_same(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        with path.open("xb") as file:
+            file.write(content)
+    except FileExistsError:
+        raise PrlSubmitError(
+            f"{path} is there already", "give another name, or remove it"
+        ) from None
+    note(f"{path} was written; prl-submit check {path}")
+
+
+COMMANDS = {"import": import_}

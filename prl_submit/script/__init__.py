@@ -1,0 +1,92 @@
+"""A shell script that starts `swift rlhf` -> a job spec. The script is read, never run.
+
+bytes --bash--> statements --follow--> the training and what is around it --job--> tree --write--> YAML
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from prl_submit.errors import Problem
+from prl_submit.script.bash import read_script
+from prl_submit.script.findings import Findings
+from prl_submit.script.follow import follow
+from prl_submit.script.job import make_tree
+from prl_submit.script.sbatch import Header, read_header
+from prl_submit.script.scope import Place, Scope
+from prl_submit.script.write import write_spec
+from prl_submit.swift.argument import Argument
+
+_LONGEST_NAME = 40
+
+
+class Imported(Struct, frozen=True):
+    """A spec's text with what is to be said about it; no text where something is an error."""
+
+    text: str | None
+    problems: list[Problem]
+
+
+def import_script(
+    data: bytes, place: Place, table: Mapping[str, Argument], name: str | None = None
+) -> Imported:
+    """Translate a script. Pure: `place` says where it lies; nothing is read or run."""
+    findings = Findings(place.script)
+    statements, wrong = read_script(data, place.script)
+    findings.problems += wrong
+    if wrong and not statements:
+        return Imported(None, findings.problems)
+    header = read_header(data.decode("utf-8"), findings)
+    followed = follow(statements, place, findings, _set_by_slurm(header))
+    if followed.start is None:
+        message = "no `swift rlhf` is started in it"
+        hint = "a script that ends in `swift rlhf …` or `torchrun … -m swift.cli.rlhf …`"
+        if not any(problem.severity == "error" for problem in findings.problems):
+            findings.error(None, message, hint)
+    name = name or _name(header.name or posixpath.basename(place.script), findings)
+    tree = make_tree(followed, header, name, table, findings)
+    comment = f"made by prl-submit import from {_one_line(posixpath.basename(place.script))}"
+    text = write_spec(tree, comment)
+    _note_outside(followed.scope, text, findings)
+    problems = sorted(findings.problems, key=lambda p: (p.line or 0, p.severity))
+    if any(problem.severity == "error" for problem in problems):
+        return Imported(None, problems)
+    return Imported(text, problems)
+
+
+def _note_outside(scope: Scope, text: str, findings: Findings) -> None:
+    """What the script would have taken from where it is called."""
+    for variable, line in scope.outside.items():
+        if variable == "@":
+            findings.note(line, "the script's own arguments ($@) are none")
+        elif scope.place.home in text:
+            findings.note(line, f"$HOME is written down as it is here: {scope.place.home}")
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _set_by_slurm(header: Header) -> dict[str, str]:
+    if not header.is_there:
+        return {}
+    nodes = str(header.nodes or 1)
+    known = {"SLURM_NNODES": nodes, "SLURM_JOB_NUM_NODES": nodes}
+    if header.gpus is not None:
+        known["SLURM_GPUS_ON_NODE"] = str(header.gpus)
+    if header.cpus_per_task is not None:
+        known["SLURM_CPUS_PER_TASK"] = str(header.cpus_per_task)
+    return known
+
+
+def _name(text: str, findings: Findings) -> str:
+    """A spec's name from a file's: `Train_GRPO 7B.sh` -> `train-grpo-7b`."""
+    bare = re.sub(r"[^a-z0-9]+", "-", text.removesuffix(".sh").lower())
+    name = bare.strip("-")[:_LONGEST_NAME].strip("-")
+    if not name:
+        findings.note(None, f"no name can be made of {text!r}: it is `job`", "--name NAME")
+    return name or "job"

@@ -1,0 +1,359 @@
+"""Bytes -> statements, by tree-sitter's grammar of bash.
+
+The grammar says where statements, words and redirections are. What stands between two words is
+looked at too: where the grammar passes over something (an escaped space, a line joined to the next
+inside a word), the bytes say so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from prl_submit.errors import Problem
+from prl_submit.script.statement import Assignment, Command, Redirect, Statement, Word
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 80
+
+#: Constructs whose effect only bash knows, as they are called in messages.
+OPAQUE = {
+    "if_statement": "`if`",
+    "for_statement": "`for`",
+    "c_style_for_statement": "`for`",
+    "while_statement": "a loop",
+    "case_statement": "`case`",
+    "function_definition": "a function",
+    "subshell": "a subshell",
+    "test_command": "a test",
+    "negated_command": "`!`",
+    "arithmetic_expansion": "arithmetic",
+}
+_DECLARATIONS = ("declaration_command", "unset_command")
+_CONTINUED = re.compile(r"(?:\\\n)+")
+_READ = re.compile(r"\$\{?[#!]?([A-Za-z_]\w*|[0-9@*#?$!-])|\(\(([^)]*)\)", re.ASCII)
+_SET_BY_DEFAULT = re.compile(r"\$\{([A-Za-z_]\w*):?=", re.ASCII)
+#: Commands that set the variables they name.
+_SETTERS = {"read", "mapfile", "readarray", "getopts", "let", "printf", "unset", "export", "local"}
+_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_PLACEHOLDER = re.compile(r"<[\w .-]+>")
+
+
+def read_script(data: bytes, file: str) -> tuple[list[Statement], list[Problem]]:
+    """The statements of a script and what is wrong with it as bash; `file` is its name in messages."""
+    text, problem = _decode(data, file)
+    if problem is not None:
+        return [], [problem]
+    import tree_sitter  # 15 ms with the grammar, for this command alone
+    import tree_sitter_bash
+
+    parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_bash.language()))
+    # bash takes a backslash at the very end for the end of a line that goes on.
+    reader = _Reader(f"{text}\n".encode(), file)
+    root = parser.parse(reader.source).root_node
+    if (line := _too_deep(root)) is not None:
+        message = f"is nested deeper than {MAX_DEPTH} levels"
+        return [], [Problem(file=file, line=line, key=None, message=message)]
+    return reader.block(root), reader.problems
+
+
+def _too_deep(root: Node) -> int | None:
+    """The line on which the tree goes deeper than anybody writes, or None."""
+    cursor, depth = root.walk(), 0
+    while True:
+        if depth > MAX_DEPTH and cursor.node is not None:
+            return _line(cursor.node)
+        if cursor.goto_first_child():
+            depth += 1
+            continue
+        while not cursor.goto_next_sibling():
+            if not cursor.goto_parent():
+                return None
+            depth -= 1
+
+
+def _decode(data: bytes, file: str) -> tuple[str, Problem | None]:
+    def wrong(message: str, hint: str | None, line: int | None = None) -> tuple[str, Problem]:
+        return "", Problem(file=file, line=line, key=None, message=message, hint=hint)
+
+    if len(data) > MAX_BYTES:
+        return wrong(f"is larger than {MAX_BYTES:,} bytes, which no training script is", None)
+    if b"\0" in data:
+        return wrong("is not text: it holds NUL bytes", "give a shell script in UTF-8")
+    if b"\r\n" in data:
+        line = data[: data.index(b"\r\n")].count(b"\n") + 1
+        hint = f"bash cannot run it either: sed -i 's/\\r$//' {file}"
+        return wrong("has Windows line ends (CRLF)", hint, line)
+    try:
+        return data.decode("utf-8"), None
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        return wrong(f"is not UTF-8: byte 0x{data[error.start]:02x}", "save it as UTF-8", line)
+
+
+class _Reader:
+    """Turns the nodes of one script into statements, and gathers what bash would stumble over."""
+
+    def __init__(self, source: bytes, file: str) -> None:
+        self.source = source
+        self.problems: list[Problem] = []
+        self._file = file
+
+    # --- statements ---------------------------------------------------------------------------
+
+    def block(self, parent: Node) -> list[Statement]:
+        """The statements in a node, in order."""
+        found: list[Statement] = []
+        end, separated = parent.start_byte, True
+        for child in parent.children:
+            # What is neither a statement nor between two was not understood.
+            between = self._leftover(end, child.start_byte)
+            separated |= bool(set(between) & set("\n;"))
+            end = child.end_byte
+            if not child.is_named:
+                separated = True
+                if child.type == "&" and found:
+                    found[-1] = msgspec.structs.replace(found[-1], background=True)
+            elif child.type == "comment":
+                if not between and not separated:  # the # is in a word
+                    self._refuse(child, "a comment in a command", "put it above the command")
+            else:
+                if not separated:
+                    self._refuse(child, "two statements meet", "put them on lines of their own")
+                separated = False
+                found.append(self.statement(child))
+        self._leftover(end, parent.end_byte)
+        return found
+
+    def statement(self, node: Node) -> Statement:
+        """One statement."""
+        if node.type == "ERROR" or node.is_missing:
+            self._syntax(node)
+            return self._make(node, "an error")
+        if node.has_error and not _is_around_errors(node):
+            self._syntax(next(_errors(node)))
+            return self._make(node, "an error")
+        if node.type == "redirected_statement":
+            return self._redirected(node)
+        if node.type == "list":
+            return self._chain(node)
+        if node.type == "pipeline":
+            return self._pipeline(node)
+        if node.type == "compound_statement" and node.children[0].type == "{":
+            return self._make(node, "group", parts=self._body(node))
+        if node.type in ("command", "variable_assignment", "variable_assignments", *_DECLARATIONS):
+            return self._make(node, "command", command=self._command(node))
+        return self._make(node, OPAQUE.get(node.type, node.type.replace("_", " ")))
+
+    def _make(self, node: Node, kind: str, **more: object) -> Statement:
+        text = self._text(node)
+        return Statement(
+            kind=kind,
+            text=text,
+            line=_line(node),
+            reads=_reads(text),
+            writes=frozenset(self._writes(node)) | frozenset(_SET_BY_DEFAULT.findall(text)),
+            **more,  # type: ignore[arg-type]
+        )
+
+    def _body(self, node: Node) -> list[Statement]:
+        inner = [child for child in node.children if child.is_named and child.type != "comment"]
+        return [self.statement(child) for child in inner]
+
+    def _chain(self, node: Node) -> Statement:
+        """`a && b || c` is a tree of pairs; here it is one row."""
+        left, operator, right = node.children[0], node.children[1], node.children[-1]
+        first = self.statement(left)
+        flat = first if first.kind == "chain" else None
+        parts = [*(flat.parts if flat else [first]), self.statement(right)]
+        operators = [*(flat.operators if flat else []), operator.type]
+        return self._make(node, "chain", parts=parts, operators=operators)
+
+    def _pipeline(self, node: Node) -> Statement:
+        operators = [child.type for child in node.children if not child.is_named]
+        return self._make(node, "pipeline", parts=self._body(node), operators=operators)
+
+    def _redirected(self, node: Node) -> Statement:
+        redirects: list[Redirect] = []
+        late: list[Word] = []
+        inner: Statement | None = None
+        for child in node.children:
+            if child.type.endswith("_redirect"):
+                late += self._redirect(child, redirects)
+            elif child.is_named:
+                inner = self.statement(child)
+        if inner is None:  # `> file` alone
+            return self._make(node, "a redirection", redirects=redirects)
+        command = inner.command
+        if late and command is not None:  # words after a redirection are the command's own
+            command = Command(command.assignments, [*command.words, *late], command.declaration)
+        return self._make(
+            node,
+            inner.kind,
+            command=command,
+            parts=inner.parts,
+            operators=inner.operators,
+            redirects=[*inner.redirects, *redirects],
+        )
+
+    def _redirect(self, node: Node, found: list[Redirect]) -> list[Word]:
+        """Note the redirection; return the words that the grammar counts to its target."""
+        operator, target, late = "", "", []
+        for child in node.children:
+            if child.type == "file_descriptor":
+                operator = self._text(child)
+            elif not child.is_named:
+                operator += child.type
+            elif node.type == "file_redirect" and not target:
+                target = self._text(child)
+            elif node.type == "file_redirect":
+                late.append(Word(self._text(child), _line(child)))
+        found.append(Redirect(operator, target, _line(node)))
+        return late
+
+    # --- commands and words -------------------------------------------------------------------
+
+    def _command(self, node: Node) -> Command:
+        declaration = self._text(node.children[0]) if node.type in _DECLARATIONS else None
+        children = [node] if node.type == "variable_assignment" else list(node.children)
+        assignments: list[Assignment] = []
+        words: list[Word] = []
+        end = children[0].start_byte
+        for child in children:
+            glued = child is not children[0] and not self._leftover(end, child.start_byte)
+            end = child.end_byte
+            if child.type == "variable_assignment":
+                assignments.append(self._assignment(child))
+            elif child.type.endswith("_redirect"):
+                self._refuse(child, "a redirection before the command", "put it behind")
+            elif child.type == "comment":
+                if glued or child is not children[-1]:
+                    self._refuse(child, "a comment in a command", "put it above the command")
+            elif glued and words:
+                words[-1] = Word(words[-1].text + self._text(child), words[-1].line)
+            else:
+                if glued:
+                    self._refuse(child, "two words meet at the end of a line", "put them on one")
+                words.append(Word(self._text(child), _line(child)))
+        return Command(assignments, words if declaration is None else words[1:], declaration)
+
+    def _assignment(self, node: Node) -> Assignment:
+        name = node.child_by_field_name("name")
+        value = node.child_by_field_name("value")
+        append = any(child.type == "+=" for child in node.children)
+        if name is None or name.type != "variable_name":
+            return Assignment(_first_name(self._text(node)), None, append, _line(node))
+        found: Word | list[Word] = Word("" if value is None else self._text(value), _line(node))
+        if value is not None and value.type == "array":
+            found = self._array(value)
+        return Assignment(self._text(name), found, append, _line(node))
+
+    def _array(self, node: Node) -> list[Word]:
+        words: list[Word] = []
+        end = node.start_byte
+        for child in node.children:
+            glued = not self._leftover(end, child.start_byte) and bool(words)
+            end = child.end_byte
+            if child.type in ("(", ")", "comment"):
+                continue
+            if glued:
+                words[-1] = Word(words[-1].text + self._text(child), words[-1].line)
+            else:
+                words.append(Word(self._text(child), _line(child)))
+        return words
+
+    # --- what the grammar left out ------------------------------------------------------------
+
+    def _leftover(self, start: int, end: int) -> str:
+        """The text between two nodes without continued line ends; anything but blanks is reported."""
+        text = self.source[start:end].decode("utf-8")
+        between = _CONTINUED.sub("", text)
+        if between.strip(" \t\n;"):
+            line = self.source[:start].count(b"\n") + 1
+            if re.search(r"\\[ \t]+(\n|$)", between):
+                message = "a space behind the `\\` at the end of the line: the command ends here"
+                self._problem(line, message, "remove the space behind the backslash")
+            else:
+                self._problem(line, f"cannot be read: {between.strip()[:60]!r}", None)
+        return between
+
+    def _syntax(self, node: Node) -> None:
+        text = self._text(node)
+        lines = self.source.decode("utf-8").splitlines()
+        line = _line(node)
+        here = lines[line - 1] if line <= len(lines) else ""
+        found = _PLACEHOLDER.search(here)
+        if found:
+            message = f"{found[0]} is a redirection for bash"
+            self._problem(line, message, f"write the value in place of {found[0]}")
+        elif node.is_missing:
+            self._problem(line, f"bash cannot read this: {node.type!r} is missing", None)
+        else:
+            shown = text.strip().splitlines()[0][:60] if text.strip() else here.strip()[:60]
+            self._problem(line, f"bash cannot read this: {shown!r}", "`bash -n` says more")
+
+    def _refuse(self, node: Node, message: str, hint: str) -> None:
+        self._problem(_line(node), message, hint)
+
+    def _problem(self, line: int, message: str, hint: str | None) -> None:
+        self.problems.append(
+            Problem(file=self._file, line=line, key=None, message=message, hint=hint)
+        )
+
+    def _writes(self, node: Node) -> Iterator[str]:
+        if node.type == "function_definition":
+            name = node.child_by_field_name("name")
+            yield f"{self._text(name)}()" if name is not None else ""
+            return
+        if node.type in ("variable_assignment", "for_statement"):
+            name = node.child_by_field_name("name") or node.child_by_field_name("variable")
+            if name is not None:
+                yield _first_name(self._text(name))
+        if node.type in ("command", *_DECLARATIONS) and node.children:
+            head = self._text(node.children[0])
+            if head in _SETTERS:
+                yield from (
+                    self._text(c) for c in node.children[1:] if _NAME.fullmatch(self._text(c))
+                )
+        for child in node.children:
+            yield from self._writes(child)
+
+    def _text(self, node: Node) -> str:
+        return self.source[node.start_byte : node.end_byte].decode("utf-8")
+
+
+def _is_around_errors(node: Node) -> bool:
+    """Whether the errors of a node are those of statements in it."""
+    mine = any(child.type == "ERROR" or child.is_missing for child in node.children)
+    return node.type in ("list", "compound_statement") and not mine
+
+
+def _errors(node: Node) -> Iterator[Node]:
+    """The places where the grammar gave up, in a node that has some."""
+    if node.type == "ERROR" or node.is_missing:
+        yield node
+    for child in node.children:
+        if child.has_error or child.is_missing:
+            yield from _errors(child)
+
+
+def _reads(text: str) -> frozenset[str]:
+    names: set[str] = set()
+    for name, arithmetic in _READ.findall(text):
+        names |= {name} if name else set(_NAME.findall(arithmetic))
+    return frozenset(names)
+
+
+def _first_name(text: str) -> str:
+    match = _NAME.match(text)
+    return match[0] if match else text
+
+
+def _line(node: Node) -> int:
+    return int(node.start_point.row) + 1

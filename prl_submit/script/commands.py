@@ -1,0 +1,178 @@
+"""Commands that change what follows: folders, options, conda, modules, files that are read in."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable
+
+from prl_submit.script import activation
+from prl_submit.script.findings import Findings
+from prl_submit.script.scope import Field, Gap, Given, Scope
+from prl_submit.script.statement import Statement
+from prl_submit.script.substitution import base_folder, is_from_own
+
+_SET_FLAGS = frozenset("euxvEThmBbk")
+_SET_NAMES = frozenset(
+    [
+        "errexit",
+        "nounset",
+        "xtrace",
+        "pipefail",
+        "verbose",
+        "errtrace",
+        "functrace",
+        "monitor",
+        "history",
+        "braceexpand",
+    ]
+)
+
+
+class KeptError(Exception):
+    """The command has an effect of its own: a shell must run it."""
+
+
+class Commands:
+    """Follows single commands by their names."""
+
+    def __init__(self, scope: Scope, activated: activation.Activated, findings: Findings) -> None:
+        self._scope = scope
+        self._activated = activated
+        self._findings = findings
+        self._handlers: dict[str, Callable[[Statement, list[Given]], None]] = {
+            "cd": self._cd,
+            "set": self._set,
+            "shift": self._shift,
+            "source": self._source,
+            ".": self._source,
+            "eval": self._eval,
+            "conda": self._conda,
+            "module": self._module,
+            "ml": self._module,
+            "exit": self._exit,
+            "return": self._exit,
+            "exec": self._exec,
+            "deactivate": self._deactivate,
+        }
+
+    def follow(self, name: str, statement: Statement, given: list[Given]) -> bool:
+        """Follow the command; false where it is for a shell to run."""
+        handler = self._handlers.get(name)
+        if handler is None:
+            return False
+        try:
+            handler(statement, given)
+        except KeptError:
+            return False
+        return True
+
+    def _cd(self, statement: Statement, given: list[Given]) -> None:
+        targets = [
+            word
+            for word in given[1:]
+            if not isinstance(word, Field) or word.text not in ("--", "-P", "-L")
+        ]
+        gap = next((word for word in targets if isinstance(word, Gap)), None)
+        if gap is not None:
+            self._findings.unknown(statement.line, "cd", gap.unknown)
+            return
+        texts = [word.text for word in targets if isinstance(word, Field)]
+        if texts in ([], ["~"]):
+            self._scope.enter(self._scope.place.home)
+        elif len(texts) > 1 or texts[0] == "-":
+            self._findings.error(statement.line, f"cd {' '.join(texts)}", "name the folder")
+        elif is_from_own(statement, self._scope):
+            self._scope.enter(posixpath.join(base_folder(statement, self._scope), texts[0]))
+        else:
+            self._scope.enter(texts[0])
+
+    def _set(self, statement: Statement, given: list[Given]) -> None:
+        words = [word.text if isinstance(word, Field) else None for word in given[1:]]
+        while words:
+            word = words.pop(0)
+            if word == "--":
+                rest = given[len(given) - len(words) :]
+                self._scope.arguments = rest
+                return
+            if word in ("-o", "+o") and words:
+                word = f"{word[0]}{words.pop(0)}"
+            if word is None or not self._set_option(word):
+                hint = "leave it out"
+                self._findings.error(statement.line, "set with what is not followed", hint)
+                return
+
+    def _set_option(self, word: str) -> bool:
+        """`-e`, `-euxo`, `+x`, `-pipefail` (from `-o pipefail`); whether it is understood."""
+        on, name = word[:1] == "-", word[1:]
+        if name in ("a", "allexport"):
+            self._scope.exports_all = on
+        elif name in ("f", "noglob"):
+            self._scope.matches_files = not on
+        elif word[:1] not in "-+" or not (name in _SET_NAMES or set(name) <= _SET_FLAGS | {"o"}):
+            return word in _SET_NAMES
+        return True
+
+    def _shift(self, statement: Statement, given: list[Given]) -> None:
+        word = given[1] if len(given) > 1 else Field("1", statement.line)
+        if isinstance(word, Field) and word.text.isdigit():
+            self._scope.arguments = self._scope.arguments[int(word.text) :]
+        else:
+            self._findings.error(statement.line, "shift", "write the arguments out")
+
+    def _source(self, statement: Statement, given: list[Given]) -> None:
+        texts = [word.text if isinstance(word, Field) else word.written for word in given[1:]]
+        known = isinstance(given[1], Field) if len(given) > 1 else False
+        before = self._activated.venv
+        if activation.source(self._activated, texts, known, statement.line, self._findings):
+            if self._activated.venv is not None and self._activated.venv is not before:
+                self._activated.venv = posixpath.join(self._scope.folder, self._activated.venv)
+        else:
+            shown = " ".join(texts)
+            hint = "write what it sets into the script; environment.setup can run it before the job"
+            self._findings.error(statement.line, f"source {shown}: it may set anything", hint)
+
+    def _eval(self, statement: Statement, given: list[Given]) -> None:
+        if not activation.hook(self._activated, statement.text):
+            hint = "write the command itself"
+            self._findings.error(statement.line, "eval: what it runs is known only then", hint)
+
+    def _conda(self, statement: Statement, given: list[Given]) -> None:
+        texts = [word.text if isinstance(word, Field) else None for word in given[1:]]
+        if texts[:1] == ["activate"]:
+            gap = next((word for word in given if isinstance(word, Gap)), None)
+            if gap is not None:
+                self._findings.unknown(statement.line, "conda activate", gap.unknown)
+            else:
+                names = [text for text in texts[1:] if text and text[:1] != "-"]
+                activation.conda(self._activated, names[0] if names else "base")
+        elif texts[:1] == ["deactivate"]:
+            activation.deactivate(self._activated)
+        else:
+            raise KeptError
+
+    def _deactivate(self, statement: Statement, given: list[Given]) -> None:
+        activation.deactivate(self._activated)
+
+    def _module(self, statement: Statement, given: list[Given]) -> None:
+        gap = next((word for word in given if isinstance(word, Gap)), None)
+        if gap is not None:
+            self._findings.unknown(statement.line, "module", gap.unknown)
+            return
+        texts = [word.text for word in given if isinstance(word, Field)]
+        activation.module(self._activated, texts, statement.line, self._findings)
+
+    def _exit(self, statement: Statement, given: list[Given]) -> None:
+        self._findings.error(statement.line, "the script ends here, before a training", None)
+
+    def _exec(self, statement: Statement, given: list[Given]) -> None:
+        if len(given) > 1 or any("<" in redirect.operator for redirect in statement.redirects):
+            self._findings.error(
+                statement.line, "exec: another program takes the script's place", None
+            )
+        else:
+            note_logs(self._findings, statement.line)
+
+
+def note_logs(findings: Findings, line: int) -> None:
+    """Where the output is that a script sends to a file."""
+    findings.note(line, "the log is in the run directory: logs/node0.log")

@@ -1,0 +1,227 @@
+"""A followed script -> the tree of a job spec, with everything that is to be said about it."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+
+from prl_submit.rules import CREDENTIALS, looks_secret
+from prl_submit.scalars import parse_bool
+from prl_submit.script.arguments import Passed, read_arguments, value_of
+from prl_submit.script.findings import Findings
+from prl_submit.script.follow import Followed
+from prl_submit.script.launcher import LAUNCHERS_OWN, RESOURCES, Start
+from prl_submit.script.resources import Resources
+from prl_submit.script.sbatch import Header
+from prl_submit.script.scope import Default, Field, Gap, Unknown
+from prl_submit.script.tree import Tree
+from prl_submit.swift.argument import Argument
+from prl_submit.swift.renames import REPLACED
+
+
+class _Maker:
+    """Makes one spec's tree."""
+
+    def __init__(
+        self,
+        followed: Followed,
+        start: Start,
+        header: Header,
+        table: Mapping[str, Argument],
+        findings: Findings,
+    ) -> None:
+        self.followed = followed
+        self.start = start
+        self.header = header
+        self.findings = findings
+        self.arguments = read_arguments(start.arguments, table, findings)
+        is_cpu = self._says_yes("use_cpu")
+        self.resources = Resources(followed, start, header, findings, is_cpu=is_cpu)
+        self.output: str | None = None
+
+    def make(self, name: str) -> dict[str, Tree]:
+        """All sections, in the order of a spec."""
+        resources = self.resources.section()
+        swift = self._swift()
+        environment = self._environment()
+        tree: dict[str, Tree] = {"name": name}
+        if self.header.is_there:
+            tree["backend"] = "slurm"
+        if (folder := self._workdir()) != ".":
+            tree["workdir"] = folder
+        if self.output is not None:
+            tree["output"] = self.output
+        sections = {
+            "environment": environment,
+            "resources": resources,
+            "swift": swift,
+            "slurm": self._slurm(),
+            "local": self.resources.local(),
+        }
+        return tree | {key: section for key, section in sections.items() if section}
+
+    # --- where and in what --------------------------------------------------------------------
+
+    def _workdir(self) -> str:
+        folder = self.followed.scope.folder
+        if self.header.folder is None:
+            return folder
+        return posixpath.normpath(posixpath.join(self.header.folder, folder))
+
+    def _environment(self) -> dict[str, Tree]:
+        active = self.followed.activated
+        found: dict[str, Tree] = {}
+        conda = self._conda()
+        if conda is not None and active.conda_root and self.start.conda is None:
+            found["conda"] = {"name": conda, "root": active.conda_root}
+        elif conda is not None:
+            found["conda"] = conda
+        elif active.venv is not None:
+            found["venv"] = self._venv(active.venv)
+        if active.modules:
+            found["modules"] = list(active.modules)
+        if self.followed.setup:
+            found["setup"] = list(self.followed.setup)
+        plain, secrets = self._variables()
+        if plain:
+            found["env"] = plain
+        if secrets:
+            found["secrets"] = secrets
+        return found
+
+    def _conda(self) -> str | None:
+        given = self.start.conda
+        if given is None:
+            return self.followed.activated.conda
+        if isinstance(given, Gap):
+            self.findings.unknown(given.line, "conda run", given.unknown)
+            return None
+        return given.text
+
+    def _venv(self, path: str) -> str:
+        """The environment's path from the working directory."""
+        folder = self.followed.scope.folder
+        if posixpath.isabs(path) and not path.startswith(f"{folder}/"):
+            return posixpath.normpath(path)
+        if posixpath.isabs(path) != posixpath.isabs(folder):
+            message = f"{path} is relative to where one types, and the script has left that folder"
+            self.findings.error(self.start.line, message, "write the path from the root")
+            return path
+        return posixpath.relpath(path, folder)
+
+    def _variables(self) -> tuple[dict[str, Tree], list[Tree]]:
+        """Literal variables of the training, and the names of those that look secret."""
+        plain: dict[str, Tree] = {}
+        secrets: list[Tree] = []
+        for name, variable in self.followed.environment.items():
+            if name in LAUNCHERS_OWN:
+                self.findings.note(variable.line, f"{name} is set by prl-submit's launcher")
+            elif name in RESOURCES or isinstance(variable.value, Unknown):
+                continue
+            elif isinstance(variable.value, list):
+                continue  # bash exports no arrays
+            elif looks_secret(name, variable.value):
+                secrets.append(name)
+                hint = "set it where you submit; a spec names secrets, it never holds them"
+                self.findings.note(
+                    variable.line, f"{name} looks secret: its value is left out", hint
+                )
+            else:
+                plain[name] = variable.value
+                use = f"--set environment.env.{name}=VALUE"
+                self.findings.defaults(variable.defaults, name, use, variable.line)
+        return plain, secrets
+
+    def _slurm(self) -> dict[str, Tree]:
+        found: dict[str, Tree] = dict(self.header.slurm)
+        if self.header.extra:
+            extra: dict[str, Tree] = {k: v or "true" for k, v in self.header.extra.items()}
+            found["extra"] = extra
+        return found
+
+    # --- ms-swift's arguments -----------------------------------------------------------------
+
+    def _says_yes(self, name: str) -> bool:
+        passed = self.arguments.get(name)
+        words = [] if passed is None else passed.words
+        return any(isinstance(word, Field) and parse_bool(word.text) for word in words)
+
+    def _swift(self) -> dict[str, Tree]:
+        found: dict[str, Tree] = {}
+        for name, passed in self.arguments.items():
+            if name == "output_dir":
+                self._output(passed)
+            elif name == "add_version":
+                message = "--add_version is left out: prl-submit numbers the run directories"
+                self.findings.note(passed.line, message)
+            elif name == "num_infer_workers":
+                self._infer_workers(passed, found)
+            elif name in CREDENTIALS:
+                hint = "environment.secrets: [NAME] takes it from where you submit"
+                self.findings.error(passed.line, f"--{name} is a credential", hint)
+            elif (words := value_of(passed, self.findings)) is not None:
+                found[name] = self._value(name, words)
+        return found | dict.fromkeys(self._not_passed(found))
+
+    def _value(self, name: str, words: list[Field]) -> Tree:
+        expected = f"PRL_{name.upper()}"
+        use = f"{expected} or --set swift.{name}=VALUE"
+        defaults = dict.fromkeys(default for word in words for default in word.defaults)
+        mixed = len({word.defaults for word in words}) > 1
+        known = [Default(d.name, d.line, d.whole and not mixed) for d in defaults]
+        self.findings.defaults(tuple(known), expected, use, words[0].line)
+        return words[0].text if len(words) == 1 else [word.text for word in words]
+
+    def _output(self, passed: Passed) -> None:
+        word = passed.words[0]
+        if isinstance(word, Gap):
+            message = f"--output_dir is left out: {word.unknown.why}"
+            hint = "`output:` says where prl-submit makes its numbered run directories"
+            self.findings.note(word.line, message, hint)
+            return
+        self.output = word.text
+        message = f"--output_dir is `output: {word.text}`, in which each run gets a directory"
+        self.findings.note(word.line, message)
+        use = "PRL_OUTPUT_ROOT or --output-root"
+        self.findings.defaults(word.defaults, "PRL_OUTPUT_ROOT", use, word.line)
+
+    def _infer_workers(self, passed: Passed, found: dict[str, Tree]) -> None:
+        """One per process meant what `vllm_mode: colocate` means now (contract, section 2)."""
+        words = value_of(passed, self.findings)
+        if words is None or not self.resources.processes:
+            return
+        if words[0].text == str(self.resources.processes):
+            message = "--num_infer_workers, one for each process, is vllm_mode colocate today"
+            self.findings.note(passed.line, message)
+            if "vllm_mode" not in self.arguments and self._says_yes("use_vllm"):
+                found["vllm_mode"] = "colocate"
+        else:
+            message = f"--num_infer_workers {words[0].text} is gone, and not NPROC_PER_NODE ({self.resources.processes})"
+            self.findings.error(passed.line, message, f"today: {REPLACED['num_infer_workers']}")
+
+    def _not_passed(self, found: dict[str, Tree]) -> list[str]:
+        """prl-submit's own defaults that the script does not have: null, so that they are not passed."""
+        ours = ["dataloader_num_workers"]
+        if "use_vllm" in found:
+            ours += ["vllm_mode", "vllm_gpu_memory_utilization"]
+        if self._says_yes("use_cpu"):
+            ours.append("ddp_backend")
+        missing = [name for name in ours if name not in found]
+        if "vllm_mode" in missing and self._says_yes("use_vllm"):
+            line = self.arguments["use_vllm"].line
+            message = "--use_vllm without vllm_mode, which ms-swift wants today"
+            self.findings.note(line, message, "vllm_mode: colocate, or server, in place of null")
+        return missing
+
+
+def make_tree(
+    followed: Followed,
+    header: Header,
+    name: str,
+    table: Mapping[str, Argument],
+    findings: Findings,
+) -> dict[str, Tree]:
+    """The spec's tree; what cannot be said in one is in `findings`."""
+    if followed.start is None:
+        return {}
+    return _Maker(followed, followed.start, header, table, findings).make(name)

@@ -1,0 +1,238 @@
+"""`${NAME}` and what can be written behind the name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from prl_submit.script.piece import Piece, joined_defaults
+from prl_submit.script.scope import (
+    ALWAYS_SET,
+    Default,
+    Field,
+    Gap,
+    Given,
+    Scope,
+    Unknown,
+    UnknownError,
+    Variable,
+)
+
+#: Reads a word inside braces: text, line, scope, whether in double quotes.
+Read = Callable[[str, int, Scope, bool], list[Piece]]
+
+_PARAMETER = re.compile(
+    r"(?P<mark>[#!](?=[A-Za-z_@*0-9]))?(?P<name>[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-])"
+    r"(?:\[(?P<index>[^\]]*)\])?(?P<rest>.*)",
+    re.DOTALL | re.ASCII,
+)
+_OPERATION = re.compile(r"(?P<operator>:?[-=?+]|##?|%%?|//?|\^\^?|,,?|:)(?P<word>.*)", re.DOTALL)
+_HINT = "write the value"
+
+
+def expand_parameter(inner: str, line: int, scope: Scope, quoted: bool, read: Read) -> list[Piece]:
+    """The pieces of `$inner` or `${inner}`. Raises UnknownError where the value is not known."""
+    match = _PARAMETER.fullmatch(inner)
+    if match is None or match["mark"] == "!":
+        raise UnknownError(f"${{{inner}}} is not understood", _HINT)
+    variable = _look_up(match["name"], match["index"], line, scope)
+    if match["mark"] == "#":
+        return [Piece(str(_length(inner, variable)), quoted, expanded=True)]
+    operation = _OPERATION.fullmatch(match["rest"])
+    if match["rest"] and operation is None:
+        raise UnknownError(f"${{{inner}}} is not understood", _HINT)
+    if operation is None:
+        is_joined = quoted and "*" in (match["name"], match["index"])
+        return _plain(_required(match["name"], inner, variable), quoted, is_joined=is_joined)
+    operator, word = operation["operator"], operation["word"]
+    if operator[-1] in "-=?+":
+        return _default(match["name"], operator, word, variable, line, scope, quoted, read)
+    found = _required(match["name"], inner, variable)
+    if not isinstance(found.value, str):
+        raise UnknownError(f"${{{inner}}} changes a whole array", _HINT)
+    text = _changed(found.value, operator, word, inner, line, scope, read)
+    return [Piece(text, quoted, expanded=True, defaults=found.defaults)]
+
+
+def _look_up(name: str, index: str | None, line: int, scope: Scope) -> Variable | None:
+    """The variable, or its element; None where it is unset."""
+    if name in ("@", "*", "#") or (name.isdigit() and name != "0"):
+        return _argument(name, line, scope)
+    if name in ("?", "$", "!", "-"):
+        raise UnknownError(f"${name} is known only when the script runs", _HINT)
+    found = scope.find(name, line)
+    if found is None or isinstance(found.value, Unknown):
+        return found
+    if index is None and isinstance(found.value, str):
+        return found
+    items = _as_items(found)
+    if index in ("@", "*"):
+        return Variable(value=items, line=found.line)
+    if index is not None and not index.isdigit():
+        raise UnknownError(f"${{{name}[{index}]}} is not understood", "write the element")
+    number = int(index or 0)  # an array without an index is its first element
+    return _from_item(items[number]) if number < len(items) else None
+
+
+def _as_items(variable: Variable) -> list[Given]:
+    if isinstance(variable.value, list):
+        return variable.value
+    return [Field(str(variable.value), variable.line, variable.defaults)]
+
+
+def joined_items(items: list[Given]) -> str:
+    """As one text. Raises UnknownError where one of them is not known."""
+    return " ".join(_known_item(item).text for item in items)
+
+
+def _known_item(item: Given) -> Field:
+    if isinstance(item, Gap):
+        raise UnknownError(item.unknown.why, item.unknown.hint)
+    return item
+
+
+def _from_item(given: Given) -> Variable:
+    item = _known_item(given)
+    return Variable(value=item.text, line=item.line, defaults=item.defaults)
+
+
+def _argument(name: str, line: int, scope: Scope) -> Variable | None:
+    if name == "#":
+        return Variable(value=str(len(scope.arguments)), line=line)
+    if name in ("@", "*"):
+        scope.outside.setdefault("@", line)
+        return Variable(value=list(scope.arguments), line=line)
+    number = int(name)
+    if number <= len(scope.arguments):
+        return _from_item(scope.arguments[number - 1])
+    return None
+
+
+def _required(name: str, inner: str, variable: Variable | None) -> Variable:
+    """The variable, known. Raises UnknownError."""
+    if variable is None and name.isdigit():
+        raise UnknownError(f"${name} is given when the script is started", _HINT)
+    if variable is None:
+        hint = f"give it a default, ${{{name}:-VALUE}}, or write the value"
+        raise UnknownError(f"${name} is not set in the script", hint)
+    if isinstance(variable.value, Unknown):
+        why = variable.value.why
+        if not why.startswith(f"${name} ") and why.count(", line ") < 3:
+            why = f"${name}, line {variable.line}: {why}"
+        raise UnknownError(why, variable.value.hint)
+    return variable
+
+
+def _plain(variable: Variable, quoted: bool, *, is_joined: bool = False) -> list[Piece]:
+    if isinstance(variable.value, list):
+        if is_joined:
+            return [Piece(joined_items(variable.value), quoted, expanded=True)]
+        return [Piece("", quoted, items=variable.value)]
+    text = variable.value if isinstance(variable.value, str) else ""
+    return [Piece(text, quoted, expanded=True, defaults=variable.defaults)]
+
+
+def _default(
+    name: str,
+    operator: str,
+    word: str,
+    variable: Variable | None,
+    line: int,
+    scope: Scope,
+    quoted: bool,
+    read: Read,
+) -> list[Piece]:
+    """`:-`, `:=`, `:?`, `:+` and their forms without the colon, for which empty is set."""
+    if variable is not None and isinstance(variable.value, Unknown):
+        _required(name, name, variable)
+    empty = variable is None or (operator[0] == ":" and variable.value in ("", []))
+    if operator[-1] == "+":
+        if variable is None:
+            raise UnknownError(f"${name} is not set in the script", "write the value")
+        return [] if empty else [_marked(p, ()) for p in read(word, line, scope, quoted)]
+    if not empty and variable is not None:
+        return _plain(variable, quoted)
+    if name in ALWAYS_SET:
+        raise UnknownError(f"${name} is known only when the script runs", _HINT)
+    if operator[-1] == "?":
+        _required(name, name, None)
+    pieces = read(word, line, scope, quoted)
+    # A variable that the script itself sets to nothing cannot be overridden from outside.
+    own = () if variable is not None else (Default(name, line),)
+    text = "".join(
+        piece.text if piece.items is None else joined_items(piece.items) for piece in pieces
+    )
+    marked = [_marked(piece, own) for piece in pieces]
+    if operator[-1] == "=":
+        defaults = joined_defaults(marked)
+        scope.set(name, Variable(value=text, line=line, defaults=defaults or own))
+    # An empty default leaves its mark too: whoever takes it must know.
+    return marked or [Piece("", quoted, expanded=True, defaults=own)]
+
+
+def _marked(piece: Piece, own: tuple[Default, ...]) -> Piece:
+    """A piece of a default: unquoted, it is split like any expansion."""
+    return Piece(
+        piece.text,
+        piece.quoted,
+        expanded=piece.expanded or not piece.quoted,
+        items=piece.items,
+        defaults=(*own, *piece.defaults),
+    )
+
+
+def _length(inner: str, variable: Variable | None) -> int:
+    found = _required(inner.lstrip("#").partition("[")[0], inner, variable)
+    return 0 if isinstance(found.value, Unknown) else len(found.value)
+
+
+def _changed(
+    text: str, operator: str, word: str, inner: str, line: int, scope: Scope, read: Read
+) -> str:
+    if operator in ("^", "^^", ",", ",,") and not word and text.isascii():
+        change = str.upper if operator[0] == "^" else str.lower
+        return change(text) if len(operator) == 2 else change(text[:1]) + text[1:]
+    if operator == ":":
+        match = re.fullmatch(r"([0-9]+)(?::([0-9]+))?", word)
+        if match:
+            end = None if match[2] is None else int(match[1]) + int(match[2])
+            return text[int(match[1]) : end]
+    elif operator in ("#", "##", "%", "%%"):
+        return _trimmed(text, operator, _pattern(read(word, line, scope, False), inner))
+    elif operator in ("/", "//"):
+        pattern, _, replacement = _halves(word)
+        what = _pattern(read(pattern, line, scope, False), inner)
+        with_ = "".join(piece.text for piece in read(replacement, line, scope, False))
+        if pattern[:1] not in ("#", "%", "") and "&" not in with_:
+            return re.sub(what, lambda _: with_, text, count=1 if operator == "/" else 0)
+    raise UnknownError(f"${{{inner}}} is not understood", _HINT)
+
+
+def _halves(word: str) -> tuple[str, str, str]:
+    r"""`pattern/replacement`, where `\\/` in the pattern is a slash."""
+    match = re.match(r"(?:[^/\\]|\\.)*", word, re.DOTALL)
+    end = match.end() if match else 0
+    return word[:end], word[end : end + 1], word[end + 1 :]
+
+
+def _pattern(pieces: list[Piece], inner: str) -> str:
+    """A regular expression for a pattern of `*`, `?` and plain text. Raises UnknownError."""
+    found = []
+    for piece in pieces:
+        if piece.quoted:
+            found.append(re.escape(piece.text))
+        elif set(piece.text) & set("[]()!+@\\"):
+            raise UnknownError(f"${{{inner}}} has a pattern that is not understood", _HINT)
+        else:
+            found += [{"*": ".*", "?": "."}.get(char, re.escape(char)) for char in piece.text]
+    return "(?s:" + "".join(found) + ")"
+
+
+def _trimmed(text: str, operator: str, pattern: str) -> str:
+    """`#`: the shortest beginning that matches is taken away, `##` the longest; `%`: the end."""
+    places = range(len(text) + 1)
+    if operator[0] == "#":
+        ends = places if operator == "#" else reversed(places)
+        return next((text[end:] for end in ends if re.fullmatch(pattern, text[:end])), text)
+    starts = reversed(places) if operator == "%" else places
+    return next((text[:start] for start in starts if re.fullmatch(pattern, text[start:])), text)

@@ -1,0 +1,178 @@
+"""The variables of a script while it is followed, and what cannot be known of them."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable
+from typing import Union
+
+from msgspec import Struct
+
+
+class Unknown(Struct, frozen=True):
+    """Why a value cannot be known without running the script, and what to do."""
+
+    why: str
+    hint: str | None = None
+
+
+class UnknownError(Exception):
+    """A word needs something that cannot be known."""
+
+    def __init__(self, why: str, hint: str | None = None) -> None:
+        super().__init__(why)
+        self.unknown = Unknown(why, hint)
+
+
+class Default(Struct, frozen=True):
+    """A `${NAME:-default}` whose default was taken, and the line it stands on.
+
+    `whole`: the value is this default and nothing else.
+    """
+
+    name: str
+    line: int
+    whole: bool = True
+
+
+class Field(Struct, frozen=True):
+    """A word as a program gets it, with the line it was written on.
+
+    `value_defaults`: the defaults of what stands behind its first `=`.
+    """
+
+    text: str
+    line: int
+    defaults: tuple[Default, ...] = ()
+    value_defaults: tuple[Default, ...] = ()
+
+    @property
+    def value(self) -> Field:
+        """What stands behind the first `=`, as a word."""
+        return Field(self.text.partition("=")[2], self.line, self.value_defaults)
+
+
+class Gap(Struct, frozen=True):
+    """A word whose value cannot be known, as it is written."""
+
+    written: str
+    line: int
+    unknown: Unknown
+
+    @property
+    def value(self) -> Gap:
+        """What stands behind the first `=`."""
+        return Gap(self.written.partition("=")[2], self.line, self.unknown)
+
+
+Given = Union[Field, Gap]
+
+
+class Variable(Struct, frozen=True, kw_only=True):
+    """A variable's value: text, an array's items, or what is in the way of knowing it."""
+
+    value: str | list[Given] | Unknown
+    line: int
+    exported: bool = False
+    defaults: tuple[Default, ...] = ()
+
+
+class Place(Struct, frozen=True):
+    """Where a script is imported: its path as given, where one types, and the home folder.
+
+    `real` is the script's path without symbolic links, as `readlink -f` has it.
+    """
+
+    script: str
+    cwd: str
+    home: str
+    real: str
+
+
+#: Set in every environment; `${USER:-x}` is never x.
+ALWAYS_SET = frozenset(["HOSTNAME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "USER"])
+#: What bash itself makes up.
+_MADE_UP = frozenset(
+    [
+        "BASHPID",
+        "PPID",
+        "RANDOM",
+        "SECONDS",
+        "SRANDOM",
+        "UID",
+        "EUID",
+        "GROUPS",
+        "LINENO",
+        "EPOCHSECONDS",
+    ]
+)
+
+
+class Scope:
+    """Everything words are expanded with. `substitute` gives the output of `$(…)`, or raises."""
+
+    def __init__(self, place: Place, substitute: Callable[[str, int], str]) -> None:
+        self.place = place
+        self.substitute = substitute
+        self.variables: dict[str, Variable] = {}
+        #: The script's own arguments: those of `set --`.
+        self.arguments: list[Given] = []
+        #: Relative to where one types, or absolute.
+        self.folder = "."
+        #: Lines where a value of the outside was written down: name -> line.
+        self.outside: dict[str, int] = {}
+        #: Functions of the script, with the line each is defined on.
+        self.functions: dict[str, int] = {}
+        #: Exported before they are set.
+        self._to_export: set[str] = set()
+        self.matches_files = True
+        self.exports_all = False
+
+    def find(self, name: str, line: int) -> Variable | None:
+        """A variable of the script, or of the environment where that can be known; None: unset.
+
+        Raises UnknownError for one that only the run knows.
+        """
+        if name in self.variables:
+            return self.variables[name]
+        if name == "HOME":
+            self.outside.setdefault("HOME", line)
+            return Variable(value=self.place.home, line=line)
+        if name == "PWD":
+            return Variable(value=self.working_directory(), line=line)
+        if name == "OLDPWD" or name in _MADE_UP or name in ALWAYS_SET:
+            raise UnknownError(f"${name} is known only when the script runs", "write the value")
+        if name.startswith("SLURM_"):
+            raise UnknownError(f"${name} is set by Slurm", "write the value")
+        if name in ("BASH_SOURCE", "0"):
+            return Variable(value=self.place.script, line=line)
+        return None
+
+    def working_directory(self) -> str:
+        """The absolute working directory. Raises UnknownError where it is where one types."""
+        if not posixpath.isabs(self.folder):
+            hint = 'write the folder, or begin with cd "$(dirname "$0")"'
+            raise UnknownError("the working directory is where one types", hint)
+        return self.folder
+
+    def set(self, name: str, variable: Variable) -> None:
+        """Give a variable its value; once exported it stays so."""
+        before = self.variables.get(name)
+        exported = variable.exported or self.exports_all or name in self._to_export
+        exported = exported or (before is not None and before.exported)
+        self.variables[name] = Variable(
+            value=variable.value,
+            line=variable.line,
+            exported=exported,
+            defaults=variable.defaults,
+        )
+
+    def export(self, name: str) -> None:
+        """`export NAME`, now or once it is set."""
+        self._to_export.add(name)
+        if name in self.variables:
+            self.set(name, self.variables[name])
+
+    def enter(self, folder: str) -> None:
+        """`cd`."""
+        self.folder = posixpath.normpath(posixpath.join(self.folder, folder))

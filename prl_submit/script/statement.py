@@ -1,0 +1,60 @@
+"""What a bash script consists of: plain data, made by `bash.py`, followed by `follow.py`."""
+
+from __future__ import annotations
+
+from typing import Union
+
+from msgspec import Struct
+
+
+class Word(Struct, frozen=True):
+    """A word as it is written, quotes and dollars included, with its 1-based line."""
+
+    text: str
+    line: int
+
+
+class Assignment(Struct, frozen=True):
+    """`NAME=WORD`, `NAME+=WORD` or `NAME=(WORD …)`; `value` is None where it cannot be followed."""
+
+    name: str
+    value: Union[Word, list[Word], None]
+    append: bool
+    line: int
+
+
+class Redirect(Struct, frozen=True):
+    """`2>&1`, `> log`, `<<EOF`: the operator, and where to (empty for a here-document)."""
+
+    operator: str
+    target: str
+    line: int
+
+
+class Command(Struct, frozen=True):
+    """A simple command. `declaration`: export, declare, …, whose assignments and names it has."""
+
+    assignments: list[Assignment]
+    words: list[Word]
+    declaration: str | None = None
+
+
+class Statement(Struct, frozen=True, kw_only=True):
+    """One statement with its text.
+
+    `kind`: command, group (`{ …; }`), chain (`a && b || c`), pipeline, or the name of what bash
+    would have to run to know what it does (if, for, function, …). `reads` and `writes` are the
+    names of variables anywhere in it; a function `f` that is defined is written as `f()`.
+    """
+
+    kind: str
+    text: str
+    line: int
+    reads: frozenset[str]
+    writes: frozenset[str]
+    command: Command | None = None
+    parts: list[Statement] = []
+    #: Between the parts: `&&`, `||`, `|`, `|&`.
+    operators: list[str] = []
+    redirects: list[Redirect] = []
+    background: bool = False

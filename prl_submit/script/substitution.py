@@ -1,0 +1,94 @@
+"""`$(…)` whose output is known without running it: folders of the script, `pwd`, `basename`, `expr`, `echo`."""
+
+from __future__ import annotations
+
+import posixpath
+
+from prl_submit.script.arithmetic import compute
+from prl_submit.script.bash import read_script
+from prl_submit.script.scope import Field, Scope, UnknownError
+from prl_submit.script.statement import Statement
+from prl_submit.script.words import expand_fields
+
+_OWN = frozenset(["0", "BASH_SOURCE"])
+
+
+def substitute(scope: Scope, text: str, line: int) -> str:
+    """What `$(text)` prints. Raises UnknownError where only running it would tell."""
+    statements, problems = read_script(text.encode("utf-8"), "")
+    if len(statements) == 1 and not problems:
+        found = _output(statements[0], scope)
+        if found is not None:
+            return found
+    shown = " ".join(text.split())
+    shown = shown if len(shown) <= 50 else shown[:49] + "…"
+    raise UnknownError(f"the output of $({shown}) is known only when it runs", "write the value")
+
+
+def _output(statement: Statement, scope: Scope) -> str | None:
+    if statement.kind == "chain" and statement.operators == ["&&"]:
+        first, second = statement.parts
+        if _words(second, scope) in (["pwd"], ["pwd", "-P"]):
+            return _entered(first, scope)
+        return None
+    if statement.kind != "command" or statement.redirects:
+        return None
+    words = _words(statement, scope)
+    if words == ["pwd"]:
+        return scope.working_directory()
+    if words[:1] == ["echo"] and not (len(words) > 1 and words[1][:1] == "-"):
+        text = " ".join(words[1:])
+        return None if "\\" in text else text
+    if words[:1] == ["dirname"] and len(words) == 2:
+        return _dirname(words[1])
+    if words[:1] == ["basename"] and len(words) in (2, 3) and words[1][:1] != "-":
+        return _basename(words[1], words[2] if len(words) == 3 else "")
+    if words[:1] == ["expr"]:
+        return str(compute(" ".join(words[1:])))
+    if words[:2] in (["readlink", "-f"], ["realpath", scope.place.script]):
+        return scope.place.real if words[-1] == scope.place.script and _is_own(statement) else None
+    return None
+
+
+def _entered(statement: Statement, scope: Scope) -> str | None:
+    """The folder after `cd FOLDER`, absolute."""
+    words = [word for word in _words(statement, scope) if word not in ("--", "-P")]
+    if len(words) != 2 or words[0] != "cd" or words[1] == "-":
+        return None
+    if posixpath.isabs(words[1]):
+        return posixpath.normpath(words[1])
+    return posixpath.normpath(posixpath.join(base_folder(statement, scope), words[1]))
+
+
+def base_folder(statement: Statement, scope: Scope) -> str:
+    """What a path is relative to, absolute: a path made from `$0` to where one types."""
+    return scope.place.cwd if is_from_own(statement, scope) else scope.working_directory()
+
+
+def is_from_own(statement: Statement, scope: Scope) -> bool:
+    """Whether a relative path in the statement is one to the script itself."""
+    return _is_own(statement) and scope.folder == "."
+
+
+def _is_own(statement: Statement) -> bool:
+    return bool(statement.reads & _OWN)
+
+
+def _words(statement: Statement, scope: Scope) -> list[str]:
+    command = statement.command
+    if command is None or command.assignments or command.declaration:
+        return []
+    fields = [field for word in command.words for field in expand_fields(word, scope)]
+    return [field.text for field in fields if isinstance(field, Field)]
+
+
+def _dirname(path: str) -> str:
+    bare = path.rstrip("/")
+    if not bare:
+        return "/" if path else "."
+    return posixpath.dirname(bare).rstrip("/") or ("/" if bare[:1] == "/" else ".")
+
+
+def _basename(path: str, suffix: str) -> str:
+    name = posixpath.basename(path.rstrip("/")) or ("/" if path else "")
+    return name[: -len(suffix)] if suffix and name != suffix and name.endswith(suffix) else name

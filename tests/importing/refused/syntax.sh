@@ -1,0 +1,5 @@
+# What bash could not read either.
+if [ -n "$A" ]; then
+  swift rlhf --rlhf_type grpo
+echo "never closed
+#! 2: bash cannot read this

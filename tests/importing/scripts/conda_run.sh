@@ -1,0 +1,3 @@
+# style: conda run
+NPROC_PER_NODE=2 conda run --no-capture-output -n prl_clean swift rlhf --rlhf_type grpo \
+  --model Qwen/Qwen2.5-7B-Instruct --dataset data/mr_train.jsonl --num_generations 2 --per_device_train_batch_size 2
