@@ -130,12 +130,17 @@ def _render(planned: Planned, templates: Path | None) -> bytes:
 
 @click.command("explain")
 @spec_options
+@click.option("--memory", is_flag=True, help="Instead: GPU memory per rank, forecast by its parts.")
 @json_option
-def explain(spec: str, templates: Path | None, as_json: bool, **options: Any) -> int:
+def explain(spec: str, templates: Path | None, memory: bool, as_json: bool, **options: Any) -> int:
     """Print every resolved value with its source: default, profile, base, spec, env or flag."""
     planned = plan_spec(spec, **options)
     values = planned.plan.values
-    if as_json:
+    if memory:
+        from prl_submit.cli.memory import show_memory
+
+        show_memory(planned, as_json)
+    elif as_json:
         document({"values": values})
     else:
         rows = [[item.key, shown(item.value), item.source, item.detail or ""] for item in values]

@@ -31,6 +31,7 @@ def plan_spec(
     output_root: str | None,
 ) -> Planned:
     """Everything but submission. Raises SpecError where the spec cannot even be read."""
+    from prl_submit.memory import memory_problems
     from prl_submit.presence import check_local, check_presence
     from prl_submit.probe import check_probed, load_facts
 
@@ -55,6 +56,8 @@ def plan_spec(
     problems = [*planned.problems, *check_presence(planned), *check_local(planned, environ)]
     facts = load_facts(planned.plan.backend, planned.plan.slurm.partition, environ)
     problems += check_probed(planned, facts, time.time())
+    planned = msgspec.structs.replace(planned, problems=problems)
+    problems += memory_problems(planned, facts, environ)
     problems.sort(key=lambda problem: (problem.severity, problem.file or "", problem.line or 0))
     return msgspec.structs.replace(planned, problems=problems)
 

@@ -1,0 +1,125 @@
+"""Where the sizes come from on this machine: config.json files, hub caches, the probe's facts.
+
+The only part of this package that reads the disk.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from prl_submit.memory.fitting import Inputs
+from prl_submit.memory.gpus import gpu_sizes
+from prl_submit.memory.known import known_config
+from prl_submit.memory.model import ModelConfig, read_config
+from prl_submit.memory.settings import other_roles
+
+if TYPE_CHECKING:
+    from prl_submit.plan import Planned
+    from prl_submit.probe.facts import Damaged, Facts
+
+_TUNERS = ("full", "lora")
+
+
+def find_inputs(planned: Planned, environ: Mapping[str, str]) -> Inputs | str:
+    """What the forecast needs of a plan; or why there can be none."""
+    plan = planned.plan
+    prefix = "swift."
+    values = {
+        item.key.removeprefix(prefix): item.value
+        for item in plan.values
+        if item.key.startswith(prefix)
+    }
+    model = values.get("model")
+    if plan.resources.accelerator != "gpu":
+        return "the job uses no GPU"
+    if not isinstance(model, str):
+        return "no model is set"
+    tuner = values.get("tuner_type", "lora")
+    if tuner not in _TUNERS:
+        return f"tuner_type {tuner} is not among what it can count: {', '.join(_TUNERS)}"
+    config = find_config(model, plan.workdir, environ)
+    if config is None:
+        return f"the sizes of {model} are not known: it is not here, and not in the table of common models"
+    names = {name for changed in _kinds(values) for _, name, _ in other_roles(changed) if name}
+    found = {name: find_config(name, plan.workdir, environ) for name in sorted(names)}
+    file = values.get("deepspeed") or values.get("fsdp")
+    raw = _read(os.path.join(plan.workdir, file)) if isinstance(file, str) else None
+    return Inputs(values, plan.world_size, config, found, raw)
+
+
+def _kinds(values: dict[str, object]) -> list[dict[str, object]]:
+    """The arguments as they are, and with the other tuner, for a proposal may change it."""
+    return [{**values, "tuner_type": tuner} for tuner in _TUNERS]
+
+
+def find_config(model: str, workdir: str, environ: Mapping[str, str]) -> ModelConfig | None:
+    """A model's config: of its folder, of the table, or of a hub's cache; None where there is none.
+
+    A checkpoint that is quantised on disk counts as unknown: its weights are not what they seem.
+    """
+    folder = os.path.join(workdir, os.path.expanduser(model))
+    raw = _read(os.path.join(folder, "config.json"))
+    if raw is None and (known := known_config(model)) is not None:
+        return known
+    if raw is None:
+        raw = next((text for path in _cached(model, environ) if (text := _read(path))), None)
+    config = read_config(raw) if raw else None
+    return None if config is None or config.quantization_config else config
+
+
+def _cached(model: str, environ: Mapping[str, str]) -> list[str]:
+    """config.json files of a hub's id, as huggingface_hub and modelscope keep them."""
+    home = environ.get("HOME") or os.path.expanduser("~")
+    cache = os.path.join(home, ".cache")
+    hugging = environ.get("HF_HOME") or os.path.join(cache, "huggingface")
+    hub = environ.get("HF_HUB_CACHE") or os.path.join(hugging, "hub")
+    snapshots = os.path.join(hub, f"models--{model.replace('/', '--')}", "snapshots")
+    scope = environ.get("MODELSCOPE_CACHE") or os.path.join(cache, "modelscope", "hub")
+    # modelscope writes a dot in a model's name as three underscores.
+    names = (model, model.replace(".", "___"))
+    found = [os.path.join(scope, part, name) for part in ("models", "") for name in names]
+    try:
+        found += sorted(os.path.join(snapshots, name) for name in os.listdir(snapshots))
+    except (OSError, ValueError):
+        pass  # never downloaded; ValueError: a NUL in the name
+    return [os.path.join(folder, "config.json") for folder in found]
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read(1_000_000)
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return None
+
+
+def find_gpu(planned: Planned, facts: Facts | Damaged | None) -> tuple[int, ...]:
+    """The memory in MiB that the job's GPUs may have: what the probe saw, else what the type has."""
+    wanted = planned.plan.resources.gpu_type
+    seen = _seen(wanted, facts) if facts is not None else ()
+    return seen or (gpu_sizes(wanted) if wanted else ())
+
+
+def _seen(wanted: str | None, facts: Facts | Damaged) -> tuple[int, ...]:
+    from prl_submit.probe.facts import Facts  # loaded already, where there are facts
+
+    if not isinstance(facts, Facts):
+        return ()
+    return tuple(
+        sorted(
+            {
+                gpu.memory_mib
+                for node in facts.nodes
+                for gpu in node.gpus or []
+                if gpu.memory_mib and (not wanted or _is(wanted, gpu.name or ""))
+            }
+        )
+    )
+
+
+def _is(wanted: str, name: str) -> bool:
+    """Whether nvidia-smi's name is one of the type asked for; a GPU without a name may be."""
+    plain = "".join(char for char in wanted.lower() if char.isalnum())
+    return not name or plain in "".join(char for char in name.lower() if char.isalnum())

@@ -1,0 +1,314 @@
+"""ms-swift's arguments -> what decides memory, under the defaults of ms-swift 4.6.0. Pure.
+
+Sources: swift/arguments (rlhf_args.py, sft_args.py, tuner_args.py, base_args), swift/trainers/
+arguments.py and swift/config (the deepspeed and fsdp presets).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Union
+
+import msgspec
+from msgspec import Struct
+
+from prl_submit.memory.activations import Pass
+from prl_submit.memory.model import ModelConfig
+
+#: Length of a prompt where max_length does not bound it (ms-swift's default is the model's longest).
+ASSUMED_PROMPT = 512
+#: Length of a whole example of dpo and others where max_length does not bound it.
+ASSUMED_LENGTH = 2048
+#: Two sequences per row: the chosen and the rejected answer.
+_PAIRS = ("dpo", "orpo", "cpo", "simpo", "rm")
+#: rlhf_args.py __post_init__: these compare with a frozen copy of a fully trained model.
+_REFERENCED = ("grpo", "dpo", "kto", "ppo")
+#: They write completions while they train.
+GENERATING = ("grpo", "gkd", "ppo")
+_HALF = ("bfloat16", "float16")
+
+
+class Sharding(Struct, frozen=True):
+    """How model and optimizer are spread. `engine`: none (one process), ddp, deepspeed or fsdp."""
+
+    engine: str
+    stage: int = 0
+    offload_optimizer: bool = False
+    offload_weights: bool = False
+
+
+class OtherModel(Struct, frozen=True):
+    """A model beside the policy. `role`: reference, reward, teacher or value; value is trained."""
+
+    role: str
+    config: ModelConfig
+    offloaded: bool = False
+
+
+class Vllm(Struct, frozen=True):
+    """A vLLM in the trainer's own processes. `share`: of the GPU's memory."""
+
+    share: float
+    parallel: int
+    sleep_level: int
+    longest: int
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What decides memory, resolved."""
+
+    config: ModelConfig
+    rlhf_type: str
+    world: int
+    sharding: Sharding
+    full: bool
+    weight: int
+    trained: int
+    quantised: Union[int, None]
+    lora_rank: int
+    lora_targets: list[str]
+    optimizer: str
+    accumulating: bool
+    run: Pass
+    per_generation: int
+    vllm: Union[Vllm, None]
+    others: list[OtherModel]
+    offload_model: bool
+    offload_optimizer: bool
+    move_batches: int
+    liger: bool
+    entropy: bool
+    notes: list[str]
+
+
+class Arguments:
+    """Values by name, with ms-swift's defaults; one of the wrong type counts as not given."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def text(self, name: str, default: str = "") -> str:
+        """A word."""
+        value = self._values.get(name)
+        return value if isinstance(value, str) else default
+
+    def number(self, name: str, default: int) -> int:
+        """A whole number of at least 1."""
+        value = self._values.get(name)
+        return value if isinstance(value, int) and value >= 1 else default
+
+    def share(self, name: str, default: float) -> float:
+        """A number."""
+        value = self._values.get(name)
+        return float(value) if isinstance(value, (int, float)) else default
+
+    def flag(self, name: str, default: bool) -> bool:
+        """A boolean."""
+        value = self._values.get(name)
+        return value if isinstance(value, bool) else default
+
+    def listed(self, name: str, default: list[str]) -> list[str]:
+        """Words; one alone is a list of one."""
+        value = self._values.get(name)
+        if isinstance(value, str):
+            return [value]
+        return [str(item) for item in value] if isinstance(value, list) else default
+
+
+def read_sharding(values: Mapping[str, Any], world: int, raw: bytes | None) -> Sharding | None:
+    """The sharding of `deepspeed` and `fsdp`; None where their file cannot be understood.
+
+    `raw`: the JSON file's bytes, where one of the two names a file.
+    """
+    given = values.get("deepspeed")
+    if given:
+        return _deepspeed(given, raw)
+    if given := values.get("fsdp"):
+        return Sharding("fsdp", 3) if given == "fsdp2" else _fsdp(raw)
+    return Sharding("ddp" if world > 1 else "none")
+
+
+#: swift/config/*.json, as sft_args.py _init_deepspeed names them.
+_PRESETS = {
+    "zero0": Sharding("deepspeed", 0),
+    "zero1": Sharding("deepspeed", 1),
+    "zero2": Sharding("deepspeed", 2),
+    "zero3": Sharding("deepspeed", 3),
+    "zero2_offload": Sharding("deepspeed", 2, offload_optimizer=True),
+    "zero3_offload": Sharding("deepspeed", 3, offload_optimizer=True, offload_weights=True),
+}
+
+
+def _deepspeed(given: Any, raw: bytes | None) -> Sharding | None:
+    if isinstance(given, str) and given in _PRESETS:
+        return _PRESETS[given]
+    document = given if isinstance(given, dict) else _json(raw or str(given).encode())
+    zero = document.get("zero_optimization") if document else None
+    if not isinstance(zero, dict) or zero.get("stage") not in (0, 1, 2, 3):
+        return None
+    offloads = [
+        isinstance(part := zero.get(name), dict) and part.get("device") in ("cpu", "nvme")
+        for name in ("offload_optimizer", "offload_param")
+    ]
+    return Sharding("deepspeed", zero["stage"], *offloads)
+
+
+def _fsdp(raw: bytes | None) -> Sharding | None:
+    document = _json(raw or b"")
+    if document is None:
+        return None
+    config = document.get("fsdp_config")
+    whole = isinstance(config, dict) and config.get("reshard_after_forward") is False
+    return Sharding("fsdp", 2 if whole else 3, "offload" in str(document.get("fsdp")))
+
+
+def _json(raw: bytes) -> dict[str, Any] | None:
+    try:
+        document = msgspec.json.decode(raw)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def make_settings(
+    values: Mapping[str, Any],
+    world: int,
+    config: ModelConfig,
+    others: list[OtherModel],
+    sharding: Sharding,
+) -> Settings:
+    """Everything resolved. `others`: the models that `other_roles` names, as they were found."""
+    given = Arguments(values)
+    kind = given.text("rlhf_type", "grpo")
+    full = given.text("tuner_type", "lora") == "full"
+    dtype = given.text("torch_dtype", config.stored)
+    half = dtype in _HALF
+    deepspeed = sharding.engine == "deepspeed"
+    mixed = _mixed(given, dtype)
+    # DeepSpeed casts the whole model to half precision; autocast leaves the weights as they are.
+    weight = 2 if half or (deepspeed and mixed) else 4
+    autocast = mixed and not deepspeed
+    notes: list[str] = []
+    sequences, length, logits = _lengths(given, kind, notes)
+    adapters = 2 if deepspeed or given.text("lora_dtype") in _HALF else 4
+    run = Pass(
+        sequences=sequences,
+        length=length,
+        logits=logits,
+        element=2 if mixed or half else 4,
+        residual=weight,
+        logit=4 if autocast or weight == 4 else 2,
+        # Measured (benchmarks/memory.py losses): without temperature and in bf16 the loss needs two.
+        copies=2 if kind not in GENERATING and not autocast and weight == 2 else 4,
+        attention=_attention(given),
+        frozen=not full,
+        lora_rank=0 if full else given.number("lora_rank", 8),
+        lora_targets=[] if full else given.listed("target_modules", ["all-linear"]),
+        lora_dropout=given.share("lora_dropout", 0.05) > 0,
+        lora_cast=not deepspeed and adapters == 4,
+        checkpointing=given.flag("gradient_checkpointing", True) or sharding.engine == "fsdp",
+    )
+    bits = given.text("quant_bits")
+    steps = given.number("gradient_accumulation_steps", 1)
+    return Settings(
+        config=config,
+        rlhf_type=kind,
+        world=world,
+        sharding=sharding,
+        full=full,
+        weight=weight,
+        trained=weight if full else adapters,
+        quantised=int(bits) if bits in ("4", "8") else None,
+        lora_rank=run.lora_rank,
+        lora_targets=run.lora_targets,
+        optimizer=given.text("optimizer") or given.text("optim", "adamw_torch_fused"),
+        accumulating=steps > 1,
+        run=run,
+        per_generation=given.number("steps_per_generation", steps),
+        vllm=_vllm(given, kind, config),
+        others=others,
+        offload_model=given.flag("offload_model", False),
+        offload_optimizer=given.flag("offload_optimizer", False),
+        move_batches=given.number("move_model_batches", 1),
+        liger=given.flag("use_liger_kernel", False),
+        entropy=given.flag("log_entropy", False) or given.share("top_entropy_quantile", 1.0) < 1,
+        notes=notes,
+    )
+
+
+def _mixed(given: Arguments, dtype: str) -> bool:
+    """model_args.py _init_mixed_precision: bf16 for bfloat16, fp16 for float16 and for float32."""
+    brain = dtype == "bfloat16"
+    return given.flag("bf16", brain) or given.flag("fp16", not brain)
+
+
+def _attention(given: Arguments) -> str:
+    """Of itself transformers takes sdpa; a padded batch gives it a mask."""
+    name = given.text("attn_impl", "sdpa")
+    packed = given.flag("padding_free", False) or given.flag("packing", False)
+    if name == "eager":
+        return "eager"
+    return "fused" if packed or name.startswith(("flash", "kernels")) else "masked"
+
+
+def _lengths(given: Arguments, kind: str, notes: list[str]) -> tuple[int, int, int]:
+    """Sequences of a micro-batch, their length, and how many tokens' logits are made.
+
+    GRPO's max_length bounds the prompt, and logits are made for the completion alone unless the
+    batch is packed into one row (rlhf_trainers/utils.py collate_to_grpo_micro_batch).
+    """
+    rows = given.number("per_device_train_batch_size", 1)
+    parts = given.number("sequence_parallel_size", 1)
+    sequences = rows * (2 if kind in _PAIRS else 1)
+    bound = given.number("max_length", 0)
+    if kind not in GENERATING:
+        length = -(-(bound or ASSUMED_LENGTH) // parts)
+        if not bound:
+            notes.append(f"examples of {ASSUMED_LENGTH} tokens are assumed: max_length is not set")
+        return sequences, length, 0 if kind == "rm" else sequences * length
+    prompt = bound or ASSUMED_PROMPT
+    if not bound:
+        notes.append(f"prompts of {prompt} tokens are assumed: max_length is not set")
+    completion = 512
+    for name in ("max_completion_length", "max_new_tokens", "response_length"):
+        completion = given.number(name, completion)
+    length = -(-(prompt + completion) // parts)
+    packed = given.flag("padding_free", False)
+    whole = packed or kind == "gkd" or parts > 1
+    return sequences, length, sequences * (length if whole else completion)
+
+
+def _vllm(given: Arguments, kind: str, config: ModelConfig) -> Vllm | None:
+    if kind not in ("grpo", "gkd") or not given.flag("use_vllm", False):
+        return None
+    if given.text("vllm_mode", "colocate") != "colocate":
+        return None
+    level = given.share("sleep_level", 0)
+    return Vllm(
+        share=given.share("vllm_gpu_memory_utilization", 0.9),
+        parallel=given.number("vllm_tensor_parallel_size", 1),
+        sleep_level=int(level),
+        longest=given.number("vllm_max_model_len", config.max_position_embeddings),
+    )
+
+
+def other_roles(values: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
+    """The models beside the policy: role, the argument's value (empty: the policy's), offloaded."""
+    given = Arguments(values)
+    kind = given.text("rlhf_type", "grpo")
+    full = given.text("tuner_type", "lora") == "full"
+    found: list[tuple[str, str, bool]] = []
+    # rlhf_args.py __post_init__; a LoRA's reference is the model without its adapters.
+    silent = kind == "grpo" and given.share("beta", 0.04) == 0
+    if full and kind in _REFERENCED and not silent:
+        found.append(("reference", given.text("ref_model"), False))
+    if kind in ("grpo", "ppo"):
+        rewards = given.listed("reward_model", [])
+        found += [("reward", name, False) for name in rewards]
+        if kind == "ppo":  # pipelines/train/rlhf.py: the value model starts as the reward model
+            found += [("value", name, False) for name in rewards[:1]]
+    teacher = given.text("teacher_model")
+    own = teacher == given.text("model") and not full and not given.listed("teacher_adapters", [])
+    if kind in ("grpo", "gkd") and teacher and not own:
+        found.append(("teacher", teacher, given.flag("offload_teacher_model", False)))
+    return found

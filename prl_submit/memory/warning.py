@@ -1,0 +1,64 @@
+"""The forecast of a plan, and the warning of `check`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from prl_submit.errors import Problem
+from prl_submit.memory.find import find_gpu, find_inputs
+from prl_submit.memory.fitting import Inputs, Verdict, judge, proposals
+from prl_submit.tree import lookup, near_origin, problem_at
+
+if TYPE_CHECKING:
+    from prl_submit.plan import Planned
+    from prl_submit.probe.facts import Damaged, Facts
+
+UNCOUNTED = "the LoRA's targets or the deepspeed configuration are not understood"
+
+
+class Found(Struct, frozen=True):
+    """A forecast with what it was made from, and whose memory it is held against, in words."""
+
+    inputs: Inputs
+    verdict: Verdict
+    where: str
+
+
+def find_forecast(
+    planned: Planned, facts: Facts | Damaged | None, environ: Mapping[str, str]
+) -> Found | str:
+    """The forecast against the largest GPU that the job may get; or why there is none."""
+    sizes = find_gpu(planned, facts)
+    if not sizes:
+        return "the GPU's memory is not known: set resources.gpu_type, or run `prl-submit probe`"
+    inputs = find_inputs(planned, environ)
+    if isinstance(inputs, str):
+        return inputs
+    verdict = judge(inputs, sizes[-1])
+    if verdict is None:
+        return UNCOUNTED
+    name = planned.plan.resources.gpu_type or "GPU"
+    return Found(inputs, verdict, f"the largest {name}'s" if len(sizes) > 1 else f"each {name}'s")
+
+
+def check_memory(
+    planned: Planned, facts: Facts | Damaged | None, environ: Mapping[str, str]
+) -> list[Problem]:
+    """One warning at the argument that tells most, with changes that make it fit."""
+    found = find_forecast(planned, facts, environ)
+    if isinstance(found, str) or found.verdict.fits:
+        return []
+    from prl_submit.memory.words import hint, keys_of, message  # where there is something to say
+
+    verdict = found.verdict
+    keys = [f"swift.{name}" for name in keys_of(verdict.forecast.peak)]
+    if verdict.forecast.peak.total <= verdict.gpu * 2**20:
+        keys = ["swift.vllm_max_model_len", "swift.vllm_gpu_memory_utilization", *keys]
+    key = next((key for key in keys if lookup(planned.tree, key)), "swift")
+    changes = proposals(found.inputs, verdict.gpu)
+    text = message(verdict, found.where)
+    origin = near_origin(planned.tree, key)
+    return [problem_at(origin, key, text, hint(changes), "warning")]
