@@ -183,6 +183,8 @@ class World:
         self.environ = {
             "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin:/usr/sbin:/sbin",
             "HOME": str(root),
+            # What is read of the installed ms-swift is kept for all worlds of a session.
+            "XDG_CACHE_HOME": str(root.parent / "cache"),
             "LANG": "C.UTF-8",
             "TERM": "dumb",
             MARK: self.mark,
@@ -197,7 +199,8 @@ class World:
             "resources": {"accelerator": "cpu"},
             "restarts": {"grace": "2s"},
             "swift": {"rlhf_type": "grpo", "model": "org/name", "dataset": ["org/data"]}
-            | {"num_generations": 2, "per_device_train_batch_size": 2},
+            | {"num_generations": 2, "per_device_train_batch_size": 2}
+            | {"reward_funcs": ["format"]},
         }
         for key, value in over.items():
             *sections, last = key.split("__")

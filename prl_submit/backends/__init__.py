@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from prl_submit.errors import PrlSubmitError
 
 if TYPE_CHECKING:  # `check` needs names only; these would be a tenth of its time
+    from pathlib import Path
+
     from prl_submit.plan import Plan
     from prl_submit.runs import Record, Run
     from prl_submit.states import State

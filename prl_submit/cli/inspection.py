@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -22,6 +21,9 @@ from prl_submit.errors import (
 from prl_submit.plan import Planned, shown
 from prl_submit.swift.choice import is_release
 from prl_submit.tree import as_problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Online(NamedTuple):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:  # `check` has no use for it, and it is a twentieth of its time
+    from pathlib import Path
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -47,16 +49,23 @@ output_root_option = click.option(
 templates_option = click.option(
     "--templates",
     metavar="DIR",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(exists=True, file_okay=False),
+    callback=lambda _ctx, _param, value: None if value is None else _path(value),
     help="A folder whose files replace the shipped templates of the same name.",
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
+def _path(text: str) -> Path:
+    from pathlib import Path
+
+    return Path(text)
+
+
 def output_root(option: str | None) -> Path:
     """The output root of commands that have no spec."""
-    return Path(os.path.abspath(option or os.environ.get("PRL_OUTPUT_ROOT") or "output"))
+    return _path(os.path.abspath(option or os.environ.get("PRL_OUTPUT_ROOT") or "output"))
 
 
 def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 
 import msgspec
 
@@ -119,4 +118,4 @@ def _profile(name: str | None) -> Node | None:
         return None
     from prl_submit.profiles import read_profile
 
-    return read_profile([(path, Path(path).read_bytes()) for path in found], name)
+    return read_profile([(path, _read(path)) for path in found], name)

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
-from prl_submit.files import write_atomic
 from prl_submit.swift.argument import Argument
 from prl_submit.swift.installed import Installed
 from prl_submit.swift.table import Table
@@ -101,7 +100,9 @@ def _read(installed: Installed) -> Remembered | None:
 
 
 def _remember(path: str, remembered: Remembered) -> None:
-    from pathlib import Path
+    from pathlib import Path  # for the first time alone
+
+    from prl_submit.files import write_atomic
 
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)

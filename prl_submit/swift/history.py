@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 from prl_submit.swift.argument import Argument
 
 #: Made by tools/make_swift_tables.py from the published wheels.
-FILE = Path(__file__).with_name("history.json")
+FILE = os.path.join(os.path.dirname(__file__), "history.json")
 
 
 class Span(Struct, frozen=True, array_like=True):
@@ -50,9 +50,8 @@ class History(Struct, frozen=True):
         """Whether it is one of the releases; its post-releases count as itself."""
         return _release(version) == _release(self.versions[self.place(version)][0])
 
-    def table(self, version: str) -> dict[str, Argument]:
-        """Arguments by name of the release `version`, or of the one before it."""
-        place = self.place(version)
+    def table(self, place: int) -> dict[str, Argument]:
+        """Arguments by name of the release at a place in the list."""
         return {
             name: Argument(span.kind, bool(span.many), span.choices, span.default)
             for name, spans in self.arguments.items()
@@ -97,4 +96,5 @@ def _minor(version: str) -> str:
 @lru_cache(maxsize=1)
 def load_history() -> History:
     """The bundled history."""
-    return msgspec.json.decode(FILE.read_bytes(), type=History)
+    with open(FILE, "rb") as file:
+        return msgspec.json.decode(file.read(), type=History)

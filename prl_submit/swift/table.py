@@ -47,7 +47,7 @@ def load_table(version: str | None = None) -> Table:
     if not is_known:
         origin += f", which stands for {version}"
     return Table(
-        history.table(release),
+        history.table(place),
         version or release,
         origin,
         is_certain=is_known,

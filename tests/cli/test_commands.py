@@ -107,11 +107,14 @@ def test_documents_have_the_contracts_keys(world: World) -> None:
     assert world.prl("schema").json["$ref"] == "#/$defs/JobSpec"
 
 
+NO_TORCHRUN = "/usr/bin:/bin"  # so that nothing is known of the job's ms-swift
+
+
 def test_schema_of_one_version(world: World) -> None:
     title = "prl-submit job spec, ms-swift"
     assert world.prl("schema", "--swift-version", "3.8.0").json["title"] == f"{title} 3.8.0"
     spec = world.spec(environment__swift_version="3.4.1")
-    assert world.prl("schema", spec).json["title"] == f"{title} 3.4.1"
+    assert world.prl("schema", spec, PATH=NO_TORCHRUN).json["title"] == f"{title} 3.4.1"
     both = world.prl("schema", spec, "--swift-version", "3.8.0")
     assert both.code == 2
     assert "both say which ms-swift" in both.err
@@ -124,7 +127,7 @@ def test_schema_of_one_version(world: World) -> None:
 
 def test_explain_says_which_swift_it_is(world: World) -> None:
     def row(*words: object) -> dict[str, Any]:
-        values = world.prl("explain", "--json", *words).json["values"]
+        values = world.prl("explain", "--json", *words, PATH=NO_TORCHRUN).json["values"]
         (found,) = [value for value in values if value["key"] == "environment.swift_version"]
         return dict(found)
 
@@ -140,10 +143,36 @@ def test_explain_says_which_swift_it_is(world: World) -> None:
 
 def test_an_argument_is_checked_for_the_version_that_runs(world: World) -> None:
     old = ("--set", "environment.swift_version=3.4.1", "--set", "swift.train_type=full")
-    assert world.prl("check", world.spec(), *old).code == 0
-    new = world.prl("check", world.spec(), "--set", "swift.train_type=full")
+    spec = world.spec(swift__eval_strategy="no")  # it evaluated on a hundredth of the rows
+    assert world.prl("check", spec, *old, PATH=NO_TORCHRUN).code == 0
+    new = world.prl("check", world.spec(), "--set", "swift.train_type=full", PATH=NO_TORCHRUN)
     assert new.code == 2
     assert "swift.train_type: is tuner_type since ms-swift 4.0\nhint: write tuner_type" in new.err
+
+
+def test_what_is_installed_counts_and_is_remembered(world: World, tmp_path: Path) -> None:
+    """A program called torchrun on PATH, and beside it what pip leaves of an ms-swift."""
+    site = tmp_path / "env/lib/python3.11/site-packages"
+    (site / "ms_swift-4.4.9.dist-info").mkdir(parents=True)
+    (site / "swift/arguments").mkdir(parents=True)
+    source = site / "swift/arguments/rlhf_args.py"
+    source.write_text("@dataclass\nclass RLHFArguments:\n    own_thing: int = 1\n")
+    launcher = tmp_path / "env/bin/torchrun"
+    launcher.parent.mkdir()
+    launcher.touch(mode=0o755)
+    environ = {"PATH": f"{launcher.parent}:{NO_TORCHRUN}", "XDG_CACHE_HOME": str(tmp_path / "kept")}
+    spec = world.spec(environment__venv=None, swift__own_thing="7")
+    for _ in range(2):
+        done = world.prl("check", spec, **environ)
+        assert "swift.own_thing" not in done.err
+        assert "swift.rlhf_type: is in ms-swift" not in done.err
+        assert "ms-swift 4.4.9 has no such argument" in done.err  # rlhf_type and the others
+    assert [path.name[:6] for path in (tmp_path / "kept/prl-submit/swift").iterdir()] == ["4.4.9-"]
+    stated = world.prl("check", spec, "--set", "environment.swift_version=4.6.0", **environ)
+    assert (
+        "environment.swift_version: says 4.6.0; 4.4.9 is installed there, and 4.4.9 is checked"
+        in stated.err
+    )
 
 
 def test_times_have_a_zone(world: World) -> None:
@@ -378,6 +407,7 @@ def test_all_problems_at_once(world: World) -> None:
         "  model: org/name",
         "  num_generatons: 2",
         "  beta: much",
+        "  dataset: org/data",
     ]
     (world.root / "job.yaml").write_text("\n".join(lines))
     done = world.prl("check", "job.yaml", "--json")
