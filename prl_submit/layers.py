@@ -211,6 +211,15 @@ def _overrides_nothing(name: str, table: Table) -> list[Problem]:
     return [problem_at(Origin("env", label=name), None, message, told[1], "warning")]
 
 
+def backend_of(tree: Node, environ: Mapping[str, str]) -> str | None:
+    """The backend that is asked for, before all layers are laid; as `_environment` decides it."""
+    node = lookup(tree, "backend")
+    written = node.value if node is not None and isinstance(node.value, str) else None
+    if _is_from_spec(node) or (node is not None and node.origin.layer == "flag"):
+        return written
+    return environ.get("PRL_BACKEND") or written
+
+
 def _is_from_spec(node: Node | None) -> bool:
     return node is not None and node.origin.layer in ("base", "spec")
 

@@ -27,7 +27,7 @@ from prl_submit.spec import (
     Restarts,
     Slurm,
 )
-from prl_submit.swift.history import number
+from prl_submit.swift.history import is_same
 from prl_submit.swift.table import Table
 from prl_submit.swift.values import check_sizes, type_arguments, word, words
 from prl_submit.tree import (
@@ -151,6 +151,8 @@ class Planned(Struct, frozen=True):
     plan: Plan
     problems: list[Problem]
     tree: Node
+    #: What rules look at; those on the job's files come later.
+    job: Job
 
 
 def make_plan(layered: Layered, table: Table, spec_file: str, context: Context) -> Planned:
@@ -170,7 +172,8 @@ def make_plan(layered: Layered, table: Table, spec_file: str, context: Context) 
     output = _path(spec.output, context.cwd if apart else workdir, context.home)
     arguments = [words(name, value) for name, value in swift.items()]
     problems = [*layered.problems, *problems, *wrong, *_other_swift(spec, tree, table)]
-    job = Job(spec, swift, tree, backend, _doubtful(problems, nodes, table))
+    doubtful = _doubtful(problems, nodes, table)
+    job = Job(spec, swift, tree, backend, doubtful, table.known_version)
     problems = [
         *problems,
         *check(job),
@@ -202,13 +205,13 @@ def make_plan(layered: Layered, table: Table, spec_file: str, context: Context) 
         swift_version=table.known_version,
         argument_table=table.origin,
     )
-    return Planned(place(plan, os.path.join(output, RUN_PLACEHOLDER)), problems, tree)
+    return Planned(place(plan, os.path.join(output, RUN_PLACEHOLDER)), problems, tree, job)
 
 
 def _other_swift(spec: JobSpec, tree: Node, table: Table) -> list[Problem]:
     """The spec names one ms-swift, and the environment has another."""
     stated = spec.environment.swift_version
-    if stated is None or number(stated) == number(table.version):
+    if stated is None or is_same(stated, table.version):
         return []
     message = f"says {stated}; {table.version} is installed there, and {table.version} is checked"
     hint = f"write {table.version}, or leave it out"

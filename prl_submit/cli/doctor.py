@@ -19,7 +19,7 @@ from prl_submit.cli.options import output_root as output_root_of
 from prl_submit.errors import EXIT_JOB_FAILED, PrlSubmitError
 from prl_submit.render import TEMPLATES
 from prl_submit.spec import Environment
-from prl_submit.swift.installed import installed_version
+from prl_submit.swift.installed import find_installed
 
 
 class Finding(Struct, frozen=True):
@@ -102,9 +102,9 @@ def _torchrun() -> Finding:
 
 
 def _swift() -> Finding:
-    version = installed_version(Environment(), os.getcwd(), os.environ.get("PATH", os.defpath))
-    detail = f"ms-swift {version}" if version else "not beside the torchrun on PATH"
-    return Finding("ms-swift", True if version else None, detail)
+    found = find_installed(Environment(), os.getcwd(), os.environ)
+    detail = f"ms-swift {found.version}" if found else "not beside the torchrun on PATH"
+    return Finding("ms-swift", True if found else None, detail)
 
 
 def _gpus() -> Finding:

@@ -30,6 +30,7 @@ def plan_spec(
     output_root: str | None,
 ) -> Planned:
     """Everything but submission. Raises SpecError where the spec cannot even be read."""
+    from prl_submit.inputs import check_inputs
     from prl_submit.memory import memory_problems
     from prl_submit.presence import check_local, check_presence
     from prl_submit.probe import check_probed, load_facts
@@ -53,6 +54,7 @@ def plan_spec(
     )
     planned = make_plan(layered, table, spec, context)
     problems = [*planned.problems, *check_presence(planned), *check_local(planned, environ)]
+    problems += check_inputs(planned.job, planned.plan.workdir)
     facts = load_facts(planned.plan.backend, planned.plan.slurm.partition, environ)
     problems += check_probed(planned, facts, time.time())
     planned = msgspec.structs.replace(planned, problems=problems)

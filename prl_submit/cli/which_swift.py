@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 
 from prl_submit import backends
+from prl_submit.layers import backend_of
 from prl_submit.spec import Conda, Environment
 from prl_submit.swift.choice import Wanted, choose_table
 from prl_submit.swift.table import Table
@@ -20,11 +21,11 @@ def choose(tree: Node, backend: str | None, environ: Mapping[str, str]) -> Table
 
     A wrong value counts as none here: it is told where the spec is typed.
     """
-    written = _text(tree, "backend")
-    name = backend or written or environ.get("PRL_BACKEND") or "local"
+    name = backend or backend_of(tree, environ) or "local"
     name = backends.ALIASES.get(name, name)
     has_image = name == "kubernetes" or lookup(tree, "environment.container") is not None
-    workdir = os.path.join(os.getcwd(), os.path.expanduser(_text(tree, "workdir") or "."))
+    written = os.path.expanduser(_text(tree, "workdir") or ".")
+    workdir = os.path.normpath(os.path.join(os.getcwd(), written))
     wanted = Wanted(
         _environment(tree), workdir, not has_image, _text(tree, "environment.swift_version")
     )
@@ -47,7 +48,9 @@ def _environment(tree: Node) -> Environment:
         name = _text(tree, "environment.conda.name")
         root = _text(tree, "environment.conda.root")
         whole = Conda(name=name, root=root) if name else None
-    return Environment(conda=whole, venv=_text(tree, "environment.venv"))
+    path = _text(tree, "environment.env.PYTHONPATH")
+    env = {} if path is None else {"PYTHONPATH": path}
+    return Environment(conda=whole, venv=_text(tree, "environment.venv"), env=env)
 
 
 def _probed(backend: str, partition: str | None, environ: Mapping[str, str]) -> str | None:

@@ -18,7 +18,10 @@ from prl_submit.swift.installed import Installed
 from prl_submit.swift.table import Table
 
 #: Raised whenever the reader learns something: what an older one remembered is read anew.
-FORMAT = 1
+FORMAT = 2
+#: Every release has these; a table without them is none.
+ESSENTIAL = ("model", "dataset", "rlhf_type", "per_device_train_batch_size")
+MAX_CHARACTERS = 5_000_000
 
 Stamp = tuple[str, int, int]
 
@@ -33,15 +36,16 @@ class Remembered(Struct, frozen=True):
     arguments: dict[str, Argument]
 
 
-def read_installed(installed: Installed, environ: Mapping[str, str]) -> Table | None:
-    """The table of an installed ms-swift; None where its source is like no known one."""
+def read_installed(installed: Installed, environ: Mapping[str, str]) -> Table | str:
+    """The table of an installed ms-swift; or why its source cannot be read."""
     path = _file(installed, environ)
     remembered = _remembered(path)
     if remembered is None or not _is_true(remembered, installed):
-        remembered = _read(installed)
-        if remembered is None:
-            return None
-        _remember(path, remembered)
+        read = _read(installed)
+        if isinstance(read, str):
+            return read
+        _remember(path, read)
+        remembered = read
     place = os.path.join(installed.folders[0], "swift")
     return Table(remembered.arguments, installed.version, f"read from {place}")
 
@@ -76,8 +80,8 @@ def _stamp(path: str) -> Stamp | None:
     return path, found.st_size, found.st_mtime_ns
 
 
-def _read(installed: Installed) -> Remembered | None:
-    from prl_submit.swift.source import SourceError, read_arguments  # ast takes 5 ms
+def _read(installed: Installed) -> Remembered | str:
+    from prl_submit.swift.source import read_arguments  # not where it is remembered
 
     stamps: list[Stamp] = []
 
@@ -85,17 +89,21 @@ def _read(installed: Installed) -> Remembered | None:
         for folder in installed.folders:
             path = os.path.join(folder, *module.split("."))
             for file, is_package in ((f"{path}.py", False), (f"{path}/__init__.py", True)):
-                stamp = _stamp(file)
-                if stamp is not None:
+                if os.path.isfile(file) and (stamp := _stamp(file)):
                     stamps.append(stamp)
                     with open(file, encoding="utf-8") as source:
-                        return source.read(), is_package
+                        return source.read(MAX_CHARACTERS), is_package
         return None
 
     try:
         arguments = read_arguments(find)
-    except (SourceError, OSError, ValueError, SyntaxError):
-        return None
+    except (
+        Exception
+    ) as error:  # somebody else's source, in any state: whatever it does to the reader
+        return " ".join(str(error).split())[:100] or type(error).__name__
+    missing = [name for name in ESSENTIAL if name not in arguments]
+    if missing:
+        return f"no {missing[0]} among {len(arguments)} arguments"
     return Remembered(FORMAT, installed.version, installed.folders, stamps, arguments)
 
 
@@ -106,6 +114,7 @@ def _remember(path: str, remembered: Remembered) -> None:
 
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        write_atomic(Path(path), msgspec.json.encode(remembered))
-    except OSError:
-        pass  # a read-only home: it is read anew each time
+        # Not flushed to disk: what a power cut damages is read anew.
+        write_atomic(Path(path), msgspec.json.encode(remembered), durable=False)
+    except (OSError, TypeError, ValueError):
+        pass  # a read-only home, or a default that is no JSON: it is read anew each time

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping
 
@@ -15,6 +14,10 @@ from prl_submit.swift.table import Table, load_table
 
 #: What `environment.swift_version` looks like: a release, not a range.
 VERSION = r"\d+\.\d+(\.\d+)?(\.?(post|dev|rc|a|b)\d*)*(\+[\w.]+)?"
+#: Why the newest stands, and what a user can do about it.
+NOTHING_KNOWN = (
+    "nothing is known of the job's ms-swift (environment.swift_version says it); the newest"
+)
 
 
 def is_release(text: str) -> bool:
@@ -43,17 +46,18 @@ def choose_table(
     """
     installed = None
     if wanted.is_here:
-        path = environ.get("PATH", os.defpath)
-        installed = find_installed(wanted.environment, wanted.workdir, path)
+        installed = find_installed(wanted.environment, wanted.workdir, environ)
     if installed is not None:
         table = read_installed(installed, environ)
-        return table or _because("installed", load_table(installed.version))
+        if isinstance(table, Table):
+            return table
+        return _because(f"installed, but not to be read ({table})", load_table(installed.version))
     if wanted.stated is not None and is_release(wanted.stated):
         return load_table(wanted.stated)
     version = probed()
     if version is not None and is_release(version):
         return _because("probed on the nodes", load_table(version))
-    return _because("nothing is known of the job's ms-swift; the newest", load_table())
+    return _because(NOTHING_KNOWN, load_table())
 
 
 def _because(why: str, table: Table) -> Table:

@@ -39,16 +39,23 @@ class History(Struct, frozen=True):
         return self.versions[-1][0]
 
     def place(self, version: str) -> int:
-        """The release's place in the list, or that of the one before it; 0 for older ones."""
+        """The release's place in the list, or that of the one before it; 0 for older ones.
+
+        `4.6` is the newest 4.6.x; what is no version at all the newest release.
+        """
         wanted = number(_release(version))
+        if not wanted:
+            return len(self.versions) - 1
         places = [
-            at for at, (known, _) in enumerate(self.versions) if number(_release(known)) <= wanted
+            at
+            for at, (known, _) in enumerate(self.versions)
+            if number(_release(known))[: max(len(wanted), 2)] <= wanted
         ]
         return places[-1] if places else 0
 
     def knows(self, version: str) -> bool:
         """Whether it is one of the releases; its post-releases count as itself."""
-        return _release(version) == _release(self.versions[self.place(version)][0])
+        return is_same(version, self.versions[self.place(version)][0])
 
     def table(self, place: int) -> dict[str, Argument]:
         """Arguments by name of the release at a place in the list."""
@@ -85,8 +92,16 @@ def number(version: str) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", release)))
 
 
+def is_same(stated: str, version: str) -> bool:
+    """Whether `4.6` or `4.6.0` means 4.6.0, and `3.4.1` means 3.4.1.post1; a `.dev` is none of them."""
+    if any(mark in part for part in (stated, version) for mark in ("dev", "rc")):
+        return stated == version
+    wanted, found = number(_release(stated)), number(_release(version))
+    return bool(wanted) and found[: len(wanted)] == wanted
+
+
 def _release(version: str) -> str:
-    return version.partition(".post")[0]
+    return version.partition("+")[0].partition(".post")[0]
 
 
 def _minor(version: str) -> str:

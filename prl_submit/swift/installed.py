@@ -1,91 +1,149 @@
-"""The ms-swift of an environment on this machine, found without running or importing it."""
+"""The ms-swift of an environment on this machine, found without running or importing it.
+
+It is looked for where Python would: torchrun runs `python -m swift.cli.rlhf` in the working directory,
+which therefore comes first, then PYTHONPATH, then the environment's own folders.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator, Mapping
 
 import msgspec
 from msgspec import Struct
 
 from prl_submit.spec import Environment
 
-_NAME = "ms_swift-"
-_INFO = ".dist-info"
+UNKNOWN = "unknown"
+_INFO = re.compile(r"ms_swift-(.+)\.dist-info")
+_VERSION = re.compile(r"^__version__ *= *['\"]([^'\"]+)['\"]", re.MULTILINE)
+#: What makes a folder called swift ms-swift: since 4.0, and before.
+_MARKS = ("swift/arguments/rlhf_args.py", "swift/llm/argument/rlhf_args.py")
 
 
 class Installed(Struct, frozen=True):
-    """An installed ms-swift. `folders`: where `import swift` and `import transformers` look."""
+    """An installed ms-swift. `folders`: where `import swift` and `import transformers` look, in order."""
 
     version: str
     folders: list[str]
 
 
-def find_installed(environment: Environment, workdir: str, path: str) -> Installed | None:
-    """The ms-swift of the job's environment as this machine sees it, or None.
+def find_installed(
+    environment: Environment, workdir: str, environ: Mapping[str, str]
+) -> Installed | None:
+    """The ms-swift that a job would import, as this machine sees it, or None.
 
-    `path` is PATH: without conda or venv the job's torchrun is the first one there.
+    `environ` has PATH (without conda or venv the job's torchrun is the first one there), HOME,
+    CONDA_EXE and PYTHONPATH, which `environment.env` may replace. `workdir` is absolute.
     """
-    prefix = _prefix(environment, workdir, path)
-    for site in _site_folders(prefix) if prefix else []:
-        try:
-            names = sorted(os.listdir(site))
-        except OSError:
-            continue
-        for name in names:
-            if name.startswith(_NAME) and name.endswith(_INFO):
-                version = name[len(_NAME) : -len(_INFO)]
-                checkout = _checkout(os.path.join(site, name))
-                return Installed(version, [checkout, site] if checkout else [site])
+    prefix = _prefix(environment, workdir, environ)
+    sites = _site_folders(prefix) if prefix else []
+    written = environment.env.get("PYTHONPATH", environ.get("PYTHONPATH", ""))
+    before = [workdir, *(os.path.join(workdir, path) for path in written.split(":") if path)]
+    for folder in [*before, *sites]:
+        if _has_swift(folder):
+            return Installed(_version(folder, sites), _once([folder, *before[1:], *sites]))
+        if folder in sites:
+            for linked in _links(folder):
+                if _has_swift(linked):
+                    return Installed(_version(linked, [folder]), _once([linked, *sites]))
     return None
 
 
-def installed_version(environment: Environment, workdir: str, path: str) -> str | None:
-    """Its version alone."""
-    found = find_installed(environment, workdir, path)
-    return None if found is None else found.version
+def _once(folders: list[str]) -> list[str]:
+    return list(dict.fromkeys(folders))
+
+
+def _has_swift(folder: str) -> bool:
+    return any(os.path.isfile(os.path.join(folder, mark)) for mark in _MARKS)
+
+
+def _version(folder: str, sites: list[str]) -> str:
+    """The source's own word, else what pip noted."""
+    try:
+        with open(os.path.join(folder, "swift", "version.py"), encoding="utf-8") as file:
+            found = _VERSION.search(file.read(10_000))
+    except (OSError, ValueError):
+        found = None
+    if found:
+        return found[1]
+    noted = [
+        match[1] for site in sites for name in _names(site) if (match := _INFO.fullmatch(name))
+    ]
+    return noted[0] if noted else UNKNOWN
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
 
 
 def _site_folders(prefix: str) -> list[str]:
-    """site-packages, and what Debian calls it."""
+    """site-packages, and what Debian calls it; of several Pythons that of `bin/python3` first."""
+    own = os.path.basename(os.path.realpath(os.path.join(prefix, "bin", "python3")))
     lib = os.path.join(prefix, "lib")
-    try:
-        pythons = [name for name in sorted(os.listdir(lib)) if name.startswith("python3")]
-    except OSError:
-        return []
-    return [
+    pythons = [name for name in _names(lib) if name.startswith("python3")]
+    pythons.sort(key=lambda name: name != own)
+    folders = [
         os.path.join(lib, python, packages)
         for python in pythons
         for packages in ("site-packages", "dist-packages")
     ]
+    return [folder for folder in folders if os.path.isdir(folder)]
 
 
-def _checkout(dist_info: str) -> str | None:
-    """Where `pip install -e` of a checkout points to (PEP 610); None for a plain install."""
+def _links(site: str) -> Iterator[str]:
+    """Folders elsewhere: `pip install -e` (PEP 610), .egg-link, and the lines of .pth files."""
+    for name in _names(site):
+        if _INFO.fullmatch(name):
+            yield from _checkout(os.path.join(site, name, "direct_url.json"))
+        elif name.endswith((".pth", ".egg-link")):
+            for line in _lines(os.path.join(site, name)):
+                if os.path.isabs(line):
+                    yield line
+
+
+def _lines(path: str) -> list[str]:
     try:
-        with open(os.path.join(dist_info, "direct_url.json"), "rb") as file:
-            url = msgspec.json.decode(file.read())
-        if not url["dir_info"]["editable"]:
-            return None
-        scheme, _, path = url["url"].partition("://")
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    from urllib.parse import unquote
-
-    return unquote(path) if scheme == "file" else None
+        with open(path, encoding="utf-8") as file:
+            return file.read(100_000).splitlines()
+    except (OSError, ValueError):
+        return []
 
 
-def _prefix(environment: Environment, workdir: str, path: str) -> str | None:
+def _checkout(path: str) -> Iterator[str]:
+    try:
+        url = msgspec.json.decode("\n".join(_lines(path)).encode(), type=dict[str, msgspec.Raw])
+        scheme, _, place = msgspec.json.decode(url["url"], type=str).partition("://")
+    except (ValueError, KeyError):
+        return
+    if scheme == "file":
+        from urllib.parse import unquote
+
+        yield unquote(place)
+
+
+def _prefix(environment: Environment, workdir: str, environ: Mapping[str, str]) -> str | None:
     if environment.venv:
-        return os.path.join(workdir, os.path.expanduser(environment.venv))
+        return os.path.join(workdir, _expanded(environment.venv, environ))
     if environment.conda:
         conda = environment.conda
         name, root = (conda, None) if isinstance(conda, str) else (conda.name, conda.root)
-        executable = os.environ.get("CONDA_EXE")
+        executable = environ.get("CONDA_EXE")
         found = root or (os.path.dirname(os.path.dirname(executable)) if executable else None)
         if not found:
             return None
+        found = os.path.join(workdir, _expanded(found, environ))
         return found if name == "base" else os.path.join(found, "envs", name)
     import shutil
 
-    launcher = shutil.which("torchrun", path=path)
+    launcher = shutil.which("torchrun", path=environ.get("PATH", os.defpath))
     return os.path.dirname(os.path.dirname(launcher)) if launcher else None
+
+
+def _expanded(path: str, environ: Mapping[str, str]) -> str:
+    home = environ.get("HOME")
+    return home + path[1:] if home and (path == "~" or path.startswith("~/")) else path

@@ -11,9 +11,10 @@ from prl_submit.tree import Origin, problem_at
 
 def unknown_name(name: str, origin: Origin, table: Table) -> Problem:
     """The problem of `swift.NAME`: of another version, an abbreviation, or a misspelling."""
-    message, hint = (
-        of_another_version(name, table) or _abbreviation(name, table) or _else(name, table)
-    )
+    other = of_another_version(name, table)
+    message, hint = other or _abbreviation(name, table) or _else(name, table)
+    if other and table.is_assumed:
+        hint += "; where the job's ms-swift is another one: environment.swift_version says which"
     severity = "error" if table.is_certain else "warning"
     return problem_at(origin, f"swift.{name}", message, hint, severity)
 

@@ -35,6 +35,7 @@ Find = Callable[[str], "tuple[str, bool] | None"]
 
 #: The next statement at the left margin ends a class (a closing bracket or a comment does not).
 _MARGIN = re.compile(r"\n[^\s#)\]}]")
+_DATACLASS = re.compile(r"^@(?:dataclasses\.)?dataclass\b", re.MULTILINE)
 _METHOD = re.compile(r"\n    (?:async def |def |@)")
 _FIELD = re.compile(r"\n    \w+ *:")
 #: No anchor: a literal at the front is what makes `re` fast. An example in a docstring does no harm.
@@ -111,9 +112,10 @@ class _Reader:
             return None
         if _class_start(module.text, name) >= 0:
             return Place(module, name)
-        if name in module.imports:
-            return self.resolve(*module.imports[name], depth + 1)
-        return None
+        imports = module.imports
+        if name not in imports and f" {name}" in module.text:
+            imports = _imports(module.text, module.package)
+        return self.resolve(*imports[name], depth + 1) if name in imports else None
 
     def order(self, place: Place) -> list[Place]:
         """Python's method resolution order, of the classes whose source is at hand."""
@@ -130,21 +132,26 @@ class _Reader:
 
     def _bases(self, place: Place) -> Iterator[Place]:
         for base in self._class(place).bases:
-            name = base.id if isinstance(base, ast.Name) else ""
-            found = self.resolve(place.module.name, name)
+            outer = base.value if isinstance(base, ast.Subscript) else base  # Generic[T]
+            name = outer.id if isinstance(outer, ast.Name) else ""
+            found = self.resolve(place.module.name, name) if name else None
             if found is not None:
                 yield found
-            elif place.module.imports.get(name, ("",))[0].partition(".")[0] in (
-                "swift",
-                "transformers",
-            ):
-                raise SourceError(f"no source of {name}, a base of {place.name}")
+            elif not self._is_harmless(place.module, name):
+                raise SourceError(f"no source of {ast.unparse(base)}, a base of {place.name}")
+
+    def _is_harmless(self, module: Module, name: str) -> bool:
+        """A base of Python's own, which declares no argument."""
+        if name == "object":
+            return True
+        package = module.imports.get(name, ("",))[0].partition(".")[0]
+        return package in ("abc", "typing", "typing_extensions", "enum", "collections", "builtins")
 
     def class_body(self, place: Place) -> list[ast.stmt] | None:
         """The statements of a dataclass; None for another class."""
-        text = place.module.text
-        above = text[: _class_start(text, place.name)].rpartition("\n\n")[2]
-        return self._class(place).body if "@dataclass" in above else None
+        above = _decorators(place.module.text, place.name)
+        is_dataclass = _DATACLASS.search(above) is not None
+        return self._class(place).body if is_dataclass else None
 
     def _class(self, place: Place) -> ast.ClassDef:
         key = (place.module.name, place.name)
@@ -167,9 +174,10 @@ class _Reader:
         place = self.resolve(module.name, name)
         if place is None:
             return None
-        node = self._class(place)
-        if not any("Enum" in ast.unparse(base) for base in node.bases):
+        start = _class_start(place.module.text, name)
+        if "Enum" not in place.module.text[start : place.module.text.find(":", start)]:
             return None
+        node = self._class(place)
         return {
             target.id: statement.value.value
             for statement in node.body
@@ -195,15 +203,22 @@ def _same(one: Place, other: Place) -> bool:
 
 def _module(name: str, text: str, is_package: bool) -> Module:
     package = name if is_package else name.rpartition(".")[0]
+    first_class = text.find(
+        "\nclass "
+    )  # what is imported below one is looked for where it is missed
+    head = text[:first_class] if first_class >= 0 else text
+    return Module(name, text, package, _imports(head, package))
+
+
+def _imports(text: str, package: str) -> dict[str, tuple[str, str]]:
     imports = {}
-    first_class = text.find("\nclass ")
-    for source, names in _IMPORT.findall(text[:first_class] if first_class >= 0 else text):
+    for source, names in _IMPORT.findall(text):
         target = _absolute(source, package)
         for item in _COMMENT.sub("", names).strip("()").replace("\\", "").split(","):
             original, _, alias = item.strip().partition(" as ")
             if original:
                 imports[alias.strip() or original] = (target, original)
-    return Module(name, text, package, imports)
+    return imports
 
 
 def _absolute(source: str, package: str) -> str:
@@ -223,6 +238,17 @@ def _class_start(text: str, name: str) -> int:
         if place >= 0:
             return place + 1
     return -1
+
+
+def _decorators(text: str, name: str) -> str:
+    """The lines above a class, up to the statement before it; they may span several lines."""
+    end = start = max(_class_start(text, name), 0)
+    while start > 0:
+        line = text.rfind("\n", 0, start - 1) + 1
+        if text[line] not in "@ \t)]}#\n":
+            break
+        start = line
+    return text[start:end]
 
 
 def _parse_class(text: str, name: str) -> ast.ClassDef:

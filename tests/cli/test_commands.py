@@ -133,9 +133,7 @@ def test_explain_says_which_swift_it_is(world: World) -> None:
 
     assumed = row(world.spec())
     assert (assumed["value"], assumed["source"]) == (None, "default")
-    assert assumed["detail"].startswith(
-        "nothing is known of the job's ms-swift; the newest; bundled"
-    )
+    assert assumed["detail"].startswith("nothing is known of the job's ms-swift (environment.")
     stated = row(world.spec(), "--set", "environment.swift_version=3.8.0")
     assert (stated["value"], stated["source"]) == ("3.8.0", "flag")
     assert "bundled: ms-swift 3.8.0" in stated["detail"]
@@ -156,7 +154,10 @@ def test_what_is_installed_counts_and_is_remembered(world: World, tmp_path: Path
     (site / "ms_swift-4.4.9.dist-info").mkdir(parents=True)
     (site / "swift/arguments").mkdir(parents=True)
     source = site / "swift/arguments/rlhf_args.py"
-    source.write_text("@dataclass\nclass RLHFArguments:\n    own_thing: int = 1\n")
+    names = ("model: str", "dataset: List[str]", "rlhf_type: str", "own_thing: int")
+    numbers = ("per_device_train_batch_size: int", "dataloader_num_workers: int")
+    fields = "".join(f"    {name} = None\n" for name in (*names, *numbers))
+    source.write_text(f"@dataclass\nclass RLHFArguments:\n{fields}")
     launcher = tmp_path / "env/bin/torchrun"
     launcher.parent.mkdir()
     launcher.touch(mode=0o755)
@@ -166,7 +167,7 @@ def test_what_is_installed_counts_and_is_remembered(world: World, tmp_path: Path
         done = world.prl("check", spec, **environ)
         assert "swift.own_thing" not in done.err
         assert "swift.rlhf_type: is in ms-swift" not in done.err
-        assert "ms-swift 4.4.9 has no such argument" in done.err  # rlhf_type and the others
+        assert "swift.num_generations: ms-swift 4.4.9 has no such argument" in done.err
     assert [path.name[:6] for path in (tmp_path / "kept/prl-submit/swift").iterdir()] == ["4.4.9-"]
     stated = world.prl("check", spec, "--set", "environment.swift_version=4.6.0", **environ)
     assert (

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.conftest import Ended, World
 
 Eventually = Callable[..., None]
+ROWS = '{"messages": []}\n' * 9  # an empty data file is refused
 
 
 def fake_smi(world: World, count: int) -> dict[str, str]:
@@ -290,8 +291,8 @@ def test_hanging_nvidia_smi_is_not_waited_for(world: World) -> None:
 
 def test_all_missing_paths_at_once(world: World) -> None:
     """Model, data and plugin that were there at submission, each with its key."""
-    for name in ("model dir", "rows.jsonl", "plugin's.py"):
-        (world.root / name).touch()
+    for name, text in (("model dir", ""), ("rows.jsonl", ROWS), ("plugin's.py", "")):
+        (world.root / name).write_text(text)
     script = world.script(
         swift__model="./model dir",
         swift__dataset=["rows.jsonl#10"],
@@ -353,7 +354,7 @@ def test_working_directory_is_missing(world: World) -> None:
 
 def test_preflight_takes_less_than_two_seconds(world: World) -> None:
     """With everything to look at; the best of three, since others use the machine."""
-    (world.root / "rows.jsonl").touch()
+    (world.root / "rows.jsonl").write_text(ROWS)
     script = world.script(resources__accelerator="gpu", swift__dataset=["rows.jsonl"])
     seconds = []
     for _ in range(3):
@@ -611,7 +612,7 @@ def test_paths_with_strange_names(
 ) -> None:
     """Working directory, output, environment, data: all below a folder of that name."""
     world = new_world(tmp_path / name)
-    (world.root / "rows.jsonl").touch()
+    (world.root / "rows.jsonl").write_text(ROWS)
     world.venv.rename(world.root / name)
     job = world.by_hand(
         environment__venv=f"./{name}", output=f"out {name}", swift__dataset=["./rows.jsonl"]

@@ -17,6 +17,7 @@ from tests.conftest import Done, World, marked
 
 Eventually = Callable[..., None]
 STATE = Path(".local", "state", "prl-submit", "probe")
+ROWS = '{"messages": []}\n' * 9  # an empty data file is refused
 SLOW = "touch begun; sleep 321"
 
 
@@ -130,7 +131,7 @@ def test_files_of_the_working_directory_are_no_modules(world: World) -> None:
 
 
 def test_paths_after_the_setup_lines(world: World) -> None:
-    (world.root / "here.jsonl").touch()
+    (world.root / "here.jsonl").write_text(ROWS)
     over: dict[str, Any] = {
         "swift__model": "./made",
         "swift__dataset": ["here.jsonl#5", "gone.jsonl"],

@@ -29,7 +29,7 @@ TABLE = load_table()
 #: Arguments that take any text and that no rule looks at.
 SCALARS = """
     adapter_act agent_template eval_metric freeze_parameters_regex galore_proj_type gym_env
-    hub_model_id hub_revision init_weights length_column_name local_repo_path logging_dir
+    hub_model_id hub_revision swanlab_workspace length_column_name local_repo_path logging_dir
     loss_scale model_revision optim_args project ray_exp_name ref_model_revision response_prefix
     run_name structured_outputs_regex swanlab_project target_regex teacher_tag_key
 """.split()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.slurm.conftest import SlurmWorld
 
 STATE = Path(".local", "state", "prl-submit", "probe")
+ROWS = '{"messages": []}\n' * 9  # an empty data file is refused
 
 
 def probes_of(done: Done) -> list[dict[str, Any]]:
@@ -79,7 +80,7 @@ def test_several_partitions_in_one_table(slurm: SlurmWorld) -> None:
 
 
 def test_the_specs_partition_environment_and_paths(slurm: SlurmWorld) -> None:
-    (slurm.root / "here.jsonl").touch()
+    (slurm.root / "here.jsonl").write_text(ROWS)
     spec = slurm.spec(
         slurm={"partition": "low", "nodelist": slurm.cluster.nodes[2]},
         resources={"accelerator": "gpu", "nproc_per_node": 4},

@@ -48,11 +48,11 @@ def parser() -> dict[str, list[Any]]:
 @pytest.fixture(scope="module")
 def read(tmp_path_factory: pytest.TempPathFactory) -> Table:
     """What is read from the source of the same installation."""
-    found = find_installed(Environment(venv=sys.prefix), "/", "")
+    found = find_installed(Environment(venv=sys.prefix), "/", {})
     assert found is not None
     cache = tmp_path_factory.mktemp("cache")
     table = read_installed(found, {"XDG_CACHE_HOME": str(cache)})
-    assert table is not None
+    assert isinstance(table, Table), table
     return table
 
 

@@ -236,7 +236,7 @@ def test_a_secret_variable_travels_by_name(planned: Plans) -> None:
 def test_a_secret_written_into_a_spec_is_refused_and_not_shown(planned: Plans) -> None:
     spec = (
         f"name: x\nenvironment: {{env: {{HF_TOKEN: {SECRET}, U: 'http://u:{SECRET}@h'}}}}\n"
-        f"swift: {{hub_token: {SECRET}}}"
+        f"swift: {{model: m, dataset: d, hub_token: {SECRET}}}"
     )
     planned_ = planned(spec)
     errors = [p for p in planned_.problems if p.severity == "error"]
@@ -250,7 +250,8 @@ def test_a_secret_written_into_a_spec_is_refused_and_not_shown(planned: Plans) -
 
 
 def test_a_token_variable_that_is_an_argument_is_refused(planned: Plans) -> None:
-    planned_ = planned("name: x", environ={"PRL_HUB_TOKEN": SECRET})
+    spec = "name: x\nswift: {model: m, dataset: d}"
+    planned_ = planned(spec, environ={"PRL_HUB_TOKEN": SECRET})
     (error,) = [p for p in planned_.problems if p.severity == "error"]
     assert error.label == "PRL_HUB_TOKEN"
     assert SECRET not in str(error)

@@ -220,7 +220,7 @@ EVAL = "num_generations: 4, per_device_eval_batch_size: 1"
         (f"{EVAL}, val_dataset: [v], num_generations_eval: 2", 2, None),
         (f"{EVAL}, val_dataset: [v], num_generations_eval: 1", 2, None),
         (f"{EVAL}, val_dataset: [v]", 2, "num_generations"),
-        (f"{EVAL}, eval_dataset: [v]", 2, "num_generations"),
+        (f"{EVAL}, eval_dataset: [v], eval_use_evalscope: true", 2, "num_generations"),
         (f"{EVAL}, split_dataset_ratio: 0.1", 2, "num_generations"),
         (f"{EVAL}, val_dataset: [v], num_generations_eval: 3", 2, "num_generations_eval"),
     ],
@@ -298,12 +298,17 @@ def test_swift_rules(planned: Plans, swift: str, key: str | None, message: str, 
         assert hint in (problem.hint or "")
 
 
+CPU = "resources: {accelerator: cpu}"
+JOB = "model: m, dataset: d"
+
+
 @pytest.mark.parametrize(
     ("spec", "key", "message"),
     [
-        ("resources: {accelerator: cpu}", None, ""),
-        ("resources: {accelerator: cpu}\nswift: {use_vllm: true}", "swift.use_vllm", "needs a GPU"),
-        ("resources: {accelerator: cpu}\nswift: {use_cpu: false}", "swift.use_cpu", "alone"),
+        (CPU, None, ""),
+        (f"{CPU}\nswift: {{{JOB}, use_vllm: true}}", "swift.use_vllm", "needs a GPU"),
+        (f"{CPU}\nswift: {{{JOB}, use_cpu: false}}", "swift.use_cpu", "alone"),
+        (f"{CPU}\nswift: {{{JOB}, ddp_backend: nccl}}", "swift.ddp_backend", "nccl needs GPUs"),
         ("environment: {venv: .venv}", None, ""),
         ("environment: {conda: a, venv: b}", "environment.venv", "conda is given too"),
         ("environment: {env: {HF_TOKEN: x}}", "environment.env.HF_TOKEN", "a credential"),
@@ -347,7 +352,14 @@ def test_the_backend_of_the_command_line_counts(planned: Plans) -> None:
     assert "resources.nodes" in [p.key for p in planned(spec, backend="local").problems]
 
 
-def test_model_and_dataset_are_missed_as_warnings(planned: Plans) -> None:
+def test_model_and_dataset_are_missed(planned: Plans) -> None:
+    """As warnings where there is no `swift:` at all yet, as errors in a job."""
+    problems = planned("name: x\nswift: {rlhf_type: dpo}").problems
+    assert [(p.key, p.severity) for p in problems] == [("swift", "error"), ("swift", "error")]
+    assert planned("name: x\nswift: {model: m, cached_dataset: c}").problems == []
+    resumed = "resume_only_model: true, resume_from_checkpoint: c, tuner_type: full, dataset: d"
+    assert planned(f"name: x\nswift: {{{resumed}}}").problems == []
+    assert planned("name: x\nswift: {load_args: true, adapters: a, dataset: d}").problems == []
     problems = planned("name: x").problems
     assert [(p.key, p.severity, p.line) for p in problems] == [
         ("swift", "warning", 1),

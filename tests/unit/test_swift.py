@@ -9,7 +9,7 @@ import pytest
 
 from prl_submit.errors import Problem
 from prl_submit.spec import Conda, Environment
-from prl_submit.swift.installed import installed_version
+from prl_submit.swift.installed import find_installed
 from prl_submit.swift.table import load_table
 from prl_submit.swift.values import (
     MAX_TOTAL_BYTES,
@@ -155,29 +155,36 @@ def test_all_arguments_together_have_a_limit() -> None:
 
 
 # ------------------------------------------------------------------ the installed version
-def install(prefix: Path, *versions: str) -> None:
-    """What pip leaves of ms-swift in an environment."""
-    for version in versions:
-        folder = f"lib/python3.11/site-packages/ms_swift-{version}.dist-info"
-        (prefix / folder).mkdir(parents=True)
+def install(prefix: Path, version: str) -> None:
+    """What pip leaves of ms-swift in an environment, as far as it is looked for."""
+    site = prefix / "lib/python3.11/site-packages"
+    (site / f"ms_swift-{version}.dist-info").mkdir(parents=True)
+    (site / "swift/arguments").mkdir(parents=True)
+    (site / "swift/arguments/rlhf_args.py").touch()
+
+
+def version(environment: Environment, workdir: str, **environ: str) -> str | None:
+    """The version that is found."""
+    found = find_installed(environment, workdir, environ)
+    return None if found is None else found.version
 
 
 def test_version_in_a_virtual_environment(tmp_path: Path) -> None:
     install(tmp_path / ".venv", "4.6.0")
-    assert installed_version(Environment(venv=".venv"), str(tmp_path), "") == "4.6.0"
-    assert installed_version(Environment(venv="gone"), str(tmp_path), "") is None
+    assert version(Environment(venv=".venv"), str(tmp_path)) == "4.6.0"
+    assert version(Environment(venv="gone"), str(tmp_path)) is None
+    assert version(Environment(venv="~/.venv"), "/", HOME=str(tmp_path)) == "4.6.0"
 
 
-def test_version_in_conda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_version_in_conda(tmp_path: Path) -> None:
     install(tmp_path / "envs" / "prl", "4.5.0")
     install(tmp_path, "4.4.0")
-    monkeypatch.delenv("CONDA_EXE", raising=False)
     root = str(tmp_path)
-    assert installed_version(Environment(conda=Conda(name="prl", root=root)), ".", "") == "4.5.0"
-    assert installed_version(Environment(conda=Conda(name="base", root=root)), ".", "") == "4.4.0"
-    assert installed_version(Environment(conda="prl"), ".", "") is None
-    monkeypatch.setenv("CONDA_EXE", str(tmp_path / "bin" / "conda"))
-    assert installed_version(Environment(conda="prl"), ".", "") == "4.5.0"
+    assert version(Environment(conda=Conda(name="prl", root=root)), "/") == "4.5.0"
+    assert version(Environment(conda=Conda(name="base", root=root)), "/") == "4.4.0"
+    assert version(Environment(conda="prl"), "/") is None
+    executable = str(tmp_path / "bin" / "conda")
+    assert version(Environment(conda="prl"), "/", CONDA_EXE=executable) == "4.5.0"
 
 
 def test_version_beside_torchrun(tmp_path: Path) -> None:
@@ -185,5 +192,5 @@ def test_version_beside_torchrun(tmp_path: Path) -> None:
     launcher = tmp_path / "bin" / "torchrun"
     launcher.parent.mkdir()
     launcher.touch(mode=0o755)
-    assert installed_version(Environment(), ".", str(launcher.parent)) == "4.6.0"
-    assert installed_version(Environment(), ".", str(tmp_path)) is None
+    assert version(Environment(), "/", PATH=str(launcher.parent)) == "4.6.0"
+    assert version(Environment(), "/", PATH=str(tmp_path)) is None

@@ -201,10 +201,37 @@ def test_a_layout_that_is_not_ms_swifts(root: str, message: str) -> None:
         read(root)
 
 
-def test_a_base_from_elsewhere_has_no_arguments() -> None:
-    assert list(
-        read("from abc import ABC\n@dataclass\nclass RLHFArguments(ABC):\n    x: int = 1\n")
-    ) == ["x"]
+def test_a_base_of_pythons_own_has_no_arguments() -> None:
+    text = "from abc import ABC\nfrom typing import Generic\n"
+    text += "@dataclass\nclass RLHFArguments(ABC, Generic[T], object):\n    x: int = 1\n"
+    assert list(read(text)) == ["x"]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "import sx\n@dataclass\nclass RLHFArguments(sx.Base):\n",
+        "from x import *\n@dataclass\nclass RLHFArguments(Base):\n",
+        "from trl import Base\n@dataclass\nclass RLHFArguments(Base):\n",
+        "@dataclass\nclass RLHFArguments(make()):\n",
+    ],
+)
+def test_a_base_that_is_not_understood_is_never_passed_over(head: str) -> None:
+    with pytest.raises(SourceError, match="no source of"):
+        read(head + "    a: int = 1\n")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "from .base import Base\n@dataclass\nclass RLHFArguments(Base[int]):\n",
+        "class Other:\n    pass\nfrom .base import Base\n@dataclass\n\nclass RLHFArguments(Base):\n",
+        "from .base import Base\n@dataclasses.dataclass\n@other(\n  1,\n)\n# why\nclass RLHFArguments(Base):\n",
+    ],
+)
+def test_bases_and_decorators_in_other_layouts(head: str) -> None:
+    base = "@dataclass\nclass Base:\n    b: int = 1\n"
+    assert list(read(head + "    a: int = 1\n", swift__arguments__base=base)) == ["b", "a"]
 
 
 def test_imports_that_go_round_in_a_circle_end() -> None:

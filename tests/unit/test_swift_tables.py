@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from prl_submit.spec import Conda, Environment
 from prl_submit.swift import source
 from prl_submit.swift.argument import Argument
 from prl_submit.swift.cached import read_installed
-from prl_submit.swift.choice import Wanted, choose_table
-from prl_submit.swift.history import FILE, load_history, number
+from prl_submit.swift.choice import NOTHING_KNOWN, Wanted, choose_table
+from prl_submit.swift.history import FILE, is_same, load_history, number
 from prl_submit.swift.installed import Installed, find_installed
 from prl_submit.swift.names import nearest, unknown_name
 from prl_submit.swift.renames import RENAMED, REPLACED
@@ -58,6 +59,7 @@ def test_tables(version: str, count: int, name: str, argument: Argument) -> None
     [
         ("4.6.1", "4.6.0"),
         ("99.0", HISTORY.newest),
+        ("weird", HISTORY.newest),
         ("4.2.7.dev0", "4.2.3"),
         ("2.6.0", "3.0.0"),
     ],
@@ -68,6 +70,25 @@ def test_a_version_that_is_not_bundled(version: str, stands: str) -> None:
     assert table.known_version == version
     assert f"ms-swift {stands} " in table.origin
     assert table.origin.endswith(f"stands for {version}")
+
+
+def test_two_parts_mean_the_newest_of_them() -> None:
+    assert load_table("4.6") == load_table("4.6.0")
+    assert "ms-swift 3.5.3 " in load_table("3.5").origin
+    assert load_table("3.5").is_certain
+    assert not load_table("4.99").is_certain
+
+
+@pytest.mark.parametrize(
+    ("stated", "version", "same"),
+    [
+        ("4.6", "4.6.0", True), ("4.6.0", "4.6.0", True), ("3.4.1", "3.4.1.post1", True),
+        ("4.6.0", "4.6.0+cu126", True), ("4.6", "4.7.0", False), ("4.6.0", "4.6.1", False),
+        ("4.7.0", "4.7.0.dev0", False), ("4.7.0.dev0", "4.7.0.dev0", True), ("", "4.6.0", False),
+    ],
+)  # fmt: skip
+def test_what_a_stated_version_means(stated: str, version: str, same: bool) -> None:
+    assert is_same(stated, version) is same
 
 
 def test_post_releases_are_their_release() -> None:
@@ -111,7 +132,7 @@ def test_renames_lead_to_names_of_today() -> None:
 
 def told(name: str, version: str | None = None) -> tuple[str, str | None, str]:
     """Message, hint and severity for an unknown name."""
-    problem = unknown_name(name, Origin("spec", "f", 3), load_table(version))
+    problem = unknown_name(name, Origin("spec", "f", 3), load_table(version or HISTORY.newest))
     assert (problem.key, problem.file, problem.line) == (f"swift.{name}", "f", 3)
     return problem.message, problem.hint, problem.severity
 
@@ -165,7 +186,14 @@ def test_nearest() -> None:
 
 
 # ------------------------------------------------------------------ an installed one
-ARGUMENTS = "@dataclass\nclass RLHFArguments:\n    own: int = 1\n"
+ARGUMENTS = """@dataclass
+class RLHFArguments:
+    model: str = None
+    dataset: List[str] = None
+    rlhf_type: str = None
+    per_device_train_batch_size: int = 1
+    own: int = 1
+"""
 
 
 def install(
@@ -184,9 +212,16 @@ def write(site: Path, text: str) -> None:
     (site / "swift/arguments/rlhf_args.py").write_text(text, encoding="utf-8")
 
 
+def own(table: Table | str) -> str:
+    """The one argument that the essential ones do not explain."""
+    assert isinstance(table, Table), table
+    (name,) = set(table) - {"model", "dataset", "rlhf_type", "per_device_train_batch_size"}
+    return name
+
+
 def test_debian_calls_it_dist_packages(tmp_path: Path) -> None:
     install(tmp_path, "4.1.0", packages="dist-packages")
-    found = find_installed(Environment(venv=str(tmp_path)), "/", "")
+    found = find_installed(Environment(venv=str(tmp_path)), "/", {})
     assert found is not None
     assert found.version == "4.1.0"
 
@@ -194,20 +229,20 @@ def test_debian_calls_it_dist_packages(tmp_path: Path) -> None:
 def test_a_checkout_installed_in_place(tmp_path: Path) -> None:
     """`pip install -e`: the source is where direct_url.json says."""
     site = install(tmp_path / "env", "4.7.0.dev0")
+    shutil.rmtree(site / "swift")
     checkout = tmp_path / "my swift"
     write(checkout, ARGUMENTS.replace("own", "mine"))
     info = site / "ms_swift-4.7.0.dev0.dist-info" / "direct_url.json"
     url = {"url": checkout.as_uri(), "dir_info": {"editable": True}}
     info.write_text(json.dumps(url))
     environment = Environment(venv=str(tmp_path / "env"))
-    found = find_installed(environment, "/", "")
+    found = find_installed(environment, "/", {})
     assert found == Installed("4.7.0.dev0", [str(checkout), str(site)])
     table = read_installed(found, {"XDG_CACHE_HOME": str(tmp_path / "cache")})
-    assert list(table or {}) == ["mine"]
-    for text in ('{"url": "file:///x"}', "not json", '{"url": "x", "dir_info": {"editable": false}}',
-                 '{"url": "https://x", "dir_info": {"editable": true}}'):  # fmt: skip
+    assert own(table) == "mine"
+    for text in ('{"url": "file:///x"}', "not json", '{"url": null}', '{"url": "https://x"}', "[]"):
         info.write_text(text)
-        assert find_installed(environment, "/", "") == Installed("4.7.0.dev0", [str(site)])
+        assert find_installed(environment, "/", {}) is None
 
 
 def test_what_was_read_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +250,7 @@ def test_what_was_read_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyP
     environ = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     installed = Installed("4.6.0", [str(site)])
     first = read_installed(installed, environ)
-    assert first is not None
+    assert isinstance(first, Table)
     assert first.origin == f"read from {site}/swift"
     assert first.known_version == "4.6.0"
     reads: list[int] = []
@@ -229,16 +264,16 @@ def test_what_was_read_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert read_installed(installed, environ) == first
     assert reads == []
     write(site, ARGUMENTS.replace("own", "other"))
-    assert list(read_installed(installed, environ) or {}) == ["other"]
+    assert own(read_installed(installed, environ)) == "other"
     (kept,) = (tmp_path / "cache/prl-submit/swift").iterdir()
     for damage in (
         b"",
         b"{",
         b'{"format": 0}',
-        kept.read_bytes().replace(b'"format":1', b'"format":0'),
+        kept.read_bytes().replace(b'"format":2', b'"format":1'),
     ):
         kept.write_bytes(damage)
-        assert list(read_installed(installed, environ) or {}) == ["other"]
+        assert own(read_installed(installed, environ)) == "other"
     assert len(reads) == 5
 
 
@@ -246,14 +281,33 @@ def test_a_home_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     site = install(tmp_path, "4.6.0")
     (tmp_path / "file").touch()
     installed = Installed("4.6.0", [str(site)])
-    assert read_installed(installed, {"XDG_CACHE_HOME": str(tmp_path / "file")}) is not None
-    assert read_installed(installed, {"XDG_CACHE_HOME": "relative", "HOME": str(tmp_path / "h")})
+    for environ in ({"XDG_CACHE_HOME": str(tmp_path / "file")},
+                    {"XDG_CACHE_HOME": "relative", "HOME": str(tmp_path / "h")}):  # fmt: skip
+        assert own(read_installed(installed, environ)) == "own"
     assert os.listdir(tmp_path / "h/.cache/prl-submit/swift")
 
 
 def test_source_that_is_like_no_known_one(tmp_path: Path) -> None:
-    site = install(tmp_path, "5.0.0", "def f(:\n")
-    assert read_installed(Installed("5.0.0", [str(site)]), {"HOME": str(tmp_path)}) is None
+    for text, why in (
+        ("def f(:\n", "no class RLHFArguments"),
+        ("@dataclass\nclass RLHFArguments:\n    x: int = 1\n", "no model among 1 arguments"),
+        ("@dataclass\nclass RLHFArguments(A, A):\n    x: int = 1\n", "no source of A"),
+        ("@dataclass\nclass RLHFArguments:\n    x: Union[()] = 1\n", ""),
+        (f"@dataclass\nclass RLHFArguments:\n    x: int = {'-' * 5000}1\n", ""),
+    ):
+        write(tmp_path, text)
+        said = read_installed(Installed("5.0.0", [str(tmp_path)]), {"HOME": str(tmp_path)})
+        assert isinstance(said, str)
+        assert why in said
+
+
+def test_a_default_that_is_no_json_is_only_not_remembered(tmp_path: Path) -> None:
+    write(tmp_path, ARGUMENTS + "    odd: str = 1j\n    more: str = ...\n")
+    installed = Installed("5.0.0", [str(tmp_path)])
+    for _ in range(2):
+        table = read_installed(installed, {"HOME": str(tmp_path)})
+        assert isinstance(table, Table)
+        assert "odd" in table
 
 
 # ------------------------------------------------------------------ which one runs
@@ -273,7 +327,7 @@ def chosen(
 def test_what_is_installed_runs(tmp_path: Path) -> None:
     install(tmp_path / "env", "4.2.0")
     table = chosen(tmp_path, venv="env", stated="4.1.0", probed="4.0.0")
-    assert (table.known_version, list(table)) == ("4.2.0", ["own"])
+    assert (table.known_version, own(table)) == ("4.2.0", "own")
 
 
 def test_an_image_has_its_own(tmp_path: Path) -> None:
@@ -294,7 +348,7 @@ def test_without_any_knowledge_the_newest(tmp_path: Path) -> None:
     table = chosen(tmp_path)
     assert table.is_assumed
     assert table.version == HISTORY.newest
-    assert table.origin.startswith("nothing is known of the job's ms-swift; the newest; bundled: ")
+    assert table.origin.startswith(f"{NOTHING_KNOWN}; bundled: ")
 
 
 def test_an_installed_one_that_cannot_be_read_is_known_by_its_version(tmp_path: Path) -> None:
@@ -302,10 +356,63 @@ def test_an_installed_one_that_cannot_be_read_is_known_by_its_version(tmp_path: 
     table = chosen(tmp_path, venv="env")
     assert table.known_version == "4.2.0"
     assert "num_generations" in table
-    assert table.origin.startswith("installed; bundled: ms-swift 4.2.0")
+    assert table.origin.startswith("installed, but not to be read (no class RLHFArguments in ")
+
+
+def test_pythons_own_order(tmp_path: Path) -> None:
+    """The working directory, PYTHONPATH, the environment; the source says its own version."""
+    install(tmp_path / "env", "4.2.0")
+    environment = Environment(venv="env", env={"PYTHONPATH": "lib:other"})
+
+    def found(environ: dict[str, str] | None = None, **more: object) -> Installed | None:
+        return find_installed(Environment(venv="env", **more), str(tmp_path), environ or {})  # type: ignore[arg-type]
+
+    assert (found() or environment) == Installed(
+        "4.2.0", [str(tmp_path / "env/lib/python3.11/site-packages")]
+    )
+    write(tmp_path / "lib", ARGUMENTS)
+    (tmp_path / "lib/swift/version.py").write_text("__version__ = '4.3.0.dev0'\n")
+    by_path = find_installed(environment, str(tmp_path), {})
+    assert by_path is not None
+    assert (by_path.version, by_path.folders[0]) == ("4.3.0.dev0", str(tmp_path / "lib"))
+    inherited = found({"PYTHONPATH": str(tmp_path / "lib")})
+    assert inherited is not None
+    assert inherited.version == "4.3.0.dev0"
+    write(tmp_path, ARGUMENTS)
+    (tmp_path / "swift/version.py").write_text("__version__ = '4.4.0'\n")
+    here = find_installed(environment, str(tmp_path), {})
+    assert here is not None
+    assert (here.version, here.folders[0]) == ("4.4.0", str(tmp_path))
+
+
+def test_a_link_of_an_old_pip(tmp_path: Path) -> None:
+    """`setup.py develop`: no dist-info, a line in a file."""
+    site = tmp_path / "env/lib/python3.11/site-packages"
+    site.mkdir(parents=True)
+    checkout = tmp_path / "checkout"
+    write(checkout, ARGUMENTS)
+    for name in ("ms-swift.egg-link", "easy-install.pth"):
+        (site / name).write_text(f"import sys\n{checkout}\n.\n")
+        found = find_installed(Environment(venv="env"), str(tmp_path), {})
+        assert found == Installed("unknown", [str(checkout), str(site)])
+        (site / name).unlink()
+
+
+def test_of_several_pythons_the_environments_own(tmp_path: Path) -> None:
+    install(tmp_path / "env", "4.2.0")
+    old = tmp_path / "env/lib/python3.10/site-packages"
+    (old / "ms_swift-3.0.0.dist-info").mkdir(parents=True)
+    write(old, ARGUMENTS)
+    python = tmp_path / "env/bin/python3"
+    python.parent.mkdir()
+    (python.parent / "python3.11").touch()
+    python.symlink_to("python3.11")
+    found = find_installed(Environment(venv="env"), str(tmp_path), {})
+    assert found is not None
+    assert found.version == "4.2.0"
 
 
 def test_conda_with_a_root(tmp_path: Path) -> None:
     install(tmp_path / "envs/prl", "4.5.0")
     conda = Conda(name="prl", root=str(tmp_path))
-    assert find_installed(Environment(conda=conda), "/", "") is not None
+    assert find_installed(Environment(conda=conda), "/", {}) is not None

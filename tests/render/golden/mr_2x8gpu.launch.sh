@@ -33,7 +33,7 @@ prl_swift_args=(
   --reward_funcs prl_format prl_accuracy
   --reward_weights 0.3 0.7
   --per_device_train_batch_size 4
-  --per_device_eval_batch_size 4
+  --per_device_eval_batch_size 2
   --num_generations 2
   --max_completion_length 768
   --use_vllm true

@@ -1,0 +1,275 @@
+"""What a mistake costs with ms-swift and with `prl-submit check`, each of the catalogue measured.
+
+Runs every fault of tests/faults.py twice: its job's own command line by torchrun and the real
+ms-swift on this machine's CPU, to its end, and `prl-submit check`. Writes docs/checks.md.
+About 15 s each; nothing else should run beside it.
+
+usage: python -m benchmarks.checks [--only REGEX] [--out FILE]
+exit 1 where ms-swift or check said something else than the catalogue has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+from prl_submit.cli.planning import plan_spec
+from prl_submit.plan import Planned
+from prl_submit.swift.values import words
+from prl_submit.tree import mapping
+from prl_submit.typing_nodes import plain
+from tests.faults import FAULTS, SILENT, SPEC, Fault, write_files
+from tests.training.swift_verdicts import make_empty_package
+
+PROJECT = Path(__file__).resolve().parents[1]
+OUT = PROJECT / "docs" / "checks.md"
+TIMEOUT = 240
+ROUNDS = 5
+#: Lines of a rank's last words; torchrun puts the rank before them.
+_ERROR = re.compile(
+    r"^(?:\[rank\d+\]: ?)?(?:\S+: error: .*|[\w.]*(?:Error|Exception|Iteration)\b.*)$"
+)
+
+
+class Theirs(NamedTuple):
+    """What ms-swift did: exit code, seconds, its last word or what came of the training.
+
+    `loaded`: whether it had loaded the model by then.
+    """
+
+    code: int
+    seconds: float
+    said: str
+    matches: bool
+    loaded: bool
+
+
+class Ours(NamedTuple):
+    """What check did: its message and hint, milliseconds."""
+
+    said: str
+    milliseconds: float
+    matches: bool
+
+
+def prepare(root: Path) -> dict[str, str]:
+    """The example jobs, the tiny model and the files of the faults; the environment to run in."""
+    shutil.copytree(PROJECT / "jobs", root / "jobs", ignore=shutil.ignore_patterns("__pycache__"))
+    write_files(root)
+    make = [sys.executable, "jobs/make_tiny_model.py", "models/tiny-qwen2"]
+    subprocess.run(make, cwd=root, check=True, capture_output=True)
+    # DeepSpeed's presence is not what is measured: an importable name without content.
+    (root / "packages").mkdir()
+    make_empty_package(root / "packages", "deepspeed", "0.18.2")
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(root / "packages"),
+        "CUDA_VISIBLE_DEVICES": "",
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "OMP_NUM_THREADS": "1",
+        "WANDB_MODE": "offline",
+    }
+
+
+def plan_of(fault: Fault) -> Planned:
+    """The job as prl-submit plans it, what is wrong included."""
+    return plan_spec(SPEC, backend=None, sets=fault.sets, profile=None, output_root=None)
+
+
+def command(planned: Planned, run_dir: str) -> list[str]:
+    """What the job would run, with the values as they were written, wrong ones too."""
+    swift = mapping(mapping(planned.tree)["swift"])
+    groups = [
+        words(name, [str(item.value) for item in node.value])
+        if isinstance(node.value, list)
+        else words(name, plain(node) if isinstance(node.value, dict) else node.value)
+        for name, node in swift.items()
+        if node.value is not None
+    ]
+    flat = [text for group in groups for text in group]
+    if "--use_cpu" not in flat:
+        flat += ["--use_cpu", "true", "--ddp_backend", "gloo"]  # a job for GPUs, as far as it comes
+    torchrun = [*planned.plan.torchrun, "-m", "swift.cli.rlhf"]
+    return [*torchrun, *flat, "--output_dir", run_dir, "--add_version", "false"]
+
+
+def run_theirs(fault: Fault, planned: Planned, root: Path, environ: dict[str, str]) -> Theirs:
+    """The real training, until it ends or dies."""
+    run_dir = root / "output" / re.sub(r"\W+", "-", fault.name)
+    began = time.monotonic()
+    with tempfile.TemporaryFile() as log:
+        argv = command(planned, str(run_dir))
+        process = subprocess.Popen(argv, cwd=root, env=environ, stdout=log, stderr=log)
+        try:
+            code = process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            code = process.wait(60)
+        seconds = time.monotonic() - began
+        log.seek(0)
+        text = log.read().decode("utf-8", "replace")
+    loaded = "model_info: ModelInfo(" in text  # ms-swift says so when it has
+    if fault.theirs is SILENT:
+        return Theirs(code, seconds, trained(run_dir), code == 0, loaded)
+    said = last_word(text, fault.theirs)
+    as_expected = code != 0 and bool(re.search(fault.theirs, said))
+    return Theirs(code, seconds, said, as_expected, loaded)
+
+
+def last_word(text: str, wanted: str) -> str:
+    """The line that says what is wrong: the one that was expected, else the first error's."""
+    lines = [line.strip() for line in text.splitlines() if _ERROR.match(line.strip())]
+    hits = [line for line in lines if re.search(wanted, line)]
+    line = (hits or lines or ["(nothing)"])[0]
+    return re.sub(r"^\[rank\d+\]: ?", "", line).replace(str(Path.cwd()), "…")
+
+
+def trained(run_dir: Path) -> str:
+    """How a training ended that ms-swift took for a good one."""
+    steps, odd = set(), ""
+    for file in run_dir.glob("logging.jsonl"):
+        for line in map(json.loads, file.read_text().splitlines()):
+            if "loss" in line:
+                steps.add(line.get("global_step/max_steps"))
+                odd = odd or (", grad_norm NaN" if str(line.get("grad_norm")) == "nan" else "")
+    return f"exit 0 after {len(steps)} step{'s' if len(steps) != 1 else ''}{odd}"
+
+
+def run_ours(fault: Fault, root: Path, environ: dict[str, str]) -> Ours:
+    """The command, as it is typed; the median of some rounds."""
+    sets = [word for text in fault.sets for word in ("--set", text)]
+    argv = ["prl-submit", "check", SPEC, *sets]
+    times = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        done = subprocess.run(
+            argv, cwd=root, env=environ, capture_output=True, text=True, check=False
+        )
+        times.append(time.perf_counter() - began)
+    said = re.split(r"\n(?=error: |warning: )", done.stderr)
+    hit = next((text for text in said if re.search(fault.ours, text)), "(nothing)")
+    return Ours(hit, statistics.median(times) * 1000, hit != "(nothing)")
+
+
+def row(fault: Fault, theirs: Theirs, ours: Ours) -> str:
+    """One line of the table."""
+    severity, _, text = ours.said.partition(": ")
+    message, _, rest = text.partition("\n")
+    message = re.sub(r"^(--set|jobs/\S+?:\d+): ", "", message)
+    hint = rest.partition("\n")[0].removeprefix("hint: ")
+    told = f"{severity}: `{shorten(message, 150)}`" + (
+        f" — {escape(shorten(hint, 110))}" if hint else ""
+    )
+    said = (
+        f"`{shorten(theirs.said, 150)}`"
+        if fault.theirs is not SILENT
+        else f"nothing: {theirs.said}"
+    )
+    return f"| {fault.name} | {said} | {theirs.seconds:.0f} | {told} | {ours.milliseconds:.0f} |"
+
+
+def shorten(text: str, length: int) -> str:
+    """For a cell: one line, no bars and no backticks."""
+    flat = re.sub(r"\s+", " ", text).replace("`", "'").replace("|", "¦")
+    return flat if len(flat) <= length else flat[: length - 1] + "…"
+
+
+def escape(text: str) -> str:
+    """For a cell that is not code."""
+    return re.sub(r"([*_<>{}\[\]])", r"\\\1", text)
+
+
+HEAD = """\
+# What `check` says, and what it saves
+
+Every mistake below is a test (`tests/faults.py`, `tests/cli/test_faults.py`). Each was also run for
+real: the job's own command line by `torchrun` and ms-swift {swift}, until it died or, where it says
+"nothing", until it had trained and ended with 0. On a GPU node add to those seconds the time in the
+queue; in {later} of the {count} cases the model had been loaded by then, which for a large one takes
+minutes more. `check` reads the spec and the files it names; it imports nothing of ms-swift's.
+
+| mistake | ms-swift says | after s | `prl-submit check` says | after ms |
+| --- | --- | ---: | --- | ---: |
+"""
+TAIL = """
+{silent} of them ms-swift does not notice at all. Medians: ms-swift {seconds:.0f} s, `check` {ms:.0f} ms.
+
+## How it was measured
+
+`python -m benchmarks.checks` on {cpus} CPU cores, no GPU, one after the other: two processes (one for
+kto), a random Qwen2 of 95k parameters, Python {python}, torch {torch}, transformers {transformers},
+trl {trl}. Seconds are wall time from the start of `torchrun` to its end; milliseconds the median of
+{rounds} runs of the command, its start included. `--use_cpu true` is added to jobs for GPUs, which
+none of these mistakes comes as far as; DeepSpeed is an importable name without content; there is no
+network, so a data set that is not there is looked for in vain.
+"""
+
+
+def main() -> int:
+    """Measure, print as it goes, write the page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", default="", help="faults whose name matches")
+    parser.add_argument("--out", type=Path, default=OUT)
+    args = parser.parse_args()
+    wrong = 0
+    results: list[tuple[Fault, Theirs, Ours]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        environ = prepare(root)
+        os.chdir(root)
+        for fault in chosen(args.only):
+            ours = run_ours(fault, root, environ)
+            theirs = run_theirs(fault, plan_of(fault), root, environ)
+            results.append((fault, theirs, ours))
+            print(row(fault, theirs, ours), flush=True)
+            if not theirs.matches or not ours.matches:
+                wrong += 1
+                print(f"UNEXPECTED: {fault.name}: {theirs} {ours}", file=sys.stderr, flush=True)
+        os.chdir(PROJECT)
+    args.out.write_text(page(results), encoding="utf-8")
+    return 1 if wrong else 0
+
+
+def chosen(pattern: str) -> Iterator[Fault]:
+    """The faults to measure, in the catalogue's order."""
+    return (fault for fault in FAULTS if re.search(pattern, fault.name))
+
+
+def page(results: list[tuple[Fault, Theirs, Ours]]) -> str:
+    """docs/checks.md."""
+    silent = sum(fault.theirs is SILENT for fault, *_ in results)
+    head = HEAD.format(
+        swift=version("ms-swift"),
+        count=len(results),
+        later=sum(theirs.loaded for _, theirs, _ in results),
+    )
+    tail = TAIL.format(
+        silent=silent,
+        seconds=statistics.median(theirs.seconds for _, theirs, _ in results),
+        ms=statistics.median(ours.milliseconds for *_, ours in results),
+        cpus=os.cpu_count(),
+        python=sys.version.split()[0],
+        rounds=ROUNDS,
+        **{name: version(name) for name in ("torch", "transformers", "trl")},
+    )
+    return head + "".join(f"{row(*result)}\n" for result in results) + tail
+
+
+if __name__ == "__main__":
+    sys.exit(main())

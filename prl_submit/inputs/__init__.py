@@ -1,0 +1,55 @@
+"""What a job's own files say of it: plugins, DeepSpeed configurations, data, checkpoints.
+
+    plugins.py      names that a plugin file registers, where its text plainly says so
+    following.py    the same by `ast`, for what it does not plainly say
+    settings.py     DeepSpeed and FSDP configurations: there, JSON, and in keeping with the arguments
+    rows.py         how many rows data files have, counted no further than needed
+    data.py         rules on those: enough for one batch, with columns that ms-swift knows
+    checkpoint.py   what is in the checkpoint to resume from, and the rules on it
+    adapters.py     folders that should hold an adapter
+
+Each file reads facts and has rules on them that do not read; only `check_inputs` joins the two.
+Where the working directory is on another machine nothing is said.
+"""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Callable, Iterator
+
+from prl_submit.errors import Problem
+from prl_submit.inputs import data, plugins
+from prl_submit.job import DoubtfulError, Job
+
+Check = Callable[[Job, str], Iterator[Problem]]
+
+
+def check_inputs(job: Job, workdir: str) -> list[Problem]:
+    """All that is wrong with the files a job names; `workdir` is absolute."""
+    if not os.path.isdir(workdir):
+        return []
+    problems: list[Problem] = []
+    for check in checks(job):
+        try:
+            problems.extend(check(job, workdir))
+        except DoubtfulError:
+            continue
+    return problems
+
+
+def checks(job: Job) -> Iterator[Check]:
+    """Those that a job has arguments for."""
+    yield plugins.check
+    yield data.check
+    if any(name in job.swift for name in ("deepspeed", "teacher_deepspeed", "fsdp")):
+        from prl_submit.inputs import settings  # not for the others' jobs
+
+        yield settings.check
+    if "resume_from_checkpoint" in job.swift:
+        from prl_submit.inputs import checkpoint
+
+        yield checkpoint.check
+    if "adapters" in job.swift:
+        from prl_submit.inputs import adapters
+
+        yield adapters.check

@@ -1,0 +1,123 @@
+"""The checkpoint to resume from: what it holds, and whether the job can go on from it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from prl_submit.errors import Problem
+from prl_submit.inputs.paths import resolve
+from prl_submit.job import Job
+
+_OPTIMIZERS = ("optimizer.pt", "optimizer.bin", "optimizer.safetensors")
+
+
+class Contents(Struct, frozen=True):
+    """A checkpoint folder. `ranks`: random states saved, one per process; 0 where there are none."""
+
+    state: bool
+    step: int | None
+    weights: bool
+    adapter: bool
+    optimizer: bool
+    ranks: int
+    shards: int
+
+
+def check(job: Job, workdir: str) -> Iterator[Problem]:
+    """The folder, if it is one here; that it is not is told by who looks for files."""
+    value = str(job.get("resume_from_checkpoint", None) or "")
+    path = Path(resolve(value, workdir))
+    if value and path.is_dir():
+        yield from can_go_on(job, read_contents(path))
+    elif value and path.exists():
+        message = f"{value} is a file; a checkpoint is a folder"
+        yield job.refuse("resume_from_checkpoint", message, "such as output/v7-…/checkpoint-100")
+
+
+def read_contents(path: Path) -> Contents:
+    """What transformers 5.19, peft and DeepSpeed leave in a checkpoint."""
+    names = set(os.listdir(path))
+    step = None
+    if "trainer_state.json" in names:
+        try:
+            step = json.loads((path / "trainer_state.json").read_bytes())["global_step"]
+        except (OSError, ValueError, LookupError, TypeError):
+            step = None
+    shards = [folder for folder in names if folder.startswith("global_step")]
+    zero = [f for folder in shards for f in os.listdir(path / folder) if "optim_states" in f]
+    ranks = sum(name.startswith("rng_state_") for name in names) or int("rng_state.pth" in names)
+    fsdp = any(name.startswith(("optimizer_", "pytorch_model_fsdp")) for name in names)
+    return Contents(
+        state="trainer_state.json" in names,
+        step=step if isinstance(step, int) else None,
+        weights=fsdp
+        or bool(shards)
+        or any(
+            name.endswith((".safetensors", ".bin"))
+            and name not in _OPTIMIZERS
+            and name != "training_args.bin"
+            for name in names
+        ),
+        adapter=bool({"adapter_config.json", "default", "reft"} & names),
+        optimizer=fsdp or bool(zero) or any(name in names for name in _OPTIMIZERS),
+        ranks=ranks,
+        shards=len(zero),
+    )
+
+
+def can_go_on(job: Job, found: Contents) -> Iterator[Problem]:
+    """Whether a training would, and as one thinks.
+
+    transformers 5.19 trainer `_load_from_checkpoint`, `_load_optimizer_and_scheduler`,
+    `_load_rng_state`; ms-swift 4.6.0 pipelines/train/tuner; facts of resumed runs.
+    """
+    name, only_model = "resume_from_checkpoint", job.get("resume_only_model", False)
+    if not found.weights:
+        yield job.refuse(name, "holds no weights", "an earlier checkpoint may be whole")
+        return
+    if not found.state and not (only_model and job.get("ignore_data_skip", False)):
+        yield job.refuse(
+            name,
+            "has no trainer_state.json: it is no checkpoint of a training",
+            "adapters or model take weights alone",
+        )
+        return
+    tuner = job.tuner_type
+    if tuner in ("lora", "longlora", "adalora") and not found.adapter:
+        message = f"holds no adapter, and tuner_type is {tuner}"
+        yield job.refuse(name, message, "set tuner_type: full")
+    elif tuner == "full" and found.adapter:
+        message = "holds an adapter, and tuner_type is full"
+        yield job.refuse(name, message, "set tuner_type: lora")
+    most = job.get("max_steps", -1)
+    if found.step is not None and 0 < most <= found.step:
+        yield job.warn(
+            name,
+            f"stands at step {found.step}, and max_steps is {most}: one step more and it ends",
+            f"set max_steps above {found.step}",
+        )
+    if only_model:
+        return
+    if not found.optimizer:
+        yield job.warn(
+            name,
+            "holds no optimizer state; it starts anew, silently",
+            "resume_only_model: true says so",
+        )
+    if found.shards and found.shards != job.world:
+        yield job.refuse(
+            name,
+            f"is DeepSpeed's of {found.shards} processes, and the world is {job.world} = {job.world_words}",
+            "resume on as many, or set resume_only_model: true",
+        )
+    elif found.ranks and found.ranks != job.world:
+        yield job.warn(
+            name,
+            f"is of {found.ranks} processes, and the world is {job.world} = {job.world_words}",
+            "the random states of the others are lost; the batch may be another",
+        )

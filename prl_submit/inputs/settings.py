@@ -1,0 +1,110 @@
+"""DeepSpeed and FSDP configurations: that they are there and JSON, and agree with the arguments."""
+
+from __future__ import annotations
+
+import json
+import os.path
+from collections.abc import Iterator
+from typing import Any
+
+from prl_submit.errors import Problem
+from prl_submit.inputs.paths import made_by_setup, resolve
+from prl_submit.job import Job
+from prl_submit.rules.batch import accumulation
+from prl_submit.rules.distributed import DEEPSPEED, FSDP
+from prl_submit.suggest import closest
+
+_PRESETS = {"deepspeed": DEEPSPEED, "teacher_deepspeed": DEEPSPEED, "fsdp": FSDP}
+
+
+class UnusableError(Exception):
+    """A configuration that cannot be read; says why."""
+
+
+def check(job: Job, workdir: str) -> Iterator[Problem]:
+    """ms-swift 4.6.0 sft_args `_init_deepspeed`, `_init_fsdp`, rlhf_args `_init_teacher_deepspeed`."""
+    for name, presets in _PRESETS.items():
+        value = job.get(name, None)
+        if not value or value in presets or (name == "fsdp" and not job.since("3.12")):
+            continue
+        if isinstance(value, str) and made_by_setup(job, resolve(value, workdir), workdir):
+            continue
+        try:
+            settings = read_settings(value, workdir)
+        except FileNotFoundError:
+            if name != "deepspeed" or not str(value).endswith(".json"):  # presence tells of those
+                yield unknown(job, name, str(value), presets)
+            continue
+        except UnusableError as error:
+            yield job.refuse(name, f"{value}: {error}", "mend the file")
+            continue
+        if name == "deepspeed":
+            yield from agrees(job, settings)
+        elif name == "fsdp":
+            yield from saves_whole(job, settings)
+
+
+def read_settings(value: Any, workdir: str) -> dict[str, Any]:
+    """A mapping, JSON text, or a file. Raises FileNotFoundError and UnusableError."""
+    if isinstance(value, dict):
+        return value
+    text = str(value)
+    if text.lstrip()[:1] != "{":
+        path = resolve(text, workdir)
+        if not os.path.isfile(path):
+            raise FileNotFoundError(path)
+        try:
+            with open(path, encoding="utf-8") as file:
+                text = file.read()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UnusableError(f"cannot be read: {error}") from None
+    try:
+        settings = json.loads(text)
+    except ValueError as error:
+        raise UnusableError(f"is not JSON: {error}") from None
+    if not isinstance(settings, dict) or not settings:
+        raise UnusableError("is not a mapping with anything in it")
+    return settings
+
+
+def unknown(job: Job, name: str, value: str, presets: tuple[str, ...]) -> Problem:
+    """Neither a preset nor a file: ms-swift takes it for JSON and stops."""
+    near = closest(value, presets, 0.6)
+    hint = f"did you mean {near}?" if near else f"presets: {', '.join(presets)}"
+    return job.refuse(name, f"{value} is neither a preset nor a file here", hint)
+
+
+def agrees(job: Job, settings: dict[str, Any]) -> Iterator[Problem]:
+    """Source: transformers 5.19 integrations/deepspeed `trainer_config_process`: one number, not two.
+
+    accelerate's HfDeepSpeedConfig wants ZeRO's section.
+    """
+    if "zero_optimization" not in settings:
+        hint = 'such as {"zero_optimization": {"stage": 2}}'
+        yield job.refuse("deepspeed", "has no zero_optimization", hint)
+    device, steps = job.get("per_device_train_batch_size", 1), accumulation(job)
+    for key, own, where in (
+        ("train_micro_batch_size_per_gpu", device, f"per_device_train_batch_size {device}"),
+        ("gradient_accumulation_steps", steps, f"gradient_accumulation_steps {steps}"),
+        ("train_batch_size", device * steps * job.world, f"the batch {device * steps * job.world}"),
+    ):
+        value = settings.get(key, "auto")
+        if value not in ("auto", own):
+            message = f"{key} {value} in the configuration is not {where}"
+            yield job.refuse("deepspeed", message, f'write "{key}": "auto"')
+
+
+def saves_whole(job: Job, settings: dict[str, Any]) -> Iterator[Problem]:
+    """ms-swift >= 3.12 sft_args `_check_fsdp2_compatibility`, transformers `_process_fsdp_args`."""
+    config = settings.get("fsdp_config", {})
+    kind = config.get("state_dict_type", "SHARDED_STATE_DICT") if isinstance(config, dict) else ""
+    if job.get("save_only_model", False) and "SHARDED" in str(kind).upper():
+        message = f"does not go with fsdp's state_dict_type {kind}"
+        hint = "set it false, or state_dict_type: FULL_STATE_DICT"
+        yield job.refuse("save_only_model", message, hint)
+    known = ("full_shard", "shard_grad_op", "auto_wrap", "offload")
+    options = settings.get("fsdp", "")
+    for word in options.split() if isinstance(options, str) else ():
+        if word not in known:
+            hint = f"these work: {', '.join(known)}"
+            yield job.refuse("fsdp", f"has no option {word}", hint)

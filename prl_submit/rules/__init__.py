@@ -1,0 +1,88 @@
+"""Rules across fields: plain functions from a job to problems, a file for each matter.
+
+Each rule names its source in ms-swift, trl or transformers, and since when it holds. They run on a
+spec that is already typed; a rule that needs a value that was wrong by itself stays silent. What
+ms-swift refuses is an error, what it passes over or turns into something else a warning. None of
+them reads the disk: what needs files is in `prl_submit.inputs`.
+
+A file is imported where the job has something that it looks at: there are many rules, and most jobs
+are about few of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib import import_module
+
+from prl_submit.errors import Problem
+from prl_submit.job import DoubtfulError, Job
+from prl_submit.rules.environment import CREDENTIALS, looks_secret
+
+__all__ = ["CREDENTIALS", "Rule", "all_rules", "check", "looks_secret"]
+
+Rule = Callable[[Job], Iterator[Problem]]
+
+#: Files in their order, with the types and arguments that call for them; nothing: every job.
+MODULES: tuple[tuple[str, str], ...] = (
+    ("batch", ""),
+    ("evaluation", ""),
+    ("vllm", "grpo gkd"),
+    ("grpo", "grpo truncation_strategy"),
+    ("losses", "loss_type loss_weights"),
+    ("teacher", "gkd teacher_model teacher_model_server"),
+    ("model", "rope_scaling task_type quant_method quant_bits"),
+    ("models", "ppo ref_model ref_adapters reward_model adapters"),
+    ("rewards", "grpo"),
+    (
+        "tuner",
+        "tuner_type train_type sft_type lora_rank lora_dropout init_weights lisa_activated_layers "
+        "packing padding_free",
+    ),
+    (
+        "training",
+        "torch_dtype fp16 bf16 fp16_full_eval bf16_full_eval warmup_ratio warmup_steps "
+        "dataloader_prefetch_factor logging_steps save_steps lr_scheduler_type report_to "
+        "swanlab_notification_method callbacks optimizer torch_empty_cache_steps num_train_epochs",
+    ),
+    (
+        "numbers",
+        "learning_rate adam_beta1 adam_beta2 adam_epsilon dataloader_num_workers seed data_seed "
+        "dataset_num_proc max_length max_completion_length max_new_tokens response_length "
+        "temperature repetition_penalty",
+    ),
+    ("dataset", "streaming lazy_tokenize split_dataset_ratio"),
+    (
+        "distributed",
+        "fsdp deepspeed zero_hpz_partition_size deepspeed_autotp_size sequence_parallel_size "
+        "use_cpu ddp_backend",
+    ),
+    ("values", "mrl_dims accelerator_config"),
+    ("ignored", ""),
+    ("environment", ""),
+    ("required", ""),
+)
+
+
+def all_rules() -> list[Rule]:
+    """Every rule there is, in order."""
+    return [rule for name, _ in MODULES for rule in _rules(name)]
+
+
+def check(job: Job) -> list[Problem]:
+    """All rules, in their order; one that needs a doubtful value stays silent."""
+    about = {str(job.swift.get("rlhf_type", "dpo")), *job.swift}
+    problems: list[Problem] = []
+    for name, words in MODULES:
+        if words and about.isdisjoint(words.split()):
+            continue
+        for rule in _rules(name):
+            try:
+                problems.extend(rule(job))
+            except (DoubtfulError, TypeError):
+                continue  # TypeError: another ms-swift takes text where ours takes a number
+    return problems
+
+
+def _rules(name: str) -> tuple[Rule, ...]:
+    rules: tuple[Rule, ...] = import_module(f"prl_submit.rules.{name}").RULES
+    return rules

@@ -1,0 +1,101 @@
+"""The Python environment, credentials, and where the job runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prl_submit.errors import Problem
+from prl_submit.job import Job
+
+#: ms-swift 4.6.0's arguments that hold a secret themselves.
+CREDENTIALS = ("hub_token", "swanlab_token", "swanlab_secret")
+_SECRET_WORDS = ("TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS", "APIKEY")
+
+
+def environment(job: Job) -> Iterator[Problem]:
+    """One Python environment, and no credentials in files."""
+    env = job.spec.environment
+    if env.conda and env.venv:
+        yield job.problem(
+            "environment.venv",
+            "conda is given too",
+            "keep one of the two; `conda: null` drops what a base or a profile sets",
+        )
+    for name, value in env.env.items():
+        if looks_secret(name, value):
+            yield job.problem(
+                f"environment.env.{name}",
+                "looks like a credential, and env is written into files",
+                f"`secrets: [{name}]` takes it from your environment and writes only the name",
+            )
+        if name.startswith(("PRL_SUBMIT_", "prl_")):  # launch.sh's own names
+            yield job.problem(
+                f"environment.env.{name}", "is prl-submit's own, set for each job", "leave it out"
+            )
+    for name in sorted(set(env.secrets) & set(env.env)):
+        yield job.problem(f"environment.env.{name}", "is listed under secrets too", "keep one")
+
+
+def credentials(job: Job) -> Iterator[Problem]:
+    """A secret among the arguments would stand in every file of the run and in `ps`."""
+    for name in CREDENTIALS:
+        if job.get(name, None) is not None:
+            yield job.refuse(
+                name,
+                "is a credential, and arguments are written into files",
+                "leave it out; `environment.secrets: [HF_TOKEN]` (or MODELSCOPE_API_TOKEN, "
+                "SWANLAB_API_KEY) takes it from your environment and writes only the name",
+            )
+
+
+def one_machine(job: Job) -> Iterator[Problem]:
+    """The local backend is this machine."""
+    if job.backend == "local" and job.spec.resources.nodes > 1:
+        yield job.problem(
+            "resources.nodes",
+            f"the local backend has one node, found {job.spec.resources.nodes}",
+            "use --backend slurm or kubernetes",
+        )
+
+
+def devices(job: Job) -> Iterator[Problem]:
+    """ms-swift 4.6.0 utils/env `is_mp`: more GPUs than processes spread the model over them.
+
+    Then deepspeed (>= 3.2.1), fsdp, vLLM and Liger are refused; a number that does not divide always.
+    """
+    text, processes = job.spec.local.cuda_visible_devices, job.spec.resources.nproc_per_node
+    single = job.spec.environment.env.get("SWIFT_SINGLE_DEVICE_MODE") == "1"
+    if job.backend != "local" or not text or single or job.spec.resources.accelerator == "cpu":
+        return
+    count = len(text.split(","))
+    key, hint = "local.cuda_visible_devices", "give one per process"
+    if count % processes:
+        message = f"has {count} GPUs for {processes} processes (nproc_per_node)"
+        yield job.problem(key, message, hint)
+        return
+    if count == processes:
+        return
+    used = [name for name in ("deepspeed", "fsdp", "use_liger_kernel") if job.get(name, None)]
+    used += ["use_vllm"] if job.rlhf_type in ("grpo", "gkd") and job.get("use_vllm", False) else []
+    message = f"has {count} GPUs for {processes} processes, so that each spreads the model over {count // processes}"
+    if used:
+        message += f", and that is refused with {' and '.join(used)}"
+    yield job.problem(key, message, hint, "error" if used else "warning")
+
+
+def slurm(job: Job) -> Iterator[Problem]:
+    """The `slurm:` section, for jobs that go there."""
+    if job.backend != "slurm":
+        return iter(())
+    from prl_submit.slurm_options import slurm_section  # not for the others' jobs
+
+    return slurm_section(job)
+
+
+def looks_secret(name: str, value: str) -> bool:
+    """A variable's name ends like a credential's, or its value is a URL with a password."""
+    address = value.partition("://")[2].partition("/")[0]
+    return name.upper().rpartition("_")[2] in _SECRET_WORDS or (":" in address and "@" in address)
+
+
+RULES = (environment, credentials, one_machine, devices, slurm)

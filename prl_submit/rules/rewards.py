@@ -1,0 +1,70 @@
+"""Rewards of GRPO: weights, models' plugins, and that there are any. Names: `inputs.plugins`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prl_submit.errors import Problem
+from prl_submit.job import Job
+from prl_submit.rules.builtin import MODEL_PLUGINS
+
+
+def weights(job: Job) -> Iterator[Problem]:
+    """ms-swift >= 3.1.1 grpo_trainer `_prepare_rewards`: one per function, model and gym."""
+    numbers = job.many("reward_weights")
+    functions = job.many("reward_funcs") + job.many("reward_model")
+    if job.rlhf_type != "grpo" or not numbers or not functions:
+        return
+    if uses_gym(job):
+        functions.append("gym_reward")
+    elif job.get("vllm_mode", None) == "server" and job.get("use_gym_env", None) is None:
+        return  # the rollout server decides
+    if len(numbers) != len(functions):
+        yield job.refuse(
+            "reward_weights",
+            f"has {len(numbers)} for {len(functions)} rewards ({', '.join(map(str, functions))})",
+            "give one weight per reward, in their order",
+        )
+
+
+def uses_gym(job: Job) -> bool:
+    """ms-swift >= 3.7 args_mixin `__post_init__`: gym_env implies it."""
+    chosen = job.get("use_gym_env", None)
+    return bool(job.get("gym_env", None) is not None if chosen is None else chosen)
+
+
+def plugins(job: Job) -> Iterator[Problem]:
+    """ms-swift >= 3.4.1 grpo_trainer `_prepare_rewards`: a plugin for each reward model."""
+    names, models = job.many("reward_model_plugin"), job.many("reward_model")
+    if job.rlhf_type != "grpo" or not names or not models:
+        return
+    if len(names) != len(models):
+        message = f"has {len(names)} for {len(models)} reward_model"
+        yield job.refuse("reward_model_plugin", message, "give one for each, in their order")
+    unknown = [name for name in names if name not in MODEL_PLUGINS]
+    if unknown and not job.has_plugins and job.has_known_names:
+        hint = f"known: {', '.join(MODEL_PLUGINS)}; external_plugins provides others"
+        yield job.refuse("reward_model_plugin", f"{unknown[0]} is not known", hint)
+
+
+def none_at_all(job: Job) -> Iterator[Problem]:
+    """ms-swift 4.6.0 grpo_trainer `__init__`; gkd_helpers `resolve_dynamic_opd_self_distillation`.
+
+    Since 4.4 a GRPO job without rewards trains on advantages of zero and ends well, unless its rows
+    have a `teacher_prompt`; before, it stopped.
+    """
+    given = ("reward_funcs", "reward_model", "teacher_model", "teacher_model_server")
+    if job.rlhf_type != "grpo" or uses_gym(job) or any(job.get(name, None) for name in given):
+        return
+    if job.get("use_vllm", False) and job.get("vllm_mode", None) == "server":
+        return  # the rollout server may bring a gym
+    hint = "name reward_funcs, such as [format], or functions of a plugin"
+    message = "grpo has no reward: neither reward_funcs nor reward_model"
+    if not job.since("4.4"):
+        yield job.problem("swift.rlhf_type", message, hint)
+        return
+    message += "; unless the rows have a teacher_prompt nothing is learnt"
+    yield job.problem("swift.rlhf_type", message, hint, "warning")
+
+
+RULES = (weights, plugins, none_at_all)

@@ -1,0 +1,85 @@
+"""What is trained: all weights or an adapter, and on which attention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prl_submit.errors import Problem
+from prl_submit.job import Job
+from prl_submit.rules.builtin import TUNERS
+from prl_submit.suggest import closest
+
+#: ms-swift 4.6.0 sft_args `_check_padding_free`.
+_FLASH = ("flash_attn", "flash_attention_2", "flash_attention_3", "flash_attention_4")
+#: ms-swift 4.6.0 pipelines/train/tuner: these shape a LoRA and do nothing in a full training.
+_LORA = (
+    "lora_rank", "lora_alpha", "lora_dropout", "target_modules", "use_dora", "use_rslora",
+    "lora_bias", "lora_dtype", "target_regex", "target_parameters", "modules_to_save",
+    "init_weights",
+)  # fmt: skip
+#: peft 0.20 LoraConfig `init_lora_weights`, with ms-swift's own words for true, false and LoRA-GA.
+_INITS = (
+    "true", "false", "gaussian", "eva", "olora", "pissa", "corda", "loftq", "orthogonal", "lora-ga",
+    "lora_ga",
+)  # fmt: skip
+
+
+def lora(job: Job) -> Iterator[Problem]:
+    """LoRA's arguments in a full training, where ms-swift passes over them silently."""
+    if job.tuner_type != "full":
+        return
+    for name in _LORA:
+        if job.get(name, None) is not None:
+            hint = "leave it out, or set tuner_type: lora"
+            yield job.warn(name, "does nothing with tuner_type full", hint)
+
+
+def known(job: Job) -> Iterator[Problem]:
+    """ms-swift 4.6.0 pipelines/train/tuner `prepare_adapter`: a tuner of its own or of a plugin."""
+    chosen = job.tuner_type
+    if chosen in TUNERS or job.has_plugins or not job.has_known_names:
+        return
+    near = closest(chosen, TUNERS, 0.6)
+    hint = f"did you mean {near}?" if near else f"these work: {', '.join(TUNERS)}"
+    yield job.refuse("tuner_type", f"{chosen} is not known", hint)
+
+
+def lora_numbers(job: Job) -> Iterator[Problem]:
+    """Source: peft 0.20 LoraLayer `update_layer`, `reset_lora_parameters`; torch's Dropout."""
+    if job.tuner_type not in ("lora", "longlora") or job.many("adapters"):
+        return
+    rank = job.get("lora_rank", 8)
+    if rank < 1:
+        yield job.refuse("lora_rank", f"must be at least 1, found {rank}", "8 is usual")
+    dropout = job.get("lora_dropout", 0.05)
+    if dropout > 1:
+        message = f"is a share between 0 and 1, found {dropout}"
+        yield job.refuse("lora_dropout", message, "0.05 is usual")
+    init = str(job.get("init_weights", "true"))
+    if init.lower() not in _INITS and not init.startswith("pissa_niter_"):
+        yield job.refuse("init_weights", f"{init} is not known", f"such as {', '.join(_INITS[:6])}")
+
+
+def lisa(job: Job) -> Iterator[Problem]:
+    """ms-swift >= 3.0 callbacks/lisa: layers are switched in full trainings."""
+    if job.get("lisa_activated_layers", 0) > 0 and job.tuner_type != "full":
+        message = f"is for tuner_type full, found {job.tuner_type}"
+        yield job.refuse("lisa_activated_layers", message, "leave it out, or set tuner_type: full")
+
+
+def padding_free(job: Job) -> Iterator[Problem]:
+    """ms-swift >= 3.7 sft_args, >= 3.8 rlhf_args `_check_padding_free`: types and attention."""
+    name = next((n for n in ("packing", "padding_free") if job.get(n, False)), None)
+    if name is None:
+        return
+    attention = job.get("attn_impl", None)
+    if attention not in _FLASH and job.since("3.7"):
+        found = attention or "none set"
+        message = f"needs a flash attention, found attn_impl {found}"
+        yield job.refuse(name, message, f"attn_impl: {_FLASH[0]}")
+    elif job.rlhf_type not in ("grpo", "dpo", "kto", "gkd") and job.since("3.8"):
+        message = f"is for grpo, dpo, kto and gkd, found rlhf_type {job.rlhf_type}"
+        yield job.refuse(name, message, "leave it out")
+
+
+RULES = (lora, known, lora_numbers, lisa, padding_free)

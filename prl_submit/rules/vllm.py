@@ -1,0 +1,112 @@
+"""vLLM beside the trainer, for the types that generate with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prl_submit.divisors import divisors, listed
+from prl_submit.errors import Problem
+from prl_submit.job import Job
+
+#: ms-swift 4.6.0 rlhf_args `rlhf_support_vllm_types`.
+GENERATING = ("grpo", "gkd")
+
+
+def mode(job: Job) -> Iterator[Problem]:
+    """ms-swift >= 3.11.1 rlhf_args `_init_rollout`: use_vllm and vllm_mode come together.
+
+    Before, vllm_mode had the default colocate.
+    """
+    if job.rlhf_type not in GENERATING or not job.since("3.11.1"):
+        return
+    chosen = job.get("vllm_mode", None)
+    if chosen and not job.get("use_vllm", False):
+        hint = "set vllm_mode to null as well, or use_vllm to true"
+        yield job.refuse("vllm_mode", "is set, but use_vllm is false", hint)
+    if not chosen and job.get("use_vllm", False):
+        hint = "colocate shares the trainer's GPUs, server uses a running `swift rollout`"
+        yield job.refuse("vllm_mode", "is required where use_vllm is true", hint)
+
+
+def server(job: Job) -> Iterator[Problem]:
+    """ms-swift 4.6.0 rlhf_args `_init_rollout`, `_init_external_vllm`; vllm_client (>= 3.7).
+
+    An address is connected to whatever use_vllm says.
+    """
+    if job.rlhf_type not in GENERATING:
+        return
+    using, hosts = job.get("use_vllm", False), job.many("vllm_server_host")
+    urls = job.many("vllm_server_base_url")
+    if using and job.get("vllm_mode", None) == "server" and not hosts and not urls:
+        hint = "set vllm_server_host or vllm_server_base_url; `swift rollout` starts one"
+        yield job.refuse("vllm_mode", "server needs the address of a vLLM server", hint)
+    if not hosts and not urls:
+        return
+    if not using:
+        hint = "leave it out, or set use_vllm: true and vllm_mode: server"
+        name = "vllm_server_base_url" if urls else "vllm_server_host"
+        yield job.warn(name, "is waited for and never used while use_vllm is false", hint)
+    ports = job.many("vllm_server_port") or [8000]
+    if not urls and len(hosts) != len(ports):
+        yield job.refuse(
+            "vllm_server_host",
+            f"has {len(hosts)} for {len(ports)} vllm_server_port",
+            "give one port per host, in their order",
+        )
+    groups, count = job.many("vllm_server_group_port"), len(urls or hosts)
+    if groups and len(groups) != count:
+        yield job.refuse(
+            "vllm_server_group_port",
+            f"has {len(groups)} for {count} servers",
+            "give one per server, or leave it out",
+        )
+
+
+def colocated(job: Job) -> Iterator[Problem]:
+    """ms-swift >= 3.5 rollout_mixin `_prepare_vllm`: tensor parallelism divides the world.
+
+    The share of memory is vLLM's own limit (vllm.config.CacheConfig).
+    """
+    if job.rlhf_type not in GENERATING or not job.get("use_vllm", False):
+        return
+    size = job.get("vllm_tensor_parallel_size", 1)
+    if size < 1 or (job.get("vllm_mode", None) == "colocate" and job.world % size):
+        yield job.refuse(
+            "vllm_tensor_parallel_size",
+            f"{size} does not divide the world {job.world} = {job.world_words}",
+            f"these work: {listed(divisors(job.world))}",
+        )
+    share = job.get("vllm_gpu_memory_utilization", 0.4)
+    if not 0 < share <= 1:
+        yield job.refuse(
+            "vllm_gpu_memory_utilization",
+            f"is a share of the GPU's memory, between 0 and 1; found {share}",
+            "0.4 leaves room for the trainer beside a colocated vLLM",
+        )
+
+
+def asynchronous(job: Job) -> Iterator[Problem]:
+    """ms-swift 4.6.0 rlhf_args `_init_rollout`, `_check_grpo`, `_check_gkd` (grpo since 3.5)."""
+    if job.rlhf_type not in GENERATING or not job.get("async_generate", False):
+        return
+    found = job.get("vllm_mode", None) if job.get("use_vllm", False) else None
+    if found != "server":
+        what = found or "use_vllm false"
+        message = f"needs vllm_mode server, found {what}"
+        yield job.refuse("async_generate", message, "leave it out")
+    elif job.rlhf_type == "gkd" and job.since("3.10"):
+        yield job.refuse("async_generate", "is not supported for gkd", "leave it out")
+    elif job.get("multi_turn_scheduler", None) is not None and job.since("3.5"):
+        message = "is not supported together with multi_turn_scheduler"
+        yield job.refuse("async_generate", message, "leave one of the two out")
+
+
+def reasoning_parser(job: Job) -> Iterator[Problem]:
+    """ms-swift >= 3.8 rlhf_trainers/arguments GRPOConfig."""
+    if job.rlhf_type != "grpo" or not job.since("3.8"):
+        return
+    if job.get("vllm_reasoning_parser", None) is not None:
+        yield job.refuse("vllm_reasoning_parser", "is not supported for GRPO", "leave it out")
+
+
+RULES = (mode, server, colocated, asynchronous, reasoning_parser)

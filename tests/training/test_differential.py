@@ -1,0 +1,421 @@
+"""Our verdict and ms-swift's own, on many configurations: an error here is a refusal there.
+
+ms-swift is real: its parser, its `RLHFArguments`, its `__post_init__` (swift_verdicts.py says what is
+not). What it refuses only later, with the model loaded, is in LATE, each with a real run that fails
+so. What differs for good is in DIFFERENCES, and each must go on differing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from prl_submit.inputs import Check
+from prl_submit.inputs import checks as input_checks
+from prl_submit.job import DoubtfulError, Job
+from prl_submit.layers import load_layers
+from prl_submit.plan import Context, Planned, make_plan
+from prl_submit.presence import check_presence
+from prl_submit.rules import all_rules, check
+from prl_submit.swift.table import load_table
+from tests.training.configurations import (
+    BASES,
+    REWARD_MODEL,
+    Configuration,
+    argv,
+    configurations,
+    short,
+    spec,
+)
+
+pytestmark = pytest.mark.training
+COUNT = 750
+TABLE = load_table()
+RULES = all_rules()
+
+#: Rules, with what they say, that ms-swift comes to only after `__post_init__`: in the model's
+#: preparation, the trainer or the first step. RUNS shows that it does.
+LATE = (
+    r"numbers\.positive: .*",
+    r"batch\.sizes: .*",  # some of it at once
+    r"batch\.generation_batch: swift\.num_generations: must be greater than 1 for GRPO, found (0|-.*)",
+    r"batch\.(kto|ppo)_batch: .*",
+    r"evaluation\.(batch|evalscope): .*",
+    r"dataset\.(streaming|splitting): .*",
+    r"numbers\.(lengths|sampling): .*",
+    r"grpo\.scheduler: .*",
+    r"grpo\.soft_overlong: swift\.soft_cache_length: .*",
+    r"grpo\.truncation: .*: split is for pre-training alone",
+    r"losses\.names: .*",
+    r"model\.labels: .* is not for .*",
+    r"models\.(reference_adapters|rewarding|one_each|adapters): .*",
+    r"rewards\.(weights|plugins): .*",
+    r"training\.(reports|plugins|notifications): .*",
+    r"tuner\.(known|lora_numbers|lisa): .*",
+    r"(plugins|data|checkpoint)\.check: .*",
+)
+#: What differs for good, and why: (why, type, changes, what ours says).
+DIFFERENCES: tuple[tuple[str, str, dict[str, Any], str], ...] = (
+    (
+        "argparse takes abbreviations silently; the next version may have two arguments that begin so",
+        "dpo",
+        {"max_grad": "0.5"},
+        r"values: swift\.max_grad: is short for max_grad_norm",
+    ),
+    (
+        "JSON that is broken off is repaired by guessing",
+        "dpo",
+        {"columns": '{"a": "query"'},
+        r"values: swift\.columns: is not JSON",
+    ),
+    (
+        "-2 accumulation steps are taken for one",
+        "dpo",
+        {"gradient_accumulation_steps": "-2"},
+        r"batch\.sizes: swift\.gradient_accumulation_steps: must be at least 1",
+    ),
+    (
+        "temperature 0 makes the first gradient not a number, and the training goes on",
+        "grpo",
+        {"temperature": "0"},
+        r"numbers\.sampling: swift\.temperature: must be above 0",
+    ),
+    (
+        "asserted in gkd_trainer, behind Liger, which is not here",
+        "gkd",
+        {"use_liger_kernel": "true", "sft_alpha": "0.5"},
+        r"teacher\.gkd: swift\.sft_alpha: does not go with use_liger_kernel",
+    ),
+    (
+        "vLLM divides the world in the trainer, and is not here",
+        "grpo",
+        {"use_vllm": "true", "vllm_tensor_parallel_size": "3"},
+        r"vllm\.colocated: swift\.vllm_tensor_parallel_size: \d+ does not divide the world",
+    ),
+    (
+        "vLLM looks at its share of memory itself, and is not here",
+        "grpo",
+        {"use_vllm": "true", "vllm_gpu_memory_utilization": "40"},
+        r"vllm\.colocated: swift\.vllm_gpu_memory_utilization",
+    ),
+    (
+        "DeepSpeed compares its batch with the arguments in the trainer, and is not here",
+        "dpo",
+        {"deepspeed": "ds_other_batch.json"},
+        r"settings\.check: .*train_micro_batch_size_per_gpu 64",
+    ),
+    (
+        "too few rows for one batch: no step is trained, and ms-swift ends well",
+        "grpo",
+        {"dataset": ["rows.jsonl#1"], "per_device_train_batch_size": "8", "max_steps": "2"},
+        r"data\.check: swift\.dataset: has 1 row; one batch takes 8",
+    ),
+)
+
+Ask = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+
+
+class Verdict(NamedTuple):
+    """What we say: `rule: key: message` of each error, and the names of all rules that spoke."""
+
+    errors: list[str]
+    rules: set[str]
+
+    @property
+    def at_once(self) -> list[str]:
+        """Errors that ms-swift comes to while it reads its arguments."""
+        listed = [*LATE, *(ours for *_, ours in DIFFERENCES)]
+        return [error for error in self.errors if not any(re.match(p, error) for p in listed)]
+
+
+def plan_of(configuration: Configuration, folder: Path) -> Planned:
+    """As `check` makes it, without a file for the spec."""
+    text = spec(configuration).encode()
+    layered = load_layers(
+        "job.yaml", read=lambda _: text, profile=None, environ={}, sets=(), table=TABLE
+    )
+    return make_plan(layered, TABLE, "job.yaml", Context(cwd=str(folder), home=str(folder)))
+
+
+def judge(planned: Planned, folder: Path) -> Verdict:
+    """All problems of a plan, each under the name of what found it."""
+    by_rule = [(name_of(rule), list(problems_of(rule, planned.job))) for rule in RULES]
+    of_rules = [problem for _, problems in by_rule for problem in problems]
+    assert check(planned.job) == of_rules  # none is left out for want of its argument
+    by_rule += [
+        ("values", [p for p in planned.problems if p not in of_rules]),
+        ("presence", check_presence(planned)),
+    ]
+    for look in input_checks(planned.job):
+        found = list(problems_of(partial(_on_disk, look, str(folder)), planned.job))
+        by_rule.append((name_of(look), found))
+    said = [(name, problem) for name, problems in by_rule for problem in problems]
+    return Verdict(
+        [f"{name}: {p.key}: {p.message}" for name, p in said if p.severity == "error"],
+        {name for name, _ in said},
+    )
+
+
+def _on_disk(look: Check, workdir: str, job: Job) -> Iterator[Any]:
+    return look(job, workdir)
+
+
+def name_of(rule: Callable[..., Any]) -> str:
+    return f"{rule.__module__.rpartition('.')[2]}.{rule.__name__}"
+
+
+def problems_of(rule: Callable[[Job], Any], job: Job) -> Iterator[Any]:
+    try:
+        yield from rule(job)
+    except DoubtfulError:
+        return
+
+
+def question(configuration: Configuration, planned: Planned, **more: Any) -> dict[str, Any]:
+    """The job's command line: what is written, and what prl-submit adds of its own."""
+    written = {f"--{name}" for name in configuration.swift}
+    own = [word for group in planned.plan.arguments if group[0] not in written for word in group]
+    words = argv(configuration.swift) + own
+    return {"argv": words, "world": configuration.world, **more}
+
+
+def test_the_same_verdicts(folder: Path, ask: Ask) -> None:
+    """On every configuration, and every rule has its say."""
+    many = configurations(COUNT)
+    plans = [plan_of(configuration, folder) for configuration in many]
+    ours = [judge(planned, folder) for planned in plans]
+    theirs = ask([question(one, planned) for one, planned in zip(many, plans, strict=True)])
+    differing = []
+    later = set()
+    for configuration, verdict, answer in zip(many, ours, theirs, strict=True):
+        refused = answer["error"] is not None
+        if verdict.at_once if not refused else not verdict.errors:
+            differing.append((configuration.number, verdict.errors, answer["error"]))
+        if not refused:
+            later |= {pattern for pattern in LATE for e in verdict.errors if re.match(pattern, e)}
+    assert differing == [], (
+        f"{len(differing)} of {len(many)} differ, the first ones: {differing[:5]}"
+    )
+    refusals = sum(answer["error"] is not None for answer in theirs)
+    assert len(many) >= 300
+    assert 0.25 < refusals / len(many) < 0.75
+    silent = {name_of(rule) for rule in RULES} - set().union(*(v.rules for v in ours)) - NOT_HERE
+    assert silent == set(), "rules that no configuration makes speak"
+    assert set(LATE) - later <= ONLY_RUN, "ms-swift refuses these at once: they are not late"
+
+
+#: Rules on what is not ms-swift's: the rest of the spec, and devices.
+NOT_HERE = {
+    "environment.environment",
+    "environment.credentials",
+    "environment.one_machine",
+    "environment.slurm",
+    "environment.devices",
+    "distributed.processors",
+}
+#: Shown by RUNS alone: their files would make other configurations fail as well.
+ONLY_RUN: set[str] = set()
+
+
+@pytest.mark.parametrize(("why", "kind", "changes", "said"), DIFFERENCES)
+def test_a_difference_is_still_one(
+    why: str, kind: str, changes: dict[str, Any], said: str, folder: Path, ask: Ask
+) -> None:
+    """ms-swift takes it, we do not."""
+    one = Configuration(0, BASES[kind] | changes, 2)
+    planned = plan_of(one, folder)
+    errors = judge(planned, folder).errors
+    assert len(errors) == 1
+    assert re.match(said, errors[0]), (why, errors)
+    (answer,) = ask([question(one, planned)])
+    assert answer["error"] is None, why
+
+
+#: Trainings that ms-swift begins and cannot go on with: what ours says, type, changes, its words.
+RUNS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
+    ("numbers.positive", "dpo", {"learning_rate": "-1"}, "Invalid learning rate"),
+    ("numbers.positive", "dpo", {"max_length": "0"}, "TypeError"),
+    ("numbers.positive", "rm", {"adam_beta1": "1.5"}, "Invalid beta parameter"),
+    ("numbers.positive", "orpo", {"dataloader_num_workers": "-1"}, "num_workers option should be"),
+    ("numbers.positive", "grpo", {"seed": "-1"}, "Seed must be between"),
+    (
+        "batch.sizes",
+        "grpo",
+        {"per_device_train_batch_size": "0"},
+        "batch_size should be a positive",
+    ),
+    ("batch.sizes", "dpo", {"per_device_train_batch_size": "-1"}, "should return >= 0"),
+    ("batch.sizes", "dpo", {"gradient_accumulation_steps": "0"}, "ZeroDivisionError"),
+    ("batch.generation_batch", "grpo", {"num_generations": "0"}, "ZeroDivisionError"),
+    ("batch.kto_batch", "kto", {"per_device_train_batch_size": "1"}, "Batch size is 1"),
+    (
+        "batch.ppo_batch",
+        "ppo",
+        {"num_mini_batches": "3"},
+        "must be a multiple of `num_mini_batches`",
+    ),
+    ("batch.ppo_batch", "ppo", {"whiten_rewards": "true"}, "insufficient for whitening"),
+    (
+        "evaluation.batch",
+        "dpo",
+        {
+            "val_dataset": ["rows.jsonl#4"],
+            "eval_strategy": "steps",
+            "eval_steps": "1",
+            "per_device_eval_batch_size": "0",
+        },
+        "batch_size should be a positive",
+    ),
+    (
+        "evaluation.evalscope",
+        "dpo",
+        {"eval_dataset": ["x"], "eval_strategy": "steps", "eval_steps": "1"},
+        "not found in the evaluation metrics",
+    ),
+    ("dataset.streaming", "dpo", {"streaming": "true", "max_steps": "-1"}, "max_steps has to be"),
+    ("dataset.streaming", "kto", {"streaming": "true"}, "KeyError"),
+    ("dataset.splitting", "dpo", {"split_dataset_ratio": "-0.1"}, "AssertionError"),
+    ("numbers.lengths", "grpo", {"max_completion_length": "0"}, "must be greater than 0"),
+    ("numbers.sampling", "grpo", {"repetition_penalty": "0"}, "has to be a strictly positive"),
+    ("grpo.scheduler", "grpo", {"multi_turn_scheduler": "mine"}, "AssertionError"),
+    (
+        "grpo.soft_overlong",
+        "grpo",
+        {"reward_funcs": ["soft_overlong"], "soft_cache_length": "8"},
+        "AssertionError",
+    ),
+    ("grpo.truncation", "dpo", {"truncation_strategy": "split"}, "only supported for pre-training"),
+    ("losses.names", "dpo", {"loss_type": ["nonsense"]}, "Unknown loss type"),
+    ("losses.names", "simpo", {"loss_type": ["nonsense"]}, "Unknown loss type"),
+    ("losses.names", "grpo", {"loss_type": ["nonsense"]}, "UnboundLocalError"),
+    ("losses.names", "kto", {"loss_type": ["nonsense"]}, "UnboundLocalError"),
+    ("model.labels", "dpo", {"task_type": "seq_cls", "num_labels": "2"}, "AttributeError"),
+    (
+        "models.reference_adapters",
+        "dpo",
+        {"ref_adapters": ["adapter", "adapter"]},
+        "AssertionError: args.ref_adapters",
+    ),
+    (
+        "models.rewarding",
+        "dpo",
+        {"reward_model": ["./tiny-qwen2"], "reward_model_type": ["qwen2"]},
+        "unexpected keyword argument 'reward_model'",
+    ),
+    (
+        "models.rewarding",
+        "ppo",
+        dict.fromkeys(("reward_model", "reward_model_type", "reward_template")),
+        "'NoneType' object has no attribute",
+    ),
+    ("models.one_each", "ppo", {"reward_model_type": ["qwen2", "qwen2"]}, "AssertionError"),
+    (
+        "models.adapters",
+        "dpo",
+        {"tuner_type": "lora", "adapters": ["adapter", "adapter"]},
+        "AssertionError: args.adapters",
+    ),
+    ("rewards.weights", "grpo", {"reward_weights": ["1", "2"]}, "Number of reward weights"),
+    (
+        "rewards.plugins",
+        "grpo",
+        {**REWARD_MODEL, "reward_model_plugin": ["nonsense"]},
+        "rm_plugin nonsense is not implemented",
+    ),
+    ("training.reports", "dpo", {"report_to": ["wandbb"]}, "is not supported, only"),
+    ("training.plugins", "dpo", {"optimizer": "nonsense"}, "KeyError"),
+    ("training.plugins", "dpo", {"callbacks": ["nonsense"]}, "KeyError"),
+    ("tuner.known", "dpo", {"tuner_type": "lorra"}, "Unknown tuner_type"),
+    (
+        "tuner.lora_numbers",
+        "grpo",
+        {"tuner_type": "lora", "lora_dropout": "1.5"},
+        "dropout probability has to be",
+    ),
+    (
+        "tuner.lora_numbers",
+        "dpo",
+        {"tuner_type": "lora", "init_weights": "nonsense"},
+        "Unknown initialization",
+    ),
+    (
+        "tuner.lisa",
+        "dpo",
+        {"tuner_type": "lora", "lisa_activated_layers": "1"},
+        "LISA only supports full",
+    ),
+    (
+        "plugins.check",
+        "grpo",
+        {"reward_funcs": ["too"], "external_plugins": ["plugin.py"]},
+        "reward_function too is not",
+    ),
+    ("data.check", "grpo", {"dataset": ["answers.jsonl"]}, "inputs.messages: "),
+    ("data.check", "grpo", {"dataset": ["other.jsonl"]}, "ZeroDivisionError"),
+    ("data.check", "dpo", {"dataset": ["chats.jsonl"]}, "TypeError"),
+    ("data.check", "kto", {"dataset": ["chats.jsonl"]}, "label"),
+    (
+        "data.check",
+        "grpo",
+        {
+            "dataset": ["rows.jsonl#1"],
+            "per_device_train_batch_size": "4",
+            "max_steps": None,
+            "num_train_epochs": "1",
+        },
+        "max_steps must be set to a positive value",
+    ),
+    (
+        "data.check",
+        "grpo",
+        {
+            "val_dataset": ["rows.jsonl#2"],
+            "eval_strategy": "steps",
+            "per_device_eval_batch_size": "8",
+        },
+        "eval_dataset size 2 is smaller than",
+    ),
+    (
+        "checkpoint.check",
+        "dpo",
+        {"resume_from_checkpoint": "without_weights"},
+        "Can't find a valid checkpoint",
+    ),
+    ("checkpoint.check", "dpo", {"resume_from_checkpoint": "rows.jsonl"}, "Can't find a valid"),
+    ("checkpoint.check", "dpo", {"resume_from_checkpoint": "without_state"}, "Error"),
+)
+
+
+def test_what_fails_later_really_fails(folder: Path, ask: Ask) -> None:
+    """Each is begun by ms-swift itself, in this one process, and comes to its end there."""
+    differing: list[Any] = []
+    questions = []
+    for rule, kind, changes, _ in RUNS:
+        one = Configuration(0, short(kind, **changes), 1)
+        planned = plan_of(one, folder)
+        errors = judge(planned, folder).errors
+        if [error for error in errors if not error.startswith(f"{rule}: ")] or not errors:
+            differing.append((rule, kind, changes, errors))
+        questions.append(question(one, planned, run=True))
+    for (rule, kind, changes, words), answer in zip(RUNS, ask(questions), strict=True):
+        if words not in str(answer["error"]) or answer["where"] != "run":
+            differing.append((rule, kind, changes, answer))
+    assert differing == []
+    tried = {rule for rule, *_ in RUNS}
+    late = {rule for rule in map(name_of, RULES) if any(re.match(p, f"{rule}: ") for p in LATE)}
+    assert late - tried == {"training.notifications"}, "needs swanlab, which is not here"
+
+
+def test_temperature_zero_spoils_the_model(folder: Path, ask: Ask) -> None:
+    """That is why it is refused although ms-swift takes it."""
+    one = Configuration(0, short("grpo", temperature="0"), 1)
+    planned = plan_of(one, folder)
+    (answer,) = ask([question(one, planned, run=True)])
+    assert answer["error"] is None
+    log = next(folder.glob("output/*/logging.jsonl")).read_text().splitlines()
+    assert any('"grad_norm": NaN' in line for line in log)

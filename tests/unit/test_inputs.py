@@ -1,0 +1,454 @@
+"""What a job's own files say of it: rows, plugins, configurations, checkpoints, adapters."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from prl_submit.inputs import check_inputs
+from prl_submit.inputs.following import provided
+from prl_submit.inputs.plugins import says
+from prl_submit.inputs.rows import Count, count_rows
+from prl_submit.plan import Planned
+
+Plans = Callable[..., Planned]
+CHAT = '{"messages": [], "label": true, "rejected_response": "x"}'
+
+
+def told(planned: Plans, folder: Path, swift: str, nproc: int = 2, kind: str = "grpo") -> list[str]:
+    """`severity key: message` of what the files say; the pure rules' problems are not asked for."""
+    own = "reward_funcs: [format], num_generations: 2, per_device_train_batch_size: 2"
+    base = f"swift: {{rlhf_type: {kind}, tuner_type: full, {own if kind == 'grpo' else ''}}}"
+    spec = f"name: x\nextends: b.yaml\nresources: {{nproc_per_node: {nproc}}}\nswift: {{{swift}}}"
+    job = planned(spec, files={"b.yaml": base}).job
+    found = check_inputs(job, str(folder))
+    assert all(problem.hint for problem in found)
+    return [f"{p.severity} {(p.key or '').removeprefix('swift.')}: {p.message}" for p in found]
+
+
+def write(folder: Path, **files: Any) -> None:
+    """Files by name, `__` for the dot and `___` for the slash; what is not text as JSON."""
+    for name, content in files.items():
+        path = folder / name.replace("___", "/").replace("__", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+# ------------------------------------------------------------------ rows
+@pytest.mark.parametrize(
+    ("name", "text", "rows"),
+    [
+        ("a.jsonl", '{"a": 1}\n\n{"a": 2}\n   \n{"a": 3}', 3),
+        ("a.jsonl", '{"a": 1}\r\n{"a": 2}\r\n', 2),
+        ("a.jsonl", '\ufeff{"a": 1}\n{"a": 2}', 2),
+        ("a.jsonl", "", 0),
+        ("a.jsonl", '[{"a": 1}, {"a": 2}]', 2),
+        ("a.json", '\ufeff[{"a": 1},\n{"a": 2}\n, {"a": 3}]', 3),
+        ("a.json", "[]", 0),
+        ("a.json", '{"a": 1}\n{"a": 2}', 2),
+        ("a.json", '{\n"a": 1\n}\n', None),  # one object over several lines
+        ("a.jsonl", '{"a": 1}{"a": 2}\n', None),  # two on one line
+        ("a.jsonl", '{"a": 1}\n{"a": 2}{"a": 3}\n', None),
+        ("a.jsonl", "5\n6\n", None),
+        ("a.jsonl", "[{", None),
+        ("a.csv", "a,b\n1,x\n\n2,y", 2),
+        ("a.csv", '"a",b\n1,"x\ny"\n\n2,z\n', 2),
+        ("a.csv", 'a,b\n1,"x\ny"\n2,z\n', 2),
+        ("a.csv", "a,b\n", 0),
+        ("a.csv", "", 0),
+        ("a.txt", "x\n", None),
+        ("a.parquet", "x", None),
+    ],
+)
+def test_rows_are_counted_as_datasets_does(
+    tmp_path: Path, name: str, text: str, rows: int | None
+) -> None:
+    (tmp_path / name).write_text(text, newline="")
+    found = count_rows(str(tmp_path / name), 10)
+    assert (found and found.rows) == rows
+
+
+def test_columns_of_the_first_row(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        a__jsonl='{"x": 1}\n{"x": 1, "y": 2}\n',
+        b__csv="x,y\n1,2\n",
+        c__csv='"x",y\n1,2\n',
+    )
+    write(tmp_path, d__json='[{"x": 1, "y": 2}]')
+    for name in ("a.jsonl", "b.csv", "c.csv", "d.json"):
+        found = count_rows(str(tmp_path / name), 5)
+        assert found
+        assert found.keys == ("x", "y")
+
+
+def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b'"\xff\xfe"\n')
+    assert count_rows(str(tmp_path / "a.csv"), 5) is None
+    assert count_rows(str(tmp_path / "b.jsonl"), 5) is None
+
+
+def test_a_large_file_costs_no_more_than_what_is_needed(tmp_path: Path) -> None:
+    """50 GB each, sparse; an array of that size is left alone."""
+    for name, start in (("a.jsonl", '{"a": 1}\n' * 10), ("b.csv", "a\n" * 11), ("c.json", "[\n")):
+        path = tmp_path / name
+        path.write_text(start)
+        with path.open("r+b") as file:
+            file.truncate(50 * 10**9)
+    began = time.perf_counter()
+    assert count_rows(str(tmp_path / "a.jsonl"), 10) == Count(10, ("a",))
+    assert count_rows(str(tmp_path / "b.csv"), 10) == Count(10, ("a",))
+    assert count_rows(str(tmp_path / "c.json"), 10) is None
+    assert time.perf_counter() - began < 0.05
+
+
+def test_half_a_megabyte_is_counted_in_a_millisecond(tmp_path: Path) -> None:
+    row = json.dumps({"messages": [{"role": "user", "content": "x" * 620}]})
+    (tmp_path / "a.jsonl").write_text(f"{row}\n" * 750)
+    best = 1.0
+    for _ in range(20):
+        began = time.perf_counter()
+        assert count_rows(str(tmp_path / "a.jsonl"), 750) == Count(750, ("messages",))
+        best = min(best, time.perf_counter() - began)
+    assert best < 0.003  # 0.4 ms where nothing else runs
+
+
+# ------------------------------------------------------------------ data
+@pytest.mark.parametrize(
+    ("swift", "said"),
+    [
+        ("dataset: [two.jsonl]", ""),  # 4 / 2 prompts
+        ("dataset: [one.jsonl]", "error dataset: has 1 row; one batch takes 2 = per_device_train_b"),
+        ("dataset: ['one.jsonl#2']", ""),  # the same one twice
+        ("dataset: ['two.jsonl#1']", "error dataset: has 1 row; one batch takes 2"),
+        ("dataset: [one.jsonl, one.jsonl]", ""),
+        ("dataset: [one.jsonl, org/name]", ""),
+        ("dataset: [one.jsonl, 'org/name#5']", ""),
+        ("dataset: [one.jsonl, 'org/name#x']", ""),
+        ("dataset: [one.jsonl], cached_dataset: [c]", ""),
+        ("dataset: [one.jsonl], streaming: true", ""),
+        ("dataset: [one.jsonl], interleave_prob: [0.5]", ""),
+        ("dataset: [one.jsonl], sequence_parallel_size: 2", ""),
+        ("dataset: [two.jsonl], steps_per_generation: 2", "error dataset: has 2 rows; one batch tak"),
+        ("dataset: [two.jsonl], generation_batch_size: 8", "error dataset: has 2 rows; one batch t"),
+        ("dataset: [two.jsonl], num_generations: 3", ""),  # refused for that
+        ("dataset: [none.jsonl]", "error dataset: none.jsonl has no rows"),
+        ("dataset: [two.jsonl], split_dataset_ratio: 0.1, num_generations_eval: 2",
+         "error dataset: has 1 row after the split; one batch takes 2"),
+        ("dataset: [two.jsonl], split_dataset_ratio: 0.1, eval_strategy: 'no'", ""),
+        ("dataset: [two.jsonl], val_dataset: [one.jsonl], per_device_eval_batch_size: 1", ""),
+        ("dataset: [two.jsonl], val_dataset: [one.jsonl], per_device_eval_batch_size: 4",
+         "error val_dataset: has 1 row; one batch takes 4 = per_device_eval_batch_size 4 x"),
+        ("dataset: [two.jsonl], val_dataset: [one.jsonl], per_device_eval_batch_size: 4, "
+         "eval_use_evalscope: true", ""),
+        ("dataset: [two.jsonl], val_dataset: [one.jsonl], per_device_eval_batch_size: 0", ""),
+        ("dataset: [two.jsonl], num_generations: x", ""),  # said already
+        ("dataset: [other.jsonl]", "error dataset: other.jsonl: the first rows have none of ms-swift"),
+        ("dataset: [other.jsonl], columns: {foo: query}", ""),
+        ("dataset: [other.jsonl], external_plugins: [registers.py]", ""),
+        ("dataset: [other.jsonl], external_plugins: [gone.py]", ""),
+        ("dataset: [answers.jsonl]", "error dataset: answers.jsonl: the first rows have none"),
+        ("dataset: [lines.json]", ""),
+    ],
+)  # fmt: skip
+def test_data_against_the_batch(planned: Plans, tmp_path: Path, swift: str, said: str) -> None:
+    write(
+        tmp_path,
+        one__jsonl=f"{CHAT}\n",
+        two__jsonl=f"{CHAT}\n{CHAT}",
+        none__jsonl="\n",
+        other__jsonl='{"foo": 1}\n{"foo": 1}\n',
+        answers__jsonl='{"text": 1}\n{"text": 1}\n',
+        registers__py="register_dataset(1)",
+        lines__json='{\n"messages": 1\n}',
+    )
+    found = told(planned, tmp_path, swift)
+    assert len(found) == bool(said), found
+    assert not said or found[0].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "said"),
+    [
+        (
+            "dpo",
+            "chats.jsonl",
+            "error dataset: chats.jsonl: the first rows have no rejected_response",
+        ),
+        ("dpo", "pairs.csv", ""),
+        ("kto", "chats.jsonl", "error dataset: chats.jsonl: the first rows have no label"),
+        ("rm", "answers.jsonl", "error dataset: answers.jsonl: the first rows have no rejected"),
+        ("ppo", "chats.jsonl", "error dataset: has 1 row; one batch takes 16 = per_device_train"),
+        ("gkd", "chats.jsonl", "error dataset: has 1 row; one batch takes 16 = "),
+    ],
+)
+def test_data_of_the_other_types(
+    planned: Plans, tmp_path: Path, kind: str, file: str, said: str
+) -> None:
+    write(
+        tmp_path,
+        chats__jsonl='{"messages": []}\n',
+        pairs__csv="query,response,Rejected_Response\n1,2,3\n",
+        answers__jsonl='{"text": 1}\n',
+    )
+    found = told(planned, tmp_path, f"dataset: [{file}]", 1, kind)
+    assert len(found) == bool(said), found
+    assert not said or found[0].startswith(said)
+
+
+def test_where_max_steps_is_given_nobody_would_notice(planned: Plans, tmp_path: Path) -> None:
+    write(tmp_path, one__jsonl=f"{CHAT}\n")
+    (silent,) = told(planned, tmp_path, "dataset: [one.jsonl], max_steps: 3")
+    (heard,) = told(planned, tmp_path, "dataset: [one.jsonl]")
+    assert silent.endswith("no step would be trained, and the job succeeds")
+    assert heard.endswith("no step would be trained")
+
+
+def test_what_the_second_row_has_counts_too(planned: Plans, tmp_path: Path) -> None:
+    write(tmp_path, a__jsonl='{"messages": []}\n{"messages": [], "rejected_images": []}\n')
+    assert told(planned, tmp_path, "dataset: [a.jsonl]", kind="dpo") == []
+    own = "dataset: [a.jsonl], custom_dataset_info: [i.json]"
+    assert told(planned, tmp_path, own, kind="kto") == []
+    assert len(told(planned, tmp_path, "dataset: [a.jsonl]", kind="kto")) == 1
+
+
+def test_what_setup_makes_is_not_looked_at(planned: Plans, tmp_path: Path) -> None:
+    """What is there now is what an earlier run left."""
+    write(tmp_path, a__jsonl="", p__py="", d__json="{")
+    setup = "environment: {setup: [make a.jsonl p.py d.json]}"
+    swift = "dataset: [a.jsonl], external_plugins: [p.py], reward_funcs: [x], deepspeed: d.json"
+    job = planned(f"name: x\n{setup}\nswift: {{rlhf_type: grpo, {swift}}}").job
+    assert check_inputs(job, str(tmp_path)) == []
+
+
+def test_nothing_is_said_of_a_folder_that_is_elsewhere(planned: Plans, tmp_path: Path) -> None:
+    assert told(planned, tmp_path / "none", "reward_funcs: [x], deepspeed: zero9") == []
+
+
+# ------------------------------------------------------------------ plugins
+PLAIN = 'from swift.rewards import ORM, orms\nclass A(ORM): ...\norms["mine"] = A\n'
+#: As a plugin for ms-swift 3 and 4 does.
+HANDED = """
+import importlib
+def find():
+    module = importlib.import_module("swift.rewards")
+    return module.ORM, module.orms
+if TYPE_CHECKING:
+    orms: dict
+else:
+    ORM, orms = find()
+orms.update(mine=1, other=2)
+"""
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        PLAIN,
+        "orms['mine'] = A",
+        'orms [ "mine" ] = A',
+        "swift.rewards.orms['mine'] = A",
+        'orms.update({"mine": A})',
+        "orms.update(\n    {'other': B, 'mine': A}\n)",
+        "orms.update(other=B, mine=A)",
+        'orms.setdefault("mine", A)',
+        "x = orms['other']\norms['mine'] = A",
+        HANDED,
+    ],
+)
+def test_names_that_are_plainly_registered(source: str) -> None:
+    assert says(source, "orms", "mine")
+    assert not says(source, "orms", "min")
+    assert not says(source, "prms", "mine")
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        (PLAIN, {"mine"}),
+        (HANDED, {"mine", "other"}),
+        ("", set()),
+        ("import json, os.path\nfrom swift.rewards import orms\norms.get('x')", set()),
+        (
+            "orms.update({'a': A}, b=B)\norms['c'] = C\norms.setdefault('d', D)",
+            {"a", "b", "c", "d"},
+        ),
+        ("orms.__setitem__('a', A)", {"a"}),
+        # what could register anything
+        ("orms[f'{x}_reward'] = A", None),
+        ("orms.update(make())", None),
+        ("orms.update(**make())", None),
+        ("orms.update({**make()})", None),
+        ("orms.setdefault(name, A)", None),
+        ("register(orms)", None),
+        ("mine = orms\nmine['x'] = A", None),
+        ("def f():\n    return orms\nf()['x'] = A", None),
+        ("def f():\n    return orms\norms = f()\nother = f()", None),
+        ("from my_rewards import A", None),
+        ("from . import rewards", None),
+        ("from swift.rewards import *", None),
+        ("from swift.rewards import orms as registry", None),
+        ("exec(text)", None),
+        ("not python at all", None),
+    ],
+)
+def test_all_names_or_none(source: str, names: set[str] | None) -> None:
+    assert provided(source, "orms") == names
+
+
+@pytest.mark.parametrize(
+    ("swift", "said"),
+    [
+        ("reward_funcs: [format, accuracy]", ""),
+        ("reward_funcs: [mine], external_plugins: [plain.py]", ""),
+        ("reward_funcs: [mine], custom_register_path: [plain.py]", ""),
+        ("reward_funcs: [mine]", "error reward_funcs: mine is not known to ms-swift, and no plugin"),
+        ("reward_funcs: [mind], external_plugins: [plain.py]",
+         "error reward_funcs: mind is not known to ms-swift, and plain.py does not provide it"),
+        ("reward_funcs: [mind], external_plugins: [plain.py, dynamic.py]", ""),
+        ("reward_funcs: [mind], external_plugins: [gone.py]", ""),
+        ("reward_funcs: [mind], external_plugins: [latin.py]", ""),
+        ("rlhf_type: dpo, reward_funcs: [mind]", ""),  # warned of
+        ("multi_turn_scheduler: mine", ""),  # refused by the pure rules
+        ("multi_turn_scheduler: mine, external_plugins: [plain.py]",
+         "error multi_turn_scheduler: mine is not known to ms-swift, and plain.py does not"),
+        ("callbacks: [mine], external_plugins: [plain.py]", "error callbacks: mine is not known"),
+        ("tuner_type: mine, external_plugins: [plain.py]", "error tuner_type: mine is not known"),
+        ("optimizer: muon, external_plugins: [plain.py]", ""),
+    ],
+)  # fmt: skip
+def test_names_against_plugins(planned: Plans, tmp_path: Path, swift: str, said: str) -> None:
+    write(tmp_path, plain__py=PLAIN, dynamic__py="orms[name()] = A")
+    (tmp_path / "latin.py").write_bytes(b"# \xff\n")
+    found = told(planned, tmp_path, swift)
+    assert len(found) == bool(said), found
+    assert not said or found[0].startswith(said)
+
+
+def test_a_later_ms_swift_may_bring_more_names(planned: Plans, tmp_path: Path) -> None:
+    spec = "name: x\nswift: {rlhf_type: grpo, reward_funcs: [mine]}"
+    job = planned(spec).job
+    assert len(check_inputs(job, str(tmp_path))) == 1
+    later = msgspec.structs.replace(job, swift_version="4.7.0")
+    assert check_inputs(later, str(tmp_path)) == []
+
+
+# ------------------------------------------------------------------ DeepSpeed and FSDP
+GOOD = {"zero_optimization": {"stage": 2}, "train_micro_batch_size_per_gpu": "auto"}
+
+
+@pytest.mark.parametrize(
+    ("swift", "said"),
+    [
+        ("deepspeed: zero2", ""),
+        ("deepspeed: good.json", ""),
+        ("deepspeed: {zero_optimization: {stage: 2}}", ""),
+        ("deepspeed: '{\"zero_optimization\": {}}'", ""),
+        ("deepspeed: zero9", "error deepspeed: zero9 is neither a preset nor a file here"),
+        ("deepspeed: gone.json", ""),  # told by who looks for files
+        ("teacher_deepspeed: gone.json", "error teacher_deepspeed: gone.json is neither"),
+        ("deepspeed: broken.json", "error deepspeed: broken.json: is not JSON"),
+        ("deepspeed: latin.json", "error deepspeed: latin.json: cannot be read"),
+        ("deepspeed: empty.json", "error deepspeed: empty.json: is not a mapping with anything"),
+        ("deepspeed: no_zero.json", "error deepspeed: has no zero_optimization"),
+        ("deepspeed: batch.json", "error deepspeed: train_micro_batch_size_per_gpu 64 in the"),
+        (
+            "deepspeed: whole.json",
+            "error deepspeed: train_batch_size 9 in the configuration is not",
+        ),
+        ("fsdp: fsdp2", ""),
+        ("fsdp: fsdp9", "error fsdp: fsdp9 is neither a preset nor a file here"),
+        ("fsdp: sharded.json", ""),
+        (
+            "fsdp: sharded.json, save_only_model: true",
+            "error save_only_model: does not go with fsd",
+        ),
+        ("fsdp: whole_fsdp.json, save_only_model: true", ""),
+        ("fsdp: option.json", "error fsdp: has no option sideways"),
+        ("fsdp: strange.json", ""),
+    ],
+)
+def test_configurations(planned: Plans, tmp_path: Path, swift: str, said: str) -> None:
+    write(
+        tmp_path,
+        good__json=GOOD,
+        broken__json='{"zero',
+        empty__json={},
+        no_zero__json={"fp16": {}},
+        batch__json=GOOD | {"train_micro_batch_size_per_gpu": 64},
+        whole__json=GOOD | {"train_batch_size": 9},
+        sharded__json={"fsdp": "full_shard"},
+        whole_fsdp__json={"fsdp_config": {"state_dict_type": "FULL_STATE_DICT"}},
+        option__json={"fsdp": "sideways"},
+        strange__json={"fsdp": [1], "fsdp_config": "x"},
+    )
+    (tmp_path / "latin.json").write_bytes(b'"\xff"')
+    found = told(planned, tmp_path, swift)
+    assert len(found) == bool(said), found
+    assert not said or found[0].startswith(said)
+
+
+# ------------------------------------------------------------------ checkpoints and adapters
+WHOLE = ("model.safetensors", "optimizer.pt", "rng_state_0.pth", "rng_state_1.pth")
+LORA = (*WHOLE[1:], "adapter_model.safetensors", "adapter_config.json")
+STATE = {"global_step": 4, "max_steps": 10}
+
+
+@pytest.mark.parametrize(
+    ("names", "state", "swift", "said"),
+    [
+        (WHOLE, STATE, "", ""),
+        (WHOLE, STATE, "max_steps: 10", ""),
+        (WHOLE, STATE, "max_steps: 4", "warning resume_from_checkpoint: stands at step 4, and max"),
+        (WHOLE, "{", "max_steps: 4", ""),
+        (WHOLE, {"global_step": "x"}, "max_steps: 4", ""),
+        (WHOLE, None, "", "error resume_from_checkpoint: has no trainer_state.json"),
+        (WHOLE, None, "resume_only_model: true, ignore_data_skip: true", ""),
+        (WHOLE, None, "resume_only_model: true", "error resume_from_checkpoint: has no trainer_"),
+        (WHOLE[1:], STATE, "", "error resume_from_checkpoint: holds no weights"),
+        (WHOLE[:1], STATE, "", "warning resume_from_checkpoint: holds no optimizer state"),
+        (WHOLE[:1], STATE, "resume_only_model: true", ""),
+        (WHOLE[:3], STATE, "", "warning resume_from_checkpoint: is of 1 processes, and the world"),
+        ((*WHOLE[:2], "rng_state.pth"), STATE, "", "warning resume_from_checkpoint: is of 1 proc"),
+        (LORA, STATE, "", "error resume_from_checkpoint: holds an adapter, and tuner_type is full"),
+        (LORA, STATE, "tuner_type: lora", ""),
+        (WHOLE, STATE, "tuner_type: lora", "error resume_from_checkpoint: holds no adapter, and"),
+        (("global_step4/zero_pp_rank_0_mp_rank_00_optim_states.pt",), STATE, "",
+         "error resume_from_checkpoint: is DeepSpeed's of 1 processes, and the world is 2"),
+        (("pytorch_model_fsdp_0/.metadata", "optimizer_0/.metadata", *WHOLE[2:]), STATE, "", ""),
+    ],
+)  # fmt: skip
+def test_checkpoints(
+    planned: Plans, tmp_path: Path, names: tuple[str, ...], state: Any, swift: str, said: str
+) -> None:
+    for name in names:
+        path = tmp_path / "checkpoint-4" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    if state is not None:
+        (tmp_path / "checkpoint-4").mkdir(exist_ok=True)
+        write(tmp_path / "checkpoint-4", trainer_state__json=state)
+    found = told(planned, tmp_path, f"resume_from_checkpoint: checkpoint-4, {swift}")
+    assert len(found) == bool(said), found
+    assert not said or found[0].startswith(said)
+
+
+def test_a_checkpoint_that_is_none(planned: Plans, tmp_path: Path) -> None:
+    write(tmp_path, file="x")
+    assert told(planned, tmp_path, "resume_from_checkpoint: none") == []
+    (said,) = told(planned, tmp_path, "resume_from_checkpoint: file")
+    assert "file is a file; a checkpoint is a folder" in said
+
+
+def test_adapters(planned: Plans, tmp_path: Path) -> None:
+    write(tmp_path, good___adapter_config__json={}, bad___config__json={})
+    assert told(planned, tmp_path, "adapters: [good, org/name]") == []
+    (said,) = told(planned, tmp_path, "adapters: [good, bad]")
+    assert said == "error adapters: bad holds no adapter_config.json"
+    assert told(planned, tmp_path, "tuner_type: ia3, adapters: [bad]") == []
