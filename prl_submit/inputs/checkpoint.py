@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,10 @@ from msgspec import Struct
 from prl_submit.errors import Problem
 from prl_submit.inputs.paths import resolve
 from prl_submit.job import Job
+from prl_submit.reading import decode_json, read_regular
 
+#: trainer_state.json has a line for each logged step.
+MAX_BYTES = 100_000_000
 _OPTIMIZERS = ("optimizer.pt", "optimizer.bin", "optimizer.safetensors")
 
 
@@ -33,22 +35,27 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
     value = str(job.get("resume_from_checkpoint", None) or "")
     path = Path(resolve(value, workdir))
     if value and path.is_dir():
-        yield from can_go_on(job, read_contents(path))
+        try:
+            found = read_contents(path)
+        except OSError:  # a folder in it that only others may read
+            return
+        yield from can_go_on(job, found)
     elif value and path.exists():
         message = f"{value} is a file; a checkpoint is a folder"
         yield job.refuse("resume_from_checkpoint", message, "such as output/v7-…/checkpoint-100")
 
 
 def read_contents(path: Path) -> Contents:
-    """What transformers 5.19, peft and DeepSpeed leave in a checkpoint."""
+    """What transformers 5.19, peft and DeepSpeed leave in a checkpoint. Raises OSError."""
     names = set(os.listdir(path))
     step = None
     if "trainer_state.json" in names:
         try:
-            step = json.loads((path / "trainer_state.json").read_bytes())["global_step"]
+            state = read_regular(str(path / "trainer_state.json"), MAX_BYTES)
+            step = decode_json(state)["global_step"]
         except (OSError, ValueError, LookupError, TypeError):
             step = None
-    shards = [folder for folder in names if folder.startswith("global_step")]
+    shards = [name for name in names if name.startswith("global_step") and (path / name).is_dir()]
     zero = [f for folder in shards for f in os.listdir(path / folder) if "optim_states" in f]
     ranks = sum(name.startswith("rng_state_") for name in names) or int("rng_state.pth" in names)
     fsdp = any(name.startswith(("optimizer_", "pytorch_model_fsdp")) for name in names)

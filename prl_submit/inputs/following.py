@@ -16,19 +16,32 @@ _HARMLESS = frozenset({
     "bert_score", "sentence_transformers",
 })  # fmt: skip
 
+#: Of the standard library: these import or run what is written nowhere.
+_HARMFUL = frozenset({"runpy", "pkgutil", "imp", "ctypes", "builtins"})
+#: Through these a registry is reached without its name.
+_UNSEEN = frozenset(
+    {"exec", "eval", "__import__", "getattr", "setattr", "vars", "globals", "locals"}
+)
+
 
 def provided(source: str, registry: str) -> set[str] | None:
     """All names a file registers, by `ast`; None where that cannot be told by reading it."""
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None  # ms-swift's import says more of it than we could
     names: set[str] = set()
     followed = _handed_back(tree, registry)
     for node in ast.walk(tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)) and not _is_harmless(node, registry):
             return None
-        if isinstance(node, ast.Call) and _name(node.func) in ("exec", "eval", "__import__"):
+        if isinstance(node, ast.Call) and _name(node.func) in _UNSEEN:
+            return None
+        if isinstance(node, ast.Call) and _name(node.func) == "import_module":
+            modules = _modules(node, tree)
+            if not modules or not _tops(modules) <= _HARMLESS:
+                return None
+        if isinstance(node, ast.AugAssign) and _name(node.target) == registry:
             return None
         found = _registers(node, registry)
         if found is None:
@@ -105,6 +118,30 @@ def _handed_back(tree: ast.Module, registry: str) -> set[int]:
     return mentions
 
 
+def _modules(call: ast.Call, tree: ast.Module) -> list[str]:
+    """The names that `import_module(name)` may be given: a constant, or those of a `for` over some."""
+    (argument,) = call.args[:1] or (None,)
+    if isinstance(argument, ast.Constant):
+        return [str(argument.value)]
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.For)
+            and argument is not None
+            and _name(node.target) == _name(argument)
+        ):
+            items = node.iter.elts if isinstance(node.iter, (ast.Tuple, ast.List)) else [None]
+            constants = [_constant(item) for item in items]
+            if None in constants:
+                return []
+            names += [name for name in constants if name is not None]
+    return names
+
+
+def _tops(modules: list[str]) -> set[str]:
+    return {module.partition(".")[0] for module in modules}
+
+
 def _is_target(node: ast.AST) -> bool:
     """`orms: dict[…]` and `ORM, orms = …`: the plugin's own name for what it imports itself."""
     return isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Store)
@@ -126,5 +163,4 @@ def _is_harmless(node: ast.Import | ast.ImportFrom, registry: str) -> bool:
         modules = [node.module or ""]
     else:
         modules = [alias.name for alias in node.names]
-    tops = {module.partition(".")[0] for module in modules}
-    return tops <= _HARMLESS | sys.stdlib_module_names
+    return _tops(modules) <= _HARMLESS | (sys.stdlib_module_names - _HARMFUL)

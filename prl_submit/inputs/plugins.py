@@ -14,6 +14,7 @@ from msgspec import Struct
 from prl_submit.errors import Problem
 from prl_submit.inputs.paths import made_by_setup, resolve
 from prl_submit.job import Job
+from prl_submit.reading import read_regular
 from prl_submit.rules.builtin import (
     CALLBACKS,
     MODEL_PLUGINS,
@@ -112,8 +113,7 @@ def _read(job: Job, workdir: str) -> list[Plugin] | None:
         if made_by_setup(job, path, workdir):
             return None
         try:
-            with open(path, encoding="utf-8") as file:
-                files.append(Plugin(given, file.read(MAX_BYTES)))
+            files.append(Plugin(given, read_regular(path, MAX_BYTES).decode("utf-8")))
         except (OSError, UnicodeDecodeError):
             return None
     return files

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os.path
 from collections.abc import Iterator
 from typing import Any
@@ -10,10 +9,12 @@ from typing import Any
 from prl_submit.errors import Problem
 from prl_submit.inputs.paths import made_by_setup, resolve
 from prl_submit.job import Job
+from prl_submit.reading import decode_json, read_regular
 from prl_submit.rules.batch import accumulation
 from prl_submit.rules.distributed import DEEPSPEED, FSDP
 from prl_submit.suggest import closest
 
+MAX_BYTES = 4_000_000
 _PRESETS = {"deepspeed": DEEPSPEED, "teacher_deepspeed": DEEPSPEED, "fsdp": FSDP}
 
 
@@ -54,12 +55,11 @@ def read_settings(value: Any, workdir: str) -> dict[str, Any]:
         if not os.path.isfile(path):
             raise FileNotFoundError(path)
         try:
-            with open(path, encoding="utf-8") as file:
-                text = file.read()
+            text = read_regular(path, MAX_BYTES).decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise UnusableError(f"cannot be read: {error}") from None
     try:
-        settings = json.loads(text)
+        settings = decode_json(text)
     except ValueError as error:
         raise UnusableError(f"is not JSON: {error}") from None
     if not isinstance(settings, dict) or not settings:
@@ -77,7 +77,7 @@ def unknown(job: Job, name: str, value: str, presets: tuple[str, ...]) -> Proble
 def agrees(job: Job, settings: dict[str, Any]) -> Iterator[Problem]:
     """Source: transformers 5.19 integrations/deepspeed `trainer_config_process`: one number, not two.
 
-    accelerate's HfDeepSpeedConfig wants ZeRO's section.
+    accelerate 1.15 accelerator `_prepare_deepspeed` takes ZeRO's section for granted.
     """
     if "zero_optimization" not in settings:
         hint = 'such as {"zero_optimization": {"stage": 2}}'

@@ -14,6 +14,7 @@ from prl_submit.memory.gpus import gpu_sizes
 from prl_submit.memory.known import known_config
 from prl_submit.memory.model import ModelConfig, read_config
 from prl_submit.memory.settings import other_roles
+from prl_submit.reading import read_regular
 
 if TYPE_CHECKING:
     from prl_submit.plan import Planned
@@ -89,8 +90,7 @@ def _cached(model: str, environ: Mapping[str, str]) -> list[str]:
 
 def _read(path: str) -> bytes | None:
     try:
-        with open(path, "rb") as file:
-            return file.read(1_000_000)
+        return read_regular(path, 1_000_000)
     except (OSError, ValueError):  # ValueError: a NUL in the name
         return None
 

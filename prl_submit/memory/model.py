@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Union
 
-import msgspec
 from msgspec import Struct
+
+from prl_submit.reading import decode_json
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 
@@ -148,17 +149,22 @@ class Linear(Struct, frozen=True):
         return (self.inputs + self.bias) * self.outputs * self.count
 
 
+#: Far above any model: what is larger is no config, and counting it would take for ever.
+MOST, MOST_LAYERS = 100_000_000, 10_000
+
+
 def read_config(raw: bytes) -> ModelConfig | None:
     """The config in a file's bytes; None where the architecture or a value is not understood."""
     try:
-        config = msgspec.json.decode(raw, type=ModelConfig)
+        config = decode_json(raw, ModelConfig)
     except ValueError:  # msgspec's own errors, and text that is not UTF-8
         return None
     if config.model_type not in FAMILIES:
         return None
     sizes = [config.hidden_size, config.intermediate_size, config.num_hidden_layers]
     sizes += [config.num_attention_heads, config.vocab_size, config.decoder_sparse_step]
-    return config if min(sizes) > 0 and config.head > 0 else None
+    is_sane = min(sizes) > 0 and max(sizes) <= MOST and config.num_hidden_layers <= MOST_LAYERS
+    return config if is_sane and config.head > 0 else None
 
 
 def linears(config: ModelConfig) -> list[Linear]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Union
 
-import msgspec
 from msgspec import Struct
 
 from prl_submit.memory.activations import Pass
 from prl_submit.memory.model import ModelConfig
+from prl_submit.reading import decode_json
 
 #: Length of a prompt where max_length does not bound it (ms-swift's default is the model's longest).
 ASSUMED_PROMPT = 512
@@ -164,7 +164,7 @@ def _fsdp(raw: bytes | None) -> Sharding | None:
 
 def _json(raw: bytes) -> dict[str, Any] | None:
     try:
-        document = msgspec.json.decode(raw)
+        document = decode_json(raw)
     except ValueError:
         return None
     return document if isinstance(document, dict) else None

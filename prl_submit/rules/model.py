@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
-
 from prl_submit.errors import Problem
 from prl_submit.job import Job
+from prl_submit.reading import decode_json
 
 
 def rope_scaling(job: Job) -> Iterator[Problem]:
@@ -25,7 +24,7 @@ def rope_scaling(job: Job) -> Iterator[Problem]:
         value = {"type": value}
     elif isinstance(value, str):
         try:
-            value = msgspec.json.decode(value)
+            value = decode_json(value)
         except ValueError:
             return
     if not isinstance(value, dict) or "factor" in value or not job.since("3.11.3"):

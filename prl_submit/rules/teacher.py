@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from prl_submit.errors import Problem
 from prl_submit.job import Job
+from prl_submit.reading import decode_json
 
 TAUGHT = ("grpo", "gkd")
 
@@ -33,7 +32,7 @@ def servers(job: Job) -> Iterator[Problem]:
         if not text.startswith("["):
             return  # one URL
         try:
-            value = msgspec.json.decode(text)
+            value = decode_json(text)
         except ValueError:
             return  # ms-swift repairs what is nearly JSON
     message = _wrong_servers(value)

@@ -80,7 +80,7 @@ def saving(job: Job) -> Iterator[Problem]:
 def schedule(job: Job) -> Iterator[Problem]:
     """Source: transformers trainer_utils SchedulerType."""
     chosen = str(job.get("lr_scheduler_type", "cosine"))
-    if chosen not in SCHEDULERS:
+    if chosen not in SCHEDULERS and job.has_known_names:
         near = closest(chosen, SCHEDULERS, 0.6)
         hint = f"did you mean {near}?" if near else f"these work: {', '.join(SCHEDULERS)}"
         yield job.refuse("lr_scheduler_type", f"{chosen} is not known", hint)
@@ -89,7 +89,7 @@ def schedule(job: Job) -> Iterator[Problem]:
 def reports(job: Job) -> Iterator[Problem]:
     """Source: transformers integration_utils `get_reporting_integration_callbacks`; all and none alone."""
     names = job.many("report_to")
-    if len(names) == 1 and names[0] in ("all", "none"):
+    if (len(names) == 1 and names[0] in ("all", "none")) or not job.has_known_names:
         return
     for name in names:
         if name not in REPORTS:

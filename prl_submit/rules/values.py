@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from prl_submit.errors import Problem
 from prl_submit.job import Job
+from prl_submit.reading import decode_json
 
 #: accelerate 1.15 AcceleratorConfig, which transformers makes of accelerator_config.
 _ACCELERATOR = (
@@ -40,7 +39,7 @@ def _parsed(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return msgspec.json.decode(value)
+        return decode_json(value)
     except ValueError:
         return None
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from prl_submit.errors import Problem
+from prl_submit.reading import decode_json
 from prl_submit.scalars import format_number, parse_bool, parse_float, parse_int
 from prl_submit.swift.argument import Argument
 from prl_submit.swift.table import Table
@@ -98,8 +97,8 @@ def _check_json(text: str) -> None:
             return
         raise ValueError(f"expected a mapping, or a JSON file, found {_shorten(text)}")
     try:
-        msgspec.json.decode(text.encode())
-    except msgspec.DecodeError as error:
+        decode_json(text.encode())
+    except ValueError as error:
         raise ValueError(f"is not JSON: {error}; found {_shorten(text)}") from None
 
 

@@ -29,6 +29,9 @@ SMALL = {
 }
 
 
+DEEP = b'{"quantization_config": ' + b"[" * 100_000
+
+
 def small(**more: object) -> ModelConfig:
     """The small model with other keys."""
     config = read_config(msgspec.json.encode({**SMALL, **more}))
@@ -104,6 +107,8 @@ def test_dtype_has_two_names() -> None:
         {"num_attention_heads": 16},  # heads of width 0
         {"decoder_sparse_step": 0},
         {"vocab_size": None},
+        {"num_hidden_layers": 10**12},
+        {"hidden_size": 10**12},
     ],
 )
 def test_unknown_is_none(change: dict[str, object]) -> None:
@@ -111,7 +116,7 @@ def test_unknown_is_none(change: dict[str, object]) -> None:
     assert read_config(msgspec.json.encode({**SMALL, **change})) is None
 
 
-@pytest.mark.parametrize("raw", [b"", b"[]", b"{", b"\xff\xfe", b'{"model_type": "llama"}'])
+@pytest.mark.parametrize("raw", [b"", b"[]", b"{", b"\xff\xfe", b'{"model_type": "llama"}', DEEP])
 def test_damaged_is_none(raw: bytes) -> None:
     """A file that is no config."""
     assert read_config(raw) is None
