@@ -4,7 +4,8 @@ Runs every fault of tests/faults.py twice: its job's own command line by torchru
 ms-swift on this machine's CPU, to its end, and `prl-submit check`. Writes docs/checks.md.
 About 15 s each; nothing else should run beside it.
 
-usage: python -m benchmarks.checks [--only REGEX] [--out FILE]
+usage: python -m benchmarks.checks [--only REGEX] [--out FILE] [--results FILE]
+With --results what was measured is kept there, one JSON line each, and not measured again.
 exit 1 where ms-swift or check said something else than the catalogue has.
 """
 
@@ -226,17 +227,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", default="", help="faults whose name matches")
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--results", type=Path, help="where measurements are kept")
     args = parser.parse_args()
     wrong = 0
+    kept = read_results(args.results)
     results: list[tuple[Fault, Theirs, Ours]] = []
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         environ = prepare(root)
         os.chdir(root)
         for fault in chosen(args.only):
+            if fault.name in kept:
+                results.append((fault, *kept[fault.name]))
+                continue
             ours = run_ours(fault, root, environ)
             theirs = run_theirs(fault, plan_of(fault), root, environ)
             results.append((fault, theirs, ours))
+            if args.results:
+                with args.results.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps([fault.name, theirs, ours]) + "\n")
             print(row(fault, theirs, ours), flush=True)
             if not theirs.matches or not ours.matches:
                 wrong += 1
@@ -244,6 +253,14 @@ def main() -> int:
         os.chdir(PROJECT)
     args.out.write_text(page(results), encoding="utf-8")
     return 1 if wrong else 0
+
+
+def read_results(path: Path | None) -> dict[str, tuple[Theirs, Ours]]:
+    """What an earlier run has measured."""
+    if path is None or not path.exists():
+        return {}
+    lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    return {name: (Theirs(*theirs), Ours(*ours)) for name, theirs, ours in lines}
 
 
 def chosen(pattern: str) -> Iterator[Fault]:

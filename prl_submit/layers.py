@@ -194,21 +194,39 @@ def _environment(
                     f"did you mean {near}? (unset {name} if it is not for prl-submit)",
                 )
             )
+        elif told := _of_another_version(name, table):
+            problems.append(told)
+            if told.severity == "warning":
+                passed_on[name] = value
         else:
             passed_on[name] = value
-            problems += _overrides_nothing(name, table)
     return found, passed_on, problems
 
 
-def _overrides_nothing(name: str, table: Table) -> list[Problem]:
-    """PRL_TRAIN_TYPE once overrode an argument; now it would be passed on and silently change nothing."""
-    from prl_submit.swift.names import of_another_version  # few have variables of their own
+def _of_another_version(name: str, table: Table) -> Problem | None:
+    """PRL_TRAIN_TYPE once overrode an argument; passed on, it would silently change nothing.
 
-    told = of_another_version(name.removeprefix("PRL_").lower(), table)
+    An error where it is an argument of a release we know; a warning where ms-swift 2 had it under so
+    common a name (PRL_BATCH_SIZE) that it may be the job's own.
+    """
+    from prl_submit.swift.history import load_history  # few have variables of their own
+    from prl_submit.swift.names import of_another_version
+    from prl_submit.swift.renames import RENAMED
+
+    argument = name.removeprefix("PRL_").lower()
+    told = of_another_version(argument, table)
     if told is None:
-        return []
-    message = f"overrides nothing: {name.removeprefix('PRL_').lower()} {told[0]}"
-    return [problem_at(Origin("env", label=name), None, message, told[1], "warning")]
+        return None
+    today = RENAMED.get(argument)
+    hint = f"write PRL_{today.upper()}" if today is not None and today in table else told[1]
+    is_sure = argument in load_history().arguments or argument == "sft_type"
+    return problem_at(
+        Origin("env", label=name),
+        None,
+        f"overrides nothing: {argument} {told[0]}",
+        f"{hint} (unset {name} if it is not for prl-submit)" if is_sure else hint,
+        "error" if is_sure and table.is_certain else "warning",
+    )
 
 
 def backend_of(tree: Node, environ: Mapping[str, str]) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from prl_submit.backends import INHERITING
 from prl_submit.errors import Problem
+from prl_submit.inputs.paths import is_named
 from prl_submit.plan import Plan, Planned
 from prl_submit.suggest import closest
 from prl_submit.tree import lookup, problem_at
@@ -74,9 +75,8 @@ def _at(
 
 
 def made_by_setup(path: str, plan: Plan) -> bool:
-    """Whether a setup line names the path, in full or from the working directory."""
-    relative = os.path.relpath(path, plan.workdir)
-    return any(path in line or relative in line for line in plan.environment.setup)
+    """Whether a setup line names the path."""
+    return is_named(path, plan.workdir, plan.environment.setup)
 
 
 def _hint(path: str, plan: Plan) -> str:

@@ -158,6 +158,12 @@ FAULTS: tuple[Fault, ...] = (
         r"swift\.per_device_train_batch_size: the whole batch is 1",
         r"Batch size is 1 \(too small\)",
     ),
+    Fault(
+        "kto without gradient_accumulation_steps",
+        other("kto"),
+        r"swift\.gradient_accumulation_steps: is not set; ms-swift's kto multiplies",
+        r"unsupported operand type\(s\) for \*: 'int' and 'NoneType'",
+    ),
     # ------------------------------------------------------------------ evaluation and saving
     Fault(
         "num_generations does not divide the evaluation batch",

@@ -7,6 +7,7 @@
     data.py         rules on those: enough for one batch, with columns that ms-swift knows
     checkpoint.py   what is in the checkpoint to resume from, and the rules on it
     adapters.py     folders that should hold an adapter
+    models.py       folders that should hold a model
 
 Each file reads facts and has rules on them that do not read; only `check_inputs` joins the two.
 Where the working directory is on another machine nothing is said.
@@ -18,7 +19,7 @@ import os.path
 from collections.abc import Callable, Iterator
 
 from prl_submit.errors import Problem
-from prl_submit.inputs import data, plugins
+from prl_submit.inputs import data, models, plugins
 from prl_submit.job import DoubtfulError, Job
 
 Check = Callable[[Job, str], Iterator[Problem]]
@@ -41,6 +42,7 @@ def checks(job: Job) -> Iterator[Check]:
     """Those that a job has arguments for."""
     yield plugins.check
     yield data.check
+    yield models.check
     if any(name in job.swift for name in ("deepspeed", "teacher_deepspeed", "fsdp")):
         from prl_submit.inputs import settings  # not for the others' jobs
 

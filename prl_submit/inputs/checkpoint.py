@@ -35,6 +35,12 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
     value = str(job.get("resume_from_checkpoint", None) or "")
     path = Path(resolve(value, workdir))
     if value and path.is_dir():
+        inside = [name.name for name in path.glob("checkpoint-*") if name.is_dir()]
+        if inside:
+            newest = max(inside, key=lambda name: (len(name), name))
+            message = "is a run's directory, no checkpoint of it"
+            yield job.refuse("resume_from_checkpoint", message, f"such as {value}/{newest}")
+            return
         try:
             found = read_contents(path)
         except OSError:  # a folder in it that only others may read

@@ -12,6 +12,7 @@ from prl_submit.inputs.paths import made_by_setup, resolve
 from prl_submit.inputs.plugins import registers_datasets
 from prl_submit.inputs.rows import Count, count_rows
 from prl_submit.job import Job
+from prl_submit.reading import read_regular
 from prl_submit.rules.batch import accumulation
 from prl_submit.rules.evaluation import evaluates
 
@@ -46,14 +47,57 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
         return
     train, evaluation = training_need(job), evaluation_need(job)
     for argument, need in (("dataset", train), ("val_dataset", evaluation)):
+        yield from readable(job, argument, workdir)
         found = sources(job, argument, workdir, max(need.rows if need else 1, 1))
         if found is None:
             continue
         yield from enough(job, argument, found, need)
         named = job.get("columns", None) or job.many("custom_dataset_info")
-        strange = [] if named else list(known_columns(job, argument, found))
+        strange = (
+            [] if named else [*known_columns(job, argument, found), *answers(job, argument, found)]
+        )
         if strange and not registers_datasets(job, workdir):
             yield from strange
+
+
+def readable(job: Job, argument: str, workdir: str) -> Iterator[Problem]:
+    """A .jsonl or .json file that begins with neither `{` nor `[`: `datasets` 4.8 stops at it."""
+    for entry in map(str, job.many(argument)):
+        path, _ = parse_entry(entry, workdir)
+        if path is None or not path.endswith((".jsonl", ".json")):
+            continue
+        try:
+            start = read_regular(path, 4096).removeprefix(b"\xef\xbb\xbf").lstrip()
+        except OSError:
+            continue
+        if start and start[:1] not in b"{[":
+            shown = start[:20].decode("utf-8", "replace").split("\n")[0]
+            message = f"{entry} is not JSON: it begins with {shown!r}"
+            yield job.refuse(argument, message, "one JSON object on each line")
+
+
+#: ms-swift 4.6.0 rewards/orm: what these are called with; without the column they stop.
+_ANSWERS = {
+    "accuracy": "solution",
+    "cosine": "solution",
+    "toolbench": "solution",
+    "math": "ground_truths",
+}
+
+
+def answers(job: Job, argument: str, found: list[Source]) -> Iterator[Problem]:
+    """ms-swift's own rewards need a column each; rows without it end the first step."""
+    if job.rlhf_type != "grpo" or not job.has_known_names or job.has_plugins:
+        return
+    for name in map(str, job.many("reward_funcs")):
+        column = _ANSWERS.get(name)
+        for source in found:
+            keys = source.count.keys
+            if column and keys and column not in keys:
+                message = f"{source.entry}: the first rows have no {column}, which the reward {name} needs"
+                yield job.refuse(
+                    argument, message, f"add it, or name yours: columns: {{…: {column}}}"
+                )
 
 
 def sources(job: Job, argument: str, workdir: str, limit: int) -> list[Source] | None:

@@ -14,8 +14,15 @@ def resolve(text: str, workdir: str) -> str:
 
 def made_by_setup(job: Job, path: str, workdir: str) -> bool:
     """Whether a setup line names the (absolute) path: then it may be made anew before the job."""
-    lines = job.spec.environment.setup
+    return is_named(path, workdir, job.spec.environment.setup)
+
+
+def is_named(path: str, workdir: str, lines: list[str]) -> bool:
+    """Whether one of the lines names the path: whole, from the working directory, or by its last part.
+
+    `--out $D/train.jsonl` names it too.
+    """
     if not lines:
         return False
-    relative = os.path.relpath(path, workdir)
-    return any(path in line or relative in line for line in lines)
+    names = (path, os.path.relpath(path, workdir), os.path.basename(path))
+    return any(name in line for line in lines for name in names)

@@ -32,8 +32,16 @@ def find_forecast(
 ) -> Found | str:
     """The forecast against the largest GPU that the job may get; or why there is none."""
     sizes = find_gpu(planned, facts)
+    resources = planned.plan.resources
+    if resources.accelerator != "gpu":
+        return "the job uses no GPU"
     if not sizes:
-        return "the GPU's memory is not known: set resources.gpu_type, or run `prl-submit probe`"
+        known = (
+            f"gpu_type {resources.gpu_type} is none that is known"
+            if resources.gpu_type
+            else ("the GPU's memory is not known: set resources.gpu_type")
+        )
+        return f"{known}, or run `prl-submit probe`"
     inputs = find_inputs(planned, environ)
     if isinstance(inputs, str):
         return inputs

@@ -154,14 +154,23 @@ def evaluation_batch(job: Job) -> Iterator[Problem]:
             name,
             f"{group} does not divide the evaluation batch {total} = per_device_eval_batch_size "
             f"{device} x {job.world_words}",
-            f"these work: per_device_eval_batch_size {listed(works)}, or num_generations_eval "
-            f"{listed(groups)}, or eval_strategy no",
+            f"these work: per_device_eval_batch_size {listed(works)}, or "
+            + (f"num_generations_eval {listed(groups)}, or " if job.since("3.12") else "")
+            + "eval_strategy no",
         )
 
 
 def kto_batch(job: Job) -> Iterator[Problem]:
     """ms-swift >= 3.0 pipelines/train/kto `prepare_kto_dataset`: its KL term needs two rows."""
     if job.rlhf_type != "kto" or "apo_zero_unpaired" in job.many("loss_type"):
+        return
+    if job.since("4.0") and job.get("gradient_accumulation_steps", None) is None:
+        # The default is set in the trainer's own copy of the arguments, and read here before.
+        yield job.refuse(
+            "gradient_accumulation_steps",
+            "is not set; ms-swift's kto multiplies with it before it has a default",
+            "set it, 1 for none",
+        )
         return
     device = job.get("per_device_train_batch_size", 1)
     steps = accumulation(job)

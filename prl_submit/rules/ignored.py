@@ -82,6 +82,8 @@ def by_type(job: Job) -> Iterator[Problem]:
         types = READERS.get(name)
         if types is None or kind in types or not job.written(name):
             continue
+        if job.swift[name] is False:
+            continue  # it says so itself
         if name in _REFUSED and job.get(_REFUSED[name], None) is not None:
             continue
         message = f"does nothing with rlhf_type {kind}; it is read by {', '.join(types)}"
@@ -145,7 +147,7 @@ def by_switch(job: Job) -> Iterator[Problem]:
     for name in job.swift:
         if not name.startswith(_BEGINNINGS) or kind not in READERS.get(name, (kind,)):
             continue  # nothing of ours, or said by `by_type`
-        if not job.written(name):
+        if not job.written(name) or job.swift[name] is False:
             continue
         if (tuners := _found(_TUNERS, name)) and tuner not in tuners:
             message = f"does nothing with tuner_type {tuner}; it is read by {', '.join(tuners)}"

@@ -133,9 +133,7 @@ def test_explain_says_which_swift_it_is(world: World) -> None:
 
     assumed = row(world.spec())
     assert (assumed["value"], assumed["source"]) == (None, "default")
-    assert assumed["detail"].startswith(
-        "nothing is known of the job's ms-swift (environment."
-    )
+    assert assumed["detail"].startswith("nothing is known of the job's ms-swift (environment.")
     stated = row(world.spec(), "--set", "environment.swift_version=3.8.0")
     assert (stated["value"], stated["source"]) == ("3.8.0", "flag")
     assert "bundled: ms-swift 3.8.0" in stated["detail"]

@@ -106,6 +106,37 @@ def test_a_large_file_costs_no_more_than_what_is_needed(tmp_path: Path) -> None:
     assert count_rows(str(tmp_path / "c.json"), 10) is None
 
 
+def test_a_model_is_a_folder_with_a_config(planned: Plans, tmp_path: Path) -> None:
+    write(tmp_path, m___config__json={}, empty___x="", file="")
+    assert told(planned, tmp_path, "model: m") == []
+    assert told(planned, tmp_path, "model: org/name") == []
+    assert told(planned, tmp_path, "model: empty") == ["error model: empty holds no config.json"]
+    (said,) = told(planned, tmp_path, "model: file")
+    assert said.startswith("error model: file is a file; a model is a folder")
+
+
+def test_data_that_is_no_json(planned: Plans, tmp_path: Path) -> None:
+    write(tmp_path, a__jsonl="import os\n")
+    (said,) = told(planned, tmp_path, "dataset: a.jsonl")
+    assert said == "error dataset: a.jsonl is not JSON: it begins with 'import os'"
+
+
+def test_columns_that_rewards_need(planned: Plans, tmp_path: Path) -> None:
+    write(tmp_path, a__jsonl=f"{CHAT}\n" * 9, b__jsonl='{"messages": [], "solution": "1"}\n' * 9)
+    (said,) = told(planned, tmp_path, "dataset: a.jsonl, reward_funcs: [accuracy, format]")
+    assert said.startswith("error dataset: a.jsonl: the first rows have no solution, which the")
+    for swift in ("dataset: b.jsonl, reward_funcs: [accuracy]",
+                  "dataset: a.jsonl, reward_funcs: [accuracy], columns: {label: solution}"):  # fmt: skip
+        assert told(planned, tmp_path, swift) == []
+
+
+def test_a_run_is_no_checkpoint(planned: Plans, tmp_path: Path) -> None:
+    write(tmp_path, **{"v7___checkpoint-9___x": "", "v7___checkpoint-10___x": ""})
+    assert told(planned, tmp_path, "resume_from_checkpoint: v7") == [
+        "error resume_from_checkpoint: is a run's directory, no checkpoint of it"
+    ]
+
+
 DEEP = "[" * 100_000
 
 

@@ -171,14 +171,25 @@ def test_a_misspelt_variable_is_an_error_without_its_value(layered: Layers) -> N
     assert found.passed_on == {}
 
 
-def test_a_variable_of_another_version_overrides_nothing_and_says_so(layered: Layers) -> None:
-    found = layered("name: x", environ={"PRL_TRAIN_TYPE": "lora", "PRL_MY_THING": "7"})
+def test_a_variable_of_another_version_is_an_error(layered: Layers) -> None:
+    """Passed on, it would train a LoRA where the script of old trained all."""
+    found = layered("name: x", environ={"PRL_TRAIN_TYPE": "full", "PRL_MY_THING": "7"})
     (problem,) = found.problems
     assert format_problem(problem) == (
-        "warning: PRL_TRAIN_TYPE: overrides nothing: train_type is tuner_type since ms-swift 4.0\n"
-        "hint: write tuner_type"
+        "error: PRL_TRAIN_TYPE: overrides nothing: train_type is tuner_type since ms-swift 4.0\n"
+        "hint: write PRL_TUNER_TYPE (unset PRL_TRAIN_TYPE if it is not for prl-submit)"
     )
-    assert set(found.passed_on) == {"PRL_TRAIN_TYPE", "PRL_MY_THING"}
+    assert set(found.passed_on) == {"PRL_MY_THING"}
+
+
+def test_so_common_a_name_may_be_the_jobs_own(layered: Layers) -> None:
+    found = layered("name: x", environ={"PRL_BATCH_SIZE": "7"})
+    (problem,) = found.problems
+    assert format_problem(problem) == (
+        "warning: PRL_BATCH_SIZE: overrides nothing: batch_size is per_device_train_batch_size "
+        "since ms-swift 3.0\nhint: write PRL_PER_DEVICE_TRAIN_BATCH_SIZE"
+    )
+    assert found.passed_on == {"PRL_BATCH_SIZE": "7"}
 
 
 def test_other_variables_are_passed_on_and_shown(planned: Plans) -> None:

@@ -18,7 +18,8 @@ def job_of(planned: Plans, kind: str, swift: str, more: str = "") -> Planned:
     """A job of that type, changed; `swift` is a flow mapping's inside."""
     own = "reward_funcs: [format], num_generations: 2, per_device_train_batch_size: 2"
     inside = f"rlhf_type: {kind}, model: m, dataset: d, tuner_type: full"
-    base = f"swift: {{{inside}, {own if kind == 'grpo' else ''}}}"
+    owns = {"grpo": own, "kto": "gradient_accumulation_steps: 2"}
+    base = f"swift: {{{inside}, {owns.get(kind, '')}}}"
     spec = f"name: x\nextends: base.yaml\n{more}\nswift: {{{swift}}}"
     return planned(spec, files={"base.yaml": base})
 
@@ -252,6 +253,9 @@ URLS = "[{url: a, tags: [x]}, {url: b, tags: [%s]}]"
         ("grpo", "repetition_penalty: 0", "error repetition_penalty: must be above 0, found 0"),
         # batches
         ("dpo", "per_device_train_batch_size: 0", "error per_device_train_batch_size: must be at"),
+        ("kto", "gradient_accumulation_steps: null", "error gradient_accumulation_steps: is not set"),
+        ("dpo", "gradient_accumulation_steps: null", ""),
+        ("dpo", "use_vllm: false", ""),
         ("kto", "gradient_accumulation_steps: 1", "error per_device_train_batch_size: the whole ba"),
         ("kto", "gradient_accumulation_steps: 1, loss_type: apo_zero_unpaired", ""),
         ("gkd", "generation_batch_size: 3, per_device_train_batch_size: 2",

@@ -1,0 +1,29 @@
+"""Folders that are given as models."""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Iterator
+
+from prl_submit.errors import Problem
+from prl_submit.inputs.paths import made_by_setup, resolve
+from prl_submit.job import Job
+
+_MODELS = ("model", "ref_model", "reward_model", "teacher_model")
+
+
+def check(job: Job, workdir: str) -> Iterator[Problem]:
+    """ms-swift model/register `get_model_info`: a folder's config.json says what it is."""
+    for argument in _MODELS:
+        for given in map(str, job.many(argument)):
+            path = resolve(given, workdir)
+            if made_by_setup(job, path, workdir):
+                continue
+            if os.path.isfile(path):
+                message = f"{given} is a file; a model is a folder, or a hub's id"
+                yield job.refuse(argument, message, "the folder with config.json in it")
+            elif os.path.isdir(path) and not os.path.isfile(os.path.join(path, "config.json")):
+                message = f"{given} holds no config.json"
+                yield job.refuse(
+                    argument, message, "a model's folder has one; adapters takes an adapter"
+                )
