@@ -213,7 +213,7 @@ TAIL = """
 
 ## How it was measured
 
-`python -m benchmarks.checks` on {cpus} CPU cores, no GPU, one after the other: two processes (one for
+`python -m benchmarks.checks` on {cpus} CPU cores that other work used too, no GPU, one after the other: two processes (one for
 kto), a random Qwen2 of 95k parameters, Python {python}, torch {torch}, transformers {transformers},
 trl {trl}. Seconds are wall time from the start of `torchrun` to its end; milliseconds the median of
 {rounds} runs of the command, its start included. `--use_cpu true` is added to jobs for GPUs, which

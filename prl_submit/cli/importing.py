@@ -56,7 +56,7 @@ def _count(errors: list[Problem]) -> str:
 
 def _read(script: str) -> bytes:
     """The script's bytes. Raises PrlSubmitError where it cannot be read."""
-    from prl_submit.script.bash import MAX_BYTES
+    from prl_submit.script.source import MAX_BYTES
 
     if any("\ud800" <= char <= "\udfff" for char in script):  # how Python reads other bytes
         raise PrlSubmitError(f"{os.fsencode(script)!r} is not UTF-8", "rename it")

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from prl_submit.errors import Problem
+from prl_submit.errors import PrlSubmitError, Problem, SpecError
 from prl_submit.script.bash import read_script
 from prl_submit.script.findings import Findings
 from prl_submit.script.follow import follow
 from prl_submit.script.job import make_tree
 from prl_submit.script.sbatch import Header, read_header
 from prl_submit.script.scope import Place, Scope
+from prl_submit.script.tree import Tree
 from prl_submit.script.write import write_spec
 from prl_submit.swift.argument import Argument
+from prl_submit.tree import Node
+from prl_submit.yaml import parse_document
 
 _LONGEST_NAME = 40
 
@@ -37,7 +40,7 @@ def import_script(
     """Translate a script. Pure: `place` says where it lies; nothing is read or run."""
     findings = Findings(place.script)
     statements, wrong = read_script(data, place.script)
-    findings.problems += wrong
+    findings.take(wrong)
     if wrong and not statements:
         return Imported(None, findings.problems)
     header = read_header(data.decode("utf-8"), findings)
@@ -51,11 +54,51 @@ def import_script(
     tree = make_tree(followed, header, name, table, findings)
     comment = f"made by prl-submit import from {_one_line(posixpath.basename(place.script))}"
     text = write_spec(tree, comment)
+    _check_written(text, tree, findings)
+    _check_secrets(tree, findings)
     _note_outside(followed.scope, text, findings)
     problems = sorted(findings.problems, key=lambda p: (p.line or 0, p.severity))
     if any(problem.severity == "error" for problem in problems):
         return Imported(None, problems)
     return Imported(text, problems)
+
+
+def _check_written(text: str, tree: dict[str, Tree], findings: Findings) -> None:
+    """The text says what the tree says. Raises PrlSubmitError: a fault of the writer's."""
+    if not tree:
+        return
+    try:
+        is_same = _texts(parse_document(text.encode("utf-8"), "spec", "spec")) == tree
+    except SpecError as error:
+        findings.error(None, f"the spec cannot be read: {error.problems[0].message}", None)
+        return
+    if not is_same:
+        message = "the spec could not be written so that it reads back as it is"
+        raise PrlSubmitError(message, "this is a fault of prl-submit: please report the script")
+
+
+def _texts(node: Node) -> Tree:
+    if isinstance(node.value, dict):
+        return {key: _texts(child) for key, child in node.value.items()}
+    if isinstance(node.value, list):
+        return [_texts(child) for child in node.value]
+    return node.value
+
+
+def _check_secrets(tree: Tree, findings: Findings) -> None:
+    """No value of a variable that looks secret is in the spec, wherever it came from."""
+    for text in _scalars(tree):
+        if any(value == text or (len(value) > 7 and value in text) for value in findings.hidden):
+            hint = "environment.secrets takes it from where you submit; pass it by its variable"
+            findings.error(None, "the value of a secret would be written into the spec", hint)
+
+
+def _scalars(tree: Tree) -> Iterator[str]:
+    if isinstance(tree, str):
+        yield tree
+    for child in tree.values() if isinstance(tree, dict) else tree or ():
+        if not isinstance(tree, str):
+            yield from _scalars(child)
 
 
 def _note_outside(scope: Scope, text: str, findings: Findings) -> None:

@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from prl_submit.errors import Problem
+from prl_submit.script.effects import default_names, effects_of, read_names
+from prl_submit.script.lexical import bare_source
+from prl_submit.script.source import decode
 from prl_submit.script.statement import Assignment, Command, Redirect, Statement, Word
 
 if TYPE_CHECKING:
-    from tree_sitter import Node
+    from tree_sitter import Node, Parser
 
-MAX_BYTES = 1_000_000
 MAX_DEPTH = 80
+MAX_STATEMENTS = 20_000
 
 #: Constructs whose effect only bash knows, as they are called in messages.
 OPAQUE = {
@@ -37,23 +40,17 @@ OPAQUE = {
 }
 _DECLARATIONS = ("declaration_command", "unset_command")
 _CONTINUED = re.compile(r"(?:\\\n)+")
-_READ = re.compile(r"\$\{?[#!]?([A-Za-z_]\w*|[0-9@*#?$!-])|\(\(([^)]*)\)", re.ASCII)
-_SET_BY_DEFAULT = re.compile(r"\$\{([A-Za-z_]\w*):?=", re.ASCII)
-#: Commands that set the variables they name.
-_SETTERS = {"read", "mapfile", "readarray", "getopts", "let", "printf", "unset", "export", "local"}
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_DESCRIPTOR = re.compile(r"(^|\s)\{[A-Za-z_]\w*\}$", re.ASCII)
 _PLACEHOLDER = re.compile(r"<[\w .-]+>")
 
 
 def read_script(data: bytes, file: str) -> tuple[list[Statement], list[Problem]]:
     """The statements of a script and what is wrong with it as bash; `file` is its name in messages."""
-    text, problem = _decode(data, file)
+    text, problem = decode(data, file)
     if problem is not None:
         return [], [problem]
-    import tree_sitter  # 15 ms with the grammar, for this command alone
-    import tree_sitter_bash
-
-    parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_bash.language()))
+    parser = _parser()
     # bash takes a backslash at the very end for the end of a line that goes on.
     reader = _Reader(f"{text}\n".encode(), file)
     root = parser.parse(reader.source).root_node
@@ -61,6 +58,14 @@ def read_script(data: bytes, file: str) -> tuple[list[Statement], list[Problem]]
         message = f"is nested deeper than {MAX_DEPTH} levels"
         return [], [Problem(file=file, line=line, key=None, message=message)]
     return reader.block(root), reader.problems
+
+
+def _parser() -> Parser:
+    """A new one for each script: used again after a broken one, tree-sitter-bash 0.25.1 has crashed."""
+    import tree_sitter  # 15 ms with the grammar, for this command alone
+    import tree_sitter_bash
+
+    return tree_sitter.Parser(tree_sitter.Language(tree_sitter_bash.language()))
 
 
 def _too_deep(root: Node) -> int | None:
@@ -78,25 +83,6 @@ def _too_deep(root: Node) -> int | None:
             depth -= 1
 
 
-def _decode(data: bytes, file: str) -> tuple[str, Problem | None]:
-    def wrong(message: str, hint: str | None, line: int | None = None) -> tuple[str, Problem]:
-        return "", Problem(file=file, line=line, key=None, message=message, hint=hint)
-
-    if len(data) > MAX_BYTES:
-        return wrong(f"is larger than {MAX_BYTES:,} bytes, which no training script is", None)
-    if b"\0" in data:
-        return wrong("is not text: it holds NUL bytes", "give a shell script in UTF-8")
-    if b"\r\n" in data:
-        line = data[: data.index(b"\r\n")].count(b"\n") + 1
-        hint = f"bash cannot run it either: sed -i 's/\\r$//' {file}"
-        return wrong("has Windows line ends (CRLF)", hint, line)
-    try:
-        return data.decode("utf-8"), None
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        return wrong(f"is not UTF-8: byte 0x{data[error.start]:02x}", "save it as UTF-8", line)
-
-
 class _Reader:
     """Turns the nodes of one script into statements, and gathers what bash would stumble over."""
 
@@ -109,6 +95,8 @@ class _Reader:
 
     def block(self, parent: Node) -> list[Statement]:
         """The statements in a node, in order."""
+        if self._is_too_long(parent):
+            return []
         found: list[Statement] = []
         end, separated = parent.start_byte, True
         for child in parent.children:
@@ -137,7 +125,7 @@ class _Reader:
             self._syntax(node)
             return self._make(node, "an error")
         if node.has_error and not _is_around_errors(node):
-            self._syntax(next(_errors(node)))
+            self._syntax(next(_errors(node), node))
             return self._make(node, "an error")
         if node.type == "redirected_statement":
             return self._redirected(node)
@@ -153,18 +141,35 @@ class _Reader:
 
     def _make(self, node: Node, kind: str, **more: object) -> Statement:
         text = self._text(node)
+        effects, defaults = effects_of(node, self._text), default_names(text)
+        writes, body = effects.writes | defaults, frozenset[str]()
+        if kind == OPAQUE["function_definition"]:  # it does nothing until it is called
+            body, writes = writes, frozenset(name for name in writes if name.endswith("()"))
         return Statement(
             kind=kind,
             text=text,
             line=_line(node),
-            reads=_reads(text),
-            writes=frozenset(self._writes(node)) | frozenset(_SET_BY_DEFAULT.findall(text)),
+            reads=read_names(text),
+            writes=writes,
+            body=body - writes,
+            computed=effects.computed,
+            defaults=defaults,
+            calls=effects.calls,
             **more,  # type: ignore[arg-type]
         )
 
     def _body(self, node: Node) -> list[Statement]:
+        if self._is_too_long(node):
+            return []
         inner = [child for child in node.children if child.is_named and child.type != "comment"]
         return [self.statement(child) for child in inner]
+
+    def _is_too_long(self, parent: Node) -> bool:
+        count = parent.named_child_count
+        if count > MAX_STATEMENTS:
+            message = f"holds {count:,} statements; more than {MAX_STATEMENTS:,} are not read"
+            self._problem(_line(parent), message, None)
+        return count > MAX_STATEMENTS
 
     def _chain(self, node: Node) -> Statement:
         """`a && b || c` is a tree of pairs; here it is one row."""
@@ -205,17 +210,31 @@ class _Reader:
     def _redirect(self, node: Node, found: list[Redirect]) -> list[Word]:
         """Note the redirection; return the words that the grammar counts to its target."""
         operator, target, late = "", "", []
+        if _DESCRIPTOR.search(self.source[: node.start_byte][-80:].decode("utf-8", "replace")):
+            self._refuse(node, "{NAME}> opens a file for the shell", "leave it out")
+        end = -1
         for child in node.children:
             if child.type == "file_descriptor":
                 operator = self._text(child)
             elif not child.is_named:
                 operator += child.type
-            elif node.type == "file_redirect" and not target:
-                target = self._text(child)
+            elif node.type == "file_redirect" and (not target or child.start_byte == end):
+                target, end = target + self._text(child), child.end_byte
             elif node.type == "file_redirect":
                 late.append(Word(self._text(child), _line(child)))
+        if node.type == "file_redirect" and (
+            re.search(r"\s", bare_source(target)) or b"\n" in self._blanks(node)
+        ):
+            self._refuse(node, "a redirection that cannot be read for certain", "use quotes")
         found.append(Redirect(operator, target, _line(node)))
         return late
+
+    def _blanks(self, node: Node) -> bytes:
+        """What stands between the children of a node."""
+        ends = [child.end_byte for child in node.children]
+        starts = [child.start_byte for child in node.children[1:]]
+        between = b"".join(self.source[a:b] for a, b in zip(ends, starts, strict=False))
+        return between.replace(b"\\\n", b"")
 
     # --- commands and words -------------------------------------------------------------------
 
@@ -226,7 +245,10 @@ class _Reader:
         words: list[Word] = []
         end = children[0].start_byte
         for child in children:
-            glued = child is not children[0] and not self._leftover(end, child.start_byte)
+            between = self._leftover(end, child.start_byte)
+            glued = child is not children[0] and not between
+            if "\n" in between:
+                self._refuse(child, "a line end in a command", r"end the line above with `\`")
             end = child.end_byte
             if child.type == "variable_assignment":
                 assignments.append(self._assignment(child))
@@ -306,24 +328,6 @@ class _Reader:
             Problem(file=self._file, line=line, key=None, message=message, hint=hint)
         )
 
-    def _writes(self, node: Node) -> Iterator[str]:
-        if node.type == "function_definition":
-            name = node.child_by_field_name("name")
-            yield f"{self._text(name)}()" if name is not None else ""
-            return
-        if node.type in ("variable_assignment", "for_statement"):
-            name = node.child_by_field_name("name") or node.child_by_field_name("variable")
-            if name is not None:
-                yield _first_name(self._text(name))
-        if node.type in ("command", *_DECLARATIONS) and node.children:
-            head = self._text(node.children[0])
-            if head in _SETTERS:
-                yield from (
-                    self._text(c) for c in node.children[1:] if _NAME.fullmatch(self._text(c))
-                )
-        for child in node.children:
-            yield from self._writes(child)
-
     def _text(self, node: Node) -> str:
         return self.source[node.start_byte : node.end_byte].decode("utf-8")
 
@@ -341,13 +345,6 @@ def _errors(node: Node) -> Iterator[Node]:
     for child in node.children:
         if child.has_error or child.is_missing:
             yield from _errors(child)
-
-
-def _reads(text: str) -> frozenset[str]:
-    names: set[str] = set()
-    for name, arithmetic in _READ.findall(text):
-        names |= {name} if name else set(_NAME.findall(arithmetic))
-    return frozenset(names)
 
 
 def _first_name(text: str) -> str:

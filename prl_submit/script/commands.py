@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Callable
 
 from prl_submit.script import activation
@@ -11,11 +12,31 @@ from prl_submit.script.scope import Field, Gap, Given, Scope
 from prl_submit.script.statement import Statement
 from prl_submit.script.substitution import base_folder, is_from_own
 
-_SET_FLAGS = frozenset("euxvEThmBbk")
+_SET_FLAGS = frozenset("aefuxvCEThmBb")
+#: Options of `shopt` that change nothing that is computed here: patterns are not.
+HARMLESS_OPTIONS = frozenset(
+    [
+        "checkwinsize",
+        "dotglob",
+        "expand_aliases",
+        "extglob",
+        "failglob",
+        "globstar",
+        "histappend",
+        "huponexit",
+        "inherit_errexit",
+        "lastpipe",
+        "nocaseglob",
+        "nullglob",
+    ]
+)
 _SET_NAMES = frozenset(
     [
         "errexit",
         "nounset",
+        "allexport",
+        "noglob",
+        "noclobber",
         "xtrace",
         "pipefail",
         "verbose",
@@ -42,6 +63,7 @@ class Commands:
         self._handlers: dict[str, Callable[[Statement, list[Given]], None]] = {
             "cd": self._cd,
             "set": self._set,
+            "shopt": self._shopt,
             "shift": self._shift,
             "source": self._source,
             ".": self._source,
@@ -77,8 +99,12 @@ class Commands:
             self._findings.unknown(statement.line, "cd", gap.unknown)
             return
         texts = [word.text for word in targets if isinstance(word, Field)]
-        if texts in ([], ["~"]):
-            self._scope.enter(self._scope.place.home)
+        if not texts:
+            home = self._scope.find("HOME", statement.line)
+            texts = [str(home.value) if home and isinstance(home.value, str) else "-"]
+        if self._looks_elsewhere(statement, texts[0]):
+            message = "CDPATH is set: it says where cd looks for folders"
+            self._findings.error(statement.line, message, "write the path, ./FOLDER")
         elif len(texts) > 1 or texts[0] == "-":
             self._findings.error(statement.line, f"cd {' '.join(texts)}", "name the folder")
         elif is_from_own(statement, self._scope):
@@ -86,31 +112,48 @@ class Commands:
         else:
             self._scope.enter(texts[0])
 
-    def _set(self, statement: Statement, given: list[Given]) -> None:
-        words = [word.text if isinstance(word, Field) else None for word in given[1:]]
-        while words:
-            word = words.pop(0)
-            if word == "--":
-                rest = given[len(given) - len(words) :]
-                self._scope.arguments = rest
-                return
-            if word in ("-o", "+o") and words:
-                word = f"{word[0]}{words.pop(0)}"
-            if word is None or not self._set_option(word):
-                hint = "leave it out"
-                self._findings.error(statement.line, "set with what is not followed", hint)
-                return
+    def _looks_elsewhere(self, statement: Statement, folder: str) -> bool:
+        command = statement.command
+        own = [] if command is None else [assignment.name for assignment in command.assignments]
+        is_set = "CDPATH" in self._scope.variables or "CDPATH" in own
+        return is_set and not re.match(r"/|\.\.?(/|$)", folder)
 
-    def _set_option(self, word: str) -> bool:
-        """`-e`, `-euxo`, `+x`, `-pipefail` (from `-o pipefail`); whether it is understood."""
-        on, name = word[:1] == "-", word[1:]
+    def _set(self, statement: Statement, given: list[Given]) -> None:
+        words = given[1:]
+        while words:
+            word = words[0].text if isinstance(words[0], Field) else ""
+            if word[:1] not in "-+" or not word or word in ("-", "--"):
+                if word != "-" or words[1:]:
+                    self._scope.arguments = words[1:] if word in ("-", "--") else words
+                if word == "" and isinstance(words[0], Gap):
+                    self._refuse_set(statement)
+                return
+            words = words[1:]
+            names = set(word[1:]) - {"o"}
+            if "o" in word[1:] and words and isinstance(words[0], Field):
+                if words[0].text not in _SET_NAMES:
+                    self._refuse_set(statement)
+                self._set_option(words[0].text, on=word[0] == "-")
+                words = words[1:]
+            if not names <= _SET_FLAGS:
+                self._refuse_set(statement)
+            for name in names:
+                self._set_option(name, on=word[0] == "-")
+
+    def _refuse_set(self, statement: Statement) -> None:
+        self._findings.error(statement.line, "set with what is not followed", "leave it out")
+
+    def _set_option(self, name: str, *, on: bool) -> None:
         if name in ("a", "allexport"):
             self._scope.exports_all = on
         elif name in ("f", "noglob"):
             self._scope.matches_files = not on
-        elif word[:1] not in "-+" or not (name in _SET_NAMES or set(name) <= _SET_FLAGS | {"o"}):
-            return word in _SET_NAMES
-        return True
+
+    def _shopt(self, statement: Statement, given: list[Given]) -> None:
+        words = {word.text if isinstance(word, Field) else "?" for word in given[1:]}
+        if words - {"-s", "-u", "-q", "-p"} - HARMLESS_OPTIONS:
+            message = "shopt with what is not followed"
+            self._findings.error(statement.line, message, "leave it out")
 
     def _shift(self, statement: Statement, given: list[Given]) -> None:
         word = given[1] if len(given) > 1 else Field("1", statement.line)

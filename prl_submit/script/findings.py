@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prl_submit.errors import Problem
 from prl_submit.script.scope import Default, Unknown
+from prl_submit.script.secrets import masked
 
 
 class Findings:
@@ -12,6 +13,9 @@ class Findings:
     def __init__(self, file: str) -> None:
         self.file = file
         self.problems: list[Problem] = []
+        self._said: set[tuple[int | None, str, str | None, str]] = set()
+        #: Values that no message may show.
+        self.hidden: set[str] = set()
 
     def error(self, line: int | None, message: str, hint: str | None = None) -> None:
         """Something that cannot be translated."""
@@ -20,6 +24,11 @@ class Findings:
     def note(self, line: int | None, message: str, hint: str | None = None) -> None:
         """Something that is translated, and not word for word."""
         self._add(line, message, hint, "note")
+
+    def take(self, problems: list[Problem]) -> None:
+        """What was found while the script was read."""
+        for problem in problems:
+            self._add(problem.line, problem.message, problem.hint, problem.severity)
 
     def unknown(self, line: int, what: str, unknown: Unknown) -> None:
         """A value that is needed and cannot be known."""
@@ -37,7 +46,14 @@ class Findings:
 
     def _add(self, line: int | None, message: str, hint: str | None, severity: str) -> None:
         problem = Problem(
-            file=self.file, line=line, key=None, message=message, hint=hint, severity=severity
+            file=self.file,
+            line=line,
+            key=None,
+            message=masked(message, self.hidden),
+            hint=hint and masked(hint, self.hidden),
+            severity=severity,
         )
-        if problem not in self.problems:
+        key = (line, problem.message, problem.hint, severity)
+        if key not in self._said:
+            self._said.add(key)
             self.problems.append(problem)

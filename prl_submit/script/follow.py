@@ -9,12 +9,27 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterable
 
 from msgspec import Struct
 
 from prl_submit.script.activation import Activated
+from prl_submit.script.behind import say_broken_line, say_what_is_lost, writes_a_file
 from prl_submit.script.commands import Commands, note_logs
+from prl_submit.script.constructs import (
+    OWN_MEANING,
+    SILENT,
+    ends_quietly,
+    far_reaching,
+    goes_well,
+    head_of,
+    is_bail_out,
+    is_stop,
+    written_by,
+)
+from prl_submit.script.effects import ANY, set_by_words
 from prl_submit.script.findings import Findings
+from prl_submit.script.launch import Launch
 from prl_submit.script.launcher import (
     LAUNCHERS_OWN,
     RESOURCES,
@@ -24,40 +39,17 @@ from prl_submit.script.launcher import (
     find_start,
 )
 from prl_submit.script.scope import Field, Gap, Given, Place, Scope, Unknown, Variable
-from prl_submit.script.setup import Past, refused, setup_lines
-from prl_submit.script.statement import Assignment, Command, Redirect, Statement, Word
+from prl_submit.script.setup import Past, keep_lines, refused
+from prl_submit.script.spelling import bare_builtin, is_builtin_path, texts_of
+from prl_submit.script.statement import Command, Statement, Word
 from prl_submit.script.substitution import substitute
 from prl_submit.script.variables import Variables
 
-#: They change nothing for what follows.
-SILENT = frozenset(
-    [
-        "echo",
-        "printf",
-        "true",
-        ":",
-        "date",
-        "pwd",
-        "clear",
-        "hostname",
-        "whoami",
-        "which",
-        "type",
-        "shopt",
-        "sleep",
-    ]
-)
-#: After the training, these are no loss either.
-_HARMLESS_AFTER = SILENT | frozenset(
-    ["exit", "return", "wait", "cd", "set", "conda", "unset", "deactivate", "kill"]
-)
-_BAIL_OUT = frozenset(["exit", "return", "true", ":", "echo", "false", "printf"])
-#: What must not stand in lines that are kept: it would change what follows in a way nobody follows.
-_FAR_REACHING = re.compile(
-    r"(?:^|[;&|({\n]|\bthen|\bdo|\belse)\s*(cd|pushd|popd|shift|trap|eval|source|\.|alias|exec|getopts"
-    r"|set\s+--|conda\s+activate)(?=\s|$)",
-    re.MULTILINE,
-)
+_KINDS = {"chain": "`&&` or `||`", "pipeline": "a pipe"}
+_MAX_FUNCTIONS = 100
+_ARGUMENTS = frozenset(["@", "*", "#", *"123456789"])
+#: `${A:?why}`.
+_STOPS = re.compile(r"\$\{\w+(\[[^\]]{0,80}\])?:?\?")
 _FAR_HINT = "do it before you submit, or on a line of its own"
 
 
@@ -69,6 +61,8 @@ class Followed(Struct, kw_only=True):
     #: The training's environment: exported variables, then those of its own line.
     environment: dict[str, Variable]
     setup: list[str]
+    #: Variables of the environment that the lines of `setup` set, at their time.
+    set_in_setup: set[str]
     activated: Activated
 
 
@@ -95,20 +89,22 @@ class _Follower:
         self._environment: dict[str, Variable] = {}
         #: The chain whose only command is being followed, `a || exit`.
         self._whole: Statement | None = None
+        self._in_chain = False
         self._history: list[Past] = []
         self._variables = Variables(self.scope, findings)
         self._commands = Commands(self.scope, self.activated, findings)
 
     def end(self) -> Followed:
         """The outcome."""
-        unknown = {n for n, v in self._environment.items() if isinstance(v.value, Unknown)}
-        unknown -= LAUNCHERS_OWN | RESOURCES
-        setup = setup_lines(self._history, self.scope, unknown, self.findings)
+        ours = (LAUNCHERS_OWN | RESOURCES) - {"CUDA_VISIBLE_DEVICES"}
+        environment = {n: v for n, v in self._environment.items() if n not in ours}
+        kept = keep_lines(self._history, self.scope, environment, self.findings)
         return Followed(
             start=self.start,
             scope=self.scope,
             environment=self._environment,
-            setup=setup,
+            setup=kept.lines,
+            set_in_setup=kept.sets,
             activated=self.activated,
         )
 
@@ -120,7 +116,9 @@ class _Follower:
             return
         if self.start is not None:
             self._after(statement)
-        elif statement.kind == "group" and not statement.redirects and not statement.background:
+        elif statement.background and not TRAINING.search(statement.text):
+            self._in_background(statement)
+        elif statement.kind == "group" and not statement.redirects:
             for part in statement.parts:
                 self.step(part)
         elif statement.kind == "chain":
@@ -129,23 +127,35 @@ class _Follower:
             self._pipeline(statement)
         elif statement.kind == "command" and statement.command is not None:
             self._command(statement, statement.command)
+            self._set_by_words(statement, statement.command)
         else:
             self._opaque(statement)
+
+    def _in_background(self, statement: Statement) -> None:
+        command = statement.command
+        if command is not None and command.words and not self._starts_training(statement):
+            what, hint = posixpath.basename(head_of(statement)), "start it apart"
+        elif command is not None and command.words:
+            self._command(statement, command)
+            return
+        else:
+            what, hint = _KINDS.get(statement.kind, statement.kind), "leave the & out"
+        self.findings.error(statement.line, f"{what} runs in the background", hint)
 
     def _command(self, statement: Statement, command: Command) -> None:
         if command.declaration:
             is_foreign = False
-            if command.declaration in ("unset", "unsetenv"):
-                is_foreign = self._variables.unset(command)
+            if command.declaration == "unset":
+                is_foreign = self._variables.unset(command, statement.line)
             else:
                 self._variables.declare(command, statement.line)
-            self._remember(statement, keep=is_foreign)
+            self._remember(statement, keep=is_foreign or self._may_stop(statement, []))
             return
         given = self._variables.expand(command.words)
         if not command.words:
             for assignment in command.assignments:
                 self._variables.assign(assignment)
-            self._remember(statement, keep=False)
+            self._remember(statement, keep=self._may_stop(statement, []))
             return
         silent = isinstance(given[0], Field) and given[0].text in SILENT if given else True
         start = None if silent else find_start(given)
@@ -156,50 +166,94 @@ class _Follower:
         else:
             self._other(statement, given)
 
+    def _set_by_words(self, statement: Statement, command: Command) -> None:
+        """`$((A++))` in a word sets A; `${A:=x}` in a word that is not known may have."""
+        if ANY in statement.writes:
+            message = "sets a variable whose name is computed"
+            self.findings.error(statement.line, message, "write the name")
+        names = set(statement.computed)
+        if statement.defaults and self._has_gap(command):
+            names |= statement.defaults
+        if names:
+            self._forget(statement, names, Unknown("the shell computes it", "write the value"))
+
+    def _has_gap(self, command: Command) -> bool:
+        values = [a.value for a in command.assignments if isinstance(a.value, Word)]
+        with self.scope.aside():
+            given = self._variables.expand([*values, *command.words])
+        return any(isinstance(word, Gap) for word in given)
+
+    def _may_stop(self, statement: Statement, given: list[Given]) -> bool:
+        """`${A:?}`: bash stops there, where A is not set."""
+        if "?" not in statement.text or not _STOPS.search(statement.text):
+            return False
+        command = statement.command
+        if any(isinstance(word, Gap) for word in given):
+            return True
+        return not given and command is not None and self._has_gap(command)
+
     def _other(self, statement: Statement, given: list[Given]) -> None:
         """A command that starts no training."""
         if not given:
-            self._remember(statement, keep=False)
+            self._remember(statement, keep=self._may_stop(statement, []))
             return
         head = given[0]
         if isinstance(head, Gap):
             self.findings.unknown(head.line, f"{head.written} is the command", head.unknown)
             return
-        name = posixpath.basename(head.text)
+        name = head.text if is_builtin_path(head.text) else posixpath.basename(head.text)
         if head.text[:1] == "-":
-            self._broken_line(statement, head.text)
+            say_broken_line(statement, head.text, self.findings)
         elif name in self.scope.functions:
             message = (
-                f"{name}, line {self.scope.functions[name]}, is a function: it is not followed"
+                f"{name}, line {self.scope.functions[name].line}, is a function: it is not followed"
             )
             self.findings.error(statement.line, message, "write here what it does")
-        elif statement.background:
-            hint = "start it apart; one job is one training"
-            self.findings.error(statement.line, f"{name} runs in the background", hint)
-        elif name in SILENT and not _writes_a_file(statement) and not _sets(given):
-            self._remember(statement, keep=False)  # `: ${X:=y}` has been followed
+        elif spelt := bare_builtin(given):
+            message = f"{spelt} is not followed in this spelling"
+            self.findings.error(statement.line, message, f"write it plainly: {spelt} …")
+        elif name in SILENT and not writes_a_file(statement) and not set_by_words(texts_of(given)):
+            # `: ${X:=y}` has been followed
+            keep = self._may_stop(statement, given) or (
+                self._in_chain and name in ("which", "type")
+            )
+            self._remember(statement, keep=keep)
         elif not self._commands.follow(name, statement, given):
             self._keep(statement, name)
-
-    def _broken_line(self, statement: Statement, text: str) -> None:
-        message = f"{text!r} is a command of its own: the command above it has ended"
-        hint = r"end each line above with `\` and nothing behind it; no comment lines in between"
-        self.findings.error(statement.line, message, hint)
 
     def _chain(self, statement: Statement) -> None:
         """`a && b`, `a || exit`: b comes after a, where a went well."""
         parts, operators = statement.parts, statement.operators
         first = len(parts)
-        while first > 1 and operators[first - 2] == "||" and _is_bail_out(parts[first - 1]):
+        while first > 1 and operators[first - 2] == "||" and is_bail_out(parts[first - 1]):
             first -= 1
+        done, bails = parts[:first], parts[first:]
         plain = parts[0].kind in ("command", "group")
-        if plain and all(operator == "&&" for operator in operators[: first - 1]):
-            for part in parts[:first]:
+        trains = plain and self._starts_training(done[-1])
+        fails = bool(bails) and bails[0].text in ("exit", "exit $?")  # with the status of a
+        if not (trains or fails) and any(ends_quietly(part, self.scope) for part in bails):
+            self._opaque(statement)  # says so
+        elif (
+            plain
+            and all(operator == "&&" for operator in operators[: first - 1])
+            and (trains or all(goes_well(part) for part in done[:-1]))
+            and (trains or all(is_stop(part) for part in bails) or self._can_fail(done))
+        ):
+            if not trains and "cd" in map(head_of, done[:-1]):
+                message = "what stands behind `cd … &&` is taken as done: a job needs the folder"
+                self.findings.note(statement.line, message)
+            for part in done:
                 self._whole = statement if first == 1 else None
+                self._in_chain = True
                 self.step(part)
-            self._whole = None
+            self._whole, self._in_chain = None, False
         else:
             self._opaque(statement)
+
+    def _can_fail(self, parts: list[Statement]) -> bool:
+        """Whether `a || true` is kept as it is, or a is an assignment."""
+        head = head_of(parts[0])
+        return len(parts) == 1 and head not in ("cd", "conda", "source", ".", "module", "ml")
 
     def _pipeline(self, statement: Statement) -> None:
         first, rest = statement.parts[0], statement.parts[1:]
@@ -209,8 +263,10 @@ class _Follower:
             self.step(first)
             if self.start is not None:
                 note_logs(self.findings, statement.line)
-        elif _head(first) in SILENT and only_tee:
+        elif head_of(first) in SILENT and only_tee and not statement.writes:
             self._remember(statement, keep=False)
+        elif head_of(first) in SILENT and only_tee and statement.defaults == statement.writes:
+            self._remember(statement, keep=False)  # in a subshell: it is gone behind the pipe
         elif self._starts_training(first):
             what = ", ".join(head for head in heads if head != "tee") or "a pipe"
             hint = "`2>&1 | tee LOG` alone can go; prl-submit keeps the log in the run directory"
@@ -222,45 +278,67 @@ class _Follower:
         if TRAINING.search(statement.text):
             return True
         command = statement.command
-        return command is not None and find_start(self._variables.expand(command.words)) is not None
+        return command is not None and find_start(self._peek(command.words)) is not None
 
     def _may_train(self, statement: Statement) -> bool:
         """Whether a command is the training, or cannot be known."""
         words = [] if statement.command is None else statement.command.words
-        head = self._variables.expand(words[:1])[:1]
+        head = self._peek(words[:1])[:1]
         return any(isinstance(word, Gap) for word in head) or self._starts_training(statement)
+
+    def _peek(self, words: list[Word]) -> list[Given]:
+        """The words, with nothing set."""
+        with self.scope.aside():
+            return self._variables.expand(words)
 
     def _define(self, statement: Statement) -> None:
         """A function does nothing until it is called."""
-        for name in statement.writes:
-            self.scope.functions[name.removesuffix("()")] = statement.line
+        self._name_functions(statement)
         self._remember(statement, keep=False)
+
+    def _name_functions(self, statement: Statement) -> None:
+        for name in [name[:-2] for name in statement.writes if name.endswith("()")]:
+            self.scope.functions[name] = statement
+            if len(self.scope.functions) > _MAX_FUNCTIONS:
+                message = f"more than {_MAX_FUNCTIONS} functions are not read"
+                self.findings.error(statement.line, message, None)
+                self.scope.functions.clear()
+            if name in OWN_MEANING:
+                message = f"{name} is a function here, in place of the command"
+                self.findings.error(statement.line, message, "give it another name")
 
     def _opaque(self, statement: Statement) -> None:
         """A statement whose way only bash knows: kept, if it is not in the training's way."""
-        what = {"chain": "`&&` or `||`", "pipeline": "a pipe"}.get(statement.kind, statement.kind)
-        far = _FAR_REACHING.search(statement.text)
+        what = _KINDS.get(statement.kind, statement.kind)
+        is_aside = statement.kind == "a subshell"
         if statement.kind == "a function":
             self._define(statement)
         elif TRAINING.search(statement.text):
             hint = "one spec is one training: write it on a line of its own"
             self.findings.error(statement.line, f"the training is started inside {what}", hint)
-        elif far and statement.kind != "a subshell":
-            message = f"{far[1]} inside {what}: what follows depends on it"
+        elif not is_aside and (far := far_reaching(statement, self.scope)):
+            message = f"{far} inside {what}: what follows depends on it"
             self.findings.error(statement.line, message, _FAR_HINT)
-        elif statement.background:
-            self.findings.error(statement.line, f"{what} in the background", _FAR_HINT)
+        elif quiet := ends_quietly(statement, self.scope):
+            message = f"`{quiet}` inside {what}: the job would look done, without a training"
+            self.findings.error(statement.line, message, "exit 1 says that it has failed")
         else:
             self._keep(statement, what)
+            self._name_functions(statement)
             why = f"it is set inside {what}, and only the run knows which way that goes"
-            if statement.kind != "a subshell":
-                self._forget(statement, Unknown(why, "write the value"))
+            if not is_aside:
+                names = written_by(statement, self.scope)
+                self._forget(statement, names, Unknown(why, "write the value"))
 
-    def _forget(self, statement: Statement, unknown: Unknown) -> None:
+    def _forget(self, statement: Statement, names: Iterable[str], unknown: Unknown) -> None:
         """From here on nobody knows the variables that the statement may set."""
-        for name in statement.writes:
+        for name in sorted(name for name in names if name[-2:] != "()" and name != ANY):
             exported = bool(re.search(rf"\b(export|-x)\s[^;\n]*\b{name}\b", statement.text))
-            self.scope.set(name, Variable(value=unknown, line=statement.line, exported=exported))
+            self._variables.refuse_fixed(name, statement.line)
+            variable = Variable(
+                value=unknown, line=statement.line, exported=exported, is_perhaps_array=True
+            )
+            self.scope.set(name, variable)
 
     def _keep(self, statement: Statement, what: str) -> None:
         """Keep a statement for `environment.setup`."""
@@ -268,10 +346,13 @@ class _Follower:
         if refusal is not None:
             self.findings.error(statement.line, f"{what}: {refusal[0]}", refusal[1])
             return
+        if self.scope.arguments and _ARGUMENTS & statement.reads:
+            message = "reads the script's own arguments, which launch.sh does not have"
+            self.findings.error(statement.line, message, "write them out")
         self._remember(statement, keep=True)
-        command = statement.command
-        if command is not None and statement.writes:
-            self._forget(statement, Unknown(f"{what} sets it when it runs", "write the value"))
+        if statement.command is not None and statement.writes:
+            unknown = Unknown(f"{what} sets it when it runs", "write the value")
+            self._forget(statement, statement.writes, unknown)
 
     def _remember(self, statement: Statement, *, keep: bool, text: str | None = None) -> None:
         if text is None:  # `a || true` is kept with what stands behind it
@@ -288,94 +369,15 @@ class _Follower:
 
     def _launch(self, statement: Statement, command: Command, start: Start) -> None:
         self.start = start
-        for redirect in statement.redirects:
-            self._redirected(redirect)
         if any(redirect.target not in ("1", "2", "/dev/null") for redirect in statement.redirects):
             note_logs(self.findings, statement.line)
-        for message, hint in start.notes:
-            self.findings.note(start.line, message, hint)
-        exported = {n: v for n, v in self.scope.variables.items() if v.exported}
-        for assignment in command.assignments:
-            exported[assignment.name] = variable = self._variables.assigned(
-                assignment, exported=True
-            )
-            if isinstance(variable.value, Unknown) and isinstance(assignment.value, Word):
-                self._export_first(assignment.name, assignment.value, statement)
-        for name, value in start.environment:
-            if value is None:
-                exported.pop(name, None)
-            elif isinstance(value, Gap):
-                exported[name] = Variable(value=value.unknown, line=value.line, exported=True)
-                self.findings.unknown(value.line, name, value.unknown)
-            else:
-                exported[name] = Variable(
-                    value=value.text, line=value.line, exported=True, defaults=value.defaults
-                )
-        self._environment = exported
-
-    def _export_first(self, name: str, value: Word, statement: Statement) -> None:
-        """`NAME=$(…) swift rlhf`: a line of its own can say it as well."""
-        own = Statement(
-            kind="command",
-            text=f"export {name}={value.text}",
-            line=value.line,
-            reads=statement.reads,
-            writes=frozenset([name]),
-            command=Command([Assignment(name, value, False, value.line)], [], "export"),
-        )
-        self._remember(own, keep=False)
-
-    def _redirected(self, redirect: Redirect) -> None:
-        if "<" not in redirect.operator or redirect.target == "/dev/null":
-            return
-        what = "its standard input" if redirect.target else "a here-document"
-        self.findings.error(redirect.line, f"the training reads {what}", "a job has none")
+        launch = Launch(self.scope, self._variables, self._history, self.findings)
+        self._environment = launch.environment(statement, command, start)
 
     def _after(self, statement: Statement) -> None:
         """Nothing of a job runs behind its training."""
-        command = statement.command
         if self._starts_training(statement):
             hint = "one spec is one training: split the script"
             self.findings.error(statement.line, "a second training", hint)
-        elif (statement.kind in ("chain", "group", "pipeline") and _is_harmless(statement)) or (
-            command is not None and (command.declaration or not command.words)
-        ):
-            return
-        elif _head(statement)[:1] == "-":
-            self._broken_line(statement, _head(statement))
-        elif _head(statement) not in _HARMLESS_AFTER or _writes_a_file(statement):
-            shown = " ".join(statement.text.split())
-            shown = shown if len(shown) <= 60 else shown[:59] + "…"
-            hint = "run it by hand, behind `prl-submit SPEC --wait && …`"
-            self.findings.error(statement.line, f"runs behind the training: {shown}", hint)
-
-
-def _head(statement: Statement) -> str:
-    command = statement.command
-    return command.words[0].text if command is not None and command.words else ""
-
-
-def _is_bail_out(statement: Statement) -> bool:
-    """`exit 1`, or `{ echo …; exit 1; }`."""
-    if statement.kind == "group":
-        return all(_is_bail_out(part) for part in statement.parts)
-    return statement.kind == "command" and _head(statement) in _BAIL_OUT
-
-
-def _is_harmless(statement: Statement) -> bool:
-    if statement.parts:
-        return all(_is_harmless(part) for part in statement.parts)
-    head = _head(statement)
-    return statement.kind == "a test" or head in _HARMLESS_AFTER or head == "tee"
-
-
-def _sets(given: list[Given]) -> bool:
-    """`printf -v NAME`."""
-    return len(given) > 1 and isinstance(given[1], Field) and given[1].text == "-v"
-
-
-def _writes_a_file(statement: Statement) -> bool:
-    return any(
-        redirect.target not in ("1", "2", "/dev/null", "/dev/stderr", "/dev/stdout")
-        for redirect in statement.redirects
-    )
+        else:
+            say_what_is_lost(statement, self.findings)

@@ -116,7 +116,9 @@ class _Maker:
         for name, variable in self.followed.environment.items():
             if name in LAUNCHERS_OWN:
                 self.findings.note(variable.line, f"{name} is set by prl-submit's launcher")
-            elif name in RESOURCES or isinstance(variable.value, Unknown):
+            elif name in RESOURCES | self.followed.set_in_setup or isinstance(
+                variable.value, Unknown
+            ):
                 continue
             elif isinstance(variable.value, list):
                 continue  # bash exports no arrays

@@ -42,10 +42,14 @@ def expand_parameter(inner: str, line: int, scope: Scope, quoted: bool, read: Re
     if match["rest"] and operation is None:
         raise UnknownError(f"${{{inner}}} is not understood", _HINT)
     if operation is None:
-        is_joined = quoted and "*" in (match["name"], match["index"])
-        return _plain(_required(match["name"], inner, variable), quoted, is_joined=is_joined)
+        found = _required(match["name"], inner, variable)
+        if quoted and "*" in (match["name"], match["index"]) and isinstance(found.value, list):
+            return [Piece(joined_items(found.value, scope), quoted, expanded=True)]
+        return _plain(found, quoted)
     operator, word = operation["operator"], operation["word"]
     if operator[-1] in "-=?+":
+        if variable is not None and isinstance(variable.value, list):
+            return _items_or(inner, operator, word, variable.value, line, scope, quoted, read)
         return _default(match["name"], operator, word, variable, line, scope, quoted, read)
     found = _required(match["name"], inner, variable)
     if not isinstance(found.value, str):
@@ -65,6 +69,8 @@ def _look_up(name: str, index: str | None, line: int, scope: Scope) -> Variable 
         return found
     if index is None and isinstance(found.value, str):
         return found
+    if index not in (None, "0") and found.is_perhaps_array:
+        raise UnknownError(f"the items of {name} are not known", "write the array at once")
     items = _as_items(found)
     if index in ("@", "*"):
         return Variable(value=items, line=found.line)
@@ -80,9 +86,9 @@ def _as_items(variable: Variable) -> list[Given]:
     return [Field(str(variable.value), variable.line, variable.defaults)]
 
 
-def joined_items(items: list[Given]) -> str:
+def joined_items(items: list[Given], scope: Scope) -> str:
     """As one text. Raises UnknownError where one of them is not known."""
-    return " ".join(_known_item(item).text for item in items)
+    return scope.separator().join(_known_item(item).text for item in items)
 
 
 def _known_item(item: Given) -> Field:
@@ -123,13 +129,33 @@ def _required(name: str, inner: str, variable: Variable | None) -> Variable:
     return variable
 
 
-def _plain(variable: Variable, quoted: bool, *, is_joined: bool = False) -> list[Piece]:
+def _plain(variable: Variable, quoted: bool) -> list[Piece]:
     if isinstance(variable.value, list):
-        if is_joined:
-            return [Piece(joined_items(variable.value), quoted, expanded=True)]
         return [Piece("", quoted, items=variable.value)]
     text = variable.value if isinstance(variable.value, str) else ""
     return [Piece(text, quoted, expanded=True, defaults=variable.defaults)]
+
+
+def _items_or(
+    inner: str,
+    operator: str,
+    word: str,
+    items: list[Given],
+    line: int,
+    scope: Scope,
+    quoted: bool,
+    read: Read,
+) -> list[Piece]:
+    """`"${A[@]:-word}"`: no items are unset, and one that is empty is empty."""
+    star = re.match(r"\*|\w*\[\*", inner) is not None
+    if operator[-1] in "=?" or (star and quoted):
+        raise UnknownError(f"${{{inner}}} is not understood", _HINT)
+    is_empty = not items or (
+        operator[0] == ":" and len(items) == 1 and not _known_item(items[0]).text
+    )
+    if (operator[-1] == "+") == is_empty:
+        return [Piece("", quoted, items=[] if operator[-1] == "+" else items)]
+    return [_marked(piece, ()) for piece in read(word, line, scope, quoted)]
 
 
 def _default(
@@ -160,7 +186,7 @@ def _default(
     # A variable that the script itself sets to nothing cannot be overridden from outside.
     own = () if variable is not None else (Default(name, line),)
     text = "".join(
-        piece.text if piece.items is None else joined_items(piece.items) for piece in pieces
+        piece.text if piece.items is None else joined_items(piece.items, scope) for piece in pieces
     )
     marked = [_marked(piece, own) for piece in pieces]
     if operator[-1] == "=":

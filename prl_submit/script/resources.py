@@ -29,7 +29,7 @@ _LOG_OPTIONS = frozenset(
 )
 #: srun's options that change nothing for one torchrun per node.
 _SRUN_QUIET = frozenset(
-    ["-l", "--label", "-u", "--unbuffered", "-K", "--kill-on-bad-exit", "--jobid", "--export"]
+    ["-l", "--label", "-u", "--unbuffered", "-K", "--kill-on-bad-exit", "--jobid"]
 )
 
 
@@ -157,6 +157,7 @@ class Resources:
                 "-n": text == str(self.nodes),
                 "--nodes": text == str(self.nodes),
                 "-N": text == str(self.nodes),
+                "--export": text == "ALL",
             }
             if name not in _SRUN_QUIET and not fits.get(name, False):
                 message = f"srun {name}{'=' + text if text else ''} has no key in a spec"

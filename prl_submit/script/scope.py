@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Union
 
+import msgspec
 from msgspec import Struct
+
+from prl_submit.script.statement import Statement
 
 
 class Unknown(Struct, frozen=True):
@@ -75,6 +79,8 @@ class Variable(Struct, frozen=True, kw_only=True):
     line: int
     exported: bool = False
     defaults: tuple[Default, ...] = ()
+    #: It may have had items that are not known: `A=x` sets the first alone.
+    is_perhaps_array: bool = False
 
 
 class Place(Struct, frozen=True):
@@ -91,6 +97,8 @@ class Place(Struct, frozen=True):
 
 #: Set in every environment; `${USER:-x}` is never x.
 ALWAYS_SET = frozenset(["HOSTNAME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "USER"])
+#: Of these, what every process inherits, so that a plain assignment reaches the training.
+_INHERITED = frozenset(["HOME", "PATH"])
 #: What bash itself makes up.
 _MADE_UP = frozenset(
     [
@@ -121,10 +129,16 @@ class Scope:
         self.folder = "."
         #: Lines where a value of the outside was written down: name -> line.
         self.outside: dict[str, int] = {}
-        #: Functions of the script, with the line each is defined on.
-        self.functions: dict[str, int] = {}
+        #: Functions of the script, each as it is defined.
+        self.functions: dict[str, Statement] = {}
         #: Exported before they are set.
         self._to_export: set[str] = set()
+        #: All that were exported at some time.
+        self.once_exported: set[str] = set()
+        #: `readonly`, with the line.
+        self.fixed: dict[str, int] = {}
+        #: What to put back when a subshell ends: None outside of one.
+        self._before: list[tuple[str, Variable | None]] | None = None
         self.matches_files = True
         self.exports_all = False
 
@@ -159,17 +173,43 @@ class Scope:
         """Give a variable its value; once exported it stays so."""
         before = self.variables.get(name)
         exported = variable.exported or self.exports_all or name in self._to_export
-        exported = exported or (before is not None and before.exported)
-        self.variables[name] = Variable(
-            value=variable.value,
-            line=variable.line,
-            exported=exported,
-            defaults=variable.defaults,
-        )
+        exported = exported or (before is not None and before.exported) or name in _INHERITED
+        if self._before is not None:
+            self._before.append((name, before))
+        elif exported:
+            self.once_exported.add(name)
+        self.variables[name] = msgspec.structs.replace(variable, exported=exported)
+
+    def drop(self, name: str) -> None:
+        """`unset`, which also ends its export."""
+        self.variables.pop(name, None)
+        self._to_export.discard(name)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """A subshell: what is set in it is gone behind it."""
+        outer, self._before = self._before, []
+        try:
+            yield
+        finally:
+            for name, variable in reversed(self._before):
+                if variable is None:
+                    self.variables.pop(name, None)
+                else:
+                    self.variables[name] = variable
+            self._before = outer
+
+    def separator(self) -> str:
+        """Between the items of `"$*"`. Raises UnknownError where the script has set IFS."""
+        if "IFS" in self.variables and self.variables["IFS"].value != " \t\n":
+            why = "the script changes IFS, by which bash splits and joins words"
+            raise UnknownError(why, "leave IFS alone")
+        return " "
 
     def export(self, name: str) -> None:
         """`export NAME`, now or once it is set."""
         self._to_export.add(name)
+        self.once_exported.add(name)
         if name in self.variables:
             self.set(name, self.variables[name])
 

@@ -52,6 +52,13 @@ class Statement(Struct, frozen=True, kw_only=True):
     line: int
     reads: frozenset[str]
     writes: frozenset[str]
+    #: What the body of a function sets, once it is called.
+    body: frozenset[str] = frozenset()
+    #: Of `writes`, what arithmetic sets (`((A++))`), and what `${A:=…}` may.
+    computed: frozenset[str] = frozenset()
+    defaults: frozenset[str] = frozenset()
+    #: All simple commands in it, word by word, as they are written.
+    calls: tuple[tuple[str, ...], ...] = ()
     command: Command | None = None
     parts: list[Statement] = []
     #: Between the parts: `&&`, `||`, `|`, `|&`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 
 from prl_submit.script.arithmetic import compute
 from prl_submit.script.bash import read_script
@@ -17,7 +18,8 @@ def substitute(scope: Scope, text: str, line: int) -> str:
     """What `$(text)` prints. Raises UnknownError where only running it would tell."""
     statements, problems = read_script(text.encode("utf-8"), "")
     if len(statements) == 1 and not problems:
-        found = _output(statements[0], scope)
+        with scope.aside():  # what it sets, it sets for itself
+            found = _output(statements[0], scope)
         if found is not None:
             return found
     shown = " ".join(text.split())
@@ -44,10 +46,22 @@ def _output(statement: Statement, scope: Scope) -> str | None:
     if words[:1] == ["basename"] and len(words) in (2, 3) and words[1][:1] != "-":
         return _basename(words[1], words[2] if len(words) == 3 else "")
     if words[:1] == ["expr"]:
-        return str(compute(" ".join(words[1:])))
+        return _expr(words[1:])
     if words[:2] in (["readlink", "-f"], ["realpath", scope.place.script]):
         return scope.place.real if words[-1] == scope.place.script and _is_own(statement) else None
     return None
+
+
+def _expr(words: list[str]) -> str | None:
+    """What `expr` prints: each number and operator is a word of its own for it."""
+    wants_number = True
+    for word in words:
+        if wants_number != bool(re.fullmatch(r"-?[0-9]+|\(", word)):
+            return None
+        if not wants_number and word not in (*"+-*/%", ")"):
+            return None
+        wants_number = word in (*"+-*/%", "(")
+    return None if wants_number else str(compute(" ".join(words)))
 
 
 def _entered(statement: Statement, scope: Scope) -> str | None:

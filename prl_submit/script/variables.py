@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
+from prl_submit.script.effects import bare
 from prl_submit.script.findings import Findings
 from prl_submit.script.scope import (
     Default,
@@ -15,8 +18,9 @@ from prl_submit.script.scope import (
     UnknownError,
     Variable,
 )
+from prl_submit.script.secrets import is_worth_hiding
 from prl_submit.script.statement import Assignment, Command, Word
-from prl_submit.script.words import expand_fields, expand_value
+from prl_submit.script.words import MAX_ITEMS, expand_fields, expand_value
 
 
 class Variables:
@@ -30,6 +34,9 @@ class Variables:
         """The words a command gets; one that cannot be known is a gap."""
         given: list[Given] = []
         for word in words:
+            if len(given) > MAX_ITEMS:
+                unknown = Unknown(f"more than {MAX_ITEMS:,} words", "write them to a file")
+                return [Gap("…", word.line, unknown)]
             try:
                 given += expand_fields(word, self._scope)
             except UnknownError as error:
@@ -38,17 +45,33 @@ class Variables:
 
     def assign(self, assignment: Assignment, *, exported: bool = False) -> None:
         """`NAME=WORD`."""
-        self._scope.set(assignment.name, self.assigned(assignment, exported=exported))
+        before = self._scope.variables.get(assignment.name)
+        found = self.assigned(assignment, exported=exported)
+        if isinstance(assignment.value, Word) and before is not None:
+            found = _into_items(before, found)
+        self._scope.set(assignment.name, found)
 
     def assigned(self, assignment: Assignment, *, exported: bool) -> Variable:
         """What an assignment makes of its variable, which stays as it is."""
-        line = assignment.line
-        before = self._scope.variables.get(assignment.name)
+        line, name = assignment.line, assignment.name
+        self.refuse_fixed(name, line)
+        before = self._scope.variables.get(name)
+        is_array = not isinstance(assignment.value, Word)
         try:
             value, defaults = self._value(assignment, before)
         except UnknownError as error:
-            return Variable(value=error.unknown, line=line, exported=exported)
+            return Variable(
+                value=error.unknown, line=line, exported=exported, is_perhaps_array=is_array
+            )
+        if isinstance(value, str) and is_worth_hiding(name, value):
+            self._findings.hidden.add(value)
         return Variable(value=value, line=line, exported=exported, defaults=defaults)
+
+    def refuse_fixed(self, name: str, line: int) -> None:
+        """Bash stops where a `readonly` variable is set again."""
+        if name in self._scope.fixed:
+            message = f"{name} is readonly since line {self._scope.fixed[name]}: bash stops here"
+            self._findings.error(line, message, "set it once")
 
     def _value(
         self, assignment: Assignment, before: Variable | None
@@ -57,8 +80,10 @@ class Variables:
         if written is None:
             raise UnknownError("one element of an array is set", "write the array at once")
         if isinstance(written, list):
-            items = self._items(before) if assignment.append else []
-            return [*items, *self.expand(written)], ()
+            items = [*(self._items(before) if assignment.append else []), *self.expand(written)]
+            if len(items) > MAX_ITEMS:
+                raise UnknownError(f"an array of more than {MAX_ITEMS:,} items", "use a file")
+            return items, ()
         text, defaults = expand_value(written, self._scope)
         if not assignment.append:
             return text, defaults
@@ -86,27 +111,58 @@ class Variables:
         """Export, declare, readonly, typeset, local."""
         options = "".join(word.text[1:] for word in command.words if word.text[:1] in "-+")
         exported = command.declaration == "export" or "x" in options
+        if command.declaration == "local":
+            message = "local outside a function, where bash refuses it"
+            self._findings.error(line, message, "leave local out")
+            return
         if set(options) - set("xrga") or any(
             word.text[:1] == "+" or word.text == "-n" for word in command.words
         ):
             message = f"{command.declaration} {command.words[0].text} changes what a value is"
             self._findings.error(line, message, "export or set the variable plainly")
             return
+        names = [assignment.name for assignment in command.assignments]
         for assignment in command.assignments:
             self.assign(assignment, exported=exported)
         for word in command.words:
             if word.text[:1] in "-+":
                 continue
+            names.append(word.text)
             if not word.text.isidentifier():
                 unknown = Unknown("the name of a variable is computed")
                 self._findings.unknown(word.line, word.text, unknown)
             elif exported:
                 self._scope.export(word.text)
+        if command.declaration == "readonly" or "r" in options:
+            self._scope.fixed |= dict.fromkeys(names, line)
 
-    def unset(self, command: Command) -> bool:
+    def unset(self, command: Command, line: int) -> bool:
         """Whether one of the variables may come from the outside: the script has not set it."""
-        names = [word.text for word in command.words if word.text[:1] != "-"]
-        foreign = [name for name in names if name not in self._scope.variables]
-        for name in names:
-            self._scope.variables.pop(name, None)
-        return bool(foreign)
+        words = [bare(word.text) for word in command.words]
+        if any(word[:1] == "-" and "f" in word for word in words):
+            return False  # a function, which is not followed anyway
+        is_foreign = False
+        for name in words:
+            if name in ("-v", "--"):
+                continue
+            element = re.fullmatch(r"([A-Za-z_]\w*)\[[^\]]*\]", name, re.ASCII)
+            if element is None and not name.isidentifier():
+                unknown = Unknown("the name of a variable is computed")
+                self._findings.unknown(line, f"unset {name}", unknown)
+            elif element is not None:
+                why = Unknown("one element of an array is unset", "write the array at once")
+                self._scope.set(element[1], Variable(value=why, line=line, is_perhaps_array=True))
+            else:
+                self.refuse_fixed(name, line)
+                is_foreign |= name not in self._scope.variables
+                self._scope.drop(name)
+        return is_foreign
+
+
+def _into_items(before: Variable, found: Variable) -> Variable:
+    """`A=x` sets the first item of an array, and leaves the others."""
+    if isinstance(before.value, list) and isinstance(found.value, str):
+        first: Given = Field(found.value, found.line, found.defaults)
+        return msgspec.structs.replace(found, value=[first, *before.value[1:]], defaults=())
+    is_array = isinstance(before.value, list) or before.is_perhaps_array
+    return msgspec.structs.replace(found, is_perhaps_array=is_array)

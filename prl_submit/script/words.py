@@ -28,13 +28,12 @@ from prl_submit.script.scope import Default, Field, Gap, Given, Scope, UnknownEr
 from prl_submit.script.statement import Word
 
 MAX_TEXT = 1_000_000
+MAX_ITEMS = 10_000
 #: Up to the next character with a meaning.
 _PLAIN = re.compile(r"[^\\'\"$`~=]+")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]|[@*#?$!-]", re.ASCII)
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=", re.ASCII)
-_PATTERN = re.compile(r"[*?]|\[.*\]", re.DOTALL)
-_BRACES = re.compile(r"\{.*(,|\.\.).*\}", re.DOTALL)
 
 
 def expand_fields(word: Word, scope: Scope) -> list[Given]:
@@ -43,7 +42,7 @@ def expand_fields(word: Word, scope: Scope) -> list[Given]:
     Raises UnknownError where all of it is.
     """
     pieces = _pieces_of(word, scope, assignment=bool(_ASSIGNMENT.match(word.text)))
-    if _BRACES.search(bare_source(word.text)):
+    if _has_braces(bare_source(word.text)):
         raise UnknownError(
             f"{_shown(word.text)} holds {{a,b}}, which bash makes several words of",
             "put quotes around it, or write the words out",
@@ -59,12 +58,25 @@ def expand_fields(word: Word, scope: Scope) -> list[Given]:
             if part is not None:
                 current = [] if current is None else current
                 current.append(part)
+            if len(fields) > MAX_ITEMS:
+                raise UnknownError(f"more than {MAX_ITEMS:,} words", "write them to a file")
             if ends and current is not None:
                 fields.append(_field(current, word, scope))
                 current = None
     if current is not None:
         fields.append(_field(current, word, scope))
     return fields
+
+
+def _has_braces(text: str) -> bool:
+    """`{a,b}` or `{1..3}`; no regular expression, which would go over a long text many times."""
+    inner = text[text.find("{") + 1 : text.rfind("}")] if "{" in text and "}" in text else ""
+    return "," in inner or ".." in inner
+
+
+def _is_pattern(text: str) -> bool:
+    start = text.find("[")
+    return "*" in text or "?" in text or (start >= 0 and text.find("]", start) > start)
 
 
 def _bounded(text: str) -> str:
@@ -76,7 +88,7 @@ def _bounded(text: str) -> str:
 def expand_value(word: Word, scope: Scope) -> tuple[str, tuple[Default, ...]]:
     """What an assignment stores: neither split nor matched against files. Raises UnknownError."""
     pieces = _pieces_of(word, scope, assignment=True)
-    text = "".join(p.text if p.items is None else joined_items(p.items) for p in pieces)
+    text = "".join(p.text if p.items is None else joined_items(p.items, scope) for p in pieces)
     return _bounded(text), joined_defaults(pieces)
 
 
@@ -94,8 +106,7 @@ def _split(piece: Piece, scope: Scope) -> list[tuple[Piece | None, bool]]:
         return parts
     if piece.quoted or not piece.expanded:
         return [(piece, False)]
-    if "IFS" in scope.variables:
-        raise UnknownError("the script changes IFS, by which bash splits words", "leave IFS alone")
+    scope.separator()
     parts = []
     for text in re.split(r"([ \t\n]+)", piece.text):
         if text and text[0] in " \t\n":
@@ -113,7 +124,7 @@ def _item(item: Given, piece: Piece) -> Piece:
 
 def _field(pieces: list[Piece], word: Word, scope: Scope) -> Given:
     bare = "".join(COVER if piece.quoted else piece.text for piece in pieces)
-    if scope.matches_files and _PATTERN.search(bare):
+    if scope.matches_files and _is_pattern(bare):
         raise UnknownError(
             f"{_shown(word.text)} is a pattern, for which bash looks for files",
             "put quotes around it, or write the names",
@@ -200,11 +211,16 @@ class _Lexer:
         self._found.append(Piece(text, quoted))
 
     def _until(self, end: str, start: int) -> str:
-        """The text up to `end`, which is passed over. The grammar has seen that it is there."""
-        place = self._text.find(end, start)
-        place = len(self._text) if place < 0 else place
+        """The text up to `end`, which is passed over."""
+        place = self._closed(self._text.find(end, start))
         self._at = place + len(end)
         return self._text[start:place]
+
+    def _closed(self, end: int) -> int:
+        """Where quotes or braces end. Raises UnknownError where they do not: bash stops there."""
+        if not 0 <= end < len(self._text):
+            raise UnknownError(f"{_shown(self._text)} is not closed", "`bash -n` says more")
+        return end
 
     def _backslash(self) -> None:
         after = self._text[self._at + 1 : self._at + 2]
@@ -218,7 +234,7 @@ class _Lexer:
 
     def _double_quoted(self) -> None:
         start = self._at + 1
-        end = end_of_quotes(self._text, start)
+        end = self._closed(end_of_quotes(self._text, start))
         self._at = end + 1
         inner = _Lexer(self._text[start:end], self._line, self._scope, quoted=True).read()
         if not inner or any(piece.items is None for piece in inner):
@@ -228,14 +244,16 @@ class _Lexer:
     def _dollar(self) -> None:
         text, start = self._text, self._at
         after = text[start + 1 : start + 2]
+        if after == "'" and self._quoted and "}" in self._escapes:
+            raise UnknownError("$'…' in braces in double quotes", "write the text otherwise")
         if after == "'" and not self._quoted:
-            end = end_of_ansi(text, start + 2)
+            end = self._closed(end_of_ansi(text, start + 2))
             self._at = end + 1
             self._literal(ansi(text[start + 2 : end]), quoted=True)
         elif after == '"' and not self._quoted:  # $"…" is looked up in translations
             self._at += 1
         elif after == "{":
-            end = end_of_braces(text, start + 2)
+            end = self._closed(end_of_braces(text, start + 2))
             self._at = end + 1
             self._parameter(text[start + 2 : end])
         elif text.startswith("$((", start) and text.startswith("))", end_of_inner(text, start)):
@@ -243,7 +261,7 @@ class _Lexer:
             self._at = end + 2
             self._arithmetic(text[start + 3 : end])
         elif after == "(":
-            end = end_of_parentheses(text, start + 2)
+            end = self._closed(end_of_parentheses(text, start + 2))
             self._at = end + 1
             self._substitute(text[start + 2 : end])
         elif after == "[":
@@ -281,7 +299,7 @@ class _Lexer:
         place = start = self._at + 1
         while place < len(self._text) and self._text[place] != "`":
             place += 2 if self._text[place] == "\\" else 1
-        self._at = place + 1
+        self._at = self._closed(place) + 1
         return re.sub(r"\\([$`\\])", r"\1", self._text[start:place])
 
     def _is_tilde(self) -> bool:

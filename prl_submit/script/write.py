@@ -8,7 +8,7 @@ from prl_submit.script.tree import Tree
 
 #: Bare where no reader takes it for anything else; `#` and `:` only inside a word.
 _BARE = re.compile(r"[\w./+][\w./+@%=~^-]*(?:[#:][\w./+@%=~^-]+)*")
-_NUMBER = re.compile(r"[-+]?[0-9.][0-9.,eE+-]*", re.ASCII)
+_NUMBER = re.compile(r"[-+]?[0-9.][0-9.eE+-]*", re.ASCII)
 #: What YAML 1.1 counts in sixties.
 _CLOCK = re.compile(r"[0-9-]+(:[0-9]+)+", re.ASCII)
 #: Words that YAML readers take for something else than text, in any case.

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
 from prl_submit.cli import main
 from prl_submit.scalars import parse_bool
+from prl_submit.script import import_script
 from prl_submit.script.bash import read_script
 from prl_submit.script.scope import Field, Given, Scope, UnknownError, Variable
 from prl_submit.script.scope import Place as ScriptPlace
@@ -63,6 +65,11 @@ FILES = (
     "project/keep",
     "stamp.txt",
 )
+#: What `check` looks into must be what it seems.
+CONTENTS = {
+    ".jsonl": '{"messages": [{"role": "user", "content": "one"}], "solution": "1"}\n' * 64,
+    ".json": "{}\n",
+}
 #: Ours, the launcher's and the shell's; not the script's.
 NOT_COMPARED = re.compile(
     r"_|SHLVL|OLDPWD|RECORD|BASH_FUNC_.*|CONDA_.*|VIRTUAL_ENV|PYTHONUTF8|PRL_SUBMIT_.*|PET_.*|PRL_PREFLIGHT"
@@ -91,7 +98,7 @@ class Place:
         self.home = root / "home"
         for name in FILES:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_text("one\n")
+            (root / name).write_text(CONTENTS.get(Path(name).suffix, "one\n"))
         shutil.copy(PLUGIN, root / "plugins" / "prl_rewards.py")
         (root / "record").mkdir()
         self._write_programs()
@@ -514,6 +521,122 @@ def ours(text: str) -> list[str] | None:
     except UnknownError:
         return None
     return [word.text for word in given if isinstance(word, Field)]
+
+
+# --- what bash does otherwise than it looks -------------------------------------------------------
+
+#: `T` is `swift rlhf --rlhf_type grpo --dataset`. What is not refused must be what bash does.
+SURPRISES = (
+    "NPROC=8; NPROC=4 A=$NPROC T x",
+    "A=x; A=y B=$A T $A",
+    "B=1; which nosuch && B=9; T $B",
+    "B=1; test $B = 2 && B=9; T $B",
+    "B=1; grep -q zzz /dev/null && B=9; T $B",
+    "B=1; mkdir -p made && B=9; T $B",
+    "B=1; true && B=9; T $B",
+    "B=1; A=$(false) && B=9; T $B",
+    "A=0; A=1 & T $A",
+    "export A=1 & T x",
+    *(
+        f"B=1; {text}; T $B"
+        for text in ("((B++))", "((B+=2))", "let B=B+1", "let 'B=3'", "let B++")
+    ),
+    *(f"B=1; {text} >/dev/null; T $B" for text in ("echo $((B++))", ": $((B=7))", "true $[B=7]")),
+    *(
+        f"B=1; {text}; T ${{B:-q}}"
+        for text in ("\\export B=7", '"export" B=7', "command export B=7")
+    ),
+    *(
+        f"B=1; {text}; T ${{B:-q}}"
+        for text in ("builtin export B=7", "C=export; $C B=7", "\\unset B")
+    ),
+    *(f"B=1; {text}; T ${{B:-q}}" for text in ("command unset B", '"let" B=5', "command eval B=5")),
+    *(f"B=1; {text}; T ${{B:-q}}" for text in ("printf -vB x", 'printf -v "B" x', "N=B; unset $N")),
+    "A=(a b c); unset 'A[1]'; T \"${A[@]}\"",
+    'mapfile -t < <(echo x); T "${MAPFILE[@]-n}"',
+    'IFS=,; A=(a b); T "${A[*]}"',
+    'IFS=,; set -- a b; T "$*"',
+    'IFS=,; A=(a b); B="${A[*]}"; T "$B"',
+    'A=(a b); A=c; T "${A[@]}"',
+    "echo() { :; }; T x$(echo x)",
+    "f() { B=5; }; [ 1 = 1 ] && f; T ${B:-q}",
+    "echo ${B:=3} | tee /dev/null >/dev/null; T ${B:-none}",
+    "A=$(echo ${B:=5}); T $A ${B:-none}",
+    "echo $(date)${B:=3} >/dev/null; T ${B:-none}",
+    "readonly A=1; A=2; T $A",
+    "local A=1; T ${A:-q}",
+    "set pipefail; T $1",
+    "set -e a b; T $2",
+    "set -k; T a B=1",
+    'A=(""); T "${A[@]:-z}" x',
+    'A=(); T "${A[@]+x}" y',
+    'A=(a "b c"); T "${A[@]:-z}" "${A[@]:+x}" ${A[@]+y}',
+    'A=("" ""); T "${A[@]:-z}" "${A[@]:+x}"',
+    "set --; T ${@+w} x",
+    'set -- ""; T "${@:-z}" "${@+w}" x',
+    "T $(expr 1+2) $(expr 1 + 2)",
+    "T a {fd}>/dev/null",
+    "T a 2>/dev/null b",
+    "CDPATH=/usr; cd bin; T a",
+    "shopt -s nocasematch; A=ABC; T ${A/b/x}",
+    "T \"${Z:-$'a\\tb'}\"",
+    ": ${M:=1}; T $M",
+    'L=(a b); T d > "${L[@]}"',
+    "A=5; A=6 true; T $A",
+    "export A=1; unset A; A=2; T x",
+    "for A in 1 2; do :; done; A=5; T $A",
+    "if true; then B=2; fi; T ${B:-q}",
+    "HOME=/q; T ~/x",
+)
+_TRAINED = r"""
+swift() {
+  shift 4
+  printf 'ran\0%d\0' "$#" >&9
+  (($# == 0)) || printf '%s\0' "$@" >&9
+  printf '%s\0' "$(printenv A || echo none)" "$(printenv B || echo none)" >&9
+}
+exec 9>&1 1>/dev/null 2>&1
+while IFS= read -r -d '' text; do
+  (set --; eval "$text") </dev/null
+  printf 'end\0' >&9
+done
+"""
+
+
+def test_what_is_not_refused_is_what_bash_does(tmp_path: Path) -> None:
+    """The words and the environment of each; all in one bash."""
+    texts = [text.replace("T ", "swift rlhf --rlhf_type grpo --dataset ") for text in SURPRISES]
+    done = subprocess.run(
+        ["bash", "-c", _TRAINED],
+        input="".join(f"{text}\0" for text in texts).encode(),
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "HOME": "/home/me", "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        check=True,
+    )
+    answers = iter(done.stdout.decode().split("\0"))
+    compared = 0
+    for text in texts:
+        ran: list[str] = []
+        while (answer := next(answers)) != "end":
+            ran.append(answer)
+        if (found := imported_words(text)) is not None:
+            assert [*ran[:1], *ran[2:]] == ["ran", *found], text
+            compared += 1
+    assert compared >= 20
+
+
+def imported_words(text: str) -> list[str] | None:
+    """The training's words, and A and B of its environment; None where it is refused."""
+    place = ScriptPlace(script="x.sh", cwd="/w", home="/home/me", real="/w/x.sh")
+    made = import_script(text.encode(), place, TABLE)
+    if made.text is None:
+        return None
+    tree = yaml.load(made.text, yaml.BaseLoader)
+    words = tree["swift"]["dataset"]
+    env = tree.get("environment", {}).get("env", {})
+    given = [env.get("A", "none"), env.get("B", "none")]
+    return [*([words] if isinstance(words, str) else words), *given]
 
 
 # --- refusals -------------------------------------------------------------------------------------

@@ -291,15 +291,17 @@ def test_hanging_nvidia_smi_is_not_waited_for(world: World) -> None:
 
 def test_all_missing_paths_at_once(world: World) -> None:
     """Model, data and plugin that were there at submission, each with its key."""
-    for name, text in (("model dir", ""), ("rows.jsonl", ROWS), ("plugin's.py", "")):
+    (world.root / "model dir").mkdir()
+    for name, text in (("model dir/config.json", "{}"), ("rows.jsonl", ROWS), ("plugin's.py", "")):
         (world.root / name).write_text(text)
     script = world.script(
         swift__model="./model dir",
         swift__dataset=["rows.jsonl#10"],
         swift__external_plugins=["plugin's.py"],
     )
-    for name in ("model dir", "rows.jsonl", "plugin's.py"):
+    for name in ("model dir/config.json", "rows.jsonl", "plugin's.py"):
         (world.root / name).unlink()
+    (world.root / "model dir").rmdir()
     done = world.finish(world.popen(["bash", script]))
     assert done.code == 78
     reason = json.loads((script.parent / "exit.json").read_text())["reason"]

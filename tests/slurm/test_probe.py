@@ -114,6 +114,7 @@ def test_later_checks_know(slurm: SlurmWorld, monkeypatch: pytest.MonkeyPatch) -
         ("swift.model", "error"),
     ]
     (slurm.root / "model").mkdir()
+    (slurm.root / "model/config.json").write_text("{}")
     again = slurm.prl("probe", "--backend", "slurm")  # what was missing is looked at, SPEC or not
     assert again.code == 0, again.err
     left = checked(slurm, spec, monkeypatch)

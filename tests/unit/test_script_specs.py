@@ -217,7 +217,7 @@ def test_what_cannot_be_translated_is_listed(path: Path) -> None:
         ("A=$(echo -n x)", "--system $A", None),
         ("A=$(dirname /)$(dirname //a/)$(basename /)", "--system $A", "///"),
         ("export A\nA=$(pwd; x)", "--system a", "a"),
-        ("local A=1", "--system $A", "1"),
+        ("local A=1", "--system $A", None),
     ],
 )
 def test_statements_before_the_training(head: str, argument: str, value: str | None) -> None:
@@ -510,4 +510,4 @@ def test_bounds(text: str, message: str) -> None:
 
 def test_many_statements() -> None:
     """tree-sitter 0.26.0 died in the garbage collector of some thousand nodes."""
-    assert imported("A=1\n" * 20_000 + TRAIN).text is not None
+    assert imported("A=1\n" * 19_000 + TRAIN).text is not None
