@@ -130,11 +130,13 @@ def test_rank_that_crashes_when_all_is_done(clone: World) -> None:
 
 
 def test_data_smaller_than_one_generation_batch(clone: World) -> None:
-    """ms-swift ends with 0 and no checkpoint; we do not."""
-    rows = (clone.root / "jobs/data/mr_train.jsonl").read_text().splitlines(keepends=True)
-    (clone.root / "few.jsonl").write_text(rows[0])
+    """ms-swift ends with 0 and no checkpoint; we do not.
+
+    The file is made by the job: of one that is there at submission `check` counts the rows.
+    """
     few = swift("dataset=[few.jsonl]", "val_dataset=null", "eval_strategy=no")
-    done = clone.finish(clone.start(*command("--wait", *few)), 200)
+    made = ("--set", 'environment.setup=["head -1 jobs/data/mr_train.jsonl > few.jsonl"]')
+    done = clone.finish(clone.start(*command("--wait", *few, *made)), 200)
     ended = verdict(only_run(clone))
     assert (done.code, ended["state"]) == (1, "FAILED"), done
     assert "is the data set smaller than one generation batch?" in ended["reason"]
