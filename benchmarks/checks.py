@@ -32,7 +32,7 @@ from prl_submit.swift.values import words
 from prl_submit.tree import mapping
 from prl_submit.typing_nodes import plain
 from tests.faults import FAULTS, SILENT, SPEC, Fault, write_files
-from tests.training.swift_verdicts import make_empty_package
+from tests.training.swift_verdicts import ALONE, make_empty_package
 
 PROJECT = Path(__file__).resolve().parents[1]
 OUT = PROJECT / "docs" / "checks.md"
@@ -78,12 +78,7 @@ def prepare(root: Path) -> dict[str, str]:
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(root / "packages"),
-        "CUDA_VISIBLE_DEVICES": "",
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_OFFLINE": "1",
-        "HF_DATASETS_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "OMP_NUM_THREADS": "1",
+        **ALONE,
         "WANDB_MODE": "offline",
     }
 

@@ -45,10 +45,11 @@ Duration = Annotated[
 Memory = Annotated[
     str, Meta(description="a size such as 256G, 1.5T or 512M", extra={"kind": "memory"})
 ]
+RELEASE = r"\d+\.\d+(\.\d+)?(\.?(post|dev|rc|a|b)\d*)*(\+[\w.]+)?"
 SwiftVersion = Annotated[
     str,
     Meta(
-        pattern=r"^\d+\.\d+(\.\d+)?(\.?(post|dev|rc|a|b)\d*)*(\+[\w.]+)?$",
+        pattern=f"^{RELEASE}$",
         description="a release of ms-swift such as 4.6.0",
     ),
 ]

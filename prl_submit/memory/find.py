@@ -103,7 +103,8 @@ def find_gpu(planned: Planned, facts: Facts | Damaged | None) -> tuple[int, ...]
 
 
 def _seen(wanted: str | None, facts: Facts | Damaged) -> tuple[int, ...]:
-    from prl_submit.probe.facts import Facts  # loaded already, where there are facts
+    from prl_submit.probe.facts import Facts  # both are loaded where there are facts
+    from prl_submit.probe.rules import is_kind
 
     if not isinstance(facts, Facts):
         return ()
@@ -113,13 +114,7 @@ def _seen(wanted: str | None, facts: Facts | Damaged) -> tuple[int, ...]:
                 gpu.memory_mib
                 for node in facts.nodes
                 for gpu in node.gpus or []
-                if gpu.memory_mib and (not wanted or _is(wanted, gpu.name or ""))
+                if gpu.memory_mib and (not wanted or is_kind(wanted, gpu.name or ""))
             }
         )
     )
-
-
-def _is(wanted: str, name: str) -> bool:
-    """Whether nvidia-smi's name is one of the type asked for; a GPU without a name may be."""
-    plain = "".join(char for char in wanted.lower() if char.isalnum())
-    return not name or plain in "".join(char for char in name.lower() if char.isalnum())

@@ -18,6 +18,8 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from prl_submit.xdg import xdg_folder
+
 if TYPE_CHECKING:
     from prl_submit.errors import Problem
     from prl_submit.plan import Planned
@@ -26,10 +28,8 @@ if TYPE_CHECKING:
 
 def state_folder(environ: Mapping[str, str]) -> str:
     """Where facts are kept: `$XDG_STATE_HOME/prl-submit/probe`, by default below ~/.local/state."""
-    root = environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(root):  # the XDG specification: a relative one is to be ignored
-        root = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".local", "state")
-    return os.path.join(root, "prl-submit", "probe")
+    folder = xdg_folder(environ, "XDG_STATE_HOME", os.path.join(".local", "state"))
+    return os.path.join(folder, "probe")
 
 
 def load_facts(

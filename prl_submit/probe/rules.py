@@ -38,11 +38,11 @@ def _gpus(planned: Planned, facts: Facts, now: float) -> list[Problem]:
         return []
     where, count, wanted = _where(facts), resources.nproc_per_node, resources.gpu_type
     again = f"if that has changed: {_again(planned.plan, facts)}"
-    if wanted and any(nodes) and not any(_is(wanted, kind) for node in nodes for kind in node):
+    if wanted and any(nodes) and not any(is_kind(wanted, kind) for node in nodes for kind in node):
         message = f"{where} no {wanted}: {gpu_words(nodes)} ({_seen(facts.probed_at)})"
         return [_problem(planned, "resources.gpu_type", message, again, "warning")]
     most = max(
-        sum(number for kind, number in node.items() if not wanted or _is(wanted, kind))
+        sum(number for kind, number in node.items() if not wanted or is_kind(wanted, kind))
         for node in nodes
     )
     if most >= count:
@@ -81,7 +81,7 @@ def gpu_kinds(facts: Facts) -> list[dict[str, int]]:
     return found
 
 
-def _is(wanted: str, kind: str) -> bool:
+def is_kind(wanted: str, kind: str) -> bool:
     """Whether `h100` is what `NVIDIA H100 80GB HBM3` or the type `h100_sxm` means; '' may be any."""
     plain = re.sub(r"[^a-z0-9]", "", wanted.lower())
     return not kind or plain in re.sub(r"[^a-z0-9]", "", kind.lower())

@@ -74,7 +74,7 @@ def _type(node: ast.expr, enumeration: Callable[[str], Enumeration | None]) -> T
     if isinstance(node, ast.Subscript):
         return _subscript(node, enumeration)
     if name in _SIMPLE:
-        return "dict" if name in _DICTS else name
+        return name
     members = enumeration(name)
     return Literals(map(str, members.values())) if members else "str"
 

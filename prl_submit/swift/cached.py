@@ -16,6 +16,7 @@ from msgspec import Struct
 from prl_submit.swift.argument import Argument
 from prl_submit.swift.installed import Installed
 from prl_submit.swift.table import Table
+from prl_submit.xdg import xdg_folder
 
 #: Raised whenever the reader learns something: what an older one remembered is read anew.
 FORMAT = 2
@@ -51,11 +52,9 @@ def read_installed(installed: Installed, environ: Mapping[str, str]) -> Table | 
 
 
 def _file(installed: Installed, environ: Mapping[str, str]) -> str:
-    root = environ.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(root):  # the XDG specification: a relative one is to be ignored
-        root = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".cache")
+    folder = xdg_folder(environ, "XDG_CACHE_HOME", ".cache")
     place = zlib.crc32(os.fsencode("\0".join(installed.folders)))
-    return os.path.join(root, "prl-submit", "swift", f"{installed.version}-{place:08x}.json")
+    return os.path.join(folder, "swift", f"{installed.version}-{place:08x}.json")
 
 
 def _remembered(path: str) -> Remembered | None:
@@ -97,9 +96,8 @@ def _read(installed: Installed) -> Remembered | str:
 
     try:
         arguments = read_arguments(find)
-    except (
-        Exception
-    ) as error:  # somebody else's source, in any state: whatever it does to the reader
+    except Exception as error:
+        # Somebody else's source, in any state: whatever it does to the reader is its answer.
         return " ".join(str(error).split())[:100] or type(error).__name__
     missing = [name for name in ESSENTIAL if name not in arguments]
     if missing:

@@ -7,13 +7,11 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
-from prl_submit.spec import Environment
+from prl_submit.spec import RELEASE, Environment
 from prl_submit.swift.cached import read_installed
 from prl_submit.swift.installed import find_installed
 from prl_submit.swift.table import Table, load_table
 
-#: What `environment.swift_version` looks like: a release, not a range.
-VERSION = r"\d+\.\d+(\.\d+)?(\.?(post|dev|rc|a|b)\d*)*(\+[\w.]+)?"
 #: Why the newest stands, and what a user can do about it.
 NOTHING_KNOWN = (
     "nothing is known of the job's ms-swift (environment.swift_version says it); the newest"
@@ -21,8 +19,8 @@ NOTHING_KNOWN = (
 
 
 def is_release(text: str) -> bool:
-    """Whether a text looks like a version."""
-    return re.fullmatch(VERSION, text) is not None
+    """Whether a text looks like a version, as `environment.swift_version` does."""
+    return re.fullmatch(RELEASE, text) is not None
 
 
 class Wanted(Struct, frozen=True):

@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -473,20 +473,25 @@ done
 """
 
 
+def asked(script: str, texts: list[str], folder: Path) -> Iterator[str]:
+    """What one bash says of all texts, each handed to it with a NUL behind."""
+    done = subprocess.run(
+        ["bash", "-c", script],
+        input="".join(f"{text}\0" for text in texts).encode(),
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "HOME": "/home/me", "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        check=True,
+    )
+    return iter(done.stdout.decode().split("\0"))
+
+
 def test_words_are_bashs_own(tmp_path: Path) -> None:
     """3000 generated words: where both know what a word is, it is the same."""
     seeded = random.Random(20261126)
     texts = ["".join(seeded.choices(PIECES, k=seeded.randint(1, 6))) for _ in range(3000)]
     texts = [text for text in texts if not text.endswith("\\")]  # which ends in the next line
-    done = subprocess.run(
-        ["bash", "-c", ASKED],
-        input="".join(f"{text}\0" for text in texts).encode(),
-        cwd=tmp_path,
-        env={"PATH": "/usr/bin:/bin", "HOME": "/home/me", "LC_ALL": "C.UTF-8"},
-        capture_output=True,
-        check=True,
-    )
-    answers = iter(done.stdout.decode().split("\0"))
+    answers = asked(ASKED, texts, tmp_path)
     compared = 0
     for text in texts:
         wanted = None
@@ -606,15 +611,7 @@ done
 def test_what_is_not_refused_is_what_bash_does(tmp_path: Path) -> None:
     """The words and the environment of each; all in one bash."""
     texts = [text.replace("T ", "swift rlhf --rlhf_type grpo --dataset ") for text in SURPRISES]
-    done = subprocess.run(
-        ["bash", "-c", _TRAINED],
-        input="".join(f"{text}\0" for text in texts).encode(),
-        cwd=tmp_path,
-        env={"PATH": "/usr/bin:/bin", "HOME": "/home/me", "LC_ALL": "C.UTF-8"},
-        capture_output=True,
-        check=True,
-    )
-    answers = iter(done.stdout.decode().split("\0"))
+    answers = asked(_TRAINED, texts, tmp_path)
     compared = 0
     for text in texts:
         ran: list[str] = []

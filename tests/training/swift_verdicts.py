@@ -31,13 +31,17 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-OFFLINE = {
+#: No GPU, no hub, and one thread for each process.
+ALONE = {
     "CUDA_VISIBLE_DEVICES": "",
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "OMP_NUM_THREADS": "1",
+}
+OFFLINE = {
+    **ALONE,
     "MASTER_ADDR": "127.0.0.1",
     "MASTER_PORT": "29500",
     "LOG_LEVEL": "ERROR",
