@@ -253,8 +253,9 @@ exec >>"$prl_log_file" 2>&1 </dev/null
 {% endif %}
 say "$prl_started_at on $prl_host, node $prl_node_rank of $prl_nodes, restarts $prl_restarts"
 
-# One per node: two nodes of a job may be one machine.
-export PRL_SUBMIT_TOKEN={{ token|bash }}.$prl_node_rank
+# One per node: two nodes of a job may be one machine. One per directory: scripts that were rendered and not
+# submitted have the same token.
+export PRL_SUBMIT_TOKEN={{ token|bash }}.$prl_node_rank.$(stat -c %d.%i -- "$prl_run_dir")
 {% if kubernetes %}
 if ((prl_again > prl_max_restarts)); then
   prl_restarts=$((prl_restarts - 1)) # this is none

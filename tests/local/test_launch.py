@@ -526,6 +526,19 @@ def test_no_process_is_left_behind(world: World, end: str, code: int) -> None:
     assert world.alive() == []
 
 
+def test_scripts_that_were_only_rendered_leave_each_other_alone(
+    world: World, eventually: Eventually
+) -> None:
+    """They have one placeholder for a token; each ends its own processes, and no other's."""
+    script = world.script(output="one")
+    stays = world.popen(["bash", script], FAKE="touch ready; sleep 2; step 1 1")
+    eventually(lambda: (world.root / "ready").exists())
+    assert world.by_hand(output="other").code == 0
+    assert world.finish(stays).code == 0
+    verdict = json.loads((script.parent / "exit.json").read_text())
+    assert verdict["state"] == "SUCCEEDED"
+
+
 @pytest.mark.parametrize("whole_group", [True, False])
 def test_sigterm_during_a_setup_line(
     world: World, eventually: Eventually, whole_group: bool

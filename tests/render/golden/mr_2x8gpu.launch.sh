@@ -205,8 +205,9 @@ fi
 exec >>"$prl_log_file" 2>&1 </dev/null
 say "$prl_started_at on $prl_host, node $prl_node_rank of $prl_nodes, restarts $prl_restarts"
 
-# One per node: two nodes of a job may be one machine.
-export PRL_SUBMIT_TOKEN=0123456789abcdef.$prl_node_rank
+# One per node: two nodes of a job may be one machine. One per directory: scripts that were rendered and not
+# submitted have the same token.
+export PRL_SUBMIT_TOKEN=0123456789abcdef.$prl_node_rank.$(stat -c %d.%i -- "$prl_run_dir")
 ((prl_again <= prl_max_restarts)) || fail 1 "started again $prl_again times; restarts.max is $prl_max_restarts"
 watch_time() { # [COMMAND]: what else to do when the time limit is reached
   [[ -z $prl_watchdog ]] || kill "$prl_watchdog" 2>/dev/null || true

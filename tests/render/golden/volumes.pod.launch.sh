@@ -259,8 +259,9 @@ else
 fi
 say "$prl_started_at on $prl_host, node $prl_node_rank of $prl_nodes, restarts $prl_restarts"
 
-# One per node: two nodes of a job may be one machine.
-export PRL_SUBMIT_TOKEN=0123456789abcdef.$prl_node_rank
+# One per node: two nodes of a job may be one machine. One per directory: scripts that were rendered and not
+# submitted have the same token.
+export PRL_SUBMIT_TOKEN=0123456789abcdef.$prl_node_rank.$(stat -c %d.%i -- "$prl_run_dir")
 if ((prl_again > prl_max_restarts)); then
   prl_restarts=$((prl_restarts - 1)) # this is none
   fail 1 "${prl_last_reason:-killed without a word, out of memory is the usual cause}; restarts.max is $prl_max_restarts, and used up"
