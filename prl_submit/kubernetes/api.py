@@ -1,7 +1,7 @@
 """The API server: requests that come back with an answer, or say why there is none.
 
-lightkube has the credentials, TLS and exec; what it does not have (`previous` and `sinceTime` of
-logs, one list of 500 jobs read in milliseconds) goes over its own HTTP client.
+lightkube has the credentials and TLS; what it does not have (`previous` and `sinceTime` of logs,
+one list of 500 jobs read in milliseconds, an exec that does no harm) goes over its own HTTP client.
 """
 
 from __future__ import annotations
@@ -168,43 +168,29 @@ class Api:
             yield _batches(answer.iter_bytes())
 
     def execute(self, pod: str, container: str, argv: list[str], stdout: BinaryIO) -> None:
-        """Run a program in a container, its output to `stdout`. Raises as `_execute`."""
-        client = self._client
-        try:
-            self._execute(pod, container, argv, stdout)
-        except RefusedStatusError as error:
-            if error.status.code != 401 or not self._can_renew(client):
-                raise
-            self._execute(pod, container, argv, stdout)
-
-    def _execute(self, pod: str, container: str, argv: list[str], stdout: BinaryIO) -> None:
-        """Run it once.
+        """Run a program in a container, its output to `stdout`.
 
         Raises PrlSubmitError with its last words where it fails; RefusedStatusError;
         BackendUnreachableError where the connection breaks.
         """
-        import io
+        from prl_submit.kubernetes.executing import RefusedExecError, execute
 
-        from httpx2.websockets import HTTPXWSException, WebSocketUpgradeError
-        from lightkube import ApiError, Client
-
-        errors = io.BytesIO()
-        client = Client(config=self.access.config, namespace=self.namespace)
-        with self._speaking():
+        for attempt in (1, 2):
+            client = self._client
             try:
-                done = client.exec(
-                    pod, container=container, command=argv, stdout=stdout, stderr=errors
-                )
-            except ApiError as error:
-                status = Status(error.status.code or 0, "", error.status.message or "")
-                raise RefusedStatusError(status) from None
-            except WebSocketUpgradeError as error:
-                raise RefusedStatusError(_upgrade_refused(error.response, pod)) from None
-            except HTTPXWSException as error:  # the connection broke
-                raise unreachable(self.server, error) from None
-        if done.exit_code:
-            said = errors.getvalue().decode("utf-8", "replace").strip()
-            raise PrlSubmitError(f"{argv[0]} in pod {pod}: exit code {done.exit_code}: {said}")
+                with self._speaking():
+                    path = self.core("pods", pod)
+                    verdict, errors = execute(client, path, container, argv, stdout)
+                break
+            except RefusedExecError as error:
+                if not (error.code == 401 and attempt == 1 and self._can_renew(client)):
+                    raise RefusedStatusError(_status(error.code, error.content)) from None
+        code = verdict.exit_code
+        if code is None:
+            raise RefusedStatusError(Status(verdict.code, verdict.reason, verdict.message))
+        if code:
+            said = errors.decode("utf-8", "replace").strip()
+            raise PrlSubmitError(f"{argv[0]} in pod {pod}: exit code {code}: {said}")
 
 
 class Connect(Protocol):
@@ -287,13 +273,6 @@ def _status(code: int, content: bytes) -> Status:
         text = content.decode("utf-8", "replace").strip()
         return Status(code, "", text[:500] or f"HTTP {code}")
     return msgspec.structs.replace(status, code=status.code or code)
-
-
-def _upgrade_refused(answer: httpx2.Response, pod: str) -> Status:
-    """Why there was no exec; lightkube closes the connection before the server's words are read."""
-    if answer.status_code == 403:
-        return Status(403, "Forbidden", 'User "you" cannot create/get resource "pods/exec"')
-    return Status(answer.status_code, "", f"exec in pod {pod}: {answer.reason_phrase}")
 
 
 def _batches(chunks: Iterator[bytes]) -> Iterator[list[bytes]]:

@@ -1,16 +1,21 @@
-"""A proxy before the API server that counts requests, or drops the answer of one."""
+"""A proxy before the API server that counts requests, drops the answer of one, or is slow."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import json
+import socket
 import ssl
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+#: Bytes of a TLS record that is one of many: the short ones are answers, and ends.
+_FULL = 10_000
 
 
 class Dropped:
@@ -37,6 +42,67 @@ def dropping(kubeconfig: Path, wanted: str, *, after: int) -> Iterator[Dropped]:
     dropped = Dropped()
     with _proxy(kubeconfig, [], wanted, after, dropped):
         yield dropped
+
+
+@contextlib.contextmanager
+def slow_line(kubeconfig: Path, seconds: float) -> Iterator[None]:
+    """Short pieces of what the server says take `seconds` longer; TLS is the server's own."""
+    text = kubeconfig.read_text()
+    config = json.loads(text)
+    cluster = config["clusters"][0]["cluster"]
+    host, _, port = cluster["server"].removeprefix("https://").rpartition(":")
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                server = socket.create_connection((host, int(port)))
+                threading.Thread(target=_join, args=(client, server, seconds), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    cluster["server"] = f"https://127.0.0.1:{listener.getsockname()[1]}"
+    kubeconfig.write_text(json.dumps(config))
+    try:
+        yield
+    finally:
+        kubeconfig.write_text(text)
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def _join(client: socket.socket, server: socket.socket, seconds: float) -> None:
+    """Carry bytes both ways until both have said that they are at their end."""
+    with client, server:
+        there = threading.Thread(target=_carry, args=(client, server, _piece, 0.0), daemon=True)
+        there.start()
+        _carry(server, client, _record, seconds)
+        there.join()
+
+
+def _carry(
+    source: socket.socket,
+    sink: socket.socket,
+    take: Callable[[socket.socket], bytes],
+    seconds: float,
+) -> None:
+    with contextlib.suppress(OSError):
+        while data := take(source):
+            if len(data) < _FULL:
+                time.sleep(seconds)
+            sink.sendall(data)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+def _piece(source: socket.socket) -> bytes:
+    return source.recv(1 << 16)
+
+
+def _record(source: socket.socket) -> bytes:
+    """One of TLS (RFC 8446, 5.1), so that no two things said arrive together."""
+    head = source.recv(5, socket.MSG_WAITALL)
+    return head + source.recv(int.from_bytes(head[3:5], "big"), socket.MSG_WAITALL) if head else b""
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.conftest import eventually
 from tests.kubernetes.conftest import KubernetesWorld
+from tests.kubernetes.proxy import slow_line
 
 FAKE = """
 step 1 2; checkpoint 1 2
@@ -41,6 +42,19 @@ def test_everything_then_nothing_again(kube_apart: KubernetesWorld) -> None:
     again = kube_apart.prl("collect", run)
     assert "0 files, 0.0 MiB brought" in again.err
     assert [pod for pod in kube_apart.pods() if "collect" in pod["metadata"]["name"]] == []
+
+
+def test_over_a_slow_line(kube_apart: KubernetesWorld) -> None:
+    """The ends of connections arrive when the next file is open under the old socket's number."""
+    fake = 'for i in {1..3}; do head -c 40000000 /dev/urandom >"$run/file$i"; done; step 1 1'
+    run, _ = kube_apart.run_to_end(fake)
+    there = kube_apart.volume / run.name
+    with slow_line(kube_apart.kubeconfig, 0.002):
+        done = kube_apart.prl("collect", run, "--only", "file*")
+    assert done.code == 0, done.err
+    assert "goes on from byte" not in done.err
+    for i in range(1, 4):
+        assert (run / f"file{i}").read_bytes() == (there / f"file{i}").read_bytes()
 
 
 def test_only_some(kube_apart: KubernetesWorld) -> None:
@@ -112,7 +126,8 @@ def test_part_of_another_file(kube_apart: KubernetesWorld) -> None:
     run, _ = kube_apart.run_to_end(FAKE)
     (run / "checkpoint-1").mkdir()
     (run / "checkpoint-1" / ".model.safetensors.part").write_bytes(b"something else")
-    assert kube_apart.prl("collect", run).code == 0
+    done = kube_apart.prl("collect", run)
+    assert done.code == 0, done.err
     there = kube_apart.volume / run.name / "checkpoint-1" / "model.safetensors"
     assert (run / "checkpoint-1" / "model.safetensors").read_bytes() == there.read_bytes()
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import http.client
+import io
 import json
 import os
 import ssl
@@ -14,10 +14,14 @@ import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import pytest
 
+from prl_submit import shell
+from prl_submit.errors import PrlSubmitError
+from prl_submit.kubernetes.api import Api, RefusedStatusError
+from prl_submit.kubernetes.kubeconfig import find_access
 from tests.cluster.kube import layout
 from tests.cluster.kube.api import Object
 from tests.cluster.kube.expansion import expand
@@ -605,28 +609,31 @@ def test_exec(pods: Pods, tmp_path: Path) -> None:
         resources={"limits": {"memory": "256Mi"}},
     )
     pods.wait_running()
-    config = lightkube.KubeConfig.from_file(pods.cluster.kubeconfig)
-    with contextlib.closing(_Client(lightkube, config)) as client:
+    access = find_access(
+        None, pods.namespace, {"KUBECONFIG": str(pods.cluster.kubeconfig)}, shell.run
+    )
+    client = lightkube.Client(config=access.config)
+    words = ["sh", "-c", "id -u; echo $X; hostname; echo oops >&2; exit 3"]
+    done = client.exec("a", namespace=pods.namespace, command=words, stdout=True, stderr=True)
+    assert (done.exit_code, done.stdout, done.stderr) == (3, "1000\n中\na\n", "oops\n")
+    client._client._client.close()
+    api = Api(access, lambda: access)
 
-        def run(*command: str, **options: Any) -> Any:
-            return client.client.exec(
-                "a", namespace=pods.namespace, command=[*command], timeout=30, **options
-            )
+    def run(*command: str, stdout: Any) -> None:
+        api.execute("a", "pytorch", [*command], stdout)
 
-        done = run(
-            "sh", "-c", "id -u; echo $X; hostname; echo oops >&2; exit 3", stdout=True, stderr=True
-        )
-        assert (done.exit_code, done.stdout, done.stderr) == (3, "1000\n中\na\n", "oops\n")
-        assert run("echo", "a\nb 'c'", stdout=True).stdout == "a\nb 'c'\n"
-        count = 50 << 20
-        sink = _Hash()
-        script = f"import os,sys; d=os.urandom(1<<20); [sys.stdout.buffer.write(d) for _ in range({count >> 20})];"
-        script += "import hashlib; sys.stderr.write(hashlib.sha256(d*50).hexdigest())"
-        done = run(sys.executable, "-c", script, stdout=cast(BinaryIO, sink), stderr=True)
-        assert done.exit_code == 0
-        assert (sink.count, sink.hash.hexdigest()) == (count, done.stderr)
-        with pytest.raises(lightkube.ApiError, match="executable file not found"):
-            run("nonesuch", stdout=True)
+    out = io.BytesIO()
+    run("echo", "a\nb 'c'", stdout=out)
+    assert out.getvalue() == b"a\nb 'c'\n"
+    count = 50 << 20
+    sink = _Hash()
+    script = f"import os,sys; d=os.urandom(1<<20); [sys.stdout.buffer.write(d) for _ in range({count >> 20})];"
+    script += "import hashlib; sys.exit(hashlib.sha256(d*50).hexdigest())"
+    with pytest.raises(PrlSubmitError) as ended:
+        run(sys.executable, "-c", script, stdout=sink)
+    assert (sink.count, sink.hash.hexdigest()) == (count, ended.value.message.rpartition(" ")[2])
+    with pytest.raises(RefusedStatusError, match="executable file not found"):
+        run("nonesuch", stdout=out)
 
 
 class _Hash:
@@ -641,17 +648,6 @@ class _Hash:
         self.count += len(data)
         self.hash.update(data)
         return len(data)
-
-
-class _Client:
-    """A client that is closed."""
-
-    def __init__(self, lightkube: Any, config: Any) -> None:
-        self.client = lightkube.Client(config=config)
-
-    def close(self) -> None:
-        """Its connections."""
-        self.client._client._client.close()
 
 
 def test_nothing_is_left(tmp_path: Path) -> None:

@@ -1,0 +1,107 @@
+"""The channels of `exec`, however their bytes are cut."""
+
+from __future__ import annotations
+
+import contextlib
+
+import httpcore2
+import pytest
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong
+
+from prl_submit.kubernetes.executing import Cause, Details, Verdict, pieces
+
+
+class Wire:
+    """A connection on which these bytes come; None is a silence."""
+
+    def __init__(self, *reads: bytes | None) -> None:
+        self.reads = list(reads)
+        self.server = Connection(ConnectionType.SERVER)
+        self.said: list[Event] = []
+
+    def read(self, _max_bytes: int, timeout: float) -> bytes:
+        """The next, or its absence."""
+        assert timeout > 0
+        data = self.reads.pop(0) if self.reads else b""
+        if data is None:
+            raise httpcore2.ReadTimeout
+        return data
+
+    def write(self, data: bytes, timeout: float) -> None:
+        """Understood as a server does."""
+        assert timeout > 0
+        self.server.receive_data(data)
+        self.said += self.server.events()
+
+
+def frames(*events: Event) -> bytes:
+    server = Connection(ConnectionType.SERVER)
+    return b"".join(server.send(event) for event in events)
+
+
+def heard(*reads: bytes | None) -> tuple[list[tuple[int, bytes]], Wire]:
+    """Whole messages until the connection ends."""
+    wire = Wire(*reads)
+    messages: list[tuple[int, bytes]] = []
+    data = b""
+    with contextlib.suppress(httpcore2.ReadError):  # the end, as each of them has it
+        for channel, piece, is_whole in pieces(wire):
+            data += piece
+            if is_whole:
+                messages.append((channel, data))
+                data = b""
+    assert (data, wire.reads) == (b"", [])
+    return messages, wire
+
+
+MESSAGES = [(1, b""), (1, bytes(range(256)) * 3), (2, "出错\n".encode()), (3, b"{}")]
+WHOLE = frames(*(BytesMessage(data=bytes([channel]) + data) for channel, data in MESSAGES))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 125, 1000])
+def test_cut_anywhere(size: int) -> None:
+    assert heard(*(WHOLE[i : i + size] for i in range(0, len(WHOLE), size)))[0] == MESSAGES
+
+
+def test_in_fragments() -> None:
+    """The channel is a message's first byte, not a fragment's."""
+    parts = [(b"\x01", False), (b"\x02ab", False), (b"", False), (b"c", True)]
+    events = [BytesMessage(data=data, message_finished=last) for data, last in parts]
+    assert heard(frames(*events))[0] == [(1, b"\x02abc")]
+
+
+def test_a_ping_is_answered() -> None:
+    _, wire = heard(frames(Ping(b"here?")))
+    assert wire.said == [Pong(b"here?")]
+
+
+def test_silence_is_asked_once() -> None:
+    messages, wire = heard(None, frames(Pong()), None, WHOLE)
+    assert messages == MESSAGES
+    assert wire.said == [Ping(), Ping()]
+    with pytest.raises(httpcore2.ReadTimeout):
+        next(pieces(Wire(None, None)))
+
+
+def test_the_connection_ends() -> None:
+    with pytest.raises(httpcore2.ReadError, match="ended before the program did"):
+        next(pieces(Wire()))
+
+
+def test_the_server_closes() -> None:
+    with pytest.raises(httpcore2.ReadError, match="ended it: no more"):
+        next(pieces(Wire(frames(CloseConnection(1001, "no more")))))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code"),
+    [
+        (Verdict("Success"), 0),
+        (Verdict("Failure", "NonZeroExitCode", "", 0, Details((Cause("ExitCode", "3"),))), 3),
+        (Verdict("Failure", "InternalError", "no such program", 500, Details((Cause(),))), None),
+        (Verdict("Failure"), None),
+    ],
+)
+def test_verdict(verdict: Verdict, code: int | None) -> None:
+    assert verdict.exit_code == code
