@@ -66,6 +66,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent.name in KINDS:  # one worker of pytest-xdist, so one cluster, for each
+            item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
     for kind, (is_here, advice) in KINDS.items():
         marked = [item for item in items if item.get_closest_marker(kind)]
         if not marked or is_here():
