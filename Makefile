@@ -17,7 +17,7 @@ demo: train-env            ## train two real ranks on this machine and show wher
 	@echo; echo "The outputs are in output/$$(readlink output/latest):"; ls output/latest/
 
 test: dev-env slurm kubernetes lint coverage  ## everything: style, types, unit, real processes, schedulers, training
-	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/local tests/cli tests/slurm tests/kubernetes tests/training $(REQUIRE)
+	$(BIN)/python -m pytest -n 2 tests/local tests/cli tests/slurm tests/kubernetes tests/training $(REQUIRE)
 
 slurm:                     ## install Slurm for the tests, where root or sudo may; else they are skipped
 	@tools/install-slurm.sh || true

@@ -65,10 +65,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `-n 2` one worker has all tests of Slurm, so one cluster; likewise each other kind."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByKind(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            folder = nodeid.partition("::")[0].split("/")[-2]
+            return folder if folder in KINDS else nodeid
+
+    return ByKind(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.parent.name in KINDS:  # one worker of pytest-xdist, so one cluster, for each
-            item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
     for kind, (is_here, advice) in KINDS.items():
         marked = [item for item in items if item.get_closest_marker(kind)]
         if not marked or is_here():

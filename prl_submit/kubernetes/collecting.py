@@ -124,6 +124,11 @@ def fetch(
     part = path.with_name(f".{path.name}{_PART}")
     path.parent.mkdir(parents=True, exist_ok=True)
     remote = posixpath.join(source, file.path)
+    if not _is_utf8(remote):
+        raise PrlSubmitError(
+            f"{file.path!r}: its name is not UTF-8, and exec takes no other",
+            "rename it there, or name the others with --only",
+        )
     for attempt in (1, 2):
         _copy(pod, remote, file.size, part, tell)
         wanted = pod.run("sh", "-c", _SUM, "sh", str(file.size), remote).split()[:1]
@@ -137,6 +142,14 @@ def fetch(
             )
     os.utime(part, (time.time(), file.changed))
     os.replace(part, path)
+
+
+def _is_utf8(path: str) -> bool:
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:  # what `surrogateescape` kept
+        return False
+    return True
 
 
 def _copy(pod: Reader, remote: str, size: int, part: Path, tell: Callable[[str], None]) -> None:

@@ -96,8 +96,17 @@ def execute(
                 elif channel == _STATUS:
                     said += data
                     if is_whole:
-                        return msgspec.json.decode(said, type=Verdict), bytes(errors)
+                        return _verdict(said), bytes(errors)
     raise AssertionError
+
+
+def _verdict(said: bytearray) -> Verdict:
+    import httpcore2
+
+    try:
+        return msgspec.json.decode(said, type=Verdict)
+    except ValueError as error:  # msgspec's errors are some
+        raise httpcore2.ReadError(f"its last word cannot be read: {error}") from None
 
 
 def pieces(stream: Any) -> Iterator[tuple[int, bytes, bool]]:

@@ -15,12 +15,13 @@ import msgspec
 
 from prl_submit.errors import Problem
 from prl_submit.script.effects import default_names, effects_of, read_names
+from prl_submit.script.grammar import parse
 from prl_submit.script.lexical import bare_source
 from prl_submit.script.source import decode
 from prl_submit.script.statement import Assignment, Command, Redirect, Statement, Word
 
 if TYPE_CHECKING:
-    from tree_sitter import Node, Parser
+    from tree_sitter import Node
 
 MAX_DEPTH = 80
 MAX_STATEMENTS = 20_000
@@ -50,22 +51,13 @@ def read_script(data: bytes, file: str) -> tuple[list[Statement], list[Problem]]
     text, problem = decode(data, file)
     if problem is not None:
         return [], [problem]
-    parser = _parser()
-    # bash takes a backslash at the very end for the end of a line that goes on.
-    reader = _Reader(f"{text}\n".encode(), file)
-    root = parser.parse(reader.source).root_node
+    text = f"{text}\n"  # bash takes a backslash at the very end for the end of a line that goes on
+    reader = _Reader(text.encode(), file)
+    root = parse(text)
     if (line := _too_deep(root)) is not None:
         message = f"is nested deeper than {MAX_DEPTH} levels"
         return [], [Problem(file=file, line=line, key=None, message=message)]
     return reader.block(root), reader.problems
-
-
-def _parser() -> Parser:
-    """A new one for each script: used again after a broken one, tree-sitter-bash 0.25.1 has crashed."""
-    import tree_sitter  # 15 ms with the grammar, for this command alone
-    import tree_sitter_bash
-
-    return tree_sitter.Parser(tree_sitter.Language(tree_sitter_bash.language()))
 
 
 def _too_deep(root: Node) -> int | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from prl_submit.errors import PrlSubmitError
-from prl_submit.kubernetes.collecting import Remote, chosen, is_here, parse_listing
+from prl_submit.kubernetes.api import Api
+from prl_submit.kubernetes.collecting import Reader, Remote, chosen, fetch, is_here, parse_listing
 
 
 def test_a_listing() -> None:
@@ -121,3 +123,10 @@ def test_what_is_here(tmp_path: Path) -> None:
     assert not is_here(Remote("a/b", 4, file.changed + 1), tmp_path)
     assert not is_here(Remote("a/c", 4, file.changed), tmp_path)
     assert not is_here(Remote("a/b/c", 4, file.changed), tmp_path)
+
+
+def test_name_that_no_request_can_carry(tmp_path: Path) -> None:
+    (file,) = parse_listing(b"3 1.5 \xff.bin\0")
+    pod = Reader(cast(Api, None), "a")
+    with pytest.raises(PrlSubmitError, match="its name is not UTF-8"):
+        fetch(pod, "/out", file, tmp_path, print)

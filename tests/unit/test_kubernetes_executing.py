@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import io
+from collections.abc import Iterator
+from typing import Any
 
 import httpcore2
+import httpx2
 import pytest
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong
 
-from prl_submit.kubernetes.executing import Cause, Details, Verdict, pieces
+from prl_submit.kubernetes.executing import (
+    Cause,
+    Details,
+    RefusedExecError,
+    Verdict,
+    execute,
+    pieces,
+)
 
 
 class Wire:
@@ -105,3 +116,48 @@ def test_the_server_closes() -> None:
 )
 def test_verdict(verdict: Verdict, code: int | None) -> None:
     assert verdict.exit_code == code
+
+
+class Client:
+    """An HTTP client whose connection says this."""
+
+    def __init__(self, *reads: bytes | None, code: int = 101) -> None:
+        self.answer = httpx2.Response(
+            code, extensions={"network_stream": Wire(*reads)}, content=b"no"
+        )
+
+    @contextlib.contextmanager
+    def stream(self, *_: object, **__: object) -> Iterator[httpx2.Response]:
+        """The answer."""
+        yield self.answer
+
+
+def ended(client: Any) -> tuple[Verdict, bytes, bytes]:
+    out = io.BytesIO()
+    verdict, errors = execute(client, "/pods/a", "main", ["x"], out)
+    return verdict, out.getvalue(), errors
+
+
+def test_both_outputs_and_the_verdict() -> None:
+    messages = [b"\x01a", b"\x02b", b"\x01c", b'\x03{"status": "Success"}']
+    client = Client(frames(*map(BytesMessage, messages)))
+    assert ended(client) == (Verdict("Success"), b"ac", b"b")
+
+
+@pytest.mark.parametrize(
+    "word", [b"", b"no json", b'{"details": {"causes": null}}', b'{"status": "\xff"}']
+)
+def test_a_last_word_that_cannot_be_read(word: bytes) -> None:
+    with pytest.raises(httpx2.ReadError, match="its last word cannot be read"):
+        ended(Client(frames(BytesMessage(b"\x03" + word))))
+
+
+def test_refused() -> None:
+    with pytest.raises(RefusedExecError) as refused:
+        ended(Client(code=403))
+    assert (refused.value.code, refused.value.content) == (403, b"no")
+
+
+def test_silent() -> None:
+    with pytest.raises(httpx2.ReadError, match="it is silent"):
+        ended(Client(None, None))
