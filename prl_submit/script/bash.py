@@ -306,6 +306,9 @@ class _Reader:
         if found:
             message = f"{found[0]} is a redirection for bash"
             self._problem(line, message, f"write the value in place of {found[0]}")
+        elif node.is_missing and node.type == "heredoc_end" and node.parent is not None:
+            hint = "a line with its delimiter alone ends it; for the grammar one of ASCII letters"
+            self._problem(_line(node.parent), "the here-document has no end", hint)
         elif node.is_missing:
             self._problem(line, f"bash cannot read this: {node.type!r} is missing", None)
         else:

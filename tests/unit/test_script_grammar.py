@@ -50,3 +50,12 @@ def test_words_are_read_from_the_script_itself(text: str) -> None:
     assert problems == []
     assert statement.command is not None
     assert [word.text for word in statement.command.words] == ["swift", text, "--x"]
+
+
+@pytest.mark.parametrize("text", ["cat <<A\nB\n", "cat <<雨\n夜\n雨\n", "cat <<'é'\né\n"])
+def test_here_document_without_an_end(text: str) -> None:
+    """The grammar takes an end of ASCII alone: better none than a wrong one."""
+    _, problems = read_script(f"x\n{text}swift rlhf".encode(), "x.sh")
+    assert [(problem.line, problem.message) for problem in problems] == [
+        (2, "the here-document has no end")
+    ]
