@@ -52,6 +52,21 @@ def packages(binaries: Path) -> tuple[int, float]:
     return len(names), size / 1e6
 
 
+#: As Qwen2.5-0.5B's config.json has it: a folder without one is no model.
+QWEN_0_5B = {
+    "architectures": ["Qwen2ForCausalLM"],
+    "model_type": "qwen2",
+    "hidden_size": 896,
+    "intermediate_size": 4864,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 14,
+    "num_key_value_heads": 2,
+    "tie_word_embeddings": True,
+    "torch_dtype": "bfloat16",
+    "vocab_size": 151936,
+}
+
+
 def make_runs(root: Path, count: int) -> None:
     """Finished runs with records, exits and logs as real ones have them."""
     line = json.dumps({"loss": 0.1, "reward": 0.5, "global_step/max_steps": "100/100"})
@@ -78,6 +93,7 @@ def make_job(folder: Path) -> Path:
     )
     data = folder / "train.jsonl"
     data.write_text(line * (DATA_BYTES // len(line) + 1))
+    (folder / "config.json").write_text(json.dumps(QWEN_0_5B))
     spec = folder / "job.yaml"
     base = {
         "name": "bench",
