@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os.path
+import re
 
 from prl_submit.job import Job
 
@@ -25,4 +26,6 @@ def is_named(path: str, workdir: str, lines: list[str]) -> bool:
     if not lines:
         return False
     names = (path, os.path.relpath(path, workdir), os.path.basename(path))
-    return any(name in line for line in lines for name in names)
+    # Not as a part of another name: a folder `b` is not named by `jobs/make.py`.
+    found = re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, names))})(?![\w-])")
+    return any(found.search(line) for line in lines)

@@ -13,6 +13,7 @@ import pytest
 
 from prl_submit.inputs import check_inputs
 from prl_submit.inputs.following import provided
+from prl_submit.inputs.paths import is_named
 from prl_submit.inputs.plugins import says
 from prl_submit.inputs.rows import Count, count_rows
 from prl_submit.plan import Planned
@@ -271,6 +272,25 @@ def test_what_the_second_row_has_counts_too(planned: Plans, tmp_path: Path) -> N
     own = "dataset: [a.jsonl], custom_dataset_info: [i.json]"
     assert told(planned, tmp_path, own, kind="kto") == []
     assert len(told(planned, tmp_path, "dataset: [a.jsonl]", kind="kto")) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "named"),
+    [
+        ("/w/b", "make b", True),
+        ("/w/b", "python jobs/build.py", False),
+        ("/w/b", "x -b", False),
+        ("/w/b", "x a.b", False),
+        ("/w/a/t.jsonl", "x --out $D/t.jsonl", True),
+        ("/w/a/t.jsonl", "x --out=/w/a/t.jsonl", True),
+        ("/w/a/t.jsonl", "x >'a/t.jsonl'", True),
+        ("/w/a/t.jsonl", "gunzip a/t.jsonl.gz", True),
+        ("/w/a/t.jsonl", "x best.jsonl", False),
+        ("/v/雨", "x ../v/雨", True),
+    ],
+)
+def test_what_a_line_names(path: str, line: str, named: bool) -> None:
+    assert is_named(path, "/w", ["true", line]) is named
 
 
 def test_what_setup_makes_is_not_looked_at(planned: Plans, tmp_path: Path) -> None:
