@@ -21,7 +21,7 @@ from prl_submit.backends import Keeper, NothingToKeep, nobody
 from prl_submit.cancellation import write_cancel
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
 from prl_submit.kubernetes import collecting, evidence, helper, names, rights
-from prl_submit.kubernetes.api import Api, NotSentError, RefusedStatusError, connect
+from prl_submit.kubernetes.api import Api, NotSentError, connect
 from prl_submit.kubernetes.documents import load
 from prl_submit.kubernetes.evidence import list_jobs, list_pods
 from prl_submit.kubernetes.keeping import NodeLog, PodLogs, writes_here
@@ -29,6 +29,7 @@ from prl_submit.kubernetes.manifest import LAST_WORDS_S, render_manifest
 from prl_submit.kubernetes.objects import Job, Pod
 from prl_submit.kubernetes.reasons import name_of
 from prl_submit.kubernetes.refusals import as_error
+from prl_submit.kubernetes.status import RefusedStatusError
 from prl_submit.kubernetes.submitting import ask_first, create
 from prl_submit.plan import Plan
 from prl_submit.record_first import record_first

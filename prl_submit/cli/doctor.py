@@ -143,8 +143,9 @@ def _slurm() -> Finding:
 def _kubernetes() -> Finding:
     """The cluster of the current context, as the account there sees it."""
     from prl_submit.kubernetes import rights
-    from prl_submit.kubernetes.api import RefusedStatusError, connect
+    from prl_submit.kubernetes.api import connect
     from prl_submit.kubernetes.refusals import as_error
+    from prl_submit.kubernetes.status import RefusedStatusError
 
     try:
         api = connect(None, None, os.environ, shell.run)

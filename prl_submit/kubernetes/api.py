@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import msgspec
-from msgspec import Struct
 
 from prl_submit.errors import BackendUnreachableError, PrlSubmitError
 from prl_submit.kubernetes.kubeconfig import Access, find_access
+from prl_submit.kubernetes.status import RefusedStatusError, refusal
 from prl_submit.shell import Shell
 
 if TYPE_CHECKING:
@@ -28,22 +28,6 @@ ANSWER_S = 30.0
 #: Seconds of silence after which a followed log is asked for anew: a dead connection says nothing.
 SILENCE_S = 60.0
 INSTALL = "pip install 'lightkube>=1.0.1,<2'"
-
-
-class Status(Struct, frozen=True):
-    """What the API server says where it refuses (meta/v1 Status)."""
-
-    code: int = 0
-    reason: str = ""
-    message: str = ""
-
-
-class RefusedStatusError(Exception):
-    """The API server answered with an error."""
-
-    def __init__(self, status: Status) -> None:
-        super().__init__(status.message)
-        self.status = status
 
 
 class NotSentError(BackendUnreachableError):
@@ -120,7 +104,7 @@ class Api:
                 time.sleep(_asked_to_wait(answer))
                 continue
             if answer.status_code >= 400:
-                raise RefusedStatusError(_status(answer.status_code, answer.content))
+                raise refusal(answer.status_code, answer.content)
             return bytes(answer.content)
         raise AssertionError
 
@@ -164,7 +148,7 @@ class Api:
                 content = answer.read()
                 if answer.status_code == 401:
                     self._can_renew(client)
-                raise RefusedStatusError(_status(answer.status_code, content))
+                raise refusal(answer.status_code, content)
             yield _batches(answer.iter_bytes())
 
     def execute(self, pod: str, container: str, argv: list[str], stdout: BinaryIO) -> None:
@@ -173,21 +157,21 @@ class Api:
         Raises PrlSubmitError with its last words where it fails; RefusedStatusError;
         BackendUnreachableError where the connection breaks.
         """
-        from prl_submit.kubernetes.executing import RefusedExecError, execute
+        from prl_submit.kubernetes.executing import execute
 
+        path = self.core("pods", pod)
         for attempt in (1, 2):
             client = self._client
             try:
                 with self._speaking():
-                    path = self.core("pods", pod)
-                    verdict, errors = execute(client, path, container, argv, stdout)
+                    status, errors = execute(client, path, container, argv, stdout)
                 break
-            except RefusedExecError as error:
-                if not (error.code == 401 and attempt == 1 and self._can_renew(client)):
-                    raise RefusedStatusError(_status(error.code, error.content)) from None
-        code = verdict.exit_code
+            except RefusedStatusError as error:
+                if not (error.status.code == 401 and attempt == 1 and self._can_renew(client)):
+                    raise
+        code = status.exit_code
         if code is None:
-            raise RefusedStatusError(Status(verdict.code, verdict.reason, verdict.message))
+            raise RefusedStatusError(status)
         if code:
             said = errors.decode("utf-8", "replace").strip()
             raise PrlSubmitError(f"{argv[0]} in pod {pod}: exit code {code}: {said}")
@@ -264,15 +248,6 @@ def unreachable(server: str, error: Exception) -> BackendUnreachableError:
     never_sent = isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout))
     kind = NotSentError if never_sent else BackendUnreachableError
     return kind(f"Kubernetes at {server} does not answer: {what}", hint)
-
-
-def _status(code: int, content: bytes) -> Status:
-    try:
-        status = msgspec.json.decode(content, type=Status)
-    except ValueError:
-        text = content.decode("utf-8", "replace").strip()
-        return Status(code, "", text[:500] or f"HTTP {code}")
-    return msgspec.structs.replace(status, code=status.code or code)
 
 
 def _batches(chunks: Iterator[bytes]) -> Iterator[list[bytes]]:

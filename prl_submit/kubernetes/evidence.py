@@ -13,10 +13,11 @@ from msgspec import Struct
 
 from prl_submit.cancellation import cancel_reason
 from prl_submit.errors import BackendRefusedError, PrlSubmitError
-from prl_submit.kubernetes.api import Api, RefusedStatusError
+from prl_submit.kubernetes.api import Api
 from prl_submit.kubernetes.names import MANAGED_BY, OURS, TOKEN_LABEL, job_name
 from prl_submit.kubernetes.objects import Event, EventList, Job, JobList, Pod, PodList
 from prl_submit.kubernetes.refusals import as_error
+from prl_submit.kubernetes.status import RefusedStatusError
 from prl_submit.kubernetes.verdict import Evidence, judge, needs_pods, still_running
 from prl_submit.metrics import read_progress
 from prl_submit.missing import as_last_known, forget_missing, last_known, missing_since

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
-from msgspec import Struct
+
+from prl_submit.kubernetes.status import Status, refusal
 
 if TYPE_CHECKING:
     import httpx2
@@ -27,53 +28,12 @@ SILENCE_S = 20.0
 _CHUNK = 1 << 20
 
 
-class Cause(Struct, frozen=True):
-    """One of `details`: an exit code is told here alone."""
-
-    reason: str = ""
-    message: str = ""
-
-
-class Details(Struct, frozen=True):
-    """More on a failure."""
-
-    causes: tuple[Cause, ...] = ()
-
-
-class Verdict(Struct, frozen=True):
-    """How the program ended (meta/v1 Status)."""
-
-    status: str = ""
-    reason: str = ""
-    message: str = ""
-    code: int = 0
-    details: Details | None = None
-
-    @property
-    def exit_code(self) -> int | None:
-        """0 to 255; None where it could not be started."""
-        if self.status == "Success":
-            return 0
-        causes = self.details.causes if self.details else ()
-        codes = [cause.message for cause in causes if cause.reason == "ExitCode"]
-        return int(codes[0]) if codes and codes[0].isdigit() else None
-
-
-class RefusedExecError(Exception):
-    """The server does not let us: its HTTP status, and what it said."""
-
-    def __init__(self, code: int, content: bytes) -> None:
-        super().__init__(code)
-        self.code = code
-        self.content = content
-
-
 def execute(
     client: httpx2.Client, path: str, container: str, argv: Sequence[str], stdout: BinaryIO
-) -> tuple[Verdict, bytes]:
-    """Run a program of the pod at `path` to its end; its verdict and what it wrote to stderr.
+) -> tuple[Status, bytes]:
+    """Run a program of the pod at `path` to its end; how it ended and what it wrote to stderr.
 
-    Raises RefusedExecError; httpx2.HTTPError where there is no connection, or it breaks.
+    Raises RefusedStatusError; httpx2.HTTPError where there is no connection, or it breaks.
     """
     params = {"container": container, "stdout": "true", "stderr": "true", "command": [*argv]}
     headers = {
@@ -86,7 +46,7 @@ def execute(
     errors, said = bytearray(), bytearray()
     with client.stream("GET", f"{path}/exec", params=params, headers=headers) as answer:
         if answer.status_code != 101:
-            raise RefusedExecError(answer.status_code, answer.read())
+            raise refusal(answer.status_code, answer.read())
         with _as_httpx_says():
             for channel, data, is_whole in pieces(answer.extensions["network_stream"]):
                 if channel == _STDOUT:
@@ -96,15 +56,15 @@ def execute(
                 elif channel == _STATUS:
                     said += data
                     if is_whole:
-                        return _verdict(said), bytes(errors)
+                        return _status(said), bytes(errors)
     raise AssertionError
 
 
-def _verdict(said: bytearray) -> Verdict:
+def _status(said: bytearray) -> Status:
     import httpcore2
 
     try:
-        return msgspec.json.decode(said, type=Verdict)
+        return msgspec.json.decode(said, type=Status)
     except ValueError as error:  # msgspec's errors are some
         raise httpcore2.ReadError(f"its last word cannot be read: {error}") from None
 

@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
-from prl_submit.kubernetes.api import Api, RefusedStatusError
+from prl_submit.kubernetes.api import Api
 from prl_submit.kubernetes.names import CONTAINER, MANAGED_BY, OURS
 from prl_submit.kubernetes.objects import Meta, Pod
 from prl_submit.kubernetes.reasons import why_pod_waits
 from prl_submit.kubernetes.refusals import as_error, explain
+from prl_submit.kubernetes.status import RefusedStatusError
 from prl_submit.kubernetes.verdict import why_pod_ended
 
 #: Seconds after which the cluster ends it, should nobody else be there to do so.

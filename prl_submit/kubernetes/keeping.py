@@ -21,11 +21,12 @@ from msgspec import Struct
 
 from prl_submit.errors import BackendUnreachableError
 from prl_submit.files import write_atomic
-from prl_submit.kubernetes.api import Api, RefusedStatusError
+from prl_submit.kubernetes.api import Api
 from prl_submit.kubernetes.evidence import list_pods
 from prl_submit.kubernetes.names import CONTAINER
 from prl_submit.kubernetes.objects import Pod
 from prl_submit.kubernetes.refusals import as_error, not_allowed
+from prl_submit.kubernetes.status import RefusedStatusError
 from prl_submit.runs import LOGS, kept_file, pod_file
 
 #: Seconds between two looks at the pods, the second where nothing has happened for LONG_S; and until

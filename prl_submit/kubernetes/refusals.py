@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError, Refusal
-from prl_submit.kubernetes.api import RefusedStatusError, Status
+from prl_submit.kubernetes.status import RefusedStatusError, Status
 
 _ROLE = "is the namespace the right one? then ask for the Role that docs/kubernetes.md shows"
 _NOT_ALLOWED = re.compile(

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
-from prl_submit.kubernetes.api import Api, RefusedStatusError
+from prl_submit.kubernetes.api import Api
+from prl_submit.kubernetes.status import RefusedStatusError
 
 
 class Rule(Struct, frozen=True):

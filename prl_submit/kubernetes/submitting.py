@@ -14,12 +14,13 @@ from prl_submit.errors import (
     PrlSubmitError,
     RefusedError,
 )
-from prl_submit.kubernetes.api import Api, NotSentError, RefusedStatusError
+from prl_submit.kubernetes.api import Api, NotSentError
 from prl_submit.kubernetes.documents import load
 from prl_submit.kubernetes.names import QUEUE_LABEL, replica
 from prl_submit.kubernetes.objects import Job
 from prl_submit.kubernetes.quota import QuotaList, exceeded
 from prl_submit.kubernetes.refusals import as_error, explain, is_about_quota, not_allowed
+from prl_submit.kubernetes.status import RefusedStatusError
 
 #: Seconds until a creation without an answer is given up, and between two tries.
 _GIVE_UP_S = 60.0

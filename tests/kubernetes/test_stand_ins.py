@@ -20,8 +20,9 @@ import pytest
 
 from prl_submit import shell
 from prl_submit.errors import PrlSubmitError
-from prl_submit.kubernetes.api import Api, RefusedStatusError
+from prl_submit.kubernetes.api import Api
 from prl_submit.kubernetes.kubeconfig import find_access
+from prl_submit.kubernetes.status import RefusedStatusError
 from tests.cluster.kube import layout
 from tests.cluster.kube.api import Object
 from tests.cluster.kube.expansion import expand

@@ -13,14 +13,8 @@ import pytest
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong
 
-from prl_submit.kubernetes.executing import (
-    Cause,
-    Details,
-    RefusedExecError,
-    Verdict,
-    execute,
-    pieces,
-)
+from prl_submit.kubernetes.executing import execute, pieces
+from prl_submit.kubernetes.status import Cause, Details, RefusedStatusError, Status
 
 
 class Wire:
@@ -106,16 +100,16 @@ def test_the_server_closes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "code"),
+    ("status", "code"),
     [
-        (Verdict("Success"), 0),
-        (Verdict("Failure", "NonZeroExitCode", "", 0, Details((Cause("ExitCode", "3"),))), 3),
-        (Verdict("Failure", "InternalError", "no such program", 500, Details((Cause(),))), None),
-        (Verdict("Failure"), None),
+        (Status(status="Success"), 0),
+        (Status(0, "NonZeroExitCode", "", "Failure", Details((Cause("ExitCode", "3"),))), 3),
+        (Status(500, "InternalError", "no such program", "Failure", Details((Cause(),))), None),
+        (Status(status="Failure"), None),
     ],
 )
-def test_verdict(verdict: Verdict, code: int | None) -> None:
-    assert verdict.exit_code == code
+def test_exit_code(status: Status, code: int | None) -> None:
+    assert status.exit_code == code
 
 
 class Client:
@@ -132,16 +126,16 @@ class Client:
         yield self.answer
 
 
-def ended(client: Any) -> tuple[Verdict, bytes, bytes]:
+def ended(client: Any) -> tuple[Status, bytes, bytes]:
     out = io.BytesIO()
-    verdict, errors = execute(client, "/pods/a", "main", ["x"], out)
-    return verdict, out.getvalue(), errors
+    status, errors = execute(client, "/pods/a", "main", ["x"], out)
+    return status, out.getvalue(), errors
 
 
-def test_both_outputs_and_the_verdict() -> None:
+def test_both_outputs_and_the_end() -> None:
     messages = [b"\x01a", b"\x02b", b"\x01c", b'\x03{"status": "Success"}']
     client = Client(frames(*map(BytesMessage, messages)))
-    assert ended(client) == (Verdict("Success"), b"ac", b"b")
+    assert ended(client) == (Status(status="Success"), b"ac", b"b")
 
 
 @pytest.mark.parametrize(
@@ -153,9 +147,9 @@ def test_a_last_word_that_cannot_be_read(word: bytes) -> None:
 
 
 def test_refused() -> None:
-    with pytest.raises(RefusedExecError) as refused:
+    with pytest.raises(RefusedStatusError) as refused:
         ended(Client(code=403))
-    assert (refused.value.code, refused.value.content) == (403, b"no")
+    assert (refused.value.status.code, refused.value.status.message) == (403, "no")
 
 
 def test_silent() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, Refusal
-from prl_submit.kubernetes.api import RefusedStatusError, Status
 from prl_submit.kubernetes.refusals import as_error, explain, not_allowed
+from prl_submit.kubernetes.status import RefusedStatusError, Status
 
 JOB = 'pytorchjobs.kubeflow.org "mr-01234567" is forbidden'
 POD = 'pods "mr-01234567-master-0" is forbidden'
