@@ -2,7 +2,7 @@
 
 Exit codes (contract, section 1): 1 the job failed or the backend refused it, 2 the spec or the
 command line is wrong and nothing was created, 3 no such run, 4 the backend cannot be reached,
-130 interrupted.
+74 stdout could not be written, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ EXIT_JOB_FAILED = 1
 EXIT_WRONG_INPUT = 2
 EXIT_NO_SUCH_RUN = 3
 EXIT_UNREACHABLE = 4
+#: sysexits.h's EX_IOERR. It says nothing of a job: one that was started goes on.
+EXIT_OUTPUT = 74
 EXIT_INTERRUPTED = 130
 
 
@@ -63,6 +65,12 @@ class BackendUnreachableError(PrlSubmitError):
     """The backend gave no answer."""
 
     exit_code = EXIT_UNREACHABLE
+
+
+class OutputError(PrlSubmitError):
+    """What was asked for is done, but its result could not be written down or printed."""
+
+    exit_code = EXIT_OUTPUT
 
 
 class OutcomeUnknownError(PrlSubmitError):

@@ -56,6 +56,15 @@ def _stat(pid: int) -> tuple[str, int] | None:
     return fields[0].decode("ascii"), int(fields[19])
 
 
+def command_line(pid: int) -> list[str]:
+    """The words a process was started with; empty where it has ended."""
+    try:
+        data = (_PROC / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return []
+    return [os.fsdecode(word) for word in data.split(b"\0")[:-1]]
+
+
 def with_token(token: str) -> list[int]:
     """Pids of all processes that carry the job's token, of whichever node, except this one."""
     wanted = f"{TOKEN_VARIABLE}={token}.".encode()

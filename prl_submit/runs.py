@@ -134,7 +134,8 @@ def allocate(root: Path, now: time.struct_time | None = None) -> Path:
             run.mkdir()
             return run
         finally:
-            claim.rmdir()
+            with contextlib.suppress(OSError):  # a claim that stays only costs its number
+                claim.rmdir()
 
 
 def _numbers(root: Path) -> set[int]:
@@ -157,8 +158,12 @@ def point_latest(run: Path) -> None:
             return  # somebody's own file; not ours to replace
         part = run.parent / f".{LATEST}.{os.getpid()}"
         part.unlink(missing_ok=True)
-        part.symlink_to(run.name)
-        os.replace(part, link)
+        try:
+            part.symlink_to(run.name)
+            os.replace(part, link)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
         # A slower, older submission may have replaced ours between its look and its rename.
         if _number(Path(os.readlink(link)).name) >= _number(run.name):
             return

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+from pathlib import Path
+
+import msgspec
 from msgspec import Struct
 
+from prl_submit.cancellation import cancel_reason
 from prl_submit.metrics import read_progress
 from prl_submit.runs import ExitRecord, Record, Run, read_exit
 
@@ -73,7 +78,19 @@ def finished_state(run: Run) -> State | None:
     if run.record is None:
         return State(state=LOST, reason=run.fault)
     ended = read_exit(run.path, run.record.restarts)
-    return None if ended is None else state_of_exit(ended)
+    return None if ended is None else _or_cancelled(run.path, state_of_exit(ended))
+
+
+def _or_cancelled(run: Path, state: State) -> State:
+    """CANCELLED for a job that SIGTERM ended and whose cancel.json came too late for launch.sh.
+
+    On a full disk `cancel` writes that note when the job has ended.
+    """
+    if state.state == FAILED and state.exit_code == 128 + signal.SIGTERM:
+        reason = cancel_reason(run)
+        if reason is not None:
+            return msgspec.structs.replace(state, state=CANCELLED, reason=reason)
+    return state
 
 
 def status_of(run: Run, state: State) -> Status:

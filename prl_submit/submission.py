@@ -60,7 +60,7 @@ def submit(planned: Planned, outside: Outside) -> Run:
             runs.point_latest(path)
     except BaseException as error:
         if not (path / runs.RECORD).exists():  # with a record there is a job: keep its directory
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
         else:
             with contextlib.suppress(OSError):
                 runs.point_latest(path)
@@ -118,6 +118,12 @@ def resume(run: Run, outside: Outside, attempts: int = 0) -> tuple[Run, checkpoi
         _write_plan(run.path, plan, record, outside)
         record = backend.submit(run.path, plan, record, outside.tell)
     return msgspec.structs.replace(run, record=record), checkpoint
+
+
+def _remove(path: Path) -> None:
+    """Remove a directory without a job; what could not be removed the first time is tried once more."""
+    for _ in range(2):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager

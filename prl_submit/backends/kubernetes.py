@@ -18,7 +18,7 @@ import msgspec
 
 from prl_submit import shell
 from prl_submit.backends import Keeper, NothingToKeep, nobody
-from prl_submit.cancellation import write_cancel
+from prl_submit.cancellation import CancelNote
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
 from prl_submit.kubernetes import collecting, evidence, helper, names, rights
 from prl_submit.kubernetes.api import Api, NotSentError, connect
@@ -161,16 +161,19 @@ def cancel(run: Run, *, wait: bool) -> bool:
     api = _connect(record.context, record.namespace)
     try:
         job = _find(api, record)
+        cancel_note = None
         if job is not None and job.metadata.deletion_timestamp is None:
             if job.condition("Failed") or job.condition("Succeeded"):
                 evidence.keep_end(run, record, job, list_pods(api, [record.token]))
             else:
-                write_cancel(run.path)
+                cancel_note = CancelNote(run.path)
             _delete(run, api, job)
     except RefusedStatusError as error:
         raise as_error(error, api.namespace, f"cancel {run.run}") from None
     if wait:
         _wait_until_gone(run, api, record)
+    if cancel_note is not None:
+        cancel_note.close()
     return job is not None
 
 

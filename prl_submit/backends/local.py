@@ -19,7 +19,7 @@ import msgspec
 
 from prl_submit import processes
 from prl_submit.backends import Keeper, NothingToKeep, nobody
-from prl_submit.cancellation import cancel_reason, write_cancel
+from prl_submit.cancellation import CancelNote, cancel_reason
 from prl_submit.errors import BackendRefusedError
 from prl_submit.files import write_atomic
 from prl_submit.plan import Plan
@@ -42,6 +42,8 @@ _NOT_INHERITED = ("PRL_SUBMIT_", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "BAS
 #: Seconds; a look at /proc costs nothing.
 POLL_S = 0.0
 _POLL_S = 0.05
+#: launch.sh's own name in the list of processes.
+_ARGV0 = "bash"
 #: How long a killed process may take to be gone.
 _KILL_S = 10.0
 
@@ -58,9 +60,9 @@ def render(plan: Plan, launch: str, token: str, site: Path | None) -> str:
 
 def submit(run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = nobody) -> Record:
     """Fork, detach, record, become launch.sh. Returns the record the child wrote."""
+    before = _read_or_none(run / RECORD)  # the record of the attempt that is resumed
     reader, writer = os.pipe()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush_output()
     # Ctrl-C waits for these milliseconds: in their midst nobody could say whether a job exists.
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
@@ -70,41 +72,87 @@ def submit(run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = 
             _become_job(run, record, writer)
         os.close(writer)
         with os.fdopen(reader, "rb") as answers:
-            fault = answers.read()  # ends when the child has exec'd: the pipe is close-on-exec
+            fault = answers.read().decode(
+                "utf-8", "replace"
+            )  # ends when the child has exec'd or died
+        killed_by = None if fault else _killed_before_it_began(pid)
         if fault:
             os.waitpid(pid, 0)
+        if fault or killed_by is not None:
+            _put_back(run, before)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
-    if fault:
-        raise BackendRefusedError(f"the job could not be started: {fault.decode()}")
+    if killed_by == signal.SIGINT:
+        raise KeyboardInterrupt  # without a run: nothing was started
+    if fault or killed_by is not None:
+        fault = fault or f"signal {killed_by} ended its process before launch.sh began"
+        raise BackendRefusedError(f"the job could not be started: {fault}")
     written = read_run(run)
     return written.record if written and written.record else record
 
 
-def _become_job(run: Path, record: Record, writer: int) -> None:
-    """In the child. Never returns: exec, or _exit with the reason sent to the parent."""
-    before = None  # the record of the attempt that is resumed
+def _flush_output() -> None:
+    """The child must not write our buffers once more; a stream that is closed or full has none."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.flush()
+
+
+def _killed_before_it_began(pid: int) -> int | None:
+    """The signal that ended the child before it became launch.sh; None where it did become it.
+
+    The pipe closes at exec and at death alike. At exec the command line of the process changes.
+    """
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        if processes.command_line(pid)[:1] == [_ARGV0]:
+            return None
+        time.sleep(0.001)
+
+
+def _put_back(run: Path, before: bytes | None) -> None:
+    """run.json as it was before the child, which may have been killed while it wrote."""
+    for part in run.glob(f".{RECORD}.*.part"):
+        part.unlink(missing_ok=True)
+    if before is None:
+        (run / RECORD).unlink(missing_ok=True)
+    else:
+        write_atomic(run / RECORD, before)
+
+
+def _read_or_none(path: Path) -> bytes | None:
     try:
-        with contextlib.suppress(FileNotFoundError):
-            before = (run / RECORD).read_bytes()
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _become_job(run: Path, record: Record, writer: int) -> None:
+    """In the child. Never returns: exec, or _exit with the reason sent to the parent.
+
+    SIGINT and SIGTERM stay blocked until the record is written: only the exec itself can be hit.
+    """
+    before = _read_or_none(run / RECORD)
+    try:
         os.setsid()  # survives the terminal
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, set())
         environ = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_INHERITED)}
         bash = _find_bash(environ)
         me = processes.identify(os.getpid())
         write_record(run, msgspec.structs.replace(record, job_id=str(me.pid), process=me))
-        os.execve(bash, ["bash", str(run / LAUNCH)], environ)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, set())
+        os.execve(bash, [_ARGV0, str(run / LAUNCH)], environ)
     except BaseException as error:
-        os.write(writer, str(error).encode("utf-8", "replace"))
-        if before is None:
-            (run / RECORD).unlink(missing_ok=True)
-        else:
-            write_atomic(run / RECORD, before)
+        with contextlib.suppress(OSError):
+            _put_back(run, before)  # the parent may have been killed, and does it otherwise
+        os.write(writer, (str(error) or type(error).__name__).encode("utf-8", "replace"))
     finally:
         os._exit(127)
 
@@ -199,12 +247,13 @@ def cancel(run: Run, *, wait: bool) -> bool:
         )
     if not processes.is_alive(process) and not _left(run):
         return True  # lost before anybody cancelled it
-    write_cancel(run.path)
+    cancel_note = CancelNote(run.path)
     deadline = time.monotonic() + _grace(run.path) + 10
     try:
         _end(run, process, deadline)
     except PermissionError:
         raise BackendRefusedError(f"{run.run} is somebody else's: it cannot be ended") from None
+    cancel_note.close()
     return True
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from prl_submit import shell
 from prl_submit.backends import Keeper, NothingToKeep, nobody
-from prl_submit.cancellation import user_name, write_cancel
+from prl_submit.cancellation import CancelNote, user_name
 from prl_submit.errors import (
     BackendRefusedError,
     BackendUnreachableError,
@@ -239,12 +239,13 @@ def cancel(run: Run, *, wait: bool) -> bool:
     if job is None:
         return False
     if is_live(job):
-        write_cancel(run.path)
+        cancel_note = CancelNote(run.path)
         try:
             _scancel(run, job, slurm)
         except BaseException:  # Ctrl-C too: a job that goes on must not pass for a cancelled one
             (run.path / CANCEL).unlink(missing_ok=True)
             raise
+        cancel_note.close()
     while wait and (job := _find(run, slurm)) is not None and is_live(job):
         time.sleep(_CANCEL_POLL_S)
     return True

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 from importlib import import_module
+from typing import NoReturn, TextIO
 
 import click
 
@@ -36,6 +39,9 @@ COMMANDS = {
 #: Options of the default command whose value is the next word.
 _VALUED = ("--backend", "--set", "--profile", "--output-root", "--templates")
 
+#: What click's own writing of a help text meets where stdout has no room.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
 _EPILOG = """\
 \b
 Examples:
@@ -50,7 +56,8 @@ RUN is v26, 26, a run directory, a job id, a name, or `latest`.
 \b
 Exit codes: 0 done; 1 the job failed or was refused; 2 the spec or the command
 line is wrong, nothing was created; 3 no such run; 4 the backend cannot be
-reached; 130 interrupted, the job goes on."""
+reached; 74 stdout could not be written, a job that was started goes on;
+130 interrupted, the job goes on."""
 
 
 class Commands(click.Group):
@@ -99,7 +106,15 @@ def cli() -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Entry point of `prl-submit`; ends the process with the contract's exit code."""
+    """Entry point of `prl-submit`; ends the process with the documented exit code."""
+    try:
+        _run(argv)
+    finally:
+        _give_up(sys.stdout)
+        _give_up(sys.stderr)
+
+
+def _run(argv: list[str] | None) -> NoReturn:
     arguments = _with_command(list(sys.argv[1:] if argv is None else argv))
     try:
         code = cli.main(arguments, prog_name="prl-submit", standalone_mode=False)
@@ -110,15 +125,15 @@ def main(argv: list[str] | None = None) -> None:
 
         reader_gone()
     except click.exceptions.Abort:
-        click.echo("interrupted", err=True)
+        _say("interrupted")
         code = 130
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+        _say(error.format_message())
         code = 2
     except click.UsageError as error:
-        click.echo(f"error: {error.format_message()}", err=True)
+        _say(f"error: {error.format_message()}")
         if error.ctx is not None:
-            click.echo(f"hint: see {error.ctx.command_path} --help", err=True)
+            _say(f"hint: see {error.ctx.command_path} --help")
         code = 2
     except Exception as error:
         code = _exit_code(error)
@@ -143,25 +158,44 @@ def _refuse_misspelt_command(word: str, rest: list[str]) -> None:
     """A first word that is no file but meant as a command; ends the process with exit code 2."""
     if not word.isalpha() or os.path.exists(word):
         return
+    from prl_submit import meanings
     from prl_submit.suggest import closest
 
-    near = closest(word, COMMANDS, 0.6)
+    # 0.75: a letter or two are wrong. `compare` is no misspelt `import`.
+    named = meanings.meant(word, meanings.COMMANDS, COMMANDS)
+    near = named[0] if named else closest(word.lower(), COMMANDS, 0.75)
     if near is not None or (rest and not rest[0].startswith("-")):
-        hint = f"did you mean {near!r}?" if near else "see prl-submit --help"
-        click.echo(f"error: no command and no file {word!r}", err=True)
-        click.echo(f"hint: {hint}", err=True)
+        hint = f"did you mean {near!r}?" if near else "`prl-submit --help` lists the commands"
+        _say(f"error: no command and no file {word!r}")
+        _say(f"hint: {hint}")
         sys.exit(2)
 
 
 def _exit_code(error: Exception) -> int:
     """Print one of our own errors and return its code; raise any other again."""
-    from prl_submit.errors import EXIT_WRONG_INPUT, PrlSubmitError, format_error
+    from prl_submit.errors import EXIT_OUTPUT, EXIT_WRONG_INPUT, PrlSubmitError, format_error
 
     if isinstance(error, OSError):  # a folder taken away, a full disk: no fault of the program
         where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"error: {where}{error.strerror or error}", err=True)
-        return EXIT_WRONG_INPUT
+        _say(f"error: {where}{error.strerror or error}")
+        return EXIT_OUTPUT if error.errno in _NO_ROOM and not where else EXIT_WRONG_INPUT
     if not isinstance(error, PrlSubmitError):
         raise error
-    click.echo(format_error(error), err=True)
+    _say(format_error(error))
     return error.exit_code
+
+
+def _give_up(stream: TextIO | None) -> None:
+    """Python exits with 120 where it cannot write what is left of a stream; our code says more."""
+    if stream is not None:
+        try:
+            stream.flush()
+        except OSError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+
+
+def _say(text: str) -> None:
+    """A line on stderr; where that cannot be written, the exit code has to do."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,8 @@ from typing import Any, NoReturn
 
 import click
 import msgspec
+
+from prl_submit.errors import OutputError
 
 _COLOURS = {
     "SUCCEEDED": "green",
@@ -27,7 +30,10 @@ def data(text: str) -> None:
 
 
 def raw(content: bytes) -> None:
-    """Bytes of data as they are, seen at once; nowhere, where stdout was closed (`>&-`)."""
+    """Bytes of data as they are, seen at once; nowhere, where stdout was closed (`>&-`).
+
+    Raises OutputError where stdout takes no more, as a file on a full disk.
+    """
     if sys.stdout is None:
         return
     try:
@@ -35,6 +41,16 @@ def raw(content: bytes) -> None:
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         reader_gone()
+    except OSError as error:
+        _give_up_stdout()
+        raise OutputError(f"stdout cannot be written: {error.strerror}") from None
+
+
+def _give_up_stdout() -> None:
+    """What is still in the buffer goes nowhere, so that Python does not complain of it at exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 def reader_gone() -> NoReturn:
@@ -42,7 +58,7 @@ def reader_gone() -> NoReturn:
 
     click would exit with 1, which here means a failed job, and Python complain once more at exit.
     """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _give_up_stdout()
     sys.exit(128 + 13)
 
 
@@ -52,8 +68,9 @@ def document(value: Any) -> None:
 
 
 def note(text: str) -> None:
-    """A line for the person, not for the pipe."""
-    click.echo(text, err=True)
+    """A line for the person, not for the pipe. A stderr that cannot be written stops nothing."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
 
 
 def is_terminal() -> bool:

@@ -12,6 +12,7 @@ import msgspec
 
 from prl_submit import backends, shell
 from prl_submit.artefact import render_artefact
+from prl_submit.checkpoints import Checkpoint
 from prl_submit.cli.console import data, document, note, raw
 from prl_submit.cli.inspection import warn_or_stop
 from prl_submit.cli.options import (
@@ -35,7 +36,7 @@ from prl_submit.cli.watching import (
     typed,
     wait_for,
 )
-from prl_submit.errors import PrlSubmitError
+from prl_submit.errors import EXIT_INTERRUPTED, OutputError, PrlSubmitError
 from prl_submit.follow import log_sizes
 from prl_submit.runs import Run, find_run
 from prl_submit.states import FINISHED, LOST, Status
@@ -104,6 +105,20 @@ def resume(
 ) -> int:
     """Continue a finished run from its last complete checkpoint, in the same run directory."""
     found = find_run(run, output_root_of(output_root))
+    try:
+        started, checkpoint, seen = _resume(found, templates)
+    except KeyboardInterrupt:
+        after = refreshed(found)
+        if after.record != found.record:  # the new attempt has a record, so perhaps a job
+            return interrupted([after])
+        note("\ninterrupted: nothing was resumed")
+        return EXIT_INTERRUPTED
+    note(f"continues from {checkpoint.path.name}")
+    return _started(started, "resumed", wait=wait, follow=follow, as_json=as_json, seen=seen)
+
+
+def _resume(found: Run, templates: Path | None) -> tuple[Run, Checkpoint, dict[Path, int]]:
+    """The run with its new attempt, where that goes on, and how long its logs were before."""
     with exclusive(found):
         found = refreshed(found)  # another resume may have started it since
         state = states_of([found])[0]
@@ -117,8 +132,7 @@ def resume(
         seen = log_sizes(found.path)
         outside = Outside(os.environ, shell.run, templates, note)
         started, checkpoint = resume_run(found, outside, state.restarts)
-    note(f"continues from {checkpoint.path.name}")
-    return _started(started, "resumed", wait=wait, follow=follow, as_json=as_json, seen=seen)
+    return started, checkpoint, seen
 
 
 def _started(
@@ -135,13 +149,25 @@ def _started(
     try:
         if not wait and not follow:
             return _announce(run, as_json)
-        with Handover(run) if run.record and run.record.process else contextlib.nullcontext():
-            if follow and not as_json:
-                status = follow_run(run, seen=seen)
-            else:
-                status = wait_for([run], lambda status: note(describe(status)))[0]
+        return _stay(run, follow=follow, as_json=as_json, seen=seen)
     except KeyboardInterrupt:
         return interrupted([run])
+    except OSError as error:
+        # Not exit code 2, by which nothing would have been sent.
+        where = f"{error.filename}: " if error.filename else ""
+        raise OutputError(
+            f"{run.run} was {verb} and goes on, but {where}{error.strerror or error}",
+            f"prl-submit status {typed(run)}",
+        ) from None
+
+
+def _stay(run: Run, *, follow: bool, as_json: bool, seen: dict[Path, int] | None) -> int:
+    """Wait for the job's end; its result as exit code."""
+    with Handover(run) if run.record and run.record.process else contextlib.nullcontext():
+        if follow and not as_json:
+            status = follow_run(run, seen=seen)
+        else:
+            status = wait_for([run], lambda status: note(describe(status)))[0]
     if follow and not as_json:
         note(describe(status))  # waiting has told each change already
     if as_json:

@@ -469,7 +469,28 @@ def test_a_word_that_is_no_command(world: World) -> None:
     done = world.prl("xyzzy", "v1")
     assert (done.code, done.err) == (
         2,
-        "error: no command and no file 'xyzzy'\nhint: see prl-submit --help\n",
+        "error: no command and no file 'xyzzy'\nhint: `prl-submit --help` lists the commands\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("stauts", "did you mean 'status'?"),
+        ("ls", "did you mean 'list'?"),
+        ("kill", "did you mean 'cancel'?"),
+        ("tail", "did you mean 'logs'?"),
+        ("validate", "did you mean 'check'?"),
+        ("compare", "`prl-submit --help` lists the commands"),  # nearest by letters: import
+        ("report", "`prl-submit --help` lists the commands"),
+        ("prune", "`prl-submit --help` lists the commands"),
+    ],
+)
+def test_a_command_of_another_name(world: World, word: str, hint: str) -> None:
+    done = world.prl(word, "v1", "v2")
+    assert (done.code, done.err) == (
+        2,
+        f"error: no command and no file {word!r}\nhint: {hint}\n",
     )
 
 

@@ -273,7 +273,9 @@ def test_cancel_of_a_finished_run_says_so(world: World) -> None:
 def test_cancel_works_where_nothing_can_be_written(world: World, eventually: Eventually) -> None:
     run = running(world, eventually)
     (run / "cancel.json").mkdir()  # in the way of the file
-    assert world.prl("cancel", run.name).code == 0
+    done = world.prl("cancel", run.name)
+    assert done.code == 74
+    assert "cancel.json cannot be written" in done.err
     assert world.alive() == []
 
 
