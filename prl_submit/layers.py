@@ -6,7 +6,7 @@ Disk is read through the injected `read`, so everything here can be tested with 
 from __future__ import annotations
 
 import os.path
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -198,6 +198,9 @@ def _environment(
             problems.append(told)
             if told.severity == "warning":
                 passed_on[name] = value
+        elif meant_by := _by_meaning(name, keys):
+            problems.append(meant_by)
+            passed_on[name] = value
         else:
             passed_on[name] = value
     return found, passed_on, problems
@@ -227,6 +230,21 @@ def _of_another_version(name: str, table: Table) -> Problem | None:
         f"{hint} (unset {name} if it is not for prl-submit)" if is_sure else hint,
         "error" if is_sure and table.is_certain else "warning",
     )
+
+
+def _by_meaning(name: str, keys: Container[str]) -> Problem | None:
+    """A warning for PRL_LR and its like: it may be the job's own, and it overrides nothing."""
+    from prl_submit import meanings
+
+    word = name.removeprefix("PRL_").lower()
+    own = [key.rpartition(".")[2] for key in meanings.KEYS.get(word, ())]
+    wanted = [f"PRL_{key.upper()}" for key in (*meanings.ARGUMENTS.get(word, ()), *own)]
+    named = [key for key in wanted if key in keys]
+    if not named:
+        return None
+    message = "overrides nothing, and is passed on to the job"
+    hint = f"for an override write {' or '.join(dict.fromkeys(named))}"
+    return problem_at(Origin("env", label=name), None, message, hint, "warning")
 
 
 def backend_of(tree: Node, environ: Mapping[str, str]) -> str | None:

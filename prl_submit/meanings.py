@@ -131,6 +131,8 @@ KEYS = _by_word(
         "swift": "args arguments training trainer train params parameters config hyperparameters "
         "script_args",
         "slurm.partition": "queue",
+        "kubernetes.queue": "queue local_queue",
+        "kubernetes.image": "image docker_image container_image",
         "kubernetes.namespace": "ns",
         "local.cuda_visible_devices": "gpu_ids device_ids visible_devices cuda_devices",
         "output": "output_dir out_dir output_root save_dir logdir log_dir run_dir runs_dir",
@@ -145,6 +147,21 @@ KEYS = _by_word(
 def meant(word: str, table: Mapping[str, Iterable[str]], known: Container[str]) -> list[str]:
     """The names among `known` that users mean by `word`; empty where none is told here."""
     return [name for name in table.get(word.lower().replace("-", "_"), ()) if name in known]
+
+
+def key_elsewhere(word: str) -> str | None:
+    """The key of the job spec outside `swift:` that is called `word`, or is meant by it.
+
+    None where none is, or where that word is an everyday one of trainers too (`time`, `name`).
+    """
+    word = word.lower().replace("-", "_")
+    own = [
+        key
+        for key in {name for names in KEYS.values() for name in names}
+        if key.endswith(f".{word}")
+    ]
+    named = own or [key for key in KEYS.get(word, ()) if "." in key]
+    return named[0] if named else None
 
 
 def did_you_mean_one_of(names: list[str]) -> str:

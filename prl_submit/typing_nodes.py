@@ -216,5 +216,23 @@ def _mismatch(node: Node, path: str, wanted: str, hint: str | None = None) -> Pr
 
 
 def _unknown(node: Node, path: str, key: str, known: dict[str, Any]) -> Problem:
-    hint = did_you_mean(key, known) or f"keys here: {', '.join(known)}"
+    hint = did_you_mean(key, known) or _meant(path, key) or f"keys here: {', '.join(known)}"
     return problem_at(node.origin, path, "unknown key", hint)
+
+
+def _meant(path: str, key: str) -> str | None:
+    """The hint for a key by what it means: another name here, or a key of another section."""
+    from prl_submit import meanings  # only where something is wrong
+    from prl_submit.swift.history import load_history
+
+    section = path.removesuffix(key)
+    wanted = meanings.KEYS.get(key.lower().replace("-", "_"), ())
+    here = [name for name in wanted if name.startswith(section) and "." not in name[len(section) :]]
+    if here:
+        return f"did you mean {here[0][len(section) :]!r}?"
+    own = meanings.key_elsewhere(key)
+    if elsewhere := list(wanted) or ([own] if own else []):
+        return meanings.did_you_mean_one_of(elsewhere)
+    arguments = [key, *meanings.ARGUMENTS.get(key, ())]
+    known = [name for name in arguments if load_history().years(name) is not None]
+    return f"an argument of ms-swift stands under `swift:`, as swift.{known[0]}" if known else None

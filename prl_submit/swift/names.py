@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from prl_submit import meanings
 from prl_submit.errors import Problem
 from prl_submit.suggest import closest
 from prl_submit.swift.renames import RENAMED, REPLACED
@@ -12,7 +13,9 @@ from prl_submit.tree import Origin, problem_at
 def unknown_name(name: str, origin: Origin, table: Table) -> Problem:
     """The problem of `swift.NAME`: of another version, an abbreviation, or a misspelling."""
     other = of_another_version(name, table)
-    message, hint = other or _abbreviation(name, table) or _else(name, table)
+    message, hint = (
+        other or _abbreviation(name, table) or _by_meaning(name, table) or _else(name, table)
+    )
     if other and table.is_assumed:
         hint += "; where the job's ms-swift is another one: environment.swift_version says which"
     severity = "error" if table.is_certain else "warning"
@@ -57,15 +60,30 @@ def _abbreviation(name: str, table: Table) -> tuple[str, str] | None:
     whole = [known for known in table if known.startswith(beginning)]
     if not name or not whole or beginning in table:
         return None
+    named = meanings.meant(name, meanings.ARGUMENTS, table)
+    if len(whole) > 1 and named:
+        return None  # `lr` means learning_rate, not lr_scheduler_type
     if len(whole) > 1 and closest(beginning, whole, cutoff=0.9):
         return None  # `num_generation`: a letter was forgotten
     if len(whole) == 1:
         return (
             f"is short for {whole[0]}; ms-swift would take it silently",
-            f"write {whole[0]}",
+            meanings.did_you_mean_one_of([*dict.fromkeys([*named, *whole])])
+            if set(named) - set(whole)
+            else f"write {whole[0]}",
         )
     shown = ", ".join(whole[:5]) + (", …" if len(whole) > 5 else "")
     return f"is the beginning of {len(whole)} arguments", f"write one of {shown}"
+
+
+def _by_meaning(name: str, table: Table) -> tuple[str, str] | None:
+    """What other trainers call an argument, or a key of the job spec that stands elsewhere."""
+    message = f"ms-swift {table.version} has no such argument"
+    if named := meanings.meant(name, meanings.ARGUMENTS, table):
+        return message, meanings.did_you_mean_one_of(named)
+    if keys := meanings.key_elsewhere(name):
+        return message, f"it stands outside `swift:`, as {keys}"
+    return None
 
 
 def _else(name: str, table: Table) -> tuple[str, str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from prl_submit.cancellation import cancel_reason, user_name, write_cancel
+from prl_submit.cancellation import CancelNote, cancel_reason, user_name, write_cancel
+from prl_submit.errors import OutputError
 from prl_submit.runs import CANCEL, Record, Run
 from prl_submit.states import FAILED, State
 from prl_submit.verdicts import VERDICT, read_verdict, write_verdict
@@ -100,7 +101,16 @@ def test_a_name_that_launch_sh_can_read(
 
 
 def test_a_full_disk_keeps_no_job_alive(tmp_path: Path) -> None:
-    write_cancel(tmp_path / "gone")
+    """The note is tried again at the end, and then its absence is told."""
+    run = tmp_path / "gone"
+    note = CancelNote(run)
+    with pytest.raises(
+        OutputError, match=r"gone was told to end, but cancel\.json cannot be written"
+    ):
+        note.close()
+    run.mkdir()
+    note.close()
+    assert cancel_reason(run)
 
 
 def test_a_user_without_a_name() -> None:
