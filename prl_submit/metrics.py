@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
+
+from msgspec import Struct
 
 from prl_submit.files import tail_bytes
 from prl_submit.runs import LOGS, kept_file
@@ -16,22 +19,40 @@ _PRINTED = re.compile(rb"'global_step/max_steps': *'([0-9]+)/([0-9]+)'")
 _TAIL = 65_536
 
 
-def read_progress(run_dir: Path) -> tuple[int | None, int | None]:
-    """The last logged step and the number of steps; None, None before the first."""
+class Progress(Struct, frozen=True):
+    """The last logged step, the number of steps, and when it was logged (seconds since the epoch).
+
+    All None before the first step. The time is that of the file, so the file server's clock.
+    """
+
+    step: int | None = None
+    max_steps: int | None = None
+    logged_at: float | None = None
+
+
+def read_progress(run_dir: Path) -> Progress:
+    """How far the training is, from ms-swift's logging.jsonl or from the log that was brought here."""
     known = _last(run_dir / "logging.jsonl", _PROGRESS)
     if not kept_file(run_dir / LOGS, 0).exists():
         return known
     told = _last(run_dir / LOGS / "node0.log", _PRINTED)
-    return max(known, told, key=lambda progress: progress[0] or -1)
+    return max(known, told, key=lambda progress: progress.step or -1)
 
 
-def _last(path: Path, pattern: re.Pattern[bytes]) -> tuple[int | None, int | None]:
+def _last(path: Path, pattern: re.Pattern[bytes]) -> Progress:
     size = _TAIL
     while True:
         data = tail_bytes(path, size)
         found = pattern.findall(data)
         if found:
-            return int(found[-1][0]), int(found[-1][1])
+            return Progress(int(found[-1][0]), int(found[-1][1]), _changed(path))
         if len(data) < size:
-            return None, None
+            return Progress()
         size *= 16
+
+
+def _changed(path: Path) -> float | None:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return None

@@ -26,7 +26,7 @@ def as_last_known(run: Path, silence: str) -> State:
 def missing_since(run: Path, record: Record) -> float | None:
     """When the job was first not known (seconds since the epoch); None: just now."""
     marker = run / LOGS / _MARKER
-    submitted = datetime.fromisoformat(record.submitted_at).timestamp()
+    submitted = datetime.fromisoformat(record.ordered_at).timestamp()
     with contextlib.suppress(OSError, ValueError):
         first = float(marker.read_text("ascii"))  # by our clock; a file server has its own
         if first >= submitted:

@@ -63,6 +63,8 @@ class Process(Struct, frozen=True):
 class Record(Struct, frozen=True, kw_only=True):
     """run.json. Times are ISO 8601 with zone; `restarts` counts the earlier attempts.
 
+    `submitted_at`: when the run was first submitted; `resumed_at`: when each `resume` submitted it again.
+
     `context`, `namespace`, `server`: which Kubernetes cluster has the job; null on other backends.
     """
 
@@ -76,6 +78,14 @@ class Record(Struct, frozen=True, kw_only=True):
     context: str | None = None
     namespace: str | None = None
     server: str | None = None
+    resumed_at: list[str] = []
+    #: When the first attempt began, as far as `resume` knew; None before the first `resume`.
+    started_at: str | None = None
+
+    @property
+    def ordered_at(self) -> str:
+        """When the present job was submitted."""
+        return self.resumed_at[-1] if self.resumed_at else self.submitted_at
 
 
 class ExitRecord(Struct, frozen=True, kw_only=True):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from prl_submit.attempts import Attempt, read_attempts
 from prl_submit.cancellation import cancel_reason
 from prl_submit.metrics import read_progress
 from prl_submit.runs import ExitRecord, Record, Run, read_exit
@@ -58,6 +60,9 @@ class Status(Struct, frozen=True, kw_only=True):
     submitted_at: str | None
     started_at: str | None
     ended_at: str | None
+    #: When the last step was logged: a training that hangs logs no further one.
+    last_step_at: str | None
+    attempts: list[Attempt]
 
 
 def state_of_exit(ended: ExitRecord) -> State:
@@ -94,9 +99,11 @@ def _or_cancelled(run: Path, state: State) -> State:
 
 
 def status_of(run: Run, state: State) -> Status:
-    """Everything known of a run."""
-    step, max_steps = read_progress(run.path)
+    """Everything known of a run. `started_at` is when its first attempt began."""
+    progress = read_progress(run.path)
     record: Record | None = run.record
+    attempts = read_attempts(run.path, record) if record else []
+    first = attempts[0].started_at if attempts else record.started_at if record else None
     return Status(
         run=run.run,
         path=str(run.path),
@@ -107,9 +114,16 @@ def status_of(run: Run, state: State) -> Status:
         reason=state.reason,
         exit_code=state.exit_code,
         restarts=max(state.restarts, record.restarts if record else 0),
-        step=step,
-        max_steps=max_steps,
+        step=progress.step,
+        max_steps=progress.max_steps,
         submitted_at=record.submitted_at if record else None,
-        started_at=state.started_at,
+        started_at=first or state.started_at,
         ended_at=state.ended_at,
+        last_step_at=None if progress.logged_at is None else _local_time(progress.logged_at),
+        attempts=attempts,
     )
+
+
+def _local_time(seconds: float) -> str:
+    """ISO 8601 with our zone, of seconds since the epoch."""
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")

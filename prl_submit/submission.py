@@ -22,6 +22,7 @@ from prl_submit.records import PlanFile, dump_spec, encode_plan, git_state, read
 from prl_submit.render import render_launch
 from prl_submit.runs import Record, Run
 from prl_submit.shell import Shell
+from prl_submit.states import State
 from prl_submit.tree import as_problem
 
 
@@ -74,12 +75,11 @@ def submit(planned: Planned, outside: Outside) -> Run:
     return Run(path, int(path.name[1:].partition("-")[0]), record)
 
 
-def resume(run: Run, outside: Outside, attempts: int = 0) -> tuple[Run, checkpoints.Checkpoint]:
+def resume(run: Run, outside: Outside, before: State) -> tuple[Run, checkpoints.Checkpoint]:
     """Start a finished run again from its last complete checkpoint, in its own directory.
 
-    The caller has made sure that the run is finished. `attempts`: how often the scheduler and others
-    have started it again so far; what they left behind must not pass for the new attempt's. Raises
-    PrlSubmitError.
+    `before`: how it finished. Its `restarts` say how often the scheduler and others have started it
+    again so far; what they left behind must not pass for the new attempt's. Raises PrlSubmitError.
     """
     last = run.known()
     file = read_plan(run.path / runs.PLAN)
@@ -107,10 +107,11 @@ def resume(run: Run, outside: Outside, attempts: int = 0) -> tuple[Run, checkpoi
         last,
         # Its own: by the old one a scheduler would find the old job, which it remembers.
         token=new_token(),
-        restarts=max(last.restarts, attempts, *_attempts_left(run.path)) + 1,
+        restarts=max(last.restarts, before.restarts, *_attempts_left(run.path)) + 1,
         job_id=None,
         process=None,
-        submitted_at=now(),
+        resumed_at=[*last.resumed_at, now()],
+        started_at=last.started_at or before.started_at,
     )
     backend = backends.load(plan.backend)
     with _as_it_was(run, backend.artefact_name()):

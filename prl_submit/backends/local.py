@@ -180,7 +180,7 @@ def _state(run: Run) -> State:
     if process is None:
         return State(state=LOST, reason="run.json names no process")
     if processes.is_alive(process):
-        return State(state=RUNNING, started_at=run.record.submitted_at if run.record else None)
+        return State(state=RUNNING, started_at=run.record.ordered_at if run.record else None)
     if _is_elsewhere(process):
         return State(state=RUNNING, reason=f"as last known: it runs on {process.host}, ask there")
     # It may have ended between the caller's look at exit.json and ours at the process.

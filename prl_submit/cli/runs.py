@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import click
@@ -48,7 +48,11 @@ def list_(output_root: str | None, as_json: bool) -> int:
 
 @click.command("status")
 @run_argument(many=True)
-@click.option("--watch", is_flag=True, help="Look again and again until all have ended.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Look again and again until all have ended; exit 1 if one did not succeed.",
+)
 @output_root_option
 @json_option
 def status(runs: tuple[str, ...], watch: bool, output_root: str | None, as_json: bool) -> int:
@@ -58,18 +62,22 @@ def status(runs: tuple[str, ...], watch: bool, output_root: str | None, as_json:
         raise click.UsageError("--watch redraws a table; with --json ask again instead")
     if watch:
         try:
-            _watch(runs, root)
+            return _watch(runs, root)
         except KeyboardInterrupt:
             return EXIT_INTERRUPTED
-        return 0
     chosen = [find_run(name, root) for name in runs] if runs else list_runs(root)
     return _show(chosen, as_json, f"nothing is running under {root}", ended=bool(runs))
 
 
-def _chosen(names: Sequence[str], root: Path) -> list[Status]:
+def _chosen(names: Sequence[str], root: Path, seen: Container[str]) -> list[Status]:
+    """The runs that are named; else all that have not ended, or whose path is in `seen`."""
     if names:
         return statuses_of([find_run(name, root) for name in names])
-    return [status for status in statuses_of(list_runs(root)) if status.state not in FINISHED]
+    return [
+        status
+        for status in statuses_of(list_runs(root))
+        if status.state not in FINISHED or status.path in seen
+    ]
 
 
 def _show(runs: list[Run], as_json: bool, nothing: str, *, ended: bool = True) -> int:
@@ -92,22 +100,35 @@ def _show(runs: list[Run], as_json: bool, nothing: str, *, ended: bool = True) -
     return EXIT_UNREACHABLE if silences else 0
 
 
-def _watch(names: Sequence[str], root: Path) -> None:
-    """Redraw on a terminal; elsewhere a line per change."""
-    if not is_terminal() or os.environ.get("TERM") == "dumb":
-        chosen = [find_run(status.path, root) for status in _chosen(names, root)]
-        wait_for(chosen, lambda status: data(describe(status)))
-        return
+def _watch(names: Sequence[str], root: Path) -> int:
+    """Redraw on a terminal, elsewhere print a line per change; the result of all as exit code."""
+    if is_terminal() and os.environ.get("TERM") != "dumb":
+        statuses = _redraw(names, root)
+        for status in statuses:  # the table may have cut the reason
+            if status.state in FINISHED and status.state != SUCCEEDED:
+                note(describe(status))
+    else:
+        chosen = [find_run(status.path, root) for status in _chosen(names, root, set())]
+        statuses = wait_for(chosen, lambda status: data(describe(status)))
+    if not statuses:
+        note(f"nothing is running under {root}")
+    return result_code(statuses)
+
+
+def _redraw(names: Sequence[str], root: Path) -> list[Status]:
+    """The table, again and again, until all in it have ended: a run that was seen open stays in it."""
     from rich.live import Live
     from rich.text import Text
 
+    seen: set[str] = set()
     with Live(auto_refresh=False) as live:
         while True:
-            statuses = _chosen(names, root)
-            text = status_table(statuses) if statuses else "nothing is running"
-            live.update(Text.from_ansi(text), refresh=True)
+            statuses = _chosen(names, root, seen)
+            seen |= {status.path for status in statuses}
+            if statuses:
+                live.update(Text.from_ansi(status_table(statuses)), refresh=True)
             if all(status.state in FINISHED for status in statuses):
-                return
+                return statuses
             names_of = {status.backend for status in statuses if status.backend}
             time.sleep(max([_WATCH_S, *map(backends.pause, names_of)]))
 

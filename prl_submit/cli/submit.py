@@ -131,7 +131,7 @@ def _resume(found: Run, templates: Path | None) -> tuple[Run, Checkpoint, dict[P
                 backend.cancel(found, wait=True)
         seen = log_sizes(found.path)
         outside = Outside(os.environ, shell.run, templates, note)
-        started, checkpoint = resume_run(found, outside, state.restarts)
+        started, checkpoint = resume_run(found, outside, state)
     return started, checkpoint, seen
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
@@ -29,6 +30,7 @@ from prl_submit.states import (
     FINISHED,
     LOST,
     QUEUED,
+    RUNNING,
     SUCCEEDED,
     State,
     Status,
@@ -296,9 +298,35 @@ def typed(run: Run) -> str:
 
 def describe(status: Status) -> str:
     """One line on one run."""
-    steps = f", step {status.step}/{status.max_steps}" if status.step is not None else ""
+    steps = f", step {_progress(status)}" if status.step is not None else ""
     reason = f": {status.reason}" if status.reason else ""
     return f"{status.run} {status.state}{steps}{reason}"
+
+
+def _progress(status: Status) -> str:
+    """`5/60`; of a training that goes on, with the age of that step: `5/60, 12m ago`."""
+    if status.step is None:
+        return "-"
+    steps = f"{status.step}/{status.max_steps}"
+    if status.state != RUNNING or status.last_step_at is None:
+        return steps
+    seconds = time.time() - datetime.fromisoformat(status.last_step_at).timestamp()
+    return f"{steps}, {age(seconds)} ago"
+
+
+def age(seconds: float) -> str:
+    """A time span with its two largest units at most: `45s`, `12m`, `2h05m`, `3d04h`.
+
+    0s for a negative one: clocks of a file server and of this machine differ.
+    """
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d{hours:02}h"
+    if hours:
+        return f"{hours}h{minutes:02}m"
+    return f"{minutes}m" if minutes else f"{rest}s"
 
 
 def status_table(statuses: Sequence[Status]) -> str:
@@ -310,7 +338,7 @@ def status_table(statuses: Sequence[Status]) -> str:
             status.backend or "?",
             status.job_id or "-",
             status.state,
-            "-" if status.step is None else f"{status.step}/{status.max_steps}",
+            _progress(status),
             str(status.restarts),
             status.reason or "",
         ]

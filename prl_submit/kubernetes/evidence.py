@@ -252,7 +252,7 @@ def gather(run: Run, record: Record, here: Here, answers: Answers) -> Evidence:
 
 def _age(record: Record) -> float:
     """Seconds since it was submitted."""
-    return time.time() - datetime.fromisoformat(record.submitted_at).timestamp()
+    return time.time() - datetime.fromisoformat(record.ordered_at).timestamp()
 
 
 def _starts(run: Path, token: str) -> int:
@@ -295,6 +295,8 @@ def _why_lost(run: Run, record: Record, last: str) -> str:
         what += ", or it ended more than a week ago (ttlSecondsAfterFinished)"
     if last == QUEUED:
         return f"{what}; it is not known to have begun"
-    step, max_steps = read_progress(run.path)
-    reached = f" at step {step} of {max_steps}" if step is not None else " while it ran"
+    progress = read_progress(run.path)
+    reached = " while it ran"
+    if progress.step is not None:
+        reached = f" at step {progress.step} of {progress.max_steps}"
     return f"{what}{reached}; it left no exit.json"

@@ -6,7 +6,9 @@ import json
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 STATUS_KEYS = (
     "run path name backend job_id state reason exit_code restarts step max_steps "
-    "submitted_at started_at ended_at"
+    "submitted_at started_at ended_at last_step_at attempts"
 ).split()
 
 
@@ -281,6 +283,48 @@ def test_status_watch_in_a_pipe(world: World) -> None:
         "RUNNING",
         "SUCCEEDED",
     ]
+
+
+def test_status_watch_keeps_what_failed(world: World) -> None:
+    """On a terminal the row stays when the run ends; its reason and the exit code tell how."""
+    world.prl(world.spec(), FAKE="step 1 9; sleep 2; echo 'ValueError: no such thing'; exit 1")
+    shown = on_terminal(
+        world, "python -m prl_submit status --watch; echo code $?", TERM="xterm", NO_COLOR="1"
+    )
+    last = shown.rpartition("RUN ")[2]
+    assert "nothing is running" not in shown
+    assert "RUNNING" in shown
+    assert " FAILED " in last
+    assert "ValueError: no such thing" in last.replace("\r\n", "")
+    assert "code 1" in last
+
+
+def test_status_watch_of_nothing(world: World) -> None:
+    done = world.prl("status", "--watch")
+    assert (done.code, done.out) == (0, "")
+    assert "nothing is running under" in done.err
+
+
+def test_status_watch_in_a_pipe_has_the_jobs_result(world: World) -> None:
+    world.prl(world.spec(), FAKE="sleep 1; exit 3")
+    done = world.prl("status", "--watch")
+    assert done.code == 1
+    assert done.out.splitlines()[-1].endswith("FAILED: torchrun exited with 3")
+
+
+def test_the_age_of_the_last_step(world: World, eventually: Callable[..., None]) -> None:
+    """A training that hangs shows it, in the table, in a line and in JSON."""
+    run = world.submit('step 3 9; touch -d "-12 minutes" "$run/logging.jsonl"; sleep 300')
+    eventually(lambda: (run / "logging.jsonl").exists() and _is_old(run / "logging.jsonl"))
+    assert " 3/9, 12m ago " in world.prl("status").out
+    (status,) = world.prl("status", "--json").json["runs"]
+    at = datetime.fromisoformat(status["last_step_at"])
+    assert 715 <= (datetime.now().astimezone() - at).total_seconds() <= 775
+    assert world.prl("cancel", run.name).out.startswith(f"{run.name} CANCELLED, step 3/9: ")
+
+
+def _is_old(file: Path) -> bool:
+    return time.time() - file.stat().st_mtime > 600
 
 
 def test_doctor(world: World) -> None:

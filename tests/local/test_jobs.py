@@ -23,7 +23,7 @@ Eventually = Callable[..., None]
 SLEEP = 'echo "it runs"; step 1 9; touch "$run/ready"; sleep 300'
 STATUS_KEYS = (
     "run path name backend job_id state reason exit_code restarts step max_steps "
-    "submitted_at started_at ended_at"
+    "submitted_at started_at ended_at last_step_at attempts"
 ).split()
 
 
@@ -359,6 +359,39 @@ def test_resume(world: World) -> None:
     assert (status["state"], status["restarts"], status["step"]) == ("SUCCEEDED", 1, 4)
     assert json.loads((run / "exit.json").read_text())["restarts"] == 1
     assert (run / "logs" / "node0.log").read_text().count("torchrun, 1 process") == 2
+
+
+def test_the_times_of_every_attempt_stay(world: World) -> None:
+    """submitted_at and started_at are the first attempt's, whatever came later."""
+    run, _ = world.run_to_end(HALF)
+    first = one_status(world, "status", run.name)
+    time.sleep(1.1)  # times are whole seconds
+    world.prl("resume", run.name, "--wait", FAKE="step 3 4; exit 5")
+    time.sleep(1.1)
+    world.prl("resume", run.name, "--wait", FAKE="step 3 4; step 4 4")
+    status = one_status(world, "status", run.name)
+    for key in ("submitted_at", "started_at"):
+        assert status[key] == first[key]
+    attempts = status["attempts"]
+    assert [attempt["state"] for attempt in attempts] == ["FAILED", "FAILED", "SUCCEEDED"]
+    assert [attempt["restarts"] for attempt in attempts] == [0, 1, 2]
+    assert [attempt["exit_code"] for attempt in attempts] == [1, 5, 0]
+    assert attempts[0]["submitted_at"] == first["submitted_at"]
+    for key in ("submitted_at", "started_at", "ended_at"):
+        assert len({attempt[key] for attempt in attempts}) == 3, key
+    assert attempts[-1]["ended_at"] == status["ended_at"]
+    record = json.loads((run / "run.json").read_text())
+    assert record["submitted_at"] == first["submitted_at"]
+    assert len(record["resumed_at"]) == 2
+
+
+def test_an_attempt_that_was_killed_has_no_end(world: World, eventually: Eventually) -> None:
+    run = running(world, eventually)
+    (began,) = one_status(world, "status", run.name)["attempts"]
+    assert (began["state"], began["ended_at"]) == (None, None)
+    os.killpg(json.loads((run / "run.json").read_text())["process"]["pid"], signal.SIGKILL)
+    eventually(lambda: one_status(world, "status", run.name)["state"] == "LOST")
+    assert one_status(world, "status", run.name)["attempts"] == [began]
 
 
 def test_partial_checkpoint_is_not_chosen(world: World) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from prl_submit import metrics
 from prl_submit.checkpoints import Checkpoint, last_complete
-from prl_submit.metrics import read_progress
 
 
 def save(run: Path, step: int, world: int = 2) -> Path:
@@ -144,6 +145,12 @@ def line(step: int, more: str = "") -> str:
     )
 
 
+def steps(run: Path) -> tuple[int | None, int | None]:
+    """The last logged step, and how many there are."""
+    progress = metrics.read_progress(run)
+    return progress.step, progress.max_steps
+
+
 @pytest.mark.parametrize(
     ("text", "progress"),
     [
@@ -161,29 +168,37 @@ def test_progress(
 ) -> None:
     if text is not None:
         (tmp_path / "logging.jsonl").write_text(text)
-    assert read_progress(tmp_path) == progress
+    assert steps(tmp_path) == progress
 
 
 def test_progress_before_a_huge_last_line(tmp_path: Path) -> None:
     """At its end ms-swift writes its whole history on one line."""
     huge = '{"log_history": "' + "x" * 3_000_000 + '"}'
     (tmp_path / "logging.jsonl").write_text(line(99) + line(100) + huge)
-    assert read_progress(tmp_path) == (100, 100)
+    assert steps(tmp_path) == (100, 100)
 
 
 def test_progress_of_a_large_file_without_any(tmp_path: Path) -> None:
     (tmp_path / "logging.jsonl").write_text("x" * 2_000_000)
-    assert read_progress(tmp_path) == (None, None)
+    assert steps(tmp_path) == (None, None)
 
 
 def test_progress_of_a_run_whose_outputs_are_elsewhere(tmp_path: Path) -> None:
     """Only its log is brought here, in which ms-swift prints the same."""
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "node0.log").write_text("{'loss': '1', 'global_step/max_steps': '3/9'}\n")
-    assert read_progress(tmp_path) == (None, None)  # a log of its own proves nothing
+    assert steps(tmp_path) == (None, None)  # a log of its own proves nothing
     (tmp_path / "logs" / ".kept0.json").write_text("{}")
-    assert read_progress(tmp_path) == (3, 9)
+    assert steps(tmp_path) == (3, 9)
     (tmp_path / "logging.jsonl").write_text('{"global_step/max_steps": "5/9"}\n')
-    assert read_progress(tmp_path) == (5, 9)
+    assert steps(tmp_path) == (5, 9)
     (tmp_path / "logging.jsonl").write_text('{"global_step/max_steps": "2/9"}\n')
-    assert read_progress(tmp_path) == (3, 9)
+    assert steps(tmp_path) == (3, 9)
+
+
+def test_when_the_last_step_was_logged(tmp_path: Path) -> None:
+    assert metrics.read_progress(tmp_path).logged_at is None
+    log = tmp_path / "logging.jsonl"
+    log.write_text('{"global_step/max_steps": "2/9"}\n')
+    os.utime(log, (1000, 1000))
+    assert metrics.read_progress(tmp_path).logged_at == 1000

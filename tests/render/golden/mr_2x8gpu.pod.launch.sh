@@ -148,6 +148,7 @@ finish() {
     [[ -z $prl_reason ]] && printf 'null' || json_string "$prl_reason"
     printf '}'
   )
+  note_attempt "$text"
   # 1<>: in place, for on a full disk there is no room but what was kept for this.
   printf '%s\n' "$text" 1<>"$prl_exit_file.part"
   (LC_ALL=C; truncate -s $((${#text} + 1)) -- "$prl_exit_file.part")
@@ -162,6 +163,12 @@ finish() {
   # From 128 up the operator starts the pod again.
   [[ -z $prl_timed_out ]] || ((prl_again >= prl_max_restarts)) || exit 201
   exit "$prl_code"
+}
+
+# exit.json is the last attempt's alone. This file keeps all of them: a line at each start and each end.
+note_attempt() { # JSON
+  [[ $prl_node_rank == 0 ]] || return 0
+  printf '%s\n' "$1" >>"$prl_run_dir/logs/attempts.jsonl" || true
 }
 
 # Told to stop, node 0 saves the checkpoint; srun ends it as soon as another node is gone.
@@ -231,6 +238,7 @@ prl_doing="making the folder of the logs"
 mkdir -p -- "$prl_run_dir/logs"
 prl_last_reason=$(sed -nE 's/.*"reason": "(.*)"\}.*/\1/p' "$prl_exit_file" 2>/dev/null) || true
 rm -f -- "$prl_exit_file" # an earlier attempt's
+note_attempt "{\"started_at\": \"$prl_started_at\", \"restarts\": $prl_restarts, \"node\": $(json_string "$prl_host")}"
 # Under Slurm: which job has the run, also where somebody typed sbatch.
 [[ $prl_node_rank != 0 || -z ${SLURM_JOB_ID:-} ]] || echo "$SLURM_JOB_ID" >"$prl_run_dir/logs/.job"
 printf '%4096s\n' '' >"$prl_exit_file.part" # room for the last word, kept free from now on

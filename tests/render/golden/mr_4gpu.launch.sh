@@ -120,6 +120,7 @@ finish() {
     [[ -z $prl_reason ]] && printf 'null' || json_string "$prl_reason"
     printf '}'
   )
+  note_attempt "$text"
   # 1<>: in place, for on a full disk there is no room but what was kept for this.
   printf '%s\n' "$text" 1<>"$prl_exit_file.part"
   (LC_ALL=C; truncate -s $((${#text} + 1)) -- "$prl_exit_file.part")
@@ -127,6 +128,12 @@ finish() {
   [[ -z $prl_terminal ]] || say "$prl_state${prl_reason:+: $prl_reason}" >&"$prl_terminal"
   mv -f -- "$prl_exit_file.part" "$prl_exit_file" # last: who sees it takes the log for whole
   exit "$prl_code"
+}
+
+# exit.json is the last attempt's alone. This file keeps all of them: a line at each start and each end.
+note_attempt() { # JSON
+  [[ $prl_node_rank == 0 ]] || return 0
+  printf '%s\n' "$1" >>"$prl_run_dir/logs/attempts.jsonl" || true
 }
 
 # Told to stop, node 0 saves the checkpoint; srun ends it as soon as another node is gone.
@@ -195,6 +202,7 @@ arm
 prl_doing="making the folder of the logs"
 mkdir -p -- "$prl_run_dir/logs"
 rm -f -- "$prl_exit_file" # an earlier attempt's
+note_attempt "{\"started_at\": \"$prl_started_at\", \"restarts\": $prl_restarts, \"node\": $(json_string "$prl_host")}"
 # Under Slurm: which job has the run, also where somebody typed sbatch.
 [[ $prl_node_rank != 0 || -z ${SLURM_JOB_ID:-} ]] || echo "$SLURM_JOB_ID" >"$prl_run_dir/logs/.job"
 printf '%4096s\n' '' >"$prl_exit_file.part" # room for the last word, kept free from now on
