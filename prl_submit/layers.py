@@ -145,7 +145,7 @@ def _with_bases(path: str, layer: str, read: Read, seen: list[str]) -> Node:
         return tree
     if not isinstance(parent.value, str):
         raise SpecError([problem_at(parent.origin, "extends", "expected one file name")])
-    base = os.path.normpath(os.path.join(os.path.dirname(path), parent.value))
+    base = os.path.normpath(os.path.join(os.path.dirname(path), os.path.expanduser(parent.value)))
     if base in [*seen, real]:
         chain = " -> ".join([*seen, real, base])
         raise SpecError([problem_at(parent.origin, "extends", f"goes round in a circle: {chain}")])

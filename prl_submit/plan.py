@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os.path
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from prl_submit.errors import Problem
 from prl_submit.job import Job
 from prl_submit.layers import Layered
 from prl_submit.rules import CREDENTIALS, check, looks_secret
+from prl_submit.rules.ignored import READERS
 from prl_submit.scalars import parse_bool
 from prl_submit.spec import (
     Environment,
@@ -57,12 +59,31 @@ PATH_ARGUMENTS = {
     "reward_model": "model",
     "adapters": "adapter",
     "ref_adapters": "adapter",
+    "reward_adapters": "adapter",
+    "teacher_adapters": "adapter",
     "dataset": "dataset",
     "val_dataset": "dataset",
+    "chord_sft_dataset": "dataset",
     "external_plugins": "plugin",
     "custom_register_path": "plugin",
     "deepspeed": "deepspeed configuration",
     "resume_from_checkpoint": "checkpoint",
+    "system": "prompt file",
+    "new_special_tokens": "special tokens file",
+    "custom_dataset_info": "data set list",
+    # ms-swift 4.6.0 utils `json_parse_to_dict`, transformers AcceleratorConfig: JSON, or a file of it.
+    "accelerator_config": "JSON file",
+    "columns": "JSON file",
+    "device_map": "JSON file",
+    "gradient_checkpointing_kwargs": "JSON file",
+    "lr_scheduler_kwargs": "JSON file",
+    "max_memory": "JSON file",
+    "model_kwargs": "JSON file",
+    "mrl_dims": "JSON file",
+    "rope_scaling": "JSON file",
+    "vllm_engine_kwargs": "JSON file",
+    "vllm_limit_mm_per_prompt": "JSON file",
+    "vllm_speculative_config": "JSON file",
 }
 #: ms-swift 4.6.0 dataset_syntax.py: `PATH:subset1/subset2#ROWS`.
 _DATASET_SUFFIX = re.compile(r"(:[^/#][^#]*)?(#[0-9]+)?$")
@@ -299,13 +320,34 @@ def _exports(spec: JobSpec, passed_on: dict[str, str]) -> dict[str, str]:
 
 
 def _paths(swift: dict[str, Any], workdir: str, home: str) -> list[NodePath]:
-    found = []
+    return [
+        NodePath(kind, f"swift.{name}", _path(path, workdir, home))
+        for name, kind, value in named_values(swift)
+        if (path := local_path(kind, value))
+    ]
+
+
+def named_values(swift: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Argument, kind and value of all that may name a file or folder and is read by this job."""
+    algorithm = str(swift.get("rlhf_type", "dpo"))
     for name, kind in PATH_ARGUMENTS.items():
         values = swift.get(name)
+        if values is None or not _is_read(name, algorithm, swift):
+            continue
         for value in values if isinstance(values, list) else [values]:
-            if isinstance(value, str) and (path := local_path(kind, value)):
-                found.append(NodePath(kind, f"swift.{name}", _path(path, workdir, home)))
-    return found
+            if isinstance(value, str):
+                yield name, kind, value
+
+
+def _is_read(name: str, algorithm: str, swift: dict[str, Any]) -> bool:
+    """Whether the algorithm reads the argument: nobody misses a file that nobody opens."""
+    if name == "ref_model" and algorithm == "grpo" and swift.get("beta") == 0:
+        return False  # ms-swift 4.6.0 rlhf_args `__post_init__` forgets it
+    if name == "reward_adapters":
+        return bool(swift.get("reward_model"))
+    if name == "teacher_adapters":
+        return bool(swift.get("teacher_model"))
+    return algorithm in READERS.get(name, (algorithm,))
 
 
 def local_path(kind: str, value: str) -> str | None:
@@ -319,9 +361,22 @@ def local_path(kind: str, value: str) -> str | None:
         return value if value.endswith(_DATA_ENDINGS) or _explicit(value) else None
     if kind in ("plugin", "checkpoint"):
         return value
+    if kind in ("prompt file", "special tokens file"):  # anything else is the text itself
+        return value if value.endswith(".txt") else None
     if kind == "deepspeed configuration":
         return value if value.endswith(".json") else None
-    return value if _explicit(value) else None
+    if value.lstrip()[:1] in ("{", "[") and kind in ("JSON file", "data set list"):
+        return None
+    if kind == "JSON file":
+        return value if value.endswith(".json") or "/" in value else None
+    if kind == "data set list":
+        return value
+    return value if _explicit(value) or _has_three_parts(value) else None
+
+
+def _has_three_parts(value: str) -> bool:
+    """`out/v3/checkpoint-9`: a hub's id has two parts, and a folder in it stands behind a colon."""
+    return value.partition(":")[0].strip("/").count("/") > 1
 
 
 def _explicit(value: str) -> bool:

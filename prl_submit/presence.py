@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from prl_submit.backends import INHERITING
 from prl_submit.errors import Problem
 from prl_submit.inputs.paths import is_named
-from prl_submit.plan import Plan, Planned
+from prl_submit.plan import NodePath, Plan, Planned, local_path, named_values
 from prl_submit.suggest import closest
 from prl_submit.tree import lookup, problem_at
 
@@ -30,14 +30,62 @@ def check_presence(planned: Planned) -> list[Problem]:
             return []  # it need not be: the run directories are made where one types
         hint = f"runs go to {plan.output_root} here; kubernetes.output_mount lets them be where you type"
         return [_at(planned, "workdir", message, hint, severity)]
-    problems = []
+    return [*_absent(planned), *_in_a_folder_here(planned)]
+
+
+def _absent(planned: Planned) -> Iterator[Problem]:
+    """Files and folders that arguments name, and that the job could not read."""
+    plan = planned.plan
+    told = {problem.key for problem in planned.problems if problem.severity == "error"}
     for item in plan.paths:
-        if os.path.exists(item.path) or made_by_setup(item.path, plan):
+        if item.key in told or made_by_setup(item.path, plan):
             continue
-        inside = item.path.startswith(f"{plan.workdir}/")
-        shown = os.path.relpath(item.path, plan.workdir) if inside else item.path
-        message = f"{item.kind} {shown} is not here"
-        problems.append(_at(planned, item.key, message, _hint(item.path, plan)))
+        fault = _fault(item, plan)
+        if fault:
+            inside = item.path.startswith(f"{plan.workdir}/")
+            shown = os.path.relpath(item.path, plan.workdir) if inside else item.path
+            yield _at(planned, item.key, f"{item.kind} {shown} {fault[0]}", fault[1])
+
+
+#: What is a folder; a data set may be a file or a folder, and all else is a file.
+_FOLDERS = ("adapter", "checkpoint", "model")
+
+
+def _fault(item: NodePath, plan: Plan) -> tuple[str, str] | None:
+    """What keeps the job from reading the path, seen from this machine, and what to do.
+
+    That a model or a checkpoint is a file is told by `prl_submit.inputs`, which knows more of them.
+    """
+    if not os.path.exists(item.path):
+        if os.path.islink(item.path):
+            target = os.readlink(item.path)
+            return f"is a link to {target}, which is not here", "link it to what is here"
+        return "is not here", _hint(item.path, plan)
+    is_folder = os.path.isdir(item.path)
+    if is_folder and item.kind not in (*_FOLDERS, "dataset"):
+        return "is a folder", "name the file in it"
+    if not is_folder and item.kind == "adapter":
+        return "is a file", "name the folder it is in"
+    wanted = os.R_OK | os.X_OK if is_folder else os.R_OK
+    if plan.backend == "kubernetes" or os.access(item.path, wanted):
+        return None  # pods may run as somebody else
+    return "cannot be read: you have no permission", "its owner can allow it: chmod"
+
+
+def _in_a_folder_here(planned: Planned) -> list[Problem]:
+    """`models/tiny`, where the folder `models` is here and has no `tiny`: ms-swift asks a hub for it."""
+    plan, problems = planned.plan, []
+    for name, kind, value in named_values(planned.job.swift):
+        folder, sign, _ = value.partition("/")
+        if not sign or kind not in (*_FOLDERS, "dataset") or local_path(kind, value):
+            continue
+        path = os.path.join(plan.workdir, value.partition("#")[0])
+        if not os.path.isdir(os.path.join(plan.workdir, folder)) or os.path.exists(path):
+            continue
+        if made_by_setup(path, plan) or os.path.exists(path.rpartition(":")[0]):
+            continue
+        message = f"{kind} {value} is not in the folder {folder} here; ms-swift asks the hub for it"
+        problems.append(_at(planned, f"swift.{name}", message, _hint(path, plan), "warning"))
     return problems
 
 

@@ -310,7 +310,11 @@ set +u; module load {{ module|bash }} || fail 78 {{ ("environment.modules: 'modu
 
 prl_doing="activating the conda environment"
 prl_conda_name={{ conda|bash }}
+{% if conda_root[:2] == "~/" %}
+prl_conda_root=$HOME/{{ conda_root[2:]|bash }}
+{% else %}
 prl_conda_root={{ conda_root|bash }}
+{% endif %}
 if [[ ${CONDA_DEFAULT_ENV:-} != "$prl_conda_name" ]]; then
   prl_conda_exe=${CONDA_EXE:-$(type -P conda || true)}
   for prl_candidate in "$prl_conda_root" "${prl_conda_exe%/*/*}" "$HOME/miniconda3" "$HOME/miniforge3" \

@@ -63,9 +63,14 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
+def absolute(text: str) -> str:
+    """A folder as the user means it: `~` is the home directory, in quotes too."""
+    return os.path.abspath(os.path.expanduser(text))
+
+
 def output_root(option: str | None) -> Path:
     """The output root of commands that have no spec."""
-    return _path(os.path.abspath(option or os.environ.get("PRL_OUTPUT_ROOT") or "output"))
+    return _path(absolute(option or os.environ.get("PRL_OUTPUT_ROOT") or "output"))
 
 
 def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

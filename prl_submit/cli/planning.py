@@ -8,6 +8,7 @@ import time
 import msgspec
 
 from prl_submit import backends
+from prl_submit.cli.options import absolute
 from prl_submit.cli.which_swift import choose
 from prl_submit.errors import PrlSubmitError, Problem, SpecError
 from prl_submit.layers import lay_over, outside_swift, read_files
@@ -40,7 +41,7 @@ def plan_spec(
             raise PrlSubmitError(f"{os.fsencode(what)!r} is not UTF-8", "rename it")
     environ = _environ()
     if output_root:
-        sets = (*sets, f"output={os.path.abspath(output_root)}")
+        sets = (*sets, f"output={absolute(output_root)}")
     overlay = _profile(profile)
     files = _files(spec, overlay)
     table = choose(outside_swift(files, sets), backend, environ)
@@ -79,7 +80,7 @@ def _environ() -> dict[str, str]:
     """The environment, paths made absolute and names full."""
     environ = dict(os.environ)
     if root := environ.get("PRL_OUTPUT_ROOT"):
-        environ["PRL_OUTPUT_ROOT"] = os.path.abspath(root)
+        environ["PRL_OUTPUT_ROOT"] = absolute(root)
     if backend := environ.get("PRL_BACKEND"):
         environ["PRL_BACKEND"] = backends.ALIASES.get(backend, backend)
     return environ

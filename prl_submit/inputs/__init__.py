@@ -8,6 +8,7 @@
     checkpoint.py   what is in the checkpoint to resume from, and the rules on it
     adapters.py     folders that should hold an adapter
     models.py       folders that should hold a model
+    named.py        text and JSON files that other arguments name
 
 Each file reads facts and has rules on them that do not read; only `check_inputs` joins the two.
 Where the working directory is on another machine nothing is said.
@@ -43,6 +44,10 @@ def checks(job: Job) -> Iterator[Check]:
     yield plugins.check
     yield data.check
     yield models.check
+    if _names_a_file(job):
+        from prl_submit.inputs import named
+
+        yield named.check
     if any(name in job.swift for name in ("deepspeed", "teacher_deepspeed", "fsdp")):
         from prl_submit.inputs import settings  # not for the others' jobs
 
@@ -55,3 +60,12 @@ def checks(job: Job) -> Iterator[Check]:
         from prl_submit.inputs import adapters
 
         yield adapters.check
+
+
+def _names_a_file(job: Job) -> bool:
+    """Whether a value may be the name of a text or JSON file."""
+    return any(
+        isinstance(value, str) and value.endswith((".txt", ".json"))
+        for values in job.swift.values()
+        for value in (values if isinstance(values, list) else [values])
+    )

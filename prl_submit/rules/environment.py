@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 from prl_submit.errors import Problem
 from prl_submit.job import Job
+from prl_submit.tree import leaves
 
 #: ms-swift 4.6.0's arguments that hold a secret themselves.
 CREDENTIALS = ("hub_token", "swanlab_token", "swanlab_secret")
+_SHELL_SIGNS = frozenset("$~`")
 _SECRET_WORDS = ("TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS", "APIKEY")
 
 
@@ -92,10 +94,35 @@ def slurm(job: Job) -> Iterator[Problem]:
     return slurm_section(job)
 
 
+def search_path(job: Job) -> Iterator[Problem]:
+    """launch.sh sets environment.env after it has activated the environment, and needs date, df, awk."""
+    env = job.spec.environment
+    path = env.env.get("PATH")
+    if path is None or _SHELL_SIGNS & set(path):
+        return
+    hint = "environment.setup is bash: ['export PATH=\"/opt/mine/bin:$PATH\"']"
+    key = "environment.env.PATH"
+    if not {"/bin", "/usr/bin"} & {part.rstrip("/") for part in path.split(":")}:
+        message = "has neither /usr/bin nor /bin: launch.sh would find no command"
+        yield job.problem(key, message, hint)
+    elif env.conda or env.venv or env.modules:
+        message = "replaces what conda, venv or modules put on PATH: their torchrun is not found"
+        yield job.problem(key, message, hint, "warning")
+
+
+def literal(job: Job) -> Iterator[Problem]:
+    """Values that look like shell; few specs have a sign that a shell would see."""
+    if not any(_SHELL_SIGNS & set(str(node.value)) for _, node in leaves(job.tree)):
+        return iter(())
+    from prl_submit.rules.literal import literal  # not for the others' jobs
+
+    return literal(job)
+
+
 def looks_secret(name: str, value: str) -> bool:
     """A variable's name ends like a credential's, or its value is a URL with a password."""
     address = value.partition("://")[2].partition("/")[0]
     return name.upper().rpartition("_")[2] in _SECRET_WORDS or (":" in address and "@" in address)
 
 
-RULES = (environment, credentials, one_machine, devices, slurm)
+RULES = (environment, search_path, literal, credentials, one_machine, devices, slurm)

@@ -139,6 +139,7 @@ def test_every_text_of_a_spec_is_quoted() -> None:
         ("", "node_rank=0\n", "conda"),
         ("environment: {conda: prl}", "conda_name=prl\n", "venv/bin"),
         ("environment: {conda: {name: p, root: /c}}", "conda_root=/c\n", "venv/bin"),
+        ("environment: {conda: {name: p, root: ~/m c}}", "conda_root=$HOME/'m c'\n", "venv/bin"),
         ("environment: {venv: ~/v}", "venv='~/v'\n", "conda"),
         ("environment: {modules: [cuda/12]}", "module load cuda/12 ||", "conda"),
         ("environment: {secrets: [HF_TOKEN]}", "[[ -v HF_TOKEN ]]", "export HF_TOKEN"),

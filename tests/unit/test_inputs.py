@@ -540,3 +540,34 @@ def test_adapters(planned: Plans, tmp_path: Path) -> None:
     (said,) = told(planned, tmp_path, "adapters: [good, bad]")
     assert said == "error adapters: bad holds no adapter_config.json"
     assert told(planned, tmp_path, "tuner_type: ia3, adapters: [bad]") == []
+
+
+@pytest.mark.parametrize(
+    ("swift", "said"),
+    [
+        ("lr_scheduler_kwargs: good.json", None),
+        ("lr_scheduler_kwargs: cut.json", "error lr_scheduler_kwargs: cut.json is not JSON: Input data was truncated"),
+        ("accelerator_config: bad.json", "error accelerator_config: bad.json is not JSON: JSON is malformed: object keys must be strings (byte 11), line 2"),
+        ("model_kwargs: list.json", "error model_kwargs: list.json holds no mapping; ms-swift reads a mapping from it"),
+        ("custom_dataset_info: [list.json]", None),
+        ("custom_dataset_info: [bad.json]", "error custom_dataset_info: bad.json is not JSON: JSON is malformed: object keys must be strings (byte 11), line 2"),
+        ("system: good.txt", None),
+        ("system: empty.txt", "error system: empty.txt is empty"),
+        ("system: latin.txt", "error system: latin.txt is not UTF-8 text: byte 4"),
+        ("new_special_tokens: [<a>, latin.txt]", "error new_special_tokens: latin.txt is not UTF-8 text: byte 4"),
+    ],
+)  # fmt: skip
+def test_text_and_json_files_of_arguments(
+    planned: Plans, tmp_path: Path, swift: str, said: str | None
+) -> None:
+    write(
+        tmp_path,
+        good__json='{"min_lr": 1e-7}',
+        cut__json='{"min_lr": ',
+        bad__json='{"a": 1,\n  b: 2}',
+        list__json="[]",
+        good__txt="You are brief.",
+        empty__txt=" \n",
+    )
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
+    assert told(planned, tmp_path, swift) == ([said] if said else [])

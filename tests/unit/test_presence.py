@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,3 +109,83 @@ def test_an_output_root_below_a_file_is_an_error(planned: Plans, tmp_path: Path)
     (problem,) = check_local(planned(f"name: x\nworkdir: {tmp_path}\noutput: file/deeper"), {})
     assert problem.key == "output"
     assert "is a file" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("swift", "said"),
+    [
+        ("system: prompts/judge.txt", "prompt file prompts/judge.txt is not here"),
+        ("system: 'You read notes.txt daily.'", None),
+        ("system: Be brief.", None),
+        ("new_special_tokens: [<a>, tokens.txt]", "special tokens file tokens.txt is not here"),
+        ("custom_dataset_info: [info.json]", "data set list info.json is not here"),
+        ("custom_dataset_info: ['[{}]']", None),
+        ("lr_scheduler_kwargs: s.json", "JSON file s.json is not here"),
+        ("lr_scheduler_kwargs: cfg/s", "JSON file cfg/s is not here"),
+        ("lr_scheduler_kwargs: '{\"a/b\": 1}'", None),
+        ("accelerator_config: nofile.json", "JSON file nofile.json is not here"),
+        ("device_map: auto", None),
+        ("device_map: map.json", "JSON file map.json is not here"),
+        ("rope_scaling: yarn", None),
+        ("ref_adapters: [./a]", "adapter a is not here"),
+        ("teacher_model: org/t, teacher_adapters: [./a]", "adapter a is not here"),
+        ("teacher_adapters: [./a]", None),  # nobody loads it
+        ("reward_adapters: [./a]", None),
+        ("model: out/v3-20260101/checkpoint-9", "model out/v3-20260101/checkpoint-9 is not here"),
+        ("model: 'org/name:a/b'", None),
+        ("chord_sft_dataset: [c.jsonl]", "dataset c.jsonl is not here"),
+        ("rlhf_type: dpo, chord_sft_dataset: [c.jsonl]", None),
+        ("ref_model: ./gone, beta: 0.0", None),  # ms-swift forgets it
+        ("ref_model: ./gone, tuner_type: full", "model gone is not here"),
+        ("vllm_engine_kwargs: e.json", "JSON file e.json is not here"),
+        ("rlhf_type: dpo, vllm_engine_kwargs: e.json", None),
+        ("external_plugins: [folder]", "plugin folder is a folder"),
+        ("deepspeed: folder.json", "deepspeed configuration folder.json is a folder"),
+        ("adapters: [./file]", "adapter file is a file"),
+        ("external_plugins: [link.py]", "plugin link.py is a link to nowhere.py, which is not here"),
+        ("model: models/tiny", "model models/tiny is not in the folder models here; ms-swift asks the hub for it"),
+        ("model: models/here", None),
+        ("dataset: ['models/data#5']", "dataset models/data#5 is not in the folder models here; ms-swift asks the hub for it"),
+        ("model: elsewhere/tiny", None),
+    ],
+)  # fmt: skip
+def test_what_arguments_name(planned: Plans, tmp_path: Path, swift: str, said: str | None) -> None:
+    for folder in ("folder", "folder.json", "models/here"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "file").touch()
+    (tmp_path / "link.py").symlink_to("nowhere.py")
+    kind = "" if "rlhf_type" in swift else "rlhf_type: grpo, "
+    problems = missing(planned, tmp_path, f"swift: {{{kind}{swift}}}")
+    assert [problem.message for problem in problems] == ([said] if said else [])
+    assert all(problem.hint for problem in problems)
+
+
+def test_a_wrong_value_is_told_once(planned: Plans, tmp_path: Path) -> None:
+    assert missing(planned, tmp_path, "swift: {model: $SCRATCH/models/q}") == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user's file is made by root")
+def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+    """As another user: root may read everything."""
+    tmp_path.chmod(0o755)
+    for above in tmp_path.parents:
+        above.chmod(above.stat().st_mode | 0o055)
+    (tmp_path / "p.py").touch(0o600)
+    (tmp_path / "job.yaml").write_text(
+        f"name: x\nworkdir: {tmp_path}\nswift: {{external_plugins: p.py}}"
+    )
+    script = """
+import os, sys
+from prl_submit.cli.planning import plan_spec
+os.chdir(sys.argv[1])
+def said():
+    planned = plan_spec("job.yaml", backend=None, sets=(), profile=None, output_root=None)
+    return [p.message for p in planned.problems if p.key == "swift.external_plugins"]
+assert said() == []  # root's own eyes; what is imported is imported now
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+print(said())
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "['plugin p.py cannot be read: you have no permission']\n"

@@ -1,0 +1,71 @@
+"""Text and JSON files that arguments name: what ms-swift reads of them before it loads a model.
+
+That such a file is there is told by `prl_submit.presence`; here it is opened.
+"""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Iterator
+
+from prl_submit.errors import Problem
+from prl_submit.inputs.paths import made_by_setup, resolve
+from prl_submit.job import Job
+from prl_submit.plan import PATH_ARGUMENTS, local_path
+from prl_submit.reading import decode_json, read_regular
+
+MAX_BYTES = 4_000_000
+_TEXT = ("prompt file", "special tokens file")
+_JSON = ("JSON file", "data set list")
+ARGUMENTS = tuple(name for name, kind in PATH_ARGUMENTS.items() if kind in (*_TEXT, *_JSON))
+
+
+def check(job: Job, workdir: str) -> Iterator[Problem]:
+    """ms-swift 4.6.0 template_args, model_args `_init_new_special_tokens`, utils `json_parse_to_dict`."""
+    for name in ARGUMENTS:
+        kind = PATH_ARGUMENTS[name]
+        for value in map(str, job.many(name)):
+            path = resolve(value, workdir)
+            named = local_path(kind, value)
+            if named is None or not os.path.isfile(path) or made_by_setup(job, path, workdir):
+                continue
+            fault = _text_fault(path) if kind in _TEXT else _json_fault(path, kind)
+            if fault:
+                yield job.refuse(name, f"{value} {fault[0]}", fault[1])
+
+
+def _text_fault(path: str) -> tuple[str, str] | None:
+    """What is wrong with a text file, and what to do."""
+    try:
+        text = read_regular(path, MAX_BYTES).decode("utf-8")
+    except OSError:
+        return None  # told by who looks for files
+    except UnicodeDecodeError as error:
+        if error.start > MAX_BYTES - 4:
+            return None  # cut by us
+        return f"is not UTF-8 text: byte {error.start + 1}", "save it as UTF-8"
+    return None if text.strip() else ("is empty", "write the text into it")
+
+
+def _json_fault(path: str, kind: str) -> tuple[str, str] | None:
+    """What is wrong with a JSON file, and what to do."""
+    expected = "a list of data sets" if kind == "data set list" else "a mapping"
+    try:
+        text = read_regular(path, MAX_BYTES)
+        value = decode_json(text)
+    except OSError:
+        return None
+    except ValueError as error:
+        return f"is not JSON: {error}{_line_of(str(error), text)}", "correct the file"
+    kinds = (list, dict) if kind == "data set list" else dict
+    if not isinstance(value, kinds):
+        return f"holds no mapping; ms-swift reads {expected} from it", "correct the file"
+    return None
+
+
+def _line_of(message: str, text: bytes) -> str:
+    """`, line 3`, for a message of msgspec that ends with `(byte 12)`."""
+    digits = message.rpartition("(byte ")[2].rstrip(")")
+    if not digits.isdigit():
+        return ""
+    return f", line {text[: int(digits)].count(chr(10).encode()) + 1}"
