@@ -114,6 +114,17 @@ def make_tokenizer(texts: list[str], vocab: int, positions: int) -> Any:
     )
 
 
+def name_tokenizer(file: Path) -> None:
+    """Write what transformers 4 and 5 both read.
+
+    Transformers 5 names the class TokenizersBackend, which 4 does not know, and puts the chat template
+    into a file that 4.42 and older do not look for; 4 names a slow class that 5 cannot make.
+    """
+    config = json.loads(file.read_text(encoding="utf-8"))
+    config |= {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": CHAT_TEMPLATE}
+    file.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def make_model(sizes: dict[str, int], tokenizer: Any, seed: int) -> Any:
     """A Qwen2 in float32 whose weights follow from the seed."""
     import torch
@@ -148,6 +159,7 @@ def build(out: Path, args: argparse.Namespace) -> None:
         partial.mkdir()
         tokenizer = make_tokenizer(corpus(args.corpus), args.vocab, args.positions)
         tokenizer.save_pretrained(partial)
+        name_tokenizer(partial / "tokenizer_config.json")
         make_model(model_sizes(args), tokenizer, args.seed).save_pretrained(partial)
         # safetensors writes a private file; a shared disk needs it as readable as the others.
         (partial / "model.safetensors").chmod((partial / "config.json").stat().st_mode)

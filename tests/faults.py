@@ -296,7 +296,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "LoRA's arguments in a full training",
-        ("swift.lora_rank=16",),
+        ("swift.tuner_type=full", "swift.lora_rank=16"),
         r"swift\.lora_rank: does nothing with tuner_type full",
         SILENT,
     ),

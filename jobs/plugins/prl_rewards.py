@@ -452,7 +452,8 @@ class TaskReward(ORM):
 
     def __init__(self, args: Any = None, **kwargs: Any) -> None:
         """Choose the evaluator when the training starts: a wrong setting stops it there."""
-        super().__init__(args, **kwargs)
+        if ORM.__init__ is not object.__init__:  # in ms-swift 3.x ORM takes no arguments
+            super().__init__(args, **kwargs)
         own = self.built_in
         self.evaluate: Evaluate = endpoint(os.environ) or (lambda pairs: [own(*p) for p in pairs])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -73,6 +74,13 @@ def test_prompts_of_the_example_data_are_short(model: Path) -> None:
         rows = (SCRIPT.parent / "data" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
         assert rows
         assert max(len(tokenizer.encode(row.partition('"sentences"')[0])) for row in rows) < 256
+
+
+def test_transformers_4_knows_the_tokenizer_too(model: Path) -> None:
+    """By a class that 4 and 5 have, with the template where every release looks."""
+    config = json.loads((model / "tokenizer_config.json").read_text(encoding="utf-8"))
+    assert config["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert "<|im_start|>assistant" in config["chat_template"]
 
 
 def test_two_at_once_make_the_same_bytes(model: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import email.utils
 import importlib.util
 import json
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -56,6 +57,37 @@ def test_takes_what_swift_offers(name: str) -> None:
         patch.setitem(sys.modules, "swift", package)
         patch.setitem(sys.modules, name, module)
         assert prl.swift_rewards() == (dict, {"found": 1})
+
+
+@pytest.mark.parametrize(
+    ("place", "base"),
+    [
+        ("swift.plugin", "class ORM: pass"),  # 3.x: no arguments
+        (
+            "swift.rewards",
+            "class ORM:\n    def __init__(self, args=None, **kwargs): self.args = args",
+        ),
+    ],
+)
+def test_rewards_are_made_as_each_ms_swift_makes_them(
+    tmp_path: Path, place: str, base: str
+) -> None:
+    """3.x calls a reward's class with the arguments of its signature, 4.x with args and more."""
+    (tmp_path / "swift").mkdir()
+    (tmp_path / "swift" / "__init__.py").write_text("")
+    (tmp_path / "swift" / f"{place.partition('.')[2]}.py").write_text(f"{base}\norms = {{}}\n")
+    old = place == "swift.plugin"
+    make = "orms[name]()" if old else "orms[name](args='a', model=None)"
+    code = (
+        f"from {place} import orms\nimport runpy\nrunpy.run_path({str(PLUGIN)!r})\n"
+        f"for name in sorted(orms): print(name, getattr({make}, 'args', None))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    args = None if old else "a"
+    names = ("prl_accuracy", "prl_format", "prl_rouge", "prl_sari")
+    assert done.stdout.splitlines() == [f"{name} {args}" for name in names], done.stderr
 
 
 def test_a_broken_swift_is_heard_of(tmp_path: Path) -> None:

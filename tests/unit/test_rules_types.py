@@ -436,6 +436,41 @@ def test_before_4_the_tuner_had_another_name(planned: Plans) -> None:
     assert check(full) == []
 
 
+ADAPTER = "tuner_type: lora, per_device_eval_batch_size: 2"
+TWO = "resources: {nproc_per_node: 2}"
+
+
+@pytest.mark.parametrize(
+    ("version", "swift", "more", "is_told"),
+    [
+        ("3.3.0", ADAPTER, TWO, True),
+        ("3.3.0.dev0", ADAPTER, TWO, True),
+        ("3.5.3", f"{ADAPTER}, gradient_checkpointing_kwargs: {{use_reentrant: true}}", TWO, True),
+        ("3.5.3", f"{ADAPTER}, gradient_checkpointing_kwargs: {{}}", TWO, True),
+        ("3.6.0", ADAPTER, TWO, False),
+        ("4.6.0", ADAPTER, TWO, False),
+        ("3.3.0", ADAPTER, "", False),
+        ("3.3.0", ADAPTER, "resources: {nproc_per_node: x}", False),  # wrong by itself
+        ("3.3.0", "tuner_type: full", TWO, False),
+        ("3.3.0", f"{ADAPTER}, deepspeed: zero2", TWO, False),
+        ("3.3.0", f"{ADAPTER}, gradient_checkpointing: false", TWO, False),
+        ("3.3.0", f"{ADAPTER}, ddp_find_unused_parameters: false", TWO, False),
+        ("3.3.0", f"{ADAPTER}, gradient_checkpointing_kwargs: {{use_reentrant: false}}", TWO, False),
+        ("3.3.0", f"""{ADAPTER}, gradient_checkpointing_kwargs: '{{"use_reentrant": false}}'""",
+         TWO, False),
+    ],
+)  # fmt: skip
+def test_adapters_on_several_processes_before_3_6(
+    planned: Plans, version: str, swift: str, more: str, is_told: bool
+) -> None:
+    """DDP does not go with reentrant checkpoints, which was the default; tests/training has the run."""
+    job = job_of(planned, "grpo", f"eval_strategy: 'no', {swift}", more).job
+    found = told(check(msgspec.structs.replace(job, swift_version=version)))
+    kwargs = [text for text in found if text.startswith("warning gradient_checkpointing_kwargs: ")]
+    assert bool(kwargs) == is_told, found
+    assert not is_told or "lora on 2 processes fails at its first step" in kwargs[0]
+
+
 def test_ms_swift_before_3_6_evaluates_on_a_hundredth(planned: Plans) -> None:
     swift = "rlhf_type: grpo, reward_funcs: [format], model: m, dataset: d, num_generations: 4"
     spec = f"name: x\nswift: {{{swift}, per_device_train_batch_size: 4}}"

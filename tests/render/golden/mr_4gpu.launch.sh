@@ -43,6 +43,7 @@ prl_swift_args=(
   --logging_steps 1
   --dataloader_num_workers 0
   --log_completions true
+  --gradient_checkpointing_kwargs '{"use_reentrant": false}'
   --report_to wandb
   --vllm_mode colocate
   --output_dir /home/me/prl/output/vNN-YYYYMMDD-HHMMSS

@@ -42,11 +42,11 @@ prl_swift_args=(
   --logging_steps 1
   --dataloader_num_workers 0
   --log_completions true
+  --gradient_checkpointing_kwargs '{"use_reentrant": false}'
   --report_to none
   --model_type qwen2
   --template qwen2_5
   --check_model false
-  --tuner_type full
   --max_length 256
   --max_steps 4
   --use_cpu true

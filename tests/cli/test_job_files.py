@@ -1,0 +1,29 @@
+"""The job files of this repository are right for every ms-swift that users run."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import World
+
+PROJECT = Path(__file__).resolve().parents[2]
+NAMES = sorted(path.name for path in (PROJECT / "jobs").glob("*.yaml"))
+#: No torchrun, so that no ms-swift is found and the stated one counts.
+PATH = "/usr/bin:/bin"
+NO_ENVIRONMENT = ["--set", "environment.conda=null", "--set", "environment.venv=null"]
+
+
+@pytest.mark.parametrize("version", ["3.3.0", "3.3.0.dev0", "3.8.3", "4.0.0", "4.6.0"])
+def test_every_job_is_right_for(version: str, world: World) -> None:
+    """Names and values that all of them have, and not a warning."""
+    shutil.copytree(PROJECT / "jobs", world.root / "jobs")
+    stated = ["--set", f"environment.swift_version={version}"]
+    for name in NAMES:
+        done = world.prl("check", f"jobs/{name}", *stated, *NO_ENVIRONMENT, PATH=PATH)
+        assert (done.code, done.err) == (0, ""), (name, done.err)
+        assert f"jobs/{name}: ok" in done.out
