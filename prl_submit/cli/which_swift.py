@@ -14,6 +14,8 @@ from prl_submit.tree import Node, lookup, mapping
 
 #: The distribution, as the probe and pip name it.
 DISTRIBUTION = "ms-swift"
+#: Variables that say where Python looks for packages.
+_PYTHON = ("PYTHONPATH", "PYTHONNOUSERSITE", "PYTHONUSERBASE", "HOME")
 
 
 def choose(tree: Node, backend: str | None, environ: Mapping[str, str]) -> Table:
@@ -48,8 +50,8 @@ def _environment(tree: Node) -> Environment:
         name = _text(tree, "environment.conda.name")
         root = _text(tree, "environment.conda.root")
         whole = Conda(name=name, root=root) if name else None
-    path = _text(tree, "environment.env.PYTHONPATH")
-    env = {} if path is None else {"PYTHONPATH": path}
+    texts = {name: _text(tree, f"environment.env.{name}") for name in _PYTHON}
+    env = {name: text for name, text in texts.items() if text is not None}
     return Environment(conda=whole, venv=_text(tree, "environment.venv"), env=env)
 
 

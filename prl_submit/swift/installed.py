@@ -1,7 +1,8 @@
 """The ms-swift of an environment on this machine, found without running or importing it.
 
 It is looked for where Python would: torchrun runs `python -m swift.cli.rlhf` in the working directory,
-which therefore comes first, then PYTHONPATH, then the environment's own folders.
+which therefore comes first, then PYTHONPATH, then ~/.local (a virtual environment leaves that out), then the
+environment's own folders.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 from msgspec import Struct
 
-from prl_submit.spec import Environment
+from prl_submit.spec import Conda, Environment
 
 UNKNOWN = "unknown"
 _INFO = re.compile(r"ms_swift-(.+)\.dist-info")
@@ -35,11 +36,12 @@ def find_installed(
     """The ms-swift that a job would import, as this machine sees it, or None.
 
     `environ` has PATH (without conda or venv the job's torchrun is the first one there), HOME,
-    CONDA_EXE and PYTHONPATH, which `environment.env` may replace. `workdir` is absolute.
+    CONDA_EXE and Python's own variables, which `environment.env` may replace. `workdir` is absolute.
     """
     prefix = _prefix(environment, workdir, environ)
-    sites = _site_folders(prefix) if prefix else []
-    written = environment.env.get("PYTHONPATH", environ.get("PYTHONPATH", ""))
+    environ = {**environ, **environment.env}
+    sites = _sites(prefix, environ) if prefix else []
+    written = environ.get("PYTHONPATH", "")
     before = [workdir, *(os.path.join(workdir, path) for path in written.split(":") if path)]
     for folder in [*before, *sites]:
         if _has_swift(folder):
@@ -81,18 +83,52 @@ def _names(folder: str) -> list[str]:
         return []
 
 
-def _site_folders(prefix: str) -> list[str]:
-    """site-packages, and what Debian calls it; of several Pythons that of `bin/python3` first."""
+def _sites(prefix: str, environ: Mapping[str, str]) -> list[str]:
+    """Where the Python of `prefix` looks after PYTHONPATH, in its order (the standard library's site.py)."""
+    pythons = _pythons(prefix)
+    own = _site_folders(prefix, pythons)
+    user = _user_sites(pythons, environ)
+    try:
+        with open(os.path.join(prefix, "pyvenv.cfg"), encoding="utf-8") as file:
+            pairs = [line.partition("=") for line in file.read(10_000).splitlines()]
+    except (OSError, ValueError):
+        return [*user, *own]  # no virtual environment
+    venv = {key.strip(): value.strip() for key, _, value in pairs}
+    if venv.get("include-system-site-packages", "").lower() != "true":
+        return own
+    base = os.path.dirname(venv.get("home", ""))
+    return [*own, *user, *(_site_folders(base, pythons) if base else [])]
+
+
+def _pythons(prefix: str) -> list[str]:
+    """`python3.11` and so on, as below lib/; that of `bin/python3` first."""
     own = os.path.basename(os.path.realpath(os.path.join(prefix, "bin", "python3")))
-    lib = os.path.join(prefix, "lib")
-    pythons = [name for name in _names(lib) if name.startswith("python3")]
-    pythons.sort(key=lambda name: name != own)
+    if not os.path.exists(os.path.join(prefix, "bin", "python3")):
+        own = os.path.basename(os.path.realpath(os.path.join(prefix, "bin", "python")))
+    pythons = [name for name in _names(os.path.join(prefix, "lib")) if name.startswith("python3")]
+    return sorted(pythons, key=lambda name: name != own)
+
+
+def _site_folders(prefix: str, pythons: list[str]) -> list[str]:
+    """site-packages, and what Debian calls it, which has the packages of /usr also in /usr/local."""
+    libs = ["/usr/local/lib", "/usr/lib"] if prefix == "/usr" else [os.path.join(prefix, "lib")]
     folders = [
         os.path.join(lib, python, packages)
+        for lib in libs
         for python in pythons
         for packages in ("site-packages", "dist-packages")
     ]
     return [folder for folder in folders if os.path.isdir(folder)]
+
+
+def _user_sites(pythons: list[str], environ: Mapping[str, str]) -> list[str]:
+    """~/.local's folder, which comes before the environment's own."""
+    home = environ.get("HOME")
+    base = environ.get("PYTHONUSERBASE") or (os.path.join(home, ".local") if home else None)
+    if not base or not pythons or environ.get("PYTHONNOUSERSITE"):
+        return []
+    folder = os.path.join(base, "lib", pythons[0], "site-packages")
+    return [folder] if os.path.isdir(folder) else []
 
 
 def _links(site: str) -> Iterator[str]:
@@ -106,10 +142,10 @@ def _links(site: str) -> Iterator[str]:
                     yield line
 
 
-def _lines(path: str) -> list[str]:
+def _lines(path: str, size: int = 100_000) -> list[str]:
     try:
         with open(path, encoding="utf-8") as file:
-            return file.read(100_000).splitlines()
+            return file.read(size).splitlines()
     except (OSError, ValueError):
         return []
 
@@ -130,18 +166,41 @@ def _prefix(environment: Environment, workdir: str, environ: Mapping[str, str]) 
     if environment.venv:
         return os.path.join(workdir, _expanded(environment.venv, environ))
     if environment.conda:
-        conda = environment.conda
-        name, root = (conda, None) if isinstance(conda, str) else (conda.name, conda.root)
-        executable = environ.get("CONDA_EXE")
-        found = root or (os.path.dirname(os.path.dirname(executable)) if executable else None)
-        if not found:
-            return None
-        found = os.path.join(workdir, _expanded(found, environ))
-        return found if name == "base" else os.path.join(found, "envs", name)
+        return _conda_prefix(environment.conda, workdir, environ)
     import shutil
 
     launcher = shutil.which("torchrun", path=environ.get("PATH", os.defpath))
-    return os.path.dirname(os.path.dirname(launcher)) if launcher else None
+    if not launcher:
+        return None
+    first = (_lines(launcher, 4096) or [""])[0]
+    if first.startswith("#!/") and os.path.basename(first.split()[-1]).startswith("python"):
+        launcher = first[2:].strip().split()[0]  # torchrun may lie elsewhere, as in ~/.local/bin
+        if os.path.basename(launcher) == "env":
+            launcher = shutil.which("python3", path=environ.get("PATH", os.defpath)) or ""
+    return os.path.dirname(os.path.dirname(launcher)) or None
+
+
+#: Below these launch.sh looks for conda, where neither the spec nor CONDA_EXE says where it is.
+_CONDA_ROOTS = (
+    *("~/miniconda3", "~/miniforge3", "~/anaconda3"),
+    *("/opt/conda", "/opt/miniconda3", "/opt/miniforge3"),
+)
+
+
+def _conda_prefix(conda: str | Conda, workdir: str, environ: Mapping[str, str]) -> str | None:
+    name, root = (conda, None) if isinstance(conda, str) else (conda.name, conda.root)
+    executable = environ.get("CONDA_EXE")
+    found = root or (os.path.dirname(os.path.dirname(executable)) if executable else None)
+    if not found:
+        roots = (_expanded(path, environ) for path in _CONDA_ROOTS)
+        marks = (root for root in roots if os.path.isfile(f"{root}/etc/profile.d/conda.sh"))
+        found = next(marks, None)
+    if "/" in name:
+        return os.path.join(workdir, _expanded(name, environ))
+    if not found:
+        return None
+    found = os.path.join(workdir, _expanded(found, environ))
+    return found if name == "base" else os.path.join(found, "envs", name)
 
 
 def _expanded(path: str, environ: Mapping[str, str]) -> str:

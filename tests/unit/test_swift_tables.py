@@ -416,3 +416,73 @@ def test_conda_with_a_root(tmp_path: Path) -> None:
     install(tmp_path / "envs/prl", "4.5.0")
     conda = Conda(name="prl", root=str(tmp_path))
     assert find_installed(Environment(conda=conda), "/", {}) is not None
+
+
+@pytest.mark.parametrize(
+    ("cfg", "environ", "version"),
+    [
+        (None, {}, "4.5.0"),  # conda, the system's: ~/.local comes before the environment
+        (None, {"PYTHONNOUSERSITE": "1"}, "4.2.0"),
+        (None, {"HOME": "/nowhere"}, "4.2.0"),
+        ("home = /usr/bin\ninclude-system-site-packages = false\n", {}, "4.2.0"),
+        ("home = /usr/bin\ninclude-system-site-packages = true\n", {}, "4.2.0"),
+        (None, {"PYTHONUSERBASE": "base"}, "4.4.0"),
+    ],
+)
+def test_the_users_own_packages(
+    tmp_path: Path, cfg: str | None, environ: dict[str, str], version: str
+) -> None:
+    """Where ~/.local has an ms-swift too; what Python's site.py does with it."""
+    install(tmp_path / "conda/envs/x", "4.2.0")
+    install(tmp_path / "home/.local", "4.5.0")
+    install(tmp_path / "base", "4.4.0")
+    if cfg is not None:
+        (tmp_path / "conda/envs/x/pyvenv.cfg").write_text(cfg)
+    environment = Environment(conda=Conda(name="x", root=str(tmp_path / "conda")))
+    if "PYTHONUSERBASE" in environ:
+        environ = {"PYTHONUSERBASE": str(tmp_path / "base")}
+    environ = {"HOME": str(tmp_path / "home"), **environ}
+    found = find_installed(environment, "/", environ)
+    assert found is not None
+    assert found.version == version
+
+
+def test_a_venv_that_sees_the_systems_packages(tmp_path: Path) -> None:
+    """Its own come first, then ~/.local, then those of the Python it was made with."""
+    install(tmp_path / "system", "4.3.0")
+    site = tmp_path / "env/lib/python3.11/site-packages"
+    site.mkdir(parents=True)
+    home = tmp_path / "system/bin"
+    cfg = f"home = {home}\ninclude-system-site-packages = true\n"
+    (tmp_path / "env/pyvenv.cfg").write_text(cfg)
+    found = find_installed(Environment(venv="env"), str(tmp_path), {})
+    assert found is not None
+    assert found.version == "4.3.0"
+    install(tmp_path / ".local", "4.5.0")
+    found = find_installed(Environment(venv="env"), str(tmp_path), {"HOME": str(tmp_path)})
+    assert found is not None
+    assert found.version == "4.5.0"
+
+
+def test_a_torchrun_that_another_python_runs(tmp_path: Path) -> None:
+    """As pip install --user leaves it: the interpreter in its first line is whose packages count."""
+    install(tmp_path / "system", "4.3.0")
+    (tmp_path / "bin").mkdir()
+    launcher = tmp_path / "bin/torchrun"
+    launcher.write_text(f"#!{tmp_path}/system/bin/python3\nimport torch\n")
+    launcher.chmod(0o755)
+    found = find_installed(Environment(), "/", {"PATH": str(launcher.parent)})
+    assert found is not None
+    assert found.version == "4.3.0"
+
+
+@pytest.mark.parametrize("place", ["miniconda3", "anaconda3"])
+def test_conda_where_launch_sh_looks_for_it(tmp_path: Path, place: str) -> None:
+    install(tmp_path / place / "envs/prl", "4.5.0")
+    environ = {"HOME": str(tmp_path)}
+    assert find_installed(Environment(conda="prl"), "/", environ) is None
+    (tmp_path / place / "etc/profile.d").mkdir(parents=True)
+    (tmp_path / place / "etc/profile.d/conda.sh").touch()
+    found = find_installed(Environment(conda="prl"), "/", environ)
+    assert found is not None
+    assert found.version == "4.5.0"
