@@ -51,7 +51,8 @@ Examples:
   prl-submit check jobs/mr_4gpu.yaml
   prl-submit logs latest -f
 
-RUN is v26, 26, a run directory, a job id, a name, or `latest`.
+RUN is v26, 26, a run directory, a job id, a name, or `latest`. Where a SPEC is
+expected a RUN does too: its own spec, as a new run.
 
 \b
 Exit codes: 0 done; 1 the job failed or was refused; 2 the spec or the command

@@ -9,13 +9,14 @@ import msgspec
 
 from prl_submit import backends
 from prl_submit.cli.options import absolute
+from prl_submit.cli.which_spec import folders_of_its_run, spec_file
 from prl_submit.cli.which_swift import choose
 from prl_submit.errors import PrlSubmitError, Problem, SpecError
 from prl_submit.layers import lay_over, outside_swift, read_files
 from prl_submit.plan import Context, Planned, make_plan
 from prl_submit.suggest import closest
 from prl_submit.swift.table import Table
-from prl_submit.tree import Node
+from prl_submit.tree import Node, merge
 from prl_submit.yaml import MAX_BYTES
 
 #: The user of a pod that root submits: "restricted" namespaces take no root.
@@ -30,7 +31,7 @@ def plan_spec(
     profile: str | None,
     output_root: str | None,
 ) -> Planned:
-    """Everything but submission. Raises SpecError where the spec cannot even be read."""
+    """Everything but submission, of a spec file or a run. Raises PrlSubmitError where it cannot be read."""
     from prl_submit.inputs import check_inputs
     from prl_submit.memory import memory_problems
     from prl_submit.presence import check_local, check_presence
@@ -39,6 +40,7 @@ def plan_spec(
     for what in (spec, os.getcwd(), output_root or ""):
         if any("\ud800" <= char <= "\udfff" for char in what):  # how Python reads other bytes
             raise PrlSubmitError(f"{os.fsencode(what)!r} is not UTF-8", "rename it")
+    spec = spec_file(spec, output_root)
     environ = _environ()
     if output_root:
         sets = (*sets, f"output={absolute(output_root)}")
@@ -66,12 +68,14 @@ def plan_spec(
 
 def table_of(spec: str) -> Table:
     """The argument table of a spec's ms-swift. Raises SpecError where it cannot be read."""
-    return choose(_files(spec, _profile(None)), None, _environ())
+    return choose(_files(spec_file(spec, None), _profile(None)), None, _environ())
 
 
 def _files(spec: str, profile: Node | None) -> Node:
     try:
-        return read_files(spec, read=_read, profile=profile)
+        files = read_files(spec, read=_read, profile=profile)
+        folders = folders_of_its_run(spec)
+        return files if folders is None else merge(files, folders)
     except OSError as error:
         raise SpecError([_unreadable(spec, error)]) from None
 
