@@ -6,7 +6,9 @@ from math import gcd
 
 
 def divisors(number: int) -> list[int]:
-    """All divisors, ascending; trial division to the square root, so that huge batches stay cheap."""
+    """All divisors, ascending, none for 0 and below; trial division keeps huge batches cheap."""
+    if number < 1:
+        return []
     small = [n for n in range(1, min(int(number**0.5), 10_000) + 1) if number % n == 0]
     return sorted({*small, *(number // n for n in small)})
 
@@ -24,12 +26,14 @@ def around_sizes(size: int, others: int, group: int) -> list[int]:
 
 
 def around_multiples(total: int, batch: int) -> list[int]:
-    """The multiples of `batch` next to `total`."""
-    below = total // batch * batch
+    """The multiples of `batch` next to `total`; at least one, whatever `total` is."""
+    below = max(total // batch * batch, 0)
     return [n for n in (below, below + batch) if n > 0]
 
 
 def listed(numbers: list[int]) -> str:
-    """`2, 4 or 8`."""
+    """`2, 4 or 8`; empty for no number."""
     words = [str(n) for n in numbers]
+    if not words:
+        return ""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

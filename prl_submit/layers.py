@@ -56,8 +56,31 @@ class Layered(Struct, frozen=True):
 def read_files(spec_path: str, *, read: Read, profile: Node | None) -> Node:
     """`spec_path` with its bases over the profile. Raises SpecError, OSError of the spec itself."""
     empty = Origin("default")
-    tree = merge(Node({}, empty), profile or Node({}, empty))
+    tree = merge(Node({}, empty), underscored(profile or Node({}, empty)))
     return merge(tree, _with_bases(spec_path, "spec", read, []))
+
+
+def underscored(tree: Node) -> Node:
+    """The tree with `swift.num-generations` as `swift.num_generations`.
+
+    transformers 4.47-5.19 hf_argparser `_parse_dataclass_field` takes each option in both spellings. What is
+    written in both stays, and is refused as a name that ms-swift does not have.
+    """
+    swift = mapping(mapping(tree).get("swift"))
+    if not any("-" in name for name in swift):
+        return tree
+    spelt = {}
+    for name, node in swift.items():
+        other = underscored_name(name)
+        spelt[name if other in swift else other] = node
+    whole = dict(mapping(tree))
+    whole["swift"] = Node(spelt, whole["swift"].origin)
+    return Node(whole, tree.origin)
+
+
+def underscored_name(name: str) -> str:
+    """`num-generations` -> `num_generations`; a mixture is no spelling of anything."""
+    return name if "_" in name or name.startswith("-") else name.replace("-", "_")
 
 
 def outside_swift(files: Node, sets: Sequence[str]) -> Node:
@@ -128,6 +151,8 @@ def parse_set(text: str, table: Table) -> Node:
     if not sign or not all(path):
         raise ValueError(f"expected KEY=VALUE, found {text!r}")
     origin = Origin("flag", label="--set")
+    if path[0] == "swift" and len(path) > 1:
+        path[1] = underscored_name(path[1])
     argument = table.get(path[1]) if path[0] == "swift" and len(path) == 2 else None
     if value[:1] in ("[", "{") and argument is not None and not argument.many:
         return nest(path, scalar_node(value, origin))  # text, or JSON that ms-swift reads itself
@@ -139,7 +164,7 @@ def parse_set(text: str, table: Table) -> Node:
 
 def _with_bases(path: str, layer: str, read: Read, seen: list[str]) -> Node:
     real = os.path.normpath(path)
-    tree = parse_document(read(path), path, layer)
+    tree = underscored(parse_document(read(path), path, layer))
     parent = lookup(tree, "extends")
     if parent is None:
         return tree

@@ -15,6 +15,8 @@ _MODELS = ("model", "ref_model", "reward_model", "teacher_model")
 def check(job: Job, workdir: str) -> Iterator[Problem]:
     """ms-swift model/register `get_model_info`: a folder's config.json says what it is."""
     for argument in _MODELS:
+        if argument not in job.swift or argument in _unloaded(job):
+            continue
         for given in map(str, job.many(argument)):
             path = resolve(given, workdir)
             if made_by_setup(job, path, workdir):
@@ -27,3 +29,11 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
                 yield job.refuse(
                     argument, message, "a model's folder has one; adapters takes an adapter"
                 )
+
+
+def _unloaded(job: Job) -> set[str]:
+    if not {"ref_model", "teacher_model"} & job.swift.keys():
+        return set()
+    from prl_submit.rules.models import unloaded  # few jobs have a second model
+
+    return unloaded(job.swift)

@@ -23,8 +23,11 @@ def streaming(job: Job) -> Iterator[Problem]:
 
 
 def tokenizing(job: Job) -> Iterator[Problem]:
-    """ms-swift >= 3.7 base_args `_init_lazy_tokenize`."""
-    if not job.get("lazy_tokenize", False):
+    """ms-swift >= 3.7 base_args `_init_lazy_tokenize`.
+
+    Before, train_args `_init_lazy_tokenize` set lazy_tokenize to false where streaming was true.
+    """
+    if not job.get("lazy_tokenize", False) or not job.since("3.7"):
         return
     for name in ("packing", "streaming"):
         if job.get(name, False):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,9 +54,10 @@ def eval_steps(job: Job) -> Any:
 
 def whole(job: Job, name: str, value: float) -> Iterator[Problem]:
     """Source: transformers `_validate_args`: a number of steps above 1 has no fraction."""
-    if value > 1 and value != int(value):
+    if value > 1 and (math.isinf(value) or value != int(value)):
         message = f"above 1 is a whole number, found {value}"
-        hint = f"use {int(value)}, or a share below 1 of all steps"
+        nearest = 500 if math.isinf(value) else int(value)
+        hint = f"use {nearest}, or a share below 1 of all steps"
         yield job.refuse(name, message, hint)
 
 

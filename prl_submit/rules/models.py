@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from prl_submit.errors import Problem
 from prl_submit.job import Job
 
 #: ms-swift 4.6.0 rlhf_args `__post_init__`: full trainings of these compare with a reference.
 REFERRING = ("dpo", "kto", "ppo", "grpo")
+
+
+def unloaded(swift: dict[str, Any]) -> set[str]:
+    """Which of the models beside the trained one ms-swift never loads.
+
+    ms-swift >= 3.2 rlhf_args `__post_init__`: grpo with beta 0 forgets its ref_model. ms-swift 4.6.0
+    pipelines/train/rlhf `_prepare_model_tokenizer`: only gkd and grpo have a teacher.
+    """
+    kind = swift.get("rlhf_type", "dpo")
+    names = set()
+    if kind == "grpo" and swift.get("beta") == 0:
+        names.add("ref_model")
+    if kind not in ("gkd", "grpo"):
+        names.add("teacher_model")
+    return names
 
 
 def reference(job: Job) -> Iterator[Problem]:

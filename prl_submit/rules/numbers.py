@@ -26,13 +26,29 @@ def positive(job: Job) -> Iterator[Problem]:
     """Source: torch 2.13, numpy; ms-swift 4.6.0 for max_length. All types meet these."""
     for name, least, most, excluded in _RANGES:
         value = job.get(name, None)
-        if value is None:
+        if value is None or not _is_read(job, name):
             continue
         too_much = most is not None and (value >= most if excluded else value > most)
         if value < least or too_much:
             limits = f"at least {least}" if most is None else f"from {least} to {most}"
             limits = limits.replace("to 1", "to less than 1") if excluded else limits
             yield job.refuse(name, f"must be {limits}, found {value}", "leave it out, or mend it")
+
+
+def _is_read(job: Job, name: str) -> bool:
+    """Whether the optimiser looks at the number; what is no optimiser's is always read.
+
+    Source: transformers trainer_optimizer, before 5 Trainer `get_optimizer_cls_and_kwargs`: Adam's
+    numbers go to the adamw_* optimisers, and its own Adafactor takes any learning rate. ms-swift's
+    own optimisers (optimizer, use_galore, lorap_lr_ratio) are not followed.
+    """
+    if not name.startswith("adam_") and name != "learning_rate":
+        return True
+    own = job.get("optimizer", "default") != "default" or job.get("use_galore", False)
+    if own or job.get("lorap_lr_ratio", None) or job.get("adafactor", False):
+        return False
+    optim = str(job.get("optim", "adamw_torch"))
+    return optim != "adafactor" if name == "learning_rate" else optim.startswith("adamw_")
 
 
 def completion_length(job: Job) -> int:

@@ -10,8 +10,11 @@ from prl_submit.swift.table import Table
 from prl_submit.tree import Origin, problem_at
 
 
-def unknown_name(name: str, origin: Origin, table: Table) -> Problem:
-    """The problem of `swift.NAME`: of another version, an abbreviation, or a misspelling."""
+def unknown_name(name: str, origin: Origin, table: Table, is_passed_over: bool = False) -> Problem:
+    """The problem of `swift.NAME`: of another version, an abbreviation, or a misspelling.
+
+    `is_passed_over`: ms-swift only warns of names that it does not know.
+    """
     other = of_another_version(name, table)
     message, hint = (
         other or _abbreviation(name, table) or _by_meaning(name, table) or _else(name, table)
@@ -19,6 +22,8 @@ def unknown_name(name: str, origin: Origin, table: Table) -> Problem:
     if other and table.is_assumed:
         hint += "; where the job's ms-swift is another one: environment.swift_version says which"
     severity = "error" if table.is_certain else "warning"
+    if is_passed_over:
+        message, severity = f"{message}; ignore_args_error passes over it", "warning"
     return problem_at(origin, f"swift.{name}", message, hint, severity)
 
 

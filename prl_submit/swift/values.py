@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from prl_submit.errors import Problem
-from prl_submit.reading import decode_json
 from prl_submit.scalars import format_number, parse_bool, parse_float, parse_int
 from prl_submit.swift.argument import Argument
 from prl_submit.swift.table import Table
@@ -21,6 +20,8 @@ OWNED = {
     "output_dir": "it is the run directory; `output:` says where run directories live",
     "add_version": "prl-submit numbers the run directories",
 }
+#: ms-swift 3.0-4.6 pipelines/base SwiftPipeline `_parse_args`: true makes unknown arguments a warning.
+IGNORING = "ignore_args_error"
 
 
 def type_arguments(nodes: dict[str, Node], table: Table) -> tuple[dict[str, Any], list[Problem]]:
@@ -30,20 +31,41 @@ def type_arguments(nodes: dict[str, Node], table: Table) -> tuple[dict[str, Any]
     """
     values: dict[str, Any] = {}
     problems: list[Problem] = []
-    for name, node in nodes.items():
+    for name, given in nodes.items():
+        node = _only_item(given, table.get(name))
         key = f"swift.{name}"
         if node.origin.layer != "default" and name in OWNED:
             problems.append(problem_at(node.origin, key, "is set by prl-submit", OWNED[name]))
         elif name not in table:
             from prl_submit.swift.names import unknown_name  # only where something is wrong
 
-            problems.append(unknown_name(name, node.origin, table))
+            problems.append(unknown_name(name, node.origin, table, is_true(nodes, IGNORING)))
         elif node.value is not None:
             try:
                 values[name] = _typed(table[name], node)
+                if table[name].kind == "json" and isinstance(node.value, str):
+                    from prl_submit.swift.json_text import json_problems  # few write it as text
+
+                    problems += json_problems(name, node, nodes, table.known_version)
             except ValueError as error:
                 problems.append(problem_at(node.origin, key, str(error)))
+    for problem in problems:
+        if problem.severity == "error" and problem.key:
+            values.pop(problem.key.removeprefix("swift."), None)
     return values, problems
+
+
+def is_true(nodes: dict[str, Node], name: str) -> bool:
+    """Whether an argument is written and true."""
+    node = nodes.get(name)
+    return node is not None and bool(parse_bool(str(node.value)))
+
+
+def _only_item(node: Node, argument: Argument | None) -> Node:
+    """`[1e-6]` for an argument of one value is that value: on the command line both are one word."""
+    if argument is None or argument.many or not isinstance(node.value, list):
+        return node
+    return node.value[0] if len(node.value) == 1 else node
 
 
 def _typed(argument: Argument, node: Node) -> Any:
@@ -78,8 +100,6 @@ def _one(argument: Argument, node: Node) -> Any:
     text = node.value
     if text is None:
         raise ValueError("is empty")
-    if argument.kind == "json":
-        _check_json(text)
     parse = {"int": parse_int, "float": parse_float, "bool": parse_bool}.get(argument.kind)
     value = parse(text) if parse else text
     if value is None:
@@ -88,18 +108,6 @@ def _one(argument: Argument, node: Node) -> Any:
     if argument.choices and text not in argument.choices:
         raise ValueError(f"expected one of {', '.join(argument.choices)}; found {_shorten(text)}")
     return value
-
-
-def _check_json(text: str) -> None:
-    """ms-swift repairs what is not JSON by guessing, or takes it for a file's name."""
-    if text.lstrip()[:1] not in ("{", "["):
-        if "/" in text or text.endswith(".json"):
-            return
-        raise ValueError(f"expected a mapping, or a JSON file, found {_shorten(text)}")
-    try:
-        decode_json(text.encode())
-    except ValueError as error:
-        raise ValueError(f"is not JSON: {error}; found {_shorten(text)}") from None
 
 
 def _noun(kind: str) -> str:
@@ -137,9 +145,17 @@ def words(name: str, value: Any) -> list[str]:
     """`--name value`, `--name=-value`, or `--name a b c` (contract, last line)."""
     if isinstance(value, list):
         return [f"--{name}", *(_list_word(item) for item in value)]
-    text = word(value)
+    text = _devices(value) if name == "max_memory" and isinstance(value, dict) else word(value)
     # argparse would take a word that begins with '-' for an option.
     return [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
+
+
+def _devices(value: dict[str, Any]) -> str:
+    """`{0: '20GB'}`: GPUs are numbers for accelerate, and JSON's keys cannot be.
+
+    ms-swift >= 3.2 model_args `_init_max_memory` reads a Python value.
+    """
+    return repr({int(key) if key.isdecimal() else key: size for key, size in value.items()})
 
 
 def _list_word(value: Any) -> str:

@@ -11,7 +11,7 @@ from prl_submit.errors import SpecError, format_problem
 from prl_submit.layers import Layered, parse_set
 from prl_submit.plan import Planned
 from prl_submit.swift.table import load_table
-from prl_submit.tree import Node, lookup
+from prl_submit.tree import Node, lookup, mapping
 from prl_submit.typing_nodes import plain
 
 Layers = Callable[..., Layered]
@@ -344,6 +344,36 @@ def test_set_leaves_text_and_json_of_an_argument_alone() -> None:
         assert node is not None
         assert node.value == "[END]"
     assert plain(parse_set("swift.dataset=[a, b]", table)) == {"swift": {"dataset": ["a", "b"]}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "sets", "expected"),
+    [
+        ("swift: {num-generations: 4}", [], {"num_generations": "4"}),
+        ("swift: {num_generations: 4}", ["swift.num-generations=2"], {"num_generations": "2"}),
+        ("swift: {num-generations: 4}", ["swift.num_generations=2"], {"num_generations": "2"}),
+        # a mixture is no spelling of anything, and what stands twice is told
+        ("swift: {num-gener_ations: 4}", [], {"num-gener_ations": "4"}),
+        ("swift: {max-length: 4, max_length: 5}", [], {"max-length": "4", "max_length": "5"}),
+    ],
+)
+def test_dashes_are_another_spelling(
+    layered: Layers, spec: str, sets: list[str], expected: dict[str, str]
+) -> None:
+    """The parser that transformers makes takes each option in both."""
+    tree = layered(f"name: x\n{spec}", sets=sets).tree
+    found = mapping(lookup(tree, "swift"))
+    assert {name: node.value for name, node in found.items()} == expected
+
+
+def test_dashes_in_a_base_and_a_profile(layered: Layers) -> None:
+    found = layered(
+        "name: x\nextends: b.yaml\nswift: {max_length: 1}",
+        files={"b.yaml": "swift: {max-length: 2, num-generations: 3}"},
+        toml="[profile.default.swift]\nnum-generations = 5\nmax-steps = 6\n",
+    )
+    values = {name: node.value for name, node in mapping(lookup(found.tree, "swift")).items()}
+    assert values == {"max_length": "1", "num_generations": "3", "max_steps": "6"}
 
 
 def test_the_last_set_wins(layered: Layers) -> None:

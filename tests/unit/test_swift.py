@@ -72,7 +72,7 @@ def test_null_is_not_passed() -> None:
         ("num_generations: 1.5", "expected a whole number, found '1.5'", None),
         (f"num_generations: {'9' * 70}", "9999…'", None),
         (
-            "num_generations: [1]",
+            "num_generations: [1, 2]",
             "expected a whole number, found a list; this argument takes one",
             None,
         ),
@@ -84,7 +84,7 @@ def test_null_is_not_passed() -> None:
         ("dataset: []", "is an empty list; leave the key out or write null", None),
         ("dataset: [a, null]", "is empty", None),
         ("dataset: [a, --x]", "list item '--x' begins with '-'", None),
-        ("model: [a]", "found a list", None),
+        ("model: [a, b]", "found a list", None),
         ("num_generation: 4", "no such argument", "did you mean 'num_generations'?"),
         ("num-generations: 4", "no such argument", "did you mean 'num_generations'?"),
         ("zzzzzz: 4", "no such argument", "swift rlhf --help"),
@@ -103,6 +103,63 @@ def test_wrong_values(text: str, message: str, hint: str | None) -> None:
     assert message in problem.message
     assert problem.line == 1
     assert hint is None or hint in (problem.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("learning_rate: [1e-6]", "learning_rate", 1e-6),
+        ("model: [a]", "model", "a"),
+        ("use_vllm: [yes]", "use_vllm", True),
+        ("columns: [{a: query}]", "columns", {"a": "query"}),
+        ("max_memory: '{0: \"20GB\"}'", "max_memory", '{0: "20GB"}'),
+        ('max_memory: \'{"cpu": "20GB"}\'', "max_memory", '{"cpu": "20GB"}'),
+        ("lr_scheduler_kwargs: \"{'min_lr': 1e-7}\"", "lr_scheduler_kwargs", "{'min_lr': 1e-7}"),
+    ],
+)
+def test_ways_to_write_what_ms_swift_takes(text: str, name: str, value: object) -> None:
+    assert typed(text) == ({name: value}, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("eval_dataset_args: x", "only eval_use_evalscope reads it"),
+        ("extra_eval_args: '{\"a'", "only eval_use_evalscope reads it"),
+        ("fsdp_config: foo", "only fsdp reads it"),
+        ("fsdp: fsdp2, fsdp_config: foo", "takes its place"),
+        ("vllm_limit_mm_per_prompt: '0.5'", "use_vllm is false"),
+        ("bogus: 1, ignore_args_error: true", "ignore_args_error passes over it"),
+    ],
+)
+def test_what_nothing_reads_is_a_warning(text: str, said: str) -> None:
+    _, (problem,) = typed(text)
+    assert problem.severity == "warning"
+    assert said in problem.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "eval_dataset_args: x, eval_use_evalscope: true",
+        "fsdp_config: '{\"a'",
+        "vllm_limit_mm_per_prompt: '0.5', use_vllm: true",
+        "vllm_engine_kwargs: nonsense",
+        "accelerator_config: \"{'split_batches': true}\"",
+        "bogus: 1, ignore_args_error: false",
+    ],
+)
+def test_what_is_read_is_an_error(text: str) -> None:
+    _, (problem,) = typed(text)
+    assert problem.severity == "error"
+
+
+def test_devices_of_max_memory_are_numbers() -> None:
+    """JSON's keys are text, and accelerate takes only numbers for GPUs."""
+    assert words("max_memory", {"0": "20GB", "cpu": "60GB"}) == [
+        "--max_memory",
+        "{0: '20GB', 'cpu': '60GB'}",
+    ]
 
 
 # ------------------------------------------------------------------ words

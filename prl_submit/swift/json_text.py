@@ -1,0 +1,114 @@
+"""Arguments whose text ms-swift reads as JSON: what it cannot read, and what it never looks at.
+
+ms-swift 4.6.0 utils/utils `json_parse_to_dict` (before 3.7 base_args `parse_to_dict`) opens the file of
+that name, else decodes the text, else repairs it by guessing.
+"""
+
+from __future__ import annotations
+
+from prl_submit.errors import Problem
+from prl_submit.reading import decode_json
+from prl_submit.scalars import parse_bool
+from prl_submit.swift.history import number
+from prl_submit.tree import Node, problem_at
+
+#: ms-swift 3.1-4.6 trainers/arguments `__post_init__` reads these behind eval_use_evalscope.
+_EVALSCOPE = (
+    "eval_dataset_args", "eval_datasets_args", "eval_generation_config", "extra_eval_args",
+)  # fmt: skip
+#: Source: transformers TrainingArguments `__post_init__`: real JSON, nothing is repaired.
+_STRICT = ("accelerator_config", "fsdp_config")
+#: The types whose configuration has vLLM's arguments before ms-swift 3.9.
+_GENERATING = ("grpo", "gkd")
+
+
+def json_problems(
+    name: str, node: Node, nodes: dict[str, Node], version: str | None
+) -> list[Problem]:
+    """What is wrong with one text; only a warning where nothing reads it under these settings."""
+    text = str(node.value)
+    wrong = _wrong(name, text)
+    if wrong is None:
+        return []
+    unread = _unread(name, text, nodes, version)
+    message = f"{wrong}; {unread}" if unread else wrong
+    severity = "warning" if unread else "error"
+    hint = "leave it out" if unread else None
+    return [problem_at(node.origin, f"swift.{name}", message, hint, severity)]
+
+
+def _wrong(name: str, text: str) -> str | None:
+    """Why the text is neither JSON nor the name of a file, or None."""
+    if name == "max_memory" and is_literal(text):
+        return None
+    if text.lstrip()[:1] not in ("{", "["):
+        if "/" in text or text.endswith(".json"):
+            return None
+        return f"expected a mapping, or a JSON file, found {shorten(text)}"
+    try:
+        decode_json(text.encode())
+    except ValueError as error:
+        if name not in _STRICT and is_literal(text):
+            return None  # `{'min_lr': 1e-7}`: another quote is what repairing gets right
+        return f"is not JSON: {error}; found {shorten(text)}"
+    return None
+
+
+def is_literal(text: str) -> bool:
+    """Whether a text is a Python value, such as `{0: "20GB"}`.
+
+    ms-swift >= 3.2 model_args `_init_max_memory` tries Python before JSON.
+    """
+    import ast
+
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return False
+    return True
+
+
+def _unread(name: str, text: str, nodes: dict[str, Node], version: str | None) -> str | None:
+    """Why nothing reads the argument, or None where something does."""
+    if name in _EVALSCOPE:
+        return None if _is_true(nodes, "eval_use_evalscope") else "only eval_use_evalscope reads it"
+    if name == "fsdp_config":
+        return _unread_fsdp(text, nodes, version)
+    if name.startswith("vllm_") and not _is_true(nodes, "use_vllm"):
+        kind = nodes.get("rlhf_type")
+        is_old = version is not None and number(version) < (3, 9)
+        is_another_type = kind is None or kind.value not in _GENERATING
+        if _is_json(text) or (is_old and is_another_type):
+            return "only vLLM reads it, and use_vllm is false"
+    return None
+
+
+def _unread_fsdp(text: str, nodes: dict[str, Node], version: str | None) -> str | None:
+    """Source: transformers >= 5.10 (ms-swift >= 4.3) `_process_fsdp_args`: without fsdp no file is opened.
+
+    ms-swift >= 3.12 sft_args `_init_fsdp` replaces it by what fsdp names. Text that begins with a
+    brace is decoded in any case (TrainingArguments `__post_init__`).
+    """
+    fsdp = nodes.get("fsdp")
+    is_on = fsdp is not None and fsdp.value is not None
+    if text.startswith("{") or (version is not None and number(version) < (4, 3)):
+        return None
+    return "fsdp's own configuration takes its place" if is_on else "only fsdp reads it"
+
+
+def _is_json(text: str) -> bool:
+    try:
+        decode_json(text.encode())
+    except ValueError:
+        return False
+    return True
+
+
+def _is_true(nodes: dict[str, Node], name: str) -> bool:
+    node = nodes.get(name)
+    return node is not None and bool(parse_bool(str(node.value)))
+
+
+def shorten(text: str) -> str:
+    """A value for a message."""
+    return repr(text if len(text) <= 60 else text[:57] + "…")
