@@ -14,6 +14,8 @@ from prl_submit.errors import EXIT_JOB_FAILED, PrlSubmitError, Problem, format_p
 
 if TYPE_CHECKING:
     from prl_submit.script.scope import Place
+    from prl_submit.script.tree import Tree
+    from prl_submit.swift.table import Table
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
@@ -22,20 +24,32 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 @click.argument("script", metavar="SCRIPT.sh", type=click.Path())
 @click.option("--name", metavar="NAME", help="The job's name. Default: from the file's.")
 @click.option(
+    "--swift-version",
+    metavar="VERSION",
+    help="Write for this ms-swift, such as 3.3. Default: the one that will run, where this machine"
+    " has it (a checkout in the working directory, the script's environment), else the newest.",
+)
+@click.option(
     "-o", "--output", metavar="FILE", help="Write the spec to FILE, which must not exist yet."
 )
-def import_(script: str, name: str | None, output: str | None) -> int:
+def import_(script: str, name: str | None, swift_version: str | None, output: str | None) -> int:
     """Translate a shell script that ends in `swift rlhf …` into a job spec on stdout.
 
     The script is read, never run. Notes go to stderr. What cannot be translated is listed by line;
     then nothing is printed on stdout, and the exit code is 1.
     """
     from prl_submit.script import import_script
-    from prl_submit.swift.table import load_table
 
     if name is not None and not _NAME.fullmatch(name):
         raise click.UsageError(f"--name {name}: lower-case letters, digits and '-', at most 40")
-    imported = import_script(_read(script), _place(script), load_table(), name)
+    _check_version(swift_version)
+    imported = import_script(
+        _read(script),
+        _place(script),
+        lambda where: _table(where, swift_version),
+        name,
+        swift_version=swift_version,
+    )
     errors = [problem for problem in imported.problems if problem.severity == "error"]
     for problem in errors or imported.problems:  # of what is not made, no notes
         note(format_problem(problem))
@@ -48,6 +62,27 @@ def import_(script: str, name: str | None, output: str | None) -> int:
     else:
         _write(Path(output), content)
     return 0
+
+
+def _check_version(version: str | None) -> None:
+    from prl_submit.swift.choice import is_release
+
+    if version is not None and not is_release(version):
+        message = f"--swift-version: expected a release such as 4.6.0, found {version!r}"
+        raise click.UsageError(message)
+
+
+def _table(where: dict[str, Tree], version: str | None) -> Table:
+    """The arguments of the ms-swift that is named, or that `check` would find for such a spec."""
+    from prl_submit.cli.which_swift import choose
+    from prl_submit.script.write import write_spec
+    from prl_submit.swift.table import load_table
+    from prl_submit.yaml import parse_document
+
+    if version is not None:
+        return load_table(version)
+    text = write_spec({"name": "x", **where}, "where the job runs")
+    return choose(parse_document(text.encode("utf-8"), "spec", "spec"), None, os.environ)
 
 
 def _count(errors: list[Problem]) -> str:

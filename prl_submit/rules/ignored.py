@@ -27,7 +27,8 @@ _READERS: tuple[tuple[tuple[str, ...], str], ...] = (
         "cosine_max_len repetition_n_grams repetition_max_penalty chord_sft_dataset "
         "chord_sft_per_device_train_batch_size chord_enable_phi_function chord_mu_warmup_steps "
         "chord_mu_decay_steps chord_mu_peak chord_mu_valley sync_ref_model ref_model_sync_steps "
-        "ref_model_mixup_alpha max_turns completion_length_limit_scope vllm_server_pass_dataset "
+        "ref_model_mixup_alpha max_turns multi_turn_scheduler completion_length_limit_scope "
+        "vllm_server_pass_dataset "
         "use_gym_env gym_env dynamic_sample overlong_filter soft_max_length soft_cache_length "
         "scale_rewards log_entropy top_entropy_quantile importance_sampling_level tau_pos tau_neg "
         "advantage_estimator kl_in_reward teacher_kl_coef advantage_reweight rlsd_lambda "
@@ -49,7 +50,7 @@ _READERS: tuple[tuple[tuple[str, ...], str], ...] = (
         "vllm_server_group_port enable_flattened_weight_sync async_generate sleep_level "
         "move_model_batches offload_optimizer offload_model wandb_log_unique_prompts "
         "generation_batch_size steps_per_generation teacher_tag_key min_p log_completions "
-        "max_resample_times multi_turn_scheduler teacher_model teacher_adapters teacher_model_type "
+        "max_resample_times teacher_model teacher_adapters teacher_model_type "
         "teacher_model_revision teacher_deepspeed teacher_model_server offload_teacher_model",
     ),
     (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from msgspec import Struct
 
@@ -15,12 +15,12 @@ from prl_submit.errors import PrlSubmitError, Problem, SpecError
 from prl_submit.script.bash import read_script
 from prl_submit.script.findings import Findings
 from prl_submit.script.follow import follow
-from prl_submit.script.job import make_tree
+from prl_submit.script.job import ChooseTable, make_tree
 from prl_submit.script.sbatch import Header, read_header
 from prl_submit.script.scope import Place, Scope
 from prl_submit.script.tree import Tree
 from prl_submit.script.write import write_spec
-from prl_submit.swift.argument import Argument
+from prl_submit.swift.table import Table
 from prl_submit.tree import Node
 from prl_submit.yaml import parse_document
 
@@ -35,9 +35,19 @@ class Imported(Struct, frozen=True):
 
 
 def import_script(
-    data: bytes, place: Place, table: Mapping[str, Argument], name: str | None = None
+    data: bytes,
+    place: Place,
+    table: Table | ChooseTable,
+    name: str | None = None,
+    *,
+    swift_version: str | None = None,
 ) -> Imported:
-    """Translate a script. Pure: `place` says where it lies; nothing is read or run."""
+    """Translate a script. `place` says where it lies; nothing is run.
+
+    `table`: the arguments of the ms-swift that will run, or what chooses them once it is known where.
+    `swift_version`: what the spec is to say of it.
+    """
+    choose: ChooseTable = (lambda where: table) if isinstance(table, Table) else table
     findings = Findings(place.script)
     statements, wrong = read_script(data, place.script)
     findings.take(wrong)
@@ -51,7 +61,7 @@ def import_script(
         if not any(problem.severity == "error" for problem in findings.problems):
             findings.error(None, message, hint)
     name = name or _name(header.name or posixpath.basename(place.script), findings)
-    tree = make_tree(followed, header, name, table, findings)
+    tree = make_tree(followed, header, name, choose, swift_version, findings)
     comment = f"made by prl-submit import from {_one_line(posixpath.basename(place.script))}"
     text = write_spec(tree, comment)
     _check_written(text, tree, findings)

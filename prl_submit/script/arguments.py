@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from msgspec import Struct
 
 from prl_submit.script.findings import Findings
 from prl_submit.script.scope import Field, Gap, Given
-from prl_submit.suggest import closest
-from prl_submit.swift.argument import Argument
-from prl_submit.swift.renames import RENAMED, REPLACED
+from prl_submit.swift.names import what_is_wrong
+from prl_submit.swift.renames import RENAMED, REPLACED, name_in
+from prl_submit.swift.table import Table
 from prl_submit.swift.values import OWNED
 
 _NEGATIVE = re.compile(r"-\d+|-\d*\.\d+", re.ASCII)  # argparse, `_negative_number_matcher`
@@ -19,7 +18,7 @@ _HELP = "see `swift rlhf --help`"
 
 
 class Passed(Struct, kw_only=True):
-    """One argument of the script under today's name, with its words."""
+    """One argument of the script, as the ms-swift that will run calls it, with its words."""
 
     name: str
     line: int
@@ -28,13 +27,11 @@ class Passed(Struct, kw_only=True):
     is_joined: bool = False
 
 
-def read_arguments(
-    given: list[Given], table: Mapping[str, Argument], findings: Findings
-) -> dict[str, Passed]:
+def read_arguments(given: list[Given], table: Table, findings: Findings) -> dict[str, Passed]:
     """Arguments by name, in the script's order; of one that is given twice, the last."""
     found: dict[str, Passed] = {}
     for passed in _grouped(given, table, findings):
-        passed.name = _name_today(passed, table, findings)
+        passed.name = _name_here(passed, table, findings)
         if _is_gone_and_off(passed, table):
             message = f"--{passed.name} false is left out: ms-swift no longer has it, and it is off"
             findings.note(passed.line, message)
@@ -48,7 +45,7 @@ def read_arguments(
     return found
 
 
-def _grouped(given: list[Given], table: Mapping[str, Argument], findings: Findings) -> list[Passed]:
+def _grouped(given: list[Given], table: Table, findings: Findings) -> list[Passed]:
     groups: list[Passed] = []
     for word in given:
         text = word.text if isinstance(word, Field) else word.written
@@ -77,7 +74,7 @@ def _add(word: Given, text: str, groups: list[Passed], findings: Findings) -> No
         )
 
 
-def _is_option(word: Given, text: str, table: Mapping[str, Argument]) -> bool:
+def _is_option(word: Given, text: str, table: Table) -> bool:
     """argparse, `_parse_optional`: what begins with '-' and is neither a number nor has a space."""
     if text[:1] != "-" or text == "-":
         return False
@@ -89,46 +86,52 @@ def _is_option(word: Given, text: str, table: Mapping[str, Argument]) -> bool:
     return not _NEGATIVE.fullmatch(text) and " " not in text
 
 
-def _known(name: str, table: Mapping[str, Argument]) -> bool:
+def _known(name: str, table: Table) -> bool:
     return name in table or name.replace("-", "_") in table or name in RENAMED
 
 
-def _name_today(passed: Passed, table: Mapping[str, Argument], findings: Findings) -> str:
-    """The argument's own name today: renamed, abbreviated, with dashes, or `no_`."""
+def _name_here(passed: Passed, table: Table, findings: Findings) -> str:
+    """The argument's own name in the ms-swift that will run: renamed, abbreviated, with dashes, `no_`."""
     name, line = passed.name, passed.line
     if name in table or name in OWNED:
         return name
     plain = name.replace("-", "_")
-    today = RENAMED.get(plain, plain)
-    if today not in table and plain.startswith("no_") and _is_bool(plain[3:], table):
-        today = plain[3:]  # transformers' hf_argparser makes these
+    here = name_in(plain, table) or plain
+    if here not in table and plain.startswith("no_") and _is_bool(plain[3:], table):
+        here = plain[3:]  # transformers' hf_argparser makes these
         passed.words = [*passed.words, Field("false", line)]
-    if today not in table and today not in REPLACED and today not in OWNED:
-        whole = [other for other in table if other.startswith(today)]
-        today = whole[0] if len(whole) == 1 else today  # argparse, allow_abbrev
-    if today in table and plain in RENAMED:
-        findings.note(line, f"--{name} is {today} today")
-    elif today != name and (today in table or today in OWNED):
-        findings.note(line, f"--{name} is written {today}")
-    elif (
-        today not in table and today != "num_infer_workers" and not _is_gone_and_off(passed, table)
-    ):
-        near = REPLACED.get(today) or closest(today, table, 0.7)
-        findings.note(line, f"--{name}: ms-swift has no such argument", near and f"today: {near}")
-    return today
+    if here not in table and here not in REPLACED and here not in OWNED:
+        whole = [other for other in table if other.startswith(here)]
+        here = whole[0] if len(whole) == 1 else here  # argparse, allow_abbrev
+    if here in table and here == RENAMED.get(plain):
+        findings.note(line, f"--{name} is {here} today", _hint_at_versions(table))
+    elif here in table and name_in(plain, table) == here != plain:
+        findings.note(line, f"--{name} is {here} in ms-swift {table.version}")
+    elif here != name and (here in table or here in OWNED):
+        findings.note(line, f"--{name} is written {here}")
+    elif here not in table and here != "num_infer_workers" and not _is_gone_and_off(passed, table):
+        message, hint = what_is_wrong(here, table)
+        findings.note(line, f"--{name}: {message}", hint)
+    return here
 
 
-def _is_gone_and_off(passed: Passed, table: Mapping[str, Argument]) -> bool:
+def _hint_at_versions(table: Table) -> str | None:
+    if not table.is_assumed:
+        return None
+    return f"{table.version} is taken, the newest; --swift-version says which one will run"
+
+
+def _is_gone_and_off(passed: Passed, table: Table) -> bool:
     """A switch that is gone, and off here: without it everything is as the script has it."""
     words = [word.text.lower() for word in passed.words if isinstance(word, Field)]
     return passed.name in REPLACED and passed.name not in table and words == ["false"]
 
 
-def _is_bool(name: str, table: Mapping[str, Argument]) -> bool:
+def _is_bool(name: str, table: Table) -> bool:
     return name in table and table[name].kind == "bool"
 
 
-def _is_right(passed: Passed, table: Mapping[str, Argument], findings: Findings) -> bool:
+def _is_right(passed: Passed, table: Table, findings: Findings) -> bool:
     """Whether argparse would take so many words; says so where not."""
     argument = table.get(passed.name)
     count = len(passed.words)

@@ -15,7 +15,7 @@ import msgspec
 
 from prl_submit.errors import Problem
 from prl_submit.script.effects import default_names, effects_of, read_names
-from prl_submit.script.grammar import parse
+from prl_submit.script.grammar import PLACEHOLDER, parse, without_last_backslash
 from prl_submit.script.lexical import bare_source
 from prl_submit.script.source import decode
 from prl_submit.script.statement import Assignment, Command, Redirect, Statement, Word
@@ -42,8 +42,10 @@ OPAQUE = {
 _DECLARATIONS = ("declaration_command", "unset_command")
 _CONTINUED = re.compile(r"(?:\\\n)+")
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_TEXTS = frozenset(
+    ["string", "raw_string", "ansi_c_string", "comment", "heredoc_body", "test_command"]
+)
 _DESCRIPTOR = re.compile(r"(^|\s)\{[A-Za-z_]\w*\}$", re.ASCII)
-_PLACEHOLDER = re.compile(r"<[\w .-]+>")
 
 
 def read_script(data: bytes, file: str) -> tuple[list[Statement], list[Problem]]:
@@ -51,13 +53,14 @@ def read_script(data: bytes, file: str) -> tuple[list[Statement], list[Problem]]
     text, problem = decode(data, file)
     if problem is not None:
         return [], [problem]
-    text = f"{text}\n"  # bash takes a backslash at the very end for the end of a line that goes on
+    text = f"{without_last_backslash(text)}\n"
     reader = _Reader(text.encode(), file)
     root = parse(text)
     if (line := _too_deep(root)) is not None:
         message = f"is nested deeper than {MAX_DEPTH} levels"
         return [], [Problem(file=file, line=line, key=None, message=message)]
-    return reader.block(root), reader.problems
+    statements = reader.block(root)
+    return statements, reader.refused_placeholders(root) or reader.problems
 
 
 def _too_deep(root: Node) -> int | None:
@@ -302,11 +305,7 @@ class _Reader:
         lines = self.source.decode("utf-8").splitlines()
         line = _line(node)
         here = lines[line - 1] if line <= len(lines) else ""
-        found = _PLACEHOLDER.search(here)
-        if found:
-            message = f"{found[0]} is a redirection for bash"
-            self._problem(line, message, f"write the value in place of {found[0]}")
-        elif node.is_missing and node.type == "heredoc_end" and node.parent is not None:
+        if node.is_missing and node.type == "heredoc_end" and node.parent is not None:
             hint = "a line with its delimiter alone ends it; for the grammar one of ASCII letters"
             self._problem(_line(node.parent), "the here-document has no end", hint)
         elif node.is_missing:
@@ -314,6 +313,21 @@ class _Reader:
         else:
             shown = text.strip().splitlines()[0][:60] if text.strip() else here.strip()[:60]
             self._problem(line, f"bash cannot read this: {shown!r}", "`bash -n` says more")
+
+    def refused_placeholders(self, root: Node) -> list[Problem]:
+        """`<your_path>` outside quotes, and nothing else: it explains all other problems."""
+        found: dict[int, Problem] = {}
+        for match in PLACEHOLDER.finditer(self.source.decode("utf-8")):
+            start = len(match.string[: match.start()].encode("utf-8"))
+            end = start + len(match[0].encode("utf-8"))
+            node = root.descendant_for_byte_range(start, end)
+            if node is not None and not _is_text(node):
+                line = match.string[: match.start()].count("\n") + 1
+                message = f"{match[0]} is a redirection for bash"
+                hint = f"write the value in place of {match[0]}"
+                problem = Problem(file=self._file, line=line, key=None, message=message, hint=hint)
+                found.setdefault(line, problem)
+        return list(found.values())
 
     def _refuse(self, node: Node, message: str, hint: str) -> None:
         self._problem(_line(node), message, hint)
@@ -331,6 +345,14 @@ def _is_around_errors(node: Node) -> bool:
     """Whether the errors of a node are those of statements in it."""
     mine = any(child.type == "ERROR" or child.is_missing for child in node.children)
     return node.type in ("list", "compound_statement") and not mine
+
+
+def _is_text(node: Node) -> bool:
+    """Whether a node is text for bash too: quoted, a comment, or in a here-document."""
+    at: Node | None = node
+    while at is not None and at.type not in _TEXTS:
+        at = None if at.type == "command_substitution" else at.parent
+    return at is not None
 
 
 def _errors(node: Node) -> Iterator[Node]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Callable
 
 from prl_submit.rules import CREDENTIALS, looks_secret
 from prl_submit.scalars import parse_bool
@@ -15,8 +15,11 @@ from prl_submit.script.resources import Resources
 from prl_submit.script.sbatch import Header
 from prl_submit.script.scope import Default, Field, Gap, Unknown
 from prl_submit.script.tree import Tree
-from prl_submit.swift.argument import Argument
 from prl_submit.swift.renames import REPLACED
+from prl_submit.swift.table import Table
+
+#: The arguments of the ms-swift that will run a job, given what its spec says of where it runs.
+ChooseTable = Callable[[dict[str, Tree]], Table]
 
 
 class _Maker:
@@ -27,14 +30,18 @@ class _Maker:
         followed: Followed,
         start: Start,
         header: Header,
-        table: Mapping[str, Argument],
+        choose: ChooseTable,
+        swift_version: str | None,
         findings: Findings,
     ) -> None:
         self.followed = followed
         self.start = start
         self.header = header
         self.findings = findings
-        self.arguments = read_arguments(start.arguments, table, findings)
+        self.swift_version = swift_version
+        self.where = self._where()
+        self.table = choose(self.where)
+        self.arguments = read_arguments(start.arguments, self.table, findings)
         is_cpu = self._says_yes("use_cpu")
         self.resources = Resources(followed, start, header, findings, is_cpu=is_cpu)
         self.output: str | None = None
@@ -43,22 +50,29 @@ class _Maker:
         """All sections, in the order of a spec."""
         resources = self.resources.section()
         swift = self._swift()
-        environment = self._environment()
-        tree: dict[str, Tree] = {"name": name}
-        if self.header.is_there:
-            tree["backend"] = "slurm"
-        if (folder := self._workdir()) != ".":
-            tree["workdir"] = folder
+        sections: dict[str, Tree] = {"name": name, **self.where}
+        environment = sections.pop("environment", None)
         if self.output is not None:
-            tree["output"] = self.output
-        sections = {
+            sections["output"] = self.output
+        sections |= {
             "environment": environment,
             "resources": resources,
             "swift": swift,
             "slurm": self._slurm(),
             "local": self.resources.local(),
         }
-        return tree | {key: section for key, section in sections.items() if section}
+        return {key: section for key, section in sections.items() if section}
+
+    def _where(self) -> dict[str, Tree]:
+        """Backend, working directory and environment: what says which ms-swift will run."""
+        found: dict[str, Tree] = {}
+        if self.header.is_there:
+            found["backend"] = "slurm"
+        if (folder := self._workdir()) != ".":
+            found["workdir"] = folder
+        if environment := self._environment():
+            found["environment"] = environment
+        return found
 
     # --- where and in what --------------------------------------------------------------------
 
@@ -78,6 +92,8 @@ class _Maker:
             found["conda"] = conda
         elif active.venv is not None:
             found["venv"] = self._venv(active.venv)
+        if self.swift_version is not None:
+            found["swift_version"] = self.swift_version
         if active.modules:
             found["modules"] = list(active.modules)
         if self.followed.setup:
@@ -156,7 +172,7 @@ class _Maker:
             elif name == "add_version":
                 message = "--add_version is left out: prl-submit numbers the run directories"
                 self.findings.note(passed.line, message)
-            elif name == "num_infer_workers":
+            elif name == "num_infer_workers" and name not in self.table:
                 self._infer_workers(passed, found)
             elif name in CREDENTIALS:
                 hint = "environment.secrets: [NAME] takes it from where you submit"
@@ -192,10 +208,13 @@ class _Maker:
         words = value_of(passed, self.findings)
         if words is None or not self.resources.processes:
             return
-        if words[0].text == str(self.resources.processes):
+        if not self._says_yes("use_vllm"):
+            why = "without use_vllm nothing reads it"
+            self.findings.note(passed.line, f"--num_infer_workers is left out: {why}")
+        elif words[0].text == str(self.resources.processes):
             message = "--num_infer_workers, one for each process, is vllm_mode colocate today"
             self.findings.note(passed.line, message)
-            if "vllm_mode" not in self.arguments and self._says_yes("use_vllm"):
+            if "vllm_mode" not in self.arguments:
                 found["vllm_mode"] = "colocate"
         else:
             message = f"--num_infer_workers {words[0].text} is gone, and not NPROC_PER_NODE ({self.resources.processes})"
@@ -208,7 +227,7 @@ class _Maker:
             ours += ["vllm_mode", "vllm_gpu_memory_utilization"]
         if self._says_yes("use_cpu"):
             ours.append("ddp_backend")
-        missing = [name for name in ours if name not in found]
+        missing = [name for name in ours if name not in found and name in self.table]
         if "vllm_mode" in missing and self._says_yes("use_vllm"):
             line = self.arguments["use_vllm"].line
             message = "--use_vllm without vllm_mode, which ms-swift wants today"
@@ -220,10 +239,12 @@ def make_tree(
     followed: Followed,
     header: Header,
     name: str,
-    table: Mapping[str, Argument],
+    choose: ChooseTable,
+    swift_version: str | None,
     findings: Findings,
 ) -> dict[str, Tree]:
     """The spec's tree; what cannot be said in one is in `findings`."""
     if followed.start is None:
         return {}
-    return _Maker(followed, followed.start, header, table, findings).make(name)
+    maker = _Maker(followed, followed.start, header, choose, swift_version, findings)
+    return maker.make(name)

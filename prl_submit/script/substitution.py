@@ -17,6 +17,8 @@ _OWN = frozenset(["0", "BASH_SOURCE"])
 def substitute(scope: Scope, text: str, line: int) -> str:
     """What `$(text)` prints. Raises UnknownError where only running it would tell."""
     statements, problems = read_script(text.encode("utf-8"), "")
+    if not statements and not problems:  # a comment in backticks
+        return ""
     if len(statements) == 1 and not problems:
         with scope.aside():  # what it sets, it sets for itself
             found = _output(statements[0], scope)

@@ -15,16 +15,22 @@ def unknown_name(name: str, origin: Origin, table: Table, is_passed_over: bool =
 
     `is_passed_over`: ms-swift only warns of names that it does not know.
     """
+    message, hint = what_is_wrong(name, table)
+    severity = "error" if table.is_certain else "warning"
+    if is_passed_over:
+        message, severity = f"{message}; ignore_args_error passes over it", "warning"
+    return problem_at(origin, f"swift.{name}", message, hint, severity)
+
+
+def what_is_wrong(name: str, table: Table) -> tuple[str, str]:
+    """What to say of a name that the table lacks, and what to do; `import` and `check` say the same."""
     other = of_another_version(name, table)
     message, hint = (
         other or _abbreviation(name, table) or _by_meaning(name, table) or _else(name, table)
     )
     if other and table.is_assumed:
         hint += "; where the job's ms-swift is another one: environment.swift_version says which"
-    severity = "error" if table.is_certain else "warning"
-    if is_passed_over:
-        message, severity = f"{message}; ignore_args_error passes over it", "warning"
-    return problem_at(origin, f"swift.{name}", message, hint, severity)
+    return message, hint
 
 
 def nearest(name: str, table: Table) -> str | None:

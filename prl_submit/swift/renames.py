@@ -6,6 +6,8 @@ bundled history.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 #: Another name, the same values.
 RENAMED = {
     "sft_type": "tuner_type",
@@ -36,6 +38,17 @@ RENAMED = {
     "push_to_hub_token": "hub_token",
     "train_sampler_random": "train_dataloader_shuffle",
 }
+
+
+def name_in(name: str, table: Collection[str]) -> str | None:
+    """What the releases of `table` call an argument that another release calls `name`; None: nothing."""
+    if name in table:
+        return name
+    today = RENAMED.get(name, name)
+    if today in table:
+        return today
+    return next((old for old, new in RENAMED.items() if new == today and old in table), None)
+
 
 #: What to write instead, where it takes more than another name.
 REPLACED = {

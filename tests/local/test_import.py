@@ -64,6 +64,7 @@ FILES = (
     "home/models/tiny/config.json",
     "project/keep",
     "stamp.txt",
+    "prompt.txt",
 )
 #: What `check` looks into must be what it seems.
 CONTENTS = {
@@ -674,3 +675,36 @@ def test_files_that_are_no_scripts(place: Place, data: bytes, words: str) -> Non
     said = place.prl("import", "x.sh")
     assert (said.code, said.out) == (1, "")
     assert f"error: x.sh{words}" in said.err
+
+
+# --- the ms-swift that will run -------------------------------------------------------------------
+
+OLD = (
+    "NPROC_PER_NODE=2 swift rlhf --rlhf_type dpo --model org/m --dataset org/d --train_type lora\n"
+)
+
+
+def test_a_checkout_in_the_working_directory_says_which_swift_to_write_for(place: Place) -> None:
+    (place.root / "old.sh").write_text(OLD)
+    assert "  tuner_type: lora\n" in place.prl("import", "old.sh").out
+    argument = place.root / "swift" / "llm" / "argument" / "rlhf_args.py"
+    argument.parent.mkdir(parents=True)
+    argument.write_text("")
+    (place.root / "swift" / "version.py").write_text("__version__ = '3.3.0'\n")
+    said = place.prl("import", "old.sh", "-o", "old.yaml")
+    assert "  train_type: lora\n" in (place.root / "old.yaml").read_text(), said.err
+    assert place.prl("check", "old.yaml").code == 0
+
+
+def test_the_command_line_says_which_swift_to_write_for(place: Place) -> None:
+    (place.root / "old.sh").write_text(OLD)
+    said = place.prl("import", "old.sh", "--swift-version", "3.3", "-o", "old.yaml")
+    text = (place.root / "old.yaml").read_text()
+    assert '  swift_version: "3.3"\n' in text, said.err
+    assert "  train_type: lora\n" in text
+    checked = place.prl("check", "old.yaml")
+    assert checked.code == 0
+    assert "train_type" not in checked.err
+    wrong = place.prl("import", "old.sh", "--swift-version", "new")
+    assert wrong.code == 2
+    assert "--swift-version: expected a release" in wrong.err

@@ -121,7 +121,7 @@ def test_arguments_by_argparses_rules() -> None:
         "1: --learning-rate is written learning_rate",
         "1: --max_grad is written max_grad_norm",
         "1: --no_padding_free is written padding_free",
-        "1: --future_name: ms-swift has no such argument",
+        "1: --future_name: ms-swift 4.6.0 has no such argument",
         "1: --seed is given on line 1 too",
     ):
         assert note in notes
@@ -511,3 +511,70 @@ def test_bounds(text: str, message: str) -> None:
 def test_many_statements() -> None:
     """tree-sitter 0.26.0 died in the garbage collector of some thousand nodes."""
     assert imported("A=1\n" * 19_000 + TRAIN).text is not None
+
+
+# --- the ms-swift that will run -------------------------------------------------------------------
+
+
+def for_swift(version: str, text: str) -> Imported:
+    return import_script(text.encode(), PLACE, load_table(version), swift_version=version)
+
+
+@pytest.mark.parametrize(
+    ("version", "words", "wanted"),
+    [
+        ("3.3", "--train_type lora", {"train_type": "lora"}),
+        ("3.3", "--tuner_type lora", {"train_type": "lora"}),
+        ("3.3", "--sft_type lora", {"train_type": "lora"}),
+        ("3.8", "--train-type lora", {"train_type": "lora"}),
+        ("4.6.0", "--train_type lora", {"tuner_type": "lora"}),
+        ("3.3", "--gpu_memory_utilization 0.4", {"vllm_gpu_memory_utilization": "0.4"}),
+        (
+            "3.3",
+            "--use_vllm true --num_infer_workers 2",
+            {"use_vllm": "true", "num_infer_workers": "2"},
+        ),
+        ("3.3", "--use_lmdeploy false", {"use_lmdeploy": "false"}),
+        ("4.6.0", "--use_lmdeploy false", {}),
+    ],
+)
+def test_a_spec_is_written_for_the_swift_that_will_run(
+    version: str, words: str, wanted: dict[str, str]
+) -> None:
+    made = for_swift(version, f"{TRAIN} {words}")
+    assert made.text is not None, made.problems
+    tree = yaml.load(made.text, yaml.BaseLoader)
+    own = {name: value for name, value in tree["swift"].items() if value != "null"}
+    assert own == {"rlhf_type": "grpo", **wanted}
+    assert tree["environment"] == {"swift_version": version}
+
+
+@pytest.mark.parametrize("version", ["3.3", "3.8", "4.6.0"])
+@pytest.mark.parametrize(
+    "name",
+    ["gc_collect_after_offload", "multi_turn_func", "chord_mu_peak", "num_generation", "nonsense"],
+)
+def test_import_and_check_say_the_same_of_a_name(version: str, name: str) -> None:
+    """One message, but for the name's own beginning."""
+    from prl_submit.swift.names import unknown_name
+    from prl_submit.tree import Origin
+
+    table = load_table(version)
+    notes = [
+        (problem.message, problem.hint)
+        for problem in for_swift(version, f"{TRAIN} --{name} 1").problems
+        if problem.message.startswith(f"--{name}: ")
+    ]
+    if name in table or notes == []:  # it has it, or the abbreviation was written out
+        assert name in table or name == "num_generation"
+        return
+    told = unknown_name(name, Origin("spec"), table)
+    assert notes == [(f"--{name}: {told.message}", told.hint)]
+
+
+@pytest.mark.parametrize("words", ["--num_infer_workers 1", "--num_infer_workers 3"])
+def test_num_infer_workers_is_left_out_where_nothing_reads_it(words: str) -> None:
+    assert "vllm_mode" not in spec(f"{TRAIN} {words}")["swift"]
+    notes = said(f"{TRAIN} {words}", "note")
+    assert "1: --num_infer_workers is left out: without use_vllm nothing reads it" in notes
+    assert not any("colocate" in note for note in notes)
