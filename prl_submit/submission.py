@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit import backends, checkpoints, runs
+from prl_submit.artefact import artefact_of
 from prl_submit.errors import PrlSubmitError, Problem, RefusedError, SpecError, format_problem
 from prl_submit.files import write_atomic
 from prl_submit.plan import Plan, Planned, place, resume_from
@@ -202,7 +203,7 @@ def _write_plan(path: Path, plan: Plan, record: Record, outside: Outside) -> Non
     backend = backends.load(plan.backend)
     name = backend.artefact_name()
     if name is not None:
-        artefact = backend.render(plan, launch, record.token, outside.site)
+        artefact = artefact_of(plan, launch, record.token, outside.site)
         write_atomic(path / name, artefact.encode("utf-8"))
 
 

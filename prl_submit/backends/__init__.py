@@ -57,9 +57,6 @@ class Backend(Protocol):
     #: Seconds between two questions while somebody waits.
     POLL_S: float
 
-    def render(self, plan: Plan, launch: str, token: str, site: Path | None) -> str:
-        """The text that is sent: what `render` prints. Pure."""
-
     def ask_online(self, plan: Plan, artefact: str) -> str:
         """What the backend would do with the job, in words. Raises as `submit` does."""
 

@@ -25,7 +25,7 @@ from prl_submit.kubernetes.api import Api, NotSentError, connect
 from prl_submit.kubernetes.documents import load
 from prl_submit.kubernetes.evidence import list_jobs, list_pods
 from prl_submit.kubernetes.keeping import NodeLog, PodLogs, writes_here
-from prl_submit.kubernetes.manifest import LAST_WORDS_S, render_manifest
+from prl_submit.kubernetes.manifest import LAST_WORDS_S
 from prl_submit.kubernetes.objects import Job, Pod
 from prl_submit.kubernetes.reasons import name_of
 from prl_submit.kubernetes.refusals import as_error
@@ -48,11 +48,6 @@ _NODE_IS_GONE_S = 60.0
 def artefact_name() -> str | None:
     """pytorchjob.yaml."""
     return names.MANIFEST
-
-
-def render(plan: Plan, launch: str, token: str, site: Path | None) -> str:
-    """pytorchjob.yaml, in which launch.sh is."""
-    return render_manifest(plan, launch, token, site)
 
 
 def node_name(node: int) -> str:

@@ -53,11 +53,6 @@ def artefact_name() -> str | None:
     return None
 
 
-def render(plan: Plan, launch: str, token: str, site: Path | None) -> str:
-    """launch.sh itself."""
-    return launch
-
-
 def submit(run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = nobody) -> Record:
     """Fork, detach, record, become launch.sh. Returns the record the child wrote."""
     before = _read_or_none(run / RECORD)  # the record of the attempt that is resumed

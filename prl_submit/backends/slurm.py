@@ -39,7 +39,7 @@ from prl_submit.slurm.directives import directives, hidden_variables
 from prl_submit.slurm.jobs import Job, is_live, squeue_argv
 from prl_submit.slurm.partitions import QOS_FLAGS, SINFO, chosen, hopeless, parse_sinfo
 from prl_submit.slurm.refusals import choices_argv, explain, parse_choices
-from prl_submit.slurm.script import SCRIPT, render_script
+from prl_submit.slurm.script import SCRIPT
 from prl_submit.states import State
 
 #: Seconds between two questions while one waits; exit.json is looked at more often.
@@ -66,11 +66,6 @@ _OURS = ("SLURM_CONF", "SLURM_JWT")
 def artefact_name() -> str | None:
     """job.sbatch."""
     return SCRIPT
-
-
-def render(plan: Plan, launch: str, token: str, site: Path | None) -> str:
-    """job.sbatch, which runs launch.sh on every node."""
-    return render_script(plan, token, site)
 
 
 def submit(run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = nobody) -> Record:

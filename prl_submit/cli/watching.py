@@ -37,6 +37,7 @@ from prl_submit.states import (
     finished_state,
     status_of,
 )
+from prl_submit.times import age
 from prl_submit.verdicts import read_verdict
 
 POLL_S = 0.5
@@ -312,21 +313,6 @@ def _progress(status: Status) -> str:
         return steps
     seconds = time.time() - datetime.fromisoformat(status.last_step_at).timestamp()
     return f"{steps}, {age(seconds)} ago"
-
-
-def age(seconds: float) -> str:
-    """A time span with its two largest units at most: `45s`, `12m`, `2h05m`, `3d04h`.
-
-    0s for a negative one: clocks of a file server and of this machine differ.
-    """
-    minutes, rest = divmod(max(0, int(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days}d{hours:02}h"
-    if hours:
-        return f"{hours}h{minutes:02}m"
-    return f"{minutes}m" if minutes else f"{rest}s"
 
 
 def status_table(statuses: Sequence[Status]) -> str:

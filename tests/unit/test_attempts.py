@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from prl_submit.attempts import ATTEMPTS, read_attempts
-from prl_submit.cli.watching import age
 from prl_submit.runs import Record
 
 RECORD = Record(
@@ -51,8 +50,3 @@ def test_spoilt_lines(tmp_path: Path) -> None:
 
 def test_a_clock_that_is_behind_the_submitters(tmp_path: Path) -> None:
     assert read(tmp_path, BEGAN % ("09:59", 0)) == [(0, None, "10:00")]
-
-
-def test_ages() -> None:
-    spans = [-5, 0, 59, 60, 3599, 7500, 86400 * 3 + 3600 * 4]
-    assert [age(s) for s in spans] == ["0s", "0s", "59s", "1m", "59m", "2h05m", "3d04h"]
