@@ -30,6 +30,8 @@ class Job(Struct, frozen=True):
     doubtful: frozenset[str] = frozenset()
     #: Which ms-swift will run, as `3.12.6`; None where that is not known: the newest we know.
     swift_version: str | None = None
+    #: The Python that will run it, as `3.11`, where that is known.
+    python: str | None = None
 
     @property
     def world(self) -> int:

@@ -194,7 +194,10 @@ def make_plan(layered: Layered, table: Table, spec_file: str, context: Context) 
     arguments = [words(name, value) for name, value in swift.items()]
     problems = [*layered.problems, *problems, *wrong, *_other_swift(spec, tree, table)]
     doubtful = _doubtful(problems, nodes, table)
-    job = Job(spec, swift, tree, backend, doubtful, table.known_version)
+    python = re.search(r"/python(\d+\.\d+)/", table.origin)
+    job = Job(
+        spec, swift, tree, backend, doubtful, table.known_version, python[1] if python else None
+    )
     problems = [
         *problems,
         *check(job),

@@ -2,9 +2,13 @@
 
     plugins.py      names that a plugin file registers, where its text plainly says so
     following.py    the same by `ast`, for what it does not plainly say
+    facts.py        syntax errors, imports and rewards of Python files, remembered between commands
+    source.py       reads them by `ast`
     settings.py     DeepSpeed and FSDP configurations: there, JSON, and in keeping with the arguments
     rows.py         how many rows data files have, counted no further than needed
-    data.py         rules on those: enough for one batch, with columns that ms-swift knows
+    damage.py       the first row of a data file that cannot be read
+    columns.py      which columns are left for rewards when ms-swift has made messages of the rows
+    data.py         rules on those: enough for one batch, with columns that ms-swift and rewards need
     checkpoint.py   what is in the checkpoint to resume from, and the rules on it
     adapters.py     folders that should hold an adapter
     models.py       folders that should hold a model

@@ -8,21 +8,15 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from prl_submit.errors import Problem
+from prl_submit.inputs.columns import MESSAGES, QUERIES, RESPONSES, reaching, renames
+from prl_submit.inputs.damage import find_damage
 from prl_submit.inputs.paths import made_by_setup, resolve
-from prl_submit.inputs.plugins import registers_datasets
+from prl_submit.inputs.plugins import needs, registers_datasets
 from prl_submit.inputs.rows import Count, count_rows
 from prl_submit.job import Job
-from prl_submit.reading import read_regular
 from prl_submit.rules.batch import accumulation
 from prl_submit.rules.evaluation import evaluates
-
-#: ms-swift 4.6.0 dataset/preprocessor/core: MessagesPreprocessor, ResponsePreprocessor.
-_MESSAGES = ("messages", "conversation", "conversations")
-_QUERIES = ("query", "prompt", "input", "instruction", "question", "problem")
-_RESPONSES = (
-    "response", "answer", "output", "targets", "target", "answer_key", "answers", "solution",
-    "text", "completion", "content",
-)  # fmt: skip
+from prl_submit.scalars import parse_int
 
 
 class Source(Struct, frozen=True):
@@ -42,62 +36,107 @@ class Need(Struct, frozen=True):
 
 
 def check(job: Job, workdir: str) -> Iterator[Problem]:
-    """Data files against the batch, and their first rows."""
-    if job.get("streaming", False):
+    """Data files against the batch, and their rows."""
+    damaged = [problem for name in _ARGUMENTS for problem in readable(job, name, workdir)]
+    yield from damaged
+    if damaged or job.get("streaming", False):
         return
     train, evaluation = training_need(job), evaluation_need(job)
     for argument, need in (("dataset", train), ("val_dataset", evaluation)):
-        yield from readable(job, argument, workdir)
         found = sources(job, argument, workdir, max(need.rows if need else 1, 1))
         if found is None:
             continue
         yield from enough(job, argument, found, need)
-        named = job.get("columns", None) or job.many("custom_dataset_info")
-        strange = (
-            [] if named else [*known_columns(job, argument, found), *answers(job, argument, found)]
-        )
-        if strange and not registers_datasets(job, workdir):
+        strange = list(() if job.get("columns", None) else known_columns(job, argument, found))
+        strange = strange or list(rewarded_columns(job, argument, found, workdir))
+        if strange and not job.many("custom_dataset_info") and not registers_datasets(job, workdir):
             yield from strange
 
 
+_ARGUMENTS = ("dataset", "val_dataset", "chord_sft_dataset")
+#: ms-swift 4.6.0 dataset/loader `_load_dataset_path`: the ending is the name of the reader.
+_READERS = ("jsonl", "json", "csv", "txt", "parquet", "arrow", "xml", "hdf5", "sql", "pandas")
+
+
 def readable(job: Job, argument: str, workdir: str) -> Iterator[Problem]:
-    """A .jsonl or .json file that begins with neither `{` nor `[`: `datasets` 4.8 stops at it."""
+    """Entries that `datasets` stops at: the first row that is none, another format, no number of rows."""
     for entry in map(str, job.many(argument)):
+        uncounted = list(_uncounted(job, argument, entry, workdir))
+        yield from uncounted
         path, _ = parse_entry(entry, workdir)
-        if path is None or not path.endswith((".jsonl", ".json")):
+        if uncounted or path is None or made_by_setup(job, path, workdir):
             continue
-        try:
-            start = read_regular(path, 4096).removeprefix(b"\xef\xbb\xbf").lstrip()
-        except OSError:
+        ending = os.path.splitext(path)[1].lstrip(".")
+        if ending not in _READERS and not registers_datasets(job, workdir):
+            message = (
+                f"{entry}: no reader for {'.' + ending if ending else 'files without an ending'}"
+            )
+            yield job.refuse(argument, message, "ms-swift reads .jsonl, .json, .csv and .parquet")
             continue
-        if start and start[:1] not in b"{[":
-            shown = start[:20].decode("utf-8", "replace").split("\n")[0]
-            message = f"{entry} is not JSON: it begins with {shown!r}"
-            yield job.refuse(argument, message, "one JSON object on each line")
+        damage = find_damage(path)
+        if damage:
+            place = entry if damage.line is None else f"{_file_of(entry, workdir)}:{damage.line}:"
+            yield job.refuse(argument, f"{place} {damage.message}", damage.hint)
 
 
-#: ms-swift 4.6.0 rewards/orm: what these are called with; without the column they stop.
-_ANSWERS = {
-    "accuracy": "solution",
-    "cosine": "solution",
-    "toolbench": "solution",
-    "math": "ground_truths",
-}
+def _file_of(entry: str, workdir: str) -> str:
+    return entry if os.path.isfile(resolve(entry, workdir)) else entry.rpartition("#")[0]
 
 
-def answers(job: Job, argument: str, found: list[Source]) -> Iterator[Problem]:
-    """ms-swift's own rewards need a column each; rows without it end the first step."""
-    if job.rlhf_type != "grpo" or not job.has_known_names or job.has_plugins:
+def _uncounted(job: Job, argument: str, entry: str, workdir: str) -> Iterator[Problem]:
+    """ms-swift 4.6.0 dataset_syntax `DatasetSyntax.parse`: behind the last `#` stands a whole number."""
+    _, sign, rows = entry.rpartition("#")
+    if not sign or os.path.exists(resolve(entry, workdir)):
         return
-    for name in map(str, job.many("reward_funcs")):
-        column = _ANSWERS.get(name)
-        for source in found:
-            keys = source.count.keys
-            if column and keys and column not in keys:
-                message = f"{source.entry}: the first rows have no {column}, which the reward {name} needs"
-                yield job.refuse(
-                    argument, message, f"add it, or name yours: columns: {{…: {column}}}"
-                )
+    count = parse_int(rows.strip())
+    if count is None or count < 1:
+        message = f"{entry}: behind # stands the number of rows, found {rows!r}"
+        yield job.refuse(argument, message, "such as #500; leave it out for all rows")
+
+
+def rewarded_columns(
+    job: Job, argument: str, found: list[Source], workdir: str
+) -> Iterator[Problem]:
+    """Rewards are called with the columns that are left; one that lacks its own ends the first step."""
+    if job.rlhf_type != "grpo" or not job.has_known_names or job.many("multi_turn_scheduler"):
+        return
+    names = renames(job, workdir)
+    if names is None:
+        return
+    automatic = not job.get("disable_auto_column_mapping", False)
+    for source in found:
+        keys = source.count.keys
+        if not keys:
+            continue
+        left = reaching(keys, names, automatic) | set(_GIVEN)
+        for reward, columns, place in needs(job, workdir):
+            lacking = [column for column in columns if column not in left]
+            if lacking:
+                message, hint = _lacking(lacking, keys, names, reward)
+                message += "" if place == "ms-swift" else f" ({place})"
+                yield job.refuse(argument, f"{source.entry}: {message}", hint)
+
+
+#: What ms-swift itself hands to every reward (rl_core/data `to_reward_row`).
+_GIVEN = (
+    "trainer_state", "prompt_id", "request_id", "finish_reason", "is_truncated", "rollout_infos",
+    "response_token_ids", "trajectory_inputs",
+)  # fmt: skip
+
+
+def _lacking(
+    columns: list[str], keys: tuple[str, ...], names: dict[str, str], reward: str
+) -> tuple[str, str]:
+    """Where the first of the columns went that a reward does not get, and what to do."""
+    column = columns[0]
+    if column in names and column in keys:
+        message = f"the reward {reward} needs {column}, which columns renames to {names[column]}"
+        return message, f"leave {column} out of columns"
+    if column in keys:
+        message = f"the reward {reward} needs {column}, of which ms-swift makes a message"
+        return message, f"a column called solution is kept; or give messages beside {column}"
+    message = f"the first rows have no {' and no '.join(columns)}, which the reward {reward} needs"
+    return message, f"add it, or name yours: columns: {{…: {column}}}"
 
 
 def sources(job: Job, argument: str, workdir: str, limit: int) -> list[Source] | None:
@@ -215,7 +254,7 @@ def _split_off(source: Source, share: float) -> int:
 def known_columns(job: Job, argument: str, found: list[Source]) -> Iterator[Problem]:
     """ms-swift 4.6.0 dataset/preprocessor/core: rows with other columns are dropped, one and all."""
     # GRPO answers itself: a row of nothing but an answer is none.
-    known = {*_MESSAGES, *_QUERIES, *(_RESPONSES if job.rlhf_type != "grpo" else ())}
+    known = {*MESSAGES, *QUERIES, *(RESPONSES if job.rlhf_type != "grpo" else ())}
     for source in found:
         keys = source.count.keys
         if keys is None:

@@ -7,11 +7,15 @@ run time, nothing imported that could register on its own.
 
 from __future__ import annotations
 
+import os
+import re
+import sys
 from collections.abc import Iterator
 
 from msgspec import Struct
 
 from prl_submit.errors import Problem
+from prl_submit.inputs.facts import Facts, Fault, facts_of
 from prl_submit.inputs.paths import made_by_setup, resolve
 from prl_submit.job import Job
 from prl_submit.reading import read_regular
@@ -35,6 +39,15 @@ REGISTRIES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
     "tuner_type": ("tuners_map", TUNERS, (), "4.0"),
 }
 MAX_BYTES = 4_000_000
+#: Of a plugin and what it imports.
+MAX_FILES = 50
+#: ms-swift 4.6.0 rewards/orm: what these are called with; without the column they stop.
+_ANSWERS = {
+    "accuracy": "solution",
+    "cosine": "solution",
+    "toolbench": "solution",
+    "math": "ground_truths",
+}
 
 
 class Plugin(Struct, frozen=True):
@@ -49,7 +62,11 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
 
     Names that are neither ms-swift's own nor a plugin's fail after the model is loaded.
     """
-    wanted = list(_unknown(job))
+    broken = list(syntax(job, workdir))
+    yield from broken
+    wanted = [] if broken else list(_unknown(job))
+    if not broken:
+        yield from calls(job, workdir)
     if not wanted:
         return
     files = _read(job, workdir)
@@ -65,6 +82,99 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
         if None not in found:
             names = {name for names in found for name in names or ()}
             yield missing(job, argument, name, sorted(names), builtin, files)
+
+
+def syntax(job: Job, workdir: str) -> Iterator[Problem]:
+    """The first syntax error of a plugin and of the modules beside it that it imports.
+
+    Read by the Python that runs prl-submit: where the job's is another one, or not known, and the line
+    may be of a later Python, it is a warning.
+    """
+    for argument in ("external_plugins", "custom_register_path"):
+        for given in map(str, job.many(argument)):
+            path = resolve(given, workdir)
+            for file, facts in _with_imports(path, workdir):
+                if facts.fault and not made_by_setup(job, file, workdir):
+                    yield _broken(job, argument, given, path, file, facts.fault)
+                    break
+
+
+def _broken(job: Job, argument: str, given: str, path: str, file: str, fault: Fault) -> Problem:
+    shown = given
+    if file != path:
+        shown = os.path.join(os.path.dirname(given), os.path.relpath(file, os.path.dirname(path)))
+    place = shown if fault.line is None else f"{shown}:{fault.line}"
+    message = f"{place}: {fault.message}" + (f", imported by {given}" if file != path else "")
+    ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    theirs = job.python
+    hint = f"found: {fault.text.strip()}" if fault.text.strip() else "correct the file"
+    if theirs != ours and (theirs is not None or _may_be_later(fault)):
+        hint += f"; read with Python {ours}, and the job's is {theirs or 'not known'}"
+        return job.warn(argument, message, hint)
+    return job.refuse(argument, message, hint)
+
+
+def _may_be_later(fault: Fault) -> bool:
+    """Syntax of Python 3.11 to 3.14: except*, type parameters, quotes in f-strings, t-strings."""
+    if fault.message.startswith(("f-string", "t-string", "multiple exception types")):
+        return True
+    later = (
+        r"\s*(type\s+\w+\s*[\[=]|class\s+\w+\s*\[|(async\s+)?def\s+\w+\s*\[|except\s*\*)|.*\bt[\"']"
+    )
+    return re.match(later, fault.text) is not None
+
+
+def _with_imports(path: str, workdir: str) -> Iterator[tuple[str, Facts]]:
+    """The file, and what it imports from beside it or from where the job runs, all once."""
+    waiting, seen = [path], set[str]()
+    while waiting and len(seen) < MAX_FILES:
+        file = waiting.pop(0)
+        facts = None if file in seen else facts_of(file)
+        seen.add(file)
+        if facts is not None:
+            yield file, facts
+            for folder in (os.path.dirname(path), workdir):
+                waiting += [found for name in facts.imports for found in _files(name, folder)]
+
+
+def _files(module: str, folder: str) -> Iterator[str]:
+    """The files of a dotted module below a folder."""
+    place = os.path.join(folder, *module.split("."))
+    for file in (f"{place}.py", os.path.join(place, "__init__.py")):
+        if os.path.isfile(file):
+            yield file
+
+
+def needs(job: Job, workdir: str) -> Iterator[tuple[str, list[str], str]]:
+    """Each chosen reward with the columns that it needs, and the place that says so."""
+    files = [(given, facts_of(resolve(given, workdir))) for given in _given(job)]
+    for name in map(str, job.many("reward_funcs")):
+        naming = [(given, facts) for given, facts in files if not facts or name in facts.registered]
+        if not naming and name in _ANSWERS:
+            yield name, [_ANSWERS[name]], "ms-swift"
+        elif len(naming) == 1 and (facts := naming[0][1]) and (reward := facts.rewards.get(name)):
+            yield name, reward.needs, f"{naming[0][0]}:{reward.line}"
+
+
+def calls(job: Job, workdir: str) -> Iterator[Problem]:
+    """ms-swift 4.6.0 grpo_trainer `_prepare_rewards`, rl_core `compute_rewards_per_func`.
+
+    It makes a reward with `args` (since 4.0), and calls it with the completions and every column.
+    """
+    for given in _given(job):
+        facts = facts_of(resolve(given, workdir))
+        for name in map(str, job.many("reward_funcs")):
+            reward = facts.rewards.get(name) if facts else None
+            if reward is None or job.rlhf_type != "grpo":
+                continue
+            if not reward.takes_all:
+                message = f"{given}:{reward.line}: __call__ of {name} takes no **kwargs; ms-swift hands it every column"
+                yield job.refuse(
+                    "reward_funcs", message, "def __call__(self, completions, **kwargs)"
+                )
+            if reward.init_line and job.since("4.0"):
+                message = f"{given}:{reward.init_line}: __init__ of {name} takes no args, which ms-swift 4 gives it"
+                yield job.refuse("reward_funcs", message, "def __init__(self, args=None, **kwargs)")
 
 
 def missing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,19 @@ from prl_submit.inputs.following import provided
 from prl_submit.inputs.paths import is_named
 from prl_submit.inputs.plugins import says
 from prl_submit.inputs.rows import Count, count_rows
+from prl_submit.inputs.source import read_source
 from prl_submit.plan import Planned
 
 Plans = Callable[..., Planned]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is remembered of files stays out of the user's cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+OURS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 CHAT = '{"messages": [], "label": true, "rejected_response": "x"}'
 
 
@@ -119,7 +130,7 @@ def test_a_model_is_a_folder_with_a_config(planned: Plans, tmp_path: Path) -> No
 def test_data_that_is_no_json(planned: Plans, tmp_path: Path) -> None:
     write(tmp_path, a__jsonl="import os\n")
     (said,) = told(planned, tmp_path, "dataset: a.jsonl")
-    assert said == "error dataset: a.jsonl is not JSON: it begins with 'import os'"
+    assert said == "error dataset: a.jsonl:1: is not JSON: it begins with 'import os'"
 
 
 def test_columns_that_rewards_need(planned: Plans, tmp_path: Path) -> None:
@@ -186,7 +197,11 @@ def test_odd_names_in_a_checkpoint_are_no_error(planned: Plans, tmp_path: Path) 
         ("dataset: [one.jsonl, one.jsonl]", ""),
         ("dataset: [one.jsonl, org/name]", ""),
         ("dataset: [one.jsonl, 'org/name#5']", ""),
-        ("dataset: [one.jsonl, 'org/name#x']", ""),
+        ("dataset: [one.jsonl, 'org/name#x']", "error dataset: org/name#x: behind # stands the number of rows, found 'x'"),
+        ("dataset: [one.jsonl, 'one.jsonl#']", "error dataset: one.jsonl#: behind # stands the number of rows, found ''"),
+        ("dataset: [one.jsonl, 'one.jsonl#1k']", "error dataset: one.jsonl#1k: behind # stands the number of rows, found '1k'"),
+        ("dataset: ['one.jsonl#0']", "error dataset: one.jsonl#0: behind # stands the number of rows, found '0'"),
+        ("dataset: ['one.jsonl#20']", ""),
         ("dataset: [one.jsonl], cached_dataset: [c]", ""),
         ("dataset: [one.jsonl], streaming: true", ""),
         ("dataset: [one.jsonl], interleave_prob: [0.5]", ""),
@@ -571,3 +586,172 @@ def test_text_and_json_files_of_arguments(
     )
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
     assert told(planned, tmp_path, swift) == ([said] if said else [])
+
+
+# ------------------------------------------------------------------ what a plugin's code says
+HEAD = "from swift.rewards import ORM, AsyncORM, orms\n"
+SOLVED = '{"messages": [], "solution": "1", "extra": 2}\n' * 9
+
+
+@pytest.mark.parametrize(
+    ("plugin", "helper", "said"),
+    [
+        ("if x\n  pass\n", "", "error external_plugins: p.py:1: expected ':'"),
+        ("x = 1\nreturn x\n", "", "error external_plugins: p.py:2: 'return' outside function"),
+        ("x = (1,\n", "", "error external_plugins: p.py:1: '(' was never closed"),
+        ("print 'x'\n", "", "error external_plugins: p.py:1: Missing parentheses in call to 'print'. Did you mean print(...)?"),
+        ("\tx = 1\n", "", "error external_plugins: p.py:1: unexpected indent"),
+        ("import helper\n", "def f(:\n", "error external_plugins: helper.py:1: invalid syntax, imported by p.py"),
+        ("from helper import f\n", "=\n", "error external_plugins: helper.py:1: invalid syntax, imported by p.py"),
+        ("def f():\n  import helper\n", "=\n", None),  # perhaps never
+        ("import helper, os, numpy\n", "import helper\n", None),
+        ("x = '\\d'\n", "", None),  # a warning of Python's
+    ],
+)  # fmt: skip
+def test_syntax_of_plugins(
+    planned: Plans, tmp_path: Path, plugin: str, helper: str, said: str | None
+) -> None:
+    write(tmp_path, p__py=plugin, helper__py=helper)
+    assert told(planned, tmp_path, "external_plugins: p.py") == ([said] if said else [])
+    # What is remembered of the files is what they say.
+    assert told(planned, tmp_path, "external_plugins: p.py") == ([said] if said else [])
+    write(tmp_path, p__py="x = 1  # another size\n")
+    assert told(planned, tmp_path, "external_plugins: p.py") == []
+
+
+@pytest.mark.parametrize(
+    ("theirs", "text", "severity"),
+    [
+        (None, "x = =\n", "error"),
+        (None, "def f[T](x): pass\n=\n", "warning"),  # of Python 3.12
+        ("3.99", "x = =\n", "warning"),
+        (OURS, "x = =\n", "error"),
+    ],
+)
+def test_syntax_that_another_python_may_know(
+    planned: Plans, tmp_path: Path, theirs: str | None, text: str, severity: str
+) -> None:
+    if sys.version_info >= (3, 12) and "[T]" in text:
+        severity = "error"
+    write(tmp_path, p__py=text)
+    job = planned("name: x\nswift: {external_plugins: p.py}").job
+    found = check_inputs(msgspec.structs.replace(job, python=theirs), str(tmp_path))
+    assert [p.severity for p in found] == [severity]
+
+
+@pytest.mark.parametrize(
+    ("body", "needed"),
+    [
+        ("def __call__(self, completions, solution, **kwargs): ...", ["solution"]),
+        ("def __call__(self, completions, **kwargs): ...", []),
+        ("def __call__(self, completions, solution=None, **kwargs): ...", []),
+        ("def __call__(self, completions, *, target, n=1, **kwargs): ...", ["target"]),
+        ("async def __call__(self, completions, target, **kwargs): ...", ["target"]),
+        ("def __call__(self, prompts, completions, **kwargs): ...", ["completions"]),
+        ("def __call__(self, completions, **kw):\n    'Doc.'\n    a = kw['a']\n    return [x for x in kw['b'] if kw['c']]", ["a", "b"]),
+        ("def __call__(self, completions, **kw):\n    for x in zip(completions, kw['a']): kw['b']", ["a"]),
+        ("def __call__(self, completions, **kw):\n    if 'a' in kw: return kw['a']\n    return kw['b']", []),
+        ("def __call__(self, completions, **kw):\n    a = kw.get('a') or kw['b']", []),
+        ("def __call__(self, completions, **kw):\n    kw = dict(a=1, **kw)\n    return kw['a']", []),
+        ("columns = ('a', 'b')\n  def __call__(self, completions, **kw):\n    if not all(n in kw for n in self.columns): raise ValueError", ["a", "b"]),
+        ("columns = ('a', 'b')\n  def __call__(self, completions, **kw):\n    return [kw.get(n) for n in self.columns]", []),
+    ],
+)  # fmt: skip
+def test_what_a_reward_needs(body: str, needed: list[str]) -> None:
+    facts = read_source(f"{HEAD}class R(ORM):\n  {body}\norms['r'] = R\n".encode())
+    assert facts.rewards["r"].needs == needed
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "class R(Other):\n  def __call__(self, completions, a, **kw): ...\norms['r'] = R",
+        "class R(ORM):\n  @wrapped\n  def __call__(self, completions, a, **kw): ...\norms['r'] = R",
+        "@wrapped\nclass R(ORM):\n  def __call__(self, completions, a, **kw): ...\norms['r'] = R",
+        "class R(ORM):\n  def __call__(self, *args, **kw): ...\norms['r'] = R",
+        "class R(ORM): ...\nclass S(ORM):\n  def __call__(self, c, a, **kw): ...\nif x: orms['r'] = R\nelse: orms['r'] = S",
+        "def r(completions, a, **kw): ...\norms['r'] = r",
+        "class R(ORM):\n  def __call__(self, c, a, **kw): ...\norms['r'] = make(R)",
+    ],
+)
+def test_what_is_not_plain_needs_nothing(code: str) -> None:
+    facts = read_source(f"{HEAD}{code}\n".encode())
+    assert facts.rewards == {}
+    assert facts.registered == ["r"]
+
+
+def test_a_base_class_of_the_plugin_is_followed() -> None:
+    facts = read_source(
+        f"{HEAD}class B(AsyncORM):\n  columns = ('a',)\n  async def __call__(self, c, a, **kw): ...\n"
+        "class R(B): pass\norms.update(r=R, **{})\norms.update({'s': B})\n".encode()
+    )
+    assert {name: reward.needs for name, reward in facts.rewards.items()} == {
+        "r": ["a"],
+        "s": ["a"],
+    }
+
+
+REWARD = HEAD + "class R(ORM):\n  def __call__(self, completions, {}, **kw): ...\norms['r'] = R\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "needed", "more", "said"),
+    [
+        (SOLVED, "solution", "", None),
+        (SOLVED, "extra", "", None),
+        (SOLVED, "messages, trainer_state", "", None),
+        (SOLVED, "gone", "", "a.jsonl: the first rows have no gone, which the reward r needs (p.py:3)"),
+        (SOLVED, "gone, lost", "", "a.jsonl: the first rows have no gone and no lost, which the reward r needs (p.py:3)"),
+        (SOLVED, "gone", "columns: {Extra: gone}", None),
+        (SOLVED, "extra", "columns: {extra: gone}", "a.jsonl: the reward r needs extra, which columns renames to gone (p.py:3)"),
+        ('{"query": "q", "answer": "a"}\n' * 9, "answer", "", "a.jsonl: the reward r needs answer, of which ms-swift makes a message (p.py:3)"),
+        ('{"query": "q", "answer": "a"}\n' * 9, "answer", "disable_auto_column_mapping: true", None),
+        ('{"query": "q", "answer": "a"}\n' * 9, "solution", "columns: {answer: solution}", None),
+        ('{"query": "q", "solution": "a"}\n' * 9, "solution", "", None),
+        ('{"query": "q", "answer": "a", "target": "b"}\n' * 9, "answer", "", None),  # two: none is taken
+        ('{"messages": [], "answer": "a"}\n' * 9, "answer", "", None),
+        (SOLVED, "gone", "multi_turn_scheduler: math_tip_trick", None),
+        (SOLVED, "gone", "custom_dataset_info: ['[]']", None),
+    ],
+)  # fmt: skip
+def test_columns_against_a_plugins_reward(
+    planned: Plans, tmp_path: Path, rows: str, needed: str, more: str, said: str | None
+) -> None:
+    write(tmp_path, a__jsonl=rows, p__py=REWARD.format(needed))
+    swift = f"dataset: a.jsonl, external_plugins: p.py, reward_funcs: [r], {more}"
+    assert told(planned, tmp_path, swift) == ([f"error dataset: {said}"] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("def __call__(self, completions): ...", "p.py:3: __call__ of r takes no **kwargs; ms-swift hands it every column"),
+        ("def __init__(self): ...\n  def __call__(self, completions, **kw): ...", "p.py:3: __init__ of r takes no args, which ms-swift 4 gives it"),
+        ("def __init__(self, args=None): ...\n  def __call__(self, completions, **kw): ...", None),
+        ("def __init__(self, **more): ...\n  def __call__(self, completions, **kw): ...", None),
+    ],
+)  # fmt: skip
+def test_how_rewards_are_called(
+    planned: Plans, tmp_path: Path, body: str, said: str | None
+) -> None:
+    write(tmp_path, p__py=f"{HEAD}class R(ORM):\n  {body}\norms['r'] = R\n")
+    found = told(planned, tmp_path, "external_plugins: p.py, reward_funcs: [r]")
+    assert found == ([f"error reward_funcs: {said}"] if said else [])
+
+
+def test_files_in_other_formats(planned: Plans, tmp_path: Path) -> None:
+    write(tmp_path, a__tsv="a\tb\n", plain="{}", p__py="register_dataset()", b__gz="")
+    for name in ("a.tsv", "plain", "b.gz"):
+        (said,) = told(planned, tmp_path, f"dataset: {name}")
+        assert said.startswith(f"error dataset: {name}: no reader for ")
+        assert told(planned, tmp_path, f"dataset: {name}, external_plugins: p.py") == []
+
+
+def test_a_bad_row_is_named(planned: Plans, tmp_path: Path) -> None:
+    """Of validation data too, and where rows are streamed."""
+    write(tmp_path, a__jsonl=CHAT + "\n{'x'}\n", b__jsonl=f"{CHAT}\n" * 9)
+    bad = "a.jsonl:2: is not JSON: Expecting property name enclosed in double quotes"
+    assert told(planned, tmp_path, "dataset: 'a.jsonl#5'") == [f"error dataset: {bad}"]
+    assert told(planned, tmp_path, "dataset: a.jsonl, streaming: true") == [f"error dataset: {bad}"]
+    swift = "dataset: b.jsonl, val_dataset: a.jsonl"
+    assert told(planned, tmp_path, swift) == [f"error val_dataset: {bad}"]
