@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # What a missing torch or cluster means for the tests: CI says --require, so that it fails.
 REQUIRE ?=
 
-.PHONY: demo test slurm kubernetes lint unit coverage bench train-env dev-env clean
+.PHONY: demo test slurm kubernetes old-swift lint unit coverage bench train-env dev-env clean
 
 demo: train-env            ## train two real ranks on this machine and show where the results are
 	$(BIN)/python jobs/make_tiny_model.py models/tiny-qwen2
@@ -16,7 +16,7 @@ demo: train-env            ## train two real ranks on this machine and show wher
 	$(BIN)/prl-submit status latest
 	@echo; echo "The outputs are in output/$$(readlink output/latest):"; ls output/latest/
 
-test: dev-env slurm kubernetes lint coverage  ## everything: style, types, unit, real processes, schedulers, training
+test: dev-env slurm kubernetes old-swift lint coverage  ## everything: style, types, unit, real processes, schedulers, training
 	$(BIN)/python -m pytest -n 2 tests/local tests/cli tests/slurm tests/kubernetes tests/training $(REQUIRE)
 
 slurm:                     ## install Slurm for the tests, where root or sudo may; else they are skipped
@@ -24,6 +24,9 @@ slurm:                     ## install Slurm for the tests, where root or sudo ma
 
 kubernetes:                ## build a Kubernetes API for the tests, likewise
 	@tools/install-kubernetes.sh || true
+
+old-swift: dev-env          ## make the environment with ms-swift 3.3 for the tests of real training, likewise
+	@tools/make-old-swift-venv.sh $(BIN)/python >/dev/null || true
 
 lint: dev-env
 	$(BIN)/ruff check .

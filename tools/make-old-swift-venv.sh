@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Make the second environment of the tests: ms-swift 3.3.0, which many users still run, on the CPU.
+# usage: tools/make-old-swift-venv.sh [PYTHON]    prints the environment's folder
+#
+# The folder lies in ~/.cache/prl-submit and carries the constraints' checksum in its name, so that other
+# constraints make another environment and all checkouts share one. Where PYTHON's own environment has
+# the same torch, its files are linked instead of installed again: torch takes 750 MB.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+constraints=$here/swift-3.3-constraints.txt
+
+fail() {
+  echo "tools/make-old-swift-venv.sh: $*" >&2
+  exit 1
+}
+
+is_old_enough() { # PYTHON: numpy 1.26, which ms-swift 3.3 asks for, ends with 3.12
+  "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null
+}
+
+for python in "${1:-python3}" python3.12 python3.11 python3.10 ""; do
+  [[ $python ]] || fail "ms-swift 3.3 needs Python 3.10, 3.11 or 3.12; none is on PATH"
+  ! is_old_enough "$python" || break
+done
+
+checksum=$(sha256sum "$constraints" | cut -c 1-12)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/prl-submit
+venv=$cache/swift-3.3.0-$checksum
+mkdir -p "$cache"
+exec {lock}>"$venv.lock"
+flock "$lock" # another checkout may be making the same one
+
+if [[ ! -e $venv/complete ]]; then
+  rm -rf "$venv"
+  echo "installing ms-swift 3.3.0 for the tests into $venv: 1 GB, some minutes" >&2
+  "$here/make-venv.sh" "$python" "$venv" >&2
+  "$python" "$here/link_torch.py" "$venv" >&2 || true # pip installs what is not linked
+  pip=("$venv/bin/python" -m pip install -q --disable-pip-version-check -c "$constraints")
+  "${pip[@]}" 'setuptools<80' wheel >&2
+  "${pip[@]}" torch ms-swift msgspec >&2
+  touch "$venv/complete"
+fi
+echo "$venv"
