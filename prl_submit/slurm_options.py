@@ -16,6 +16,7 @@ OWNED = {
     "nodes": "resources.nodes",
     "ntasks": "resources.nproc_per_node",
     "ntasks-per-node": "resources.nproc_per_node",
+    "ntasks-per-gpu": "resources.nproc_per_node",
     "gpus": "resources.nproc_per_node",
     "gpus-per-node": "resources.nproc_per_node",
     "gpus-per-task": "resources.nproc_per_node",
@@ -47,6 +48,7 @@ REFUSED = {
     "error": "the logs of a run are in its directory",
     "open-mode": "the logs of a run are kept across restarts",
     "input": "a training reads no standard input",
+    "uid": "submit as that user: a run directory belongs to whoever submits",
     "wrap": "launch.sh is what runs",
     "wait": "prl-submit has --wait",
     "test-only": "prl-submit check --online asks Slurm",
@@ -99,7 +101,6 @@ OTHERS = frozenset(
         "no-kill",
         "nodefile",
         "ntasks-per-core",
-        "ntasks-per-gpu",
         "ntasks-per-socket",
         "overcommit",
         "oom-kill-step",
@@ -122,7 +123,6 @@ OTHERS = frozenset(
         "tmp",
         "tres-bind",
         "tres-per-task",
-        "uid",
         "umask",
         "use-min-nodes",
         "verbose",
@@ -189,6 +189,8 @@ def _extra(job: Job, name: str, value: Any) -> Iterator[Problem]:
         yield job.problem(key, "GPUs are asked for by `resources`", hint)
     elif option in _NUMBERS and (isinstance(value, bool) or not isinstance(value, int)):
         yield job.problem(key, f"takes a number, found {value!r}", None)
+    elif option == "wckey" and str(value).startswith("*"):
+        yield job.problem(key, f"{value!r} is no wckey for sbatch: it begins with *", None)
     elif option == "comment" and value is True:
         yield job.problem(key, "takes text", None)
     elif any(char < " " or char == "\x7f" for item in _items(value) for char in str(item)):

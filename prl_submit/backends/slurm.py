@@ -20,12 +20,14 @@ from prl_submit.errors import (
     BackendRefusedError,
     BackendUnreachableError,
     OutcomeUnknownError,
+    PrlSubmitError,
     Refusal,
     RefusedError,
 )
 from prl_submit.plan import Plan
 from prl_submit.record_first import record_first
 from prl_submit.runs import CANCEL, JOB, Record, Run, read_run
+from prl_submit.shell import Answer
 from prl_submit.slurm import evidence
 from prl_submit.slurm.commands import (
     SilentError,
@@ -33,10 +35,10 @@ from prl_submit.slurm.commands import (
     first_line,
     gave_no_answer,
     unreachable,
-    was_never_sent,
 )
-from prl_submit.slurm.directives import directives, hidden_variables
-from prl_submit.slurm.jobs import Job, is_live, squeue_argv
+from prl_submit.slurm.environment import job_environ, site_defaults
+from prl_submit.slurm.jobs import Job, is_live, never_ran, squeue_argv
+from prl_submit.slurm.outcome import job_id_of, was_never_sent, was_refused
 from prl_submit.slurm.partitions import QOS_FLAGS, SINFO, chosen, hopeless, parse_sinfo
 from prl_submit.slurm.refusals import choices_argv, explain, parse_choices
 from prl_submit.slurm.script import SCRIPT
@@ -48,19 +50,6 @@ POLL_S = 5.0
 _LOOKUP_S = 60.0
 _LOOK_AGAIN_S = 2.0
 _CANCEL_POLL_S = 1.0
-#: What an outer job or a launcher left in the environment, and this job must not inherit.
-_NOT_INHERITED = (
-    "PRL_SUBMIT_",
-    "SCANCEL_",
-    "SLURM_MEM_PER_",
-    "NODE_RANK",
-    "MASTER_ADDR",
-    "MASTER_PORT",
-)
-
-
-#: Of an allocation one types in, what is about the cluster and not the job.
-_OURS = ("SLURM_CONF", "SLURM_JWT")
 
 
 def artefact_name() -> str | None:
@@ -111,48 +100,45 @@ def _sbatch(
     run: Path, plan: Plan, record: Record, slurm: Slurm, tell: Callable[[str], None]
 ) -> str:
     argv = ["sbatch", "--parsable", str(run / SCRIPT)]
-    answer = slurm.order(argv, _job_environ(plan))
-    job_id = answer.out.strip().rpartition("\n")[2].partition(";")[0]
-    if answer.code == 0 and job_id.isdecimal():
+    answer = slurm.order(argv, job_environ(plan, os.environ))
+    job_id = job_id_of(answer)
+    if job_id is not None:
         if answer.err.strip():  # a site's plugin: budgets, partitions that change
             tell(answer.err.strip())
         return job_id
-    # What does not read (a site's wrapper) or was killed may have submitted all the same.
-    if answer.code > 0 and not gave_no_answer(answer):
+    if was_refused(answer):
         raise RefusedError([_explain(answer.err, plan, slurm)])
     if was_never_sent(answer):
         raise unreachable(answer)
-    found = _look_for(record.token, slurm)
-    if found is None and answer.code == 0:
+    # Slurm may have taken the job all the same.
+    found = _look_for(run, record, slurm)
+    if found is None or never_ran(found):
+        raise _no_job(answer, plan, slurm)
+    return found.job_id
+
+
+def _no_job(answer: Answer, plan: Plan, slurm: Slurm) -> PrlSubmitError:
+    """The error for a submission that failed, after which Slurm says that it has no such job."""
+    said = (answer.out + answer.err).strip()
+    if gave_no_answer(answer) and answer.code not in (126, 127):  # those are a wrapper's
+        return unreachable(answer)
+    if answer.code < 0:
+        return BackendRefusedError(
+            f"sbatch was ended by signal {-answer.code}, and Slurm has no such job"
+        )
+    if answer.code == 0:
         said = first_line(answer.out or answer.err)
-        raise BackendRefusedError(f"sbatch gave no job id, and Slurm has no such job: {said}")
-    if found is None:
-        raise unreachable(answer)
-    return found
+        return BackendRefusedError(f"sbatch gave no job id, and Slurm has no such job: {said}")
+    if not said:
+        return BackendRefusedError(
+            f"sbatch failed without a word (exit code {answer.code}), and Slurm has no such job",
+            "`type sbatch` shows whether it is a wrapper of your site",
+        )
+    return RefusedError([_explain(said, plan, slurm)])
 
 
-def _job_environ(plan: Plan) -> dict[str, str]:
-    """What the job inherits: ours, without what would override the spec or confuse srun.
-
-    SLURM_* of an allocation one types in would be taken for this job's own.
-    """
-    hidden = _hidden(plan)
-    inside = "SLURM_JOB_ID" in os.environ
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name not in hidden
-        and not name.startswith(_NOT_INHERITED)
-        and not (inside and name.startswith(("SLURM_", "SRUN_")) and name not in _OURS)
-    }
-
-
-def _hidden(plan: Plan) -> set[str]:
-    return hidden_variables(directives(plan, token=""))
-
-
-def _look_for(token: str, slurm: Slurm) -> str | None:
-    """The job that carries the token; None where Slurm has twice said that there is none.
+def _look_for(run: Path, record: Record, slurm: Slurm) -> Job | None:
+    """The job of this submission; None where Slurm has twice said that there is none.
 
     Raises OutcomeUnknownError where Slurm gives no answer for a minute.
     """
@@ -168,9 +154,9 @@ def _look_for(token: str, slurm: Slurm) -> str | None:
                     "do not submit again: `prl-submit status latest` will find the job, if there is one",
                 ) from None
         else:
-            mine = [job for job in jobs if job.has_token(token)]
-            if mine:
-                return mine[-1].job_id
+            mine = evidence.match(run, record, jobs)
+            if mine is not None:
+                return mine
             denied += 1
             if denied == 2:  # the first look may overtake the submission
                 return None
@@ -180,7 +166,7 @@ def _look_for(token: str, slurm: Slurm) -> str | None:
 def _explain(err: str, plan: Plan, slurm: Slurm) -> Refusal:
     refusal = explain(err, plan)
     variable = f"SBATCH_{(refusal.key or '').partition('.')[2].upper()}"
-    if refusal.key and variable in os.environ and variable not in _hidden(plan):
+    if refusal.key and variable in os.environ and variable in site_defaults(plan):
         message = f"{variable}={os.environ[variable]}: {refusal.message}"
         return Refusal(None, message, "it stands in your environment, not in the spec")
     argv = choices_argv(refusal.key, user_name())
@@ -197,7 +183,7 @@ def ask_online(plan: Plan, artefact: str) -> str:
     """What Slurm would do with the job (`check --online`). Raises as submit does."""
     slurm = _slurm()
     _refuse_hopeless(plan, slurm)  # --test-only refuses it too, and burns a job id
-    environ = _job_environ(plan)
+    environ = job_environ(plan, os.environ)
     answer = slurm.ask(["sbatch", "--test-only"], stdin=artefact, environ=environ)
     if answer.code != 0:
         raise RefusedError([_explain(answer.err, plan, slurm)])
@@ -261,4 +247,9 @@ def _find(run: Run, slurm: Slurm) -> Job | None:
     record = evidence.present(run, run.record)
     by_id = squeue_argv(job_ids=[record.job_id]) if record.job_id is not None else None
     jobs = evidence.squeue(slurm, by_id or squeue_argv(uids=[os.getuid()]))
-    return evidence.match(record, jobs)
+    found = evidence.match(run.path, record, jobs)
+    if found is None and record.job_id is not None:
+        why = evidence.why_strange(run.path, record, jobs)
+        if why is not None:
+            raise BackendRefusedError(f"{run.run}: {why}; nothing was cancelled")
+    return found

@@ -9,6 +9,7 @@ from typing import Any
 from prl_submit.errors import BackendUnreachableError, PrlSubmitError
 from prl_submit.plan import Plan
 from prl_submit.slurm.commands import Slurm, first_line
+from prl_submit.slurm.environment import inherited
 from prl_submit.slurm.partitions import SINFO, Partition, parse_sinfo
 from prl_submit.suggest import did_you_mean
 
@@ -88,11 +89,5 @@ def _gres(partition: Partition, plan: Plan | None) -> str | None:
 
 
 def job_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """What sbatch is given: SBATCH_* beats a script's own lines, and SLURM_* may be an outer job's."""
-    inside = "SLURM_JOB_ID" in environ
-    return {
-        name: value
-        for name, value in environ.items()
-        if not (name.startswith("SBATCH_") and name not in _KEPT)
-        and not (inside and name.startswith("SLURM_") and not name.startswith("SLURM_CONF"))
-    }
+    """What sbatch is given of the user's environment: nothing that steers it or the probe's srun."""
+    return inherited(environ, _KEPT)

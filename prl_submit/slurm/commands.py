@@ -7,21 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from prl_submit.errors import BackendUnreachableError
 from prl_submit.shell import Answer, Shell
+from prl_submit.slurm.environment import question_environ
 
 #: Seconds. A busy controller takes its time; a dead one is found out by `scontrol ping`.
 QUESTION_S = 60.0
 _PING_S = 2.0
-#: The user's own formats and filters would change the answers we read.
-_PREFIXES = (
-    "SQUEUE_",
-    "SCANCEL_",
-    "SACCT_",
-    "SINFO_",
-    "SCONTROL_",
-    "SLURM_TIME_FORMAT",
-    "SLURM_BITSTR_LEN",
-    "SLURM_CLUSTERS",
-)
 #: The controller gave no answer (slurm_errno.h; measured on 22.05.8).
 _NO_ANSWER = (
     "Unable to contact slurm controller",
@@ -30,22 +20,21 @@ _NO_ANSWER = (
     "Connection refused",
     "Connection timed out",
     "Unexpected message received",
+    "Message receive failure",
+    "Message send failure",
+    "Transport endpoint is not connected",
+    "Connection reset by peer",
+    "Broken pipe",
+    "No route to host",
+    "Network is unreachable",
+    "Resource temporarily unavailable",
+    "Slurm temporarily unable to accept job",
     "Slurm backup controller in standby mode",
     "Could not establish a configuration source",
     "Unable to process configuration",
     "Protocol authentication error",
     "Protocol version has incompatible versions",
 )
-#: Of these, the ones after which it is certain that nothing was sent.
-_NEVER_SENT = (
-    "(connect failure)",
-    "Munge encode failed",
-    "Connection refused",
-    "Could not establish a configuration source",
-    "Unable to process configuration",
-)
-
-
 #: What stands before what matters.
 _PREAMBLES = (
     *("sbatch: ", "squeue: ", "sacct: ", "scancel: ", "sinfo: ", "error: ", "fatal: "),
@@ -53,9 +42,8 @@ _PREAMBLES = (
 )
 
 
-def question_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment in which Slurm's commands answer in the form we read."""
-    return {k: v for k, v in environ.items() if not k.startswith(_PREFIXES)}
+#: All that Slurm itself says where a plugin of the site refuses a job.
+_NOTHING = ": Unspecified error"
 
 
 def gave_no_answer(answer: Answer) -> bool:
@@ -65,16 +53,13 @@ def gave_no_answer(answer: Answer) -> bool:
     )
 
 
-def was_never_sent(answer: Answer) -> bool:
-    """Whether a failed command can have had no effect."""
-    return answer.code in (126, 127) or any(text in answer.err for text in _NEVER_SENT)
-
-
 def first_line(text: str) -> str:
     """A command's complaint, without its name: the line that says what failed."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     marks = ("failed: ", "failure: ", "fatal: ")
     chosen = next((line for line in lines if any(mark in line for mark in marks)), None)
+    if chosen is not None and chosen.endswith(_NOTHING) and len(lines) > 1:
+        chosen = None  # a plugin of the site says why
     line = chosen or (lines[0] if lines else "no answer")
     for start in _PREAMBLES:
         line = line.removeprefix(start)

@@ -14,36 +14,6 @@ TOKEN_PREFIX = "prl-submit:"
 #: What sbatch, srun and slurmstepd say of a job; launch.sh has its own log per node.
 LOG = "slurm.log"
 
-#: A variable of sbatch beats the script's own line (sbatch(1), INPUT ENVIRONMENT VARIABLES).
-_VARIABLES = {
-    "chdir": [],
-    "cpus-per-task": [],
-    "mail-type": [],
-    "mem": ["SBATCH_MEM_PER_NODE", "SBATCH_MEM_PER_CPU", "SBATCH_MEM_PER_GPU"],
-    "mem-per-cpu": ["SBATCH_MEM_PER_NODE", "SBATCH_MEM_PER_GPU"],
-    "mem-per-gpu": ["SBATCH_MEM_PER_NODE", "SBATCH_MEM_PER_CPU"],
-    "time": ["SBATCH_TIMELIMIT"],
-    "signal": ["SBATCH_SIGNAL"],
-    "requeue": ["SBATCH_NO_REQUEUE"],
-    "no-requeue": ["SBATCH_REQUEUE"],
-    "switches": ["SBATCH_REQ_SWITCH"],
-}
-#: Not for this job, whatever the spec says.
-_NEVER = [
-    "SBATCH_ARRAY_INX",
-    "SBATCH_CLUSTERS",
-    "SBATCH_EXPORT",
-    "SBATCH_GPUS",
-    "SBATCH_GPUS_PER_NODE",
-    "SBATCH_GPUS_PER_TASK",
-    "SBATCH_CPUS_PER_GPU",
-    "SBATCH_IGNORE_PBS",
-    "SBATCH_INPUT",
-    "SBATCH_ERROR",
-    "SBATCH_WAIT",
-    "SLURM_CLUSTERS",
-]
-
 
 def directives(plan: Plan, token: str) -> list[tuple[str, str | None]]:
     """The options of sbatch, name and value, in the order a person would write them."""
@@ -59,7 +29,7 @@ def directives(plan: Plan, token: str) -> list[tuple[str, str | None]]:
         ("job-name", plan.name),
         ("comment", _comment(extra.pop("comment", None), token)),
         ("chdir", plan.workdir),
-        ("output", output_pattern(f"{plan.run_dir}/{LOGS}/{LOG}")),
+        ("output", _output(plan)),
         ("open-mode", "append"),
         *_section(plan),
         ("nodes", str(resources.nodes)),
@@ -106,25 +76,16 @@ def _value(value: Any) -> str | None:
     return str(value)
 
 
-def output_pattern(path: str) -> str:
-    r"""A path for --output, where `%` and `\` are special (measured on 22.05.8).
+def has_own_log_file(plan: Plan) -> bool:
+    r"""Whether job.sbatch opens slurm.log itself, since --output cannot name it.
 
-    With a backslash in it nothing is expanded and each backslash stands for the next character;
-    without one, `%%` is `%`.
+    A backslash there stands for the next character in 22.05 and 24.11, and is lost in 26.05.
     """
-    if "\\" in path:
-        return path.replace("\\", "\\\\")
-    return path.replace("%", "%%")
+    return "\\" in plan.run_dir
 
 
-def hidden_variables(options: list[tuple[str, str | None]]) -> set[str]:
-    """Variables that must not reach sbatch: there they would beat what the spec says."""
-    named = {
-        variable
-        for name, _ in options
-        for variable in [
-            f"SBATCH_{name.upper().replace('-', '_')}",
-            *_VARIABLES.get(name, []),
-        ]
-    }
-    return named | set(_NEVER)
+def _output(plan: Plan) -> str:
+    """The path for --output, where `%` begins a pattern and `%%` is a percent sign."""
+    if has_own_log_file(plan):
+        return "/dev/null"
+    return f"{plan.run_dir}/{LOGS}/{LOG}".replace("%", "%%")

@@ -28,6 +28,8 @@ from prl_submit.slurm.jobs import (
     slurm_time,
     squeue_argv,
 )
+from prl_submit.slurm.ownership import is_own, why_not_own
+from prl_submit.slurm.script import SCRIPT
 from prl_submit.slurm.verdict import Evidence, judge, may_start_again
 from prl_submit.states import FINISHED, LOST, QUEUED, State
 from prl_submit.verdicts import write_verdict
@@ -54,6 +56,8 @@ class Answers(Struct, frozen=True):
     unsettled: frozenset[int] = frozenset()
     untold: str | None = None
     records: Mapping[int, Record] = {}
+    #: Why the job of a run's id is not its own, by run index.
+    strangers: Mapping[int, str] = {}
 
 
 def states(runs: Sequence[Run], slurm: Slurm) -> list[State]:
@@ -75,17 +79,29 @@ def _ask(runs: Sequence[Run], slurm: Slurm) -> Answers:
     by_id: dict[str | None, list[Job]] = {None: jobs}
     for job in jobs:
         by_id.setdefault(job.job_id, []).append(job)
-    matches = {i: match(record, by_id.get(record.job_id, [])) for i, record in records.items()}
+    named = {i: by_id.get(record.job_id, []) for i, record in records.items()}
+    matches = {i: match(runs[i].path, record, named[i]) for i, record in records.items()}
     found = {i: job for i, job in matches.items() if job is not None}
+    strangers = {
+        i: reason
+        for i, record in records.items()
+        if record.job_id is not None and i not in found
+        if (reason := why_strange(runs[i].path, record, named[i])) is not None
+    }
     records |= {i: adopt(runs[i], records[i], found[i].job_id) for i in found}
     ended = [i for i in records if i not in found or not is_live(found[i])]
     # An id that squeue shows as another's says nothing of this run in accounting either.
     ended = [i for i in ended if i in found or records[i].job_id not in by_id]
-    return _settled(found, records, ended, slurm)
+    answers = _settled(found, runs, records, ended, slurm)
+    return msgspec.structs.replace(answers, strangers=strangers)
 
 
 def _settled(
-    found: dict[int, Job], records: Mapping[int, Record], ended: Sequence[int], slurm: Slurm
+    found: dict[int, Job],
+    runs: Sequence[Run],
+    records: Mapping[int, Record],
+    ended: Sequence[int],
+    slurm: Slurm,
 ) -> Answers:
     """What squeue found, with what accounting knows of the ended ones."""
     try:
@@ -98,10 +114,20 @@ def _settled(
     settled = {}
     for i in ended:
         row = rows.get(records[i].job_id or "")
-        if row is not None and _is_final(row) and row.name == records[i].name:
-            settled[i] = _combined(found.get(i, row), row)
+        job = found.get(i)
+        if row is not None and _is_final(row) and _names(row, job, runs[i], records[i]):
+            settled[i] = _combined(job or row, row)
     unsettled = frozenset(i for i in ended if i not in settled)
     return Answers(found | settled, unsettled=unsettled, records=records)
+
+
+def _names(row: Job, job: Job | None, run: Run, record: Record) -> bool:
+    """Whether accounting's row is the run's job: by its name, or by how it was submitted.
+
+    `job`: the run's as squeue has it; its name may have been changed.
+    """
+    names = {record.name} if job is None else {record.name, job.name}
+    return row.name in names or str(run.path / SCRIPT) in (row.command or "")
 
 
 def _is_final(row: Job) -> bool:
@@ -127,15 +153,16 @@ def _owner(run: Run) -> int:
         return os.getuid()
 
 
-def match(record: Record, jobs: Sequence[Job]) -> Job | None:
-    """The run's own job: ids are given out again after a controller's crash, tokens are not."""
-    for job in reversed(jobs):
-        if record.job_id in (None, job.job_id):
-            token = job.has_token(record.token)
-            # A site may write comments of its own; then id and name must do.
-            if token or (token is None and record.job_id is not None and job.name == record.name):
-                return job
-    return None
+def match(run: Path, record: Record, jobs: Sequence[Job]) -> Job | None:
+    """The run's own job: ids are given out again after a controller's crash, and records are copied."""
+    return next((job for job in reversed(jobs) if is_own(run, record, job)), None)
+
+
+def why_strange(run: Path, record: Record, jobs: Sequence[Job]) -> str | None:
+    """Why a job with the run's id and token is not its own; None where there is no such job."""
+    claimed = (job for job in jobs if job.has_token(record.token))
+    reasons = (why_not_own(run, record, job) for job in claimed)
+    return next((reason for reason in reasons if reason is not None), None)
 
 
 def present(run: Run, record: Record) -> Record:
@@ -187,6 +214,8 @@ def _state(run: Run, index: int, answers: Answers) -> State:
         state = None
     if job is not None:
         forget_missing(run.path)
+    if state is None and index in answers.strangers:
+        return State(state=LOST, reason=answers.strangers[index])
     if state is None:
         return msgspec.structs.replace(
             _unknown(run, record, silence or answers.untold), job_id=record.job_id

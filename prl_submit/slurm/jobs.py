@@ -10,19 +10,23 @@ from msgspec import Struct
 from prl_submit.slurm.directives import TOKEN_PREFIX
 from prl_submit.slurm.partitions import parse_gres
 
-#: Free text stands last: a comment may hold anything, `|` too. Unlimited width by the suffix form.
-_SQUEUE = (
-    "JobID RestartCnt State exit_code StartTime EndTime NumNodes tres-per-node NodeList Reason Name "
-    "Comment"
-)
-_SACCT = "JobIDRaw State ExitCode Start End NNodes NodeList Reason JobName"
+#: Unlimited width by the suffix form. Names, paths and comments may hold anything but control characters,
+#: which prl-submit lets into none of them; so one of those ends each field.
+_SQUEUE = [
+    *("JobID", "RestartCnt", "State", "exit_code", "StartTime", "EndTime", "NumNodes"),
+    *("tres-per-node", "NodeList", "Reason", "UserID", "SubmitTime"),
+    *("Command", "STDOUT", "Name", "Comment"),
+]
+_END = "\x1f"
+_SACCT = "JobIDRaw State ExitCode Start End NNodes NodeList Reason SubmitLine JobName"
 
 
 class Job(Struct, frozen=True, kw_only=True):
     """One job as Slurm has it. Times are ISO 8601 with zone.
 
     `exit_code`/`signal` are the batch script's; None where it has not ended. `gpus`: per node.
-    `restarts` None: not told. `cancelled_by`: a uid.
+    `restarts` None: not told. `cancelled_by`: a uid. `command`: its script's path, or how sacct says
+    that it was submitted. `stdout`: the path of its output, perhaps as a pattern.
     """
 
     job_id: str
@@ -39,6 +43,10 @@ class Job(Struct, frozen=True, kw_only=True):
     cancelled_by: str | None = None
     comment: str | None = None
     name: str | None = None
+    user_id: int | None = None
+    submitted_at: str | None = None
+    command: str | None = None
+    stdout: str | None = None
 
     def has_token(self, token: str) -> bool | None:
         """Whether its comment carries the token; None where it carries none at all."""
@@ -50,7 +58,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
 def squeue_argv(*, job_ids: Sequence[str] = (), uids: Sequence[int] = ()) -> list[str]:
     """The question for live and lately ended jobs: these, or all of these users."""
-    fields = ",".join(f"{name}:|" for name in _SQUEUE.split())
+    fields = ",".join(f"{name}:{_END}" for name in _SQUEUE)
     users = f"--user={','.join(map(str, uids))}"
     which = f"--jobs={','.join(job_ids)}" if job_ids else users
     # --all: hidden partitions too.
@@ -67,13 +75,17 @@ def sacct_argv(job_ids: Sequence[str]) -> list[str]:
 
 
 def parse_squeue(text: str) -> list[Job]:
-    """The answer to squeue_argv; what does not read (a newline in a name) is passed over."""
-    rows = (line.split("|", _SQUEUE.count(" ")) for line in text.splitlines())
-    return [job for row in rows if len(row) == _SQUEUE.count(" ") + 1 and (job := _squeue(row))]
+    """The answer to squeue_argv; what does not read (a control character in a name) is passed over."""
+    rows = (line.split(_END) for line in text.split(f"{_END}\n"))
+    return [job for row in rows if len(row) == len(_SQUEUE) and (job := _squeue(row))]
 
 
 def _squeue(row: list[str]) -> Job | None:
-    job_id, restarts, state, status, start, end, count, gres, nodes, reason, name, comment = row
+    told = dict(zip(_SQUEUE, row, strict=True))
+    job_id = told["JobID"].rpartition("\n")[2]  # what stands before it is a word of somebody else's
+    restarts, state = told["RestartCnt"], told["State"]
+    status, end, count = told["exit_code"], told["EndTime"], told["NumNodes"]
+    user = told["UserID"]
     if not job_id.isdecimal() or not restarts.isdecimal():
         return None
     ended = state in _ENDED
@@ -84,14 +96,18 @@ def _squeue(row: list[str]) -> Job | None:
         restarts=int(restarts),
         exit_code=code,
         signal=signal,
-        started_at=slurm_time(start),
+        started_at=slurm_time(told["StartTime"]),
         ended_at=slurm_time(end) if ended else None,
         node_count=int(count) if count.isdecimal() else 1,
-        gpus=sum(parse_gres(gres).values()),
-        nodes=nodes or None,
-        reason=_meaning(reason),
-        name=name,
-        comment=comment.removesuffix("|"),
+        gpus=sum(parse_gres(told["tres-per-node"]).values()),
+        nodes=told["NodeList"] or None,
+        reason=_meaning(told["Reason"]),
+        name=told["Name"],
+        comment=told["Comment"],
+        user_id=int(user) if user.isdecimal() else None,
+        submitted_at=slurm_time(told["SubmitTime"]),
+        command=_meaning(told["Command"]),
+        stdout=_meaning(told["STDOUT"]),
     )
 
 
@@ -102,7 +118,7 @@ def parse_sacct(text: str) -> list[Job]:
 
 
 def _sacct(row: list[str]) -> Job | None:
-    job_id, state, status, start, end, count, nodes, reason, name = row
+    job_id, state, status, start, end, count, nodes, reason, line, name = row
     if not job_id.isdecimal():
         return None
     word, _, who = state.partition(" by ")  # `CANCELLED by 1000`
@@ -119,6 +135,7 @@ def _sacct(row: list[str]) -> Job | None:
         nodes=_meaning(nodes),
         reason=_meaning(reason),
         cancelled_by=who or None,
+        command=_meaning(line),
         name=name,
     )
 
@@ -156,6 +173,14 @@ _WAITING = frozenset(
 def is_live(job: Job) -> bool:
     """Whether the job waits, runs, or is in a state that we do not know."""
     return job.state not in _ENDED
+
+
+def never_ran(job: Job) -> bool:
+    """Whether Slurm ended the job without ever giving it a node.
+
+    slurmctld makes a job that it then refuses: "Requested node configuration is not available" leaves one.
+    """
+    return job.state == "FAILED" and job.nodes is None and job.started_at == job.ended_at
 
 
 def is_waiting(job: Job) -> bool:

@@ -48,6 +48,13 @@ _CAUSES = (
         "no node has that many GPUs, CPUs and that much memory at once: `sinfo -o '%P %c %m %G'`",
     ),
     _Cause("mail-type", "slurm.extra.mail-type"),
+    _Cause("wckey", "slurm.extra.wckey", "`sacctmgr show wckey user=$USER` lists yours"),
+    _Cause("license", "slurm.extra.licenses", "`scontrol show license` lists them"),
+    _Cause("mcs_label", "slurm.extra.mcs-label"),
+    _Cause("burst buffer", "slurm.extra.bb"),
+    _Cause("--nice value", "slurm.extra.nice"),
+    _Cause("invalid time specified", "resources.time_limit"),
+    _Cause("cpu count", "resources.cpus_per_proc"),
 )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from prl_submit import __version__
 from prl_submit.plan import Plan
 from prl_submit.render import render
-from prl_submit.slurm.directives import directives
+from prl_submit.slurm.directives import directives, has_own_log_file
 from prl_submit.slurm.reasons import wanted_words
 
 SCRIPT = "job.sbatch"
@@ -27,13 +27,44 @@ def render_script(plan: Plan, token: str, site: Path | None) -> str:
         "run_dir": plan.run_dir,
         "nodes": resources.nodes,
         "cpus": 0 if cpus is None else cpus * resources.nproc_per_node,
-        "memory": int(resources.memory is not None),
+        "kept": " | ".join(_set_for_srun(plan)),
+        "redirect": int(has_own_log_file(plan)),
         "grace": plan.restarts.grace,
         "max_restarts": plan.restarts.max,
         "outer": outer,
         "inner": inner,
     }
     return render(SCRIPT, variables, site)
+
+
+#: Options of sbatch that it hands on to srun by variables (sbatch(1), OUTPUT ENVIRONMENT VARIABLES).
+_HANDED_ON = {
+    "acctg-freq": ["SLURM_ACCTG_FREQ"],
+    "cpu-freq": ["SLURM_CPU_FREQ_REQ"],
+    "distribution": ["SLURM_DISTRIBUTION", "SLURM_DIST_PLANESIZE"],
+    "gpu-bind": ["SLURM_GPU_BIND"],
+    "gpu-freq": ["SLURM_GPU_FREQ"],
+    "gpus-per-socket": ["SLURM_GPUS_PER_SOCKET"],
+    "hint": ["SLURM_HINT"],
+    "mem-bind": ["SLURM_MEM_BIND", "SLURM_MEM_BIND_*"],
+    "mem-per-cpu": ["SLURM_MEM_PER_CPU"],
+    "mem-per-gpu": ["SLURM_MEM_PER_GPU"],
+    "network": ["SLURM_NETWORK"],
+    "ntasks-per-core": ["SLURM_NTASKS_PER_CORE"],
+    "ntasks-per-socket": ["SLURM_NTASKS_PER_SOCKET"],
+    "oom-kill-step": ["SLURM_OOM_KILL_STEP"],
+    "overcommit": ["SLURM_OVERCOMMIT"],
+    "profile": ["SLURM_PROFILE"],
+    "threads-per-core": ["SLURM_THREADS_PER_CORE"],
+    "tres-bind": ["SLURM_TRES_BIND"],
+    "tres-per-task": ["SLURM_TRES_PER_TASK"],
+}
+
+
+def _set_for_srun(plan: Plan) -> list[str]:
+    """The variables that this job's own sbatch sets for srun."""
+    memory = [] if plan.resources.memory is None else ["SLURM_MEM_PER_NODE"]
+    return memory + [name for key in plan.slurm.extra for name in _HANDED_ON.get(key, [])]
 
 
 def container_words(plan: Plan) -> tuple[list[str], list[str]]:

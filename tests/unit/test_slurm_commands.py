@@ -15,10 +15,10 @@ from prl_submit.slurm.commands import (
     Slurm,
     first_line,
     gave_no_answer,
-    question_environ,
     unreachable,
-    was_never_sent,
 )
+from prl_submit.slurm.environment import question_environ
+from prl_submit.slurm.outcome import job_id_of, was_never_sent, was_refused
 
 DOWN = "Slurmctld(primary) at node1 is DOWN"
 UP = "Slurmctld(primary) at node1 is UP"
@@ -98,13 +98,96 @@ def test_an_answer(answer: Answer) -> None:
     assert not gave_no_answer(answer)
 
 
+SBATCH_FAILED = "sbatch: error: Batch job submission failed: "
+NEVER_HEARD = [
+    failed(f"{SBATCH_FAILED}Unable to contact slurm controller (connect failure)"),
+    failed(f"{SBATCH_FAILED}Connection refused\n"),
+    failed("sbatch: error: s_p_parse_file: unable to status file\nsbatch: fatal: Could not establish a configuration source"),
+    failed("sbatch: fatal: Unable to process configuration file"),
+    failed("sbatch: not installed", 127),
+    failed("sbatch: Permission denied", 126),
+]  # fmt: skip
+REFUSED = [
+    failed(f"{SBATCH_FAILED}Invalid partition name specified\n"),
+    failed(f"sbatch: error: AssocMaxJobs\n{SBATCH_FAILED}Job violates accounting/QOS policy (job submit limit)\n"),
+    failed(f"{SBATCH_FAILED}Requested node configuration is not available"),
+    failed("sbatch: unrecognized option '--zzz'\nTry \"sbatch --help\" for more information", 255),
+    failed("sbatch: nicht erkannte Option »--zzz«\nTry \"sbatch --help\" for more information", 255),
+]  # fmt: skip
+DOUBTFUL = [
+    *(
+        failed(f"{SBATCH_FAILED}{words}")
+        for words in (
+            "Message receive failure",
+            "Transport endpoint is not connected",
+            "Connection reset by peer",
+            "Unspecified error",
+            "Slurm temporarily unable to accept job, sleeping and retrying",
+            "Socket timed out on send/recv operation",
+            "Unable to contact slurm controller (send failure)",
+            "Unable to contact slurm controller (receive failure)",
+            "Zero Bytes were transmitted or received",
+            "Unexpected message received",
+            "Resource temporarily unavailable",
+            "Broken pipe",
+            "No route to host",
+            "Slurm backup controller in standby mode",
+            "Unable to create job record, try again",
+            "I/O error writing script/environment to file",
+            "a reason of a version to come",
+        )
+    ),
+    failed("sbatch: no answer within 60 s", 124),
+    failed(""),  # a wrapper that fails without a word
+    *(failed("", code) for code in (2, 126, 127, 137, 255)),
+    failed("Killed", 137),
+    failed("", -9),
+    # A wrapper of a site, whose own last command fails when Slurm has taken the job.
+    failed("/opt/site/sbatch: line 9: notify-quota: command not found", 127),
+    failed("/opt/site/sbatch: line 9: /opt/site/log: Permission denied", 126),
+    failed("curl: (7) Failed to connect to budget: Connection refused", 7),
+    failed("Traceback (most recent call last):\nPermissionError: Access/permission denied"),
+    failed("budget: Invalid account or account/partition combination specified"),
+    # Two tries of a wrapper: the first may have been heard.
+    failed(f"{SBATCH_FAILED}Socket timed out on send/recv operation\n{SBATCH_FAILED}Invalid qos specification"),
+    failed(f"{SBATCH_FAILED}Message receive failure\n{SBATCH_FAILED}Unable to contact slurm controller (connect failure)"),
+    # It printed an id, or a part of one, before it failed.
+    Answer(1, "77\n", f"{SBATCH_FAILED}Invalid partition name specified"),
+    Answer(1, "7", f"{SBATCH_FAILED}Unable to contact slurm controller (connect failure)"),
+    Answer(0, "", ""),
+    Answer(0, "Submitted batch job 77\n", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", NEVER_HEARD)
+def test_slurm_heard_nothing(answer: Answer) -> None:
+    assert (was_never_sent(answer), was_refused(answer)) == (True, False)
+
+
+@pytest.mark.parametrize("answer", REFUSED)
+def test_slurm_is_known_to_have_refused(answer: Answer) -> None:
+    assert (was_never_sent(answer), was_refused(answer)) == (False, True)
+
+
+@pytest.mark.parametrize("answer", DOUBTFUL)
+def test_everything_else_is_doubtful(answer: Answer) -> None:
+    """Only certainty lets a submission be taken back without asking Slurm."""
+    assert (was_never_sent(answer), was_refused(answer)) == (False, False)
+    assert job_id_of(answer) is None
+
+
 @pytest.mark.parametrize(
-    ("answer", "certain"),
-    [*((a, True) for a in SENT_NOTHING), *((a, False) for a in PERHAPS_SENT)],
+    ("answer", "job_id"),
+    [
+        (Answer(0, "77\n", ""), "77"),
+        (Answer(0, "77;cluster\n", ""), "77"),
+        (Answer(0, "a word of the site's\n77\n", "sbatch: warning"), "77"),
+        (Answer(1, "77\n", ""), None),
+        (Answer(0, "7²\n", ""), None),
+    ],
 )
-def test_whether_it_can_have_had_an_effect(answer: Answer, certain: bool) -> None:
-    """Only certainty lets a submission be taken back."""
-    assert was_never_sent(answer) is certain
+def test_the_id_that_sbatch_prints(answer: Answer, job_id: str | None) -> None:
+    assert job_id_of(answer) == job_id
 
 
 # ------------------------------------------------------------------ words
@@ -222,6 +305,12 @@ SCRUBBED = {
     "SCONTROL_ALL": "1",
     "SLURM_TIME_FORMAT": "relative",
     "SLURM_BITSTR_LEN": "3",
+    "SLURM_CLUSTERS": "other",
+    "SLURM_EXIT_ERROR": "0",
+    "SLURM_DEBUG_FLAGS": "all",
+    "SCANCEL_STATE": "PENDING",
+    "SCANCEL_INTERACTIVE": "1",
+    "SBATCH_PARTITION": "gpu",
 }
 KEPT = {"PATH": "/bin", "SLURM_CONF": "/etc/slurm.conf", "SLURM_JWT": "x", "LANG": "C"}
 

@@ -9,7 +9,8 @@ import pytest
 
 from prl_submit import quote
 from prl_submit.plan import Plan, Planned
-from prl_submit.slurm.directives import directives, hidden_variables, output_pattern
+from prl_submit.slurm.directives import directives
+from prl_submit.slurm.environment import job_environ
 from prl_submit.slurm.script import container_words, render_script
 from prl_submit.slurm_options import OWNED
 
@@ -139,17 +140,21 @@ def test_what_no_line_can_hold(char: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "pattern"),
+    ("run", "pattern"),
     [
-        ("/a/b.log", "/a/b.log"),
-        ("/a/50%/b", "/a/50%%/b"),
-        ("/a/%j", "/a/%%j"),
-        ("/a\\b/c", "/a\\\\b/c"),
-        ("/a\\b/%j", "/a\\\\b/%j"),  # a backslash switches the expansion off
+        ("/a/v1", "/a/v1/logs/slurm.log"),
+        ("/a/50%/v1", "/a/50%%/v1/logs/slurm.log"),
+        ("/a/%j/v1", "/a/%%j/v1/logs/slurm.log"),
+        ("/a\\b/v1", "/dev/null"),
+        ("/a\\b/%j/v1", "/dev/null"),
     ],
 )
-def test_the_path_of_the_log(path: str, pattern: str) -> None:
-    assert output_pattern(path) == pattern
+def test_the_path_of_the_log(planned: Plans, run: str, pattern: str) -> None:
+    """What versions of Slurm read differently in --output (a backslash) is opened by the script."""
+    plan = msgspec.structs.replace(plan_of(planned), run_dir=run)
+    assert dict(directives(plan, TOKEN))["output"] == pattern
+    opens = '>>"$run_dir/logs/slurm.log"' in render_script(plan, TOKEN, None)
+    assert opens is (pattern == "/dev/null")
 
 
 def test_the_script_has_the_options_quoted(planned: Plans) -> None:
@@ -181,30 +186,75 @@ def test_rendering_is_repeatable(planned: Plans) -> None:
     assert render_script(plan, TOKEN, None) == render_script(plan, TOKEN, None)
 
 
-# ------------------------------------------------------------------ hidden variables
+# ------------------------------------------------------------------ the submitter's variables
+#: sbatch's and srun's input variables of the manuals of 22.05 and 24.11, and what came up since.
+INPUT_VARIABLES = """
+SBATCH_ACCTG_FREQ SBATCH_ARRAY_INX SBATCH_BATCH SBATCH_BURST_BUFFER SBATCH_CLUSTERS SBATCH_CLUSTER_CONSTRAINT
+SBATCH_COMMENT SBATCH_CONTAINER SBATCH_CORE_SPEC SBATCH_CPUS_PER_GPU SBATCH_CPU_FREQ_REQ SBATCH_DEBUG
+SBATCH_DELAY_BOOT SBATCH_DISTRIBUTION SBATCH_ERROR SBATCH_EXCLUSIVE SBATCH_EXPORT SBATCH_GET_USER_ENV
+SBATCH_GPUS SBATCH_GPUS_PER_NODE SBATCH_GPUS_PER_SOCKET SBATCH_GPUS_PER_TASK SBATCH_GPU_BIND SBATCH_GPU_FREQ
+SBATCH_GRES SBATCH_GRES_FLAGS SBATCH_HINT SBATCH_IGNORE_PBS SBATCH_INPUT SBATCH_JOB_NAME SBATCH_MEM_BIND
+SBATCH_MEM_PER_CPU SBATCH_MEM_PER_GPU SBATCH_MEM_PER_NODE SBATCH_NETWORK SBATCH_NO_KILL SBATCH_NO_REQUEUE
+SBATCH_OPEN_MODE SBATCH_OUTPUT SBATCH_OVERCOMMIT SBATCH_POWER SBATCH_PROFILE SBATCH_REQUEUE SBATCH_REQ_SWITCH
+SBATCH_SEGMENT_SIZE SBATCH_SIGNAL SBATCH_SPREAD_JOB SBATCH_THREADS_PER_CORE SBATCH_THREAD_SPEC SBATCH_TIMELIMIT
+SBATCH_TRES_BIND SBATCH_TRES_PER_TASK SBATCH_USE_MIN_NODES SBATCH_WAIT SBATCH_WAIT_ALL_NODES
+SLURM_ACCOUNT SLURM_ACCTG_FREQ SLURM_BCAST SLURM_CLUSTERS SLURM_COMPRESS SLURM_CONF_OUT SLURM_CONSTRAINT
+SLURM_CPUS_PER_GPU SLURM_CPUS_PER_TASK SLURM_CPU_BIND SLURM_CPU_FREQ_REQ SLURM_DEBUG SLURM_DEPENDENCY
+SLURM_DISTRIBUTION SLURM_EPILOG SLURM_EXACT SLURM_EXCLUSIVE SLURM_EXIT_ERROR SLURM_EXIT_IMMEDIATE
+SLURM_EXPORT_ENV SLURM_GPUS SLURM_GPUS_PER_NODE SLURM_GPUS_PER_TASK SLURM_GRES SLURM_HINT SLURM_HOSTFILE
+SLURM_IMMEDIATE SLURM_JOB_ID SLURM_JOB_NAME SLURM_JOB_NUM_NODES SLURM_KILL_BAD_EXIT SLURM_LABELIO
+SLURM_MEM_PER_CPU SLURM_MPI_TYPE SLURM_NNODES SLURM_NTASKS SLURM_NTASKS_PER_GPU SLURM_NTASKS_PER_NODE
+SLURM_OVERLAP SLURM_PARTITION SLURM_PROLOG SLURM_QOS SLURM_RESERVATION SLURM_RESTART_COUNT SLURM_SIGNAL
+SLURM_STDOUTMODE SLURM_STEP_ID SLURM_TASK_EPILOG SLURM_TASK_PROLOG SLURM_TEST_EXEC SLURM_THREADS_PER_CORE
+SLURM_TIMELIMIT SLURM_TIME_FORMAT SLURM_TRES_BIND SLURM_TRES_PER_TASK SLURM_UMASK SLURM_WAIT SLURM_WCKEY
+SRUN_CONTAINER SRUN_CPUS_PER_TASK SRUN_ERROR SRUN_EXPORT_ENV SRUN_INPUT SRUN_OUTPUT SRUN_SEGMENT_SIZE
+SLURMD_NODENAME PMI_FANOUT PMI_TIME SALLOC_PARTITION SCANCEL_STATE SQUEUE_STATES _SLURM_SPANK_OPTION_x_y
+BASH_ENV ENV SHELLOPTS BASHOPTS POSIXLY_CORRECT PRL_SUBMIT_TOKEN PRL_SUBMIT_RESTARTS NODE_RANK MASTER_ADDR
+"""
+KEPT = """
+SLURM_CONF SLURM_CONF_SERVER SLURM_JWT PATH HOME HF_TOKEN WANDB_MODE PRL_PREFLIGHT OMP_NUM_THREADS CONDA_PREFIX
+SBATCH_ACCOUNT SBATCH_PARTITION SBATCH_QOS SBATCH_RESERVATION SBATCH_CONSTRAINT SBATCH_WCKEY MODULESHOME
+"""
+
+
+def test_what_the_job_inherits(planned: Plans) -> None:
+    environ = dict.fromkeys(f"{INPUT_VARIABLES} {KEPT}".split(), "1")
+    assert set(job_environ(plan_of(planned), environ)) == set(KEPT.split())
+
+
 @pytest.mark.parametrize(
     ("text", "hidden", "kept"),
     [
-        ("", "SBATCH_OUTPUT SBATCH_OPEN_MODE SBATCH_JOB_NAME SBATCH_COMMENT SBATCH_GRES", "SBATCH_ACCOUNT SBATCH_PARTITION SBATCH_QOS SBATCH_TIMELIMIT SBATCH_MEM_PER_NODE"),
-        ("", "SBATCH_REQUEUE SBATCH_NO_REQUEUE SBATCH_SIGNAL SBATCH_EXPORT SBATCH_ARRAY_INX", "SLURM_CONF PATH"),
-        ("restarts: {max: 1}", "SBATCH_REQUEUE SBATCH_NO_REQUEUE", ""),
+        ("", "", "SBATCH_ACCOUNT SBATCH_PARTITION SBATCH_QOS"),
         ("slurm: {partition: p, account: a}", "SBATCH_PARTITION SBATCH_ACCOUNT", "SBATCH_QOS"),
         ("slurm: {qos: q, reservation: r}", "SBATCH_QOS SBATCH_RESERVATION", "SBATCH_ACCOUNT"),
         ("slurm: {constraint: c}", "SBATCH_CONSTRAINT", "SBATCH_RESERVATION"),
-        ("resources: {time_limit: 1h}", "SBATCH_TIMELIMIT", ""),
-        ("resources: {memory: 1G}", "SBATCH_MEM_PER_NODE SBATCH_MEM_PER_CPU SBATCH_MEM_PER_GPU", ""),
-        ("slurm: {extra: {mem-per-cpu: 1G}}", "SBATCH_MEM_PER_CPU SBATCH_MEM_PER_NODE SBATCH_MEM_PER_GPU", ""),
-        ("slurm: {extra: {mem-per-gpu: 1G}}", "SBATCH_MEM_PER_CPU SBATCH_MEM_PER_NODE SBATCH_MEM_PER_GPU", ""),
-        ("slurm: {extra: {exclusive: true, switches: 1}}", "SBATCH_EXCLUSIVE SBATCH_REQ_SWITCH", "SBATCH_HINT"),
-        ("", "SBATCH_GPUS SBATCH_GPUS_PER_NODE SBATCH_GPUS_PER_TASK SBATCH_CLUSTERS SBATCH_WAIT", "SBATCH_DEBUG"),
+        ("slurm: {extra: {wckey: w}}", "SBATCH_WCKEY", "SBATCH_CONSTRAINT"),
+    ],
+)
+def test_the_spec_beats_a_users_defaults(planned: Plans, text: str, hidden: str, kept: str) -> None:
+    environ = dict.fromkeys(f"{hidden} {kept}".split(), "1")
+    assert set(job_environ(plan_of(planned, text), environ)) == set(kept.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("", ""),
+        ("resources: {memory: 1G}", "SLURM_MEM_PER_NODE"),
+        ("slurm: {extra: {mem-per-cpu: 1G}}", "SLURM_MEM_PER_CPU"),
+        ("slurm: {extra: {hint: nomultithread, distribution: block}}", "SLURM_HINT SLURM_DISTRIBUTION"),
     ],
 )  # fmt: skip
-def test_variables_that_would_beat_the_spec(
-    planned: Plans, text: str, hidden: str, kept: str
+def test_srun_gets_only_what_this_jobs_sbatch_sets_for_it(
+    planned: Plans, text: str, kept: str
 ) -> None:
-    found = hidden_variables(directives(plan_of(planned, text), TOKEN))
-    assert set(hidden.split()) <= found
-    assert not set(kept.split()) & found
+    """The rest may be inherited from an allocation in which somebody typed `sbatch job.sbatch`."""
+    script = render_script(plan_of(planned, text), TOKEN, None)
+    (removal,) = [line for line in script.splitlines() if 'unset "$name"' in line]
+    assert removal.strip() == 'SLURM_* | SRUN_* | PMI_*) unset "$name" ;;'
+    for name in ("SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU", "SLURM_HINT", "SLURM_DISTRIBUTION"):
+        assert (name in script) is (name in kept.split()), name
 
 
 # ------------------------------------------------------------------ containers

@@ -52,6 +52,10 @@ def live(job_id: str, token: str | None, state: str = "RUNNING", **more: str) ->
         "Reason": "None",
         "Name": "mr",
         "Comment": "(null)" if token is None else f"prl-submit:{token}",
+        "UserID": str(os.getuid()),
+        "SubmitTime": THEN,
+        "Command": "(null)",
+        "STDOUT": "(null)",
         "user": "me",
     } | more
 
@@ -69,6 +73,7 @@ def accounted(job_id: str, state: str, **more: str) -> dict[str, str]:
         "NodeList": "n1",
         "Reason": "None",
         "JobName": "mr",
+        "SubmitLine": "sbatch",
     } | more
 
 
@@ -104,7 +109,7 @@ class FakeSlurm:
         if wanted is not None and not jobs and len(wanted) == 1:
             return UNKNOWN
         names = [field.partition(":")[0] for field in words["Format"].split(",")]
-        return Answer(0, "".join("".join(f"{j[n]}|" for n in names) + "\n" for j in jobs), "")
+        return Answer(0, "".join("".join(f"{j[n]}\x1f" for n in names) + "\n" for j in jobs), "")
 
     def _sacct(self, words: dict[str, str]) -> Answer:
         if self.rows is None:
@@ -228,15 +233,54 @@ def test_a_damaged_record_hides_no_other_run(make: Make) -> None:
         (live("77", "t77"), True),
         (live("77", "t77", Comment="ours | prl-submit:t77"), True),
         (live("77", "t77", Comment="prl-submit:t77 the site's"), True),
-        (live("77", None), True),  # a site with comments of its own: id and name
-        (live("77", None, Comment="project=x"), True),
-        (live("77", None, Name="other"), False),
+        (live("77", None), False),  # anybody may have written its id and name into run.json
+        (live("77", None, Comment="project=x"), False),
+        # A site, or an administrator, with words of its own: id and the directory that the job writes to.
+        (live("77", None, STDOUT="RUN/logs/slurm.log"), True),
+        (live("77", None, Command="RUN/job.sbatch", Comment="project=x"), True),
+        (live("77", None, Command="RUN/job.sbatch", Name="other", Comment="two\nlines"), True),
+        (live("77", None, Command="/elsewhere/job.sbatch"), False),
+        (live("78", None, Command="RUN/job.sbatch"), False),
+        (live("77", "t77", UserID="4242"), False),  # somebody copied the token, which squeue shows
+        (live("77", "t77", UserID="(null)"), False),
         (live("77", "other"), False),  # the id was given out again
         (live("78", "t77"), False),  # `sbatch job.sbatch` by hand
     ],
 )
 def test_whose_job_it_is(make: Make, job: dict[str, str], mine: bool) -> None:
-    assert (ask_one(FakeSlurm(job), make()).started_at is not None) is mine
+    run = make()
+    job = {name: text.replace("RUN", str(run.path)) for name, text in job.items()}
+    assert (ask_one(FakeSlurm(job), run).started_at is not None) is mine
+
+
+@pytest.mark.parametrize("shown", ["Command", "STDOUT"])
+def test_a_copied_directory_does_not_have_the_job(make: Make, shown: str) -> None:
+    """`cp -r RUN COPY`: the job is RUN's alone, and COPY says so."""
+    run, copy = make("77"), make("77")
+    path = f"{run.path}/job.sbatch" if shown == "Command" else f"{run.path}/logs/slurm.log"
+    found = ask(FakeSlurm(live("77", "t77", **{shown: path})), run, copy)
+    assert [state.state for state in found] == [RUNNING, LOST]
+    assert (
+        found[1].reason == f"job 77 is the job of {run.path}; this directory is a copy of that one"
+    )
+
+
+def test_a_moved_directory_has_its_job(make: Make) -> None:
+    """Nothing is left at the old place that could be the original."""
+    run = make("77")
+    moved = live("77", "t77", Command="/gone/v0-20261122-210000/job.sbatch")
+    assert ask_one(FakeSlurm(moved), run).state == RUNNING
+
+
+def test_a_submission_without_an_answer_where_the_site_writes_the_comments(make: Make) -> None:
+    """No id and no token: the job whose script lies here; after a resume only one submitted since."""
+    first, again = make(None), make(None, restarts=1, submitted_at=f"{THEN}+00:00")
+    old = live("7", None, SubmitTime="2026-11-22T20:00:00")
+    new = live("8", None, SubmitTime="2026-11-23T21:00:00")
+    here = {"Command": f"{again.path}/job.sbatch"}
+    assert ask_one(FakeSlurm(old | {"Command": f"{first.path}/job.sbatch"}), first).job_id == "7"
+    assert ask_one(FakeSlurm(old | here), again).job_id is None
+    assert ask_one(FakeSlurm(old | here, new | here), again).job_id == "8"
 
 
 def test_an_id_given_out_again_to_a_run_of_ours(make: Make) -> None:
@@ -491,6 +535,15 @@ def test_the_log_of_this_job_does(make: Make) -> None:
         ([accounted("77", "RUNNING")], CANCELLED, "cancelled by scancel"),
         ([accounted("77", "PENDING")], CANCELLED, "cancelled by scancel"),
         ([accounted("77", "CANCELLED by 0", JobName="other")], CANCELLED, "cancelled by scancel"),
+        (
+            [
+                accounted(
+                    "77", "CANCELLED by 0", JobName="other", SubmitLine="sbatch RUN/job.sbatch"
+                )
+            ],
+            CANCELLED,
+            "cancelled by root",
+        ),
         ([accounted("77", "TIMEOUT")], TIMEOUT, "the time limit was reached"),
         (
             [accounted("77", "NODE_FAIL"), accounted("77", "CANCELLED by 0")],
@@ -502,8 +555,12 @@ def test_the_log_of_this_job_does(make: Make) -> None:
 def test_what_accounting_adds(
     make: Make, rows: list[dict[str, str]] | None, state: str, reason: str
 ) -> None:
-    slurm = FakeSlurm(live("77", "t77", "CANCELLED"), rows=rows)
-    found = ask_one(slurm, make())
+    run = make()
+    here = [
+        {n: text.replace("RUN", str(run.path)) for n, text in row.items()} for row in rows or []
+    ]
+    slurm = FakeSlurm(live("77", "t77", "CANCELLED"), rows=None if rows is None else here)
+    found = ask_one(slurm, run)
     assert (found.state, found.reason) == (state, reason)
 
 

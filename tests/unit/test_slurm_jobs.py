@@ -35,11 +35,15 @@ def squeue(**over: str) -> str:
         "gres": "gres:gpu:4",
         "nodes": "n[1-2]",
         "reason": "None",
+        "user": "1000",
+        "submit": "2026-11-22T20:59:00",
+        "command": "/out/v1/job.sbatch",
+        "stdout": "/out/v1/logs/slurm.log",
         "name": "mr",
         "comment": f"prl-submit:{TOKEN}",
     }
     assert not over.keys() - fields.keys()
-    return "".join(f"{value}|" for value in (fields | over).values())
+    return "".join(f"{value}\x1f" for value in (fields | over).values()) + "\n"
 
 
 def sacct(**over: str) -> str:
@@ -53,6 +57,7 @@ def sacct(**over: str) -> str:
         "count": "2",
         "nodes": "n[1-2]",
         "reason": "None",
+        "line": "sbatch --parsable /out/v1/job.sbatch",
         "name": "mr",
     }
     assert not over.keys() - fields.keys()
@@ -75,9 +80,8 @@ def test_the_question_to_squeue() -> None:
     argv = squeue_argv(job_ids=["7", "8"])
     assert argv[:5] == ["squeue", "--noheader", "--all", "--states=all", "--jobs=7,8"]
     fields = argv[5].removeprefix("--Format=").split(",")
-    assert len(fields) == len(squeue().split("|")) - 1
-    assert all(field.endswith(":|") for field in fields), "a width would cut the answer"
-    assert fields[-1] == "Comment:|", "free text stands last"
+    assert len(fields) == len(squeue().split("\x1f")) - 1
+    assert all(field.endswith(":\x1f") for field in fields), "a width would cut the answer"
 
 
 def test_all_jobs_of_a_user() -> None:
@@ -108,6 +112,10 @@ def test_a_running_job() -> None:
         reason=None,
         comment=f"prl-submit:{TOKEN}",
         name="mr",
+        user_id=1000,
+        submitted_at=local("2026-11-22T20:59:00"),
+        command="/out/v1/job.sbatch",
+        stdout="/out/v1/logs/slurm.log",
     )
 
 
@@ -179,6 +187,7 @@ def test_times_have_a_zone() -> None:
         ("mr", f"a | b || prl-submit:{TOKEN}"),
         ("mr", f"| prl-submit:{TOKEN}"),
         ("mr", f"Ünï 中文 prl-submit:{TOKEN}"),
+        ("mr", f"two\nlines prl-submit:{TOKEN}"),
     ],
 )
 def test_a_comment_may_hold_anything(name: str, comment: str) -> None:
@@ -186,11 +195,20 @@ def test_a_comment_may_hold_anything(name: str, comment: str) -> None:
     assert (job.name, job.comment, job.has_token(TOKEN)) == (name, comment, True)
 
 
-def test_a_bar_in_a_name_moves_no_other_field() -> None:
-    """Not ours: the names of specs have none."""
-    job = live(name="a|b")
-    assert (job.job_id, job.state, job.name) == ("77", "RUNNING", "a")
+def test_a_bar_in_a_name_or_path_moves_no_other_field() -> None:
+    job = live(name="a|b", command="/a|b/job.sbatch", stdout="/a|b/%j")
+    assert (job.job_id, job.state, job.name, job.command) == (
+        "77",
+        "RUNNING",
+        "a|b",
+        "/a|b/job.sbatch",
+    )
     assert job.has_token(TOKEN)
+
+
+def test_what_slurm_does_not_tell_is_none() -> None:
+    job = live(command="(null)", stdout="", submit="N/A", user="")
+    assert (job.command, job.stdout, job.submitted_at, job.user_id) == (None, None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -205,8 +223,9 @@ def test_a_bar_in_a_name_moves_no_other_field() -> None:
         squeue(job_id="12+1"),
         squeue(restarts="x"),
         squeue(job_id=""),
-        squeue().replace("|", ","),
+        squeue().replace("\x1f", ","),
         "77|0|RUNNING|",
+        squeue(job_id="5", name="a\x1fb"),
     ],
 )
 def test_what_is_no_job_of_ours_is_passed_over(text: str) -> None:
@@ -272,6 +291,7 @@ def test_an_accounted_job() -> None:
             ended_at=local("2026-11-23T09:00:00"),
             node_count=2,
             nodes="n[1-2]",
+            command="sbatch --parsable /out/v1/job.sbatch",
             name="mr",
         )
     ]

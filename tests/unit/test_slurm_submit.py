@@ -32,6 +32,9 @@ FAILED = "sbatch: error: Batch job submission failed: "
 TIMED_OUT = Answer(1, "", f"{FAILED}Socket timed out on send/recv operation")
 KILLED = Answer(124, "", "sbatch: no answer within 60 s")
 HALF_SENT = Answer(1, "", f"{FAILED}Unable to contact slurm controller (receive failure)")
+LOST_ANSWER = Answer(1, "", f"{FAILED}Message receive failure")
+SILENT = Answer(1, "", "")
+UNKNOWN_WORDS = Answer(1, "", "sbatch: error: see the wiki\n" + FAILED + "Unspecified error\n")
 DOWN = Answer(1, "", f"{FAILED}Unable to contact slurm controller (connect failure)")
 BAD_PARTITION = Answer(1, "", f"{FAILED}Invalid partition name specified\n")
 NO_CONTROLLER = Answer(1, "", "slurm_load_jobs error: Unable to contact slurm controller")
@@ -41,8 +44,9 @@ GPUS = "gpu|gpu*|1-00:00:00|4|64|500000|gpu:8\n"
 class Jobs:
     """squeue's answer: jobs by id, their comments and states, in the fields that are asked for."""
 
-    def __init__(self, *jobs: tuple[str, str | None, str]) -> None:
+    def __init__(self, *jobs: tuple[str, str | None, str], **more: str) -> None:
         self.jobs = jobs
+        self.more = more
 
     def answer(self, argv: Sequence[str]) -> Answer:
         """The lines."""
@@ -50,11 +54,22 @@ class Jobs:
         wanted = words["jobs"].split(",") if "jobs" in words else None
         lines = []
         for job_id, comment, state in self.jobs:
-            told = {"JobID": job_id, "RestartCnt": "0", "State": state, "Name": "mr"}
-            told |= {"Comment": "(null)" if comment is None else comment}
+            told = {
+                "JobID": job_id,
+                "RestartCnt": "0",
+                "State": state,
+                "Name": "mr",
+                "NodeList": "n1",
+            }
+            told |= {
+                "Comment": "(null)" if comment is None else comment,
+                "UserID": str(os.getuid()),
+            }
+            told |= {"StartTime": "2026-11-22T21:00:00", "EndTime": "2026-11-22T21:00:01"}
+            told |= self.more
             names = [field.partition(":")[0] for field in words["Format"].split(",")]
             if wanted is None or job_id in wanted:
-                lines.append("".join(f"{told.get(name, '')}|" for name in names) + "\n")
+                lines.append("".join(f"{told.get(name, '')}\x1f" for name in names) + "\n")
         return Answer(0, "".join(lines), "")
 
 
@@ -216,7 +231,9 @@ def test_a_disk_that_is_full_once_the_job_is_there(
 
 
 # ------------------------------------------------------------------ no clear answer
-@pytest.mark.parametrize("answer", [TIMED_OUT, KILLED, HALF_SENT])
+@pytest.mark.parametrize(
+    "answer", [TIMED_OUT, KILLED, HALF_SENT, LOST_ANSWER, SILENT, UNKNOWN_WORDS]
+)
 @pytest.mark.parametrize(
     "looks",
     [
@@ -244,7 +261,7 @@ def test_a_controller_that_comes_back_in_time(
     assert backend.submit(fake.run, plan, NEW).job_id == "77"
 
 
-@pytest.mark.parametrize("answer", [TIMED_OUT, KILLED, HALF_SENT])
+@pytest.mark.parametrize("answer", [TIMED_OUT, KILLED, HALF_SENT, LOST_ANSWER])
 @pytest.mark.parametrize("other", [Jobs(), Jobs(("5", "prl-submit:other", "RUNNING"))])
 def test_twice_no_is_a_no(fake: FakeSlurm, plan: Plan, answer: Answer, other: Jobs) -> None:
     fake.says(sbatch=answer, squeue=other)
@@ -297,6 +314,51 @@ def test_an_answer_that_does_not_read_is_no_refusal(
 ) -> None:
     """The job may well be there, and its directory must not go."""
     fake.says(sbatch=answer, squeue=Jobs(("77", "prl-submit:mine", "PENDING")))
+    assert backend.submit(fake.run, plan, NEW).job_id == "77"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (UNKNOWN_WORDS, "Slurm refused the job: see the wiki"),
+        (SILENT, "sbatch failed without a word"),
+        (Answer(-9, "", ""), "sbatch was ended by signal 9"),
+        (Answer(127, "", "/bin/sbatch: line 3: log: command not found"), "log: command not found"),
+        (Answer(3, "", "budget: used up\n"), "Slurm refused the job: budget: used up"),
+    ],
+)
+def test_a_failure_of_which_slurm_has_no_job(
+    fake: FakeSlurm, plan: Plan, answer: Answer, words: str
+) -> None:
+    """A plugin of the site refuses in words that nobody knows: told when Slurm has said twice no."""
+    fake.says(sbatch=answer)
+    with pytest.raises(BackendRefusedError, match=words):
+        backend.submit(fake.run, plan, NEW)
+    assert fake.count("squeue") == 2
+    assert written(fake.run) is None
+
+
+@pytest.mark.parametrize("answer", [LOST_ANSWER, SILENT, UNKNOWN_WORDS, Answer(0, "", "")])
+def test_a_failure_after_which_slurm_is_silent(fake: FakeSlurm, plan: Plan, answer: Answer) -> None:
+    """The directory stays: there may be a job."""
+    fake.says(sbatch=answer, squeue=NO_CONTROLLER)
+    with pytest.raises(OutcomeUnknownError, match="whether it took the job is not known"):
+        backend.submit(fake.run, plan, NEW)
+    assert written(fake.run) == NEW
+
+
+def test_what_slurm_made_only_to_refuse_it_is_no_job(fake: FakeSlurm, plan: Plan) -> None:
+    """slurmctld leaves a FAILED job behind that never had a node."""
+    time = "2026-11-22T21:00:00"
+    refused = Jobs(("77", "prl-submit:mine", "FAILED"), NodeList="", StartTime=time, EndTime=time)
+    fake.says(sbatch=UNKNOWN_WORDS, squeue=refused)
+    with pytest.raises(RefusedError):
+        backend.submit(fake.run, plan, NEW)
+
+
+def test_a_job_whose_comment_the_site_has_rewritten_is_found(fake: FakeSlurm, plan: Plan) -> None:
+    jobs = Jobs(("77", "project=x", "PENDING"), STDOUT=f"{fake.run}/logs/slurm.log")
+    fake.says(sbatch=LOST_ANSWER, squeue=jobs)
     assert backend.submit(fake.run, plan, NEW).job_id == "77"
 
 
@@ -417,7 +479,7 @@ def test_a_controller_that_is_down_is_seen_before_anything_is_written(
         ("", {"NODE_RANK": "1", "MASTER_ADDR": "h", "MASTER_PORT": "1"}, ""),
         ("", {"PRL_SUBMIT_TOKEN": "outer", "PRL_SUBMIT_RESTARTS": "2"}, ""),
         ("", {"PRL_PREFLIGHT": "off"}, "PRL_PREFLIGHT"),
-        ("", {"SLURM_CPU_BIND": "none", "SLURM_EXACT": "1"}, "SLURM_CPU_BIND SLURM_EXACT"),
+        ("", {"SLURM_CPU_BIND": "none", "SLURM_TIMELIMIT": "1", "SLURM_JWT": "x"}, "SLURM_JWT"),
         # Typed in an allocation: these are about the outer job.
         ("", {"SLURM_JOB_ID": "5", "SLURM_NTASKS": "8", "SRUN_CPUS_PER_TASK": "2", "SLURM_RESTART_COUNT": "1"}, ""),
         ("", {"SLURM_JOB_ID": "5", "SBATCH_QOS": "q"}, "SBATCH_QOS"),
@@ -508,10 +570,41 @@ def test_a_run_without_a_record(fake: FakeSlurm) -> None:
 
 
 def test_cancel_where_the_site_writes_the_comments(fake: FakeSlurm) -> None:
-    """`status` takes id and name there; `cancel` would do nothing, and say nothing."""
-    fake.says(squeue=Jobs(("77", "project=x", "RUNNING")), scancel=Answer(0, "", ""))
-    backend.cancel(submitted(fake), wait=False)
+    """Its id, and that its script lies here, are the proof."""
+    jobs = Jobs(("77", "project=x", "RUNNING"), Command=f"{fake.run}/job.sbatch")
+    fake.says(squeue=jobs, scancel=Answer(0, "", ""))
+    assert backend.cancel(submitted(fake), wait=False)
     assert fake.count("scancel") == 1
+
+
+@pytest.mark.parametrize("comment", [None, "project=x"])
+def test_a_job_that_says_nothing_of_this_run_is_not_cancelled(
+    fake: FakeSlurm, comment: str | None
+) -> None:
+    """Anybody can write the id and name of a stranger's job into a run.json."""
+    fake.says(squeue=Jobs(("77", comment, "RUNNING")), scancel=Answer(0, "", ""))
+    assert not backend.cancel(submitted(fake), wait=False)
+    assert fake.count("scancel") == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"UserID": "4242"}, "belongs to another user than this directory"),
+        ({"STDOUT": "RUN/logs/slurm.log"}, "this directory is a copy of that one"),
+    ],
+)
+def test_a_copied_token_is_no_proof(
+    fake: FakeSlurm, tmp_path: Path, more: dict[str, str], words: str
+) -> None:
+    original = tmp_path / "v0-20261122-200000"
+    original.mkdir()
+    write_record(original, msgspec.structs.replace(NEW, job_id="77"))
+    more = {name: text.replace("RUN", str(original)) for name, text in more.items()}
+    fake.says(squeue=Jobs(("77", "prl-submit:mine", "RUNNING"), **more), scancel=Answer(0, "", ""))
+    with pytest.raises(BackendRefusedError, match=words):
+        backend.cancel(submitted(fake), wait=False)
+    assert fake.count("scancel") == 0
 
 
 def test_a_question_that_failed_does_not_pass_for_cancelled(fake: FakeSlurm) -> None:
