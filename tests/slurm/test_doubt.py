@@ -34,14 +34,14 @@ AFTERWARDS = {
 }  # fmt: skip
 
 
-def submit_by(world: SlurmWorld, before: str, after: str, **over: object) -> Done:
+def submit_by(world: SlurmWorld, before: str, after: str) -> Done:
     """prl-submit with a wrapper around sbatch that runs `before`, sbatch, and `after`."""
     wrapper = world.root / "bin" / "sbatch"
     wrapper.parent.mkdir(exist_ok=True)
     wrapper.write_text(f'#!/bin/bash\n{before}\n/usr/bin/sbatch "$@" >/dev/null\n{after}\n')
     wrapper.chmod(0o755)
     path = f"{wrapper.parent}:{world.environ['PATH']}"
-    return world.prl(world.spec(slurm__extra={"hold": True}, **over), PATH=path)
+    return world.prl(world.spec(slurm__extra={"hold": True}), PATH=path)
 
 
 @pytest.mark.parametrize("after", AFTERWARDS.values(), ids=AFTERWARDS.keys())
