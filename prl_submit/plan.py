@@ -143,7 +143,7 @@ class Plan(Struct, frozen=True):
         """The launcher's own words; several nodes get the rest from launch.sh's environment."""
         count = f"--nproc_per_node={self.resources.nproc_per_node}"
         if self.resources.nodes == 1:
-            return ["torchrun", "--standalone", count]
+            return ["torchrun", "--nnodes=1", "--standalone", "--local-addr=localhost", count]
         return ["torchrun", f"--nnodes={self.resources.nodes}", count]
 
     @property

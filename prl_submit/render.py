@@ -18,6 +18,9 @@ from prl_submit.scalars import format_duration
 _SHIPPED = Path(__file__).parent / "templates"
 TEMPLATES = _SHIPPED if _SHIPPED.is_dir() else Path(__file__).parent.parent / "templates"
 
+#: What launch.sh runs on the nodes; the same as `resume` runs here.
+_CHECKPOINT_FILES = Path(__file__).parent / "checkpoint_files.py"
+
 # No value can hold a NUL (the readers refuse it), so one at each end proves that a filter made the
 # whole text: `{{ a|bash ~ b }}` has only the first.
 _QUOTED = "\0"
@@ -142,6 +145,8 @@ def render_launch(plan: Plan, *, token: str, restarts: int = 0, site: Path | Non
         "gpu": plan.resources.accelerator == "gpu",
         "visible": plan.local.cuda_visible_devices if plan.backend == "local" else None,
         "kubernetes": plan.backend == "kubernetes",
+        "slurm": plan.backend == "slurm",
+        "checkpoint_code": _CHECKPOINT_FILES.read_text("utf-8").rstrip("\n"),
         "nodes": plan.resources.nodes,
         "nproc": plan.resources.nproc_per_node,
     }

@@ -7,14 +7,19 @@ from prl_submit.probe.node import ANSWER
 from prl_submit.quote import bash
 from prl_submit.render import render_launch
 
-#: launch.sh's heading of the lines that make the environment; the next heading ends them.
-_BEGIN = "\n# --- environment ---"
+#: launch.sh's headings of the lines that make the environment; the next heading ends each.
+_SECTIONS = ("\n# --- this shell ---", "\n# --- environment ---")
 _HEADING = "\n# --- "
+#: Where the values of the job begin.
+_VALUES = "\nprl_run_dir="
 
+#: What those lines use of the rest of launch.sh. Nobody ends a probe softly, so it has no traps.
 _HEAD = """\
-set -euo pipefail
 exec 3>&1 1>&2
-fail() { printf '%s\\n' "$2" >&2; exit "$1"; }
+prl_fail() { printf '%s\\n' "$2" >&2; exit "$1"; }
+prl_say() { printf '%s\\n' "$*" >&2; }
+prl_arm() { :; }
+prl_out=2 prl_doing= prl_host=$(uname -n)
 """
 #: The interpreter that torchrun will use, as launch.sh's preflight finds it.
 _TAIL = """\
@@ -53,7 +58,12 @@ def version_script(plan: Plan | None) -> str | None:
         if plan.environment.container is not None:
             return None
         launch = render_launch(plan, token="")
-        begin = launch.index(_BEGIN)
-        section = launch[begin : launch.index(_HEADING, begin + len(_BEGIN))]
-        own = f"prl_workdir={bash(plan.workdir)}\n{section}\n"
+        own = f"prl_workdir={bash(plan.workdir)}\n{''.join(_section(launch, name) for name in _SECTIONS)}\n"
     return f"{_HEAD}{own}prl_code={bash(_CODE)}\n{_TAIL}"
+
+
+def _section(launch: str, heading: str) -> str:
+    """The lines of launch.sh below a heading, in which nothing of the job begins."""
+    begin = launch.index(heading)
+    lines = launch[begin : launch.index(_HEADING, begin + len(heading))]
+    return lines.partition(_VALUES)[0]

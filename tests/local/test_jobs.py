@@ -524,7 +524,7 @@ def test_render_dry_run_and_submit_agree(world: World) -> None:
     sent = (run / "launch.sh").read_text()
     assert sent.replace(run.name, "vNN-YYYYMMDD-HHMMSS").replace(token, "0" * 16) == rendered.out
     plan = json.loads((run / "plan.json").read_text())
-    assert plan["argv"][:3] == ["torchrun", "--standalone", "--nproc_per_node=1"]
+    assert plan["argv"][:3] == ["torchrun", "--nnodes=1", "--standalone"]
 
 
 # --- one job per directory ------------------------------------------------------------------------

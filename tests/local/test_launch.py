@@ -142,13 +142,20 @@ CRASHED = (
         ("-11 SIGSEGV", "11 (SIGSEGV)"),
         ("-11 SIGSEGV -6 SIGABRT", "6 (SIGABRT)"),
         ("-15 SIGTERM -6 SIGABRT", "6 (SIGABRT)"),
+        ("-15 SIGTERM -9 SIGKILL", "9 (SIGKILL)"),
+        ("-15 SIGTERM", "15 (SIGTERM)"),
+        ("-7 SIGBUS", "7 (SIGBUS)"),
     ],
 )
+@pytest.mark.parametrize("end", ["ended;", ""], ids=["rank 0 came to its end", "rank 0 did not"])
 def test_crash_when_all_is_done_is_told_and_no_failure(
-    world: World, words: str, signal: str
+    world: World, words: str, signal: str, end: str
 ) -> None:
-    """pytorch#190489; many a scheduler has called such a training failed."""
-    job = world.by_hand(f"step 1 1; checkpoint 1 1; ended; crash {words}")
+    """pytorch#190489; many a scheduler has called such a training failed.
+
+    torchrun ends rank 0, which may not have written its last line yet: the proof is the checkpoint.
+    """
+    job = world.by_hand(f"step 1 1; checkpoint 1 1; {end} crash {words}")
     assert (job.code, job.exit["state"], job.reason) == (0, "SUCCEEDED", CRASHED.format(signal))
     assert f"prl-submit: SUCCEEDED: {job.reason}\n" in job.log
 
@@ -156,11 +163,8 @@ def test_crash_when_all_is_done_is_told_and_no_failure(
 @pytest.mark.parametrize(
     "end",
     {
-        "before the end": "checkpoint 1 1; crash -6 SIGABRT",
-        "killed": "checkpoint 1 1; ended; crash -9 SIGKILL",
-        "stopped": "checkpoint 1 1; ended; crash -15 SIGTERM",
-        "one killed": "checkpoint 1 1; ended; crash -6 SIGABRT -9 SIGKILL",
-        "torchrun itself": "checkpoint 1 1; ended; exit 134",
+        "no checkpoint": "crash -6 SIGABRT",
+        "an error": "checkpoint 1 1; ended; echo 'OSError: no space'; exit 1",
         "one failed": "checkpoint 1 1; ended; echo '  exitcode  : 1 (pid: 7)'; crash -6 SIGABRT",
         "half a save": "checkpoint 1 1; rm $run/checkpoint-1/optimizer.pt; ended; crash -6 SIGABRT",
         "nothing saved": "ended; crash -6 SIGABRT",
@@ -170,8 +174,75 @@ def test_crash_when_all_is_done_is_told_and_no_failure(
 )
 def test_any_other_crash_is_a_failure(world: World, end: tuple[str, str]) -> None:
     job = world.by_hand(f"step 1 1; {end[1]}")
-    code = 134 if "134" in end[1] else 1
-    assert_failed(job, f"torchrun exited with {code}", code=code)
+    assert_failed(job, "torchrun exited with 1", code=1)
+
+
+@pytest.mark.parametrize(("code", "words"), [(134, "aborted (SIGABRT)"), (137, "killed (SIGKILL)")])
+def test_torchrun_itself_crashes_when_all_is_done(world: World, code: int, words: str) -> None:
+    job = world.by_hand(f"step 1 1; checkpoint 1 1; exit {code}")
+    assert (job.code, job.exit["state"]) == (0, "SUCCEEDED")
+    assert f"a process crashed on its way out: torchrun exited with {code}: {words}" in job.reason
+
+
+def test_a_peer_that_failed_because_another_one_crashed(world: World) -> None:
+    """torchrun names the first to fail; rank 0 then lost its connection, which is a Python error."""
+    report = (
+        "echo '  exitcode  : 1 (pid: 7)'; echo 'RuntimeError: Connection closed by peer'; "
+        "echo 'Root Cause (first observed failure):'; crash -6 SIGABRT"
+    )
+    job = world.by_hand(f"step 1 1; checkpoint 1 1; {report}")
+    assert (job.code, job.exit["state"]) == (0, "SUCCEEDED")
+
+
+@pytest.mark.parametrize(
+    ("over", "log", "state"),
+    [
+        ({"swift__push_to_hub": True, "swift__hub_model_id": "a/b"}, "", "FAILED"),
+        (
+            {"swift__push_to_hub": True, "swift__hub_model_id": "a/b"},
+            '{"last_model_checkpoint": "x"}',
+            "SUCCEEDED",
+        ),
+        ({"swift__eval_strategy": "epoch", "swift__save_strategy": "steps"}, "", "FAILED"),
+        (
+            {"swift__eval_strategy": "epoch", "swift__save_strategy": "steps"},
+            '{"train_runtime": 1}',
+            "SUCCEEDED",
+        ),
+        ({"swift__eval_strategy": "epoch", "swift__save_strategy": "epoch"}, "", "SUCCEEDED"),
+    ],
+)
+def test_what_follows_the_last_save(
+    world: World, over: dict[str, Any], log: str, state: str
+) -> None:
+    """Not done, it is not called done: an upload, the evaluation of the last epoch."""
+    written = f"echo '{log}' >>$run/logging.jsonl; " if log else ""
+    job = world.by_hand(f"step 1 1; checkpoint 1 1; {written}crash -6 SIGABRT", **over)
+    assert job.exit["state"] == state, job
+
+
+@pytest.mark.parametrize(
+    ("last", "state"), [("2/2", "SUCCEEDED"), ("1/2", "FAILED")], ids=["at its end", "before"]
+)
+def test_the_last_checkpoint_is_removed_where_another_is_the_best(
+    world: World, last: str, state: str
+) -> None:
+    """load_best_model_at_end and save_total_limit 1."""
+    over = {"swift__load_best_model_at_end": True, "swift__save_total_limit": 1} | {
+        "swift__eval_strategy": "steps",
+        "swift__split_dataset_ratio": 0.1,
+        "swift__per_device_eval_batch_size": 2,
+    }
+    line = f'{{"train_runtime": 1, "global_step/max_steps": "{last}"}}'
+    fake = f"step 2 2; checkpoint 1 2; echo '{line}' >>$run/logging.jsonl; crash -6 SIGABRT"
+    job = world.by_hand(fake, **over)
+    assert job.exit["state"] == state, job
+
+
+def test_where_no_checkpoint_can_prove_it(world: World) -> None:
+    """save_only_model: no optimizer's state, so nothing to resume from, and no proof."""
+    fake = "step 1 1; checkpoint 1 1; rm $run/checkpoint-1/optimizer.pt; crash -6 SIGABRT"
+    assert_failed(world.by_hand(fake), "Signal 6 (SIGABRT)", code=1)
 
 
 def test_ranks_that_trained_alone_prove_nothing_by_a_crash(world: World) -> None:
@@ -270,7 +341,8 @@ def test_too_few_gpus(world: World, here: int, visible: str | None, seen: int) -
         swift__per_device_eval_batch_size=2,
     )
     assert_failed(job, f"preflight: {seen} GPUs are visible, 4 are needed, one per process")
-    assert f"(CUDA_VISIBLE_DEVICES={'unset' if visible is None else visible})" in job.reason
+    told = " is not set" if visible is None else f"={visible}"
+    assert f"(CUDA_VISIBLE_DEVICES{told})" in job.reason
 
 
 @pytest.mark.parametrize("visible", [None, "0,1", "3, 2", "GPU-0,GPU-1"])
@@ -448,7 +520,10 @@ def test_one_node_ignores_a_foreign_node_rank(world: World) -> None:
     job = world.by_hand(env={"NODE_RANK": "3", "MASTER_ADDR": "x", "MASTER_PORT": "1"})
     assert job.code == 0
     argv = (job.run / "argv").read_bytes().decode().split("\0")
-    assert argv[:4] == ["--standalone", "--nproc_per_node=1", "-m", "swift.cli.rlhf"]
+    assert argv[:5] == [
+        *("--nnodes=1", "--standalone", "--local-addr=localhost", "--nproc_per_node=1"),
+        "-m",
+    ]
 
 
 # --- signals --------------------------------------------------------------------------------------

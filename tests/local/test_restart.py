@@ -9,6 +9,7 @@ import random
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from prl_submit.layers import load_layers
 from prl_submit.plan import Context, make_plan, place
 from prl_submit.render import render_launch
 from prl_submit.swift.table import load_table
+from tests.checkpoint_files import SPOILT, write_checkpoint
 from tests.conftest import ended, marked
 
 if TYPE_CHECKING:
@@ -173,7 +175,7 @@ def test_restart_continues_from_the_last_complete_checkpoint(
         (world.root / given).mkdir()
     run = launch(world, restarts=2, restarts__max=3, **over)
     save(run, 9)
-    newest = save(run, 10)
+    newest = save(run, 10, max_steps=20)
     (save(run, 11) / "optimizer.pt").unlink()
     before = go(world, run)
     assert before.exit["restarts"] == 2
@@ -243,27 +245,39 @@ def test_run_directory_with_a_strange_name(world: World, name: str) -> None:
 
 
 def test_nothing_is_left_to_train(world: World) -> None:
-    """Stopped after its last step, started again: no step more, and that is success."""
+    """Stopped after its last step, started again: ms-swift would train step 11 of 10."""
     run = launch(world, restarts__max=1)
     save(run, 10, max_steps=10)
-    job = go(world, run, "exit 0", **AGAIN)
-    assert (job.code, job.exit["state"], job.exit["reason"]) == (0, "SUCCEEDED", None)
-    assert resumed_from(run) == [str(run / "checkpoint-10")]
-
-
-def test_an_abort_when_nothing_is_left_to_train_is_the_reason(world: World) -> None:
-    run = launch(world, restarts__max=1)
-    save(run, 10, max_steps=10)
-    job = go(world, run, 'echo "[INFO:swift] End time of running main: now"; exit 134', **AGAIN)
-    assert (job.code, job.reason) == (134, "torchrun exited with 134")
-
-
-def test_a_crash_when_nothing_is_left_to_train(world: World) -> None:
-    run = launch(world, restarts__max=1)
-    save(run, 10, max_steps=10)
-    job = go(world, run, "ended; crash -6 SIGABRT", **AGAIN)
+    job = go(world, run, "step 11 10", **AGAIN)
     assert (job.code, job.exit["state"]) == (0, "SUCCEEDED")
-    assert "a process crashed on its way out: Signal 6 (SIGABRT)" in job.reason
+    assert job.reason == (
+        "all 10 steps were trained and saved before this restart; nothing is left to train"
+    )
+    assert not (run / "argv").exists()
+
+
+def test_a_restart_whose_upload_was_not_done(world: World) -> None:
+    run = launch(world, restarts__max=1, swift__push_to_hub=True, swift__hub_model_id="a/b")
+    save(run, 10, max_steps=10)
+    job = go(world, run, **AGAIN)
+    assert (job.code, job.exit["state"]) == (65, "FAILED")
+    assert "what comes after the last save was not done" in job.reason
+    (run / "logging.jsonl").write_text('{"last_model_checkpoint": "x", "global_step": 10}\n')
+    assert go(world, run, **AGAIN).exit["state"] == "SUCCEEDED"
+    assert not (run / "argv").exists()
+
+
+def test_a_restart_of_a_training_that_was_made_longer(world: World) -> None:
+    """Begun from the last checkpoint of a shorter one, and told of more steps: they are trained."""
+    first = save(world.root / "run", 10, max_steps=10)
+    over: dict[str, Any] = {"swift__resume_from_checkpoint": str(first), "restarts__max": 1}
+    run = launch(world, **over)
+    assert go(world, run, "step 11 20", **AGAIN).code == 0
+    assert resumed_from(run) == [str(first)]
+    save(run, 12, max_steps=12)
+    longer = launch(world, restarts__max=1, swift__max_steps=20)
+    assert go(world, longer, "step 13 20", **AGAIN).code == 0
+    assert resumed_from(run) == [str(run / "checkpoint-12")]
 
 
 def test_another_node_that_crashes_at_its_end_does_not_mind_node_0s_save(world: World) -> None:
@@ -591,7 +605,32 @@ def test_the_name_of_the_node(world: World) -> None:
     assert " on n07, node 0 of 1" in job.log
 
 
-# --- the two readings of a checkpoint folder ------------------------------------------------------
+# --- one reading of a checkpoint folder ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", SPOILT)
+@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.pt", "rng_state.pth"])
+def test_a_checkpoint_that_cannot_be_loaded_is_not_chosen(
+    world: World, file: str, how: str
+) -> None:
+    run = launch(world, restarts__max=1)
+    before = write_checkpoint(run, 4)
+    damaged = write_checkpoint(run, 6) / file
+    damaged.write_bytes(SPOILT[how](damaged.read_bytes()))
+    job = go(world, run, "step 5 10", **AGAIN)
+    assert resumed_from(run) == [str(before)]
+    assert "prl-submit: not complete: checkpoint-6: " in job.log
+    assert file in job.log
+
+
+def test_a_save_that_was_not_finished(world: World) -> None:
+    """transformers marks a checkpoint that it saves because of SIGTERM until it is whole."""
+    run = launch(world, restarts__max=1)
+    before = write_checkpoint(run, 4)
+    (write_checkpoint(run, 6) / "checkpoint-is-incomplete.txt").write_text("in progress...")
+    job = go(world, run, "step 5 10", **AGAIN)
+    assert resumed_from(run) == [str(before)]
+    assert "checkpoint-is-incomplete.txt" in job.log
 
 
 class Case(NamedTuple):
@@ -610,17 +649,16 @@ class Case(NamedTuple):
 
 
 def by_bash(script: str, cases: list[Case], root: Path) -> list[str]:
-    """launch.sh's last_checkpoint of every case, in one bash."""
-    begin = script.index("# --- a restart goes on from the last complete checkpoint")
-    end = script.index("\nprl_checkpoint=\n")
+    """What launch.sh's prl_find_checkpoint says of every case, in one bash."""
+    begin = script.index("# prl_submit/checkpoint_files.py of the prl-submit")
+    end = script.index("\nprl_argument() {")
     loop = (
-        "set -euo pipefail\n" + script[begin:end] + "\n"
+        f"set -euo pipefail\nprl_python=({sys.executable})\n" + script[begin:end] + "\n"
         "while IFS=$'\\t' read -r prl_nodes prl_nproc_per_node prl_run_dir; do\n"
-        "  found=$(last_checkpoint)\n"
-        "  printf '%s\\0' \"${found:--}\"\n"
+        "  prl_find_checkpoint\n"
+        "  printf '%s\\0' \"${prl_checkpoint:--}\"\n"
         "done\n"
     )
-    assert "\nlast_checkpoint() {" in loop
     (root / "differential.sh").write_text(loop)
     done = subprocess.run(
         ["bash", root / "differential.sh"],
@@ -630,8 +668,7 @@ def by_bash(script: str, cases: list[Case], root: Path) -> list[str]:
         timeout=120,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert b"command not found" not in done.stderr
+    assert (done.returncode, done.stderr) == (0, b"")
     found = done.stdout.decode().split("\0")[:-1]
     assert len(found) == len(cases)
     for case, path in zip(cases, found, strict=True):
@@ -755,8 +792,8 @@ def test_bash_and_python_agree(world: World, tmp_path: Path) -> None:
     """What a scheduler's restart continues from is what `resume` would."""
     rng = random.Random(20)
     root = tmp_path / "runs"
-    cases = [*single_damages(root, rng), *many_damages(root, rng, 185)]
-    assert len(cases) >= 300
+    cases = [*single_damages(root, rng), *many_damages(root, rng, 60)]
+    assert len(cases) >= 150
     python = [case.python for case in cases]
     bash = by_bash(script_text(world), cases, tmp_path)
     differ = [
@@ -767,8 +804,8 @@ def test_bash_and_python_agree(world: World, tmp_path: Path) -> None:
     assert differ == []
     # Not agreement about nothing: each verdict is frequent.
     assert python.count("checkpoint-5") > 50
-    assert python.count("checkpoint-10") > 25
-    assert python.count("-") > 30
+    assert python.count("checkpoint-10") > 15
+    assert python.count("-") > 10
 
 
 #: What a kill or a crash may leave of a file, beyond what the cases above have: nobody can load it.
@@ -799,64 +836,3 @@ def test_deepspeed_in_a_run_directory_with_a_strange_name(world: World, name: st
     save(case.run, 10, 2, "deepspeed")
     assert case.python == "checkpoint-10"
     assert by_bash(script_text(world), [case], world.root) == ["checkpoint-10"]
-
-
-def write(file: str, text: str) -> Callable[[Path], object]:
-    return lambda folder: (folder / file).write_text(text)
-
-
-def hide(folder: Path) -> None:
-    (folder / "model.safetensors").rename(folder / ".model.safetensors")
-
-
-INDEX = "model.safetensors.index.json"
-#: Where the two may differ, what each says of it, and why neither is made to follow the other: no
-#: save that was interrupted leaves such a folder, and bash has no JSON parser.
-KNOWN: list[tuple[str, Callable[[Path], object], str, str, str]] = [
-    (
-        "plain",
-        write("trainer_state.json", state_text(10).replace('"loss": 0.5', '"loss": x')),
-        "checkpoint-10",
-        "-",
-        "damage within a file that has its end: bash looks at the end alone",
-    ),
-    (
-        "plain",
-        write("trainer_state.json", state_text(10) + "\n\n"),
-        "-",
-        "checkpoint-10",
-        "empty lines at the end: transformers writes none",
-    ),
-    ("sharded", write(INDEX, "{}\n"), "checkpoint-10", "-", "whole JSON, but no index"),
-    ("sharded", write(INDEX, '{"weight_map": []}\n'), "checkpoint-10", "-", "the same"),
-    (
-        "sharded",
-        write(INDEX, '{"weight_map": {"a": "gone"}}\n'),
-        "checkpoint-10",
-        "-",
-        "bash knows a shard by .safetensors or .bin; transformers names none otherwise",
-    ),
-    (
-        "sharded",
-        write(
-            INDEX, '{"metadata": {"a": "gone.bin"}, "weight_map": {"a": "model-1.safetensors"}}\n'
-        ),
-        "-",
-        "checkpoint-10",
-        "for bash every such word of the index is a shard; its metadata are numbers",
-    ),
-    ("plain", hide, "-", "checkpoint-10", "bash's patterns leave out hidden files"),
-    ("plain", write(".x.bin", ""), "checkpoint-10", "-", "the same"),
-    ("plain", write(".x.index.json", ""), "checkpoint-10", "-", "the same"),
-]
-
-
-def test_where_bash_and_python_differ(world: World) -> None:
-    """A difference that is gone leaves the list."""
-    cases = []
-    for number, (layout, change, _, _, why) in enumerate(KNOWN):
-        cases.append(Case(world.root / "runs" / str(number), 1, 1, why))
-        change(save(cases[-1].run, 10, layout=layout))
-    bash = by_bash(script_text(world), cases, world.root)
-    found = [(theirs, case.python, case.what) for theirs, case in zip(bash, cases, strict=True)]
-    assert found == [(theirs, ours, why) for _, _, theirs, ours, why in KNOWN]

@@ -49,14 +49,16 @@ def test_built_in_defaults(planned: Plans) -> None:
     ]
     assert plan.exports == {}
     assert plan.world_size == 1
-    assert plan.argv[:5] == [
+    assert plan.argv[:7] == [
         "torchrun",
+        "--nnodes=1",
         "--standalone",
+        "--local-addr=localhost",
         "--nproc_per_node=1",
         "-m",
         "swift.cli.rlhf",
     ]
-    assert plan.argv[5:7] == ["--dataloader_num_workers", "0"]
+    assert plan.argv[7:9] == ["--dataloader_num_workers", "0"]
 
 
 @pytest.mark.parametrize("word", ["true", "yes", "on", "1", "t", '"y"'])

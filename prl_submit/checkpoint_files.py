@@ -1,0 +1,231 @@
+"""Which checkpoint of a run is complete: every file that a resumed training reads is there, and whole.
+
+launch.sh runs this very file on a node, with the Python of the training's environment, so that `resume` and
+a scheduler's restart choose alike. Therefore: the standard library alone, and nothing newer than Python 3.8.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import sys
+from typing import Any
+
+#: transformers makes this file in a checkpoint before a save on SIGTERM, and removes it after the save.
+MARK = "checkpoint-is-incomplete.txt"
+_NAME = re.compile(r"checkpoint-([0-9]+)", re.ASCII)
+_ENDINGS = (".safetensors", ".bin", ".pt")
+_NOT_WEIGHTS = ("optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "training_args.bin")
+_MAX_JSON = 500_000_000
+#: The safetensors library's own limit of a header.
+_MAX_HEADER = 100_000_000
+_ZIP, _ZIP_ENTRY, _ZIP_END = b"PK\3\4", b"PK\1\2", b"PK\5\6"
+_ZIP_END_SIZE = 22
+_IN_ZIP64 = 0xFFFFFFFF
+#: No piece of a safetensors, zip or pickle file is printable text; so what is, and short, stands in for one.
+_STAND_IN = re.compile(rb"(?!P)[\x20-\x7e\n]{1,63}")
+
+
+class FaultError(Exception):
+    """Why a checkpoint is not complete, in words."""
+
+
+def last_complete(
+    run_dir: str, ranks: int, told: list[str]
+) -> tuple[str, int, dict[str, Any]] | None:
+    """The newest complete checkpoint: its name, its step, its trainer_state.json; or None.
+
+    `told` gets a line for each newer one, with why it is not complete.
+    """
+    try:
+        names = os.listdir(run_dir)
+    except OSError:
+        return None
+    found = [(int(match[1]), name) for name in names if (match := _NAME.fullmatch(name))]
+    for step, name in sorted(found, reverse=True):
+        folder = os.path.join(run_dir, name)
+        if not os.path.isdir(folder):
+            continue
+        try:
+            return name, step, look_at(folder, ranks)
+        except FaultError as fault:
+            told.append(f"{name}: {fault}")
+        except OSError as error:
+            told.append(f"{name}: cannot be read: {error.strerror}")
+    return None
+
+
+def look_at(folder: str, ranks: int) -> dict[str, Any]:
+    """The trainer_state.json of a complete checkpoint. Raises FaultError where it is not, and OSError."""
+    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    if MARK in names:
+        raise FaultError(f"its saving did not come to an end, says {MARK}")
+    state = _json(folder, "trainer_state.json")
+    if not isinstance(state, dict):
+        raise FaultError("trainer_state.json is damaged")
+    states = ["rng_state.pth"] if ranks == 1 else [f"rng_state_{rank}.pth" for rank in range(ranks)]
+    for name in [*states, *_optimizer(folder, names)]:
+        _check(folder, name)
+    if "scaler.pt" in names:
+        _check(folder, "scaler.pt")
+    weights = _weights(folder, names)
+    if not weights:
+        raise FaultError("has no weights")
+    for name in weights:
+        _check(folder, name)
+    for name in names:
+        if name.endswith(".index.json"):
+            _check_shards(folder, name)
+    return state
+
+
+def _optimizer(folder: str, names: list[str]) -> list[str]:
+    """The files with the optimizer's and the scheduler's state."""
+    if any(name.startswith("global_step") for name in names):
+        return ["latest"]  # DeepSpeed writes it after everything else
+    for name in names:  # FSDP2 (accelerate, SHARDED_STATE_DICT): folders; .metadata is written last
+        metadata = os.path.join(name, ".metadata")
+        if re.match(r"optimizer_[0-9]", name) and _size(folder, metadata):
+            return [metadata, *_pieces(folder, name), "scheduler.pt"]
+    optimizer = "optimizer.bin" if "optimizer.bin" in names else "optimizer.pt"  # FSDP: .bin
+    return [optimizer, "scheduler.pt"]
+
+
+def _weights(folder: str, names: list[str]) -> list[str]:
+    """The files with the weights, and those beside them that are loaded likewise."""
+    found = []
+    for name in names:
+        if os.path.isdir(os.path.join(folder, name)):
+            metadata = os.path.join(name, ".metadata")
+            if name.startswith("global_step"):
+                found += [name, *_pieces(folder, name)]
+            elif re.match(r"pytorch_model_fsdp_[0-9]", name) and os.path.exists(
+                os.path.join(folder, metadata)
+            ):
+                found += [metadata, *_pieces(folder, name)]
+        elif name.startswith("global_step") or (
+            name.endswith(_ENDINGS) and name not in _NOT_WEIGHTS
+        ):
+            found.append(name)
+    return found
+
+
+def _pieces(folder: str, inner: str) -> list[str]:
+    """What each rank wrote into a folder of the checkpoint: DeepSpeed's *.pt, FSDP2's *.distcp."""
+    return [
+        os.path.join(inner, name)
+        for name in sorted(os.listdir(os.path.join(folder, inner)))
+        if name.endswith((".pt", ".distcp"))
+    ]
+
+
+def _check_shards(folder: str, index: str) -> None:
+    tree = _json(folder, index)
+    try:
+        names = set(tree["weight_map"].values())
+    except (LookupError, AttributeError, TypeError):
+        raise FaultError(f"{index} is damaged") from None
+    for name in sorted(map(str, names)):
+        _check(folder, name)
+
+
+def _json(folder: str, name: str) -> Any:
+    if not 0 < _size(folder, name) <= _MAX_JSON:
+        raise FaultError(f"has no {name}, or an empty one")
+    try:
+        with open(os.path.join(folder, name), "rb") as file:
+            return json.loads(file.read(_MAX_JSON))
+    except (ValueError, RecursionError):
+        raise FaultError(f"{name} is damaged") from None
+
+
+def _size(folder: str, name: str) -> int:
+    """Bytes; 0 where there is no such regular file."""
+    try:
+        status = os.stat(os.path.join(folder, name))
+    except OSError:
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
+def _check(folder: str, name: str) -> None:
+    """Raises FaultError where a file is missing, empty, cut short, or filled with something else."""
+    if os.path.isdir(os.path.join(folder, name)):
+        if name.startswith("global_step"):
+            return  # its files are looked at one by one
+        raise FaultError(f"{name} is a folder")
+    size = _size(folder, name)
+    if not size:
+        raise FaultError(f"has no {name}, or an empty one")
+    with open(os.path.join(folder, name), "rb") as file:
+        head = file.read(64)
+        if size < 64 and _STAND_IN.fullmatch(head):
+            return
+        file.seek(0)
+        if name.endswith(".safetensors"):
+            whole = size == (said := _safetensors_size(file.read, size))
+            words = f"{size} bytes, its header says {said or 'nothing'}"
+        else:
+            whole, words = _is_whole(file, name, head, size), f"{size} bytes"
+    if not whole:
+        raise FaultError(f"{name} is damaged or cut short ({words})")
+
+
+def _is_whole(file: Any, name: str, head: bytes, size: int) -> bool:
+    if name.endswith((".pt", ".pth", ".bin")):
+        return _is_whole_torch(file, head, size)
+    if name.endswith(".metadata"):  # a pickle; it ends with its STOP
+        file.seek(size - 1)
+        return head.startswith(b"\x80") and bool(file.read(1) == b".")
+    return True
+
+
+def _safetensors_size(read: Any, size: int) -> int:
+    """The size that the header states: 8 bytes with its length, itself, the tensors. 0: it is no header."""
+    length = int.from_bytes(read(8), "little")
+    if not 2 <= length <= min(size - 8, _MAX_HEADER):
+        return 0
+    try:
+        header = json.loads(read(length))
+        ends = [item["data_offsets"][1] for key, item in header.items() if key != "__metadata__"]
+        return 8 + length + int(max(ends, default=0))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return 0
+
+
+def _is_whole_torch(file: Any, head: bytes, size: int) -> bool:
+    """torch.save writes a zip, whose directory comes last; it used to write pickles, and still can.
+
+    Of such a pickle, whose raw data come last, nothing says where it ends.
+    """
+    if head.startswith(b"\x80"):
+        return True
+    if not head.startswith(_ZIP) or size <= _ZIP_END_SIZE:
+        return False
+    file.seek(size - _ZIP_END_SIZE)
+    end = file.read(_ZIP_END_SIZE)
+    if not end.startswith(_ZIP_END):
+        return False
+    begin = int.from_bytes(end[16:20], "little")
+    if begin == _IN_ZIP64:
+        return True
+    file.seek(begin)
+    return bool(file.read(4) == _ZIP_ENTRY)
+
+
+def main(run_dir: str, ranks: int) -> None:
+    """For launch.sh: `NAME STEP MAX_STEPS` of the last complete one; `# WHY` for each newer one."""
+    told: list[str] = []
+    found = last_complete(run_dir, ranks, told)
+    lines = [f"# {line}" for line in told]
+    if found is not None:
+        name, _, state = found
+        numbers = [state.get(key) for key in ("global_step", "max_steps")]
+        lines.append(" ".join([name, *(str(n) if isinstance(n, int) else "-" for n in numbers)]))
+    sys.stdout.write("".join(line + "\n" for line in lines))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
