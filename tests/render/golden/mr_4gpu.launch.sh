@@ -423,23 +423,32 @@ for prl_candidate in "${prl_conda_places[@]}"; do
     break
   fi
 done
-[[ -n $prl_conda_found ]] || prl_fail 78 \
-  "conda is not on this node${prl_conda_root:+: $prl_conda_root has no etc/profile.d/conda.sh}; say where it is with environment.conda: {name: $prl_conda_name, root: DIR}"
-# Always: that CONDA_DEFAULT_ENV has the name already does not say that its folders come first in PATH, nor that it
-# is of this installation. conda's own scripts read unset variables.
-prl_lend_shell
-source "$prl_conda_found/etc/profile.d/conda.sh" || true
-conda activate "$prl_conda_name" || prl_fail 78 \
-  "conda environment '$prl_conda_name' is not in $prl_conda_found; it has: base $(ls "$prl_conda_found/envs" 2>/dev/null | tr '\n' ' ')"
-prl_take_back
-prl_own_shell
+if [[ -n $prl_conda_found ]]; then
+  # Always: that CONDA_DEFAULT_ENV has the name already does not say that its folders come first in PATH, nor that
+  # it is of this installation. conda's own scripts read unset variables.
+  prl_lend_shell
+  source "$prl_conda_found/etc/profile.d/conda.sh" || true
+  conda activate "$prl_conda_name" || prl_fail 78 \
+    "conda environment '$prl_conda_name' is not in $prl_conda_found; it has: base $(ls "$prl_conda_found/envs" 2>/dev/null | tr '\n' ' ')"
+  prl_take_back
+  prl_own_shell
+elif [[ -z $prl_conda_root && ${CONDA_DEFAULT_ENV:-} == "$prl_conda_name" ]]; then
+  prl_say "conda is not on this node; its environment '$prl_conda_name' is active already" # micromamba's, a container's
+else
+  prl_fail 78 "conda is not on this node; say where it is with environment.conda: {name: $prl_conda_name, root: DIR}${prl_conda_root:+ ($prl_conda_root has no etc/profile.d/conda.sh)}"
+fi
 prl_conda_prefix() { # of the environment that is active now
+  local active=${CONDA_PREFIX:-}
   case $prl_conda_name in base) echo "$prl_conda_found"; return ;; */*) echo "$prl_conda_name"; return ;; esac
-  [[ -d $prl_conda_found/envs/$prl_conda_name ]] && echo "$prl_conda_found/envs/$prl_conda_name" || echo "${CONDA_PREFIX:-}"
+  if [[ -d $prl_conda_found/envs/$prl_conda_name ]]; then
+    echo "$prl_conda_found/envs/$prl_conda_name"
+  elif [[ ${active##*/} == "$prl_conda_name" ]]; then
+    echo "$active" # in another of conda's envs_dirs
+  fi
 }
 prl_prefix=$(prl_conda_prefix)
-# conda puts the folder first only where it is not in PATH already.
-[[ ! -x $prl_prefix/bin/torchrun ]] || [[ $(type -P torchrun) -ef $prl_prefix/bin/torchrun ]] || export PATH="$prl_prefix/bin:$PATH"
+# conda leaves the folder where it is in PATH, if the environment was active before.
+[[ ! -x $prl_prefix/bin/torchrun || $(type -P torchrun) -ef $prl_prefix/bin/torchrun ]] || export PATH="$prl_prefix/bin:$PATH"
 [[ ! -e $prl_prefix/bin/python ]] || prl_require_torchrun "$prl_prefix" "conda environment '$prl_conda_name'"
 
 export PYTHONUTF8=1  # paths and logs are UTF-8, whatever the node's locale
@@ -910,7 +919,7 @@ prl_torchrun_code=$prl_code
 # The last Python error of this attempt, with the user's own file and line where the traceback has one, and with
 # its cause. Connections that break when a rank has ended are no cause. awk: lines of each rank are apart.
 prl_python_error() {
-  prl_this_attempt | tail -c 400000 | tr '\r' '\n' | awk '
+  prl_this_attempt | tail -c 400000 | tr '\r' '\n' | LC_ALL=C awk '
     { rank = ""; while (match($0, /^\[(default|rank)[0-9]+\]: ?/)) { rank = substr($0, 1, RLENGTH); $0 = substr($0, RLENGTH + 1) } }
     /^ *[|+ ]*Traceback \(most recent call last\):/ { if (!chained[rank]) cause[rank] = ""; if (!chained[rank]) at[rank] = ""; chained[rank] = 0; inside[rank] = 1; next }
     /^(During handling of the above exception|The above exception was the direct cause)/ { chained[rank] = 1; cause[rank] = said[rank]; next }
@@ -966,7 +975,7 @@ prl_came_to_its_end() { # this node's first rank
 # failed because of the first one, which torchrun names.
 prl_only_crashed() {
   local codes first
-  ((prl_code <= 128)) || return 0 # torchrun itself
+  ((prl_code <= 128)) || [[ -z $prl_done ]] || return 0 # torchrun itself
   codes=$(prl_this_attempt | grep -aoE '(Root Cause|exitcode +: -?[0-9]+)') || return 1
   first=$(sed -n '/Root Cause/,$p' <<<"$codes" | grep -oE -e '-?[0-9]+$' | sed -n 1p) || true
   [[ ${first:-$(grep -oE -e '-?[0-9]+$' <<<"$codes" | sort -n | tail -n 1)} == -* ]]

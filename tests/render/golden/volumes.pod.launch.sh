@@ -959,7 +959,7 @@ fi
 # The last Python error of this attempt, with the user's own file and line where the traceback has one, and with
 # its cause. Connections that break when a rank has ended are no cause. awk: lines of each rank are apart.
 prl_python_error() {
-  prl_this_attempt | tail -c 400000 | tr '\r' '\n' | awk '
+  prl_this_attempt | tail -c 400000 | tr '\r' '\n' | LC_ALL=C awk '
     { rank = ""; while (match($0, /^\[(default|rank)[0-9]+\]: ?/)) { rank = substr($0, 1, RLENGTH); $0 = substr($0, RLENGTH + 1) } }
     /^ *[|+ ]*Traceback \(most recent call last\):/ { if (!chained[rank]) cause[rank] = ""; if (!chained[rank]) at[rank] = ""; chained[rank] = 0; inside[rank] = 1; next }
     /^(During handling of the above exception|The above exception was the direct cause)/ { chained[rank] = 1; cause[rank] = said[rank]; next }
@@ -1015,7 +1015,7 @@ prl_came_to_its_end() { # this node's first rank
 # failed because of the first one, which torchrun names.
 prl_only_crashed() {
   local codes first
-  ((prl_code <= 128)) || return 0 # torchrun itself
+  ((prl_code <= 128)) || [[ -z $prl_done ]] || return 0 # torchrun itself
   codes=$(prl_this_attempt | grep -aoE '(Root Cause|exitcode +: -?[0-9]+)') || return 1
   first=$(sed -n '/Root Cause/,$p' <<<"$codes" | grep -oE -e '-?[0-9]+$' | sed -n 1p) || true
   [[ ${first:-$(grep -oE -e '-?[0-9]+$' <<<"$codes" | sort -n | tail -n 1)} == -* ]]
