@@ -187,7 +187,7 @@ def ask_online(plan: Plan, artefact: str) -> str:
     answer = slurm.ask(["sbatch", "--test-only"], stdin=artefact, environ=environ)
     if answer.code != 0:
         raise RefusedError([_explain(answer.err, plan, slurm)])
-    return evidence.test_only_words(answer.err)
+    return evidence.test_only_words(answer.err, time.time())
 
 
 def states(runs: Sequence[Run]) -> list[State]:

@@ -32,6 +32,7 @@ from prl_submit.slurm.ownership import is_own, why_not_own
 from prl_submit.slurm.script import SCRIPT
 from prl_submit.slurm.verdict import Evidence, judge, may_start_again
 from prl_submit.states import FINISHED, LOST, QUEUED, State
+from prl_submit.times import until
 from prl_submit.verdicts import write_verdict
 
 #: Seconds that a job may be unknown before it is lost: an exit.json may reach a shared file system
@@ -238,6 +239,7 @@ def _gather(run: Run, record: Record, job: Job | None, silence: str | None) -> E
         cancelled=cancel_reason(run.path),
         log=log.decode("utf-8", "replace"),
         job_id=record.job_id,
+        now=time.time(),
         restarts_before=record.restarts,
         max_restarts=_max_restarts(run.path) if restarted or silence else None,
     )
@@ -279,12 +281,13 @@ def _why_lost(record: Record, last: str) -> str:
     )
 
 
-def test_only_words(err: str) -> str:
-    """`sbatch --test-only`'s answer: when and where the job would start."""
+def test_only_words(err: str, now: float) -> str:
+    """`sbatch --test-only`'s answer: when and where the job would start. `now`: since the epoch."""
     found = re.search(
         r"to start at (\S+) using (\d+) processors on nodes? (\S+)(?: in partition (\S+))?", err
     )
     if found is None:
         return f"Slurm would take it: {first_line(err)}"
     partition = f" of partition {found[4]}" if found[4] else ""
-    return f"Slurm would start it at {slurm_time(found[1]) or found[1]} on {found[3]}{partition}"
+    start = until(slurm_time(found[1]) or found[1], now)
+    return f"Slurm would start it {start} on {found[3]}{partition}"

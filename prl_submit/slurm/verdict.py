@@ -27,6 +27,7 @@ from prl_submit.states import (
     State,
     state_of_exit,
 )
+from prl_submit.times import until
 
 _STATES = {"COMPLETED": SUCCEEDED, "CANCELLED": CANCELLED, "TIMEOUT": TIMEOUT, "DEADLINE": TIMEOUT}
 _DUE_TO = {
@@ -46,7 +47,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
     `exit`: node 0's own word; `others`: the other nodes', by node rank; `cancelled`: the words of
     cancel.json; `log`: the end of Slurm's log; `job_id`: the run's present job; `restarts_before`:
-    earlier jobs of this run.
+    earlier jobs of this run; `now`: seconds since the epoch, from which a start is told as `in 10m`.
     """
 
     exit: ExitRecord | None = None
@@ -57,6 +58,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     job_id: str | None = None
     restarts_before: int = 0
     max_restarts: int | None = None
+    now: float = 0.0
 
 
 def judge(seen: Evidence) -> State | None:
@@ -119,7 +121,7 @@ def _is_before(record: ExitRecord, time: str) -> bool:
 def _live(job: Job, seen: Evidence) -> State:
     again = _restarted(job, seen)
     if is_waiting(job):
-        reason = ", ".join(part for part in (again, _waiting_words(job)) if part)
+        reason = ", ".join(part for part in (again, _waiting_words(job, seen.now)) if part)
         state = State(state=QUEUED, reason=reason)
     else:
         words = {"COMPLETING": "ending", "SUSPENDED": "suspended", "STOPPED": "stopped"}
@@ -129,10 +131,10 @@ def _live(job: Job, seen: Evidence) -> State:
     return msgspec.structs.replace(state, restarts=seen.restarts_before + (job.restarts or 0))
 
 
-def _waiting_words(job: Job) -> str:
+def _waiting_words(job: Job, now: float) -> str:
     if job.state == "CONFIGURING":
         return "its nodes are being made ready"
-    expected = f", expected to start at {job.started_at}" if job.started_at else ""
+    expected = f", expected to start {until(job.started_at, now)}" if job.started_at else ""
     return why_waiting(job) + expected
 
 

@@ -648,7 +648,7 @@ def test_the_online_check(fake: FakeSlurm, plan: Plan) -> None:
     answer = "sbatch: Job 20 to start at 2026-11-22T21:00:00 using 1 processors on nodes node1\n"
     fake.says(sbatch=Answer(0, "", answer))
     assert backend.ask_online(plan, "#!/bin/bash") == (
-        f"Slurm would start it at {slurm_time('2026-11-22T21:00:00')} on node1"
+        f"Slurm would start it now ({slurm_time('2026-11-22T21:00:00')}) on node1"
     )
     assert fake.calls[-1] == ["sbatch", "--test-only"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from datetime import datetime
 
 import pytest
 
@@ -184,8 +185,8 @@ def test_accounting_alone_tells_an_earlier_attempt_by_its_time(ended: ExitRecord
         (job("PENDING", reason="Priority", gpus=4), {}, "waiting for 4 GPUs (Priority)"),
         (
             job("PENDING", reason="Resources", gpus=4, node_count=2, started_at=at(30)),
-            {},
-            f"waiting for 8 GPUs on 2 nodes (Resources), expected to start at {at(30)}",
+            {"now": datetime.fromisoformat(at(5)).timestamp()},
+            f"waiting for 8 GPUs on 2 nodes (Resources), expected to start in 25m ({at(30)})",
         ),
         (job("CONFIGURING"), {}, "its nodes are being made ready"),
     ],
