@@ -60,6 +60,11 @@ class Job(Struct, frozen=True):
         return "lora"
 
     @property
+    def tuner_argument(self) -> str:
+        """The name of the argument in the ms-swift that will run."""
+        return "tuner_type" if self.since("4.0") else "train_type"
+
+    @property
     def has_plugins(self) -> bool:
         """Whether files of the user's are imported, which may register whatever they like."""
         return bool(self.many("external_plugins") or self.many("custom_register_path"))

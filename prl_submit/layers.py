@@ -130,8 +130,8 @@ def lay_over(
             continue
         problems += _late_extends(over)
         tree = merge(tree, over)
-    if "num_infer_workers" not in table:
-        tree = _infer_workers(environ, tree, problems)
+    if not _takes_infer_workers(table):
+        tree = _infer_workers(environ, tree, table, problems)
     return Layered(tree, passed_on, problems)
 
 
@@ -199,8 +199,8 @@ def _environment(
         # Empty is unset, as in the scripts' own ${PRL_X:-default}.
         if not name.startswith("PRL_") or name.startswith(INTERNAL) or not value:
             continue
-        if name == INFER_WORKERS and name not in keys:
-            continue
+        if name == INFER_WORKERS and not _takes_infer_workers(table):
+            continue  # `_infer_workers` says what it means
         try:
             value.encode("utf-8")
         except UnicodeEncodeError:
@@ -316,30 +316,48 @@ def _variable(
     return nest(path, leaf)
 
 
-def _infer_workers(environ: Mapping[str, str], tree: Node, problems: list[Problem]) -> Node:
-    """ms-swift 3.0's num_infer_workers: one per process meant what vllm_mode colocate means now."""
+def _takes_infer_workers(table: Table) -> bool:
+    """ms-swift 3.2 to 3.4 read num_infer_workers; 3.5 passes over it, for it has vllm_mode."""
+    return "num_infer_workers" in table and "vllm_mode" not in table
+
+
+def _infer_workers(
+    environ: Mapping[str, str], tree: Node, table: Table, problems: list[Problem]
+) -> Node:
+    """ms-swift 3.2's num_infer_workers: one per process meant what vllm_mode colocate means now."""
     workers = environ.get(INFER_WORKERS)
     if not workers:
         return tree
     processes = lookup(tree, "resources.nproc_per_node")
-    origin = Origin("env", label=INFER_WORKERS)
     wanted = processes.value if processes is not None else "1"
     if not isinstance(wanted, str) or parse_int(wanted) is None:
         return tree  # wrong by itself
-    if parse_int(workers) != parse_int(wanted):
-        problems.append(
-            problem_at(
-                origin,
-                "swift.num_infer_workers",
-                f"gone since ms-swift 3.6, and {workers} is not nproc_per_node ({wanted})",
-                "today: swift.vllm_mode (server or colocate) and swift.vllm_tensor_parallel_size",
-            )
-        )
-        return tree
     use_vllm = lookup(tree, "swift.use_vllm")
-    if use_vllm is None or not parse_bool(str(use_vllm.value)):
+    is_used = use_vllm is not None and bool(parse_bool(str(use_vllm.value)))
+    if problem := _wrong_workers(workers, wanted, table, is_used):
+        problems.append(problem)
+        return tree
+    if not is_used or "vllm_mode" not in table:
         return tree
     mode = mapping(lookup(tree, "swift")).get("vllm_mode")
     if mode is not None and mode.origin.layer in ("env", "flag"):
         return tree  # today's own argument, given as late or later
+    origin = Origin("env", label=INFER_WORKERS)
     return merge(tree, nest(["swift", "vllm_mode"], scalar_node("colocate", origin)))
+
+
+def _wrong_workers(workers: str, wanted: str, table: Table, is_used: bool) -> Problem | None:
+    """What cannot be said to the ms-swift that will run by PRL_NUM_INFER_WORKERS."""
+    hint = "today: swift.vllm_mode (server or colocate) and swift.vllm_tensor_parallel_size"
+    if "vllm_mode" not in table:
+        if not is_used:
+            return None
+        message = f"ms-swift {table.version} has neither num_infer_workers (3.2-3.4) nor vllm_mode"
+        hint = f"unset {INFER_WORKERS}, or run a newer ms-swift"
+    elif parse_int(workers) != parse_int(wanted):
+        ignored = "num_infer_workers" in table  # 3.5
+        gone = "passed over since ms-swift 3.5" if ignored else "gone since ms-swift 3.6"
+        message = f"{gone}, and {workers} is not nproc_per_node ({wanted})"
+    else:
+        return None
+    return problem_at(Origin("env", label=INFER_WORKERS), "swift.num_infer_workers", message, hint)

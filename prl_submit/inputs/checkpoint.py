@@ -102,11 +102,11 @@ def can_go_on(job: Job, found: Contents) -> Iterator[Problem]:
         return
     tuner = job.tuner_type
     if tuner in ("lora", "longlora", "adalora") and not found.adapter:
-        message = f"holds no adapter, and tuner_type is {tuner}"
-        yield job.refuse(name, message, "set tuner_type: full")
+        message = f"holds no adapter, and {job.tuner_argument} is {tuner}"
+        yield job.refuse(name, message, f"set {job.tuner_argument}: full")
     elif tuner == "full" and found.adapter:
-        message = "holds an adapter, and tuner_type is full"
-        yield job.refuse(name, message, "set tuner_type: lora")
+        message = f"holds an adapter, and {job.tuner_argument} is full"
+        yield job.refuse(name, message, f"set {job.tuner_argument}: lora")
     most = job.get("max_steps", -1)
     if found.step is not None and 0 < most <= found.step:
         yield job.warn(

@@ -3,6 +3,7 @@
     model.py        config.json -> exact parameter counts
     known.py        the sizes of common models
     gpus.py         GPU types -> their memory
+    older.py        an older ms-swift's arguments in today's names
     settings.py     ms-swift's arguments -> what decides memory
     activations.py  what a training pass holds
     forecast.py     all parts, at each moment of a step

@@ -9,10 +9,12 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from prl_submit.job import DoubtfulError
 from prl_submit.memory.fitting import Inputs
 from prl_submit.memory.gpus import gpu_sizes
 from prl_submit.memory.known import known_config
 from prl_submit.memory.model import ModelConfig, read_config
+from prl_submit.memory.older import in_todays_names
 from prl_submit.memory.settings import other_roles
 from prl_submit.reading import read_regular
 
@@ -26,20 +28,27 @@ _TUNERS = ("full", "lora")
 def find_inputs(planned: Planned, environ: Mapping[str, str]) -> Inputs | str:
     """What the forecast needs of a plan; or why there can be none."""
     plan = planned.plan
+    if plan.resources.accelerator != "gpu":
+        return "the job uses no GPU"
     prefix = "swift."
-    values = {
+    written = {
         item.key.removeprefix(prefix): item.value
         for item in plan.values
         if item.key.startswith(prefix)
     }
+    try:
+        values = in_todays_names(written, planned.job)
+    except DoubtfulError as error:
+        return f"{error} is wrong"
     model = values.get("model")
-    if plan.resources.accelerator != "gpu":
-        return "the job uses no GPU"
     if not isinstance(model, str):
         return "no model is set"
     tuner = values.get("tuner_type", "lora")
     if tuner not in _TUNERS:
-        return f"tuner_type {tuner} is not among what it can count: {', '.join(_TUNERS)}"
+        name = planned.job.tuner_argument
+        return f"{name} {tuner} is not among what it can count: {', '.join(_TUNERS)}"
+    if values.get("use_lmdeploy"):
+        return "LMDeploy is not among what it can count"
     config = find_config(model, plan.workdir, environ)
     if config is None:
         return f"the sizes of {model} are not known: it is not here, and not in the table of common models"

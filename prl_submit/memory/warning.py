@@ -10,6 +10,8 @@ from msgspec import Struct
 from prl_submit.errors import Problem
 from prl_submit.memory.find import find_gpu, find_inputs
 from prl_submit.memory.fitting import Inputs, Verdict, judge, proposals
+from prl_submit.memory.older import name_in
+from prl_submit.swift.table import load_table
 from prl_submit.tree import lookup, near_origin, problem_at
 
 if TYPE_CHECKING:
@@ -62,11 +64,18 @@ def check_memory(
     from prl_submit.memory.words import hint, keys_of, message  # where there is something to say
 
     verdict = found.verdict
-    keys = [f"swift.{name}" for name in keys_of(verdict.forecast.peak)]
+    job = planned.job
+    keys = [f"swift.{name_in(job, name)}" for name in keys_of(verdict.forecast.peak)]
     if verdict.forecast.peak.total <= verdict.gpu * 2**20:
         keys = ["swift.vllm_max_model_len", "swift.vllm_gpu_memory_utilization", *keys]
     key = next((key for key in keys if lookup(planned.tree, key)), "swift")
-    changes = proposals(found.inputs, verdict.gpu)
+    changes = [
+        {name_in(job, name): value for name, value in change.items()}
+        for change in proposals(found.inputs, verdict.gpu)
+    ]
+    if job.swift_version is not None:
+        table = load_table(job.swift_version)  # an older ms-swift cannot be told all of them
+        changes = [change for change in changes if change.keys() <= table.keys()]
     text = message(verdict, found.where)
     origin = near_origin(planned.tree, key)
     return [problem_at(origin, key, text, hint(changes), "warning")]

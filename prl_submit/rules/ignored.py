@@ -151,7 +151,9 @@ def by_switch(job: Job) -> Iterator[Problem]:
         if not job.written(name) or job.swift[name] is False:
             continue
         if (tuners := _found(_TUNERS, name)) and tuner not in tuners:
-            message = f"does nothing with tuner_type {tuner}; it is read by {', '.join(tuners)}"
+            message = (
+                f"does nothing with {job.tuner_argument} {tuner}; it is read by {', '.join(tuners)}"
+            )
         elif (switch := _found(_SWITCHES, name)) and not _is_on(job, switch):
             message = f"does nothing without {switch}"
         elif (kinds := _found(_LOSSES, name)) and not set(kinds) & set(losses):

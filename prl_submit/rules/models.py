@@ -39,8 +39,8 @@ def reference(job: Job) -> Iterator[Problem]:
     elif job.tuner_type != "full":
         yield job.refuse(
             "ref_model",
-            f"is refused with tuner_type {job.tuner_type}: the model without its adapter is the reference",
-            "leave it out, or set tuner_type: full; ref_adapters names another adapter",
+            f"is refused with {job.tuner_argument} {job.tuner_type}: the model without its adapter is the reference",
+            f"leave it out, or set {job.tuner_argument}: full; ref_adapters names another adapter",
         )
 
 

@@ -30,8 +30,8 @@ def lora(job: Job) -> Iterator[Problem]:
         return
     for name in _LORA:
         if job.get(name, None) is not None:
-            hint = "leave it out, or set tuner_type: lora"
-            yield job.warn(name, "does nothing with tuner_type full", hint)
+            hint = f"leave it out, or set {job.tuner_argument}: lora"
+            yield job.warn(name, f"does nothing with {job.tuner_argument} full", hint)
 
 
 def known(job: Job) -> Iterator[Problem]:
@@ -41,7 +41,7 @@ def known(job: Job) -> Iterator[Problem]:
         return
     near = closest(chosen, TUNERS, 0.6)
     hint = f"did you mean {near}?" if near else f"these work: {', '.join(TUNERS)}"
-    yield job.refuse("tuner_type", f"{chosen} is not known", hint)
+    yield job.refuse(job.tuner_argument, f"{chosen} is not known", hint)
 
 
 def lora_numbers(job: Job) -> Iterator[Problem]:
@@ -63,8 +63,9 @@ def lora_numbers(job: Job) -> Iterator[Problem]:
 def lisa(job: Job) -> Iterator[Problem]:
     """ms-swift >= 3.0 callbacks/lisa: layers are switched in full trainings."""
     if job.get("lisa_activated_layers", 0) > 0 and job.tuner_type != "full":
-        message = f"is for tuner_type full, found {job.tuner_type}"
-        yield job.refuse("lisa_activated_layers", message, "leave it out, or set tuner_type: full")
+        message = f"is for {job.tuner_argument} full, found {job.tuner_type}"
+        hint = f"leave it out, or set {job.tuner_argument}: full"
+        yield job.refuse("lisa_activated_layers", message, hint)
 
 
 def padding_free(job: Job) -> Iterator[Problem]:

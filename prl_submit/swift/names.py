@@ -38,6 +38,13 @@ def nearest(name: str, table: Table) -> str | None:
     return closest(name.replace("-", "_"), table, cutoff=0.7)
 
 
+def is_of_another_version(name: str) -> bool:
+    """True if some release has the argument, or had it under this name before 3.0."""
+    from prl_submit.swift.history import load_history  # only where a name is unknown
+
+    return name in load_history().arguments or name in RENAMED or name in REPLACED
+
+
 def of_another_version(name: str, table: Table) -> tuple[str, str] | None:
     """What became of an argument that other releases have, and what to do; None for any other name."""
     from prl_submit.swift.history import load_history, number  # only where something is wrong

@@ -27,7 +27,7 @@ IGNORING = "ignore_args_error"
 def type_arguments(nodes: dict[str, Node], table: Table) -> tuple[dict[str, Any], list[Problem]]:
     """Values by argument name, as ms-swift would understand them, and what is wrong.
 
-    Null means: not passed. A wrong value is left out, so that later rules do not trip over it.
+    Null means: not passed, also where only another ms-swift knows the name. A wrong value is left out, so that later rules do not trip over it.
     """
     values: dict[str, Any] = {}
     problems: list[Problem] = []
@@ -37,8 +37,10 @@ def type_arguments(nodes: dict[str, Node], table: Table) -> tuple[dict[str, Any]
         if node.origin.layer != "default" and name in OWNED:
             problems.append(problem_at(node.origin, key, "is set by prl-submit", OWNED[name]))
         elif name not in table:
-            from prl_submit.swift.names import unknown_name  # only where something is wrong
+            from prl_submit.swift.names import is_of_another_version, unknown_name  # rarely needed
 
+            if node.value is None and is_of_another_version(name):
+                continue  # one spec for several versions leaves it out where it is unknown
             problems.append(unknown_name(name, node.origin, table, is_true(nodes, IGNORING)))
         elif node.value is not None:
             try:

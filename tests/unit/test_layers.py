@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from prl_submit.errors import SpecError, format_problem
-from prl_submit.layers import Layered, parse_set
+from prl_submit.layers import Layered, load_layers, parse_set
 from prl_submit.plan import Planned
 from prl_submit.swift.table import load_table
 from prl_submit.tree import Node, lookup, mapping
@@ -305,6 +305,47 @@ def test_todays_argument_wins_over_the_old_one(layered: Layers) -> None:
 def test_infer_workers_beside_wrong_processes_stay_silent(layered: Layers) -> None:
     spec = "name: x\nresources: {nproc_per_node: [4]}"
     assert layered(spec, environ={"PRL_NUM_INFER_WORKERS": "4"}).problems == []
+
+
+@pytest.mark.parametrize(
+    ("version", "workers", "value", "mode", "message"),
+    [
+        # 3.2 to 3.4: its own argument, whose other values mean GPUs for inference alone
+        ("3.2.2", "4", 4, None, ""),
+        ("3.3.0", "1", 1, None, ""),
+        ("3.4.1.post1", "2", 2, None, ""),
+        # 3.5: taken, and passed over
+        ("3.5.3", "4", None, "colocate", ""),
+        (
+            "3.5.3",
+            "1",
+            None,
+            None,
+            "passed over since ms-swift 3.5, and 1 is not nproc_per_node (4)",
+        ),
+        ("3.6.0", "1", None, None, "gone since ms-swift 3.6, and 1 is not nproc_per_node (4)"),
+        ("4.6.0", "4", None, "colocate", ""),
+        # before: neither
+        ("3.1.1.post1", "4", None, None, "ms-swift 3.1.1.post1 has neither num_infer_workers (3.2"),
+    ],
+)
+def test_infer_workers_mean_what_the_version_that_runs_means(
+    version: str, workers: str, value: int | None, mode: str | None, message: str
+) -> None:
+    found = load_layers(
+        "job.yaml",
+        read=lambda path: WORKERS.encode(),
+        profile=None,
+        environ={"PRL_NUM_INFER_WORKERS": workers},
+        sets=(),
+        table=load_table(version),
+    )
+    assert at(found, "swift.num_infer_workers") == value
+    assert at(found, "swift.vllm_mode") == mode
+    assert [problem.message.startswith(message) for problem in found.problems] == [True] * bool(
+        message
+    )
+    assert found.passed_on == {}
 
 
 # ------------------------------------------------------------------ --set

@@ -443,6 +443,28 @@ def test_before_4_the_tuner_had_another_name(planned: Plans) -> None:
     assert check(full) == []
 
 
+@pytest.mark.parametrize(
+    ("version", "argument"),
+    [("3.3.0", "train_type"), ("3.12.6", "train_type"), ("4.0.0", "tuner_type")],
+)
+def test_words_name_the_tuner_as_the_version_that_runs(
+    planned: Plans, version: str, argument: str
+) -> None:
+    """A hint that names another version's argument would be refused where it is followed."""
+    inside = "model: m, dataset: d, rlhf_type: dpo, eval_strategy: 'no'"
+    for tuner, other, words in [
+        ("lora", "ref_model: r", f"or set {argument}: full; "),
+        ("full", "lora_rank: 8", f"or set {argument}: lora"),
+        ("full", "vera_rank: 2", f"does nothing with {argument} full"),
+        ("lora", "lisa_activated_layers: 1", f"or set {argument}: full"),
+        ("lorra", "seed: 1", "lorra is not known"),
+    ]:
+        job = planned(f"name: x\nswift: {{{inside}, {other}}}").job
+        swift = job.swift | {argument: tuner}
+        (problem,) = check(msgspec.structs.replace(job, swift=swift, swift_version=version))
+        assert words in f"{problem.message}; {problem.hint}"
+
+
 ADAPTER = "tuner_type: lora, per_device_eval_batch_size: 2"
 TWO = "resources: {nproc_per_node: 2}"
 

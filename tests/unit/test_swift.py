@@ -105,6 +105,13 @@ def test_wrong_values(text: str, message: str, hint: str | None) -> None:
     assert hint is None or hint in (problem.hint or "")
 
 
+def test_null_leaves_out_what_only_another_version_knows() -> None:
+    """So that one spec can serve several; a misspelt name stays an error."""
+    assert typed("train_type: null, vllm_device: null, num_infer_workers: null") == ({}, [])
+    _, (problem,) = typed("num_generation: null")
+    assert "no such argument" in problem.message
+
+
 @pytest.mark.parametrize(
     ("text", "name", "value"),
     [
