@@ -31,9 +31,22 @@ def starts_file(run: Path, node: int, token: str) -> Path:
     return run / LOGS / f".starts{node}.{token}"
 
 
+def readmissions_file(run: Path, token: str) -> Path:
+    """A line for each start after Kueue had suspended the job, by launch.sh."""
+    return run / LOGS / f".readmitted.{token}"
+
+
 def pod_file(logs: Path, node: int) -> Path:
     """The name of the pod that writes that node's log into this folder itself."""
     return logs / f".pod{node}"
+
+
+def writes_here(logs: Path, node: int, pod: str) -> bool:
+    """Whether the pod of that name, or one before it, writes the node's log into this folder itself."""
+    try:
+        return pod_file(logs, node).read_text("utf-8").strip() == pod
+    except OSError:
+        return False
 
 
 def kept_file(logs: Path, node: int) -> Path:

@@ -41,6 +41,8 @@ class State(Struct, frozen=True, kw_only=True):
     unreachable: str | None = None
     #: Whether that is an answer: we may not ask, and asking again will not help.
     is_denied: bool = False
+    #: Whether the job has failed already, and only the ends of its last processes are waited for.
+    is_ending: bool = False
 
 
 class Status(Struct, frozen=True, kw_only=True):

@@ -320,10 +320,10 @@ prl_note_attempt() { # JSON
   printf '%s\n' "$1" >>"$prl_run_dir/logs/attempts.jsonl" || true
 }
 
-# Told to stop, node 0 saves the checkpoint; srun ends it as soon as another node is gone.
+# Told to stop, node 0 saves the checkpoint; srun ends it as soon as another node is gone. Pods end one by one.
 prl_wait_for_node_0() {
   local seconds
-  [[ -n $prl_signalled && $prl_node_rank != 0 ]] || return 0
+  [[ -n $prl_signalled && $prl_node_rank != 0 && -z ${PRL_SUBMIT_POD:-} ]] || return 0
   for ((seconds = 0; seconds < prl_grace; seconds++)); do
     [[ ! -e $prl_run_dir/exit.json ]] || return 0
     sleep 1

@@ -24,8 +24,8 @@ from prl_submit.kubernetes import collecting, evidence, helper, names, rights
 from prl_submit.kubernetes.api import Api, NotSentError, connect
 from prl_submit.kubernetes.documents import load
 from prl_submit.kubernetes.evidence import list_jobs, list_pods
-from prl_submit.kubernetes.keeping import NodeLog, PodLogs, writes_here
-from prl_submit.kubernetes.manifest import LAST_WORDS_S
+from prl_submit.kubernetes.keeping import NodeLog, PodLogs
+from prl_submit.kubernetes.names import LAST_WORDS_S
 from prl_submit.kubernetes.objects import Job, Pod
 from prl_submit.kubernetes.reasons import name_of
 from prl_submit.kubernetes.refusals import as_error
@@ -34,7 +34,7 @@ from prl_submit.kubernetes.submitting import ask_first, create
 from prl_submit.plan import Plan
 from prl_submit.record_first import record_first
 from prl_submit.records import read_plan
-from prl_submit.runs import CANCEL, LOGS, PLAN, Record, Run, read_run
+from prl_submit.runs import CANCEL, LOGS, PLAN, Record, Run, read_run, writes_here
 from prl_submit.states import State
 
 #: Seconds between two questions while one waits.
@@ -158,9 +158,9 @@ def cancel(run: Run, *, wait: bool) -> bool:
         job = _find(api, record)
         cancel_note = None
         if job is not None and job.metadata.deletion_timestamp is None:
-            if job.condition("Failed") or job.condition("Succeeded"):
-                evidence.keep_end(run, record, job, list_pods(api, [record.token]))
-            else:
+            has_ended = job.condition("Failed") or job.condition("Succeeded")
+            pods = list_pods(api, [record.token]) if has_ended else []
+            if not has_ended or not evidence.keep_end(run, record, job, pods, api.now()):
                 cancel_note = CancelNote(run.path)
             _delete(run, api, job)
     except RefusedStatusError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from prl_submit.cli.options import (
 from prl_submit.cli.options import output_root as output_root_of
 from prl_submit.cli.planning import plan_spec
 from prl_submit.cli.watching import (
+    POLL_S,
     Handover,
     describe,
     follow_run,
@@ -39,7 +41,7 @@ from prl_submit.cli.watching import (
 from prl_submit.errors import EXIT_INTERRUPTED, OutputError, PrlSubmitError
 from prl_submit.follow import log_sizes
 from prl_submit.runs import Run, find_run
-from prl_submit.states import FINISHED, LOST, Status
+from prl_submit.states import FINISHED, LOST, State, Status
 from prl_submit.submission import Outside, exclusive
 from prl_submit.submission import resume as resume_run
 from prl_submit.submission import submit as submit_plan
@@ -121,7 +123,7 @@ def _resume(found: Run, templates: Path | None) -> tuple[Run, Checkpoint, dict[P
     """The run with its new attempt, where that goes on, and how long its logs were before."""
     with exclusive(found):
         found = refreshed(found)  # another resume may have started it since
-        state = states_of([found])[0]
+        state = _when_it_has_ended(found)
         if state.state not in FINISHED:
             raise PrlSubmitError(f"{found.run} is {state.state}", "cancel it first, or wait")
         if found.record is not None:
@@ -133,6 +135,17 @@ def _resume(found: Run, templates: Path | None) -> tuple[Run, Checkpoint, dict[P
         outside = Outside(os.environ, shell.run, templates, note)
         started, checkpoint = resume_run(found, outside, state)
     return started, checkpoint, seen
+
+
+def _when_it_has_ended(run: Run) -> State:
+    """The run's state; waited for where it has failed already and its last process is about to end."""
+    state = states_of([run])[0]
+    if state.is_ending:
+        note(f"{run.run}: waits until its processes have ended: {state.reason}")
+    while state.is_ending:
+        time.sleep(POLL_S)
+        state = states_of([run])[0]
+    return state
 
 
 def _started(

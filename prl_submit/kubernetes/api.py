@@ -16,7 +16,7 @@ import msgspec
 
 from prl_submit.errors import BackendUnreachableError, PrlSubmitError
 from prl_submit.kubernetes.kubeconfig import Access, find_access
-from prl_submit.kubernetes.status import RefusedStatusError, refusal
+from prl_submit.kubernetes.status import RefusedStatusError, is_about_rights, refusal
 from prl_submit.shell import Shell
 
 if TYPE_CHECKING:
@@ -27,6 +27,11 @@ CONNECT_S = 5.0
 ANSWER_S = 30.0
 #: Seconds of silence after which a followed log is asked for anew: a dead connection says nothing.
 SILENCE_S = 60.0
+#: Seconds for which a server that has just started is waited for, and between two looks.
+STARTING_S = 5.0
+_READY_AGAIN_S = 0.2
+#: Seconds up to which two clocks are taken for equal: the server tells whole seconds.
+_EXACT_S = 2.0
 INSTALL = "pip install 'lightkube>=1.0.1,<2'"
 
 
@@ -41,6 +46,8 @@ class Api:
         self.access = access
         self._renew = renew
         self._renewing = threading.Lock()
+        self._clock_ahead = 0.0
+        self._has_waited = False
         self._client = _client(access)
 
     @property
@@ -87,8 +94,46 @@ class Api:
             body["preconditions"] = {"uid": uid}
         self._request("DELETE", path, body=body)
 
+    def now(self) -> float:
+        """Seconds since the epoch by the server's clock, as its last answer told it."""
+        return time.time() + self._clock_ahead
+
     def _request(
         self, method: str, path: str, *, params: Mapping[str, str] = {}, body: Any = None
+    ) -> bytes:
+        try:
+            return self._request_once(method, path, params=params, body=body)
+        except RefusedStatusError as error:
+            # The authorizer refuses before anything is done, so the same request may be sent again.
+            if not (is_about_rights(error.status) and self._was_starting()):
+                raise
+        return self._request_once(method, path, params=params, body=body)
+
+    def _was_starting(self) -> bool:
+        """Whether a refusal may be due to the server's start, which is waited for (once, STARTING_S).
+
+        Until a server has read its roles it refuses everybody everything, /readyz included. Once /readyz
+        answers, the roles have been read, and a request that is refused then is refused for good.
+        """
+        if self._has_waited:
+            return False
+        deadline = time.monotonic() + STARTING_S
+        while not self._is_ready():
+            if time.monotonic() > deadline:
+                break  # a cluster that lets nobody ask
+            time.sleep(_READY_AGAIN_S)
+        self._has_waited = True
+        return True
+
+    def _is_ready(self) -> bool:
+        try:
+            self._request_once("GET", "/readyz", params={}, body=None)
+        except RefusedStatusError:
+            return False
+        return True
+
+    def _request_once(
+        self, method: str, path: str, *, params: Mapping[str, str], body: Any
     ) -> bytes:
         content, kind = _encoded(body)
         headers = {} if body is None else {"Content-Type": kind}
@@ -98,6 +143,7 @@ class Api:
                 answer = client.request(
                     method, path, params=dict(params), content=content, headers=headers
                 )
+            self._clock_ahead = _ahead(answer, self._clock_ahead)
             if answer.status_code == 401 and attempt == 1 and self._can_renew(client):
                 continue
             if answer.status_code == 429 and attempt < 3:
@@ -141,15 +187,18 @@ class Api:
 
         timeout = httpx2.Timeout(ANSWER_S, connect=CONNECT_S, read=SILENCE_S)
         path = f"{self.core('pods', pod)}/log"
-        client = self._client
-        stream = client.stream("GET", path, params=params, timeout=timeout)
-        with self._speaking(), stream as answer:
-            if answer.status_code >= 400:
-                content = answer.read()
-                if answer.status_code == 401:
-                    self._can_renew(client)
-                raise refusal(answer.status_code, content)
-            yield _batches(answer.iter_bytes())
+        while True:
+            client = self._client
+            stream = client.stream("GET", path, params=params, timeout=timeout)
+            with self._speaking(), stream as answer:
+                if answer.status_code < 400:
+                    yield _batches(answer.iter_bytes())
+                    return
+                error = refusal(answer.status_code, answer.read())
+            if error.status.code == 401:
+                self._can_renew(client)
+            if not (is_about_rights(error.status) and self._was_starting()):
+                raise error
 
     def execute(self, pod: str, container: str, argv: list[str], stdout: BinaryIO) -> None:
         """Run a program in a container, its output to `stdout`.
@@ -220,6 +269,17 @@ def _client(access: Access) -> httpx2.Client:
         return client_adapter.Client(access.config, parameters)
     except (ConfigError, OSError, ssl.SSLError, ValueError) as error:
         raise BackendUnreachableError(f"kubeconfig: context {access.context!r}: {error}") from None
+
+
+def _ahead(answer: httpx2.Response, before: float) -> float:
+    """Seconds by which the server's clock is ahead of ours; `before` where the answer has no time."""
+    from email.utils import parsedate_to_datetime
+
+    try:
+        ahead = parsedate_to_datetime(answer.headers["Date"]).timestamp() - time.time()
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return before
+    return ahead if abs(ahead) > _EXACT_S else 0.0
 
 
 def _asked_to_wait(answer: httpx2.Response) -> float:

@@ -12,26 +12,47 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit.cancellation import cancel_reason
-from prl_submit.errors import BackendRefusedError, PrlSubmitError
+from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
 from prl_submit.kubernetes.api import Api
-from prl_submit.kubernetes.names import MANAGED_BY, OURS, TOKEN_LABEL, job_name
-from prl_submit.kubernetes.objects import Event, EventList, Job, JobList, Pod, PodList
+from prl_submit.kubernetes.endings import EVENTS
+from prl_submit.kubernetes.names import (
+    LAST_WORDS_S,
+    MANAGED_BY,
+    OURS,
+    TOKEN_LABEL,
+    job_name,
+    replica,
+)
+from prl_submit.kubernetes.objects import (
+    Event,
+    EventList,
+    Job,
+    JobList,
+    Pod,
+    PodChange,
+    PodList,
+    seconds_of,
+)
 from prl_submit.kubernetes.refusals import as_error
 from prl_submit.kubernetes.status import RefusedStatusError
 from prl_submit.kubernetes.verdict import Evidence, judge, needs_pods, still_running
 from prl_submit.metrics import read_progress
 from prl_submit.missing import as_last_known, forget_missing, last_known, missing_since
 from prl_submit.runs import (
+    LOGS,
     PLAN,
     ExitRecord,
     Record,
     Run,
     adopt,
+    pod_file,
     read_exit,
     read_node_exits,
+    readmissions_file,
     starts_file,
+    writes_here,
 )
-from prl_submit.states import FINISHED, LOST, QUEUED, State
+from prl_submit.states import FINISHED, LOST, QUEUED, RUNNING, State
 from prl_submit.verdicts import write_verdict
 
 #: Seconds that a job may be unknown before it is lost. The API does not lag, but the exit.json of a
@@ -39,6 +60,8 @@ from prl_submit.verdicts import write_verdict
 MISSING_S = 10.0
 #: templates/pytorchjob.yaml's ttlSecondsAfterFinished.
 _TTL_S = 604800.0
+#: Seconds for which a server remembers what happened to pods (etcd is compacted every 5 minutes).
+_REMEMBERED_S = 300.0
 #: A selector with more tokens than this would not fit into some proxies' URLs (8 KiB).
 MANY = 100
 
@@ -58,6 +81,7 @@ class _Resources(Struct, frozen=True):
 
 class _Restarts(Struct, frozen=True):
     max: int = 0
+    grace: float = 0.0
 
 
 class _Section(Struct, frozen=True):
@@ -95,7 +119,9 @@ class Answers(Struct, frozen=True):
 
     jobs: Mapping[str, Job] = {}
     pods: Mapping[str, list[Pod]] = {}
+    gone: Mapping[str, list[Pod]] = {}
     events: Sequence[Event] = ()
+    now: float = 0.0
     silence: str | None = None
     untold: str | None = None
     server: str | None = None
@@ -152,6 +178,15 @@ def list_warnings(api: Api) -> list[Event]:
     return msgspec.json.decode(answer, type=EventList).items or []
 
 
+def list_removals(api: Api) -> list[Event]:
+    """The events of the namespace on pods that the cluster removes. Raises as `list_jobs`."""
+    found: list[Event] = []
+    for reason in EVENTS:
+        answer = api.get(api.core("events"), fieldSelector=f"reason={reason}")
+        found += msgspec.json.decode(answer, type=EventList).items or []
+    return found
+
+
 def _selector(tokens: Sequence[str]) -> str:
     if len(tokens) > MANY:
         return f"{MANAGED_BY}={OURS}"
@@ -172,24 +207,83 @@ def _ask_api(api: Api, here: Mapping[str, Here]) -> Answers:
         jobs = {job.token: job for job in list_jobs(api, list(here))}
     except RefusedStatusError as error:
         raise as_error(error, api.namespace, "list its jobs", of_job=True) from None
+    # A job that somebody deleted leaves its pods for as long as they need to end.
     open_tokens = [
         token
         for token, known in here.items()
-        if token in jobs
-        and needs_pods(jobs[token], known.planned.resources.nodes, has_word=known.is_whole)
+        if token not in jobs
+        or needs_pods(jobs[token], known.planned.resources.nodes, has_word=known.is_whole)
     ]
     pods: dict[str, list[Pod]] = defaultdict(list)
+    gone: dict[str, list[Pod]] = {}
     events: list[Event] = []
     untold = None
     if open_tokens:
         try:
             for pod in list_pods(api, open_tokens):
                 pods[pod.token].append(pod)
-            if any(not jobs[token].condition("Failed") for token in open_tokens):
+            gone = _pods_that_went(api, here, jobs, pods, open_tokens)
+            if any(token in jobs and not jobs[token].condition("Failed") for token in open_tokens):
                 events = list_warnings(api)
+            if any(_is_being_removed(pods[token]) for token in open_tokens) or gone:
+                events += list_removals(api)
         except RefusedStatusError as error:
             untold = as_error(error, api.namespace, "say more").message
-    return Answers(jobs, pods, events, untold=untold, server=api.server)
+    return Answers(jobs, pods, gone, events, api.now(), untold=untold, server=api.server)
+
+
+def _is_being_removed(pods: Sequence[Pod]) -> bool:
+    return any(pod.metadata.deletion_timestamp for pod in pods)
+
+
+def _pods_that_went(
+    api: Api,
+    here: Mapping[str, Here],
+    jobs: Mapping[str, Job],
+    pods: Mapping[str, Sequence[Pod]],
+    tokens: Sequence[str],
+) -> dict[str, list[Pod]]:
+    """Of jobs that failed a moment ago, the pods that are there no more, as they were last."""
+    found: dict[str, list[Pod]] = {}
+    for token in tokens:
+        failed = jobs[token].condition("Failed") if token in jobs else None
+        nodes = here[token].planned.resources.nodes
+        present = {pod.node for pod in pods.get(token, ())}
+        if failed is None or len(present) >= nodes:
+            continue
+        at = seconds_of(failed.last_transition_time)
+        # Since the job was written last, which is when its operator called it failed.
+        version = jobs[token].metadata.resource_version
+        recent = at is not None and api.now() - at < _REMEMBERED_S
+        found[token] = last_seen(api, token, version) if recent and version else []
+    return found
+
+
+def last_seen(api: Api, token: str, version: str) -> list[Pod]:
+    """Pods of a run that were deleted after that resource version, each as it was last.
+
+    A pod goes a moment after its container has ended, and takes the container's last word with it. The
+    server's watch tells what has happened since a version, for some minutes.
+    """
+    try:
+        answer = api.get(
+            api.core("pods"),
+            watch="true",
+            labelSelector=_selector([token]),
+            resourceVersion=version,
+            timeoutSeconds="1",
+        )
+    except (RefusedStatusError, BackendUnreachableError):
+        return []  # not ours to watch, or too long ago
+    changes = [_read_change(line) for line in answer.splitlines()]
+    return [change.object for change in changes if change.object and change.type == "DELETED"]
+
+
+def _read_change(line: bytes) -> PodChange:
+    try:
+        return msgspec.json.decode(line, type=PodChange)
+    except msgspec.DecodeError:  # an ERROR, which has a Status: the version is too old
+        return PodChange()
 
 
 def _state(run: Run, here: Here | None, answers_by_place: Mapping[Place, Answers]) -> State:
@@ -198,9 +292,15 @@ def _state(run: Run, here: Here | None, answers_by_place: Mapping[Place, Answers
         return State(state=LOST, reason=run.fault)
     answers = answers_by_place[place_of(record)]
     job = answers.jobs.get(record.token)
+    if job is None or job.condition("Failed"):
+        here = _look(
+            run, record
+        )  # what its last pods wrote before they went, which was after our look
     seen = gather(run, record, here, answers)
+    waits = job is not None and _waits_for_a_word(run, record, seen)
     if job is not None:
-        forget_missing(run.path)
+        if not waits:
+            forget_missing(run.path)
         record = adopt(run, record, job.metadata.name)
         run = msgspec.structs.replace(run, record=record)
     state = judge(seen)
@@ -213,6 +313,9 @@ def _state(run: Run, here: Here | None, answers_by_place: Mapping[Place, Answers
     state = msgspec.structs.replace(state, job_id=record.job_id)
     if state.state not in FINISHED or silence is not None:
         return state
+    if waits:
+        reason = f"{state.reason}; its exit.json is waited for"
+        return msgspec.structs.replace(state, state=RUNNING, reason=reason, is_ending=True)
     if left := still_running(seen):
         reason = f"{state.reason} ({left})" if state.reason else left
         return msgspec.structs.replace(state, reason=reason)
@@ -220,21 +323,46 @@ def _state(run: Run, here: Here | None, answers_by_place: Mapping[Place, Answers
     return state
 
 
-def keep_end(run: Run, record: Record, job: Job, pods: Sequence[Pod]) -> None:
-    """Write down how a job ended before what is left of it goes."""
-    answers = Answers({record.token: job}, {record.token: list(pods)})
-    state = judge(gather(run, record, _look(run, record), answers))
-    if state is not None and state.state in FINISHED:
-        write_verdict(run, msgspec.structs.replace(state, job_id=record.job_id))
+def _waits_for_a_word(run: Run, record: Record, seen: Evidence) -> bool:
+    """Whether a failed job's pod has gone that writes into this very directory, and no exit.json is there.
+
+    launch.sh writes it before its container ends, but a shared file system may show it later. A
+    container that was killed leaves none: so this is for a few seconds only.
+    """
+    if seen.job is None or not seen.job.condition("Failed"):
+        return False
+    known = {pod.node for pod in [*seen.pods, *seen.gone]} | {node for node, _ in seen.others}
+    known |= {0} if seen.exit is not None else set()
+    silent = [node for node in range(seen.nodes) if node not in known]
+    job = job_name(record.name, record.token)
+    if not any(writes_here(run.path / LOGS, node, f"{job}-{replica(node)}") for node in silent):
+        return False
+    since = missing_since(run.path, record)
+    return since is None or time.time() - since <= MISSING_S
+
+
+def keep_end(run: Run, record: Record, job: Job, pods: Sequence[Pod], now: float) -> bool:
+    """Write down how a job ended before what is left of it goes; False where it has not yet."""
+    answers = Answers({record.token: job}, {record.token: list(pods)}, now=now)
+    seen = gather(run, record, _look(run, record), answers)
+    if job.condition("Succeeded"):  # what its workers still have to say changes nothing of that
+        seen = msgspec.structs.replace(seen, pods=[pod for pod in pods if not pod.is_running])
+    state = judge(seen)
+    if state is None or state.state not in FINISHED:
+        return False
+    write_verdict(run, msgspec.structs.replace(state, job_id=record.job_id))
+    return True
 
 
 def gather(run: Run, record: Record, here: Here, answers: Answers) -> Evidence:
     """Everything that is known of a run."""
     planned = here.planned
+    readmitted = _readmitted(run.path, record.token)
     pods = sorted(answers.pods.get(record.token, ()), key=lambda pod: pod.node or 0)
     return Evidence(
         job=answers.jobs.get(record.token),
         pods=pods,
+        gone=answers.gone.get(record.token, ()),
         events=answers.events,
         exit=here.exit,
         others=here.others,
@@ -243,10 +371,13 @@ def gather(run: Run, record: Record, here: Here, answers: Answers) -> Evidence:
         max_restarts=planned.restarts.max,
         restarts_before=record.restarts,
         # One more start than that only says that it was one too many.
-        starts=min(_starts(run.path, record.token), planned.restarts.max + 1),
+        starts=min(_starts(run.path, record.token), planned.restarts.max + 1 + readmitted),
+        readmitted=readmitted,
         queue=None if planned.kubernetes.scheduler == "volcano" else planned.kubernetes.queue,
         age=_age(record),
         untold=answers.untold,
+        now=answers.now,
+        grace=planned.restarts.grace + LAST_WORDS_S,
     )
 
 
@@ -259,6 +390,14 @@ def _starts(run: Path, token: str) -> int:
     """How often node 0 of this job has begun, where its volume is here too."""
     try:
         return starts_file(run, 0, token).read_bytes().count(b"\n")
+    except OSError:
+        return 0
+
+
+def _readmitted(run: Path, token: str) -> int:
+    """How many of the starts restarts.max does not count: the job had been suspended before them."""
+    try:
+        return readmissions_file(run, token).read_bytes().count(b"\n")
     except OSError:
         return 0
 
@@ -294,7 +433,12 @@ def _why_lost(run: Run, record: Record, last: str) -> str:
     if _age(record) > _TTL_S:
         what += ", or it ended more than a week ago (ttlSecondsAfterFinished)"
     if last == QUEUED:
-        return f"{what}; it is not known to have begun"
+        what += "; it is not known to have begun"
+        if pod_file(run.path / LOGS, 0).exists():
+            return what
+        return (
+            f"{what}. If it has, its volume has its exit.json, and `prl-submit collect` brings that"
+        )
     progress = read_progress(run.path)
     reached = " while it ran"
     if progress.step is not None:

@@ -27,7 +27,7 @@ from prl_submit.kubernetes.names import CONTAINER
 from prl_submit.kubernetes.objects import Pod
 from prl_submit.kubernetes.refusals import as_error, not_allowed
 from prl_submit.kubernetes.status import RefusedStatusError
-from prl_submit.runs import LOGS, kept_file, pod_file
+from prl_submit.runs import LOGS, kept_file, writes_here
 
 #: Seconds between two looks at the pods, the second where nothing has happened for LONG_S; and until
 #: a lost connection is tried again.
@@ -63,14 +63,6 @@ class Kept(Struct, frozen=True, kw_only=True):
     def key(self) -> tuple[str, int]:
         """Which start of which pod."""
         return self.pod, self.start
-
-
-def writes_here(logs: Path, node: int, pod: str) -> bool:
-    """Whether the pod of that name, or one before it, writes the node's log into this folder itself."""
-    try:
-        return pod_file(logs, node).read_text("utf-8").strip() == pod
-    except OSError:
-        return False
 
 
 class NodeLog:

@@ -15,6 +15,7 @@ from prl_submit.kubernetes.gpu_types import affinity
 from prl_submit.kubernetes.merge_patch import merge_lists, merge_patch
 from prl_submit.kubernetes.names import (
     CONTAINER,
+    LAST_WORDS_S,
     LAUNCH_ANNOTATION,
     MANIFEST,
     QUEUE_LABEL,
@@ -27,8 +28,6 @@ from prl_submit.render import template_path
 from prl_submit.scalars import to_quantity
 
 GPU = "nvidia.com/gpu"
-#: Seconds that a pod has beyond the training's own grace, for the last words.
-LAST_WORDS_S = 15
 
 #: Lists that `extra` adds to, and by which key.
 _POD_LISTS = {"volumes": "name", "containers": "name"}
@@ -103,8 +102,8 @@ def _run_policy(plan: Plan) -> Data:
     # hours included, and looks only when something happens. Each pod has its own.
     policy: Data = {}
     # launch.sh counts the restarts and ends the job. The operator counts containers' restarts; with 0
-    # it would end a job at its first failed pod by that limit, and then remove all pods and what they
-    # have to say (kubeflow/trainer#3419).
+    # it would end a job at its first failed pod by that limit, and before 1.9.4 then removed all pods and
+    # what they have to say (kubeflow/trainer#3419).
     policy["backoffLimit"] = plan.restarts.max * plan.resources.nodes + 1
     if plan.kubernetes.scheduler == "volcano":
         scheduling: Data = {"minAvailable": plan.resources.nodes}

@@ -16,6 +16,8 @@ TOKEN_LABEL = "prl-submit/token"
 LAUNCH_ANNOTATION = "prl-submit/launch.sh"
 #: Kueue's: which LocalQueue a job waits in.
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+#: Seconds that a pod has beyond the training's own grace, for the last words.
+LAST_WORDS_S = 15
 #: Set on each pod by training-operator 1.5 and later.
 TYPE_LABEL = "training.kubeflow.org/replica-type"
 INDEX_LABEL = "training.kubeflow.org/replica-index"
@@ -27,7 +29,7 @@ def job_name(name: str, token: str) -> str:
     The operator adds `-worker-9998` and makes services of that name, which have at most 63
     characters and begin with a letter (RFC 1035).
     """
-    start = "" if name[0].isalpha() else "j"
+    start = "" if name[:1].isalpha() else "j"
     return f"{start}{name}-{token[:8]}"
 
 

@@ -18,8 +18,12 @@ class Meta(Struct, frozen=True, rename="camel"):
     name: str = ""
     uid: str = ""
     labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    resource_version: str = ""
     creation_timestamp: str | None = None
+    #: When it will be killed, not when it was told to end: that was its grace earlier.
     deletion_timestamp: str | None = None
+    deletion_grace_period_seconds: int | None = None
 
 
 class Condition(Struct, frozen=True, rename="camel"):
@@ -176,6 +180,17 @@ class Pod(Struct, frozen=True):
         return self.is_running and not self.metadata.deletion_timestamp
 
     @property
+    def may_start(self) -> bool:
+        """Whether its training's container has not begun and nobody has stopped that."""
+        waits = self.container is None or self.container.state.running is None
+        return (
+            waits
+            and self.terminated is None
+            and not self.metadata.deletion_timestamp
+            and self.status.phase in ("Pending", "Running")
+        )
+
+    @property
     def terminated(self) -> Terminated | None:
         """How the training's container ended, where it has."""
         return self.container.state.terminated if self.container else None
@@ -243,6 +258,22 @@ class EventList(Struct, frozen=True):
     """An answer with events."""
 
     items: list[Event] | None = None
+
+
+class PodChange(Struct, frozen=True):
+    """A line of a watch on pods; DELETED has the pod as it was last."""
+
+    type: str = ""
+    object: Pod | None = None
+
+
+def seconds_of(time: str | None) -> float | None:
+    """Kubernetes' time as seconds since the epoch; None where there is none or it is not one."""
+    local = local_time(time)
+    try:
+        return datetime.fromisoformat(local).timestamp() if local else None
+    except ValueError:
+        return None
 
 
 def local_time(time: str | None) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from prl_submit.excerpt import excerpt
 from prl_submit.kubernetes.names import replica
 from prl_submit.kubernetes.objects import ContainerStatus, Event, Job, Pod, Waiting
 
@@ -36,13 +37,13 @@ _INIT = "init-pytorch"
 _OF_THE_OPERATOR = " (that is the operator's own container: docs/kubernetes.md)"
 #: Seconds after which an operator that has not said a word is doubted.
 OPERATOR_S = 5.0
-_MAX = 300
+#: How the API server begins an event that stands for several similar ones.
+_COMBINED = "(combined from similar events): "
 
 
 def clean(text: str | None) -> str:
-    """Somebody else's words on one line, shortened."""
-    line = " ".join((text or "").split()).rstrip(". ")
-    return line if len(line) <= _MAX else line[: _MAX - 1] + "…"
+    """Somebody else's words on one line, shortened in the middle: runc and resolvers name the cause last."""
+    return excerpt((text or "").removeprefix(_COMBINED)).rstrip(". ")
 
 
 def name_of(pod: Pod) -> str:
@@ -59,7 +60,7 @@ def why_waiting(
     age: float = 0.0,
 ) -> str:
     """Why the job does not run yet."""
-    if job.condition("Suspended") or (job.spec.run_policy and job.spec.run_policy.suspend):
+    if is_suspended(job):
         return f"waits in Kueue's queue {queue}" if queue else "suspended"
     words = [why_pod_waits(pod, events) for pod in pods if not (_runs(pod) or _is_over(pod))]
     stuck = [text for text, is_stuck in words if is_stuck]
@@ -76,6 +77,12 @@ def why_waiting(
     counted = f"{running} of {nodes} pods run" if nodes > 1 else ""
     first = words[0][0] if words else ""
     return "; ".join(part for part in (counted, first) if part) or "its pods are being made"
+
+
+def is_suspended(job: Job) -> bool:
+    """Whether its pods are held back, by Kueue or by somebody's own hand."""
+    wanted = job.spec.run_policy is not None and bool(job.spec.run_policy.suspend)
+    return wanted or job.condition("Suspended") is not None
 
 
 def why_pod_waits(pod: Pod, events: Sequence[Event]) -> tuple[str, bool]:
@@ -108,7 +115,7 @@ def why_pod_waits(pod: Pod, events: Sequence[Event]) -> tuple[str, bool]:
 def _stuck(status: ContainerStatus, waiting: Waiting, pod: Pod, events: Sequence[Event]) -> str:
     said, reason = clean(waiting.message), waiting.reason
     if reason in ("ErrImagePull", "ImagePullBackOff"):
-        # The two take turns and mean one thing; what that is an event said, the second only waits.
+        # The kubelet alternates between ErrImagePull and ImagePullBackOff. Only the pull event has the cause.
         reason = "ErrImagePull"
         failed = [event for event in events if event.involved_object.name == pod.metadata.name]
         pulls = [event.message for event in failed if "ailed to pull image" in event.message]
@@ -122,8 +129,14 @@ def _stuck(status: ContainerStatus, waiting: Waiting, pod: Pod, events: Sequence
 
 
 def waits_for_master(pod: Pod) -> bool:
-    """Whether the operator's init container still looks for the master."""
-    return any(status.state.running for status in pod.status.init_container_statuses or ())
+    """Whether the operator's init container still looks for the master.
+
+    Sidecars are init containers too since Kubernetes 1.28, and run as long as the pod does.
+    """
+    return any(
+        status.state.running is not None and status.name == _INIT
+        for status in pod.status.init_container_statuses or ()
+    )
 
 
 def _scheduler(words: str) -> str:
@@ -146,7 +159,8 @@ def _warning(events: Sequence[Event], name: str, uid: str) -> str:
 
 
 def _is_over(pod: Pod) -> bool:
-    return pod.status.phase in ("Succeeded", "Failed")
+    """Whether the training's container has ended; the phase follows a moment later, or never beside a sidecar."""
+    return pod.status.phase in ("Succeeded", "Failed") or pod.terminated is not None
 
 
 def _runs(pod: Pod) -> bool:

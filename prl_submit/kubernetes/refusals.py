@@ -1,6 +1,6 @@
 """The API server's refusals: what is missing, which key of the spec it is about, what to do.
 
-Its words are those of apiserver 1.20 to 1.33: apimachinery's errors.go, RBAC's authorizer, the quota
+Its words are those of apiserver 1.20 to 1.36: apimachinery's errors.go, RBAC's authorizer, the quota
 and service account admission.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError, Refusal
+from prl_submit.excerpt import one_line
 from prl_submit.kubernetes.status import RefusedStatusError, Status
 
 _ROLE = "is the namespace the right one? then ask for the Role that docs/kubernetes.md shows"
@@ -25,7 +26,7 @@ _NO_OPERATOR = Refusal(
     None,
     "the cluster knows no PyTorchJobs (kubeflow.org/v1)",
     "install the training operator: kubectl apply --server-side -k "
-    "'github.com/kubeflow/training-operator.git/manifests/overlays/standalone?ref=v1.9.3'",
+    "'github.com/kubeflow/training-operator.git/manifests/overlays/standalone?ref=v1.9.4'",
 )
 #: What an admission plugin says, and the key that causes it.
 _CAUSES = (
@@ -49,7 +50,7 @@ _CAUSES = (
 
 def not_allowed(status: Status, namespace: str) -> Refusal | None:
     """The verb that the account lacks, where RBAC is why; else None."""
-    found = _NOT_ALLOWED.search(status.message)
+    found = _NOT_ALLOWED.search(one_line(status.message))
     if status.code != 403 or found is None:
         return None
     group = f".{found['group']}" if found["group"] else ""
@@ -62,7 +63,7 @@ def not_allowed(status: Status, namespace: str) -> Refusal | None:
 
 def explain(status: Status, namespace: str, *, of_job: bool = False) -> Refusal:
     """A refusal in words. `of_job`: the answer was to a PyTorchJob."""
-    said = " ".join(status.message.split())
+    said = one_line(status.message)
     if status.code == 401:
         hint = (
             "log in again: the credentials of the kubeconfig have run out or are another cluster's"

@@ -32,6 +32,7 @@ RULES = (
         "", "pods", ("create", "get", "delete"), "collect, and what quotas say before a job is made"
     ),
     Rule("", "pods/exec", ("create", "get"), "collect"),
+    Rule("", "pods", ("watch",), "how pods ended that have gone"),
 )
 
 

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 from msgspec import Struct
+
+from prl_submit.excerpt import excerpt
+
+#: The authorizer's words (apiserver 1.20 to 1.36).
+_NOT_ALLOWED = re.compile(r'User "[^"]*" cannot \S+ (resource|path) ')
+#: Bytes of an answer that is no Status: a proxy's page may be long.
+_READ = 65536
 
 
 class Cause(Struct, frozen=True):
@@ -46,11 +55,16 @@ class RefusedStatusError(Exception):
         self.status = status
 
 
+def is_about_rights(status: Status) -> bool:
+    """Whether the authorizer refused, and not a quota or an admission plugin, which say 403 too."""
+    return status.code == 403 and bool(_NOT_ALLOWED.search(status.message))
+
+
 def refusal(code: int, content: bytes) -> RefusedStatusError:
     """The error that an HTTP answer is; `content` may be no Status, behind a proxy."""
     try:
         status = msgspec.json.decode(content, type=Status)
     except ValueError:
-        text = content.decode("utf-8", "replace").strip()
-        return RefusedStatusError(Status(code, "", text[:500] or f"HTTP {code}"))
+        text = excerpt(content[:_READ].decode("utf-8", "replace"), 500)
+        return RefusedStatusError(Status(code, "", text or f"HTTP {code}"))
     return RefusedStatusError(msgspec.structs.replace(status, code=status.code or code))

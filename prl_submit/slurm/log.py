@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from prl_submit.excerpt import excerpt
+
 #: slurmstepd's last words in the batch job's log (slurmstepd/req.c, 22.05).
 _LAST_WORDS = re.compile(r"\*\*\* JOB (\d+) ON \S+ CANCELLED AT \S+(?: DUE TO ([A-Z ]+))?")
 #: job.sbatch's own first line: what stands before it in the log is an earlier attempt's.
@@ -29,4 +31,4 @@ def due_to(log: str, job_id: str | None) -> str | None:
 def last_line(log: str) -> str | None:
     """The last line that is not empty, at most 500 characters of it."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    return lines[-1].removeprefix("prl-submit: ")[:500] if lines else None
+    return excerpt(lines[-1].removeprefix("prl-submit: "), 500) if lines else None

@@ -289,13 +289,15 @@ def test_a_pod_that_somebody_deletes_is_made_again(job: Job) -> None:
     assert job.pod()["spec"]["restartPolicy"] == "OnFailure"
 
 
-def test_a_pod_that_ends_has_failed(job: Job) -> None:
+def test_a_pod_that_is_being_deleted_has_failed_though_it_runs(job: Job) -> None:
     job.create(template={"finalizers": ["test.example/hold"]})
     job.wait_pods("train-master-0")
     job.become("Running")
     job.wait_for("Running")
     job.api.delete(f"{job.parts}/pods/train-master-0")
     job.wait_for("Failed")
+    assert job.message("Failed") == "PyTorchJob train is failed because 1 Master replica(s) failed."
+    assert job.pod()["status"]["phase"] == "Running"
     job.api.merge(f"{job.parts}/pods/train-master-0", {"metadata": {"finalizers": None}})
 
 
@@ -309,6 +311,16 @@ def test_restarts_of_containers_reach_the_limit(job: Job, limit: int, restarts: 
     job.wait_for("Failed")
     text = "Job train has failed because it has reached the specified backoff limit"
     assert job.message("Failed") == text
+    job.touch()
+    job.wait_event("PyTorchJobFailed", text)
+    assert job.names() == ["train-master-0"]  # cleanPodPolicy is None
+
+
+def test_the_limit_removes_the_pods_where_the_policy_says_so(job: Job) -> None:
+    job.create(restart="OnFailure", backoffLimit=1, cleanPodPolicy="All")
+    job.wait_pods("train-master-0")
+    job.become("Running", restarts=1)
+    job.wait_for("Failed")
     job.wait_pods()
 
 
@@ -324,7 +336,7 @@ def test_the_deadline_is_seen_when_something_happens(job: Job) -> None:
     text = "Job train has failed because it was active longer than specified deadline"
     assert job.message("Failed") == text
     assert "completionTime" in job.status
-    job.wait_pods()
+    assert job.names() == ["train-master-0"]
 
 
 def test_suspend_and_resume(job: Job) -> None:
@@ -391,6 +403,19 @@ def test_time_to_live(job: Job) -> None:
     job.wait_for("Succeeded")
     wait_until(lambda: not job.api.find(job.path), "the job is gone", 10)
     job.wait_pods()
+
+
+def test_a_job_that_failed_for_good_with_restarts_outlives_its_time_to_live(job: Job) -> None:
+    """The operator logs `job completion time is nil, cannot cleanup` for ever."""
+    job.create(restart="ExitCode", ttlSecondsAfterFinished=1)
+    job.wait_pods("train-master-0")
+    job.become("Failed", code=1)
+    job.wait_for("Failed")
+    time.sleep(3)
+    job.touch()
+    time.sleep(1)
+    assert "completionTime" not in job.status
+    assert job.names() == ["train-master-0"]
 
 
 def test_clean_all(job: Job) -> None:

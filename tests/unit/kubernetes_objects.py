@@ -106,6 +106,14 @@ def dead_pod(node: int = 0, code: int = 1, **more: Any) -> Pod:
     return pod(node, "Succeeded" if code == 0 else "Failed", state=state, **more)
 
 
+def removed(of: Pod, *, minute: int = 32, grace: int = 45) -> Pod:
+    """The pod while it is being removed; `minute`: when it is to be killed, `grace`: seconds before."""
+    metadata = msgspec.structs.replace(
+        of.metadata, deletion_timestamp=utc(minute), deletion_grace_period_seconds=grace
+    )
+    return msgspec.structs.replace(of, metadata=metadata)
+
+
 def pending(node: int = 0, waiting: str = "", message: str = "", **more: Any) -> Pod:
     """A pod on a node whose container waits for a reason."""
     state = {"waiting": {"reason": waiting, "message": message}} if waiting else None

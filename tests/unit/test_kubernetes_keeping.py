@@ -16,9 +16,9 @@ from prl_submit.kubernetes.keeping import (
     _second_before,
     _starts,
     _utc,
-    writes_here,
 )
 from prl_submit.kubernetes.objects import Meta, Pod
+from prl_submit.runs import writes_here
 from tests.unit.kubernetes_objects import ended, pod, utc
 
 Lines = list[tuple[str, bytes]]

@@ -19,6 +19,7 @@ from tests.unit.kubernetes_objects import (
     NAME,
     condition,
     dead_pod,
+    ended,
     event,
     job,
     pending,
@@ -45,11 +46,31 @@ def why(*pods: Pod, of: Job = TAKEN, events: list[Event] | None = None, **more: 
         ("  two\n\tlines.  ", "two lines"),
         ("a...", "a"),
         ("x" * 300, "x" * 300),
-        ("x" * 301, "x" * 299 + "…"),
+        ("x" * 301, "x" * 149 + " … " + "x" * 148),
+        ("(combined from similar events): a\x1b[31mb\x1b]0;title\x07c\x9b\u202e", "abc"),
     ],
 )
 def test_clean(text: str | None, expected: str) -> None:
     assert clean(text) == expected
+
+
+RUNC = (
+    "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to create containerd task: "
+    "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container "
+    "process: error during container init: error mounting: "
+)
+
+
+@pytest.mark.parametrize(
+    "cause",
+    ["can't get final child's PID from pipe: EOF", "dial udp 10.255.255.53:53: connect: no route to host"],
+)  # fmt: skip
+def test_a_cause_at_the_end_of_many_words_is_kept(cause: str) -> None:
+    said = f"(combined from similar events): {RUNC}{'/var/lib/kubelet/pods/' * 6}: {cause}"
+    words = clean(said)
+    assert len(words) <= 300
+    assert words.startswith("Failed to create pod sandbox")
+    assert words.endswith(f": {cause}")
 
 
 # ------------------------------------------------------------------ before there are pods
@@ -214,6 +235,8 @@ def test_waiting_that_will_end() -> None:
     assert waits_for_master(worker)
     done = [{"name": "init-pytorch", "state": {"terminated": {"exitCode": 0}}}]
     assert not waits_for_master(pending(1, "PodInitializing", initContainerStatuses=done))
+    sidecar = [{"name": "proxy", "restartCount": 0, "state": {"running": {"startedAt": utc(2)}}}]
+    assert not waits_for_master(pending(1, "ContainerCreating", initContainerStatuses=sidecar))
 
 
 def test_name_of_a_pod_that_is_no_replica() -> None:
@@ -236,6 +259,8 @@ def test_what_will_not_mend_itself_comes_first() -> None:
         ([pod(0), pending(1, "ContainerCreating")], "1 of 2 pods run; worker-0: starts on n1"),
         ([pod(0)], "1 of 2 pods run"),
         ([pod(0), dead_pod(1, 137)], "1 of 2 pods run"),  # it starts nowhere: it has ended
+        # The kubelet tells that a container has ended before it tells the pod's phase.
+        ([pod(0, state=ended(0)), pending(1)], "0 of 2 pods run; worker-0: starts on n1"),
         ([dead_pod(0, 0), pending(1)], "0 of 2 pods run; worker-0: starts on n1"),
         ([], "0 of 2 pods run"),
     ],

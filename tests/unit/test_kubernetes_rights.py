@@ -45,5 +45,5 @@ def test_nothing_is_asked_for_twice_and_each_says_what_for() -> None:
 
 def test_no_rights_that_reach_further() -> None:
     """Nothing of Secrets, nothing that changes what is there, and no wildcard."""
-    assert {verb for _, _, verb in ASKED} == {"create", "get", "list", "delete"}
+    assert {verb for _, _, verb in ASKED} == {"create", "get", "list", "watch", "delete"}
     assert {"secrets", "*"}.isdisjoint(resource for _, resource, _ in ASKED)

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from typing import Any
 
 import msgspec
 import pytest
 
 from prl_submit.kubernetes.objects import Job, Meta, Pod
-from prl_submit.kubernetes.verdict import Evidence, judge, needs_pods, own_word, restarts_of
+from prl_submit.kubernetes.verdict import (
+    Evidence,
+    judge,
+    needs_pods,
+    own_word,
+    restarts_of,
+    still_running,
+)
 from prl_submit.runs import ExitRecord
 from prl_submit.states import (
     CANCELLED,
@@ -33,12 +41,18 @@ from tests.unit.kubernetes_objects import (
     message,
     pending,
     pod,
+    removed,
     unschedulable,
     utc,
     word,
 )
 
 MINE = "cancelled by me"
+SOMEBODY = "node drained, preempted, or deleted by somebody"
+HINT = "; restarts.max: 1 would start it again"
+SIGNAL = "stopped by signal 15 while training"
+TOLD = f"{SIGNAL} (its pod was told to end: {SOMEBODY}{HINT})"
+STOPPED = message(word(143, reason=SIGNAL))
 OOM = "out of memory (OOMKilled); resources.memory is the limit of the whole pod"
 RUNS = job("Created", "Running", active=1)
 RUNS_2 = job("Created", "Running", active=2)
@@ -283,7 +297,7 @@ def test_a_pod_that_failed(dead: Pod, code: int, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "reason"),
+    ("target", "who"),
     [
         ({"reason": "PreemptionByScheduler", "message": "default-scheduler: preempting to accommodate a higher priority pod"}, "preempted by a job of higher priority (default-scheduler: preempting to accommodate a higher priority pod)"),
         ({"reason": "PreemptionByKubeScheduler"}, "preempted by a job of higher priority"),
@@ -293,15 +307,24 @@ def test_a_pod_that_failed(dead: Pod, code: int, reason: str) -> None:
         ({"reason": "TerminationByKubelet"}, "evicted by its node"),
         ({"reason": "SomethingNew"}, "SomethingNew"),
         ({}, "disrupted"),
-        ({"status": "False", "reason": "DeletionByPodGC"}, "words for 143"),
     ],
 )  # fmt: skip
-def test_disruptions(target: dict[str, str], reason: str) -> None:
-    """Its own word is only that it was told to stop."""
+def test_disruptions(target: dict[str, str], who: str) -> None:
+    """Its own word is only that it was told to stop; where it left none, the disruption is all there is."""
     disrupted = [{"type": "DisruptionTarget", "status": "True", **target}]
     dead = dead_pod(0, 143, conditions=disrupted, said=message(word(143)))
+    reason = f"words for 143 (its pod was told to end: {who}{HINT})"
     assert told(verdict(failed_job(), dead)) == (FAILED, 143, reason)
     assert told(verdict(failed_job(), dead, exit=word(143))) == (FAILED, 143, reason)
+    silent = dead_pod(0, 137, conditions=disrupted)
+    assert told(verdict(failed_job(), silent)) == (FAILED, 137, f"{who}{HINT}")
+    assert verdict(failed_job(), silent, max_restarts=2).reason == who
+
+
+def test_a_disruption_that_was_called_off() -> None:
+    spared = [condition("DisruptionTarget", "False", reason="DeletionByPodGC")]
+    dead = dead_pod(0, 3, conditions=spared, said=message(word(3)))
+    assert verdict(failed_job(), dead).reason == "words for 3"
 
 
 def test_exit_json_tells_what_the_pod_does() -> None:
@@ -321,12 +344,11 @@ def test_the_pod_knows_who_killed_it() -> None:
 def test_a_job_that_only_the_operator_calls_failed() -> None:
     said = "PyTorchJob mr is failed because 1 Worker replica(s) failed."
     found = verdict(failed_job(said), nodes=2)
-    gone = "master-0, worker-0 gone: node drained, preempted, or deleted by somebody"
+    gone = f"master-0, worker-0 gone: {SOMEBODY}{HINT}"
     assert told(found) == (FAILED, None, f"{said.rstrip('.')}; {gone}")
     assert verdict(failed_job(said), nodes=2, untold="no").reason == said.rstrip(".")
     assert (found.started_at, found.ended_at) == (at(1), at(30))
     assert str(verdict(failed_job()).reason).startswith("the PyTorchJob failed; master-0 gone")
-    assert verdict(failed_job(said), exit=word(0)).state == FAILED  # it knows of more than node 0
 
 
 @pytest.mark.parametrize(("starts", "reason"), [(1, "exit code 1"), (2, "exit code 1; after 1 restart"), (4, "exit code 1; after 3 restarts")])  # fmt: skip
@@ -350,7 +372,8 @@ def test_an_older_operator_leaves_its_job_restarting() -> None:
         assert told(verdict(AGAIN, dead_pod(0, code))) == (FAILED, code, f"exit code {code}")
     for code in (128, 137, 200, 201):  # these are started again
         assert verdict(AGAIN, dead_pod(0, code), max_restarts=3).state == QUEUED
-    assert verdict(RUNS_2, pod(0), dead_pod(1, 3)).reason == "worker-0: exit code 3"
+    found = verdict(RUNS_2, dead_pod(0, 200), dead_pod(1, 3))
+    assert told(found) == (FAILED, 3, "worker-0: exit code 3")
 
 
 # ------------------------------------------------------------------ time limits
@@ -400,7 +423,8 @@ def test_a_time_limit_is_not_told_of_restarts() -> None:
         ([dead_pod(0, 3, minute=12), dead_pod(1, 143, why="Evicted", minute=11)], "worker-0: evicted", 143),
         ([dead_pod(0, 200, minute=11), dead_pod(1, 200, minute=10)], "worker-0: exit code 200", 200),
         ([dead_pod(0, 0), dead_pod(1, 3)], "worker-0: exit code 3", 3),
-        ([pod(0), dead_pod(1, 3)], "worker-0: exit code 3", 3),
+        # The kubelet told the worker to end; the master lost its peer and failed then.
+        ([dead_pod(0, 1, minute=21), removed(dead_pod(1, 143, minute=20, said=STOPPED))], f"worker-0: {TOLD}", 143),
     ],
 )  # fmt: skip
 def test_the_first_to_fail_by_itself(pods: list[Pod], reason: str, code: int) -> None:
@@ -528,3 +552,148 @@ def test_workers_that_still_have_their_last_words() -> None:
     assert (
         verdict(job("Succeeded"), dead_pod(0, 0), dead_pod(1, 0), exit=word(0)).state == SUCCEEDED
     )
+
+
+# ------------------------------------------------------------------ failed for its operator, and still running
+#: When `failed_job` failed, and half a minute later.
+FAILED_AT = datetime(2026, 11, 22, 20, 30, tzinfo=timezone.utc).timestamp()
+SOON = FAILED_AT + 30
+PREEMPTED = event(f"{NAME}-master-0", "Preempted", "Preempted by ns/big on node n0", type="Normal")
+
+
+@pytest.mark.parametrize(
+    ("conditions", "events", "why"),
+    [
+        ([], [], SOMEBODY),
+        ([condition("DisruptionTarget", reason="PreemptionByScheduler")], [], "preempted by a job of higher priority"),
+        ([], [PREEMPTED], "preempted by a job of higher priority (Preempted by ns/big on node n0)"),
+        ([], [event(f"{NAME}-master-0", "TaintManagerEviction", "Marking for deletion Pod ns/x", type="Normal")], "its node failed or was drained"),
+        ([], [event(f"{NAME}-master-0", "TaintManagerEviction", "Cancelling deletion of Pod ns/x", type="Normal")], SOMEBODY),
+        ([], [event(f"{NAME}-master-0", "Preempted", "of the pod before", uid="other")], SOMEBODY),
+    ],
+)  # fmt: skip
+def test_a_container_that_has_its_grace_runs(
+    conditions: list[dict[str, Any]], events: list[Any], why: str
+) -> None:
+    leaving = removed(pod(0, conditions=conditions), minute=32)
+    found = verdict(failed_job(SAID), leaving, events=events, now=SOON)
+    reason = f"being removed: {why}; it has until 21:32:00 at most"
+    assert told(found) == (RUNNING, None, reason)
+    assert found.is_ending
+
+
+SAID = "PyTorchJob mr is failed because 1 Master replica(s) failed."
+
+
+def test_its_end_is_told_by_its_own_word() -> None:
+    ended = removed(dead_pod(0, 143, said=STOPPED), minute=32)
+    assert told(verdict(failed_job(SAID), ended, now=SOON)) == (FAILED, 143, TOLD)
+    # Its pod has gone: exit.json says it, or the pod as it was last.
+    said = word(143, reason=SIGNAL)
+    assert told(verdict(failed_job(SAID), exit=said, now=SOON)) == (FAILED, 143, TOLD)
+    assert told(verdict(failed_job(SAID), gone=[ended], now=SOON)) == (FAILED, 143, TOLD)
+    found = verdict(failed_job(SAID), gone=[ended], events=[PREEMPTED], now=SOON)
+    assert "told to end: preempted by a job of higher priority (Preempted by ns/big" in str(
+        found.reason
+    )
+
+
+def test_an_end_without_a_word_names_who_removed_the_pod() -> None:
+    found = verdict(failed_job(SAID), events=[PREEMPTED], now=SOON)
+    why = "preempted by a job of higher priority (Preempted by ns/big on node n0)"
+    assert found.reason == f"{SAID.rstrip('.')}; master-0 gone: {why}{HINT}"
+    killed = removed(dead_pod(0, 137), minute=32)
+    found = verdict(failed_job(SAID), killed, now=SOON)
+    words = f"exit code 137: killed (SIGKILL) (its pod was told to end: {SOMEBODY}{HINT})"
+    assert told(found) == (FAILED, 137, words)
+
+
+def test_a_training_that_was_complete_when_its_pod_was_removed() -> None:
+    """launch.sh has proved that all steps are trained and saved; the operator counts a failure."""
+    assert verdict(failed_job(SAID), exit=word(0)).state == SUCCEEDED
+    done = removed(dead_pod(0, 0, said=message(word(0))), minute=32)
+    assert verdict(failed_job(SAID), done, now=SOON).state == SUCCEEDED
+    late = removed(dead_pod(1, 143, said=STOPPED), minute=32)
+    assert verdict(failed_job(SAID), dead_pod(0, 0), late, exit=word(0)).state == SUCCEEDED
+    assert verdict(failed_job(SAID), exit=word(0), others=[(1, word(3))], nodes=2).state == FAILED
+
+
+@pytest.mark.parametrize("phase", ["Running", "Failed"])
+def test_peers_of_a_node_that_failed_are_about_to_end(phase: str) -> None:
+    """A kubelet says Failed at a pod's deadline, while its container has its grace."""
+    runs = pod(0, phase, state={"running": {"startedAt": utc(2)}})
+    found = verdict(failed_job(), runs, dead_pod(1, 3), now=SOON, grace=30.0)
+    assert told(found) == (RUNNING, None, "worker-0: exit code 3; master-0 about to end")
+    assert found.is_ending
+
+
+def left(*pods: Pod, after: float) -> tuple[State, str]:
+    seen = Evidence(job=failed_job(), pods=pods, nodes=len(pods), now=FAILED_AT + after, grace=30.0)
+    state = judge(seen)
+    assert state is not None
+    return state, still_running(seen)
+
+
+def test_what_does_not_end_is_waited_for_no_longer() -> None:
+    state, words = left(pod(0), dead_pod(1, 3), after=91)
+    assert told(state) == (FAILED, 3, "worker-0: exit code 3")
+    assert words == "master-0 still running; `prl-submit cancel` ends that too"
+    state, words = left(pending(0), dead_pod(1, 3), after=91)
+    assert state.state == FAILED
+    assert words == "master-0 yet to start; `prl-submit cancel` prevents that"
+    late = pod(0, "Failed", state={"running": {}})
+    assert left(late, dead_pod(1, 3), after=91)[0].state == RUNNING
+    assert left(late, dead_pod(1, 3), after=121)[0].state == FAILED
+    assert left(dead_pod(0, 143), dead_pod(1, 3), after=1)[1] == ""
+
+
+def test_a_node_that_does_not_answer_is_waited_for_for_five_minutes() -> None:
+    lost = removed(pod(0), minute=31)  # to be killed a minute after the failure
+    assert left(lost, after=359)[0].state == RUNNING
+    state, words = left(lost, after=361)
+    assert state.state == FAILED
+    assert words.startswith("master-0 on n0 should have ended long ago; its node may be lost")
+
+
+def test_a_removal_long_after_the_end_does_not_make_it_run_again() -> None:
+    swept = removed(pod(0), minute=45, grace=60)
+    state, words = left(swept, dead_pod(1, 3), after=14.5 * 60)
+    assert state.state == FAILED
+    assert words.startswith("master-0 still running")
+
+
+@pytest.mark.parametrize(
+    ("of", "more", "why"),
+    [
+        (AGAIN, {}, SOMEBODY),
+        (RUNS, {}, SOMEBODY),
+        (job("Created", suspend=True), {"queue": "team-a"}, "Kueue has suspended the job (queue team-a)"),
+        (job("Created", "Suspended"), {}, "the job is suspended"),
+    ],
+)  # fmt: skip
+def test_a_pod_of_a_job_that_goes_on_runs_while_it_is_being_removed(
+    of: Job, more: dict[str, Any], why: str
+) -> None:
+    found = verdict(of, removed(pod(0), minute=32), now=SOON, max_restarts=3, **more)
+    reason = f"being removed: {why}; it has until 21:32:00 at most"
+    assert told(found) == (RUNNING, None, reason)
+    lost = verdict(of, removed(pod(0), minute=20), now=SOON, max_restarts=3, **more)
+    assert lost.state == QUEUED
+
+
+def test_pods_outlive_a_job_that_somebody_deleted() -> None:
+    found = verdict(None, removed(pod(0), minute=32), now=SOON)
+    words = f"the PyTorchJob is gone: somebody deleted it; being removed: {SOMEBODY}"
+    assert told(found) == (RUNNING, None, f"{words}; it has until 21:32:00 at most")
+    orphan = verdict(None, pod(0), now=SOON)
+    assert orphan.reason == "the PyTorchJob is gone: somebody deleted it; master-0 runs on"
+    ended = removed(dead_pod(0, 143, said=STOPPED), minute=32)
+    found = verdict(None, ended, now=SOON)
+    assert told(found) == (LOST, 143, f"somebody deleted the PyTorchJob ({SIGNAL})")
+
+
+def test_starts_after_a_suspension_are_not_among_the_restarts() -> None:
+    found = verdict(AGAIN, pending(0), starts=4, readmitted=2, max_restarts=3)
+    assert (found.reason, found.restarts) == ("restart 1 of 3; master-0: starts on n0", 3)
+    found = verdict(job("Created"), pending(0), starts=2, readmitted=1)
+    assert (found.reason, found.restarts) == ("master-0: starts on n0", 1)

@@ -372,7 +372,7 @@ def test_a_script_that_could_not_be_started() -> None:
         ("first\nprl-submit: /x is not on n1\n\n", "/x is not on n1"),
         ("srun: error: x\n  \n", "srun: error: x"),
         ("\n", "it left no exit.json; Slurm says FAILED, exit code 78"),
-        ("x" * 2000, "x" * 500),
+        (f"{'x' * 2000}: the cause", f"{'x' * 249} … {'x' * 237}: the cause"),
     ],
 )
 def test_the_logs_last_line_says_why_a_script_failed(log: str, reason: str) -> None:

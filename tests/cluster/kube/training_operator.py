@@ -2,10 +2,10 @@
 
 usage: python -m tests.cluster.kube.training_operator ROOT API_PORT [--old]
 
-It does what version 1.9 does (1.9.3: where a limit fails a job, all its pods go, whatever
-cleanPodPolicy says), with --old what 1.5 does. That includes the original's faults, because users
-meet them: nothing wakes it at a job's deadline; 1.5 leaves a job whose pod failed for good under
-ExitCode restarting for ever; failed jobs may lack a completionTime, and then their time to live
+It does what version 1.9.4 does, with --old what 1.5 does. That includes the original's faults, because
+users meet them: a pod that runs and is being deleted counts as failed at once, although its container
+still has its grace; nothing wakes it at a job's deadline; 1.5 leaves a job whose pod failed for good
+under ExitCode restarting for ever; failed jobs may lack a completionTime, and then their time to live
 never ends. Elastic jobs and gang scheduling are left out.
 """
 
@@ -213,8 +213,7 @@ class Operator:
     def _fail_at_limit(self, work: Work, message: str) -> None:
         """A deadline or a number of failures is reached."""
         work.status.setdefault("completionTime", now())
-        kept = work.policy.get("cleanPodPolicy", "None")
-        self._remove_pods(work, kept if self._old else "All")
+        self._remove_pods(work, work.policy.get("cleanPodPolicy", "None"))
         self._events.normal(work.job, self._reason("Failed"), message)
         set_condition(work.status, "Failed", self._reason("Failed"), message)
 
