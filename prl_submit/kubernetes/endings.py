@@ -54,12 +54,17 @@ class Remaining(Struct, frozen=True):
         return bool(self.removed or self.ending)
 
 
-def remaining(pods: Sequence[Pod], ended_at: float | None, now: float, grace: float) -> Remaining:
+def remaining(
+    pods: Sequence[Pod], ended_at: float | None, now: float, grace: float, *, peers_know: bool
+) -> Remaining:
     """What may still run of a job that ended at `ended_at` (seconds since the epoch; None: long ago).
 
-    `grace`: seconds that a kubelet gives a pod of its own accord, as at its activeDeadlineSeconds.
+    `grace`: seconds that a kubelet gives a pod of its own accord, as at its activeDeadlineSeconds;
+    `peers_know`: whether the node that failed has told so, by which launch.sh ends the others. A
+    container that was killed has not.
     """
     since = max(now - ended_at, 0.0) if ended_at is not None else float("inf")
+    patience = ENDING_S if peers_know else -1.0
     removed: list[Pod] = []
     ending: list[Pod] = []
     left: list[Pod] = []
@@ -68,7 +73,7 @@ def remaining(pods: Sequence[Pod], ended_at: float | None, now: float, grace: fl
             continue
         if pod.metadata.deletion_timestamp and not _is_late(pod, ended_at):
             (left if is_overdue(pod, now) else removed).append(pod)
-        elif since <= (ENDING_S if pod.status.phase != "Failed" else grace + ENDING_S):
+        elif since <= (grace + ENDING_S if pod.status.phase == "Failed" else patience):
             ending.append(pod)
         else:
             left.append(pod)

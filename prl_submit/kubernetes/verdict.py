@@ -106,7 +106,9 @@ def _remaining(seen: Evidence) -> Remaining:
     # A pod's removal begins with the job's failure and may take long; a node's clock may be wrong.
     ends = [at for end in _ends(seen) if (at := seconds_of(end.at)) is not None and at <= seen.now]
     ended_at = max([*ends, *([failed_at] if failed_at is not None else [])], default=None)
-    return endings.remaining(seen.pods, ended_at, seen.now, seen.grace)
+    words = [*own_words([*seen.pods, *seen.gone]), *(word for _, word in _words_here(seen))]
+    peers_know = any(word.exit_code for word in words)
+    return endings.remaining(seen.pods, ended_at, seen.now, seen.grace, peers_know=peers_know)
 
 
 class End(Struct, frozen=True, kw_only=True):

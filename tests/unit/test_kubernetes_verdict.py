@@ -583,6 +583,7 @@ def test_a_container_that_has_its_grace_runs(
 
 
 SAID = "PyTorchJob mr is failed because 1 Master replica(s) failed."
+TOLD_3 = dead_pod(1, 3, said=message(word(3)))
 
 
 def test_its_end_is_told_by_its_own_word() -> None:
@@ -622,9 +623,16 @@ def test_a_training_that_was_complete_when_its_pod_was_removed() -> None:
 def test_peers_of_a_node_that_failed_are_about_to_end(phase: str) -> None:
     """A kubelet says Failed at a pod's deadline, while its container has its grace."""
     runs = pod(0, phase, state={"running": {"startedAt": utc(2)}})
-    found = verdict(failed_job(), runs, dead_pod(1, 3), now=SOON, grace=30.0)
-    assert told(found) == (RUNNING, None, "worker-0: exit code 3; master-0 about to end")
+    found = verdict(failed_job(), runs, TOLD_3, now=SOON, grace=30.0)
+    assert told(found) == (RUNNING, None, "worker-0: words for 3; master-0 about to end")
     assert found.is_ending
+
+
+def test_peers_of_a_node_that_was_killed_do_not_know_it() -> None:
+    killed = dead_pod(1, 137, reason="OOMKilled")
+    state, words = left(pod(0), killed, after=1)
+    assert told(state) == (FAILED, 137, f"worker-0: {OOM}")
+    assert words.startswith("master-0 still running")
 
 
 def left(*pods: Pod, after: float) -> tuple[State, str]:
@@ -635,10 +643,11 @@ def left(*pods: Pod, after: float) -> tuple[State, str]:
 
 
 def test_what_does_not_end_is_waited_for_no_longer() -> None:
-    state, words = left(pod(0), dead_pod(1, 3), after=91)
-    assert told(state) == (FAILED, 3, "worker-0: exit code 3")
+    assert left(pod(0), TOLD_3, after=89)[0].state == RUNNING
+    state, words = left(pod(0), TOLD_3, after=91)
+    assert told(state) == (FAILED, 3, "worker-0: words for 3")
     assert words == "master-0 still running; `prl-submit cancel` ends that too"
-    state, words = left(pending(0), dead_pod(1, 3), after=91)
+    state, words = left(pending(0), TOLD_3, after=91)
     assert state.state == FAILED
     assert words == "master-0 yet to start; `prl-submit cancel` prevents that"
     late = pod(0, "Failed", state={"running": {}})
