@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from prl_submit.errors import Problem
 from prl_submit.job import Job
 from prl_submit.kubernetes_volumes import holds, read_volumes
+from prl_submit.scalars import ALL_MEMORY
 
 
 def kubernetes_section(job: Job, output_root: str, workdir: str) -> Iterator[Problem]:
@@ -18,6 +19,9 @@ def kubernetes_section(job: Job, output_root: str, workdir: str) -> Iterator[Pro
     yield from _image(job)
     yield from _secrets(job)
     yield from _volumes(job, output_root, workdir)
+    if job.spec.resources.memory == ALL_MEMORY:
+        message = "0 means all the memory of a node, which only Slurm can give"
+        yield job.problem("resources.memory", message, "say how much a pod needs: 256G")
     section = job.spec.kubernetes
     if section.scheduler and not section.queue and section.scheduler == "kueue":
         yield job.problem("kubernetes.scheduler", "kueue needs kubernetes.queue", "name the queue")

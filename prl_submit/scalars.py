@@ -106,6 +106,10 @@ def format_duration(seconds: int) -> str:
     return f"{days}-{clock}" if days else clock
 
 
+#: All the memory of a node, as Slurm says it (`--mem=0`).
+ALL_MEMORY = "0"
+
+
 def parse_memory(text: str) -> str | None:
     """`256G`, `256GiB`, `1.5T` -> `256G`, `256G`, `1536G`: whole binary K, M, G or T; else None."""
     match = re.fullmatch(_MEMORY, text, re.IGNORECASE)
@@ -117,8 +121,15 @@ def parse_memory(text: str) -> str | None:
     return f"{int(number)}{unit}" if 1 <= number < 10**9 else None
 
 
+def parse_node_memory(text: str) -> str | None:
+    """As parse_memory; `0` and `all` are ALL_MEMORY."""
+    return ALL_MEMORY if text.lower() in ("0", "all") else parse_memory(text)
+
+
 def mebibytes(size: str) -> float:
-    """A size as parse_memory gives it, `256G`, in MiB."""
+    """A size as parse_memory gives it, `256G`, in MiB; ALL_MEMORY is 0."""
+    if size == ALL_MEMORY:
+        return 0
     return int(size[:-1]) * {"K": 2**-10, "M": 1, "G": 2**10, "T": 2**20}[size[-1]]
 
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import msgspec
 from msgspec import UNSET
 
-from prl_submit.scalars import resolve
+from prl_submit.scalars import ALL_MEMORY, resolve
 from prl_submit.spec import Duration, JobSpec
 from prl_submit.swift.argument import Argument
 from prl_submit.swift.table import Table
@@ -56,7 +56,7 @@ def job_schema(table: Table) -> dict[str, Any]:
 
 
 def _as_written(sections: dict[str, Any]) -> None:
-    """Durations are seconds only once they are read, and variables are text of any look."""
+    """Durations are seconds only once they are read, variables are text of any look, and no memory is a 0."""
     sections["Environment"]["properties"]["env"]["additionalProperties"] = {
         "type": ["string", "number", "boolean", "null"]
     }
@@ -64,6 +64,8 @@ def _as_written(sections: dict[str, Any]) -> None:
     for section, key in (("Resources", "time_limit"), ("Restarts", "grace")):
         properties = sections[section]["properties"]
         properties[key] = {"anyOf": [duration, {"type": "null"}]}
+    memory = sections["Resources"]["properties"]["memory"]["anyOf"]
+    memory.insert(1, {"enum": [int(ALL_MEMORY)]})
 
 
 def _argument(argument: Argument) -> dict[str, Any]:

@@ -45,6 +45,13 @@ Duration = Annotated[
 Memory = Annotated[
     str, Meta(description="a size such as 256G, 1.5T or 512M", extra={"kind": "memory"})
 ]
+NodeMemory = Annotated[
+    str,
+    Meta(
+        description="a size such as 256G, 1.5T or 512M, or 0 for all of a node (Slurm)",
+        extra={"kind": "node memory"},
+    ),
+]
 RELEASE = r"\d+\.\d+(\.\d+)?(\.?(post|dev|rc|a|b)\d*)*(\+[\w.]+)?"
 SwiftVersion = Annotated[
     str,
@@ -95,7 +102,7 @@ class Resources(Section, frozen=True, kw_only=True):
     accelerator: Literal["gpu", "cpu"] = "gpu"
     gpu_type: Line | None = None
     cpus_per_proc: Processes | None = None
-    memory: Memory | None = None
+    memory: NodeMemory | None = None
     shm: Memory | None = None
     time_limit: Duration | None = None
 

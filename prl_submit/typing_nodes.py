@@ -14,6 +14,7 @@ from prl_submit.scalars import (
     parse_duration,
     parse_int,
     parse_memory,
+    parse_node_memory,
     resolve,
 )
 from prl_submit.spec import JobSpec
@@ -165,6 +166,8 @@ def _parse(kind: Any, text: str) -> Any:
         return parse_duration(text)
     if _extra_kind(kind) == "memory":
         return parse_memory(text)
+    if _extra_kind(kind) == "node memory":
+        return parse_node_memory(text)
     base = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     if base is int:
         return parse_int(text)

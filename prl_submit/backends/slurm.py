@@ -39,8 +39,16 @@ from prl_submit.slurm.commands import (
 from prl_submit.slurm.environment import job_environ, site_defaults
 from prl_submit.slurm.jobs import Job, is_live, never_ran, squeue_argv
 from prl_submit.slurm.outcome import job_id_of, was_never_sent, was_refused
-from prl_submit.slurm.partitions import QOS_FLAGS, SINFO, chosen, hopeless, parse_sinfo
-from prl_submit.slurm.refusals import choices_argv, explain, parse_choices
+from prl_submit.slurm.partitions import (
+    QOS_FLAGS,
+    SINFO,
+    SINFO_STATES,
+    chosen,
+    hopeless,
+    parse_sinfo,
+    unavailable,
+)
+from prl_submit.slurm.refusals import NO_NODE, choices_argv, explain, parse_choices
 from prl_submit.slurm.script import SCRIPT
 from prl_submit.states import State
 
@@ -186,8 +194,19 @@ def ask_online(plan: Plan, artefact: str) -> str:
     environ = job_environ(plan, os.environ)
     answer = slurm.ask(["sbatch", "--test-only"], stdin=artefact, environ=environ)
     if answer.code != 0:
-        raise RefusedError([_explain(answer.err, plan, slurm)])
+        raise RefusedError([_no_node(answer, plan, slurm) or _explain(answer.err, plan, slurm)])
     return evidence.test_only_words(answer.err, time.time())
+
+
+def _no_node(answer: Answer, plan: Plan, slurm: Slurm) -> Refusal | None:
+    """The refusal where nodes are drained or down; sbatch's words are those for nodes that are too small."""
+    if not any(words in answer.err for words in NO_NODE):
+        return None
+    try:
+        nodes = slurm.ask(SINFO_STATES)
+    except BackendUnreachableError:
+        return None
+    return unavailable(plan, nodes.out, os.environ.get("SBATCH_PARTITION"))
 
 
 def states(runs: Sequence[Run]) -> list[State]:

@@ -7,6 +7,7 @@ import shlex
 
 from msgspec import Struct
 
+from prl_submit.scalars import ALL_MEMORY
 from prl_submit.script.findings import Findings
 from prl_submit.slurm_options import OTHERS, OWNED, REFUSED
 
@@ -182,7 +183,9 @@ def _gpus(header: Header, name: str, value: str, line: int, findings: Findings) 
 
 def _memory(header: Header, value: str, line: int, findings: Findings) -> None:
     match = re.fullmatch(r"([0-9]+)([KMGTkmgt]?)(?:i?[Bb])?", value)
-    if match is None or int(match[1]) == 0:
+    if match is not None and int(match[1]) == 0:
+        header.memory = ALL_MEMORY
+    elif match is None:
         message = f"#SBATCH --mem={value}: a spec says how much"
         findings.error(line, message, "write the memory per node, for example 256G")
     else:

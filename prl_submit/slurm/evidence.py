@@ -281,11 +281,16 @@ def _why_lost(record: Record, last: str) -> str:
     )
 
 
+#: From 26.05 on there is an `a` before `using`, and in a federation the cluster's name.
+_START = (
+    r"to start at (\S+)(?: on cluster \S+)?(?: a)? using (\d+) processors "
+    r"on nodes? (\S+)(?: in partition (\S+))?"
+)
+
+
 def test_only_words(err: str, now: float) -> str:
     """`sbatch --test-only`'s answer: when and where the job would start. `now`: since the epoch."""
-    found = re.search(
-        r"to start at (\S+) using (\d+) processors on nodes? (\S+)(?: in partition (\S+))?", err
-    )
+    found = re.search(_START, err)
     if found is None:
         return f"Slurm would take it: {first_line(err)}"
     partition = f" of partition {found[4]}" if found[4] else ""

@@ -13,11 +13,17 @@ from msgspec import Struct
 
 from prl_submit.errors import Refusal
 from prl_submit.plan import Plan
-from prl_submit.scalars import format_duration, mebibytes
+from prl_submit.scalars import ALL_MEMORY, format_duration, mebibytes
 from prl_submit.suggest import closest
 
 #: One line per partition and kind of node; `-e`: do not lump different nodes together.
 SINFO = ["sinfo", "--noheader", "--all", "--exact", "--format=%R|%P|%l|%D|%c|%m|%G"]
+
+#: Likewise, with the state of the nodes and why an administrator set it.
+SINFO_STATES = ["sinfo", "--noheader", "--all", "--exact", "--format=%R|%P|%D|%c|%m|%G|%T|%E"]
+
+#: States in which no new job starts on a node (sinfo(1), NODE STATE CODES).
+_AWAY = re.compile(r"drain|down|fail|maint|inval|unknown|error|reboot|no_respond")
 
 #: Flags of each QoS: PartitionTimeLimit lifts the limits of partitions (sacctmgr(1)).
 QOS_FLAGS = ["sacctmgr", "--noheader", "--parsable2", "show", "qos", "format=flags"]
@@ -79,6 +85,52 @@ def _gpu_words(gpus: dict[str, int]) -> str:
     return " and ".join(
         f"{count} {kind + ' ' if kind else ''}GPU{'s' if count != 1 else ''}"
         for kind, count in gpus.items()
+    )
+
+
+def unavailable(plan: Plan, text: str, default: str | None) -> Refusal | None:
+    """Why no node can take the job now: too many of those that could are drained or down.
+
+    `text`: the answer to SINFO_STATES; `default`: the partition where the spec names none.
+    """
+    fit, away = 0, dict[str, int]()
+    names = (plan.slurm.partition or default or "").split(",")
+    seen = set[str]()
+    for line in text.splitlines():
+        fields = line.split("|", 7)
+        if len(fields) != 8 or not all(field.isdecimal() for field in fields[2:4]):
+            continue
+        name, marked, nodes, cpus, memory, gres, state, reason = fields
+        if name not in names and not (names == [""] and marked.endswith("*")):
+            continue
+        kind = NodeKind(int(nodes), int(cpus), int(memory.rstrip("+") or 0), parse_gres(gres))
+        if not _could_take(plan, kind):
+            continue
+        seen.add(name)
+        fit += kind.nodes
+        if _AWAY.search(state):
+            why = "" if reason in ("none", "None", "") else f" ({reason})"
+            word = state.rstrip("*~#!%$@^-+") + why
+            away[word] = away.get(word, 0) + kind.nodes
+    if not away or fit - sum(away.values()) >= plan.resources.nodes:
+        return None
+    listed = ", ".join(f"{count} {word}" for word, count in away.items())
+    where = f"partition {', '.join(sorted(seen))}"
+    message = (
+        f"Slurm could not start it now: of the {fit} nodes of {where} that could run it, {listed}"
+    )
+    hint = "submitted, it would wait until they are back: `sinfo -R`"
+    return Refusal("slurm.partition" if plan.slurm.partition else None, message, hint)
+
+
+def _could_take(plan: Plan, kind: NodeKind) -> bool:
+    resources = plan.resources
+    count = resources.nproc_per_node
+    gpus = kind.gpus.get(resources.gpu_type, 0) if resources.gpu_type else sum(kind.gpus.values())
+    return (
+        (resources.accelerator != "gpu" or gpus >= count)
+        and (resources.cpus_per_proc or 0) * count <= kind.cpus
+        and mebibytes(resources.memory or ALL_MEMORY) <= kind.memory_mib
     )
 
 

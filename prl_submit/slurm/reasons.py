@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from prl_submit.slurm.jobs import Job
 
 #: squeue(1), JOB REASON CODES: what the user can know or do about each.
@@ -30,7 +32,6 @@ _WAITING = {
     "PartitionTimeLimit": "its partition does not allow that much time; it will never start",
     "Prolog": "its node is being prepared",
     "QOSJobLimit": "its QoS may not run more jobs at once",
-    "ReqNodeNotAvail": "a node it asks for is down, drained or reserved",
     "Reservation": "waiting for its reservation to begin",
     "SystemFailure": "Slurm had a fault",
     "launch_failed_requeued_held": "its start failed, and Slurm holds it; `scontrol release` tries again",
@@ -39,7 +40,6 @@ _WAITING = {
 _PREFIXES = {
     "Assoc": "your account is at a limit",
     "QOS": "its QoS is at a limit",
-    "ReqNodeNotAvail": _WAITING["ReqNodeNotAvail"],
     "Nodes_required_for_job_are_DOWN": "the nodes it could run on are down, drained or reserved",
 }
 #: What the states of ended jobs mean, where no exit.json says it better.
@@ -60,10 +60,21 @@ def why_waiting(job: Job) -> str:
     code = (reason or "").replace(" ", "_").partition(",")[0]
     if code in ("", "Priority", "Resources"):
         return f"waiting for {wanted(job)}" + (f" ({reason})" if reason else "")
+    if code.startswith("ReqNodeNotAvail"):
+        return f"{_node_words(reason or '')} ({reason})"
     words = _WAITING.get(code) or next(
         (text for start, text in _PREFIXES.items() if code.startswith(start)), None
     )
     return f"{words} ({reason})" if words else f"waiting: {reason}"
+
+
+def _node_words(reason: str) -> str:
+    """Why a node that a job asks for is not to be had; Slurm has one code for all of it."""
+    if re.search(r"[Uu]navailable(?:Nodes)?:[^\s)]", reason):
+        return "a node it asks for is down or drained"
+    if "maintenance" in reason:
+        return "a node it asks for is reserved for maintenance"
+    return "a node it asks for is busy, or reserved for another job"
 
 
 def wanted(job: Job) -> str:

@@ -58,6 +58,14 @@ _CAUSES = (
 )
 
 
+#: What sbatch says where no node can take a job, also if all that could are drained.
+NO_NODE = (
+    "Requested node configuration is not available",
+    "Required node not available",
+    "Requested nodes are busy",
+)
+
+
 def explain(err: str, plan: Plan, choices: Sequence[str] = ()) -> Refusal:
     """A refusal in Slurm's words, with the key it is about and the cluster's real choices."""
     said = first_line(err)

@@ -6,8 +6,10 @@ import contextlib
 import getpass
 import os
 import random
+import re
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,6 +58,14 @@ def find_program(name: str) -> str:
     if path is None:
         raise SlurmError(f"{name} is not installed: {ADVICE}")
     return path
+
+
+def version() -> tuple[int, ...]:
+    """Slurm's, as (22, 5, 8)."""
+    done = subprocess.run(
+        [find_program("slurmctld"), "-V"], capture_output=True, text=True, check=True
+    )
+    return tuple(int(number) for number in re.findall(r"\d+", done.stdout)[:3])
 
 
 def available() -> str | None:
@@ -128,7 +138,7 @@ def _write_secret(path: Path, data: bytes) -> None:
 def _cgroup_conf(layout: Layout) -> str:
     """cgroup.conf; without swap, a job over its memory is killed and not slowed down."""
     if not layout.cgroup_memory and layout.proctrack != "cgroup":
-        return "CgroupAutomount=no\n"
+        return "CgroupAutomount=no\n" if version() < (23,) else "CgroupPlugin=disabled\n"
     return """\
 CgroupPlugin=cgroup/v1
 CgroupAutomount=no

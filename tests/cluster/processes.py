@@ -103,11 +103,29 @@ def has_open(pid: int, path: str) -> bool:
     return False
 
 
-def guard(marks: Sequence[str]) -> None:
-    """Wait until the starter is gone, then end what carries the marks."""
+def with_open_log(folder: str, command: str) -> list[int]:
+    """Living processes of that name that write to a log in the folder."""
+    logs = [str(file) for file in Path(folder).glob("*.log")]
+    return [
+        pid
+        for pid in all_processes()
+        if command_of(pid) == command and any(has_open(pid, log) for log in logs) and is_alive(pid)
+    ]
+
+
+def of_slurm(folder: str, marks: Sequence[str]) -> list[int]:
+    """What carries the marks of a Slurm cluster, and its slurmstepd's.
+
+    From 23.11 on slurmd starts them without SLURM_CONF; the log of their node they have open.
+    """
+    return list({*with_environ(*marks), *with_open_log(folder, "slurmstepd")})
+
+
+def guard(folder: str, marks: Sequence[str]) -> None:
+    """Wait until the starter is gone, then end what is left of its cluster."""
     sys.stdin.buffer.read()
-    kill_all(lambda: with_environ(*marks))
+    kill_all(lambda: of_slurm(folder, marks))
 
 
 if __name__ == "__main__":
-    guard(sys.argv[1:])
+    guard(sys.argv[1], sys.argv[2:])

@@ -4,8 +4,9 @@
     cluster.run("sbatch", "--wrap", "hostname")
     cluster.stop()
 
-All its processes carry SLURM_CONF=<the folder's slurm.conf> in their environment. That is how the
-end finds all of them: slurmstepd outlives slurmd, and tasks outlive slurmstepd. The state is thrown
+Its processes carry SLURM_CONF=<the folder's slurm.conf> in their environment, but for slurmstepd, which newer versions
+start without it and which has the log of its node open. That is how the end finds all of them: slurmstepd outlives
+slurmd, and tasks outlive slurmstepd. The state is thrown
 away, so the end is SIGKILL; only `stop_controller` gives slurmctld the time to save its state.
 """
 
@@ -45,9 +46,11 @@ from tests.cluster.processes import (
     environ_of,
     has_open,
     kill_all,
+    of_slurm,
     send,
     wait_until,
     with_environ,
+    with_open_log,
 )
 
 
@@ -247,7 +250,7 @@ class SlurmCluster:
     def stop(self) -> None:
         """End everything of this cluster; its folder stays. May be called twice."""
         try:
-            kill_all(lambda: with_environ(*self._marks()))
+            kill_all(lambda: of_slurm(self._logs, self._marks()))
         finally:
             for daemon in self._daemons.values():
                 daemon.kill()
@@ -325,7 +328,7 @@ class SlurmCluster:
     def _start_guard(self) -> None:
         """A process that waits for our end, however it comes, and then ends the cluster's."""
         self._guard = subprocess.Popen(
-            [sys.executable, "-I", "-S", processes.__file__, *self._marks()],
+            [sys.executable, "-I", "-S", processes.__file__, self._logs, *self._marks()],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -377,6 +380,11 @@ class SlurmCluster:
         kept = {name: os.environ[name] for name in ("HOME", "TZ", "TMPDIR") if name in os.environ}
         return kept | {"PATH": PATH, "LANG": "C.UTF-8"} | self.environ
 
+    @property
+    def _logs(self) -> str:
+        """The folder of the daemons' logs."""
+        return str(self.root / "log")
+
     def _marks(self) -> tuple[str, ...]:
         """What the environment of all its processes holds."""
         return tuple(f"{name}={value}" for name, value in self.environ.items())
@@ -411,8 +419,7 @@ class SlurmCluster:
     def _step_daemons(self, node: str) -> list[int]:
         """The node's slurmstepd's: known by the log of the node, which they keep open."""
         log = str(self.root / "log" / f"slurmd.{node}.log")
-        found = with_environ(*self._marks())
-        return [pid for pid in found if command_of(pid) == "slurmstepd" and has_open(pid, log)]
+        return [pid for pid in with_open_log(self._logs, "slurmstepd") if has_open(pid, log)]
 
     def _tasks(self, node: str | None = None) -> list[int]:
         """Processes of jobs, on all nodes or on one."""

@@ -57,6 +57,7 @@ def make_case(world: SlurmWorld, number: int) -> Case:
     inside = number % 2 == 0  # the output root: in the working directory, or beside it
     env = {f"TEXT_{i}": texts.text() for i in range(3)}
     slurm = {"comment": texts.text(str.isprintable), "wckey": texts.text(str.isprintable)}
+    slurm["wckey"] = slurm["wckey"].lstrip("*")  # the mark of a default one
     name, swift = texts.job_name(), texts.swift()
     spec = world.spec(
         f"{texts.file_name(number + 2 * COUNT)}.yaml",

@@ -111,6 +111,30 @@ def test_check_online(slurm: SlurmWorld) -> None:
     assert not slurm.output.exists()
 
 
+def test_check_online_where_all_nodes_are_drained(slurm: SlurmWorld) -> None:
+    """sbatch's words are those for nodes that are too small."""
+    nodes = ",".join(slurm.cluster.nodes)
+    update = ("scontrol", "update", f"NodeName={nodes}")
+    slurm.cluster.run(*update, "State=DRAIN", "Reason=disk failure | rack 3")
+    try:
+        done = slurm.prl("check", slurm.spec(), "--online")
+    finally:
+        slurm.cluster.run(*update, "State=RESUME")
+    assert done.code == 1
+    words = "of the 4 nodes of partition gpu that could run it, 4 drained (disk failure | rack 3)"
+    assert words in done.err, done.err
+    assert "no node has that many" not in done.err
+
+
+def test_all_the_memory_of_a_node(slurm: SlurmWorld) -> None:
+    fake = "echo mem=$SLURM_MEM_PER_NODE; step 1 1"
+    done = slurm.prl(slurm.spec(resources__memory=0), "--follow", FAKE=fake)
+    assert done.code == 0, done.err
+    job = record_of(slurm.output / "latest")["job_id"]
+    shown = slurm.cluster.run("scontrol", "show", "job", job).stdout
+    assert "mem=8000M" in shown, shown
+
+
 def test_a_stopped_controller_is_told_within_3_s(slurm: SlurmWorld) -> None:
     run = slurm.submit("sleep 100")
     slurm.cluster.stop_controller()

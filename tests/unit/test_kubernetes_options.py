@@ -32,6 +32,13 @@ def test_a_good_section_has_no_problems(planned: Plans) -> None:
     assert found(planned, GOOD) == []
 
 
+@pytest.mark.parametrize("memory", ["0", "all"])
+def test_all_the_memory_of_a_node(planned: Plans, memory: str) -> None:
+    key, message, hint = only(planned, GOOD, f"resources: {{memory: {memory}}}")
+    assert (key, hint) == ("resources.memory", "say how much a pod needs: 256G")
+    assert "only Slurm can give" in message
+
+
 def test_it_is_not_asked_of_others(planned: Plans) -> None:
     problems = planned("name: x\nbackend: local\nkubernetes: {volumes: [{}]}").problems
     assert [p.key for p in problems if (p.key or "").startswith("kubernetes.")] == []

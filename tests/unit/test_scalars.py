@@ -7,14 +7,17 @@ import math
 import pytest
 
 from prl_submit.scalars import (
+    ALL_MEMORY,
     duration_hint,
     format_duration,
     format_number,
+    mebibytes,
     parse_bool,
     parse_duration,
     parse_float,
     parse_int,
     parse_memory,
+    parse_node_memory,
     resolve,
 )
 from prl_submit.suggest import closest, did_you_mean
@@ -117,6 +120,14 @@ def test_format_duration_is_slurms(seconds: int, text: str) -> None:
 def test_memory(text: str, memory: str | None) -> None:
     """Always whole, binary K, M, G or T, as Slurm has them; a bare number has no unit."""
     assert parse_memory(text) == memory
+    assert parse_node_memory(text) == memory
+
+
+@pytest.mark.parametrize("text", ["0", "all", "ALL"])
+def test_all_the_memory_of_a_node(text: str) -> None:
+    assert parse_node_memory(text) == ALL_MEMORY
+    assert parse_memory(text) is None
+    assert mebibytes(ALL_MEMORY) == 0
 
 
 @pytest.mark.parametrize(

@@ -373,6 +373,8 @@ def test_an_sbatch_script() -> None:
         "time_limit": "01:30:00",
     }
     assert found["slurm"] == {"qos": "high", "extra": {"gres": "nvme:1", "mail-type": "END"}}
+    whole = spec(f"{head.replace('--mem=64000', '--mem=0')}export NPROC_PER_NODE=2\n{TRAIN}")
+    assert whole["resources"]["memory"] == "0"
 
 
 @pytest.mark.parametrize(

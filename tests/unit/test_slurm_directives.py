@@ -257,6 +257,12 @@ def test_srun_gets_only_what_this_jobs_sbatch_sets_for_it(
         assert (name in script) is (name in kept.split()), name
 
 
+@pytest.mark.parametrize("memory", ["0", "all"])
+def test_all_the_memory_of_a_node(planned: Plans, memory: str) -> None:
+    plan = plan_of(planned, f"resources: {{memory: {memory}}}")
+    assert dict(directives(plan, TOKEN))["mem"] == "0"
+
+
 # ------------------------------------------------------------------ containers
 IMAGE = "environment: {{secrets: [HF_TOKEN], container: {{image: '{image}', runtime: {runtime}{more}}}}}"
 

@@ -716,6 +716,14 @@ def test_the_node_that_failed_is_read_from_its_file(make: Make) -> None:
             "sbatch: Job 20 to start at 2026-11-22T21:00:00 using 64 processors on nodes n[1-2] in partition gpu\n",
             f"Slurm would start it in 10m ({slurm_time('2026-11-22T21:00:00')}) on n[1-2] of partition gpu",
         ),
+        (  # 26.05
+            "sbatch: Job 5 to start at 2026-11-22T21:00:00 a using 2 processors on nodes n[1-2] in partition gpu",
+            f"Slurm would start it in 10m ({slurm_time('2026-11-22T21:00:00')}) on n[1-2] of partition gpu",
+        ),
+        (  # a federation
+            "sbatch: Job 5 to start at 2026-11-22T21:00:00 on cluster two a using 2 processors on nodes n1",
+            f"Slurm would start it in 10m ({slurm_time('2026-11-22T21:00:00')}) on n1",
+        ),
         ("sbatch: something else\n", "Slurm would take it: something else"),
     ],
 )

@@ -159,3 +159,14 @@ def test_mounts(planned: Plans, mount: str, good: bool) -> None:
     text = f"environment: {{container: {{image: i, mounts: ['{mount}']}}}}"
     keys = [p.key for p in found(planned, text)]
     assert keys == ([] if good else ["environment.container.mounts"])
+
+
+@pytest.mark.parametrize("wckey", ["'*'", "'*mine'"])
+def test_a_wckey_that_slurm_refuses(planned: Plans, wckey: str) -> None:
+    """`*` marks the default wckey in Slurm; 26.05 refuses it."""
+    problem = only(planned, f"slurm: {{extra: {{wckey: {wckey}}}}}")
+    assert (problem.key, "begins with *" in problem.message) == ("slurm.extra.wckey", True)
+
+
+def test_a_wckey(planned: Plans) -> None:
+    assert found(planned, "slurm: {extra: {wckey: 'a*'}}") == []

@@ -10,6 +10,7 @@ from prl_submit.errors import Refusal
 from prl_submit.plan import Plan, Planned
 from prl_submit.slurm.partitions import (
     SINFO,
+    SINFO_STATES,
     NodeKind,
     Partition,
     chosen,
@@ -18,6 +19,7 @@ from prl_submit.slurm.partitions import (
     parse_gres,
     parse_limit,
     parse_sinfo,
+    unavailable,
 )
 
 Plans = Callable[..., Planned]
@@ -314,3 +316,46 @@ def test_a_node_with_two_kinds() -> None:
     assert in_words(Partition("p", False, None, [kind])) == (
         "p: 1 node with 1 a100 GPU and 2 v100 GPUs"
     )
+
+
+# ------------------------------------------------------------------ nodes that are away
+STATES = """\
+gpu|gpu*|2|64|500000|gpu:h100:8(S:0-1)|drained|disk failure | rack 3
+gpu|gpu*|1|64|500000|gpu:h100:8(S:0-1)|down*|Not responding
+gpu|gpu*|1|64|500000|gpu:h100:8(S:0-1)|mixed|none
+gpu|gpu*|9|128|900000|(null)|idle|none
+low|low|1|16|64000|gpu:2|drained|none
+"""
+
+
+def test_the_question_for_states_has_as_many_fields() -> None:
+    assert SINFO_STATES[-1].count("|") == STATES.splitlines()[1].count("|")
+
+
+@pytest.mark.parametrize(
+    ("resources", "slurm", "words"),
+    [
+        ("nproc_per_node: 8", "", None),  # one is there, and only busy
+        ("nproc_per_node: 8, nodes: 2", "", "of the 4 nodes of partition gpu that could run it, 2 drained (disk failure | rack 3), 1 down (Not responding)"),
+        ("accelerator: cpu, nodes: 10", "", None),
+        ("nproc_per_node: 2", "partition: low", "of the 1 nodes of partition low that could run it, 1 drained"),
+        ("nproc_per_node: 2", "partition: 'low,gpu'", None),
+        ("nproc_per_node: 2", "partition: other", None),
+        ("nproc_per_node: 8, memory: 0, nodes: 3", "", "2 drained"),
+        ("nproc_per_node: 8, memory: 900G, nodes: 3", "", None),  # that is what is wrong
+    ],
+)  # fmt: skip
+def test_nodes_that_are_away(planned: Plans, resources: str, slurm: str, words: str | None) -> None:
+    found = unavailable(plan_of(planned, resources, slurm), STATES, None)
+    assert (found is None) is (words is None), found
+    assert found is None or (words or "") in found.message
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "gpu|gpu*|x|1|1|(null)|down|none\n"])
+def test_states_that_do_not_read(planned: Plans, text: str) -> None:
+    assert unavailable(plan_of(planned), text, None) is None
+
+
+def test_all_the_memory_of_a_node_fits_every_node(planned: Plans) -> None:
+    assert refusal(planned, "memory: 0") is None
+    assert refusal(planned, "memory: all") is None

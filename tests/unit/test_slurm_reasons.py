@@ -41,11 +41,24 @@ def test_what_is_asked_for(gpus: int, nodes: int, text: str) -> None:
         ("Dependency", "waiting for the job it depends on (Dependency)"),
         (
             "ReqNodeNotAvail, UnavailableNodes:n[1-2]",
-            "a node it asks for is down, drained or reserved (ReqNodeNotAvail, UnavailableNodes:n[1-2])",
+            "a node it asks for is down or drained (ReqNodeNotAvail, UnavailableNodes:n[1-2])",
         ),
         (
             "ReqNodeNotAvail(Unavailable:n1)",
-            "a node it asks for is down, drained or reserved (ReqNodeNotAvail(Unavailable:n1))",
+            "a node it asks for is down or drained (ReqNodeNotAvail(Unavailable:n1))",
+        ),
+        (
+            "ReqNodeNotAvail, Reserved for maintenance",
+            "a node it asks for is reserved for maintenance (ReqNodeNotAvail, Reserved for maintenance)",
+        ),
+        *(
+            (reason, f"a node it asks for is busy, or reserved for another job ({reason})")
+            for reason in (
+                "ReqNodeNotAvail",
+                "ReqNodeNotAvail, May be reserved for other job",
+                "ReqNodeNotAvail, UnavailableNodes:",
+                "ReqNodeNotAvail(Unavailable:)",
+            )
         ),
         (
             "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions",

@@ -1,7 +1,7 @@
 #!/bin/bash
 #SBATCH --array=1-4
 #SBATCH --gres=gpu:8 --nodes=2-4
-#SBATCH --mem=0
+#SBATCH --mem=lots
 #SBATCH --cpus-per-task=3
 #SBATCH --time=never
 #SBATCH --cluster-constraint=x --colour
@@ -11,7 +11,7 @@ srun --ntasks-per-node=4 swift rlhf --rlhf_type grpo
 #! 2: #SBATCH --array has no key in a spec
 #! 3: #SBATCH --gres asks for 8 GPUs, the training uses 4
 #! 3: #SBATCH --nodes=2-4: expected a number
-#! 4: #SBATCH --mem=0: a spec says how much
+#! 4: #SBATCH --mem=lots: a spec says how much
 #! 5: 3 CPUs per node for 4 processes
 #! 6: #SBATCH --time=never: not understood
 #! 7: #SBATCH --colour has no key in a spec
