@@ -7,10 +7,25 @@ from collections.abc import Iterator, Mapping
 
 from prl_submit.backends import INHERITING
 from prl_submit.errors import Problem
+from prl_submit.here import lacking
 from prl_submit.inputs.paths import is_named
 from prl_submit.plan import NodePath, Plan, Planned, local_path, named_values
 from prl_submit.suggest import closest
-from prl_submit.tree import lookup, problem_at
+from prl_submit.tree import mapping, near_origin, problem_at
+
+
+def check_training(planned: Planned) -> list[Problem]:
+    """A spec without a single argument of ms-swift's has nothing to train."""
+    job = planned.job
+    wrong = any((problem.key or "").startswith("swift") for problem in planned.problems)
+    if wrong or any(map(job.written, job.swift)):
+        return []
+    section = mapping(planned.tree).get("swift")
+    is_there = section is not None and section.origin.layer != "default"
+    what = "is empty" if is_there else "there is no such section"
+    hint = "swift: {rlhf_type: grpo, model: …, dataset: […], reward_funcs: […]}"
+    origin = section.origin if section is not None and is_there else planned.tree.origin
+    return [problem_at(origin, "swift", f"{what}: nothing would be trained", hint)]
 
 
 def check_presence(planned: Planned) -> list[Problem]:
@@ -104,6 +119,8 @@ def check_local(planned: Planned, environ: Mapping[str, str]) -> list[Problem]:
     if venv and not os.path.exists(os.path.join(plan.workdir, os.path.expanduser(venv), "bin")):
         message = f"virtual environment {venv} is not here yet"
         problems.append(_at(planned, "environment.venv", message, None, "warning"))
+    for lack in lacking(plan, environ):
+        problems.append(_at(planned, lack.key or "", lack.message, lack.hint, "warning"))
     above = plan.output_root
     while not os.path.lexists(above):
         above = os.path.dirname(above)
@@ -117,9 +134,7 @@ def check_local(planned: Planned, environ: Mapping[str, str]) -> list[Problem]:
 def _at(
     planned: Planned, key: str, message: str, hint: str | None, severity: str = "error"
 ) -> Problem:
-    node = lookup(planned.tree, key)
-    origin = node.origin if node else planned.tree.origin
-    return problem_at(origin, key, message, hint, severity)
+    return problem_at(near_origin(planned.tree, key), key, message, hint, severity)
 
 
 def made_by_setup(path: str, plan: Plan) -> bool:

@@ -20,7 +20,7 @@ import msgspec
 from prl_submit import processes
 from prl_submit.backends import Keeper, NothingToKeep, nobody
 from prl_submit.cancellation import CancelNote, cancel_reason
-from prl_submit.errors import BackendRefusedError
+from prl_submit.errors import BackendRefusedError, Refusal, RefusedError
 from prl_submit.files import write_atomic
 from prl_submit.plan import Plan
 from prl_submit.runs import (
@@ -161,7 +161,16 @@ def _find_bash(environ: dict[str, str]) -> str:
 
 
 def ask_online(plan: Plan, artefact: str) -> str:
-    """This machine has nobody to ask."""
+    """This machine itself is asked. Raises RefusedError where it has not what the job needs."""
+    from prl_submit.here import lacking
+    from prl_submit.shell import run
+
+    if found := list(lacking(plan, os.environ, run)):
+        raise RefusedError(found)
+    venv = plan.environment.venv
+    if venv and not os.path.exists(os.path.join(plan.workdir, os.path.expanduser(venv), "bin")):
+        message = f"virtual environment {venv} is not here"
+        raise RefusedError([Refusal("environment.venv", message, "make it first")])
     return "this machine starts it at once"
 
 

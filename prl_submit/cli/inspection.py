@@ -53,7 +53,9 @@ def check(spec: str, templates: Path | None, online: bool, as_json: bool, **opti
             _render(planned, templates)
         if online and not errors_of(planned):
             online_answer = _ask_online(planned, templates)
-            problems = [*problems, *online_answer.problems]
+            refused = {(found.key, found.message) for found in online_answer.problems}
+            kept = [found for found in problems if (found.key, found.message) not in refused]
+            problems = [*kept, *online_answer.problems]  # no warning of what is refused
     except SpecError as error:
         problems = error.problems
     wrong = [problem for problem in problems if problem.severity == "error"]

@@ -34,7 +34,7 @@ def plan_spec(
     """Everything but submission, of a spec file or a run. Raises PrlSubmitError where it cannot be read."""
     from prl_submit.inputs import check_inputs
     from prl_submit.memory import memory_problems
-    from prl_submit.presence import check_local, check_presence
+    from prl_submit.presence import check_local, check_presence, check_training
     from prl_submit.probe import check_probed, load_facts
 
     for what in (spec, os.getcwd(), output_root or ""):
@@ -57,6 +57,7 @@ def plan_spec(
     )
     planned = make_plan(layered, table, spec, context)
     problems = [*planned.problems, *check_presence(planned), *check_local(planned, environ)]
+    problems += check_training(planned)
     problems += check_inputs(planned.job, planned.plan.workdir)
     facts = load_facts(planned.plan.backend, planned.plan.slurm.partition, environ)
     problems += check_probed(planned, facts, time.time())

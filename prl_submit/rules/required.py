@@ -11,7 +11,7 @@ from prl_submit.reading import decode_json
 
 def model(job: Job) -> Iterator[Problem]:
     """ms-swift 4.6.0 model_args `__post_init__`: a model, unless a checkpoint's args.json has one."""
-    if str(job.get("model", None) or "").strip():
+    if str(job.get("model", None) or "").strip() or not is_written(job):
         return
     if job.get("load_args", False) and job.many("adapters"):
         return
@@ -21,16 +21,20 @@ def model(job: Job) -> Iterator[Problem]:
     yield missing(job, "model", "a hub's id or a path")
 
 
+def is_written(job: Job) -> bool:
+    """Whether anybody wrote a value under `swift:`; that nobody did is told once, with the spec."""
+    return any(map(job.written, job.swift))
+
+
 def missing(job: Job, name: str, hint: str) -> Problem:
-    """An error, or a warning where a spec has no `swift:` at all yet."""
-    message = f"{name} is not set; ms-swift needs it"
-    severity = "error" if any(map(job.written, job.swift)) else "warning"
-    return job.problem("swift", message, f"{name}: {hint}", severity)
+    """An argument without which ms-swift stops."""
+    return job.problem("swift", f"{name} is not set; ms-swift needs it", f"{name}: {hint}")
 
 
 def data(job: Job) -> Iterator[Problem]:
     """ms-swift 4.6.0 sft_args `__post_init__`: rows, raw or cached."""
-    if not "".join(map(str, job.many("dataset"))).strip() and not job.many("cached_dataset"):
+    given = "".join(map(str, job.many("dataset"))).strip() or job.many("cached_dataset")
+    if not given and is_written(job):
         yield missing(job, "dataset", "[a file or a hub's id]")
 
 

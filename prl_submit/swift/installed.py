@@ -166,7 +166,7 @@ def _prefix(environment: Environment, workdir: str, environ: Mapping[str, str]) 
     if environment.venv:
         return os.path.join(workdir, _expanded(environment.venv, environ))
     if environment.conda:
-        return _conda_prefix(environment.conda, workdir, environ)
+        return conda_prefix(environment.conda, workdir, environ)
     import shutil
 
     launcher = shutil.which("torchrun", path=environ.get("PATH", os.defpath))
@@ -187,7 +187,8 @@ _CONDA_ROOTS = (
 )
 
 
-def _conda_prefix(conda: str | Conda, workdir: str, environ: Mapping[str, str]) -> str | None:
+def conda_prefix(conda: str | Conda, workdir: str, environ: Mapping[str, str]) -> str | None:
+    """Where a conda environment would lie; None where conda is not found."""
     name, root = (conda, None) if isinstance(conda, str) else (conda.name, conda.root)
     executable = environ.get("CONDA_EXE")
     found = root or (os.path.dirname(os.path.dirname(executable)) if executable else None)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parents[2]
 NAMES = sorted(path.name for path in (PROJECT / "jobs").glob("*.yaml"))
 #: No torchrun, so that no ms-swift is found and the stated one counts.
-PATH = "/usr/bin:/bin"
+HERE = {"PATH": "/usr/bin:/bin", "PRL_PREFLIGHT": "off"}  # nor are this machine's GPUs counted
 NO_ENVIRONMENT = ["--set", "environment.conda=null", "--set", "environment.venv=null"]
 
 
@@ -24,6 +24,6 @@ def test_every_job_is_right_for(version: str, world: World) -> None:
     shutil.copytree(PROJECT / "jobs", world.root / "jobs")
     stated = ["--set", f"environment.swift_version={version}"]
     for name in NAMES:
-        done = world.prl("check", f"jobs/{name}", *stated, *NO_ENVIRONMENT, PATH=PATH)
+        done = world.prl("check", f"jobs/{name}", *stated, *NO_ENVIRONMENT, **HERE)
         assert (done.code, done.err) == (0, ""), (name, done.err)
         assert f"jobs/{name}: ok" in done.out

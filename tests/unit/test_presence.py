@@ -12,9 +12,10 @@ import pytest
 
 from prl_submit.errors import Problem
 from prl_submit.plan import Planned
-from prl_submit.presence import check_local, check_presence
+from prl_submit.presence import check_local, check_presence, check_training
 
 Plans = Callable[..., Planned]
+CPU = "resources: {accelerator: cpu}"
 
 
 def missing(planned: Plans, tmp_path: Path, text: str, **more: object) -> list[Problem]:
@@ -78,7 +79,9 @@ def test_the_default_working_directory_has_the_specs_place(planned: Plans) -> No
 
 
 def test_a_local_job_needs_its_secrets_set(planned: Plans, tmp_path: Path) -> None:
-    found = planned(f"name: x\nworkdir: {tmp_path}\nenvironment: {{secrets: [A_TOKEN, B_TOKEN]}}")
+    found = planned(
+        f"name: x\nworkdir: {tmp_path}\nenvironment: {{secrets: [A_TOKEN, B_TOKEN]}}\n{CPU}"
+    )
     problems = check_local(found, {"A_TOKEN": ""})
     assert [(p.key, p.severity) for p in problems] == [("environment.secrets", "error")]
     assert "B_TOKEN is not set" in problems[0].message
@@ -97,7 +100,7 @@ def test_sbatch_hands_on_the_secrets_of_here(planned: Plans, tmp_path: Path) -> 
 
 def test_a_missing_virtual_environment_is_a_warning(planned: Plans, tmp_path: Path) -> None:
     """It may be made before the job runs; launch.sh says so where it was not."""
-    spec = f"name: x\nworkdir: {tmp_path}\nenvironment: {{venv: .venv}}"
+    spec = f"name: x\nworkdir: {tmp_path}\nenvironment: {{venv: .venv}}\n{CPU}"
     (problem,) = check_local(planned(spec), {})
     assert (problem.key, problem.severity) == ("environment.venv", "warning")
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
@@ -106,7 +109,8 @@ def test_a_missing_virtual_environment_is_a_warning(planned: Plans, tmp_path: Pa
 
 def test_an_output_root_below_a_file_is_an_error(planned: Plans, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    (problem,) = check_local(planned(f"name: x\nworkdir: {tmp_path}\noutput: file/deeper"), {})
+    spec = f"name: x\nworkdir: {tmp_path}\noutput: file/deeper\n{CPU}"
+    (problem,) = check_local(planned(spec), {})
     assert problem.key == "output"
     assert "is a file" in problem.message
 
@@ -189,3 +193,21 @@ print(said())
         [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True
     )
     assert ran.stdout == "['plugin p.py cannot be read: you have no permission']\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("name: x", 1, "there is no such section: nothing would be trained"),
+        ("name: x\nswift:", 2, "is empty: nothing would be trained"),
+        ("name: x\nresources: {accelerator: cpu}\nswift: {}", 3, "is empty: nothing would be trained"),
+        ("name: x\nswift: {modle: m}", None, None),  # told for its name
+        ("name: x\nswift: {model: m}", None, None),
+    ],
+)  # fmt: skip
+def test_a_spec_with_nothing_to_train(
+    planned: Plans, text: str, line: int | None, said: str | None
+) -> None:
+    problems = check_training(planned(text))
+    found = [(p.line, p.key, p.message, p.severity) for p in problems]
+    assert found == ([(line, "swift", said, "error")] if said else [])

@@ -353,18 +353,13 @@ def test_the_backend_of_the_command_line_counts(planned: Plans) -> None:
 
 
 def test_model_and_dataset_are_missed(planned: Plans) -> None:
-    """As warnings where there is no `swift:` at all yet, as errors in a job."""
+    """That a spec has nothing to train at all is told once: tests/unit/test_presence.py."""
     problems = planned("name: x\nswift: {rlhf_type: dpo}").problems
     assert [(p.key, p.severity) for p in problems] == [("swift", "error"), ("swift", "error")]
     assert planned("name: x\nswift: {model: m, cached_dataset: c}").problems == []
     resumed = "resume_only_model: true, resume_from_checkpoint: c, tuner_type: full, dataset: d"
     assert planned(f"name: x\nswift: {{{resumed}}}").problems == []
     assert planned("name: x\nswift: {load_args: true, adapters: a, dataset: d}").problems == []
-    problems = planned("name: x").problems
-    assert [(p.key, p.severity, p.line) for p in problems] == [
-        ("swift", "warning", 1),
-        ("swift", "warning", 1),
-    ]
     assert [p.message.partition(" ")[0] for p in problems] == ["model", "dataset"]
 
 
