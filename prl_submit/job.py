@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
@@ -32,6 +33,10 @@ class Job(Struct, frozen=True):
     swift_version: str | None = None
     #: The Python that will run it, as `3.11`, where that is known.
     python: str | None = None
+    #: Where that ms-swift and what it imports lie, if that is on this machine.
+    folders: tuple[str, ...] = ()
+    #: Gives its `registries.Registries`, or None where nothing is known of them.
+    names: Callable[[], Any] = lambda: None
 
     @property
     def world(self) -> int:

@@ -31,7 +31,14 @@ from prl_submit.spec import (
 )
 from prl_submit.swift.history import is_same
 from prl_submit.swift.table import Table
-from prl_submit.swift.values import check_sizes, type_arguments, word, words
+from prl_submit.swift.values import (
+    IGNORING,
+    check_sizes,
+    is_true,
+    type_arguments,
+    word,
+    words,
+)
 from prl_submit.tree import (
     Node,
     Origin,
@@ -196,7 +203,15 @@ def make_plan(layered: Layered, table: Table, spec_file: str, context: Context) 
     doubtful = _doubtful(problems, nodes, table)
     python = re.search(r"/python(\d+\.\d+)/", table.origin)
     job = Job(
-        spec, swift, tree, backend, doubtful, table.known_version, python[1] if python else None
+        spec,
+        swift,
+        tree,
+        backend,
+        doubtful,
+        table.known_version,
+        python=python[1] if python else None,
+        folders=table.folders,
+        names=table.names,
     )
     problems = [
         *problems,
@@ -259,7 +274,7 @@ def _doubtful(problems: list[Problem], nodes: dict[str, Node], table: Table) -> 
     """Keys that later rules must not draw conclusions from."""
     unknown = [name for name in nodes if name not in table]
     misspelt = []
-    if unknown:
+    if unknown and not is_true(nodes, IGNORING):
         from prl_submit.swift.names import nearest
 
         misspelt = [near for name in unknown if (near := nearest(name, table))]
@@ -275,16 +290,11 @@ def resume_from(plan: Plan, checkpoint: str) -> Plan:
 
 
 def _defaults(tree: Node, spec: JobSpec, table: Table) -> Node:
-    """Built-in defaults, conservative on purpose (contract, section 2), as far as ms-swift has them.
-
-    Before vllm_mode, in 3.2 to 3.5, as many num_infer_workers as processes meant what colocate means.
-    """
+    """Built-in defaults, conservative on purpose (contract, section 2), as far as ms-swift has them."""
     values = {"dataloader_num_workers": "0"}
     use_vllm = lookup(tree, "swift.use_vllm")
     if use_vllm is not None and parse_bool(str(use_vllm.value)):
         values |= {"vllm_mode": "colocate", "vllm_gpu_memory_utilization": "0.4"}
-        if "vllm_mode" not in table:
-            values["num_infer_workers"] = str(spec.resources.nproc_per_node)
     if spec.resources.accelerator == "cpu":
         values |= {"use_cpu": "true", "ddp_backend": "gloo"}
     origin = Origin("default")

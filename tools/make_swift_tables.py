@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Make prl_submit/swift/history.json: the arguments of `swift rlhf` in every release since 3.0.
+"""Make prl_submit/swift/history.json and registries.json of every release since 3.0.
+
+The first has the arguments of `swift rlhf`, the second the names that ms-swift registers.
 
 Downloads the published wheels of ms-swift and, for each, of the newest transformers that it allows
 (about 250 MB, kept in --wheels), and reads their source with the very reader that looks at an
 installed ms-swift. Nothing of them is installed or imported. Takes about a minute once they are there.
 
-usage: python tools/make_swift_tables.py [--wheels DIR] [--out FILE]
+usage: python tools/make_swift_tables.py [--wheels DIR] [--out FOLDER]
 """
 
 from __future__ import annotations
@@ -24,12 +26,16 @@ from msgspec import UNSET
 
 from prl_submit.swift.argument import Argument
 from prl_submit.swift.history import number
+from prl_submit.swift.registries import Registries
+from prl_submit.swift.registry_source import read_registries
 from prl_submit.swift.source import read_arguments
 
 ROOT = Path(__file__).parent.parent
 FIRST = (3, 0)
 
 Tables = dict[str, dict[str, Argument]]
+#: An entry's name -> `[first, last, *entry]` of each stretch of releases that have it.
+Spans = dict[str, list[list[Any]]]
 
 
 def released() -> list[str]:
@@ -85,9 +91,10 @@ def finder(*wheels: zipfile.ZipFile) -> Callable[[str], tuple[str, bool] | None]
     return find
 
 
-def read_wheels(folder: Path) -> tuple[Tables, dict[str, str]]:
-    """The tables by version, and the transformers that each was read with."""
+def read_wheels(folder: Path) -> tuple[Tables, dict[str, str], list[Registries]]:
+    """The tables by version, the transformers that each was read with, and the registries."""
     tables: Tables = {}
+    registries = []
     beside = {}
     for version in released():
         path = wheel(folder, "ms_swift", f"ms-swift=={version}", version)
@@ -95,9 +102,35 @@ def read_wheels(folder: Path) -> tuple[Tables, dict[str, str]]:
             other = wheel(folder, "transformers", bound(swift))
             with zipfile.ZipFile(other) as transformers:
                 tables[version] = read_arguments(finder(swift, transformers))
+                registries.append(read_registries(finder(swift)))
             beside[version] = other.name.split("-")[1]
         print(f"{version}: {len(tables[version])} arguments, transformers {beside[version]}")
-    return tables, beside
+    return tables, beside, registries
+
+
+def bundle(registries: Sequence[Registries]) -> dict[str, Any]:
+    """As `prl_submit.swift.registries.Bundle` reads it."""
+    kinds: Spans = {}
+    names: Spans = {}
+    others: dict[str, Spans] = {}
+    for place, found in enumerate(registries):
+        for kind, entry in found.models.items():
+            add(kinds, kind, place, [[entry.architectures, entry.template, entry.templates]])
+        for name, named in found.names.items():
+            add(names, name, place, list(named))
+        for argument, words in found.others.items():
+            for word in words:
+                add(others.setdefault(argument, {}), word, place, [])
+    return {"kinds": kinds, "names": names, "others": others}
+
+
+def add(spans: Spans, name: str, place: int, entry: list[Any]) -> None:
+    """Lengthen the last stretch, or begin another one."""
+    found = spans.setdefault(name, [])
+    if found and found[-1][1] == place - 1 and found[-1][2:] == entry:
+        found[-1][1] = place
+    else:
+        found.append([place, place, *entry])
 
 
 def spans(name: str, versions: Sequence[str], tables: Tables) -> list[list[Any]]:
@@ -122,9 +155,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     cache = Path.home() / ".cache" / "prl-submit" / "wheels"
     parser.add_argument("--wheels", type=Path, default=cache)
-    parser.add_argument("--out", type=Path, default=ROOT / "prl_submit" / "swift" / "history.json")
+    parser.add_argument("--out", type=Path, default=ROOT / "prl_submit" / "swift")
     options = parser.parse_args()
-    tables, beside = read_wheels(options.wheels)
+    tables, beside, registries = read_wheels(options.wheels)
     versions = list(tables)
     names = sorted({name for table in tables.values() for name in table})
     lines = [
@@ -133,8 +166,11 @@ def main() -> None:
     ]
     head = json.dumps([[version, beside[version]] for version in versions])
     text = f'{{"versions": {head},\n "arguments": {{\n' + ",\n".join(lines) + "\n}}\n"
-    options.out.write_text(text, encoding="utf-8")
-    print(f"{options.out}: {len(versions)} releases, {len(names)} names, {len(text)} characters")
+    (options.out / "history.json").write_text(text, encoding="utf-8")
+    print(f"history.json: {len(versions)} releases, {len(names)} names, {len(text)} characters")
+    text = json.dumps(bundle(registries), separators=(",", ":"), ensure_ascii=False)
+    (options.out / "registries.json").write_text(text.replace("]],", "]],\n") + "\n", "utf-8")
+    print(f"registries.json: {len(text)} characters")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,12 @@ from prl_submit.job import DoubtfulError, Job
 
 Check = Callable[[Job, str], Iterator[Problem]]
 
+#: Arguments that name what ms-swift, or a plugin, registers.
+_REGISTERED = frozenset({
+    "template", "reward_template", "model_type", "ref_model_type", "reward_model_type",
+    "teacher_model_type", "loss_scale", "agent_template", "attn_impl",
+})  # fmt: skip
+
 
 def check_inputs(job: Job, workdir: str) -> list[Problem]:
     """All that is wrong with the files a job names; `workdir` is absolute."""
@@ -48,6 +54,18 @@ def checks(job: Job) -> Iterator[Check]:
     yield plugins.check
     yield data.check
     yield models.check
+    if "target_modules" in job.swift or "target_regex" in job.swift:
+        from prl_submit.inputs import targets
+
+        yield targets.check
+    if job.folders:
+        from prl_submit.inputs import packages
+
+        yield packages.check
+    if not _REGISTERED.isdisjoint(job.swift):
+        from prl_submit.inputs import registered
+
+        yield registered.check
     if _names_a_file(job):
         from prl_submit.inputs import named
 

@@ -14,6 +14,7 @@ _MODELS = ("model", "ref_model", "reward_model", "teacher_model")
 
 def check(job: Job, workdir: str) -> Iterator[Problem]:
     """ms-swift model/register `get_model_info`: a folder's config.json says what it is."""
+    is_here = False
     for argument in _MODELS:
         if argument not in job.swift or argument in _unloaded(job):
             continue
@@ -24,11 +25,17 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
             if os.path.isfile(path):
                 message = f"{given} is a file; a model is a folder, or a hub's id"
                 yield job.refuse(argument, message, "the folder with config.json in it")
-            elif os.path.isdir(path) and not os.path.isfile(os.path.join(path, "config.json")):
+            elif os.path.isfile(os.path.join(path, "config.json")):
+                is_here = True
+            elif os.path.isdir(path):
                 message = f"{given} holds no config.json"
                 yield job.refuse(
                     argument, message, "a model's folder has one; adapters takes an adapter"
                 )
+    if is_here:
+        from prl_submit.inputs import model_types  # a hub's id says by its name what it is
+
+        yield from model_types.check(job, workdir)
 
 
 def _unloaded(job: Job) -> set[str]:

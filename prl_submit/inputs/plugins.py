@@ -69,7 +69,7 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
         yield from calls(job, workdir)
     if not wanted:
         return
-    files = _read(job, workdir)
+    files = read_plugins(job, workdir)
     if files is None:
         return
     for argument, name in wanted:
@@ -215,7 +215,7 @@ def _given(job: Job) -> list[str]:
     return [str(name) for name in names]
 
 
-def _read(job: Job, workdir: str) -> list[Plugin] | None:
+def read_plugins(job: Job, workdir: str) -> list[Plugin] | None:
     """All plugin files; None where one is not there to be read, which others tell."""
     files = []
     for given in _given(job):
@@ -256,5 +256,5 @@ def _is_quoted(text: str, name: str) -> bool:
 
 def registers_datasets(job: Job, workdir: str) -> bool:
     """Whether a plugin may give data files columns of its own."""
-    files = _read(job, workdir)
+    files = read_plugins(job, workdir)
     return files is None or any("register_dataset" in plugin.source for plugin in files)

@@ -30,7 +30,7 @@ MODULES: tuple[tuple[str, str], ...] = (
     ("grpo", "grpo truncation_strategy"),
     ("losses", "loss_type loss_weights"),
     ("teacher", "gkd teacher_model teacher_model_server"),
-    ("model", "rope_scaling task_type quant_method quant_bits"),
+    ("model", "rope_scaling task_type num_labels quant_method quant_bits"),
     ("models", "ppo ref_model ref_adapters reward_model adapters"),
     ("rewards", "grpo"),
     (
@@ -49,6 +49,10 @@ MODULES: tuple[tuple[str, str], ...] = (
         "learning_rate adam_beta1 adam_beta2 adam_epsilon dataloader_num_workers seed data_seed "
         "dataset_num_proc max_length max_completion_length max_new_tokens response_length "
         "temperature repetition_penalty",
+    ),
+    (
+        "schedules",
+        "lr_scheduler_type lr_scheduler_kwargs optim_args optim optim_target_modules",
     ),
     ("dataset", "streaming lazy_tokenize split_dataset_ratio"),
     (

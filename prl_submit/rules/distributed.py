@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from prl_submit.divisors import divisors, listed
 from prl_submit.errors import Problem
 from prl_submit.job import Job
 
@@ -26,6 +27,32 @@ def fsdp_saving(job: Job) -> Iterator[Problem]:
         yield job.refuse("save_only_model", message, hint)
 
 
+#: Source: transformers 4.47-5.8 trainer_utils FSDPOption.
+_FSDP_OPTIONS = (
+    "full_shard", "shard_grad_op", "no_shard", "hybrid_shard", "hybrid_shard_zero2", "offload",
+    "auto_wrap",
+)  # fmt: skip
+
+
+def fsdp_options(job: Job) -> Iterator[Problem]:
+    """Source: transformers 4 TrainingArguments `__post_init__`: before ms-swift 3.12 fsdp is its words."""
+    text = job.get("fsdp", None)
+    if not text or job.since("3.12"):
+        return
+    words = str(text).split()
+    for word in words:
+        if word not in _FSDP_OPTIONS:
+            hint = f"these work: {', '.join(_FSDP_OPTIONS)}"
+            yield job.refuse("fsdp", f"has no option {word}", hint)
+            return
+    if words == ["offload"]:
+        message = "offload goes with another one"
+        yield job.refuse("fsdp", message, "such as fsdp: full_shard offload")
+    elif {"full_shard", "shard_grad_op"} <= set(words):
+        message = "full_shard and shard_grad_op exclude each other"
+        yield job.refuse("fsdp", message, "keep one")
+
+
 def without_deepspeed(job: Job) -> Iterator[Problem]:
     """ms-swift >= 3.7 sft_args `_init_deepspeed`: these change its configuration, if there is one."""
     if job.get("deepspeed", None):
@@ -37,11 +64,23 @@ def without_deepspeed(job: Job) -> Iterator[Problem]:
 
 
 def sequence_parallel(job: Job) -> Iterator[Problem]:
-    """ms-swift >= 3.7 rlhf_args `_check_sequence_parallel`."""
+    """ms-swift >= 3.7 rlhf_args `_check_sequence_parallel`, sequence_parallel `init_device_mesh`.
+
+    3.2.2 to 3.4.0 refuse it for all types (rlhf_args `_check_rlhf`).
+    """
     size = job.get("sequence_parallel_size", 1)
-    if size > 1 and job.rlhf_type not in ("grpo", "dpo") and job.since("3.7"):
+    if size <= 1:
+        return
+    if job.since("3.2.2") and not job.since("3.4.1"):
+        message = f"{size}: this ms-swift has none in these trainings"
+        yield job.refuse("sequence_parallel_size", message, "set it to 1")
+    elif job.rlhf_type not in ("grpo", "dpo") and job.since("3.7"):
         message = f"{size} is for grpo and dpo, found rlhf_type {job.rlhf_type}"
         yield job.refuse("sequence_parallel_size", message, "set it to 1")
+    elif job.world % size:
+        message = f"{size} does not divide the world {job.world} = {job.world_words}"
+        hint = f"these work: {listed(divisors(job.world))}"
+        yield job.refuse("sequence_parallel_size", message, hint)
 
 
 def processors(job: Job) -> Iterator[Problem]:
@@ -60,4 +99,4 @@ def processors(job: Job) -> Iterator[Problem]:
         yield job.refuse("ddp_backend", message, "leave it out; prl-submit sets gloo")
 
 
-RULES = (one_way, fsdp_saving, without_deepspeed, sequence_parallel, processors)
+RULES = (one_way, fsdp_saving, fsdp_options, without_deepspeed, sequence_parallel, processors)

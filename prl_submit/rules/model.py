@@ -40,12 +40,19 @@ def labels(job: Job) -> Iterator[Problem]:
 
     The others want a language model: their trainers fail at the first step of anything else.
     """
-    chosen = job.get("task_type", None)
-    if job.rlhf_type == "rm" or chosen in (None, "causal_lm"):
+    chosen, number = job.get("task_type", None), job.get("num_labels", None)
+    if job.rlhf_type in ("rm", "ppo") or chosen == "causal_lm":
         return
-    if chosen == "seq_cls" and job.get("num_labels", None) is None:
+    if chosen is None:
+        if number is not None:
+            message = (
+                f"makes a classifier of the model, and {job.rlhf_type} trains a language model"
+            )
+            yield job.refuse("num_labels", message, "leave it out")
+        return
+    if chosen == "seq_cls" and number is None:
         yield job.refuse("task_type", "seq_cls needs num_labels", "leave task_type out")
-    elif job.rlhf_type != "ppo":  # not tried there
+    else:
         message = f"{chosen} is not for {job.rlhf_type}, which trains a language model"
         yield job.refuse("task_type", message, "leave it out")
 

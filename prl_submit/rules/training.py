@@ -10,12 +10,14 @@ from prl_submit.rules.builtin import CALLBACKS, OPTIMIZERS
 from prl_submit.rules.evaluation import whole
 from prl_submit.suggest import closest
 
-#: transformers 5.19 trainer_utils SchedulerType. Older ones have fewer.
+#: transformers 5.19 trainer_utils SchedulerType.
 SCHEDULERS = (
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup",
     "inverse_sqrt", "reduce_lr_on_plateau", "cosine_with_min_lr", "cosine_warmup_with_min_lr",
     "warmup_stable_decay", "greedy",
 )  # fmt: skip
+#: Those that older ms-swift's transformers have not, and since when they are there.
+_NEWER_SCHEDULERS = {"cosine_warmup_with_min_lr": "3.7", "greedy": "4.1"}
 #: transformers 5.19 integration_utils INTEGRATION_TO_CALLBACK; ms-swift provides swanlab's.
 REPORTS = (
     "azure_ml", "comet_ml", "mlflow", "neptune", "tensorboard", "trackio", "wandb", "codecarbon",
@@ -80,9 +82,10 @@ def saving(job: Job) -> Iterator[Problem]:
 def schedule(job: Job) -> Iterator[Problem]:
     """Source: transformers trainer_utils SchedulerType."""
     chosen = str(job.get("lr_scheduler_type", "cosine"))
-    if chosen not in SCHEDULERS and job.has_known_names:
-        near = closest(chosen, SCHEDULERS, 0.6)
-        hint = f"did you mean {near}?" if near else f"these work: {', '.join(SCHEDULERS)}"
+    known = [n for n in SCHEDULERS if job.since(_NEWER_SCHEDULERS.get(n, "3.0"))]
+    if chosen not in known and job.has_known_names:
+        near = closest(chosen, known, 0.6)
+        hint = f"did you mean {near}?" if near else f"these work: {', '.join(known)}"
         yield job.refuse("lr_scheduler_type", f"{chosen} is not known", hint)
 
 

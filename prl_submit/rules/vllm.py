@@ -28,6 +28,34 @@ def mode(job: Job) -> Iterator[Problem]:
         yield job.refuse("vllm_mode", "is required where use_vllm is true", hint)
 
 
+def workers(job: Job) -> Iterator[Problem]:
+    """ms-swift 3.2.2 to 3.4.1 rlhf_args `_check_grpo`: the node's GPUs are shared, or each has its part.
+
+    As many num_infer_workers as GPUs share them with the trainer; else each process and each worker
+    has its own. Since 3.4 a running server takes the workers' place.
+    """
+    using = job.get("use_vllm", False) or job.get("use_lmdeploy", False)
+    served = job.since("3.4") and job.get("vllm_server_host", None) is not None
+    if job.rlhf_type != "grpo" or not using or served or job.swift_version is None:
+        return
+    if not job.since("3.2.2") or job.since("3.5"):
+        return
+    processes = job.spec.resources.nproc_per_node
+    given = job.spec.local.cuda_visible_devices if job.backend == "local" else None
+    count = len(given.split(",")) if given else processes
+    chosen = job.get("num_infer_workers", 1)
+    if count == chosen:
+        if job.get("async_generate", False):
+            message = f"needs GPUs of its own; num_infer_workers {chosen} shares the trainer's"
+            yield job.refuse("async_generate", message, "set it false")
+        return
+    if count != processes + chosen:
+        name = "num_infer_workers" if "num_infer_workers" in job.swift else "use_vllm"
+        message = f"{count} GPUs are neither num_infer_workers {chosen} nor nproc_per_node {processes} + {chosen}"
+        hint = f"set num_infer_workers: {processes}, which share the trainer's GPUs"
+        yield job.refuse(name, message, hint)
+
+
 def server(job: Job) -> Iterator[Problem]:
     """ms-swift 4.6.0 rlhf_args `_init_rollout`, `_init_external_vllm`; vllm_client (>= 3.7).
 
@@ -109,4 +137,4 @@ def reasoning_parser(job: Job) -> Iterator[Problem]:
         yield job.refuse("vllm_reasoning_parser", "is not supported for GRPO", "leave it out")
 
 
-RULES = (mode, server, colocated, asynchronous, reasoning_parser)
+RULES = (mode, workers, server, colocated, asynchronous, reasoning_parser)

@@ -29,6 +29,8 @@ class OneOf(tuple[Type, ...]):
 
 
 _SIMPLE = ("int", "float", "bool", "str", "dict", "None", "Any")
+#: A class of accelerate whose fields are numbers: it can be made of no text.
+_UNMADE = ("ParallelismConfig",)
 _LISTS = ("list", "List", "Sequence")
 _DICTS = ("dict", "Dict", "Mapping")
 
@@ -75,6 +77,8 @@ def _type(node: ast.expr, enumeration: Callable[[str], Enumeration | None]) -> T
         return _subscript(node, enumeration)
     if name in _SIMPLE:
         return name
+    if name in _UNMADE:
+        return "dict"
     members = enumeration(name)
     return Literals(map(str, members.values())) if members else "str"
 

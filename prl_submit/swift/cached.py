@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 from msgspec import Struct
 
 from prl_submit.swift.argument import Argument
 from prl_submit.swift.installed import Installed
+from prl_submit.swift.registries import Registries
 from prl_submit.swift.table import Table
 from prl_submit.xdg import xdg_folder
 
 #: Raised whenever the reader learns something: what an older one remembered is read anew.
-FORMAT = 2
+FORMAT = 4
 #: Every release has these; a table without them is none.
 ESSENTIAL = ("model", "dataset", "rlhf_type", "per_device_train_batch_size")
 MAX_CHARACTERS = 5_000_000
@@ -48,13 +49,50 @@ def read_installed(installed: Installed, environ: Mapping[str, str]) -> Table | 
         _remember(path, read)
         remembered = read
     place = os.path.join(installed.folders[0], "swift")
-    return Table(remembered.arguments, installed.version, f"read from {place}")
+    table = Table(remembered.arguments, installed.version, f"read from {place}")
+    table.folders = tuple(installed.folders)
+    table.names = lambda: read_names(installed, environ)
+    return table
 
 
-def _file(installed: Installed, environ: Mapping[str, str]) -> str:
+class RememberedNames(Struct, frozen=True):
+    """The registries that were read, with the stamps of their files."""
+
+    format: int
+    folders: list[str]
+    stamps: list[Stamp]
+    registries: Registries
+
+
+def read_names(installed: Installed, environ: Mapping[str, str]) -> Registries | None:
+    """What an installed ms-swift registers; None where its source cannot be read."""
+    path = _file(installed, environ, "-names")
+    try:
+        with open(path, "rb") as file:
+            found = msgspec.json.decode(file.read(), type=RememberedNames)
+        if (found.format, found.folders) == (FORMAT, installed.folders) and all(
+            _stamp(path) == (path, size, time) for path, size, time in found.stamps
+        ):
+            return found.registries
+    except (OSError, ValueError):
+        pass  # damaged, or never written
+    from prl_submit.swift.registry_source import read_registries  # not where it is remembered
+
+    stamps: list[Stamp] = []
+    try:
+        registries = read_registries(_finder(installed, stamps))
+    except Exception:
+        return None  # somebody else's source, in any state
+    if not registries.models or not registries.others.get("template"):
+        return None
+    _remember(path, RememberedNames(FORMAT, installed.folders, stamps, registries))
+    return registries
+
+
+def _file(installed: Installed, environ: Mapping[str, str], what: str = "") -> str:
     folder = xdg_folder(environ, "XDG_CACHE_HOME", ".cache")
     place = zlib.crc32(os.fsencode("\0".join(installed.folders)))
-    return os.path.join(folder, "swift", f"{installed.version}-{place:08x}.json")
+    return os.path.join(folder, "swift", f"{installed.version}-{place:08x}{what}.json")
 
 
 def _remembered(path: str) -> Remembered | None:
@@ -83,6 +121,19 @@ def _read(installed: Installed) -> Remembered | str:
     from prl_submit.swift.source import read_arguments  # not where it is remembered
 
     stamps: list[Stamp] = []
+    try:
+        arguments = read_arguments(_finder(installed, stamps))
+    except Exception as error:
+        # Somebody else's source, in any state: whatever it does to the reader is its answer.
+        return " ".join(str(error).split())[:100] or type(error).__name__
+    missing = [name for name in ESSENTIAL if name not in arguments]
+    if missing:
+        return f"no {missing[0]} among {len(arguments)} arguments"
+    return Remembered(FORMAT, installed.version, installed.folders, stamps, arguments)
+
+
+def _finder(installed: Installed, stamps: list[Stamp]) -> Callable[[str], tuple[str, bool] | None]:
+    """What finds the source of a module, and notes in `stamps` which files it read."""
 
     def find(module: str) -> tuple[str, bool] | None:
         for folder in installed.folders:
@@ -94,18 +145,10 @@ def _read(installed: Installed) -> Remembered | str:
                         return source.read(MAX_CHARACTERS), is_package
         return None
 
-    try:
-        arguments = read_arguments(find)
-    except Exception as error:
-        # Somebody else's source, in any state: whatever it does to the reader is its answer.
-        return " ".join(str(error).split())[:100] or type(error).__name__
-    missing = [name for name in ESSENTIAL if name not in arguments]
-    if missing:
-        return f"no {missing[0]} among {len(arguments)} arguments"
-    return Remembered(FORMAT, installed.version, installed.folders, stamps, arguments)
+    return find
 
 
-def _remember(path: str, remembered: Remembered) -> None:
+def _remember(path: str, remembered: Remembered | RememberedNames) -> None:
     from pathlib import Path  # for the first time alone
 
     from prl_submit.files import write_atomic

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
 
 from prl_submit.swift.argument import Argument
 from prl_submit.swift.history import load_history
+
+if TYPE_CHECKING:
+    from prl_submit.swift.registries import Registries
+
+
+def bundled_names(version: str) -> Registries | None:
+    """What a release registers."""
+    from prl_submit.swift.registries import bundled  # for those who ask
+
+    return bundled(version)
 
 
 class Table(dict[str, Argument]):
@@ -30,6 +42,10 @@ class Table(dict[str, Argument]):
         self.origin = origin
         self.is_certain = is_certain
         self.is_assumed = is_assumed
+        #: Where that ms-swift and what it imports lie, if that is on this machine.
+        self.folders: tuple[str, ...] = ()
+        #: Its registries, read when they are asked for; None where they cannot be.
+        self.names: Callable[[], Registries | None] = partial(bundled_names, version)
 
     @property
     def known_version(self) -> str | None:

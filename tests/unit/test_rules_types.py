@@ -405,7 +405,7 @@ def test_devices(planned: Plans, devices: str, swift: str, more: str, said: str 
         ("4.4.2", "dpo", "warmup_ratio: 0.1, warmup_steps: 2", ""),
         ("4.4.2", "dpo", "warmup_ratio: 1", ""),
         ("4.4.2", "dpo", "warmup_ratio: 1.5", "error warmup_ratio: is a share"),
-        ("3.11.3", "dpo", "fsdp: fsdp2, deepspeed: zero2", ""),
+        ("3.11.3", "dpo", "fsdp: full_shard, deepspeed: zero2", ""),
         ("3.6.4", "dpo", "packing: true", ""),
         ("3.7.0", "rm", "packing: true, attn_impl: flash_attn", ""),
         ("3.4.1.post1", "dpo", "rope_scaling: cubic", ""),
@@ -414,7 +414,7 @@ def test_devices(planned: Plans, devices: str, swift: str, more: str, said: str 
         ("3.9.0", "gkd", "teacher_model: t, use_vllm: true, vllm_mode: server, "
          "vllm_server_host: [h], async_generate: true", ""),
         ("3.4.1", "grpo", f"{LIGER}, delta: 2", ""),
-        ("3.6.0", "dpo", "sequence_parallel_size: 2", ""),
+        ("3.6.0", "dpo", "sequence_parallel_size: 2", "error sequence_parallel_size: 2 does not divide the world 1"),
         ("3.5.0", "grpo", "vllm_reasoning_parser: x", ""),
         ("3.6.0", "rm", "ref_adapters: [a]", ""),
         ("3.7.3", "grpo", "multi_turn_scheduler: math_tip_trick_multi_turn", ""),

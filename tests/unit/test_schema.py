@@ -125,7 +125,12 @@ def arguments_of(schema: dict[str, Any]) -> dict[str, Any]:
 def test_it_knows_every_argument_that_can_be_given() -> None:
     table = load_table()
     left_out = set(table) - set(arguments_of(job_schema(table)))
-    assert left_out == {"output_dir", "add_version", "liger_kernel_config"}
+    assert left_out == {
+        "output_dir",
+        "add_version",
+        "liger_kernel_config",
+        "parallelism_config",
+    }
 
 
 def test_it_is_of_one_version() -> None:

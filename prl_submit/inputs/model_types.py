@@ -1,0 +1,151 @@
+"""Which model type a folder is, as ms-swift tells by its name and its config.json; and its template."""
+
+from __future__ import annotations
+
+import os.path
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Struct
+
+from prl_submit.errors import Problem
+from prl_submit.inputs.paths import made_by_setup, resolve
+from prl_submit.inputs.registered import are_silent
+from prl_submit.job import Job
+from prl_submit.reading import decode_json, read_regular
+from prl_submit.rules.models import unloaded
+from prl_submit.swift.registries import Registries
+
+MAX_BYTES = 4_000_000
+_REGISTER = ("register_model", "MODEL_MAPPING")
+
+
+class Folder(Struct, frozen=True):
+    """A model's folder: the word for it in the spec, its path, and its config.json."""
+
+    given: str
+    path: str
+    config: dict[str, Any]
+
+
+def check(job: Job, workdir: str) -> Iterator[Problem]:
+    """ms-swift 3.0-4.6 model_meta `_get_model_info` (before 4.0 llm/model/register), by local folders.
+
+    The trained model is looked at while the arguments are read, the others later.
+    """
+    if not (job.folders or job.has_known_names) or job.get("load_args", False):
+        return
+    for argument, typed in (
+        ("model", "model_type"),
+        ("reward_model", "reward_model_type"),
+        ("teacher_model", "teacher_model_type"),
+    ):
+        if argument not in job.swift or not _is_loaded(job, argument):
+            continue
+        types = job.many(typed)
+        for index, given in enumerate(map(str, job.many(argument))):
+            folder = read_folder(job, given, workdir)
+            if folder is None:
+                continue
+            chosen = str(types[index]) if index < len(types) and types[index] else None
+            yield from _match(job, workdir, argument, typed, folder, chosen)
+
+
+def _is_loaded(job: Job, argument: str) -> bool:
+    """Whether ms-swift comes to load the model; pipelines/train/rlhf `_prepare_model_tokenizer`."""
+    if argument == "teacher_model":
+        own = job.get("teacher_model", None) == job.get("model", None)
+        is_adapter = own and job.tuner_type == "lora" and not job.many("teacher_adapters")
+        return "teacher_model" not in unloaded(job.swift) and not (is_adapter and job.since("4.4"))
+    if argument == "reward_model":
+        return job.rlhf_type in ("grpo", "ppo")
+    return not job.get("resume_only_model", False)
+
+
+def read_folder(job: Job, given: str, workdir: str) -> Folder | None:
+    """A local model, or None: a hub's id, a folder that setup makes, a config that cannot be read."""
+    path = resolve(given, workdir)
+    if not os.path.isdir(path) or made_by_setup(job, path, workdir):
+        return None
+    try:
+        config = decode_json(read_regular(os.path.join(path, "config.json"), MAX_BYTES))
+    except (OSError, ValueError):
+        return None
+    return Folder(given, path, config) if isinstance(config, dict) else None
+
+
+def model_name(path: str) -> str:
+    """ms-swift 4.6.0 model_meta `get_model_name`, in lower case."""
+    path = path.rstrip("/")
+    for hub in (r"/models--(?:.+?--)?(.+?)/snapshots/", r"/models/(?:.+?--)?(.+?)/snapshots/"):
+        if found := re.search(hub, path):
+            return found[1].lower()
+    return path.rsplit("/", 1)[-1].replace("___", ".").lower()
+
+
+def _match(
+    job: Job, workdir: str, argument: str, typed: str, folder: Folder, chosen: str | None
+) -> Iterator[Problem]:
+    """What ms-swift makes of one folder."""
+    if os.path.exists(os.path.join(folder.path, "args.json")):
+        return  # ms-swift's own checkpoint says what it is
+    registries = job.names()
+    if registries is None:
+        return
+    named = registries.names.get(model_name(folder.given))
+    kind = chosen or (named[0] if named else None)
+    if kind is None:
+        kinds = _by_architecture(registries, folder.config)
+        if len(kinds) > 1 and are_silent(job, workdir, _REGISTER):
+            yield _ambiguous(job, argument, typed, folder, kinds)
+        if len(kinds) != 1:
+            return
+        kind = kinds[0]
+    # A template comes with the name, where the type is that of the name too.
+    own = named[1] if named and named[0] == kind else None
+    if argument == "model" and own is None:
+        yield from _template(job, workdir, registries, folder, kind)
+
+
+def _by_architecture(registries: Registries, config: dict[str, Any]) -> list[str]:
+    """The types of the first architecture; none where only a part of the config names one."""
+    found = config.get("architectures")
+    if not isinstance(found, list) or not found:
+        return []
+    return registries.types_of(str(found[0]))
+
+
+def _ambiguous(job: Job, argument: str, typed: str, folder: Folder, kinds: list[str]) -> Problem:
+    architecture = folder.config["architectures"][0]
+    message = (
+        f"{folder.given} is {architecture}, which may be {_either(kinds)}; ms-swift asks which, "
+        "as the folder's name tells it nothing"
+    )
+    return job.refuse(argument, message, f"set {typed}: {kinds[0]}")
+
+
+def _template(
+    job: Job, workdir: str, registries: Registries, folder: Folder, kind: str
+) -> Iterator[Problem]:
+    """ms-swift >= 4.0 template/register `get_template_meta`: a type may have several templates."""
+    known = registries.models.get(kind)
+    if not job.since("4.0") or known is None or known.template or job.get("template", None):
+        return
+    if len(known.templates) == 1 or not are_silent(job, workdir, _REGISTER):
+        return
+    message = "is not set"
+    if known.templates:
+        message += (
+            f", and model_type {kind} has {len(known.templates)}: {_either(list(known.templates))}"
+        )
+    else:
+        message += f", and model_type {kind} has none of its own"
+    key = "swift.model_type" if "model_type" in job.swift else "swift.model"
+    hint = f"set template: {known.templates[0] if known.templates else 'dummy'}"
+    yield job.problem(key, f"template {message}", hint)
+
+
+def _either(words: list[str]) -> str:
+    shown = words[:6]
+    return f"{', '.join(shown[:-1])} or {shown[-1]}" + (", …" if len(words) > 6 else "")
