@@ -12,8 +12,7 @@ from prl_submit.errors import Problem
 from prl_submit.inputs.plugins import read_plugins
 from prl_submit.job import Job
 from prl_submit.rules.models import unloaded
-from prl_submit.swift.registries import Registries
-from prl_submit.swift.registry_source import STRATEGIES
+from prl_submit.swift.registries import STRATEGIES, Registries
 
 #: Argument -> the registry that it names a member of, and how a plugin registers one.
 NAMING: dict[str, tuple[str, tuple[str, ...]]] = {

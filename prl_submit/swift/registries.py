@@ -15,6 +15,10 @@ from prl_submit.swift.history import load_history
 FILE = os.path.join(os.path.dirname(__file__), "registries.json")
 
 
+#: The key of the strategies, the first word of a loss_scale, among the other registries.
+STRATEGIES = "loss_scale+"
+
+
 class ModelKind(Struct, frozen=True, array_like=True):
     """A model type: the architectures it stands for, its template, and those of its groups of models."""
 

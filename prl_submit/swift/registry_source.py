@@ -10,7 +10,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator
 
-from prl_submit.swift.registries import ModelKind, Registries
+from prl_submit.swift.registries import STRATEGIES, ModelKind, Registries
 
 #: Dotted module name -> its source, and whether it is a package; None where there is none.
 Find = Callable[[str], "tuple[str, bool] | None"]
@@ -58,8 +58,6 @@ _STRATEGIES = (
     ("swift.plugin.loss_scale.base", "ALL_BASE_STRATEGY"),
     ("swift.plugin.loss_scale.loss_scale", "ALL_BASE_STRATEGY"),
 )
-STRATEGIES = "loss_scale+"
-
 _MARGIN = re.compile(r"\n[^\s#)\]}]")
 _FROM_HERE = re.compile(r"from \. import (\([^)]*\)|[^\n]+)")
 _CONSTANT = re.compile(r"^    (\w+) = ['\"]([^'\"]+)['\"]", re.MULTILINE)

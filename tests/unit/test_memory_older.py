@@ -41,7 +41,7 @@ def inputs(version: str, swift: str = "") -> Inputs:
 
 def test_todays_names_stand_for_the_older_ones() -> None:
     """The forecast reads tuner_type and vllm_tensor_parallel_size alone."""
-    older = "train_type: full, use_vllm: true, tensor_parallel_size: 2"
+    older = "train_type: full, use_vllm: true, tensor_parallel_size: 2, num_infer_workers: 4"
     values = inputs("3.2.2", older).values
     assert values["tuner_type"] == "full"
     assert values["vllm_tensor_parallel_size"] == 2
@@ -54,7 +54,7 @@ def test_todays_names_stand_for_the_older_ones() -> None:
 @pytest.mark.parametrize(
     ("version", "workers", "mode"),
     [
-        ("3.3.0", "", "colocate"),  # prl-submit's default: one for each process
+        ("3.3.0", "", "server"),  # one worker, ms-swift's default, has a GPU of its own
         ("3.3.0", "num_infer_workers: 4", "colocate"),
         ("3.3.0", "num_infer_workers: 2", "server"),  # GPUs of their own
         ("3.5.3", "num_infer_workers: 2", "colocate"),  # passed over
