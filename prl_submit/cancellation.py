@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 
 from prl_submit.errors import OutputError
-from prl_submit.files import write_atomic
+from prl_submit.files import write_inside
+from prl_submit.owners import user_name
+from prl_submit.reading import decode_json, read_record
 from prl_submit.runs import CANCEL
-
-
-def user_name(uid: int | None = None) -> str:
-    """The login name of a user, by default our own; `uid N` where it has none."""
-    import pwd
-
-    number = os.getuid() if uid is None else uid
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:  # a container's bare uid
-        return f"uid {number}"
 
 
 def write_cancel(run: Path) -> None:
@@ -33,9 +23,9 @@ def write_cancel(run: Path) -> None:
     reason = {"reason": f"cancelled by {user}"}
     data = msgspec.json.format(msgspec.json.encode(reason), indent=1)
     try:
-        write_atomic(run / CANCEL, data)
+        write_inside(run, CANCEL, data)
     except OSError:
-        write_atomic(run / CANCEL, data)
+        write_inside(run, CANCEL, data)
 
 
 class CancelNote:
@@ -73,7 +63,7 @@ class CancelNote:
 def cancel_reason(run: Path) -> str | None:
     """The words of cancel.json, or None where nobody has cancelled the run."""
     try:
-        return str(msgspec.json.decode((run / CANCEL).read_bytes())["reason"])
+        return str(decode_json(read_record(run / CANCEL))["reason"])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):

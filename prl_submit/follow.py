@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from prl_submit.reading import open_regular
 from prl_submit.runs import LOGS
 
 _NODE_LOG = re.compile(r"node([0-9]+)\.log", re.ASCII)
 _CHUNK = 1 << 20
+#: A line longer than this is given in parts.
+_LONGEST = 4 << 20
 POLL_S = 0.2
 
 
@@ -35,18 +38,32 @@ def rank_logs(run_dir: Path, node: int, local_rank: int) -> list[tuple[int, Path
     """
     folder = run_dir / LOGS / "ranks" / f"node{node}"
     found = folder.glob(f"*/attempt_*/{local_rank}/std*.log")
-    return [(node, path) for path in sorted(found, key=lambda path: (path.stat().st_mtime, path))]
+    return [(node, path) for path in sorted(found, key=lambda path: (_changed(path), path))]
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def log_sizes(run_dir: Path) -> dict[Path, int]:
     """Bytes of each node's log as it stands."""
-    return {path: path.stat().st_size for _, path in node_logs(run_dir)}
+    return {path: _size(path) for _, path in node_logs(run_dir)}
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
 
 
 def last_lines(path: Path, count: int) -> int:
     """The offset in bytes at which the last `count` lines of a file begin."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path, follow=False) as file:
             end = position = file.seek(0, 2)
             wanted = count + 1 if _ends_in_newline(file, end) else count
             while position > 0:
@@ -105,7 +122,7 @@ class LogReader:
         if path not in self._offsets:
             self._offsets[path] = 0 if self._tail is None else last_lines(path, self._tail)
         try:
-            with path.open("rb") as file:
+            with open_regular(path, follow=False) as file:
                 file.seek(self._offsets[path])
                 while data := file.read(_CHUNK):
                     self._offsets[path] += len(data)
@@ -114,7 +131,10 @@ class LogReader:
             return
 
     def _prefixed(self, number: int, path: Path, data: bytes) -> bytes:
-        *lines, self._rests[path] = (self._rests.get(path, b"") + data).split(b"\n")
+        *lines, rest = (self._rests.get(path, b"") + data).split(b"\n")
+        if len(rest) > _LONGEST:
+            lines, rest = [*lines, rest], b""
+        self._rests[path] = rest
         prefix = self._prefix(number)
         return b"".join(prefix + line + b"\n" for line in lines)
 

@@ -17,6 +17,8 @@ _PROGRESS = re.compile(rb'"global_step/max_steps": *"([0-9]+)/([0-9]+)"')
 _PRINTED = re.compile(rb"'global_step/max_steps': *'([0-9]+)/([0-9]+)'")
 #: The last line repeats the whole log history; what is looked for stands just before it.
 _TAIL = 65_536
+#: What is looked for stands no further from the end, in a file that ms-swift has written.
+_FURTHEST = 64 << 20
 
 
 class Progress(Struct, frozen=True):
@@ -33,7 +35,7 @@ class Progress(Struct, frozen=True):
 def read_progress(run_dir: Path) -> Progress:
     """How far the training is, from ms-swift's logging.jsonl or from the log that was brought here."""
     known = _last(run_dir / "logging.jsonl", _PROGRESS)
-    if not kept_file(run_dir / LOGS, 0).exists():
+    if not os.path.exists(kept_file(run_dir / LOGS, 0)):
         return known
     told = _last(run_dir / LOGS / "node0.log", _PRINTED)
     return max(known, told, key=lambda progress: progress.step or -1)
@@ -46,9 +48,9 @@ def _last(path: Path, pattern: re.Pattern[bytes]) -> Progress:
         found = pattern.findall(data)
         if found:
             return Progress(int(found[-1][0]), int(found[-1][1]), _changed(path))
-        if len(data) < size:
+        if len(data) < size or size >= _FURTHEST:
             return Progress()
-        size *= 16
+        size = min(size * 16, _FURTHEST)
 
 
 def _changed(path: Path) -> float | None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from datetime import datetime
 from pathlib import Path
 
+from prl_submit.belonging import stranger
+from prl_submit.files import remove_inside, write_inside
+from prl_submit.reading import read_record
 from prl_submit.runs import LOGS, Record
 from prl_submit.states import QUEUED, RUNNING, State
 
-_MARKER = ".missing"
+_MARKER = f"{LOGS}/.missing"
 
 
 def last_known(run: Path) -> str:
     """RUNNING where its log has begun, else QUEUED."""
-    return RUNNING if (run / LOGS / "node0.log").exists() else QUEUED
+    return RUNNING if os.path.exists(run / LOGS / "node0.log") else QUEUED
 
 
 def as_last_known(run: Path, silence: str) -> State:
@@ -25,20 +29,20 @@ def as_last_known(run: Path, silence: str) -> State:
 
 def missing_since(run: Path, record: Record) -> float | None:
     """When the job was first not known (seconds since the epoch); None: just now."""
-    marker = run / LOGS / _MARKER
     submitted = datetime.fromisoformat(record.ordered_at).timestamp()
     with contextlib.suppress(OSError, ValueError):
-        first = float(marker.read_text("ascii"))  # by our clock; a file server has its own
+        # By our clock; a file server has its own.
+        first = float(read_record(run / _MARKER).decode("ascii"))
         if first >= submitted:
             return first
-    try:
-        marker.write_text(str(time.time()), "ascii")
-    except OSError:
-        pass  # a full disk, or no folder any more: it stays as last known
+    with contextlib.suppress(OSError):  # a full disk, or no folder any more: it stays as last known
+        if stranger(run) is None:
+            write_inside(run, _MARKER, str(time.time()).encode("ascii"), durable=False)
     return None
 
 
 def forget_missing(run: Path) -> None:
     """The job is known again."""
     with contextlib.suppress(OSError):
-        (run / LOGS / _MARKER).unlink(missing_ok=True)
+        if os.path.exists(run / _MARKER) and stranger(run) is None:
+            remove_inside(run, _MARKER)

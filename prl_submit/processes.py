@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from prl_submit.runs import Process
 
@@ -65,23 +67,90 @@ def command_line(pid: int) -> list[str]:
     return [os.fsdecode(word) for word in data.split(b"\0")[:-1]]
 
 
-def with_token(token: str) -> list[int]:
-    """Pids of all processes that carry the job's token, of whichever node, except this one."""
-    wanted = f"{TOKEN_VARIABLE}={token}.".encode()
+class Mark(NamedTuple):
+    """What every process of a job carries in its environment: the run's token and its directory.
+
+    launch.sh gives its children `TOKEN.RANK.DEVICE.INODE`, and is itself started with the word
+    `launch` for the rank. Nobody but the owner of a process, and root, can put it there.
+    """
+
+    token: str
+    device: int
+    inode: int
+
+    @property
+    def of_launcher(self) -> str:
+        """The value of the variable with which launch.sh is started."""
+        return f"{self.token}.launch.{self.device}.{self.inode}"
+
+    def is_on(self, entries: Sequence[bytes]) -> bool:
+        """Whether these variables have it, of whichever node."""
+        begin = f"{TOKEN_VARIABLE}={self.token}.".encode()
+        end = f".{self.device}.{self.inode}".encode()
+        return any(
+            entry.startswith(begin) and entry.endswith(end) and len(entry) > len(begin) + len(end)
+            for entry in entries
+        )
+
+
+def mark_of(token: str, run: Path) -> Mark | None:
+    """The mark of a run's processes; None where its directory is gone."""
+    try:
+        found = os.stat(run)
+    except OSError:
+        return None
+    return Mark(token, found.st_dev, found.st_ino)
+
+
+def marked(mark: Mark | None) -> list[int]:
+    """Pids of all processes that carry the mark, except this one."""
+    if mark is None:
+        return []
     return [
         int(name)
         for name in os.listdir(_PROC)
-        if name.isdigit()
-        and int(name) != os.getpid()
-        and any(entry.startswith(wanted) for entry in _environment(name))
+        if name.isdigit() and int(name) != os.getpid() and mark.is_on(environment(int(name)) or ())
     ]
 
 
-def _environment(pid: str) -> list[bytes]:
+def environment(pid: int) -> list[bytes] | None:
+    """The variables that a process was started with; None where we may not see them."""
     try:
-        return (_PROC / pid / "environ").read_bytes().split(b"\0")
+        return (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
     except OSError:
-        return []
+        return None
+
+
+def leads(pid: int, children: Sequence[int]) -> bool:
+    """Whether it leads its session and is the parent of one of these."""
+    parents = {fields[1] for child in children if (fields := _fields(child)) is not None}
+    own = _fields(pid)
+    return own is not None and own[3] == pid and pid in parents
+
+
+def _fields(pid: int) -> tuple[int, int, int, int] | None:
+    """pid, parent, group and session."""
+    try:
+        text = (_PROC / str(pid) / "stat").read_bytes()
+    except OSError:
+        return None
+    fields = text[text.rindex(b")") + 2 :].split()
+    return pid, int(fields[1]), int(fields[2]), int(fields[3])
+
+
+def user_of(pid: int) -> int | None:
+    """The uid that a process really has; None where it is gone or hidden."""
+    try:
+        text = (_PROC / str(pid) / "status").read_text("ascii", "replace")
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in text.splitlines() if line[:4] == "Uid:"), None)
+
+
+def age(process: Process) -> float:
+    """Seconds since it was started, by its record."""
+    up = float((_PROC / "uptime").read_text("ascii").split()[0])
+    return up - process.started / os.sysconf("SC_CLK_TCK")
 
 
 def send(pid: int, number: signal.Signals) -> None:

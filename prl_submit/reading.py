@@ -2,23 +2,59 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
+#: The most that run.json, exit.json and the other small records may hold.
+RECORD_BYTES = 1 << 20
+#: The most that plan.json may hold, which has the whole job.
+PLAN_BYTES = 16 << 20
 
-def read_regular(path: str, limit: int) -> bytes:
-    """The first `limit` bytes of a regular file. Raises OSError, also for a pipe or a device.
 
-    Opened without waiting: a pipe that nobody writes to would hold everything up.
+def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> BinaryIO:
+    """A regular file, opened for reading. Raises OSError for anything else.
+
+    A device is not opened at all, since opening one may already do something. A pipe is opened
+    without waiting for its writer. `follow` false: a symbolic link is refused too.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(None, "is no regular file", path)
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    if not stat.S_ISREG(os.stat(path, follow_symlinks=follow).st_mode):
+        raise _no_file(path)
+    file = open(os.open(path, flags), "rb")  # noqa: SIM115 - the caller closes it
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # replaced since we looked
+        file.close()
+        raise _no_file(path)
+    return file
+
+
+def _no_file(path: str | os.PathLike[str]) -> OSError:
+    if os.path.islink(path):
+        return OSError(None, "is a symbolic link", os.fspath(path))
+    if os.path.isdir(path):
+        return IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    return OSError(None, "is no regular file", os.fspath(path))
+
+
+def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
+    """The first `limit` bytes of a regular file. Raises OSError, also for a pipe or a device."""
+    with open_regular(path) as file:
         return file.read(limit)
+
+
+def read_record(path: str | os.PathLike[str], limit: int = RECORD_BYTES) -> bytes:
+    """A whole file of a run directory, which anybody may have written.
+
+    Raises OSError where it is a link, no regular file, or has more than `limit` bytes.
+    """
+    with open_regular(path, follow=False) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(None, f"has more than {limit >> 20} MiB", os.fspath(path))
+    return content
 
 
 def decode_json(text: bytes | str, kind: Any = Any) -> Any:

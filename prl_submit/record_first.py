@@ -11,6 +11,7 @@ from types import FrameType
 import msgspec
 
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError
+from prl_submit.files import remove_inside
 from prl_submit.runs import RECORD, Record, Run, write_record
 
 #: Seconds that an order to a scheduler has after Ctrl-C.
@@ -41,7 +42,7 @@ def _take_back(run: Path, before: Run | None) -> None:
     if before is not None and before.record is not None:
         write_record(run, before.record)
     else:
-        (run / RECORD).unlink(missing_ok=True)
+        remove_inside(run, RECORD)
 
 
 @contextlib.contextmanager

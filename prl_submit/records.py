@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from prl_submit.errors import PrlSubmitError
 from prl_submit.plan import Plan, Resolved
+from prl_submit.reading import PLAN_BYTES, decode_json, read_record
 from prl_submit.scalars import resolve
 from prl_submit.shell import Shell
 from prl_submit.tree import Node
@@ -50,12 +51,12 @@ def encode_plan(file: PlanFile) -> bytes:
 def read_plan(path: str | os.PathLike[str]) -> PlanFile:
     """plan.json of a run. Raises PrlSubmitError where it is missing or damaged."""
     try:
-        with open(path, "rb") as file:
-            return msgspec.json.decode(file.read(), type=PlanFile)
+        file: PlanFile = decode_json(read_record(path, PLAN_BYTES), PlanFile)
     except OSError as error:
         raise PrlSubmitError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:  # msgspec's DecodeError, and UnicodeDecodeError
         raise PrlSubmitError(f"{path}: is damaged: {error}") from None
+    return file
 
 
 def dump_spec(tree: Node) -> bytes:

@@ -6,13 +6,16 @@ import contextlib
 import os
 import re
 import time
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from prl_submit.errors import NoSuchRunError, PrlSubmitError
-from prl_submit.files import write_atomic
+from prl_submit.files import write_inside
+from prl_submit.owners import whose
+from prl_submit.reading import decode_json, read_record
 
 SPEC = "spec.yaml"
 PLAN = "plan.json"
@@ -44,8 +47,8 @@ def pod_file(logs: Path, node: int) -> Path:
 def writes_here(logs: Path, node: int, pod: str) -> bool:
     """Whether the pod of that name, or one before it, writes the node's log into this folder itself."""
     try:
-        return pod_file(logs, node).read_text("utf-8").strip() == pod
-    except OSError:
+        return read_record(pod_file(logs, node)).decode("utf-8").strip() == pod
+    except (OSError, ValueError):
         return False
 
 
@@ -57,6 +60,8 @@ def kept_file(logs: Path, node: int) -> Path:
 #: ms-swift 4.6.0 utils.py `_get_version` counts every name that begins like this.
 _NUMBERED = r"v([0-9]+)"
 _RUN_NAME = r"v([0-9]+)-[0-9]{8}-[0-9]{6}"
+#: Fits into a file's name, a comment of Slurm and a label of Kubernetes, as `new_token` makes them.
+_TOKEN = r"[A-Za-z0-9][A-Za-z0-9-]{0,62}"
 
 
 class Process(Struct, frozen=True):
@@ -73,10 +78,27 @@ class Process(Struct, frozen=True):
     namespace: str | None = None
 
 
+class Directory(Struct, frozen=True):
+    """Which directory an attempt was started in: its path then, and its inode.
+
+    `mv` within a file system keeps the inode and `cp` does not. No device number: that of one file
+    system differs between machines (NFS), and after a restart.
+    """
+
+    path: str
+    inode: int
+
+
+def directory_of(run: Path) -> Directory:
+    """The directory as it is now. Raises OSError."""
+    return Directory(str(run), os.stat(run).st_ino)
+
+
 class Record(Struct, frozen=True, kw_only=True):
     """run.json. Times are ISO 8601 with zone; `restarts` counts the earlier attempts.
 
     `submitted_at`: when the run was first submitted; `resumed_at`: when each `resume` submitted it again.
+    `directory`: null in the records of older versions.
 
     `context`, `namespace`, `server`: which Kubernetes cluster has the job; null on other backends.
     """
@@ -91,6 +113,7 @@ class Record(Struct, frozen=True, kw_only=True):
     context: str | None = None
     namespace: str | None = None
     server: str | None = None
+    directory: Directory | None = None
     resumed_at: list[str] = []
     #: When the first attempt began, as far as `resume` knew; None before the first `resume`.
     started_at: str | None = None
@@ -175,12 +198,11 @@ def point_latest(run: Path) -> None:
     link = run.parent / LATEST
     for _ in range(20):
         # A link to a removed run says nothing.
-        if link.exists() and _number(Path(os.path.realpath(link)).name) > _number(run.name):
+        if os.path.exists(link) and _number(Path(os.path.realpath(link)).name) > _number(run.name):
             return
-        if link.exists() and not link.is_symlink():
+        if os.path.exists(link) and not link.is_symlink():
             return  # somebody's own file; not ours to replace
-        part = run.parent / f".{LATEST}.{os.getpid()}"
-        part.unlink(missing_ok=True)
+        part = run.parent / f".{LATEST}.{os.urandom(8).hex()}"
         try:
             part.symlink_to(run.name)
             os.replace(part, link)
@@ -199,31 +221,51 @@ def _number(name: str) -> int:
 
 def write_record(path: Path, record: Record) -> None:
     """Write run.json; from here on the run is listed."""
-    write_atomic(path / RECORD, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
-
-
-def adopt(run: Run, record: Record, job_id: str) -> Record:
-    """The record with the id of its job, written down where run.json has another or none."""
-    record = msgspec.structs.replace(record, job_id=job_id)
-    if record != run.record:
-        with contextlib.suppress(OSError):  # somebody else's run
-            write_record(run.path, record)
-    return record
+    write_inside(path, RECORD, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
 
 
 def read_run(path: Path) -> Run | None:
     """The run in a directory, or None where no run was ever submitted from it."""
+    number = _number(path.name)
     try:
-        data = (path / RECORD).read_bytes()
+        data = read_record(path / RECORD)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        return Run(path, _number(path.name), None, f"{RECORD} cannot be read: {error.strerror}")
+        fault = f"{RECORD} cannot be read: {error.strerror}{whose(path)}"
+        return Run(path, number, None, fault)
     try:
-        record = msgspec.json.decode(data, type=Record)
+        record: Record = decode_json(data, Record)
+        _validate(record)
     except ValueError as error:  # msgspec's DecodeError, and UnicodeDecodeError
-        return Run(path, _number(path.name), None, f"{RECORD} is damaged: {error}")
-    return Run(path, _number(path.name), record)
+        return Run(path, number, None, f"{RECORD} is damaged: {error}")
+    return Run(path, number, record)
+
+
+def _validate(record: Record) -> None:
+    """Raises ValueError for a record that this program never wrote: other code relies on these."""
+    if not re.fullmatch(_TOKEN, record.token):
+        raise ValueError("its token is none")
+    try:
+        for text in (record.submitted_at, *record.resumed_at, record.started_at):
+            if text is not None:
+                datetime.fromisoformat(text).astimezone()
+    except OverflowError:
+        raise ValueError("one of its times is none") from None
+
+
+def _no_directory(path: Path) -> Run | None:
+    """What is called like a run directory and is none, or cannot be looked at; None: it is one."""
+    try:
+        if os.path.isdir(path):
+            return None
+        os.stat(path)
+        fault = "it is a file, no run directory"
+    except FileNotFoundError:
+        fault = "it is a link to nothing" if path.is_symlink() else "it was just removed"
+    except OSError as error:
+        fault = f"it cannot be read: {error.strerror}"
+    return Run(path, _number(path.name), None, fault)
 
 
 def read_exit(path: Path, restarts: int) -> ExitRecord | None:
@@ -234,20 +276,29 @@ def read_exit(path: Path, restarts: int) -> ExitRecord | None:
 
 def _decode_exit(file: Path) -> ExitRecord | None:
     try:
-        return msgspec.json.decode(file.read_bytes().decode("utf-8", "replace"), type=ExitRecord)
-    except (OSError, msgspec.DecodeError):
+        ended: ExitRecord = decode_json(read_record(file).decode("utf-8", "replace"), ExitRecord)
+    except (OSError, ValueError):
         return None
+    return ended
 
 
 def read_node_exits(path: Path, restarts: int) -> list[tuple[int, ExitRecord]]:
     """The words of the nodes besides node 0, by node rank, of this attempt or later."""
     found = []
-    for file in (path / LOGS).glob("node*.exit.json"):
-        rank = file.name.removeprefix("node").partition(".")[0]
-        record = _decode_exit(file)
-        if rank.isdigit() and record is not None and record.restarts >= restarts:
-            found.append((int(rank), record))
+    for name in names_in(path / LOGS):
+        match = re.fullmatch(r"node([0-9]{1,9})\.exit\.json", name, re.ASCII)
+        record = _decode_exit(path / LOGS / name) if match else None
+        if match and record is not None and record.restarts >= restarts:
+            found.append((int(match[1]), record))
     return sorted(found, key=lambda item: item[0])
+
+
+def names_in(folder: Path) -> list[str]:
+    """What is in a folder; nothing where it is none, or may not be looked into."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def list_runs(root: Path) -> list[Run]:
@@ -260,7 +311,8 @@ def list_runs(root: Path) -> list[Run]:
         raise PrlSubmitError(f"output root {root} is a file, not a folder") from None
     except OSError as error:
         raise PrlSubmitError(f"output root {root} cannot be read: {error.strerror}") from None
-    runs = (read_run(root / name) for name in sorted(names, key=lambda n: (_number(n), n)))
+    paths = [root / name for name in sorted(names, key=lambda n: (_number(n), n))]
+    runs = (read_run(path) or _no_directory(path) for path in paths)
     return [run for run in runs if run is not None]
 
 
@@ -272,13 +324,14 @@ def find_run(text: str, root: Path) -> Run:
     if "/" in text or text in (".", ".."):
         path = Path(os.path.abspath(text))
         # `output/latest` is its target; the rest of the path stays as it was typed.
-        run = read_run(path.parent / os.readlink(path) if path.is_symlink() else path)
+        run = read_run(Path(os.path.realpath(path)) if path.is_symlink() else path)
         if run is None:
             raise NoSuchRunError(f"{text} is no run directory: it has no {RECORD}")
         return run
     runs = list_runs(root)
     if text == LATEST and runs:
-        return runs[-1]
+        directories = [run for run in runs if os.path.isdir(run.path)]
+        return (directories or runs)[-1]
     # A number may be a run's and another one's job: nobody must cancel the wrong one.
     numbered = _by_number(text, runs)
     numbered += [run for run in _by_record("job_id", text, runs) if run not in numbered]

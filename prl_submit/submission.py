@@ -16,9 +16,10 @@ from msgspec import Struct
 from prl_submit import backends, checkpoints, runs
 from prl_submit.artefact import artefact_of
 from prl_submit.errors import PrlSubmitError, Problem, RefusedError, SpecError, format_problem
-from prl_submit.files import write_atomic
+from prl_submit.files import open_inside, remove_inside, write_inside
 from prl_submit.plan import Plan, Planned, place, resume_from
 from prl_submit.quote import bash
+from prl_submit.reading import PLAN_BYTES, read_record
 from prl_submit.records import PlanFile, dump_spec, encode_plan, git_state, read_plan
 from prl_submit.render import render_launch
 from prl_submit.runs import Record, Run
@@ -53,15 +54,18 @@ def submit(planned: Planned, outside: Outside) -> Run:
             job_id=None,
             submitted_at=now(),
             token=new_token(),
+            directory=runs.directory_of(path),
         )
         (path / runs.LOGS).mkdir()
-        write_atomic(path / runs.SPEC, dump_spec(planned.tree))
+        write_inside(path, runs.SPEC, dump_spec(planned.tree))
         _write_plan(path, plan, record, outside)
         record = backend.submit(path, plan, record, outside.tell)
         with contextlib.suppress(OSError):  # `latest` is a convenience; the job runs
             runs.point_latest(path)
     except BaseException as error:
-        if not (path / runs.RECORD).exists():  # with a record there is a job: keep its directory
+        if not os.path.lexists(
+            path / runs.RECORD
+        ):  # with a record there is a job: keep its directory
             _remove(path)
         else:
             with contextlib.suppress(OSError):
@@ -83,8 +87,7 @@ def resume(run: Run, outside: Outside, before: State) -> tuple[Run, checkpoints.
     again so far; what they left behind must not pass for the new attempt's. Raises PrlSubmitError.
     """
     last = run.known()
-    file = read_plan(run.path / runs.PLAN)
-    plan = file.plan
+    plan = _where_it_lies(run, read_plan(run.path / runs.PLAN).plan)
     _require_secrets(plan, outside.environ)
     checkpoint = checkpoints.last_complete(run.path, plan.world_size)
     if checkpoint is None:
@@ -113,13 +116,49 @@ def resume(run: Run, outside: Outside, before: State) -> tuple[Run, checkpoints.
         process=None,
         resumed_at=[*last.resumed_at, now()],
         started_at=last.started_at or before.started_at,
+        directory=runs.directory_of(run.path),
     )
     backend = backends.load(plan.backend)
     with _as_it_was(run, backend.artefact_name()):
-        (run.path / runs.CANCEL).unlink(missing_ok=True)
+        remove_inside(run.path, runs.CANCEL)
         _write_plan(run.path, plan, record, outside)
         record = backend.submit(run.path, plan, record, outside.tell)
     return msgspec.structs.replace(run, record=record), checkpoint
+
+
+def _where_it_lies(run: Run, plan: Plan) -> Plan:
+    """The plan in the directory as it is now: a run that was moved goes on where it lies.
+
+    Raises PrlSubmitError where that cannot be.
+    """
+    before = Path(plan.run_dir)
+    if plan.backend == "kubernetes" and plan.kubernetes.output_mount:
+        if before.name != run.path.name:
+            raise PrlSubmitError(
+                f"{run.run} was renamed; on the volume of its pods it is {before.name}",
+                f"give it that name again: mv {bash(str(run.path))} {before.name}",
+            )
+        return msgspec.structs.replace(plan, output_root=str(run.path.parent))
+    if before == run.path or _is_same(before, run.path):
+        return plan
+    if plan.backend in backends.INHERITING and not os.path.isdir(plan.workdir):
+        raise PrlSubmitError(
+            f"{run.run} was moved here from {before}, and its working directory {plan.workdir} is gone",
+            f"start it anew: prl-submit {bash(str(run.path / runs.SPEC))} --set workdir=DIR",
+        )
+    root = str(run.path.parent)
+    values = [
+        msgspec.structs.replace(item, value=root) if item.key == "output" else item
+        for item in plan.values
+    ]
+    return place(msgspec.structs.replace(plan, output_root=root, values=values), str(run.path))
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
 
 
 def _remove(path: Path) -> None:
@@ -132,37 +171,39 @@ def _remove(path: Path) -> None:
 def _as_it_was(run: Run, artefact: str | None) -> Iterator[None]:
     """Puts the files of the last attempt back, where the new one was refused and has no record."""
     names = [runs.PLAN, runs.LAUNCH, runs.CANCEL, runs.JOB, *([artefact] if artefact else [])]
-    before = {run.path / name: _read(run.path / name) for name in names}
+    before = {name: _read(run.path / name) for name in names}
     try:
         yield
     except BaseException:
         left = runs.read_run(run.path)
         if left is None or left.record == run.record:
             with contextlib.suppress(OSError):  # the disk may be full: that is told already
-                for path, data in before.items():
-                    _put_back(path, data)
+                for name, data in before.items():
+                    _put_back(run.path, name, data)
         raise
 
 
-def _put_back(path: Path, data: bytes | None) -> None:
+def _put_back(run: Path, name: str, data: bytes | None) -> None:
     if data is None:
-        path.unlink(missing_ok=True)
+        remove_inside(run, name)
     else:
-        write_atomic(path, data, 0o755 if path.name == runs.LAUNCH else 0o644)
+        write_inside(run, name, data, 0o755 if name == runs.LAUNCH else 0o644)
 
 
 def _read(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_record(path, PLAN_BYTES)
     except FileNotFoundError:
         return None
 
 
 @contextlib.contextmanager
 def exclusive(run: Run) -> Iterator[None]:
-    """One `resume` of a run at a time. Raises PrlSubmitError where another is under way."""
-    (run.path / runs.LOGS).mkdir(exist_ok=True)
-    with open(run.path / runs.LOGS / ".resume.lock", "w") as lock:
+    """One `resume` of a run at a time. Raises PrlSubmitError where another is under way, OSError."""
+    if not os.path.lexists(run.path / runs.LOGS):
+        (run.path / runs.LOGS).mkdir()
+    name = f"{runs.LOGS}/.resume.lock"
+    with open(open_inside(run.path, name, os.O_WRONLY | os.O_CREAT), "wb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -198,13 +239,13 @@ def _write_plan(path: Path, plan: Plan, record: Record, outside: Outside) -> Non
         plan=plan,
     )
     launch = render_launch(plan, token=record.token, restarts=record.restarts, site=outside.site)
-    write_atomic(path / runs.PLAN, encode_plan(file))
-    write_atomic(path / runs.LAUNCH, launch.encode("utf-8"), 0o755)
+    write_inside(path, runs.PLAN, encode_plan(file))
+    write_inside(path, runs.LAUNCH, launch.encode("utf-8"), 0o755)
     backend = backends.load(plan.backend)
     name = backend.artefact_name()
     if name is not None:
         artefact = artefact_of(plan, launch, record.token, outside.site)
-        write_atomic(path / name, artefact.encode("utf-8"))
+        write_inside(path, name, artefact.encode("utf-8"))
 
 
 def _placed(error: RefusedError, planned: Planned) -> RefusedError:

@@ -9,9 +9,11 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from prl_submit.files import write_atomic
+from prl_submit.belonging import stranger
+from prl_submit.files import write_inside
+from prl_submit.reading import decode_json, read_record
 from prl_submit.runs import LOGS, Record, Run, starts_file
-from prl_submit.states import State
+from prl_submit.states import FINISHED, State
 
 VERDICT = "verdict.json"
 
@@ -24,16 +26,23 @@ class Verdict(Struct, frozen=True):
     state: State
 
 
-def read_verdict(run: Run) -> State | None:
-    """The kept end of the run's present job, or None: not kept, or it has begun again since."""
+def read_verdict(run: Run, *, is_copy: bool = False) -> State | None:
+    """The kept end of the run's present job, or None: not kept, or it has begun again since.
+
+    `is_copy`: the times of its files say nothing.
+    """
     if run.record is None:
         return None
     try:
-        verdict = msgspec.json.decode((run.path / VERDICT).read_bytes(), type=Verdict)
-        if _changed(_sign_of_life(run.path, run.record)) > _changed(run.path / VERDICT):
+        verdict: Verdict = decode_json(read_record(run.path / VERDICT), Verdict)
+        if not is_copy and _changed(_sign_of_life(run.path, run.record)) > _changed(
+            run.path / VERDICT
+        ):
             return None  # put back into the queue, or submitted by hand
     except (OSError, ValueError):
         return None
+    if verdict.state.state not in FINISHED:
+        return None  # damaged: the backend is asked again
     same = (verdict.job_id, verdict.attempt) == (run.record.job_id, run.record.restarts)
     return verdict.state if same else None
 
@@ -54,11 +63,11 @@ def _changed(path: Path) -> int:
 
 
 def write_verdict(run: Run, state: State) -> None:
-    """Keep how it ended; a folder that is not ours to write in stays as it is."""
-    if run.record is None:
+    """Keep how it ended; another user's run stays as it is."""
+    if run.record is None or stranger(run.path) is not None:
         return
     verdict = Verdict(run.record.job_id, run.record.restarts, state)
     with contextlib.suppress(OSError):
         data = msgspec.json.format(msgspec.json.encode(verdict), indent=2)
         # A file that a power cut spoilt is not read; the backend is asked again.
-        write_atomic(run.path / VERDICT, data + b"\n", durable=False)
+        write_inside(run.path, VERDICT, data + b"\n", durable=False)

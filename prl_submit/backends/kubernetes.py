@@ -20,6 +20,7 @@ from prl_submit import shell
 from prl_submit.backends import Keeper, NothingToKeep, nobody
 from prl_submit.cancellation import CancelNote
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
+from prl_submit.files import remove_inside, write_inside
 from prl_submit.kubernetes import collecting, evidence, helper, names, rights
 from prl_submit.kubernetes.api import Api, NotSentError, connect
 from prl_submit.kubernetes.documents import load
@@ -31,7 +32,9 @@ from prl_submit.kubernetes.reasons import name_of
 from prl_submit.kubernetes.refusals import as_error
 from prl_submit.kubernetes.status import RefusedStatusError
 from prl_submit.kubernetes.submitting import ask_first, create
+from prl_submit.owners import give_run
 from prl_submit.plan import Plan
+from prl_submit.reading import PLAN_BYTES, read_record
 from prl_submit.record_first import record_first
 from prl_submit.records import read_plan
 from prl_submit.runs import CANCEL, LOGS, PLAN, Record, Run, read_run, writes_here
@@ -59,7 +62,7 @@ def submit(run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = 
     """Create the PyTorchJob. Raises RefusedError, BackendUnreachableError, or OutcomeUnknownError."""
     before = read_run(run)
     api = _where_it_was(before, plan)
-    manifest = (run / names.MANIFEST).read_text("utf-8")
+    manifest = read_record(run / names.MANIFEST, PLAN_BYTES).decode("utf-8")
     ask_first(api, manifest, tell)
     _give_to_pods(run, plan, record, tell)
     record = msgspec.structs.replace(
@@ -91,12 +94,11 @@ def _where_it_was(before: Run | None, plan: Plan) -> Api:
 
 def _give_to_pods(run: Path, plan: Plan, record: Record, tell: Callable[[str], None]) -> None:
     """Let the pods write where they and we have the same volume, and see that it is the same."""
-    (run / names.HERE).write_text(record.token, "ascii")
+    write_inside(run, names.HERE, record.token.encode("ascii"), durable=False)
     if os.geteuid() != 0:
         return
     try:
-        for path in (run, run / LOGS, *(run / LOGS).iterdir(), *run.glob("*.json*")):
-            os.chown(path, plan.uid, plan.gid, follow_symlinks=False)
+        give_run(run, plan.uid, plan.gid)
     except OSError as error:
         tell(
             f"warning: {run} cannot be given to uid {plan.uid}, as which the pods run: {error.strerror};"
@@ -180,7 +182,7 @@ def _delete(run: Run, api: Api, job: Job) -> None:
     try:
         _insist_on_deleting(api, job)
     except BaseException:  # Ctrl-C too: a job that goes on must not pass for a cancelled one
-        (run.path / CANCEL).unlink(missing_ok=True)
+        remove_inside(run.path, CANCEL)
         raise
 
 
@@ -270,7 +272,7 @@ def _reader(
         if pod.is_running:
             yield collecting.Reader(api, pod.metadata.name)
             return
-    manifest = load((run.path / names.MANIFEST).read_bytes())
+    manifest = load(read_record(run.path / names.MANIFEST, PLAN_BYTES))
     node = pods[-1].spec.node_name if pods else None
     job = _find(api, run.known())
     owner = job.metadata if job is not None and job.metadata.deletion_timestamp is None else None

@@ -3,6 +3,9 @@
 The job commits itself: the forked child writes run.json with its own identity and then becomes
 launch.sh. So whatever instant the submitting process is killed at, either no job runs and none is
 listed, or one runs and is listed.
+
+What run.json says of a process is not believed: a process is the job's only if it carries the mark
+of the run and its directory (`processes.Mark`), and nothing else is ever signalled.
 """
 
 from __future__ import annotations
@@ -21,8 +24,10 @@ from prl_submit import processes
 from prl_submit.backends import Keeper, NothingToKeep, nobody
 from prl_submit.cancellation import CancelNote, cancel_reason
 from prl_submit.errors import BackendRefusedError, Refusal, RefusedError
-from prl_submit.files import write_atomic
+from prl_submit.files import remove_inside, write_inside
+from prl_submit.owners import owner_of, user_name
 from prl_submit.plan import Plan
+from prl_submit.reading import PLAN_BYTES, decode_json, read_record
 from prl_submit.runs import (
     CANCEL,
     EXIT,
@@ -44,6 +49,8 @@ POLL_S = 0.0
 _POLL_S = 0.05
 #: launch.sh's own name in the list of processes.
 _ARGV0 = "bash"
+#: Seconds in which the forked child becomes launch.sh.
+_BECOMES_S = 5.0
 #: How long a killed process may take to be gone.
 _KILL_S = 10.0
 
@@ -113,14 +120,14 @@ def _put_back(run: Path, before: bytes | None) -> None:
     for part in run.glob(f".{RECORD}.*.part"):
         part.unlink(missing_ok=True)
     if before is None:
-        (run / RECORD).unlink(missing_ok=True)
+        remove_inside(run, RECORD)
     else:
-        write_atomic(run / RECORD, before)
+        write_inside(run, RECORD, before)
 
 
 def _read_or_none(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_record(path)
     except FileNotFoundError:
         return None
 
@@ -138,6 +145,9 @@ def _become_job(run: Path, record: Record, writer: int) -> None:
             os.dup2(null, descriptor)
         environ = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_INHERITED)}
         bash = _find_bash(environ)
+        mark = processes.mark_of(record.token, run)
+        if mark is not None:
+            environ[processes.TOKEN_VARIABLE] = mark.of_launcher
         me = processes.identify(os.getpid())
         write_record(run, msgspec.structs.replace(record, job_id=str(me.pid), process=me))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGHUP):
@@ -183,7 +193,7 @@ def _state(run: Run) -> State:
     process = run.record.process if run.record else None
     if process is None:
         return State(state=LOST, reason="run.json names no process")
-    if processes.is_alive(process):
+    if processes.is_alive(process) and _looks_like_the_job(run, process):
         return State(state=RUNNING, started_at=run.record.ordered_at if run.record else None)
     if _is_elsewhere(process):
         return State(state=RUNNING, reason=f"as last known: it runs on {process.host}, ask there")
@@ -197,16 +207,18 @@ def _is_elsewhere(process: Process) -> bool:
 
 
 def _vanished(run: Run, process: Process) -> State:
-    if (run.path / CANCEL).exists() and not _left(run):
+    if os.path.exists(run.path / CANCEL) and not _left(run):
         return State(state=CANCELLED, reason=cancel_reason(run.path))
     if process.boot != processes.boot_id():
         return State(state=LOST, reason="the machine was restarted while it ran")
     if not processes.is_visible(process):
         return State(state=LOST, reason="the container it ran in is gone")
-    if (run.path / EXIT).exists() and run.record and not run.record.restarts:
+    if os.path.exists(run.path / EXIT) and run.record and not run.record.restarts:
         return State(state=LOST, reason="it has ended, but its exit.json is damaged")
     left = _left(run)
     reason = f"process {process.pid} ended without exit.json: killed (SIGKILL), or the disk is full"
+    if processes.is_alive(process):
+        reason = f"process {process.pid}, which {RECORD} names, is not of this run"
     if left:
         reason += (
             f"; {len(left)} of its processes still run, `prl-submit cancel {run.run}` ends them"
@@ -215,7 +227,35 @@ def _vanished(run: Run, process: Process) -> State:
 
 
 def _left(run: Run) -> list[int]:
-    return processes.with_token(run.record.token) if run.record else []
+    """The processes of the job: they carry its mark, and are of the run's owner or ours."""
+    if run.record is None:
+        return []
+    users = (owner_of(run.path), os.geteuid())
+    found = processes.marked(processes.mark_of(run.record.token, run.path))
+    return [pid for pid in found if processes.user_of(pid) in users]
+
+
+def is_job(run: Run, process: Process) -> bool | None:
+    """Whether a process is launch.sh of this very run; None where we may not look at it."""
+    mark = processes.mark_of(run.record.token, run.path) if run.record else None
+    while mark is not None:
+        entries = processes.environment(process.pid)
+        if entries is None:
+            return None
+        if mark.is_on(entries):
+            return processes.user_of(process.pid) in (owner_of(run.path), os.geteuid())
+        # Younger than this it may not have become launch.sh yet.
+        if not 0 <= processes.age(process) < _BECOMES_S or not processes.is_alive(process):
+            # An older prl-submit started it without the mark, which its children have.
+            return processes.leads(process.pid, _left(run))
+        time.sleep(_POLL_S)
+    return False
+
+
+def _looks_like_the_job(run: Run, process: Process) -> bool:
+    """As far as can be seen: to look at another user's processes is not allowed."""
+    found = is_job(run, process)
+    return processes.user_of(process.pid) == owner_of(run.path) if found is None else found
 
 
 def node_name(node: int) -> str:
@@ -249,7 +289,12 @@ def cancel(run: Run, *, wait: bool) -> bool:
             f"{run.run} runs on {process.host}, whose processes cannot be reached from here",
             f"cancel it there: prl-submit cancel {run.path}",
         )
-    if not processes.is_alive(process) and not _left(run):
+    is_ours = processes.is_alive(process) and is_job(run, process)
+    if is_ours is None:
+        raise BackendRefusedError(
+            f"{run.run} is {user_name(owner_of(run.path))}'s: its processes cannot be ended by you"
+        )
+    if not is_ours and not _left(run):
         return True  # lost before anybody cancelled it
     cancel_note = CancelNote(run.path)
     deadline = time.monotonic() + _grace(run.path) + 10
@@ -262,10 +307,10 @@ def cancel(run: Run, *, wait: bool) -> bool:
 
 
 def _end(run: Run, process: Process, deadline: float) -> None:
-    signal_group(process, signal.SIGTERM)
-    while processes.is_alive(process) and time.monotonic() < deadline:
+    signal_job(run, process, signal.SIGTERM)
+    while processes.is_alive(process) and is_job(run, process) and time.monotonic() < deadline:
         time.sleep(_POLL_S)
-    signal_group(process, signal.SIGKILL)
+    signal_job(run, process, signal.SIGKILL)
     deadline = time.monotonic() + _KILL_S
     while left := _left(run):
         if time.monotonic() > deadline:
@@ -279,12 +324,13 @@ def _end(run: Run, process: Process, deadline: float) -> None:
         time.sleep(_POLL_S)
 
 
-def signal_group(process: Process, number: signal.Signals) -> None:
+def signal_job(run: Run, process: Process, number: signal.Signals) -> None:
     """Signal launch.sh, which leads its group, and a setup command in its foreground.
 
-    bash hears of the signal only when that command has ended.
+    bash hears of the signal only when that command has ended. Nothing is signalled that is not of
+    this run, whatever run.json says.
     """
-    if not processes.is_alive(process):
+    if not processes.is_alive(process) or not is_job(run, process):
         return
     try:
         os.killpg(process.pid, number)
@@ -294,7 +340,7 @@ def signal_group(process: Process, number: signal.Signals) -> None:
 
 def _grace(run: Path) -> int:
     try:
-        plan = msgspec.json.decode((run / PLAN).read_bytes())
+        plan = decode_json(read_record(run / PLAN, PLAN_BYTES))
         return int(plan["plan"]["restarts"]["grace"])
     except (OSError, KeyError, TypeError, ValueError):
         return 120

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from prl_submit import shell
 from prl_submit.backends import Keeper, NothingToKeep, nobody
-from prl_submit.cancellation import CancelNote, user_name
+from prl_submit.cancellation import CancelNote
 from prl_submit.errors import (
     BackendRefusedError,
     BackendUnreachableError,
@@ -24,6 +24,8 @@ from prl_submit.errors import (
     Refusal,
     RefusedError,
 )
+from prl_submit.files import remove_inside
+from prl_submit.owners import user_name
 from prl_submit.plan import Plan
 from prl_submit.record_first import record_first
 from prl_submit.runs import CANCEL, JOB, Record, Run, read_run
@@ -72,7 +74,7 @@ def submit(run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = 
 
     def order() -> str:
         with contextlib.suppress(OSError):
-            (run / JOB).unlink()  # an earlier job's
+            remove_inside(run, JOB)  # an earlier job's
         return _sbatch(run, plan, record, slurm, tell)
 
     return record_first(run, read_run(run), record, order)
@@ -243,7 +245,7 @@ def cancel(run: Run, *, wait: bool) -> bool:
         try:
             _scancel(run, job, slurm)
         except BaseException:  # Ctrl-C too: a job that goes on must not pass for a cancelled one
-            (run.path / CANCEL).unlink(missing_ok=True)
+            remove_inside(run.path, CANCEL)
             raise
         cancel_note.close()
     while wait and (job := _find(run, slurm)) is not None and is_live(job):

@@ -32,6 +32,10 @@ def collect(run: str, only: str | None, output_root: str | None) -> int:
         data(str(found.path))
         return 0
     from prl_submit.backends import kubernetes
+    from prl_submit.belonging import refuse_copies, refuse_strangers
+
+    refuse_copies(found, "collect")
+    refuse_strangers(found, None)
 
     patterns = [name.strip() for name in (only or "").split(",") if name.strip()]
     try:

@@ -54,6 +54,12 @@ templates_option = click.option(
     help="A folder whose files replace the shipped templates of the same name.",
 )
 
+force_owner_option = click.option(
+    "--force-owner",
+    is_flag=True,
+    help="Also where the run is another user's (root is refused too without it).",
+)
+
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 

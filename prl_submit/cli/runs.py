@@ -10,8 +10,14 @@ from pathlib import Path
 import click
 
 from prl_submit import backends
+from prl_submit.belonging import refuse_copies, refuse_strangers
 from prl_submit.cli.console import data, document, is_terminal, note
-from prl_submit.cli.options import json_option, output_root_option, run_argument
+from prl_submit.cli.options import (
+    force_owner_option,
+    json_option,
+    output_root_option,
+    run_argument,
+)
 from prl_submit.cli.options import output_root as output_root_of
 from prl_submit.cli.watching import (
     describe,
@@ -94,6 +100,9 @@ def _show(runs: list[Run], as_json: bool, nothing: str, *, ended: bool = True) -
         data(status_table(statuses))
     else:
         note(nothing)
+    for run in () if ended else runs:
+        if run.record is None:  # it may be running
+            note(f"{run.run}: {run.fault}")
     silences = dict.fromkeys(state.unreachable for state in states if state.unreachable)
     for silence in silences:
         note(f"error: {silence}")
@@ -160,16 +169,21 @@ def _named_or_open(names: Sequence[str], root: Path) -> list[Run]:
 @click.command("cancel")
 @run_argument(many=True)
 @click.option("--wait", is_flag=True, help="Return when nothing of the job is left.")
+@force_owner_option
 @output_root_option
 @json_option
-def cancel(runs: tuple[str, ...], wait: bool, output_root: str | None, as_json: bool) -> int:
+def cancel(
+    runs: tuple[str, ...], wait: bool, force_owner: bool, output_root: str | None, as_json: bool
+) -> int:
     """End jobs and everything they started; says so where a job had already ended."""
     if not runs:
         raise click.UsageError("Missing argument 'RUN...'.", click.get_current_context())
     root = output_root_of(output_root)
     found = [find_run(name, root) for name in runs]
     try:
-        ordered, faults = _order_ends(found)
+        allowed, refused = _allowed(found, force_owner)
+        ordered, faults = _order_ends(allowed)
+        faults = refused + faults
         for run in ordered:
             backend = _backend_of(run)
             if backend.CANCEL_WAITS:
@@ -187,6 +201,23 @@ def cancel(runs: tuple[str, ...], wait: bool, output_root: str | None, as_json: 
     if faults:
         raise faults[0]
     return 0
+
+
+def _allowed(runs: Sequence[Run], force_owner: bool) -> tuple[list[Run], list[PrlSubmitError]]:
+    """The runs whose jobs may be ended from here; one that may not stops no other."""
+    allowed: list[Run] = []
+    faults: list[PrlSubmitError] = []
+    for run in runs:
+        try:
+            refuse_copies(run, "cancel")
+            if not force_owner:
+                refuse_strangers(run, "cancels it all the same")
+            allowed.append(run)
+        except PrlSubmitError as fault:
+            if len(runs) > 1:
+                note(format_error(fault))
+            faults.append(fault)
+    return allowed, faults
 
 
 def _order_ends(runs: Sequence[Run]) -> tuple[list[Run], list[PrlSubmitError]]:
@@ -223,7 +254,7 @@ def _is_left(run: Run) -> bool:
 def _interrupted(runs: Sequence[Run]) -> int:
     """What Ctrl-C says, of each: whether its end was ordered."""
     for run in runs:
-        if (run.path / CANCEL).exists():
+        if os.path.exists(run.path / CANCEL):
             note(f"\ninterrupted: {run.run} is being cancelled: prl-submit wait {typed(run)}")
         else:
             note(f"\ninterrupted: {run.run} was not cancelled: prl-submit cancel {typed(run)}")

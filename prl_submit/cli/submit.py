@@ -13,10 +13,12 @@ import msgspec
 
 from prl_submit import backends, shell
 from prl_submit.artefact import render_artefact
+from prl_submit.belonging import belonging, refuse_copies, refuse_strangers
 from prl_submit.checkpoints import Checkpoint
 from prl_submit.cli.console import data, document, note, raw
 from prl_submit.cli.inspection import warn_or_stop
 from prl_submit.cli.options import (
+    force_owner_option,
     json_option,
     output_root_option,
     run_argument,
@@ -92,6 +94,7 @@ def submit(
 
 @click.command("resume")
 @run_argument(many=False)
+@force_owner_option
 @output_root_option
 @templates_option
 @_wait
@@ -99,6 +102,7 @@ def submit(
 @json_option
 def resume(
     run: str,
+    force_owner: bool,
     output_root: str | None,
     templates: Path | None,
     wait: bool,
@@ -107,6 +111,10 @@ def resume(
 ) -> int:
     """Continue a finished run from its last complete checkpoint, in the same run directory."""
     found = find_run(run, output_root_of(output_root))
+    refuse_copies(found, "resume")
+    if not force_owner:
+        refuse_strangers(found, "runs that user's setup lines and plugins as you")
+    found.known()
     try:
         started, checkpoint, seen = _resume(found, templates)
     except KeyboardInterrupt:
@@ -129,7 +137,7 @@ def _resume(found: Run, templates: Path | None) -> tuple[Run, Checkpoint, dict[P
         if found.record is not None:
             backend = backends.load(found.record.backend)
             # What a killed launcher or a failed node left behind would train on beside the new attempt.
-            if state.state == LOST or backend.is_left(found):
+            if belonging(found).has_job and (state.state == LOST or backend.is_left(found)):
                 backend.cancel(found, wait=True)
         seen = log_sizes(found.path)
         outside = Outside(os.environ, shell.run, templates, note)

@@ -11,7 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
+import msgspec
+
 from prl_submit import backends
+from prl_submit.belonging import belonging, stranger
 from prl_submit.cli.console import note, raw, table
 from prl_submit.cli.options import output_root
 from prl_submit.errors import (
@@ -50,7 +53,10 @@ _ENDING_S = 15.0
 
 
 def states_of(runs: Sequence[Run]) -> list[State]:
-    """Each run's state: a kept end first, then one question per backend for the rest."""
+    """Each run's state: a kept end first, then one question per backend for the rest.
+
+    A directory whose job is another one's has no state but what its files say.
+    """
     found = [_without_asking(run) for run in runs]
     open_runs: dict[str, list[int]] = defaultdict(list)
     for index, run in enumerate(runs):
@@ -65,7 +71,17 @@ def states_of(runs: Sequence[Run]) -> list[State]:
 def _without_asking(run: Run) -> State | None:
     if run.record is None:
         return State(state=LOST, reason=run.fault)
-    return read_verdict(run)
+    words = belonging(run).words
+    return read_verdict(run) if words is None else _by_its_files(run, words)
+
+
+def _by_its_files(run: Run, words: str) -> State:
+    """How a copied run had ended when it was copied. `words`: whose copy it is."""
+    state = finished_state(run) or read_verdict(run, is_copy=True)
+    if state is None:
+        return State(state=LOST, reason=f"{words}; that had not ended then")
+    reason = f"{state.reason}; {words}" if state.reason else words
+    return msgspec.structs.replace(state, reason=reason)
 
 
 def _ask(backend: str, runs: list[Run]) -> list[State]:
@@ -258,7 +274,7 @@ def node_name(run: Run) -> Callable[[int], str] | None:
 def log_keeper(run: Run) -> backends.Keeper:
     """What brings the run's log here; where that cannot be, a note says why."""
     try:
-        if run.record is not None:
+        if run.record is not None and belonging(run).has_job and stranger(run.path) is None:
             return backends.load(run.record.backend).log_keeper(run, note)
     except PrlSubmitError as error:
         note(format_error(error))
@@ -348,7 +364,7 @@ class Handover:
     def _cancel(self, number: int, frame: FrameType | None) -> None:
         record = refreshed(self._run).record
         if record is not None and record.process is not None:
-            from prl_submit.backends.local import signal_group
+            from prl_submit.backends.local import signal_job
 
             note("got SIGTERM: handed on to the job, waiting for its end")
-            signal_group(record.process, signal.SIGTERM)
+            signal_job(refreshed(self._run), record.process, signal.SIGTERM)

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, cast
 from msgspec import Struct
 
 from prl_submit.errors import BackendUnreachableError, PrlSubmitError
+from prl_submit.files import open_inside, remove_inside
 from prl_submit.kubernetes.api import Api
 from prl_submit.kubernetes.names import CONTAINER
 
@@ -121,7 +122,7 @@ def fetch(
     the copy is not the original; OSError.
     """
     path = folder / file.path
-    part = path.with_name(f".{path.name}{_PART}")
+    part = posixpath.join(posixpath.dirname(file.path), f".{path.name}{_PART}")
     path.parent.mkdir(parents=True, exist_ok=True)
     remote = posixpath.join(source, file.path)
     if not _is_utf8(remote):
@@ -130,18 +131,18 @@ def fetch(
             "rename it there, or name the others with --only",
         )
     for attempt in (1, 2):
-        _copy(pod, remote, file.size, part, tell)
+        _copy(pod, remote, file.size, folder, part, tell)
         wanted = pod.run("sh", "-c", _SUM, "sh", str(file.size), remote).split()[:1]
-        if wanted == [_checksum(part).encode("ascii")]:
+        if wanted == [_checksum(folder / part).encode("ascii")]:
             break
-        part.unlink()  # of an older file of that name, perhaps: from the beginning
+        remove_inside(folder, part)  # of an older file of that name, perhaps: from the beginning
         if attempt == 2:
             raise PrlSubmitError(
                 f"{file.path}: the copy is not the original: the file changes while it is copied",
                 "collect again when the job has written it",
             )
-    os.utime(part, (time.time(), file.changed))
-    os.replace(part, path)
+    os.utime(folder / part, (time.time(), file.changed), follow_symlinks=False)
+    os.replace(folder / part, path)
 
 
 def _is_utf8(path: str) -> bool:
@@ -152,10 +153,13 @@ def _is_utf8(path: str) -> bool:
     return True
 
 
-def _copy(pod: Reader, remote: str, size: int, part: Path, tell: Callable[[str], None]) -> None:
+def _copy(
+    pod: Reader, remote: str, size: int, folder: Path, part: str, tell: Callable[[str], None]
+) -> None:
     failures = 0
     # Unbuffered: Ctrl-C in the middle of a write must not leave a hole.
-    with part.open("ab", buffering=0) as out:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    with os.fdopen(open_inside(folder, part, flags), "ab", buffering=0) as out:
         if out.tell() > size:
             out.truncate(size)
             out.seek(size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from prl_submit.belonging import adopt
 from prl_submit.cancellation import cancel_reason
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
 from prl_submit.kubernetes.api import Api
@@ -38,13 +40,13 @@ from prl_submit.kubernetes.status import RefusedStatusError
 from prl_submit.kubernetes.verdict import Evidence, judge, needs_pods, still_running
 from prl_submit.metrics import read_progress
 from prl_submit.missing import as_last_known, forget_missing, last_known, missing_since
+from prl_submit.reading import PLAN_BYTES, decode_json, read_record
 from prl_submit.runs import (
     LOGS,
     PLAN,
     ExitRecord,
     Record,
     Run,
-    adopt,
     pod_file,
     read_exit,
     read_node_exits,
@@ -154,9 +156,10 @@ def place_of(record: Record) -> Place:
 def read_planned(run: Path) -> Planned:
     """Of plan.json what matters here; defaults where it does not read."""
     try:
-        return msgspec.json.decode((run / PLAN).read_bytes(), type=_PlanFile).plan
-    except (OSError, msgspec.DecodeError):
+        file: _PlanFile = decode_json(read_record(run / PLAN, PLAN_BYTES), _PlanFile)
+    except (OSError, ValueError):
         return Planned()
+    return file.plan
 
 
 def list_jobs(api: Api, tokens: Sequence[str]) -> list[Job]:
@@ -281,9 +284,10 @@ def last_seen(api: Api, token: str, version: str) -> list[Pod]:
 
 def _read_change(line: bytes) -> PodChange:
     try:
-        return msgspec.json.decode(line, type=PodChange)
-    except msgspec.DecodeError:  # an ERROR, which has a Status: the version is too old
+        change: PodChange = decode_json(line, PodChange)
+    except ValueError:  # an ERROR, which has a Status: the version is too old
         return PodChange()
+    return change
 
 
 def _state(run: Run, here: Here | None, answers_by_place: Mapping[Place, Answers]) -> State:
@@ -389,7 +393,7 @@ def _age(record: Record) -> float:
 def _starts(run: Path, token: str) -> int:
     """How often node 0 of this job has begun, where its volume is here too."""
     try:
-        return starts_file(run, 0, token).read_bytes().count(b"\n")
+        return read_record(starts_file(run, 0, token)).count(b"\n")
     except OSError:
         return 0
 
@@ -397,7 +401,7 @@ def _starts(run: Path, token: str) -> int:
 def _readmitted(run: Path, token: str) -> int:
     """How many of the starts restarts.max does not count: the job had been suspended before them."""
     try:
-        return readmissions_file(run, token).read_bytes().count(b"\n")
+        return read_record(readmissions_file(run, token)).count(b"\n")
     except OSError:
         return 0
 
@@ -434,7 +438,7 @@ def _why_lost(run: Run, record: Record, last: str) -> str:
         what += ", or it ended more than a week ago (ttlSecondsAfterFinished)"
     if last == QUEUED:
         what += "; it is not known to have begun"
-        if pod_file(run.path / LOGS, 0).exists():
+        if os.path.exists(pod_file(run.path / LOGS, 0)):
             return what
         return (
             f"{what}. If it has, its volume has its exit.json, and `prl-submit collect` brings that"

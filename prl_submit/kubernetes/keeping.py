@@ -20,13 +20,14 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit.errors import BackendUnreachableError
-from prl_submit.files import write_atomic
+from prl_submit.files import open_inside, write_inside
 from prl_submit.kubernetes.api import Api
 from prl_submit.kubernetes.evidence import list_pods
 from prl_submit.kubernetes.names import CONTAINER
 from prl_submit.kubernetes.objects import Pod
 from prl_submit.kubernetes.refusals import as_error, not_allowed
 from prl_submit.kubernetes.status import RefusedStatusError
+from prl_submit.reading import decode_json, open_regular, read_record
 from prl_submit.runs import LOGS, kept_file, writes_here
 
 #: Seconds between two looks at the pods, the second where nothing has happened for LONG_S; and until
@@ -69,6 +70,7 @@ class NodeLog:
     """One node's log file and how far it has come. Threads may share it."""
 
     def __init__(self, logs: Path, node: int) -> None:
+        self._run = logs.parent
         self._path = logs / f"node{node}.log"
         self._note = kept_file(logs, node)
         self._lock = threading.Lock()
@@ -76,9 +78,10 @@ class NodeLog:
 
     def _read(self) -> Kept:
         try:
-            return msgspec.json.decode(self._note.read_bytes(), type=Kept)
-        except (OSError, msgspec.DecodeError):
+            kept: Kept = decode_json(read_record(self._note), Kept)
+        except (OSError, ValueError):
             return Kept()
+        return kept
 
     def begin(self, pod: Pod, start: int) -> Kept | None:
         """What has been taken of a pod's container; None where a later one's turn has come."""
@@ -133,9 +136,12 @@ class NodeLog:
 
     def _append(self, lines: list[tuple[str, bytes]]) -> None:
         data = b"".join(line for _, line in lines)
-        if self._size() > self.kept.size:  # written by one who was killed before it was noted
-            os.truncate(self._path, self.kept.size)
-        with self._path.open("ab") as file:
+        name = f"{self._path.parent.name}/{self._path.name}"
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+        with os.fdopen(open_inside(self._run, name, flags), "ab") as file:
+            if self._size() > self.kept.size:  # written by one who was killed before it was noted
+                file.truncate(self.kept.size)
+                file.seek(0, os.SEEK_END)
             if self.kept.total == 0 and file.tell() and not self._ends_a_line():
                 data = b"\n" + data
             file.write(data)
@@ -146,7 +152,7 @@ class NodeLog:
         self._save()
 
     def _ends_a_line(self) -> bool:
-        with self._path.open("rb") as file:
+        with open_regular(self._path, follow=False) as file:
             file.seek(-1, os.SEEK_END)
             return file.read(1) == b"\n"
 
@@ -157,7 +163,9 @@ class NodeLog:
             return 0
 
     def _save(self) -> None:
-        write_atomic(self._note, msgspec.json.encode(self.kept), durable=False)
+        data = msgspec.json.encode(self.kept)
+        name = f"{self._path.parent.name}/{self._note.name}"
+        write_inside(self._run, name, data, durable=False)
 
 
 def _counted(kept: Kept, time: str) -> Kept:
@@ -366,9 +374,7 @@ class PodLogs:
             return True
         try:
             self._logs.mkdir(exist_ok=True)
-            lock = os.open(
-                self._logs / ".keeping.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
-            )
+            lock = open_inside(self._logs.parent, f"{LOGS}/.keeping.lock", os.O_RDWR | os.O_CREAT)
         except OSError:
             return False  # somebody else's run: what is there is shown
         try:

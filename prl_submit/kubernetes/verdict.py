@@ -24,6 +24,7 @@ from prl_submit.kubernetes.objects import (
     seconds_of,
 )
 from prl_submit.kubernetes.reasons import clean, is_suspended, name_of, why_waiting
+from prl_submit.reading import decode_json
 from prl_submit.runs import ExitRecord
 from prl_submit.states import (
     CANCELLED,
@@ -172,9 +173,10 @@ def own_words(pods: Sequence[Pod]) -> list[ExitRecord]:
 def own_word(ended: Terminated | None) -> ExitRecord | None:
     """What launch.sh wrote to the termination log, or None where that is not its."""
     try:
-        return msgspec.json.decode((ended.message if ended else "") or "", type=ExitRecord)
-    except msgspec.DecodeError:
+        word: ExitRecord = decode_json((ended.message if ended else "") or "", ExitRecord)
+    except ValueError:
         return None
+    return word
 
 
 def _this_attempt(seen: Evidence) -> Evidence:

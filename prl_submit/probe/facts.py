@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit.files import write_atomic
+from prl_submit.reading import PLAN_BYTES, decode_json, read_regular
 from prl_submit.slurm.partitions import NodeKind
 
 #: The partition of a machine that has none: the one `--backend local` looks at.
@@ -99,13 +100,14 @@ def _file_word(text: str) -> str:
 def read_facts(path: Path) -> Facts | Damaged | None:
     """The facts in a file; None where there is none."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Facts)
+        facts: Facts = decode_json(read_regular(path, PLAN_BYTES), Facts)
     except FileNotFoundError:
         return None
     except OSError as error:
         return Damaged(str(path), f"cannot be read: {error.strerror}")
     except ValueError as error:  # msgspec's DecodeError, and UnicodeDecodeError
         return Damaged(str(path), f"is damaged: {error}")
+    return facts
 
 
 def save_facts(folder: str, facts: Facts) -> Path:

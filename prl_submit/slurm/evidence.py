@@ -11,11 +11,14 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from prl_submit.cancellation import cancel_reason, user_name
+from prl_submit.belonging import adopt
+from prl_submit.cancellation import cancel_reason
 from prl_submit.errors import BackendUnreachableError
 from prl_submit.files import tail_bytes
 from prl_submit.missing import as_last_known, forget_missing, last_known, missing_since
-from prl_submit.runs import JOB, LOGS, PLAN, Record, Run, adopt, read_exit, read_node_exits
+from prl_submit.owners import user_name
+from prl_submit.reading import PLAN_BYTES, decode_json, read_record
+from prl_submit.runs import JOB, LOGS, PLAN, Record, Run, read_exit, read_node_exits
 from prl_submit.slurm.commands import NotInstalledError, Slurm, first_line
 from prl_submit.slurm.directives import LOG
 from prl_submit.slurm.jobs import (
@@ -169,7 +172,7 @@ def why_strange(run: Path, record: Record, jobs: Sequence[Job]) -> str | None:
 def present(run: Run, record: Record) -> Record:
     """The record with the id that job.sbatch wrote down: somebody may have typed `sbatch` since."""
     try:
-        job_id = (run.path / JOB).read_text("ascii").strip()
+        job_id = read_record(run.path / JOB).decode("ascii").strip()
     except (OSError, ValueError):
         return record
     return msgspec.structs.replace(record, job_id=job_id) if job_id.isdecimal() else record
@@ -247,7 +250,7 @@ def _gather(run: Run, record: Record, job: Job | None, silence: str | None) -> E
 
 def _max_restarts(run: Path) -> int | None:
     try:
-        plan = msgspec.json.decode((run / PLAN).read_bytes())
+        plan = decode_json(read_record(run / PLAN, PLAN_BYTES))
         return int(plan["plan"]["restarts"]["max"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 from msgspec import Struct
 
+from prl_submit.reading import PLAN_BYTES, decode_json, read_regular
 from prl_submit.swift.argument import Argument
 from prl_submit.swift.installed import Installed
 from prl_submit.swift.registries import Registries
@@ -97,10 +98,10 @@ def _file(installed: Installed, environ: Mapping[str, str], what: str = "") -> s
 
 def _remembered(path: str) -> Remembered | None:
     try:
-        with open(path, "rb") as file:
-            return msgspec.json.decode(file.read(), type=Remembered)
+        found: Remembered = decode_json(read_regular(path, PLAN_BYTES), Remembered)
     except (OSError, ValueError):  # ValueError: damaged, or of another format
         return None
+    return found
 
 
 def _is_true(remembered: Remembered, installed: Installed) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from prl_submit.processes import with_token
+from prl_submit import processes
 from prl_submit.states import FINISHED
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ class Looks:
         self._world = world
         self._run = run
         record = json.loads((run / "run.json").read_text())
-        self._token = record["token"]
-        self._launcher = record["process"]["pid"]
+        self._mark = processes.mark_of(record["token"], run)
         self.said: list[dict[str, Any]] = []
         self.too_early: list[str] = []
         self._thread = threading.Thread(target=self._look, daemon=True)
@@ -54,12 +53,16 @@ class Looks:
             (status,) = self._world.prl("status", self._run.name, "--json").json["runs"]
             if status["state"] in FINISHED:
                 ends += 1
-                # launch.sh itself, whose last act exit.json is, may take a moment to be gone.
-                self.too_early += [
-                    str(pid) for pid in with_token(self._token) if pid != self._launcher
-                ]
+                self.too_early += [str(pid) for pid in self._left()]
             status.pop("last_step_at")
             self.said.append(status)
+
+    def _left(self) -> list[int]:
+        """What launch.sh has started. Itself, whose last act exit.json is, may take a moment to be gone."""
+        assert self._mark
+        launcher = f"{processes.TOKEN_VARIABLE}={self._mark.of_launcher}".encode()
+        found = processes.marked(self._mark)
+        return [pid for pid in found if launcher not in (processes.environment(pid) or ())]
 
     def ended(self) -> dict[str, Any]:
         """The one end that was told."""

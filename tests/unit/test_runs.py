@@ -237,7 +237,14 @@ def test_only_runs_are_listed_newest_last(tmp_path: Path) -> None:
     (tmp_path / "v12-20250101-000000").write_text("a file")
     (tmp_path / "v13").mkdir()
     (tmp_path / "latest").symlink_to("v10-20261122-211000")
-    assert [run.number for run in list_runs(tmp_path)] == [2, 9, 10]
+    (tmp_path / "v14-20250101-000000").symlink_to("nowhere")
+    found = list_runs(tmp_path)
+    assert [run.number for run in found] == [2, 9, 10, 12, 14]
+    assert [run.fault for run in found[3:]] == [
+        "it is a file, no run directory",
+        "it is a link to nothing",
+    ]
+    assert find_run("latest", tmp_path).number == 10
 
 
 @pytest.mark.parametrize(

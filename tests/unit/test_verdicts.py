@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from prl_submit.cancellation import CancelNote, cancel_reason, user_name, write_cancel
+from prl_submit.cancellation import CancelNote, cancel_reason, write_cancel
 from prl_submit.errors import OutputError
+from prl_submit.owners import user_name
 from prl_submit.runs import CANCEL, Record, Run
 from prl_submit.states import FAILED, State
 from prl_submit.verdicts import VERDICT, read_verdict, write_verdict
