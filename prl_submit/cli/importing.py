@@ -24,6 +24,13 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 @click.argument("script", metavar="SCRIPT.sh", type=click.Path())
 @click.option("--name", metavar="NAME", help="The job's name. Default: from the file's.")
 @click.option(
+    "--assume",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="A value that only the run knows: of a variable, of an argument of the script ('1=x'), or of"
+    " an array ('NAME=(a b)'). May be repeated.",
+)
+@click.option(
     "--swift-version",
     metavar="VERSION",
     help="Write for this ms-swift, such as 3.3. Default: the one that will run, where this machine"
@@ -32,23 +39,30 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 @click.option(
     "-o", "--output", metavar="FILE", help="Write the spec to FILE, which must not exist yet."
 )
-def import_(script: str, name: str | None, swift_version: str | None, output: str | None) -> int:
+def import_(
+    script: str,
+    name: str | None,
+    assume: tuple[str, ...],
+    swift_version: str | None,
+    output: str | None,
+) -> int:
     """Translate a shell script that ends in `swift rlhf …` into a job spec on stdout.
 
     The script is read, never run. Notes go to stderr. What cannot be translated is listed by line;
     then nothing is printed on stdout, and the exit code is 1.
     """
-    from prl_submit.script import import_script
+    from prl_submit.script import Wishes, import_script
 
     if name is not None and not _NAME.fullmatch(name):
         raise click.UsageError(f"--name {name}: lower-case letters, digits and '-', at most 40")
     _check_version(swift_version)
+    wishes = Wishes(name=name, swift_version=swift_version, assumed=_assumed(assume))
     imported = import_script(
         _read(script),
         _place(script),
         lambda where: _table(where, swift_version),
-        name,
-        swift_version=swift_version,
+        wishes,
+        _read_near,
     )
     errors = [problem for problem in imported.problems if problem.severity == "error"]
     for problem in errors or imported.problems:  # of what is not made, no notes
@@ -62,6 +76,31 @@ def import_(script: str, name: str | None, swift_version: str | None, output: st
     else:
         _write(Path(output), content)
     return 0
+
+
+def _assumed(pairs: tuple[str, ...]) -> dict[str, str]:
+    """`NAME=VALUE`. Raises click.UsageError."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        is_name = name.isidentifier() and name.isascii()
+        if not sign or not (is_name or re.fullmatch(r"[1-9][0-9]?", name)):
+            raise click.UsageError(f"--assume {pair}: expected NAME=VALUE, or 1=VALUE")
+        found[name] = value
+    return found
+
+
+def _read_near(path: str) -> bytes | None:
+    """A file that the script reads in, if it is one that may be."""
+    from prl_submit.script.source import MAX_BYTES
+
+    try:
+        if not os.path.isfile(path):  # a FIFO would wait for ever
+            return None
+        with open(path, "rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except (OSError, ValueError):
+        return None
 
 
 def _check_version(version: str | None) -> None:

@@ -9,15 +9,20 @@ import posixpath
 import re
 from collections.abc import Iterator
 
+import msgspec
 from msgspec import Struct
 
 from prl_submit.errors import PrlSubmitError, Problem, SpecError
 from prl_submit.script.bash import read_script
-from prl_submit.script.findings import Findings
-from prl_submit.script.follow import follow
+from prl_submit.script.branching import Key
+from prl_submit.script.calls import ReadFile
+from prl_submit.script.explore import Attempt, explore
+from prl_submit.script.findings import Findings, assumptions
+from prl_submit.script.follow import Outside, follow
 from prl_submit.script.job import ChooseTable, make_tree
 from prl_submit.script.sbatch import Header, read_header
 from prl_submit.script.scope import Place, Scope
+from prl_submit.script.statement import Statement
 from prl_submit.script.tree import Tree
 from prl_submit.script.write import write_spec
 from prl_submit.swift.table import Table
@@ -34,43 +39,83 @@ class Imported(Struct, frozen=True):
     problems: list[Problem]
 
 
+class Wishes(Struct, frozen=True, kw_only=True):
+    """What the user says beside the script.
+
+    `swift_version`: what the spec is to say of ms-swift. `assumed`: values that only the run knows.
+    """
+
+    name: str | None = None
+    swift_version: str | None = None
+    assumed: dict[str, str] = {}
+
+
 def import_script(
     data: bytes,
     place: Place,
     table: Table | ChooseTable,
-    name: str | None = None,
-    *,
-    swift_version: str | None = None,
+    wishes: Wishes | str | None = None,
+    read: ReadFile = lambda path: None,
 ) -> Imported:
     """Translate a script. `place` says where it lies; nothing is run.
 
     `table`: the arguments of the ms-swift that will run, or what chooses them once it is known where.
-    `swift_version`: what the spec is to say of it.
+    `wishes` may be the job's name alone. `read` gives the files that the script reads in.
     """
+    wanted = wishes if isinstance(wishes, Wishes) else Wishes(name=wishes)
     choose: ChooseTable = (lambda where: table) if isinstance(table, Table) else table
-    findings = Findings(place.script)
     statements, wrong = read_script(data, place.script)
-    findings.take(wrong)
     if wrong and not statements:
-        return Imported(None, findings.problems)
+        return Imported(None, wrong)
+
+    def attempt(choices: dict[Key, int]) -> Attempt:
+        findings = Findings(place.script)
+        findings.take(wrong)
+        outside = Outside(assumed=wanted.assumed, choices=choices, read=read)
+        return _attempt(data, statements, place, choose, wanted, outside, findings)
+
+    made = explore(attempt)
+    order = {place.script: 0}
+    problems = sorted(
+        made.problems,
+        key=lambda p: (order.get(p.file or "", 1), p.file or "", p.line or 0, p.severity),
+    )
+    return Imported(made.text, problems)
+
+
+def _attempt(
+    data: bytes,
+    statements: list[Statement],
+    place: Place,
+    choose: ChooseTable,
+    wanted: Wishes,
+    outside: Outside,
+    findings: Findings,
+) -> Attempt:
     header = read_header(data.decode("utf-8"), findings)
-    followed = follow(statements, place, findings, _set_by_slurm(header))
+    outside = msgspec.structs.replace(outside, scheduler=_set_by_slurm(header))
+    followed = follow(statements, place, findings, outside)
     if followed.start is None:
         message = "no `swift rlhf` is started in it"
         hint = "a script that ends in `swift rlhf …` or `torchrun … -m swift.cli.rlhf …`"
         if not any(problem.severity == "error" for problem in findings.problems):
             findings.error(None, message, hint)
-    name = name or _name(header.name or posixpath.basename(place.script), findings)
-    tree = make_tree(followed, header, name, choose, swift_version, findings)
+    name = wanted.name or _name(header.name or posixpath.basename(place.script), findings)
+    tree = make_tree(followed, header, name, choose, wanted.swift_version, findings)
     comment = f"made by prl-submit import from {_one_line(posixpath.basename(place.script))}"
     text = write_spec(tree, comment)
     _check_written(text, tree, findings)
     _check_secrets(tree, findings)
     _note_outside(followed.scope, text, findings)
-    problems = sorted(findings.problems, key=lambda p: (p.line or 0, p.severity))
-    if any(problem.severity == "error" for problem in problems):
-        return Imported(None, problems)
-    return Imported(text, problems)
+    _note_unset(followed.scope, findings)
+    _note_assumed(followed.scope, outside, findings)
+    is_wrong = any(problem.severity == "error" for problem in findings.problems)
+    return Attempt(
+        text=None if is_wrong or followed.start is None else text,
+        problems=findings.problems,
+        undecided=followed.undecided,
+        ended=followed.ended,
+    )
 
 
 def _check_written(text: str, tree: dict[str, Tree], findings: Findings) -> None:
@@ -116,8 +161,22 @@ def _note_outside(scope: Scope, text: str, findings: Findings) -> None:
     for variable, line in scope.outside.items():
         if variable == "@":
             findings.note(line, "the script's own arguments ($@) are none")
-        elif scope.place.home in text:
+        elif variable == "HOME" and scope.place.home in text:
             findings.note(line, f"$HOME is written down as it is here: {scope.place.home}")
+
+
+def _note_unset(scope: Scope, findings: Findings) -> None:
+    for name, line in scope.read_unset.items():
+        message = f"{name} is taken as not set: the script does not come to where it would be"
+        findings.note(line, message, f"{assumptions((name,))} gives it a value")
+
+
+def _note_assumed(scope: Scope, outside: Outside, findings: Findings) -> None:
+    """Assumptions that have changed nothing."""
+    for name in outside.assumed:
+        if not name.isdigit() and name not in scope.needed:
+            why = "the script sets it" if name in scope.variables else "the script does not ask"
+            findings.note(None, f"--assume {name}=… is not needed: {why}")
 
 
 def _one_line(text: str) -> str:

@@ -57,6 +57,11 @@ def _activate(active: Activated, prefix: str, names: list[str]) -> None:
         active.venv, active.conda = prefix, None
 
 
+def is_hook(text: str) -> bool:
+    """Whether a text is `eval "$(conda shell.bash hook)"`."""
+    return _HOOK.match(text) is not None
+
+
 def hook(active: Activated, text: str) -> bool:
     """`eval "$(conda shell.bash hook)"`: whether it is that."""
     match = _HOOK.match(text)

@@ -64,6 +64,8 @@ def _grouped(given: list[Given], table: Table, findings: Findings) -> list[Passe
 def _add(word: Given, text: str, groups: list[Passed], findings: Findings) -> None:
     if groups and not groups[-1].is_joined:
         groups[-1].words.append(word)
+    elif isinstance(word, Gap):
+        findings.unknown(word.line, word.written[:60], word.unknown)
     elif not groups and text.endswith((".yaml", ".yml", ".json")):
         message = f"{text} holds arguments that are not in the script"
         findings.error(word.line, message, "write them out as --name value")
@@ -142,6 +144,12 @@ def _is_right(passed: Passed, table: Table, findings: Findings) -> bool:
         findings.error(passed.line, f"--{passed.name} {missing}", "write one, or take it out")
         return False
     elif argument is not None and not argument.many and count > 1:
+        gaps = [(at, word) for at, word in enumerate(passed.words) if isinstance(word, Gap)]
+        for at, gap in gaps:  # those behind the first may hold arguments of their own, or nothing
+            what = gap.written[:60] if at else f"--{passed.name}"
+            findings.unknown(gap.line, what, gap.unknown)
+        if gaps:
+            return False
         words = " ".join(
             word.text if isinstance(word, Field) else word.written for word in passed.words
         )

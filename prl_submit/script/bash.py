@@ -8,12 +8,13 @@ inside a word), the bytes say so.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from prl_submit.errors import Problem
+from prl_submit.script.branches import BRANCHING, branches_of, subject_of
 from prl_submit.script.effects import default_names, effects_of, read_names
 from prl_submit.script.grammar import PLACEHOLDER, parse, without_last_backslash
 from prl_submit.script.lexical import bare_source
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 80
 MAX_STATEMENTS = 20_000
+#: Constructs in constructs that are read; what lies deeper stays closed.
+MAX_FOLLOWED_DEPTH = 12
+T = TypeVar("T")
+ARITHMETIC = "`((`"
 
 #: Constructs whose effect only bash knows, as they are called in messages.
 OPAQUE = {
@@ -48,17 +53,22 @@ _TEXTS = frozenset(
 _DESCRIPTOR = re.compile(r"(^|\s)\{[A-Za-z_]\w*\}$", re.ASCII)
 
 
-def read_script(data: bytes, file: str) -> tuple[list[Statement], list[Problem]]:
-    """The statements of a script and what is wrong with it as bash; `file` is its name in messages."""
+def read_script(
+    data: bytes, file: str, number: Callable[[int], int] = int
+) -> tuple[list[Statement], list[Problem]]:
+    """The statements of a script and what is wrong with it as bash.
+
+    `file` is its name in messages, `number` makes the lines of its statements from their numbers.
+    """
     text, problem = decode(data, file)
     if problem is not None:
         return [], [problem]
     text = f"{without_last_backslash(text)}\n"
-    reader = _Reader(text.encode(), file)
+    reader = _Reader(text.encode(), file, number)
     root = parse(text)
     if (line := _too_deep(root)) is not None:
         message = f"is nested deeper than {MAX_DEPTH} levels"
-        return [], [Problem(file=file, line=line, key=None, message=message)]
+        return [], [Problem(file=file, line=number(line), key=None, message=message)]
     statements = reader.block(root)
     return statements, reader.refused_placeholders(root) or reader.problems
 
@@ -81,10 +91,12 @@ def _too_deep(root: Node) -> int | None:
 class _Reader:
     """Turns the nodes of one script into statements, and gathers what bash would stumble over."""
 
-    def __init__(self, source: bytes, file: str) -> None:
+    def __init__(self, source: bytes, file: str, number: Callable[[int], int]) -> None:
         self.source = source
+        self._number = number
         self.problems: list[Problem] = []
         self._file = file
+        self._depth = 0
 
     # --- statements ---------------------------------------------------------------------------
 
@@ -92,9 +104,13 @@ class _Reader:
         """The statements in a node, in order."""
         if self._is_too_long(parent):
             return []
+        return self.row(parent.children, parent.start_byte, parent.end_byte)
+
+    def row(self, nodes: list[Node], start: int, stop: int) -> list[Statement]:
+        """The statements of nodes that stand in a row, between two places of the source."""
         found: list[Statement] = []
-        end, separated = parent.start_byte, True
-        for child in parent.children:
+        end, separated = start, True
+        for child in nodes:
             # What is neither a statement nor between two was not understood.
             between = self._leftover(end, child.start_byte)
             separated |= bool(set(between) & set("\n;"))
@@ -111,7 +127,7 @@ class _Reader:
                     self._refuse(child, "two statements meet", "put them on lines of their own")
                 separated = False
                 found.append(self.statement(child))
-        self._leftover(end, parent.end_byte)
+        self._leftover(end, stop)
         return found
 
     def statement(self, node: Node) -> Statement:
@@ -131,8 +147,45 @@ class _Reader:
         if node.type == "compound_statement" and node.children[0].type == "{":
             return self._make(node, "group", parts=self._body(node))
         if node.type in ("command", "variable_assignment", "variable_assignments", *_DECLARATIONS):
-            return self._make(node, "command", command=self._command(node))
+            redirects: list[Redirect] = []
+            command = self._command(node, redirects)
+            return self._make(node, "command", command=command, redirects=redirects)
+        if node.type == "compound_statement":
+            return self._make(node, ARITHMETIC)
+        if node.type in ("negated_command", "function_definition", "subshell"):
+            return self._make(node, OPAQUE[node.type], parts=self._tried(node, self._inner))
+        if node.type in BRANCHING:
+            subject = subject_of(node)
+            return self._make(
+                node,
+                OPAQUE[node.type],
+                branches=self._tried(node, lambda of: branches_of(of, self)),
+                subject=None if subject is None else self.word(subject),
+            )
         return self._make(node, OPAQUE.get(node.type, node.type.replace("_", " ")))
+
+    def _tried(self, node: Node, read: Callable[[Node], list[T]]) -> list[T]:
+        """What is read of a construct, where all of it can be; else it stays closed."""
+        known = len(self.problems)
+        self._depth += 1
+        found = read(node) if self._depth <= MAX_FOLLOWED_DEPTH else []
+        self._depth -= 1
+        if len(self.problems) > known:
+            del self.problems[known:]
+            return []
+        return found
+
+    def _inner(self, node: Node) -> list[Statement]:
+        """The command behind `!`, or the body of a function or of a subshell."""
+        if node.type == "function_definition":
+            body = node.child_by_field_name("body")
+            is_group = body is not None and body.type == "compound_statement"
+            return self._body(body) if body is not None and is_group else []
+        return self._body(node)
+
+    def word(self, node: Node) -> Word:
+        """A node as the word that it is."""
+        return Word(self._text(node), self._line(node))
 
     def _make(self, node: Node, kind: str, **more: object) -> Statement:
         text = self._text(node)
@@ -143,27 +196,31 @@ class _Reader:
         return Statement(
             kind=kind,
             text=text,
-            line=_line(node),
+            line=self._line(node),
             reads=read_names(text),
             writes=writes,
             body=body - writes,
             computed=effects.computed,
             defaults=defaults,
             calls=effects.calls,
+            trains=effects.trains,
             **more,  # type: ignore[arg-type]
         )
 
     def _body(self, node: Node) -> list[Statement]:
         if self._is_too_long(node):
             return []
-        inner = [child for child in node.children if child.is_named and child.type != "comment"]
-        return [self.statement(child) for child in inner]
+        first, last = node.children[0], node.children[-1]
+        if first.is_named or last.is_named:
+            inner = [child for child in node.children if child.is_named and child.type != "comment"]
+            return [self.statement(child) for child in inner]
+        return self.row(node.children[1:-1], first.end_byte, last.start_byte)
 
     def _is_too_long(self, parent: Node) -> bool:
         count = parent.named_child_count
         if count > MAX_STATEMENTS:
             message = f"holds {count:,} statements; more than {MAX_STATEMENTS:,} are not read"
-            self._problem(_line(parent), message, None)
+            self._problem(self._line(parent), message, None)
         return count > MAX_STATEMENTS
 
     def _chain(self, node: Node) -> Statement:
@@ -199,6 +256,8 @@ class _Reader:
             command=command,
             parts=inner.parts,
             operators=inner.operators,
+            branches=inner.branches,
+            subject=inner.subject,
             redirects=[*inner.redirects, *redirects],
         )
 
@@ -216,12 +275,12 @@ class _Reader:
             elif node.type == "file_redirect" and (not target or child.start_byte == end):
                 target, end = target + self._text(child), child.end_byte
             elif node.type == "file_redirect":
-                late.append(Word(self._text(child), _line(child)))
+                late.append(Word(self._text(child), self._line(child)))
         if node.type == "file_redirect" and (
             re.search(r"\s", bare_source(target)) or b"\n" in self._blanks(node)
         ):
             self._refuse(node, "a redirection that cannot be read for certain", "use quotes")
-        found.append(Redirect(operator, target, _line(node)))
+        found.append(Redirect(operator, target, self._line(node)))
         return late
 
     def _blanks(self, node: Node) -> bytes:
@@ -233,7 +292,8 @@ class _Reader:
 
     # --- commands and words -------------------------------------------------------------------
 
-    def _command(self, node: Node) -> Command:
+    def _command(self, node: Node, redirects: list[Redirect]) -> Command:
+        """The words of a command; `redirects` gets those that stand before it."""
         declaration = self._text(node.children[0]) if node.type in _DECLARATIONS else None
         children = [node] if node.type == "variable_assignment" else list(node.children)
         assignments: list[Assignment] = []
@@ -248,7 +308,7 @@ class _Reader:
             if child.type == "variable_assignment":
                 assignments.append(self._assignment(child))
             elif child.type.endswith("_redirect"):
-                self._refuse(child, "a redirection before the command", "put it behind")
+                words += self._redirect(child, redirects)
             elif child.type == "comment":
                 if glued or child is not children[-1]:
                     self._refuse(child, "a comment in a command", "put it above the command")
@@ -257,7 +317,7 @@ class _Reader:
             else:
                 if glued:
                     self._refuse(child, "two words meet at the end of a line", "put them on one")
-                words.append(Word(self._text(child), _line(child)))
+                words.append(Word(self._text(child), self._line(child)))
         return Command(assignments, words if declaration is None else words[1:], declaration)
 
     def _assignment(self, node: Node) -> Assignment:
@@ -265,11 +325,13 @@ class _Reader:
         value = node.child_by_field_name("value")
         append = any(child.type == "+=" for child in node.children)
         if name is None or name.type != "variable_name":
-            return Assignment(_first_name(self._text(node)), None, append, _line(node))
-        found: Word | list[Word] = Word("" if value is None else self._text(value), _line(node))
+            return Assignment(_first_name(self._text(node)), None, append, self._line(node))
+        found: Word | list[Word] = Word(
+            "" if value is None else self._text(value), self._line(node)
+        )
         if value is not None and value.type == "array":
             found = self._array(value)
-        return Assignment(self._text(name), found, append, _line(node))
+        return Assignment(self._text(name), found, append, self._line(node))
 
     def _array(self, node: Node) -> list[Word]:
         words: list[Word] = []
@@ -282,7 +344,7 @@ class _Reader:
             if glued:
                 words[-1] = Word(words[-1].text + self._text(child), words[-1].line)
             else:
-                words.append(Word(self._text(child), _line(child)))
+                words.append(Word(self._text(child), self._line(child)))
         return words
 
     # --- what the grammar left out ------------------------------------------------------------
@@ -292,7 +354,7 @@ class _Reader:
         text = self.source[start:end].decode("utf-8")
         between = _CONTINUED.sub("", text)
         if between.strip(" \t\n;"):
-            line = self.source[:start].count(b"\n") + 1
+            line = self._number(self.source[:start].count(b"\n") + 1)
             if re.search(r"\\[ \t]+(\n|$)", between):
                 message = "a space behind the `\\` at the end of the line: the command ends here"
                 self._problem(line, message, "remove the space behind the backslash")
@@ -303,11 +365,11 @@ class _Reader:
     def _syntax(self, node: Node) -> None:
         text = self._text(node)
         lines = self.source.decode("utf-8").splitlines()
-        line = _line(node)
-        here = lines[line - 1] if line <= len(lines) else ""
+        line, row = self._line(node), _line(node)
+        here = lines[row - 1] if row <= len(lines) else ""
         if node.is_missing and node.type == "heredoc_end" and node.parent is not None:
             hint = "a line with its delimiter alone ends it; for the grammar one of ASCII letters"
-            self._problem(_line(node.parent), "the here-document has no end", hint)
+            self._problem(self._line(node.parent), "the here-document has no end", hint)
         elif node.is_missing:
             self._problem(line, f"bash cannot read this: {node.type!r} is missing", None)
         else:
@@ -322,7 +384,7 @@ class _Reader:
             end = start + len(match[0].encode("utf-8"))
             node = root.descendant_for_byte_range(start, end)
             if node is not None and not _is_text(node):
-                line = match.string[: match.start()].count("\n") + 1
+                line = self._number(match.string[: match.start()].count("\n") + 1)
                 message = f"{match[0]} is a redirection for bash"
                 hint = f"write the value in place of {match[0]}"
                 problem = Problem(file=self._file, line=line, key=None, message=message, hint=hint)
@@ -330,12 +392,15 @@ class _Reader:
         return list(found.values())
 
     def _refuse(self, node: Node, message: str, hint: str) -> None:
-        self._problem(_line(node), message, hint)
+        self._problem(self._line(node), message, hint)
 
     def _problem(self, line: int, message: str, hint: str | None) -> None:
         self.problems.append(
             Problem(file=self._file, line=line, key=None, message=message, hint=hint)
         )
+
+    def _line(self, node: Node) -> int:
+        return self._number(_line(node))
 
     def _text(self, node: Node) -> str:
         return self.source[node.start_byte : node.end_byte].decode("utf-8")

@@ -56,7 +56,14 @@ class KeptError(Exception):
 class Commands:
     """Follows single commands by their names."""
 
-    def __init__(self, scope: Scope, activated: activation.Activated, findings: Findings) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        activated: activation.Activated,
+        findings: Findings,
+        include: Callable[[Statement, list[Given]], bool],
+    ) -> None:
+        self._include = include
         self._scope = scope
         self._activated = activated
         self._findings = findings
@@ -71,8 +78,6 @@ class Commands:
             "conda": self._conda,
             "module": self._module,
             "ml": self._module,
-            "exit": self._exit,
-            "return": self._exit,
             "exec": self._exec,
             "deactivate": self._deactivate,
         }
@@ -148,6 +153,8 @@ class Commands:
             self._scope.exports_all = on
         elif name in ("f", "noglob"):
             self._scope.matches_files = not on
+        elif name in ("e", "errexit"):
+            self._scope.stops_at_errors = on
 
     def _shopt(self, statement: Statement, given: list[Given]) -> None:
         words = {word.text if isinstance(word, Field) else "?" for word in given[1:]}
@@ -169,10 +176,11 @@ class Commands:
         if activation.source(self._activated, texts, known, statement.line, self._findings):
             if self._activated.venv is not None and self._activated.venv is not before:
                 self._activated.venv = posixpath.join(self._scope.folder, self._activated.venv)
-        else:
+        elif not self._include(statement, given):
             shown = " ".join(texts)
             hint = "write what it sets into the script; environment.setup can run it before the job"
-            self._findings.error(statement.line, f"source {shown}: it may set anything", hint)
+            what = "it may set anything, and is not here" if known else "it may set anything"
+            self._findings.error(statement.line, f"source {shown}: {what}", hint)
 
     def _eval(self, statement: Statement, given: list[Given]) -> None:
         if not activation.hook(self._activated, statement.text):
@@ -203,9 +211,6 @@ class Commands:
             return
         texts = [word.text for word in given if isinstance(word, Field)]
         activation.module(self._activated, texts, statement.line, self._findings)
-
-    def _exit(self, statement: Statement, given: list[Given]) -> None:
-        self._findings.error(statement.line, "the script ends here, before a training", None)
 
     def _exec(self, statement: Statement, given: list[Given]) -> None:
         if len(given) > 1 or any("<" in redirect.operator for redirect in statement.redirects):

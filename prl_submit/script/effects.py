@@ -15,6 +15,32 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from tree_sitter import Node
 
+#: A training somewhere in a text.
+TRAINING = re.compile(
+    r"\b(swift|megatron)(\s|\\\n)+(rlhf|sft|pt)\b|\bswift[./]cli[./]|\bcli/rlhf\.py"
+)
+#: Commands whose words may name a training, which they do not start.
+MENTIONERS = frozenset(
+    [
+        *("pkill", "pgrep", "killall", "kill", "ps", "grep", "egrep", "fgrep", "rg", "pip", "pip3"),
+        *("echo", "printf", "ls", "cat", "which", "type", "cp", "mv", "rm", "touch", "sed", "awk"),
+        *("head", "tail", "wc", "find", "test", "[", "[[", "ln", "chmod", "git", "diff", "export"),
+        *(
+            "log",
+            "die",
+            "info",
+            "warn",
+            "error",
+            "fail",
+            "usage",
+            ":",
+            "true",
+            "tee",
+            "cut",
+            "sort",
+        ),
+    ]
+)
 #: Stands for "a variable whose name is computed".
 ANY = "*"
 DECLARATIONS = frozenset(["export", "declare", "typeset", "local", "readonly", "unset"])
@@ -58,6 +84,8 @@ class Effects(Struct, frozen=True):
     writes: frozenset[str]
     computed: frozenset[str]
     calls: tuple[tuple[str, ...], ...]
+    #: Whether a command in it starts a training, subshells and `$(…)` included.
+    trains: bool
 
 
 def effects_of(node: Node, text_of: Callable[[Node], str]) -> Effects:
@@ -65,8 +93,22 @@ def effects_of(node: Node, text_of: Callable[[Node], str]) -> Effects:
     walk = _Walk(text_of)
     walk.visit(node)
     return Effects(
-        frozenset(walk.writes | walk.computed), frozenset(walk.computed), tuple(walk.calls)
+        frozenset(walk.writes | walk.computed),
+        frozenset(walk.computed),
+        tuple(walk.calls),
+        is_training(node, text_of),
     )
+
+
+def is_training(node: Node, text_of: Callable[[Node], str]) -> bool:
+    """Whether a command in a node starts a training, and does not only speak of one."""
+    if not TRAINING.search(text_of(node)):
+        return False
+    if node.type == "command":
+        name = node.child_by_field_name("name")
+        if name is not None and bare(text_of(name)) not in MENTIONERS:
+            return True
+    return any(is_training(child, text_of) for child in node.children if child.is_named)
 
 
 def default_names(text: str) -> frozenset[str]:

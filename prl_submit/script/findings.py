@@ -7,13 +7,26 @@ from prl_submit.script.scope import Default, Unknown
 from prl_submit.script.secrets import masked
 
 
+def assumptions(names: tuple[str, ...]) -> str:
+    """What to type for values that only the run knows."""
+    return " ".join(f"--assume '{name}=VALUE'" for name in names[:4])
+
+
+def advice(unknown: Unknown) -> str | None:
+    """What to do about a value that cannot be known."""
+    if not unknown.names:
+        return unknown.hint
+    assume = assumptions(unknown.names)
+    return f"{unknown.hint}, or {assume}" if unknown.hint else assume
+
+
 class Findings:
     """Gathers everything, by line."""
 
     def __init__(self, file: str) -> None:
         self.file = file
         self.problems: list[Problem] = []
-        self._said: set[tuple[int | None, str, str | None, str]] = set()
+        self._said: set[tuple[str | None, int | None, str, str | None, str]] = set()
         #: Values that no message may show.
         self.hidden: set[str] = set()
 
@@ -32,7 +45,18 @@ class Findings:
 
     def unknown(self, line: int, what: str, unknown: Unknown) -> None:
         """A value that is needed and cannot be known."""
-        self.error(line, f"{what}: {unknown.why}", unknown.hint)
+        self.error(line, f"{what}: {unknown.why}", advice(unknown))
+
+    def decided(self, defaults: tuple[Default, ...], what: str, line: int) -> None:
+        """A condition that defaults, or the lack of arguments, have decided."""
+        names = list(dict.fromkeys(default.name for default in defaults))
+        numbers = [name for name in names if name.isdigit()]
+        others = [name for name in names if not name.isdigit()]
+        parts = [f"the default of {', '.join(others)}"] if others else []
+        if numbers:
+            parts.append(f"that ${', $'.join(numbers)} is not given")
+        message = f"{' and '.join(parts)} decides `{what}`"
+        self.note(line, message, f"{assumptions(tuple(names))} decides it otherwise")
 
     def defaults(self, defaults: tuple[Default, ...], expected: str, use: str, line: int) -> None:
         """What no longer changes the value, because a spec has another name for it."""
@@ -46,14 +70,14 @@ class Findings:
 
     def _add(self, line: int | None, message: str, hint: str | None, severity: str) -> None:
         problem = Problem(
-            file=self.file,
-            line=line,
+            file=getattr(line, "file", self.file),
+            line=None if line is None else int(line),
             key=None,
             message=masked(message, self.hidden),
             hint=hint and masked(hint, self.hidden),
             severity=severity,
         )
-        key = (line, problem.message, problem.hint, severity)
+        key = (problem.file, problem.line, problem.message, problem.hint, severity)
         if key not in self._said:
             self._said.add(key)
             self.problems.append(problem)

@@ -10,11 +10,17 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable
+from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
+from prl_submit.script import activation
 from prl_submit.script.activation import Activated
 from prl_submit.script.behind import say_broken_line, say_what_is_lost, writes_a_file
+from prl_submit.script.branching import Branching, Key, Undecided
+from prl_submit.script.calls import Calls, ReadFile
+from prl_submit.script.clean_up import is_clean_up
 from prl_submit.script.commands import Commands, note_logs
 from prl_submit.script.constructs import (
     OWN_MEANING,
@@ -27,13 +33,13 @@ from prl_submit.script.constructs import (
     is_stop,
     written_by,
 )
-from prl_submit.script.effects import ANY, set_by_words
-from prl_submit.script.findings import Findings
+from prl_submit.script.effects import ANY, TRAINING, heads, set_by_words
+from prl_submit.script.findings import Findings, assumptions
+from prl_submit.script.handover import Order, assume, read_order
 from prl_submit.script.launch import Launch
 from prl_submit.script.launcher import (
     LAUNCHERS_OWN,
     RESOURCES,
-    TRAINING,
     Refused,
     Start,
     find_start,
@@ -41,12 +47,14 @@ from prl_submit.script.launcher import (
 from prl_submit.script.scope import Field, Gap, Given, Place, Scope, Unknown, Variable
 from prl_submit.script.setup import Past, keep_lines, refused
 from prl_submit.script.spelling import bare_builtin, is_builtin_path, texts_of
-from prl_submit.script.statement import Command, Statement, Word
-from prl_submit.script.substitution import substitute
+from prl_submit.script.statement import Command, Line, Statement, Word
+from prl_submit.script.substitution import is_from_own, substitute
 from prl_submit.script.variables import Variables
 
 _KINDS = {"chain": "`&&` or `||`", "pipeline": "a pipe"}
 _MAX_FUNCTIONS = 100
+_MAX_STEPS = 50_000
+Ended = Literal["failure", "success"]
 _ARGUMENTS = frozenset(["@", "*", "#", *"123456789"])
 #: `${A:?why}`.
 _STOPS = re.compile(r"\$\{\w+(\[[^\]]{0,80}\])?:?\?")
@@ -64,35 +72,57 @@ class Followed(Struct, kw_only=True):
     #: Variables of the environment that the lines of `setup` set, at their time.
     set_in_setup: set[str]
     activated: Activated
+    ended: Ended | None = None
+    undecided: list[Undecided] = []
+
+
+class Outside(Struct, kw_only=True, frozen=True):
+    """What the script gets from outside, as far as it is known."""
+
+    #: Variables that the scheduler sets (SLURM_NNODES, …).
+    scheduler: dict[str, str] = {}
+    #: What the user says of values that only the run knows.
+    assumed: dict[str, str] = {}
+    #: Which way to go where only the run decides.
+    choices: dict[Key, int] = {}
+    read: ReadFile = lambda path: None
 
 
 def follow(
-    statements: list[Statement], place: Place, findings: Findings, known: dict[str, str]
+    statements: list[Statement], place: Place, findings: Findings, outside: Outside
 ) -> Followed:
-    """Follow the statements. `known`: variables that the scheduler sets (SLURM_NNODES, …)."""
-    follower = _Follower(place, findings)
-    for name, value in known.items():
-        follower.scope.set(name, Variable(value=value, line=1))
-    for statement in statements:
-        follower.step(statement)
+    """Follow the statements."""
+    follower = _Follower(place, findings, outside)
+    for name, value in outside.scheduler.items():
+        if name not in outside.assumed:
+            follower.scope.set(name, Variable(value=value, line=1))
+    assume(follower.scope, outside.assumed, findings)
+    follower.run(statements)
     return follower.end()
 
 
 class _Follower:
     """One script, while it is followed."""
 
-    def __init__(self, place: Place, findings: Findings) -> None:
+    def __init__(self, place: Place, findings: Findings, outside: Outside) -> None:
         self.scope = Scope(place, lambda text, line: substitute(self.scope, text, line))
         self.findings = findings
         self.activated = Activated()
         self.start: Start | None = None
+        #: How the script has ended before a training: with a failure, or as if all were well.
+        self.ended: Ended | None = None
+        #: Whether the function or the file that is being followed has ended.
+        self.returned = False
         self._environment: dict[str, Variable] = {}
         #: The chain whose only command is being followed, `a || exit`.
         self._whole: Statement | None = None
         self._in_chain = False
         self._history: list[Past] = []
         self._variables = Variables(self.scope, findings)
-        self._commands = Commands(self.scope, self.activated, findings)
+        self._branching = Branching(self, outside.choices)
+        self._calls = Calls(self, outside.read)
+        self._commands = Commands(self.scope, self.activated, findings, self._included)
+        self._steps = 0
 
     def end(self) -> Followed:
         """The outcome."""
@@ -106,9 +136,24 @@ class _Follower:
             setup=kept.lines,
             set_in_setup=kept.sets,
             activated=self.activated,
+            ended=self.ended,
+            undecided=self._branching.undecided,
         )
 
     # --- statements ---------------------------------------------------------------------------
+
+    def run(self, statements: list[Statement]) -> None:
+        """Follow statements in their order, to where the script or the function ends."""
+        for statement in statements:
+            if self.ended is not None or self.returned:
+                return
+            self._steps += 1
+            if self._steps > _MAX_STEPS:
+                message = f"more than {_MAX_STEPS:,} steps are not followed"
+                self.findings.error(statement.line, message, None)
+                self.ended = "failure"
+                return
+            self.step(statement)
 
     def step(self, statement: Statement) -> None:
         """Follow one statement."""
@@ -116,20 +161,33 @@ class _Follower:
             return
         if self.start is not None:
             self._after(statement)
-        elif statement.background and not TRAINING.search(statement.text):
+        elif statement.background and not self._starts_training(statement):
             self._in_background(statement)
         elif statement.kind == "group" and not statement.redirects:
-            for part in statement.parts:
-                self.step(part)
+            self.run(statement.parts)
         elif statement.kind == "chain":
-            self._chain(statement)
+            if not self._branching.chain(statement):
+                self._chain(statement)
         elif statement.kind == "pipeline":
             self._pipeline(statement)
+        elif statement.branches:
+            self._branching.construct(statement)
+        elif statement.kind in ("a test", "`((`", "`!`") and not statement.computed:
+            self._branching.test(statement)
         elif statement.kind == "command" and statement.command is not None:
             self._command(statement, statement.command)
             self._set_by_words(statement, statement.command)
         else:
-            self._opaque(statement)
+            self.opaque(statement)
+
+    def stop(self, line: int, *, is_failure: bool) -> None:
+        """The script ends before a training."""
+        defaults = [default for group in self._branching.because for default in group]
+        names = tuple(dict.fromkeys(default.name for default in defaults))
+        why = f", by the default of {', '.join(names)}" if names else ""
+        hint = f"{assumptions(names)} decides it otherwise" if names else None
+        self.findings.error(line, f"the script ends here, before a training{why}", hint)
+        self.ended = "failure" if is_failure else "success"
 
     def _in_background(self, statement: Statement) -> None:
         command = statement.command
@@ -157,7 +215,11 @@ class _Follower:
                 self._variables.assign(assignment)
             self._remember(statement, keep=self._may_stop(statement, []))
             return
-        silent = isinstance(given[0], Field) and given[0].text in SILENT if given else True
+        head = given[0].text if given and isinstance(given[0], Field) else ""
+        silent = not given or head in SILENT or head == "eval" or head in self.scope.functions
+        if not silent and (order := self._handed_over(given)) is not None:
+            self._hand_over(statement, command, order)
+            return
         start = None if silent else find_start(given)
         if isinstance(start, Refused):
             self.findings.error(start.line, start.message, start.hint)
@@ -205,10 +267,13 @@ class _Follower:
         if head.text[:1] == "-":
             say_broken_line(statement, head.text, self.findings)
         elif name in self.scope.functions:
-            message = (
-                f"{name}, line {self.scope.functions[name].line}, is a function: it is not followed"
-            )
-            self.findings.error(statement.line, message, "write here what it does")
+            self._call(name, statement, given)
+        elif name in ("exit", "return"):
+            self._exit(name, statement, given)
+        elif name == "eval" and self._evaluate(statement, given):
+            return
+        elif is_clean_up(texts_of(given)):
+            self._say_clean_up(name, statement.line)
         elif spelt := bare_builtin(given):
             message = f"{spelt} is not followed in this spelling"
             self.findings.error(statement.line, message, f"write it plainly: {spelt} …")
@@ -232,7 +297,7 @@ class _Follower:
         trains = plain and self._starts_training(done[-1])
         fails = bool(bails) and bails[0].text in ("exit", "exit $?")  # with the status of a
         if not (trains or fails) and any(ends_quietly(part, self.scope) for part in bails):
-            self._opaque(statement)  # says so
+            self.opaque(statement)  # says so
         elif (
             plain
             and all(operator == "&&" for operator in operators[: first - 1])
@@ -248,7 +313,7 @@ class _Follower:
                 self.step(part)
             self._whole, self._in_chain = None, False
         else:
-            self._opaque(statement)
+            self.opaque(statement)
 
     def _can_fail(self, parts: list[Statement]) -> bool:
         """Whether `a || true` is kept as it is, or a is an assignment."""
@@ -257,8 +322,12 @@ class _Follower:
 
     def _pipeline(self, statement: Statement) -> None:
         first, rest = statement.parts[0], statement.parts[1:]
-        heads = [part.command.words[0].text for part in rest if part.command and part.command.words]
-        only_tee = len(heads) == len(rest) and set(heads) == {"tee"}
+        last = rest[-1].command
+        if last is not None and is_clean_up(tuple(word.text for word in last.words)):
+            self._say_clean_up("a pipe to kill", statement.line)
+            return
+        names = [part.command.words[0].text for part in rest if part.command and part.command.words]
+        only_tee = len(names) == len(rest) and set(names) == {"tee"}
         if only_tee and self._may_train(first):
             self.step(first)
             if self.start is not None:
@@ -268,17 +337,118 @@ class _Follower:
         elif head_of(first) in SILENT and only_tee and statement.defaults == statement.writes:
             self._remember(statement, keep=False)  # in a subshell: it is gone behind the pipe
         elif self._starts_training(first):
-            what = ", ".join(head for head in heads if head != "tee") or "a pipe"
+            what = ", ".join(name for name in names if name != "tee") or "a pipe"
             hint = "`2>&1 | tee LOG` alone can go; prl-submit keeps the log in the run directory"
             self.findings.error(statement.line, f"the training's output goes through {what}", hint)
         else:
-            self._opaque(statement)
+            self.opaque(statement)
 
     def _starts_training(self, statement: Statement) -> bool:
-        if TRAINING.search(statement.text):
+        if statement.trains:
             return True
         command = statement.command
-        return command is not None and find_start(self._peek(command.words)) is not None
+        if command is None or not command.words:
+            return any(map(self._starts_training, statement.parts))
+        return self._is_training(self._peek(command.words))
+
+    def _is_training(self, given: list[Given]) -> bool:
+        """Whether a command starts a training, itself or by a function or a script."""
+        head = given[0].text if given and isinstance(given[0], Field) else ""
+        if head in self.scope.functions and self.scope.functions[head].trains:
+            return True
+        if head == "eval":
+            return TRAINING.search(" ".join(texts_of(given))) is not None
+        return find_start(given) is not None or self._handed_over(given) is not None
+
+    # --- functions, files, other scripts ------------------------------------------------------
+
+    def _say_clean_up(self, what: str, line: int) -> None:
+        message = f"{what} is left out: a job ends with all its processes"
+        self.findings.note(line, message, "clean up by hand, before you submit")
+
+    def _call(self, name: str, statement: Statement, given: list[Given]) -> None:
+        definition = self.scope.functions[name]
+        if statement.command is not None and statement.command.assignments:
+            hint = "export it on a line before"
+            self.findings.error(statement.line, f"variables for {name}, a function", hint)
+        elif definition.parts and (not writes_a_file(statement) or definition.trains):
+            self._calls.function(definition, given)
+            if writes_a_file(statement):
+                note_logs(self.findings, statement.line)
+        else:
+            message = f"{name}, line {definition.line}, is a function: it is not followed"
+            self.findings.error(statement.line, message, "write here what it does")
+
+    def _exit(self, name: str, statement: Statement, given: list[Given]) -> None:
+        if name == "return" and (self.scope.locals or self.scope.sources):
+            self.returned = True
+            return
+        status = given[1].text if len(given) > 1 and isinstance(given[1], Field) else ""
+        is_failure = status.isdecimal() and int(status) % 256 != 0
+        self.stop(statement.line, is_failure=is_failure)
+
+    def _evaluate(self, statement: Statement, given: list[Given]) -> bool:
+        """`eval TEXT` where the text is known; false for all else."""
+        texts = [word.text for word in given if isinstance(word, Field)]
+        if len(texts) != len(given) or activation.is_hook(statement.text):
+            return False
+        self._calls.text(" ".join(texts[1:]), statement.line)
+        if self.start is not None and writes_a_file(statement):
+            note_logs(self.findings, statement.line)
+        return True
+
+    def _included(self, statement: Statement, given: list[Given]) -> bool:
+        """`source FILE` of a file that is there."""
+        word = given[1] if len(given) > 1 else None
+        if not isinstance(word, Field):
+            return False
+        found = self._calls.find(word.text, is_from_own=is_from_own(statement, self.scope))
+        if found is None:
+            return False
+        if found[0] != word.text:
+            message = f"{word.text} is taken from the script's folder: {found[0]}"
+            self.findings.note(statement.line, message, "bash finds it where it is run there")
+        self._calls.source(given, statement.line, found)
+        return True
+
+    def _handed_over(self, given: list[Given]) -> Order | None:
+        """`bash other.sh`, `bash -c '…'`, where that starts the training."""
+        order = read_order(given)
+        if order is None or order.text is not None:
+            return order
+        found = self._calls.find(order.script)
+        if found is None or not self._calls.trains(found[1]):
+            return None
+        return msgspec.structs.replace(order, found=found)
+
+    def _hand_over(self, statement: Statement, command: Command, order: Order) -> None:
+        """Another shell goes on, with what is exported."""
+        launch = Launch(self.scope, self._variables, self._history, self.findings)
+        launch.hand_over(statement, command, order.start)
+        before = dict(self.scope.variables)
+        line = statement.line
+        if order.text is not None:
+            self.scope.begin_process(order.script, order.arguments)
+            self._calls.text(order.text, line, is_process=True)
+        elif order.found is not None:
+            self._calls.script(order.arguments, line, order.found)
+        if self.start is not None:
+            self.start.add(order.start)
+            if writes_a_file(statement):
+                note_logs(self.findings, line)
+        elif self.ended is None:
+            message = f"{order.script} starts no training that can be followed"
+            self.findings.error(line, message, None)
+        self._refuse_leaks(before, line)
+
+    def _refuse_leaks(self, before: dict[str, Variable], line: int) -> None:
+        """What is not exported must not reach lines of the other script by environment.setup."""
+        hidden = {name for name, variable in before.items() if not variable.exported}
+        for past in self._history:
+            if isinstance(past.statement.line, Line) and past.keep:
+                for name in sorted(past.statement.reads & hidden):
+                    message = f"{name} is set in the script, and not exported to this one"
+                    self.findings.error(past.statement.line, message, "export or rename it")
 
     def _may_train(self, statement: Statement) -> bool:
         """Whether a command is the training, or cannot be known."""
@@ -307,18 +477,26 @@ class _Follower:
                 message = f"{name} is a function here, in place of the command"
                 self.findings.error(statement.line, message, "give it another name")
 
-    def _opaque(self, statement: Statement) -> None:
-        """A statement whose way only bash knows: kept, if it is not in the training's way."""
+    def opaque(self, statement: Statement, unknown: Unknown | None = None) -> None:
+        """A statement whose way only bash knows: kept, if it is not in the training's way.
+
+        `unknown`: why its condition is not known.
+        """
         what = _KINDS.get(statement.kind, statement.kind)
         is_aside = statement.kind == "a subshell"
+        names = () if unknown is None else unknown.names
         if statement.kind == "a function":
             self._define(statement)
-        elif TRAINING.search(statement.text):
+        elif self._trains_inside(statement):
             hint = "one spec is one training: write it on a line of its own"
+            hint = f"{assumptions(names)} decides it; else {hint}" if names else hint
             self.findings.error(statement.line, f"the training is started inside {what}", hint)
         elif not is_aside and (far := far_reaching(statement, self.scope)):
             message = f"{far} inside {what}: what follows depends on it"
             self.findings.error(statement.line, message, _FAR_HINT)
+        elif self.scope.locals and any(name == "return" for name, _ in heads(statement.calls)):
+            message = f"return inside {what}: what follows depends on it"
+            self.findings.error(statement.line, message, assumptions(names) or None)
         elif quiet := ends_quietly(statement, self.scope):
             message = f"`{quiet}` inside {what}: the job would look done, without a training"
             self.findings.error(statement.line, message, "exit 1 says that it has failed")
@@ -327,8 +505,21 @@ class _Follower:
             self._name_functions(statement)
             why = f"it is set inside {what}, and only the run knows which way that goes"
             if not is_aside:
-                names = written_by(statement, self.scope)
-                self._forget(statement, names, Unknown(why, "write the value"))
+                written = written_by(statement, self.scope)
+                self._forget(statement, written, Unknown(why, "write the value", names))
+
+    def _trains_inside(self, statement: Statement) -> bool:
+        """Whether a training is started in a construct, by its words or by what they stand for."""
+        if statement.trains:
+            return True
+        return any(self._may_stand_for_training(call, statement.line) for call in statement.calls)
+
+    def _may_stand_for_training(self, call: tuple[str, ...], line: int) -> bool:
+        head = call[0]
+        is_indirect = "$" in head or head in self.scope.functions or head in ("eval", "bash", "sh")
+        if not is_indirect and not head.endswith(".sh"):
+            return False
+        return self._is_training(self._peek([Word(word, line) for word in call]))
 
     def _forget(self, statement: Statement, names: Iterable[str], unknown: Unknown) -> None:
         """From here on nobody knows the variables that the statement may set."""
@@ -358,6 +549,8 @@ class _Follower:
         if text is None:  # `a || true` is kept with what stands behind it
             text = (self._whole or statement).text
         command = statement.command
+        if command is not None and command.declaration == "local":
+            text = f"declare{text.removeprefix('local')}"
         bare = command is not None and not command.words and not command.declaration
         if bare and self.scope.exports_all:
             text = f"export {text}"

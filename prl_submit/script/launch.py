@@ -30,7 +30,8 @@ class Launch:
             self._redirected(redirect)
         for message, hint in start.notes:
             self.findings.note(start.line, message, hint)
-        exported = {n: v for n, v in self.scope.variables.items() if v.exported}
+        exported = dict(self.scope.inherited)
+        exported |= {n: v for n, v in self.scope.variables.items() if v.exported}
         exported |= self._prefixed(statement, command)
         for name, value in start.environment:
             if value is None:
@@ -43,6 +44,20 @@ class Launch:
                     value=value.text, line=value.line, exported=True, defaults=value.defaults
                 )
         return exported
+
+    def hand_over(self, statement: Statement, command: Command, start: Start) -> None:
+        """What another shell gets: exported variables, those of the line, and those of `env`."""
+        for redirect in statement.redirects:
+            self._redirected(redirect)
+        for name, variable in self._prefixed(statement, command).items():
+            self.scope.set(name, variable)
+        for name, value in start.environment:
+            if value is None:
+                self.scope.drop(name)
+            else:
+                known = value.unknown if isinstance(value, Gap) else value.text
+                self.scope.set(name, Variable(value=known, line=value.line, exported=True))
+        start.environment = []
 
     def _prefixed(self, statement: Statement, command: Command) -> dict[str, Variable]:
         """`A=1 B=$A swift rlhf`: each sees those before it; a line of its own can say it as well."""

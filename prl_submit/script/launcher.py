@@ -7,13 +7,8 @@ import re
 
 from msgspec import Struct
 
+from prl_submit.script.effects import MENTIONERS, TRAINING
 from prl_submit.script.scope import Field, Given
-
-#: A training somewhere in a text, where commands cannot be told apart.
-TRAINING = re.compile(
-    r"\b(swift|megatron)(\s|\\\n)+(rlhf|sft|pt)\b|\bswift[./]cli[./]|\bcli/rlhf\.py"
-)
-
 
 #: What the launcher sets for itself and its processes.
 LAUNCHERS_OWN = frozenset(
@@ -52,7 +47,21 @@ class Start(Struct, kw_only=True):
     is_srun: bool = False
     conda: Given | None = None
     conda_root: str | None = None
+    #: From `timeout`.
+    time_limit: Given | None = None
+    #: From `uv run`: the environment of the project in the working directory.
+    venv: str | None = None
     notes: list[tuple[str, str | None]] = []
+
+    def add(self, outer: Start) -> None:
+        """What stood before the shell that starts this training."""
+        self.srun = [*outer.srun, *self.srun]
+        self.is_srun = self.is_srun or outer.is_srun
+        self.conda = self.conda or outer.conda
+        self.conda_root = self.conda_root or outer.conda_root
+        self.time_limit = self.time_limit or outer.time_limit
+        self.venv = self.venv or outer.venv
+        self.notes = [*outer.notes, *self.notes]
 
 
 class Refused(Struct, frozen=True):
@@ -81,10 +90,10 @@ def find_start(given: list[Given]) -> Start | Refused | None:
     """What a command starts; None: no training. `given` are its words behind the assignments."""
     if not given:
         return None
-    start = Start(line=given[0].line, options=[], arguments=[], environment=[], srun=[], notes=[])
-    rest = _unwrapped(list(given), start)
-    if isinstance(rest, Refused):
-        return rest
+    unwrapped = unwrap(given)
+    if isinstance(unwrapped, Refused):
+        return unwrapped
+    rest, start = unwrapped
     if not rest:
         return None
     head = _text(rest[0]) or ""
@@ -98,7 +107,9 @@ def find_start(given: list[Given]) -> Start | Refused | None:
         return _torchrun(rest[1:], start)
     if _PYTHON.fullmatch(name):
         return _python(rest[1:], start)
-    if TRAINING.search(" ".join(_text(word) or _written(word) for word in rest)):
+    if name not in MENTIONERS and TRAINING.search(
+        " ".join(_text(word) or _written(word) for word in rest)
+    ):
         return _refusal(name, start.line)
     return None
 
@@ -127,6 +138,14 @@ def _refusal(name: str, line: int) -> Refused:
 # --- what stands before the launcher --------------------------------------------------------------
 
 
+def unwrap(given: list[Given]) -> tuple[list[Given], Start] | Refused:
+    """A command without nohup, env, srun and their like, which the start remembers."""
+    line = given[0].line if given else 0
+    start = Start(line=line, options=[], arguments=[], environment=[], srun=[], notes=[])
+    rest = _unwrapped(list(given), start)
+    return rest if isinstance(rest, Refused) else (rest, start)
+
+
 def _unwrapped(words: list[Given], start: Start) -> list[Given] | Refused:
     """The words without nohup, env, srun and their like."""
     while words:
@@ -140,8 +159,6 @@ def _unwrapped(words: list[Given], start: Start) -> list[Given] | Refused:
         elif name == "env":
             words = _env(words[1:], start)
         elif name == "srun":
-            if not TRAINING.search(_joined(words)):
-                return words
             start.is_srun = True
             words = _srun(words[1:], start)
         elif name == "conda" and len(words) > 1 and _text(words[1]) == "run":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from prl_submit.script.scope import UnknownError
+from prl_submit.script.statement import Word
 
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 _ANSI = re.compile(
@@ -87,6 +88,39 @@ def bare_source(text: str) -> str:
         found.append(text[place] if end == place + 1 else COVER)
         place = end
     return "".join(found)
+
+
+def split_words(text: str, line: int, *, operators: bool = False) -> list[Word]:
+    """The words of a text between blanks. `operators`: those of `[[` end a word as well."""
+    found: list[Word] = []
+    current = ""
+    place, is_regex = 0, False
+    text = unfolded(text)
+    while place < len(text):
+        end = min(_after(text, place, quoted=False), len(text))
+        piece = text[place:end]
+        operator = _operator(text, place, current) if operators and not is_regex else ""
+        if piece in (" ", "\t", "\n") or operator:
+            if current:
+                found.append(Word(current, line))
+                is_regex = current == "=~"
+            current = ""
+            end = place + (len(operator) or 1)
+            if operator:
+                found.append(Word(operator, line))
+        else:
+            current += piece
+            is_regex = is_regex and bool(current)
+        place = end
+    return [*found, Word(current, line)] if current else found
+
+
+def _operator(text: str, place: int, current: str) -> str:
+    """An operator of `[[` that needs no blanks around it."""
+    if text.startswith(("&&", "||"), place):
+        return text[place : place + 2]
+    char = text[place]
+    return char if (char == "(" and not current) or char == ")" or char in "<>" else ""
 
 
 def unfolded(text: str) -> str:

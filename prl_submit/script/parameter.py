@@ -37,12 +37,12 @@ def expand_parameter(inner: str, line: int, scope: Scope, quoted: bool, read: Re
         raise UnknownError(f"${{{inner}}} is not understood", _HINT)
     variable = _look_up(match["name"], match["index"], line, scope)
     if match["mark"] == "#":
-        return [Piece(str(_length(inner, variable)), quoted, expanded=True)]
+        return [Piece(str(_length(inner, variable, scope)), quoted, expanded=True)]
     operation = _OPERATION.fullmatch(match["rest"])
     if match["rest"] and operation is None:
         raise UnknownError(f"${{{inner}}} is not understood", _HINT)
     if operation is None:
-        found = _required(match["name"], inner, variable)
+        found = _required(match["name"], inner, variable, scope)
         if quoted and "*" in (match["name"], match["index"]) and isinstance(found.value, list):
             return [Piece(joined_items(found.value, scope), quoted, expanded=True)]
         return _plain(found, quoted)
@@ -51,11 +51,22 @@ def expand_parameter(inner: str, line: int, scope: Scope, quoted: bool, read: Re
         if variable is not None and isinstance(variable.value, list):
             return _items_or(inner, operator, word, variable.value, line, scope, quoted, read)
         return _default(match["name"], operator, word, variable, line, scope, quoted, read)
-    found = _required(match["name"], inner, variable)
+    found = _required(match["name"], inner, variable, scope)
+    if isinstance(found.value, list) and operator == ":":
+        return [Piece("", quoted, items=_slice(match["name"], inner, word, found.value))]
     if not isinstance(found.value, str):
         raise UnknownError(f"${{{inner}}} changes a whole array", _HINT)
     text = _changed(found.value, operator, word, inner, line, scope, read)
     return [Piece(text, quoted, expanded=True, defaults=found.defaults)]
+
+
+def _slice(name: str, inner: str, word: str, items: list[Given]) -> list[Given]:
+    """`${A[@]:1:2}`, `${@:2}`, which counts from 1. Raises UnknownError."""
+    match = re.fullmatch(r"\s*([0-9]+)(?::\s*([0-9]+))?", word)
+    start = int(match[1]) - (name in ("@", "*")) if match else -1
+    if match is None or start < 0 or "*" in inner:
+        raise UnknownError(f"${{{inner}}} is not understood", _HINT)
+    return items[start : None if match[2] is None else start + int(match[2])]
 
 
 def _look_up(name: str, index: str | None, line: int, scope: Scope) -> Variable | None:
@@ -93,7 +104,7 @@ def joined_items(items: list[Given], scope: Scope) -> str:
 
 def _known_item(item: Given) -> Field:
     if isinstance(item, Gap):
-        raise UnknownError(item.unknown.why, item.unknown.hint)
+        raise UnknownError(item.unknown.why, item.unknown.hint, item.unknown.names)
     return item
 
 
@@ -104,6 +115,7 @@ def _from_item(given: Given) -> Variable:
 
 def _argument(name: str, line: int, scope: Scope) -> Variable | None:
     if name == "#":
+        scope.outside.setdefault("@", line)
         return Variable(value=str(len(scope.arguments)), line=line)
     if name in ("@", "*"):
         scope.outside.setdefault("@", line)
@@ -111,21 +123,26 @@ def _argument(name: str, line: int, scope: Scope) -> Variable | None:
     number = int(name)
     if number <= len(scope.arguments):
         return _from_item(scope.arguments[number - 1])
+    if scope.is_condition:  # whether one was given: none is
+        return Variable(value="", line=line, defaults=(Default(name, line),))
     return None
 
 
-def _required(name: str, inner: str, variable: Variable | None) -> Variable:
+def _required(name: str, inner: str, variable: Variable | None, scope: Scope) -> Variable:
     """The variable, known. Raises UnknownError."""
     if variable is None and name.isdigit():
-        raise UnknownError(f"${name} is given when the script is started", _HINT)
+        raise UnknownError(f"${name} is given when the script is started", _HINT, (name,))
+    if variable is None and scope.is_unset(name):
+        is_array = re.match(r"\w+\[[@*]\]", inner) is not None
+        return Variable(value=[] if is_array else "", line=scope.skipped[name])
     if variable is None:
         hint = f"give it a default, ${{{name}:-VALUE}}, or write the value"
-        raise UnknownError(f"${name} is not set in the script", hint)
+        raise UnknownError(f"${name} is not set in the script", hint, (name,))
     if isinstance(variable.value, Unknown):
         why = variable.value.why
         if not why.startswith(f"${name} ") and why.count(", line ") < 3:
             why = f"${name}, line {variable.line}: {why}"
-        raise UnknownError(why, variable.value.hint)
+        raise UnknownError(why, variable.value.hint, variable.value.names or (name,))
     return variable
 
 
@@ -170,18 +187,19 @@ def _default(
 ) -> list[Piece]:
     """`:-`, `:=`, `:?`, `:+` and their forms without the colon, for which empty is set."""
     if variable is not None and isinstance(variable.value, Unknown):
-        _required(name, name, variable)
+        _required(name, name, variable, scope)
     empty = variable is None or (operator[0] == ":" and variable.value in ("", []))
     if operator[-1] == "+":
-        if variable is None:
-            raise UnknownError(f"${name} is not set in the script", "write the value")
+        if variable is None and not scope.is_unset(name):
+            raise UnknownError(f"${name} is not set in the script", "write the value", (name,))
         return [] if empty else [_marked(p, ()) for p in read(word, line, scope, quoted)]
     if not empty and variable is not None:
         return _plain(variable, quoted)
     if name in ALWAYS_SET:
-        raise UnknownError(f"${name} is known only when the script runs", _HINT)
+        raise UnknownError(f"${name} is known only when the script runs", _HINT, (name,))
     if operator[-1] == "?":
-        _required(name, name, None)
+        hint = f"give it a default, ${{{name}:-VALUE}}, or write the value"
+        raise UnknownError(f"${name} is not set in the script", hint, (name,))
     pieces = read(word, line, scope, quoted)
     # A variable that the script itself sets to nothing cannot be overridden from outside.
     own = () if variable is not None else (Default(name, line),)
@@ -207,8 +225,8 @@ def _marked(piece: Piece, own: tuple[Default, ...]) -> Piece:
     )
 
 
-def _length(inner: str, variable: Variable | None) -> int:
-    found = _required(inner.lstrip("#").partition("[")[0], inner, variable)
+def _length(inner: str, variable: Variable | None, scope: Scope) -> int:
+    found = _required(inner.lstrip("#").partition("[")[0], inner.lstrip("#"), variable, scope)
     return 0 if isinstance(found.value, Unknown) else len(found.value)
 
 
@@ -239,6 +257,13 @@ def _halves(word: str) -> tuple[str, str, str]:
     match = re.match(r"(?:[^/\\]|\\.)*", word, re.DOTALL)
     end = match.end() if match else 0
     return word[:end], word[end : end + 1], word[end + 1 :]
+
+
+def pattern_of(pieces: list[Piece], inner: str) -> str:
+    """A regular expression for a pattern of `case` or `[[`. Raises UnknownError."""
+    if any(piece.items is not None for piece in pieces):
+        raise UnknownError(f"{inner} is a whole array", _HINT)
+    return _pattern(pieces, inner)
 
 
 def _pattern(pieces: list[Piece], inner: str) -> str:

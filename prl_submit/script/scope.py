@@ -14,18 +14,22 @@ from prl_submit.script.statement import Statement
 
 
 class Unknown(Struct, frozen=True):
-    """Why a value cannot be known without running the script, and what to do."""
+    """Why a value cannot be known without running the script, and what to do.
+
+    `names`: the variables whose values would be enough to know it.
+    """
 
     why: str
     hint: str | None = None
+    names: tuple[str, ...] = ()
 
 
 class UnknownError(Exception):
     """A word needs something that cannot be known."""
 
-    def __init__(self, why: str, hint: str | None = None) -> None:
+    def __init__(self, why: str, hint: str | None = None, names: tuple[str, ...] = ()) -> None:
         super().__init__(why)
-        self.unknown = Unknown(why, hint)
+        self.unknown = Unknown(why, hint, names)
 
 
 class Default(Struct, frozen=True):
@@ -103,6 +107,7 @@ _INHERITED = frozenset(["HOME", "PATH"])
 _MADE_UP = frozenset(
     [
         "BASHPID",
+        "BASH_REMATCH",
         "PPID",
         "RANDOM",
         "SECONDS",
@@ -141,6 +146,22 @@ class Scope:
         self._before: list[tuple[str, Variable | None]] | None = None
         self.matches_files = True
         self.exports_all = False
+        #: `set -e`.
+        self.stops_at_errors = False
+        #: Values that the user gives for what only the run knows, and which of them were needed.
+        self.assumed: dict[str, str | list[Given]] = {}
+        self.needed: set[str] = set()
+        #: Of these, what the script reads without having set it: it comes from the environment.
+        self.inherited: dict[str, Variable] = {}
+        #: Variables that only ways set which are not gone, with the line; and those of them that are read.
+        self.skipped: dict[str, int] = {}
+        self.read_unset: dict[str, int] = {}
+        #: Files that are being sourced, the innermost last.
+        self.sources: list[str] = []
+        #: What the local variables of functions hide, the innermost last.
+        self.locals: list[dict[str, Variable | None]] = []
+        #: In a condition, the script's own arguments are empty rather than unknown.
+        self.is_condition = False
 
     def find(self, name: str, line: int) -> Variable | None:
         """A variable of the script, or of the environment where that can be known; None: unset.
@@ -149,18 +170,31 @@ class Scope:
         """
         if name in self.variables:
             return self.variables[name]
+        if name in self.assumed:
+            return self._inherit(name, line)
         if name == "HOME":
             self.outside.setdefault("HOME", line)
             return Variable(value=self.place.home, line=line)
         if name == "PWD":
             return Variable(value=self.working_directory(), line=line)
         if name == "OLDPWD" or name in _MADE_UP or name in ALWAYS_SET:
-            raise UnknownError(f"${name} is known only when the script runs", "write the value")
+            raise UnknownError(
+                f"${name} is known only when the script runs", "write the value", (name,)
+            )
         if name.startswith("SLURM_"):
-            raise UnknownError(f"${name} is set by Slurm", "write the value")
+            raise UnknownError(f"${name} is set by Slurm", "write the value", (name,))
+        if name == "BASH_SOURCE" and self.sources:
+            return Variable(value=self.sources[-1], line=line)
         if name in ("BASH_SOURCE", "0"):
             return Variable(value=self.place.script, line=line)
         return None
+
+    def _inherit(self, name: str, line: int) -> Variable:
+        """An assumed value, which the environment would have given."""
+        self.needed.add(name)
+        variable = Variable(value=self.assumed[name], line=line, exported=True)
+        self.inherited.setdefault(name, variable)
+        return variable
 
     def working_directory(self) -> str:
         """The absolute working directory. Raises UnknownError where it is where one types."""
@@ -172,7 +206,13 @@ class Scope:
     def set(self, name: str, variable: Variable) -> None:
         """Give a variable its value; once exported it stays so."""
         before = self.variables.get(name)
+        if isinstance(variable.value, Unknown) and name in self.assumed:
+            self.needed.add(name)
+            variable = Variable(
+                value=self.assumed[name], line=variable.line, exported=variable.exported
+            )
         exported = variable.exported or self.exports_all or name in self._to_export
+        exported = exported or (before is None and name in self.inherited)
         exported = exported or (before is not None and before.exported) or name in _INHERITED
         if self._before is not None:
             self._before.append((name, before))
@@ -198,6 +238,41 @@ class Scope:
                 else:
                     self.variables[name] = variable
             self._before = outer
+
+    def hide(self, name: str) -> None:
+        """`local NAME`: what it is outside comes back when the function ends."""
+        if self.locals and name not in self.locals[-1]:
+            self.locals[-1][name] = self.variables.get(name)
+
+    def restore(self, name: str, variable: Variable | None) -> None:
+        """The end of a local variable."""
+        if variable is None:
+            self.variables.pop(name, None)
+        else:
+            self.variables[name] = variable
+
+    def begin_process(self, script: str, given: list[Given]) -> None:
+        """Another script goes on with what is exported: its path, and its arguments behind that."""
+        self.variables = {
+            name: variable
+            for name, variable in self.variables.items()
+            if variable.exported and not isinstance(variable.value, list)
+        }
+        self.arguments = given
+        self.functions.clear()
+        self.fixed.clear()
+        self.locals.clear()
+        self.sources.clear()
+        self.place = msgspec.structs.replace(self.place, script=script, real="")
+        self.exports_all = self.stops_at_errors = False
+        self.matches_files = True
+
+    def is_unset(self, name: str) -> bool:
+        """Whether a variable is not set because the script does not come to where it would be."""
+        if name in self.skipped and name not in self.variables and name not in self.assumed:
+            self.read_unset.setdefault(name, self.skipped[name])
+            return True
+        return False
 
     def separator(self) -> str:
         """Between the items of `"$*"`. Raises UnknownError where the script has set IFS."""

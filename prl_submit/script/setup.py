@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from prl_submit.quote import bash
 from prl_submit.rules import looks_secret
+from prl_submit.script.effects import heads
 from prl_submit.script.findings import Findings
 from prl_submit.script.scope import Scope, Unknown, Variable
 from prl_submit.script.secrets import literal_secrets
@@ -19,6 +20,8 @@ _FOLDERS = frozenset(["PWD", "OLDPWD", "DIRSTACK"])
 _ANYWHERE = ("export", "ulimit", "umask", "declare", "readonly", "unset")
 
 
+#: What a check of variables consists of.
+_CHECKS = frozenset(["echo", "printf", "exit", "test", "[", ":", "true", "return", "pgrep"])
 _HINT = "do it before you submit, or on a line of its own"
 _SECRET_HINT = "environment.secrets: [NAME] takes it from where you submit"
 _LOGIN = ("a login holds a secret", _SECRET_HINT)
@@ -244,9 +247,21 @@ def _gives_value(statement: Statement, name: str) -> bool:
 
 def _is_anywhere(statement: Statement) -> bool:
     command = statement.command
-    if command is None or "$(" in statement.text or "`" in statement.text:
+    if command is None:
+        return _asks_anywhere(statement)
+    if "$(" in statement.text or "`" in statement.text:
         return False
     if statement.reads & _FOLDERS:
         return False
     head = command.declaration or (command.words[0].text if command.words else "export")
     return head in _ANYWHERE
+
+
+def _asks_anywhere(statement: Statement) -> bool:
+    """A check of variables that only prints and stops: no file and no folder is in it."""
+    heads_ = {name for name, _ in heads(statement.calls)}
+    if not heads_ <= _CHECKS or statement.reads & _FOLDERS or statement.writes:
+        return False
+    return not re.search(
+        r"\$\(|`|<|>\s*[^&\s]|\s-[abcdefghkprstuwxGLNOS]\s|-[no]t\s|-ef\s", statement.text
+    )

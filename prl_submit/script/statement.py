@@ -7,6 +7,28 @@ from typing import Union
 from msgspec import Struct
 
 
+class Line(int):
+    """A 1-based line of a file that the script reads in; lines of the script itself are plain numbers."""
+
+    file: str
+
+    def __new__(cls, number: int, file: str) -> Line:
+        """The line `number` of `file`."""
+        found = super().__new__(cls, number)
+        found.file = file
+        return found
+
+    def __str__(self) -> str:
+        return f"{int(self)} of {self.file}"
+
+    def __format__(self, spec: str) -> str:
+        return str(self)
+
+    def plus(self, rows: int) -> Line:
+        """A line further down."""
+        return Line(int(self) + rows, self.file)
+
+
 class Word(Struct, frozen=True):
     """A word as it is written, quotes and dollars included, with its 1-based line."""
 
@@ -39,6 +61,19 @@ class Command(Struct, frozen=True):
     declaration: str | None = None
 
 
+class Branch(Struct, frozen=True, kw_only=True):
+    """One way of an `if`, a `case` or a loop: what decides that it is gone, and what is done then.
+
+    `conditions`: of `if` and `while`; none for `else`. `patterns`: of `case`; the words of `for`.
+    `goes_on`: a way of a `case` that does not end in `;;`.
+    """
+
+    conditions: list[Statement] = []
+    patterns: list[Word] = []
+    body: list[Statement] = []
+    goes_on: bool = False
+
+
 class Statement(Struct, frozen=True, kw_only=True):
     """One statement with its text.
 
@@ -61,6 +96,11 @@ class Statement(Struct, frozen=True, kw_only=True):
     calls: tuple[tuple[str, ...], ...] = ()
     command: Command | None = None
     parts: list[Statement] = []
+    #: Of `if`, `case` and loops, where they can be followed; `subject` is the word of a `case`.
+    branches: list[Branch] = []
+    subject: Union[Word, None] = None
+    #: Whether a training is started somewhere in it, as far as its words say.
+    trains: bool = False
     #: Between the parts: `&&`, `||`, `|`, `|&`.
     operators: list[str] = []
     redirects: list[Redirect] = []

@@ -43,6 +43,8 @@ def _output(statement: Statement, scope: Scope) -> str | None:
     if words[:1] == ["echo"] and not (len(words) > 1 and words[1][:1] == "-"):
         text = " ".join(words[1:])
         return None if "\\" in text else text
+    if words[:1] in (["dirname"], ["basename"]) and words[1:2] == ["--"]:
+        del words[1]
     if words[:1] == ["dirname"] and len(words) == 2:
         return _dirname(words[1])
     if words[:1] == ["basename"] and len(words) in (2, 3) and words[1][:1] != "-":
@@ -50,7 +52,8 @@ def _output(statement: Statement, scope: Scope) -> str | None:
     if words[:1] == ["expr"]:
         return _expr(words[1:])
     if words[:2] in (["readlink", "-f"], ["realpath", scope.place.script]):
-        return scope.place.real if words[-1] == scope.place.script and _is_own(statement) else None
+        is_own = words[-1] == scope.place.script and _is_own(statement)
+        return scope.place.real or None if is_own else None
     return None
 
 

@@ -88,9 +88,11 @@ class Variables:
         if not assignment.append:
             return text, defaults
         if before is None:
-            raise UnknownError(f"${assignment.name} is not set before", "write the value")
+            raise UnknownError(
+                f"${assignment.name} is not set before", "write the value", (assignment.name,)
+            )
         if isinstance(before.value, Unknown):
-            raise UnknownError(before.value.why, before.value.hint)
+            raise UnknownError(before.value.why, before.value.hint, before.value.names)
         if isinstance(before.value, list):
             raise UnknownError("text is added to an array", "write NAME+=(WORD)")
         both = (*before.defaults, *defaults)
@@ -102,7 +104,7 @@ class Variables:
         if before is None:
             return []
         if isinstance(before.value, Unknown):
-            raise UnknownError(before.value.why, before.value.hint)
+            raise UnknownError(before.value.why, before.value.hint, before.value.names)
         if isinstance(before.value, list):
             return before.value
         return [Field(before.value, before.line, before.defaults)]
@@ -111,7 +113,11 @@ class Variables:
         """Export, declare, readonly, typeset, local."""
         options = "".join(word.text[1:] for word in command.words if word.text[:1] in "-+")
         exported = command.declaration == "export" or "x" in options
-        if command.declaration == "local":
+        is_local = bool(self._scope.locals) and (
+            command.declaration == "local"
+            or (command.declaration in ("declare", "typeset") and "g" not in options)
+        )
+        if command.declaration == "local" and not is_local:
             message = "local outside a function, where bash refuses it"
             self._findings.error(line, message, "leave local out")
             return
@@ -121,6 +127,8 @@ class Variables:
             message = f"{command.declaration} {command.words[0].text} changes what a value is"
             self._findings.error(line, message, "export or set the variable plainly")
             return
+        if is_local:
+            self._hide(command)
         names = [assignment.name for assignment in command.assignments]
         for assignment in command.assignments:
             self.assign(assignment, exported=exported)
@@ -135,6 +143,15 @@ class Variables:
                 self._scope.export(word.text)
         if command.declaration == "readonly" or "r" in options:
             self._scope.fixed |= dict.fromkeys(names, line)
+
+    def _hide(self, command: Command) -> None:
+        """Local variables begin unset; no array of the same name is behind them."""
+        plain = [word.text for word in command.words if word.text.isidentifier()]
+        for name in [*(assignment.name for assignment in command.assignments), *plain]:
+            before = self._scope.variables.get(name)
+            self._scope.hide(name)
+            if name in plain or (before is not None and not isinstance(before.value, str)):
+                self._scope.variables.pop(name, None)
 
     def unset(self, command: Command, line: int) -> bool:
         """Whether one of the variables may come from the outside: the script has not set it."""

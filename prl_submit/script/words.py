@@ -92,6 +92,33 @@ def expand_value(word: Word, scope: Scope) -> tuple[str, tuple[Default, ...]]:
     return _bounded(text), joined_defaults(pieces)
 
 
+def pieces_of(word: Word, scope: Scope) -> list[Piece]:
+    """The pieces of a word that is neither split nor matched against files. Raises UnknownError."""
+    pieces = _pieces_of(word, scope, assignment=False)
+    return [
+        piece
+        if piece.items is None
+        else Piece(joined_items(piece.items, scope), piece.quoted, expanded=True)
+        for piece in pieces
+    ]
+
+
+def expand_marks(word: Word, scope: Scope) -> tuple[Default, ...]:
+    """The defaults that a word is made of, empty ones too. Raises UnknownError."""
+    return joined_defaults(_pieces_of(word, scope, assignment=False))
+
+
+def value_of_arithmetic(text: str, line: int, scope: Scope) -> tuple[int, tuple[Default, ...]]:
+    """The value of `(( text ))`, and the defaults that it comes from. Raises UnknownError."""
+    lexer = _Lexer(unfolded(text), line, scope, quoted=True)
+    pieces = lexer.read()
+    plain = "".join(piece.text for piece in pieces)
+    found = [scope.find(name, line) for name in _IDENTIFIER.findall(plain)]
+    defaults = [default for piece in pieces for default in piece.defaults]
+    defaults += [default for variable in found if variable for default in variable.defaults]
+    return lexer.computed(plain), tuple(dict.fromkeys(defaults))
+
+
 def _split(piece: Piece, scope: Scope) -> list[tuple[Piece | None, bool]]:
     """Parts of a piece, each with whether a word ends behind it."""
     if piece.items is not None:
@@ -280,13 +307,19 @@ class _Lexer:
 
     def _arithmetic(self, inner: str) -> None:
         word = _Lexer(inner, self._line, self._scope, quoted=True).read()
-        text = _IDENTIFIER.sub(self._number, "".join(piece.text for piece in word))
-        self._found.append(Piece(str(compute(text)), self._quoted, expanded=True))
+        value = self.computed("".join(piece.text for piece in word))
+        self._found.append(Piece(str(value), self._quoted, expanded=True))
+
+    def computed(self, text: str) -> int:
+        """The value of an arithmetic expression whose `$` are resolved. Raises UnknownError."""
+        return compute(_IDENTIFIER.sub(self._number, text))
 
     def _number(self, match: re.Match[str]) -> str:
         variable = self._scope.find(match[0], self._line)
         if variable is None or not isinstance(variable.value, str):
-            raise UnknownError(f"{match[0]} in arithmetic is not known", "write the number")
+            names = () if variable is None else getattr(variable.value, "names", ())
+            message = f"{match[0]} in arithmetic is not known"
+            raise UnknownError(message, "write the number", names or (match[0],))
         if not re.fullmatch(r"-?[0-9]+", variable.value):
             raise UnknownError(f"{match[0]} is no number: {variable.value!r}", "write the number")
         return f"({variable.value})"

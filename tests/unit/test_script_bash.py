@@ -48,7 +48,7 @@ def spec(text: str) -> dict[str, Any]:
 
 LEAKS = [
     "export HF_TOKEN=hf_secret1\nHF_TOKEN=hf_secret2 python download.py",
-    'X_TOKEN=secret5\nif [ -n "$X_TOKEN" ]; then echo; fi',
+    'X_TOKEN=secret5\nif grep -q "$X_TOKEN" f; then echo; fi',
     "export HF_TOKEN=secret6 LR=$(date)",
     "python x.py --token secret7",
     "python x.py --api-key=secret7",
@@ -140,12 +140,12 @@ def test_a_fault_of_the_writer_is_no_spec(monkeypatch: pytest.MonkeyPatch) -> No
     [
         # b: && assumes nothing
         ("B=1; which nosuch && B=9; T $B", "it is set inside `&&`"),
-        ("B=1; test $B = 2 && B=9; T $B", "it is set inside `&&`"),
+        ("B=1; test $B = $C && B=9; T $B", "it is set inside `&&`"),
         ("B=1; grep -q zzz f && B=9; T $B", "it is set inside `&&`"),
         ("command -v nvcc && export B=1; T $B", "it is set inside `&&`"),
         ("A=$(false) && B=2; T ${B:-q}", "it is set inside `&&`"),
         ("echo x > /nosuch && B=2; T ${B:-q}", "it is set inside `&&`"),
-        ("false && T x", "false: it fails"),
+        ("false && T x", "no `swift rlhf` is started"),
         ("cd nosuch || true; T x", "cd inside"),
         # c: the background
         ("A=0; A=1 & T $A", "runs in the background"),
@@ -198,7 +198,7 @@ def test_a_fault_of_the_writer_is_no_spec(monkeypatch: pytest.MonkeyPatch) -> No
         ('swift() { command swift "$@" --more; }; T a', "swift is a function here"),
         ("echo() { :; }; T $(echo x)", "echo is a function here"),
         ("if x; then cd() { :; }; fi; T a", "cd is a function here"),
-        ("f() { B=5; }; [ 1 = 1 ] && f; T ${B:-q}", "it is set inside `&&`"),
+        ("f() { B=5; }; [ -f x ] && f; T ${B:-q}", "it is set inside `&&`"),
         ("g() { B=5; }; f() { g; }; if x; then f; fi; T ${B:-q}", "it is set inside `if`"),
         ("f() { cd /x; }; if x; then f; fi; T a", "cd inside `if`"),
         # k: unknown defaults

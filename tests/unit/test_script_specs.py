@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prl_submit.script import Imported, import_script
+from prl_submit.script import Imported, Wishes, import_script
 from prl_submit.script.bash import read_script
 from prl_submit.script.scope import Place
 from prl_submit.script.write import write_spec
@@ -481,7 +481,6 @@ def test_no_script_makes_it_crash(lines: list[str]) -> None:
         "swift rlhf )",
         "swift rlhf 'open",
         "if true; then swift rlhf",
-        "> x swift rlhf",
     ],
 )
 def test_what_the_grammar_cannot_be_sure_of_is_told(text: str) -> None:
@@ -519,7 +518,7 @@ def test_many_statements() -> None:
 
 
 def for_swift(version: str, text: str) -> Imported:
-    return import_script(text.encode(), PLACE, load_table(version), swift_version=version)
+    return import_script(text.encode(), PLACE, load_table(version), Wishes(swift_version=version))
 
 
 @pytest.mark.parametrize(

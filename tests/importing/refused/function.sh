@@ -1,9 +1,10 @@
-# The training in a function; another function is called.
-setup() { export A=1; }
+# Functions that read what only the run knows, and that call themselves.
 train() {
-  swift rlhf --rlhf_type grpo "$@"
+  swift rlhf --rlhf_type grpo --seed "$1" "${@:2}" --model "$MODEL"
 }
-setup
-train --seed 1
-#! 6: setup, line 2, is a function: it is not followed
-#! 7: train, line 3, is a function: it is not followed
+again() { again "$1"; }
+again 1
+train "$SEED" --beta 0.1
+#! 3: --model: $MODEL is not set in the script
+#! 3: --seed: $SEED is not set in the script
+#! 5: calls that go deeper than
