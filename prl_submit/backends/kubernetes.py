@@ -28,6 +28,7 @@ from prl_submit.kubernetes.evidence import list_jobs, list_pods
 from prl_submit.kubernetes.keeping import NodeLog, PodLogs
 from prl_submit.kubernetes.names import LAST_WORDS_S
 from prl_submit.kubernetes.objects import Job, Pod
+from prl_submit.kubernetes.ownership import require_own
 from prl_submit.kubernetes.reasons import name_of
 from prl_submit.kubernetes.refusals import as_error
 from prl_submit.kubernetes.status import RefusedStatusError
@@ -159,6 +160,8 @@ def cancel(run: Run, *, wait: bool) -> bool:
     try:
         job = _find(api, record)
         cancel_note = None
+        if job is not None:
+            require_own(job, record.token, run.path, "nothing was cancelled")
         if job is not None and job.metadata.deletion_timestamp is None:
             has_ended = job.condition("Failed") or job.condition("Succeeded")
             pods = list_pods(api, [record.token]) if has_ended else []
@@ -306,7 +309,7 @@ def _collect(
 
 
 def _find(api: Api, record: Record) -> Job | None:
-    jobs = list_jobs(api, [record.token])
+    jobs = [job for job in list_jobs(api, [record.token]) if job.token == record.token]
     return jobs[0] if jobs else None
 
 

@@ -7,6 +7,7 @@ one list of 500 jobs read in milliseconds, an exec that does no harm) goes over 
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,8 @@ from prl_submit.shell import Shell
 if TYPE_CHECKING:
     import httpx2
 
+#: A record may hold anything, and the namespace becomes a part of URLs (RFC 1123).
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 #: Seconds for a connection, and for the answer to a question.
 CONNECT_S = 5.0
 ANSWER_S = 30.0
@@ -238,6 +241,8 @@ def connect(
 ) -> Api:
     """The API that a spec or a record names. Raises BackendUnreachableError, PrlSubmitError."""
     require_lightkube()
+    if namespace is not None and not _NAMESPACE.fullmatch(namespace):
+        raise PrlSubmitError(f"{namespace!r} is no namespace of Kubernetes")
 
     def find() -> Access:
         return find_access(context, namespace, environ, shell)

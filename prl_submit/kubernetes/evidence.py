@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from msgspec import Struct
 from prl_submit.belonging import adopt
 from prl_submit.cancellation import cancel_reason
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
+from prl_submit.excerpt import one_line
 from prl_submit.kubernetes.api import Api
 from prl_submit.kubernetes.endings import EVENTS
 from prl_submit.kubernetes.names import (
@@ -35,6 +37,7 @@ from prl_submit.kubernetes.objects import (
     PodList,
     seconds_of,
 )
+from prl_submit.kubernetes.ownership import belongs, owning_directory
 from prl_submit.kubernetes.refusals import as_error
 from prl_submit.kubernetes.status import RefusedStatusError
 from prl_submit.kubernetes.verdict import Evidence, judge, needs_pods, still_running
@@ -64,6 +67,7 @@ MISSING_S = 10.0
 _TTL_S = 604800.0
 #: Seconds for which a server remembers what happened to pods (etcd is compacted every 5 minutes).
 _REMEMBERED_S = 300.0
+_TOKEN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
 #: A selector with more tokens than this would not fit into some proxies' URLs (8 KiB).
 MANY = 100
 
@@ -171,7 +175,8 @@ def list_jobs(api: Api, tokens: Sequence[str]) -> list[Job]:
 def list_pods(api: Api, tokens: Sequence[str]) -> list[Pod]:
     """Their pods, in one question. Raises as `list_jobs`."""
     answer = api.get(api.core("pods"), labelSelector=_selector(tokens))
-    return msgspec.json.decode(answer, type=PodList).items or []
+    pods = msgspec.json.decode(answer, type=PodList).items or []
+    return [pod for pod in pods if pod.token in tokens]
 
 
 def list_warnings(api: Api) -> list[Event]:
@@ -191,9 +196,11 @@ def list_removals(api: Api) -> list[Event]:
 
 
 def _selector(tokens: Sequence[str]) -> str:
+    """A selector of objects with one of these tokens; what cannot be a label's value is no token."""
+    tokens = [token for token in tokens if _TOKEN.fullmatch(token)]
     if len(tokens) > MANY:
         return f"{MANAGED_BY}={OURS}"
-    return f"{TOKEN_LABEL} in ({','.join(tokens)})"
+    return f"{TOKEN_LABEL} in ({','.join(tokens)})" if tokens else f"{TOKEN_LABEL}=none"
 
 
 def _ask(place: Place, here: Mapping[str, Here], connect: Connect) -> Answers:
@@ -296,6 +303,8 @@ def _state(run: Run, here: Here | None, answers_by_place: Mapping[Place, Answers
         return State(state=LOST, reason=run.fault)
     answers = answers_by_place[place_of(record)]
     job = answers.jobs.get(record.token)
+    if job is not None and not belongs(job, record.token, run.path):
+        return _not_ours(job)
     if job is None or job.condition("Failed"):
         here = _look(
             run, record
@@ -325,6 +334,14 @@ def _state(run: Run, here: Here | None, answers_by_place: Mapping[Place, Answers
         return msgspec.structs.replace(state, reason=reason)
     write_verdict(run, state)
     return state
+
+
+def _not_ours(job: Job) -> State:
+    directory = owning_directory(job)
+    where = f"belongs to {one_line(directory)}" if directory else "names no run directory"
+    return State(
+        state=LOST, reason=f"the PyTorchJob {job.metadata.name} {where}; it is not this run's"
+    )
 
 
 def _waits_for_a_word(run: Run, record: Record, seen: Evidence) -> bool:

@@ -6,6 +6,7 @@ it, then `kubernetes.extra` is merged.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from prl_submit.kubernetes.gpu_types import affinity
 from prl_submit.kubernetes.merge_patch import merge_lists, merge_patch
 from prl_submit.kubernetes.names import (
     CONTAINER,
+    DIRECTORY_ANNOTATION,
     LAST_WORDS_S,
     LAUNCH_ANNOTATION,
     MANIFEST,
@@ -89,7 +91,12 @@ def _replica(job: Data) -> Data:
 
 def _metadata(plan: Plan, token: str) -> Data:
     section = plan.kubernetes
-    found: Data = {"name": job_name(plan.name, token), "labels": labels(plan.name, token)}
+    directory = os.path.join(plan.output_root, os.path.basename(plan.run_dir))
+    found: Data = {
+        "name": job_name(plan.name, token),
+        "labels": labels(plan.name, token),
+        "annotations": {DIRECTORY_ANNOTATION: directory},
+    }
     if section.namespace:
         found["namespace"] = section.namespace
     if section.queue and section.scheduler != "volcano":

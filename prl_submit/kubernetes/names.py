@@ -12,6 +12,8 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 OURS = "prl-submit"
 #: Holds the whole token of a run; the job's name has room for half of it.
 TOKEN_LABEL = "prl-submit/token"
+#: The run directory that a job belongs to, as its submitter has it: a run.json may be copied or forged.
+DIRECTORY_ANNOTATION = "prl-submit/run-directory"
 #: The launch script of a pod, which the downward API makes a file of.
 LAUNCH_ANNOTATION = "prl-submit/launch.sh"
 #: Kueue's: which LocalQueue a job waits in.
