@@ -29,9 +29,14 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
             named = local_path(kind, value)
             if named is None or not os.path.isfile(path) or made_by_setup(job, path, workdir):
                 continue
-            fault = _text_fault(path) if kind in _TEXT else _json_fault(path, kind)
-            if fault:
+            fault = _text_fault(path) if kind in _TEXT else _json_fault(path, name)
+            if fault == _EMPTY:
+                yield job.warn(name, f"{value} {fault[0]}", fault[1])
+            elif fault:
                 yield job.refuse(name, f"{value} {fault[0]}", fault[1])
+
+
+_EMPTY = ("is empty", "write the text into it")
 
 
 def _text_fault(path: str) -> tuple[str, str] | None:
@@ -44,12 +49,11 @@ def _text_fault(path: str) -> tuple[str, str] | None:
         if error.start > MAX_BYTES - 4:
             return None  # cut by us
         return f"is not UTF-8 text: byte {error.start + 1}", "save it as UTF-8"
-    return None if text.strip() else ("is empty", "write the text into it")
+    return None if text.strip() else _EMPTY
 
 
-def _json_fault(path: str, kind: str) -> tuple[str, str] | None:
-    """What is wrong with a JSON file, and what to do."""
-    expected = "a list of data sets" if kind == "data set list" else "a mapping"
+def _json_fault(path: str, name: str) -> tuple[str, str] | None:
+    """What is wrong with a JSON file, and what to do. Nothing in it is no mapping, and does no harm."""
     try:
         text = read_regular(path, MAX_BYTES)
         value = decode_json(text)
@@ -57,9 +61,10 @@ def _json_fault(path: str, kind: str) -> tuple[str, str] | None:
         return None
     except ValueError as error:
         return f"is not JSON: {error}{_line_of(str(error), text)}", "correct the file"
-    kinds = (list, dict) if kind == "data set list" else dict
-    if not isinstance(value, kinds):
-        return f"holds no mapping; ms-swift reads {expected} from it", "correct the file"
+    if isinstance(value, dict) or name == "custom_dataset_info":
+        return None
+    if value or name == "model_kwargs":
+        return "holds no mapping; ms-swift reads one from it", "correct the file"
     return None
 
 

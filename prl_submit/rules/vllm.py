@@ -57,10 +57,7 @@ def workers(job: Job) -> Iterator[Problem]:
 
 
 def server(job: Job) -> Iterator[Problem]:
-    """ms-swift 4.6.0 rlhf_args `_init_rollout`, `_init_external_vllm`; vllm_client (>= 3.7).
-
-    An address is connected to whatever use_vllm says.
-    """
+    """ms-swift 4.6.0 rlhf_args `_init_rollout`, `_init_external_vllm`; vllm_client (>= 3.7)."""
     if job.rlhf_type not in GENERATING:
         return
     using, hosts = job.get("use_vllm", False), job.many("vllm_server_host")
@@ -70,10 +67,8 @@ def server(job: Job) -> Iterator[Problem]:
         yield job.refuse("vllm_mode", "server needs the address of a vLLM server", hint)
     if not hosts and not urls:
         return
-    if not using:
-        hint = "leave it out, or set use_vllm: true and vllm_mode: server"
-        name = "vllm_server_base_url" if urls else "vllm_server_host"
-        yield job.warn(name, "is waited for and never used while use_vllm is false", hint)
+    yield from unused_server(job)
+    yield from addresses(job)
     ports = job.many("vllm_server_port") or [8000]
     if not urls and len(hosts) != len(ports):
         yield job.refuse(
@@ -88,6 +83,41 @@ def server(job: Job) -> Iterator[Problem]:
             f"has {len(groups)} for {count} servers",
             "give one per server, or leave it out",
         )
+
+
+def unused_server(job: Job) -> Iterator[Problem]:
+    """ms-swift >= 3.7 rlhf_args `_init_external_vllm`: an address is connected to in every case.
+
+    It needs vLLM, waits vllm_server_timeout for the server and then stops. From 3.7 to 3.11 an address
+    together with use_vllm set vllm_mode to server.
+    """
+    using, chosen = job.get("use_vllm", False), job.get("vllm_mode", None)
+    if not job.since("3.7" if job.rlhf_type == "grpo" else "3.12") or chosen == "server":
+        return  # 3.12: gkd too
+    if using == (chosen is None):
+        return  # told by `mode`
+    name = "vllm_server_base_url" if job.many("vllm_server_base_url") else "vllm_server_host"
+    if using and not job.since("3.11.1"):
+        yield job.warn(
+            name, f"makes ms-swift take vllm_mode server, found {chosen}", "leave it out"
+        )
+        return
+    timeout = job.get("vllm_server_timeout", 240)
+    why = f"vllm_mode is {chosen}" if using else "use_vllm is false"
+    message = f"is connected to all the same while {why}: without a server the job stops after {timeout:g} s"
+    yield job.refuse(name, message, "leave it out, or set use_vllm: true and vllm_mode: server")
+
+
+def addresses(job: Job) -> Iterator[Problem]:
+    """ms-swift >= 3.7 vllm_client: `http://HOST:PORT/health` is asked for, or BASE_URL/health."""
+    for url in map(str, job.many("vllm_server_base_url")):
+        if not url.startswith(("http://", "https://")):
+            message = f"{url} begins with neither http:// nor https://"
+            yield job.refuse("vllm_server_base_url", message, f"such as http://{url}")
+    for host in map(str, job.many("vllm_server_host")):
+        if "/" in host:
+            hint = "the host's name alone; vllm_server_port says the port"
+            yield job.refuse("vllm_server_host", f"{host} is no host", hint)
 
 
 def colocated(job: Job) -> Iterator[Problem]:

@@ -11,8 +11,8 @@ What is not real here, because this machine has no GPUs and no other ranks; noth
   trainer's `world_size` are those of a job of so many ranks.
 - `--use_cpu true` is added: without it the check for bf16 asks the GPU.
 - One process that maps rows is this one: a third of a second less for each training.
-- DeepSpeed and Liger are importable names without content, vLLM's client answers without a server:
-  their presence on a node is not what is judged.
+- DeepSpeed and Liger are importable names without content, vLLM's client answers without a server
+  where vllm_mode is server: their presence on a node is not what is judged.
 """
 
 from __future__ import annotations
@@ -90,8 +90,10 @@ class Judge:
         with utils._patch_get_type_hints():
             self.parser = HfArgumentParser([RLHFArguments])
         vllm_client.is_vllm_available = lambda: True
-        for name in ("check_server", "close_communicator", "init_communicator"):
+        for name in ("close_communicator", "init_communicator"):
             setattr(vllm_client.VLLMClient, name, lambda *_, **__: None)
+        vllm_client.VLLMClient.check_server = lambda *_, **__: self.check_server()
+        self.has_server = False
         self.world = 0
 
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
@@ -104,6 +106,7 @@ class Judge:
         try:
             with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
                 argv = [*question["argv"], "--use_cpu", "true"]
+                self.has_server = "server" in argv
                 arguments, rest = self.parse(argv)
                 if rest:
                     raise ValueError(f"remaining_argv: {rest}")
@@ -122,6 +125,11 @@ class Judge:
             os.environ.clear()
             os.environ.update(kept)
         return {"error": error, "where": where, "seconds": time.monotonic() - began}
+
+    def check_server(self) -> None:
+        """Nobody starts a server for a job that does not ask for one."""
+        if not self.has_server:
+            raise ConnectionError("Servers not reachable")
 
     def parse(self, argv: list[str]) -> tuple[Any, list[str]]:
         """swift.pipelines.base SwiftPipeline._parse_args."""

@@ -63,15 +63,38 @@ URLS = "[{url: a, tags: [x]}, {url: b, tags: [%s]}]"
         ("grpo", f"{SERVER}, vllm_server_host: [a, b], vllm_server_port: [1, 2]", ""),
         (
             "grpo",
-            f"{SERVER}, vllm_server_base_url: [u], vllm_server_group_port: [1, 2]",
+            f"{SERVER}, vllm_server_base_url: ['http://u'], vllm_server_group_port: [1, 2]",
             "error vllm_server_group_port: has 2 for 1 servers",
         ),
-        ("grpo", "vllm_server_host: [h]", "warning vllm_server_host: is waited for and never used"),
+        (
+            "grpo",
+            "vllm_server_host: [h]",
+            "error vllm_server_host: is connected to all the same while use_vllm is false: without "
+            "a server the job stops after 240 s",
+        ),
+        (
+            "grpo",
+            "use_vllm: true, vllm_mode: colocate, vllm_server_host: [h], vllm_server_timeout: 9",
+            "error vllm_server_host: is connected to all the same while vllm_mode is colocate: "
+            "without a server the job stops after 9 s",
+        ),
+        ("grpo", "vllm_mode: server, vllm_server_host: [h]", "error vllm_mode: is set, but use_"),
         (
             "gkd",
-            "teacher_model: t, vllm_server_base_url: [u]",
-            "warning vllm_server_base_url: is waited for",
+            "teacher_model: t, vllm_server_base_url: ['http://u']",
+            "error vllm_server_base_url: is connected to all the same while use_vllm is false",
         ),
+        (
+            "grpo",
+            "use_vllm: true, vllm_mode: server, vllm_server_base_url: ['h:80']",
+            "error vllm_server_base_url: h:80 begins with neither http:// nor https://",
+        ),
+        (
+            "grpo",
+            "use_vllm: true, vllm_mode: server, vllm_server_host: ['http://h']",
+            "error vllm_server_host: http://h is no host",
+        ),
+        ("grpo", "use_vllm: true, vllm_mode: server, vllm_server_host: ['::1']", ""),
         ("grpo", "async_generate: true", "error async_generate: needs vllm_mode server, found use"),
         (
             "gkd",
