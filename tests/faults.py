@@ -38,6 +38,11 @@ NO_EVALUATION = ("swift.val_dataset=null", "swift.eval_strategy=no")
 GPU = ("resources.accelerator=gpu",)
 
 
+def rewards(name: str) -> tuple[str, ...]:
+    """Another reward than the two of the job, without their weights."""
+    return (f"swift.reward_funcs=[{name}]", "swift.reward_weights=null")
+
+
 def other(kind: str, *sets: str) -> tuple[str, ...]:
     """A job of another type."""
     return (f"swift.rlhf_type={kind}", *PAIRS, *NO_GRPO, *sets)
@@ -568,7 +573,191 @@ FAULTS: tuple[Fault, ...] = (
         r"swift\.temperature: must be above 0, found 0",
         SILENT,
     ),
+    # ------------------------------------------------------------------ files that arguments name
+    Fault(
+        "a prompt file that is not there",
+        ("swift.system=prompts/judge.txt",),
+        r"swift\.system: prompt file prompts/judge\.txt is not here",
+        r"self\.system: prompts/judge\.txt",
+    ),
+    Fault(
+        "a prompt in another encoding",
+        ("swift.system=latin.txt",),
+        r"swift\.system: latin\.txt is not UTF-8 text: byte 4",
+        r"'utf-8' codec can't decode byte 0xe9",
+    ),
+    Fault(
+        "special tokens that are not there",
+        ("swift.new_special_tokens=[tokens.txt]",),
+        r"swift\.new_special_tokens: special tokens file tokens\.txt is not here",
+        r"special_tokens_path: tokens\.txt",
+    ),
+    Fault(
+        "a schedule's file that is not there",
+        ("swift.lr_scheduler_kwargs=schedule.json",),
+        r"swift\.lr_scheduler_kwargs: JSON file schedule\.json is not here",
+        r"Expecting value: line 1 column 1",
+    ),
+    Fault(
+        "an accelerator's file that is no JSON",
+        ("swift.accelerator_config=ds_broken.json",),
+        r"swift\.accelerator_config: ds_broken\.json is not JSON: Input data was truncated",
+        r"JSONDecodeError",
+    ),
+    Fault(
+        "a list of data sets that is not there",
+        ("swift.custom_dataset_info=[sets.json]",),
+        r"swift\.custom_dataset_info: data set list sets\.json is not here",
+        r"Expecting value: line 1 column 1",
+    ),
+    Fault(
+        "a plugin that is a folder",
+        ("swift.external_plugins=[jobs/plugins]", *rewards("format")),
+        r"swift\.external_plugins: plugin jobs/plugins is a folder\n.*name the file in it",
+        r"Cannot import external file",
+    ),
+    Fault(
+        "the home directory in a configuration's path",
+        ("swift.deepspeed=~/ds.json",),
+        r"swift\.deepspeed: ~/ds\.json: nobody replaces ~ here",
+        r"JSONDecodeError",
+    ),
+    Fault(
+        "a variable in a plugin's path",
+        ("swift.external_plugins=[$SCRATCH/p.py]", *rewards("format")),
+        r"swift\.external_plugins: \$SCRATCH/p\.py: nobody replaces \$SCRATCH here",
+        r"py_dir: .*\$SCRATCH",
+    ),
+    # ------------------------------------------------------------------ plugins and rewards
+    Fault(
+        "a syntax error in a plugin",
+        ("swift.external_plugins=[broken.py]", *rewards("format")),
+        r"swift\.external_plugins: broken\.py:3: expected ':'",
+        r"SyntaxError: expected ':'",
+    ),
+    Fault(
+        "a syntax error in what a plugin imports",
+        ("swift.external_plugins=[importing.py]", *rewards("format")),
+        r"swift\.external_plugins: helping\.py:1: .*, imported by importing\.py",
+        r"SyntaxError: ",
+    ),
+    Fault(
+        "a reward without its column",
+        ("swift.external_plugins=[rewards.py]", *rewards("needy"), *NO_EVALUATION),
+        r"swift\.dataset: .*: the first rows have no target, which the reward needy needs \(rewards\.py:5\)",
+        r"missing 1 required positional argument: 'target'",
+    ),
+    Fault(
+        "ms-swift's own reward without its column",
+        (*rewards("accuracy"), *NO_EVALUATION),
+        r"swift\.dataset: .*: the first rows have no solution, which the reward accuracy needs",
+        r"missing 1 required positional argument: 'solution'",
+    ),
+    Fault(
+        "a reward's column that is renamed",
+        ('swift.columns={"sentences": "texts"}', *NO_EVALUATION),
+        r"swift\.dataset: .*: the reward prl_accuracy needs sentences, which columns renames to texts",
+        r"every row needs the columns \('sentences', 'labels'\)",
+    ),
+    Fault(
+        "a reward's column that becomes a message",
+        (
+            "swift.dataset=[answers.jsonl]",
+            "swift.external_plugins=[rewards.py]",
+            *rewards("judged"),
+            *NO_EVALUATION,
+        ),
+        r"swift\.dataset: answers\.jsonl: the reward judged needs answer, of which ms-swift makes a message",
+        r"missing 1 required positional argument: 'answer'",
+    ),
+    Fault(
+        "a reward that does not take all columns",
+        ("swift.external_plugins=[rewards.py]", *rewards("narrow")),
+        r"swift\.reward_funcs: rewards\.py:13: __call__ of narrow takes no \*\*kwargs",
+        r"got an unexpected keyword argument 'trainer_state'",
+    ),
+    Fault(
+        "a reward that does not take args",
+        ("swift.external_plugins=[rewards.py]", *rewards("bare")),
+        r"swift\.reward_funcs: rewards\.py:17: __init__ of bare takes no args",
+        r"got an unexpected keyword argument 'args'",
+    ),
+    # ------------------------------------------------------------------ rows
+    Fault(
+        "a row that is no JSON",
+        ("swift.dataset=[bad_row.jsonl]", *NO_EVALUATION),
+        r"swift\.dataset: bad_row\.jsonl:9: is not JSON: Expecting property name",
+        r"DatasetGenerationError|An error occurred while generating the dataset",
+    ),
+    Fault(
+        "a data file that is broken off",
+        ("swift.dataset=[cut.jsonl]", *NO_EVALUATION),
+        r"swift\.dataset: cut\.jsonl:9: is not JSON: Unterminated string",
+        r"DatasetGenerationError|An error occurred while generating the dataset",
+    ),
+    Fault(
+        "a row that is no object",
+        ("swift.dataset=[rows.jsonl]", *NO_EVALUATION),
+        r"swift\.dataset: rows\.jsonl:9: the row is an array, no JSON object",
+        r"'str' object is not a mapping",
+    ),
+    Fault(
+        "a Git LFS pointer for data",
+        ("swift.dataset=[pointer.jsonl]", *NO_EVALUATION),
+        r"swift\.dataset: pointer\.jsonl is a Git LFS pointer",
+        r"DatasetGenerationError|An error occurred while generating the dataset",
+    ),
+    Fault(
+        "no number of rows",
+        ("swift.dataset=[jobs/data/mr_train.jsonl#1k]", *NO_EVALUATION),
+        r"swift\.dataset: .*: behind # stands the number of rows, found '1k'",
+        r"invalid literal for int\(\) with base 10: '1k'",
+    ),
+    Fault(
+        "data in a format without a reader",
+        ("swift.dataset=[table.tsv]", *NO_EVALUATION),
+        r"swift\.dataset: table\.tsv: no reader for \.tsv",
+        r"Couldn't reach 'tsv' on the Hub|tsv",
+    ),
+    Fault(
+        "a vLLM server beside vLLM on the trainer's own GPUs",
+        (
+            "swift.use_vllm=true",
+            "swift.vllm_mode=colocate",
+            "swift.vllm_server_host=[127.0.0.1]",
+            *GPU,
+        ),
+        r"swift\.vllm_server_host: is connected to all the same while vllm_mode is colocate",
+        r"vLLM is not installed|Servers not reachable",
+    ),
 )
+
+#: Rewards that ms-swift 4 cannot call with the rows of jobs/data.
+REWARDS = """\
+from swift.rewards import ORM, orms
+
+class Needy(ORM):
+
+    def __call__(self, completions, target, **kwargs):
+        return [0.0 for _ in completions]
+
+class Judged(ORM):
+    def __call__(self, completions, answer, **kwargs):
+        return [0.0 for _ in completions]
+
+class Narrow(ORM):
+    def __call__(self, completions):
+        return [0.0 for _ in completions]
+
+class Bare(ORM):
+    def __init__(self):
+        self.seen = 0
+
+    def __call__(self, completions, **kwargs):
+        return [0.0 for _ in completions]
+
+orms.update(needy=Needy, judged=Judged, narrow=Narrow, bare=Bare)
+"""
 
 FILES: dict[str, str] = {
     "other.jsonl": '{"foo": "bar"}\n' * 32,
@@ -592,6 +781,17 @@ FILES: dict[str, str] = {
         for number in range(32)
     ),
     "ds_broken.json": '{"zero_optimization": ',
+    "broken.py": "from swift.rewards import ORM\n\nclass R(ORM)\n    pass\n",
+    "importing.py": "import helping\n",
+    "helping.py": "def f(:\n",
+    "rewards.py": REWARDS,
+    "answers.jsonl": '{"query": "What is one plus one?", "answer": "two"}\n' * 32,
+    "bad_row.jsonl": '{"messages": [{"role": "user", "content": "hi"}]}\n' * 8 + "{'x': 1}\n",
+    "cut.jsonl": '{"messages": [{"role": "user", "content": "hi"}]}\n' * 8
+    + '{"messages": [{"role": "us',
+    "rows.jsonl": '{"messages": [{"role": "user", "content": "hi"}]}\n' * 8 + "[1, 2]\n",
+    "pointer.jsonl": "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+    "table.tsv": "query\tsolution\nhi\tho\n",
     "no_adapter/config.json": "{}",
     "without_state/model.safetensors": "x",
     "without_weights/trainer_state.json": '{"global_step": 1, "max_steps": 4}',
@@ -603,3 +803,4 @@ def write_files(folder: Path) -> None:
     for name, text in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
+    (folder / "latin.txt").write_bytes(b"caf\xe9")
