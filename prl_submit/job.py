@@ -74,6 +74,14 @@ class Job(Struct, frozen=True):
         """Whether files of the user's are imported, which may register whatever they like."""
         return bool(self.many("external_plugins") or self.many("custom_register_path"))
 
+    @property
+    def may_know_more(self) -> bool:
+        """True if the names that ms-swift registers are read elsewhere: of plugins, or of its own source.
+
+        Rules that do not read files say nothing of names then; `inputs.plugins` does.
+        """
+        return self.has_plugins or bool(self.folders)
+
     def since(self, version: str) -> bool:
         """Whether the ms-swift that will run is `version` or later."""
         return self.swift_version is None or number(self.swift_version) >= number(version)

@@ -4,6 +4,7 @@
     following.py    the same by `ast`, for what it does not plainly say
     facts.py        syntax errors, imports and rewards of Python files, remembered between commands
     source.py       reads them by `ast`
+    swift_source.py the same of the ms-swift that runs: lines that users wrote into their checkout
     settings.py     DeepSpeed and FSDP configurations: there, JSON, and in keeping with the arguments
     rows.py         how many rows data files have, counted no further than needed
     damage.py       the first row of a data file that cannot be read

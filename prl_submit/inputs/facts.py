@@ -19,7 +19,7 @@ from prl_submit.reading import read_regular
 from prl_submit.xdg import xdg_folder
 
 #: Raised whenever the reader learns something.
-FORMAT = 1
+FORMAT = 2
 MAX_BYTES = 4_000_000
 
 

@@ -35,21 +35,21 @@ def provided(source: str, registry: str) -> set[str] | None:
     for node in ast.walk(tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)) and not _is_harmless(node, registry):
             return None
-        if isinstance(node, ast.Call) and _name(node.func) in _UNSEEN:
+        if isinstance(node, ast.Call) and name_of(node.func) in _UNSEEN:
             return None
-        if isinstance(node, ast.Call) and _name(node.func) == "import_module":
+        if isinstance(node, ast.Call) and name_of(node.func) == "import_module":
             modules = _modules(node, tree)
             if not modules or not _tops(modules) <= _HARMLESS:
                 return None
-        if isinstance(node, ast.AugAssign) and _name(node.target) == registry:
+        if isinstance(node, ast.AugAssign) and name_of(node.target) == registry:
             return None
-        found = _registers(node, registry)
+        found = registers(node, registry)
         if found is None:
             return None
         names.update(found.names)
         followed |= found.mentions
     for node in ast.walk(tree):
-        if _name(node) == registry and id(node) not in followed and not _is_target(node):
+        if name_of(node) == registry and id(node) not in followed and not _is_target(node):
             return None  # handed to something, or given another name
     return names
 
@@ -61,15 +61,15 @@ class Registered(NamedTuple):
     mentions: set[int]
 
 
-def _registers(node: ast.AST, registry: str) -> Registered | None:
+def registers(node: ast.AST, registry: str) -> Registered | None:
     """What one node registers, or None where that is not plain."""
-    if isinstance(node, ast.Subscript) and _name(node.value) == registry:
+    if isinstance(node, ast.Subscript) and name_of(node.value) == registry:
         key = node.slice
         mentions = {id(node.value)}
         return Registered([str(key.value)], mentions) if isinstance(key, ast.Constant) else None
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
         return Registered([], set())
-    if _name(node.func.value) != registry:
+    if name_of(node.func.value) != registry:
         return Registered([], set())
     mentions = {id(node.func.value)}
     if node.func.attr == "update":
@@ -104,11 +104,11 @@ def _handed_back(tree: ast.Module, registry: str) -> set[int]:
     calls: Counter[str | None] = Counter()
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            calls[_name(node.func)] += 1
+            calls[name_of(node.func)] += 1
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
             targets = [part for target in node.targets for part in ast.walk(target)]
-            if registry in map(_name, targets):
-                named.add(_name(node.value.func))
+            if registry in map(name_of, targets):
+                named.add(name_of(node.value.func))
     mentions = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and node.name in named and calls[node.name] == 1:
@@ -128,7 +128,7 @@ def _modules(call: ast.Call, tree: ast.Module) -> list[str]:
         if (
             isinstance(node, ast.For)
             and argument is not None
-            and _name(node.target) == _name(argument)
+            and name_of(node.target) == name_of(argument)
         ):
             items = node.iter.elts if isinstance(node.iter, (ast.Tuple, ast.List)) else [None]
             constants = [_constant(item) for item in items]
@@ -147,7 +147,7 @@ def _is_target(node: ast.AST) -> bool:
     return isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Store)
 
 
-def _name(node: ast.AST) -> str | None:
+def name_of(node: ast.AST) -> str | None:
     """`orms` of `orms` and of `swift.rewards.orms`."""
     if isinstance(node, ast.Name):
         return node.id

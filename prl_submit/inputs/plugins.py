@@ -37,6 +37,7 @@ REGISTRIES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
     "callbacks": ("callbacks_map", CALLBACKS, (), "4.0"),
     "optimizer": ("optimizers_map", OPTIMIZERS, (), "4.0"),
     "tuner_type": ("tuners_map", TUNERS, (), "4.0"),
+    "train_type": ("extra_tuners", TUNERS, (), "3.0"),
 }
 MAX_BYTES = 4_000_000
 #: Of a plugin and what it imports.
@@ -73,15 +74,39 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
     if files is None:
         return
     for argument, name in wanted:
-        registry, builtin, *_ = REGISTRIES[argument]
-        if any(says(plugin.source, registry, name) for plugin in files):
-            continue
-        from prl_submit.inputs.following import provided  # for a name that no text plainly has
+        names = _all_but(job, argument, name, files)
+        if names is not None:
+            yield missing(job, argument, name, sorted(names), REGISTRIES[argument][1], files)
 
-        found = [provided(plugin.source, registry) for plugin in files]
-        if None not in found:
-            names = {name for names in found for name in names or ()}
-            yield missing(job, argument, name, sorted(names), builtin, files)
+
+def _all_but(job: Job, argument: str, name: str, files: list[Plugin]) -> set[str] | None:
+    """What is registered beside the names of releases; None where `name` is, or may be, among them."""
+    registry, builtin, *_ = REGISTRIES[argument]
+    if any(says(plugin.source, registry, name) for plugin in files):
+        return None
+    if registry == "orms" and name in _own_rewards(job)[1].registered:
+        return None
+    from prl_submit.inputs.following import provided  # for a name that no text plainly has
+
+    found = [provided(plugin.source, registry) for plugin in files]
+    if job.folders:
+        from prl_submit.inputs.swift_source import registered
+
+        found.append(registered(job.folders, registry))
+    names = {known for names in found for known in names or ()}
+    return None if None in found or name in names else names - set(builtin)
+
+
+def _own_rewards(job: Job) -> tuple[str, Facts]:
+    """The file of the job's ms-swift that has its rewards, and what it says; nothing where it is not here."""
+    if job.folders:
+        from prl_submit.inputs.swift_source import reward_file
+
+        file = reward_file(job.folders)
+        facts = facts_of(os.path.join(job.folders[0], file)) if file else None
+        if file and facts:
+            return file, facts
+    return "", Facts()
 
 
 def syntax(job: Job, workdir: str) -> Iterator[Problem]:
@@ -154,6 +179,10 @@ def needs(job: Job, workdir: str) -> Iterator[tuple[str, list[str], str]]:
             yield name, [_ANSWERS[name]], "ms-swift"
         elif len(naming) == 1 and (facts := naming[0][1]) and (reward := facts.rewards.get(name)):
             yield name, reward.needs, f"{naming[0][0]}:{reward.line}"
+        elif not naming and name not in REWARDS:
+            file, facts = _own_rewards(job)
+            if reward := facts.rewards.get(name):
+                yield name, reward.needs, f"{file}:{reward.line}"
 
 
 def calls(job: Job, workdir: str) -> Iterator[Problem]:
@@ -203,7 +232,7 @@ def _unknown(job: Job) -> Iterator[tuple[str, str]]:
     for argument, (_, builtin, types, since) in REGISTRIES.items():
         if argument not in job.swift or (types and job.rlhf_type not in types):
             continue
-        if not job.since(since) or (argument != "reward_funcs" and not job.has_plugins):
+        if not job.since(since) or (argument != "reward_funcs" and not job.may_know_more):
             continue
         for name in job.many(argument):
             if name not in builtin:

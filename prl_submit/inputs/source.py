@@ -67,6 +67,9 @@ def _registered(tree: ast.Module) -> Iterator[tuple[str, str | None]]:
             for target in node.targets:
                 if isinstance(target, ast.Subscript) and _name(target.value) == _REGISTRY:
                     yield from _pair(target.slice, node.value)
+                elif _name(target) == _REGISTRY and isinstance(node.value, ast.Dict):
+                    for key, value in zip(node.value.keys, node.value.values, strict=True):
+                        yield from _pair(key, value)  # ms-swift's own file
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             yield from _called(node) if _name(node.func.value) == _REGISTRY else ()
 

@@ -133,7 +133,7 @@ def _excluded(job: Job, name: str, word: str, losses: tuple[str, ...] = ()) -> I
 def scheduler(job: Job) -> Iterator[Problem]:
     """ms-swift >= 3.8 rollout_mixin `_prepare_scheduler`: known, or from a plugin (inputs)."""
     name = job.get("multi_turn_scheduler", None)
-    if job.rlhf_type != "grpo" or name is None or name in SCHEDULERS or job.has_plugins:
+    if job.rlhf_type != "grpo" or name is None or name in SCHEDULERS or job.may_know_more:
         return
     if not job.has_known_names or not job.since("3.8"):
         return

@@ -42,7 +42,7 @@ def plugins(job: Job) -> Iterator[Problem]:
         message = f"has {len(names)} for {len(models)} reward_model"
         yield job.refuse("reward_model_plugin", message, "give one for each, in their order")
     unknown = [name for name in names if name not in MODEL_PLUGINS]
-    if unknown and not job.has_plugins and job.has_known_names:
+    if unknown and not job.may_know_more and job.has_known_names:
         hint = f"known: {', '.join(MODEL_PLUGINS)}; external_plugins provides others"
         yield job.refuse("reward_model_plugin", f"{unknown[0]} is not known", hint)
 

@@ -119,7 +119,7 @@ def notifications(job: Job) -> Iterator[Problem]:
 
 def plugins(job: Job) -> Iterator[Problem]:
     """ms-swift >= 4.0 trainers/mixin: callbacks and optimizer by name, its own or a plugin's."""
-    if not job.since("4.0") or job.has_plugins or not job.has_known_names:
+    if not job.since("4.0") or job.may_know_more or not job.has_known_names:
         return
     for name, known in (("callbacks", CALLBACKS), ("optimizer", OPTIMIZERS)):
         for value in job.many(name):

@@ -37,7 +37,7 @@ def lora(job: Job) -> Iterator[Problem]:
 def known(job: Job) -> Iterator[Problem]:
     """ms-swift 4.6.0 pipelines/train/tuner `prepare_adapter`: a tuner of its own or of a plugin."""
     chosen = job.tuner_type
-    if chosen in TUNERS or job.has_plugins or not job.has_known_names:
+    if chosen in TUNERS or job.may_know_more or not job.has_known_names:
         return
     near = closest(chosen, TUNERS, 0.6)
     hint = f"did you mean {near}?" if near else f"these work: {', '.join(TUNERS)}"

@@ -50,6 +50,19 @@ orms["falters"] = Falters
 """
 
 
+#: Written by users into swift/plugin/orm.py of their checkout.
+OWN_REWARD = """
+
+class MyReward(ORM):
+
+    def __call__(self, completions, **kwargs) -> List[float]:
+        return [float(len(text) % 7) for text in completions]
+
+
+orms['my_reward'] = MyReward
+"""
+
+
 @pytest.fixture(scope="module")
 def venv(pytestconfig: pytest.Config) -> Path:
     """The environment with ms-swift 3.3.0; where `--require training` is said it must be there."""
@@ -111,7 +124,7 @@ def test_fails_in_the_middle_and_resumes(old: World, venv: Path) -> None:
     assert done.code == 1
     (status,) = old.prl("status", "latest", "--json").json["runs"]
     assert (status["state"], status["step"], status["max_steps"]) == ("FAILED", 1, 2)
-    assert status["reason"].endswith("RuntimeError: it falters")
+    assert "RuntimeError: it falters" in status["reason"]
 
     again = old.finish(old.start("resume", "latest", "--wait"), 300)
     assert again.code == 0, again.err + old.prl("logs", "latest", "--tail", "40").out
@@ -127,23 +140,27 @@ def test_fails_in_the_middle_and_resumes(old: World, venv: Path) -> None:
 
 
 def test_a_checkout_in_the_working_directory(old: World, venv: Path) -> None:
-    """It runs, and is checked, in place of the installed one."""
+    """It runs, and is checked, in place of the installed one; rewards of its own code are known."""
     (installed,) = venv.glob("lib/python3*/site-packages/swift")
     swift = old.root / "swift"
     shutil.copytree(installed, swift, ignore=shutil.ignore_patterns("__pycache__"))
     version = (swift / "version.py").read_text()
     (swift / "version.py").write_text(version.replace("'3.3.0'", "'3.3.0.dev0'"))
-    job = command(venv)
+    with (swift / "plugin" / "orm.py").open("a") as file:
+        file.write(OWN_REWARD)
+    job = command(venv, "reward_funcs=[prl_format,prl_accuracy,my_reward]", "reward_weights=null")
 
     values = explained(old.prl("explain", *job, "--json"))
     assert values["environment.swift_version"]["value"] == "3.3.0.dev0"
     assert f"read from {swift}" in values["environment.swift_version"]["detail"]
     assert old.prl("check", *job).err == ""
+    misspelt = old.prl("check", *job, "--set", "swift.reward_funcs=[my_rewards]")
+    assert "did you mean my_reward?" in misspelt.err
 
     done = old.finish(old.start(*job, "--follow"), 300)
     assert done.code == 0, done.out[-3000:] + done.err
     ended_well(old)
     (run,) = old.output.glob("v*")
     first = json.loads((run / "logging.jsonl").read_text().splitlines()[0])
-    assert {"rewards/PrlAccuracy/mean", "rewards/PrlFormat/mean"} <= set(first)
+    assert {"rewards/PrlAccuracy/mean", "rewards/MyReward/mean"} <= set(first)
     assert json.loads((run / "plan.json").read_text())["swift_version"] == "3.3.0.dev0"
