@@ -130,7 +130,9 @@ def lay_over(
             continue
         problems += _late_extends(over)
         tree = merge(tree, over)
-    if not _takes_infer_workers(table):
+    if _takes_infer_workers(table):
+        tree = _shared_gpus(tree)
+    else:
         tree = _infer_workers(environ, tree, table, problems)
     return Layered(tree, passed_on, problems)
 
@@ -319,6 +321,23 @@ def _variable(
 def _takes_infer_workers(table: Table) -> bool:
     """ms-swift 3.2 to 3.4 read num_infer_workers; 3.5 passes over it, for it has vllm_mode."""
     return "num_infer_workers" in table and "vllm_mode" not in table
+
+
+def _shared_gpus(tree: Node) -> Node:
+    """`vllm_mode: colocate` for an ms-swift that calls it num_infer_workers, one for each process.
+
+    So one spec serves all releases. What is written of num_infer_workers itself counts more.
+    """
+    swift = mapping(lookup(tree, "swift"))
+    mode = swift.get("vllm_mode")
+    if mode is None or mode.value != "colocate" or "num_infer_workers" in swift:
+        return tree
+    processes = lookup(tree, "resources.nproc_per_node")
+    count = processes.value if processes is not None else "1"
+    told = {"vllm_mode": Node(None, mode.origin), "num_infer_workers": Node(None, mode.origin)}
+    if isinstance(count, str):
+        told["num_infer_workers"] = scalar_node(count, mode.origin)
+    return merge(tree, nest(["swift"], Node(told, mode.origin)))
 
 
 def _infer_workers(

@@ -233,13 +233,13 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "asynchronous generation on the trainer's own GPUs",
-        (*GPU, "swift.use_vllm=true", "swift.async_generate=true"),
+        (*GPU, "swift.use_vllm=true", "swift.vllm_mode=colocate", "swift.async_generate=true"),
         r"swift\.async_generate: needs vllm_mode server, found colocate",
         r"async generate require vllm_mode == server",
     ),
     Fault(
         "vLLM on the CPU",
-        ("swift.use_vllm=true",),
+        ("swift.use_vllm=true", "swift.vllm_mode=colocate"),
         r"swift\.use_vllm: vLLM needs a GPU; accelerator is cpu",
         r"vLLM is not available|No module named 'vllm'|vllm",
     ),

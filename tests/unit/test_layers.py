@@ -348,6 +348,36 @@ def test_infer_workers_mean_what_the_version_that_runs_means(
     assert found.passed_on == {}
 
 
+@pytest.mark.parametrize(
+    ("version", "swift", "workers", "mode"),
+    [
+        ("3.3.0", "vllm_mode: colocate", 4, None),
+        ("3.4.1.post1", "vllm_mode: colocate", 4, None),
+        ("3.3.0", "vllm_mode: colocate, num_infer_workers: 2", 2, "colocate"),  # told as an error
+        ("3.3.0", "vllm_mode: server", None, "server"),  # likewise
+        ("3.3.0", "vllm_mode: null", None, None),
+        ("3.3.0", "use_vllm: true", None, None),  # ms-swift's own default: a GPU for one worker
+        ("3.5.0", "vllm_mode: colocate", None, "colocate"),
+        ("4.6.0", "vllm_mode: colocate", None, "colocate"),
+    ],
+)
+def test_colocate_is_said_in_the_words_of_the_version_that_runs(
+    version: str, swift: str, workers: int | None, mode: str | None
+) -> None:
+    """One spec for all releases; only a mode that is written is translated."""
+    found = load_layers(
+        "job.yaml",
+        read=lambda path: f"resources: {{nproc_per_node: 4}}\nswift: {{{swift}}}".encode(),
+        profile=None,
+        environ={},
+        sets=(),
+        table=load_table(version),
+    )
+    assert at(found, "swift.num_infer_workers") == workers
+    assert at(found, "swift.vllm_mode") == mode
+    assert found.problems == []
+
+
 # ------------------------------------------------------------------ --set
 @pytest.mark.parametrize(
     ("text", "expected"),

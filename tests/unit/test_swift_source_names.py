@@ -67,7 +67,8 @@ def test_names_in(source: str, names: set[str] | None) -> None:
 
 
 def write(folder: Path, files: dict[str, str]) -> tuple[str, ...]:
-    """Modules of a checkout in the working directory; where its ms-swift lies."""
+    """Modules of a checkout in the working directory; where its ms-swift and its packages lie."""
+    (folder / "msgspec").mkdir()
     for name, text in files.items():
         path = folder / "swift" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -125,6 +125,7 @@ prl_swift_args=(
   --num_generations 2
   --max_completion_length 768
   --use_vllm true
+  --vllm_mode colocate
   --vllm_gpu_memory_utilization 0.4
   --eval_steps 200
   --save_steps 200
@@ -133,7 +134,6 @@ prl_swift_args=(
   --log_completions true
   --gradient_checkpointing_kwargs '{"use_reentrant": false}'
   --report_to wandb
-  --vllm_mode colocate
   --output_dir /home/me/prl/output/vNN-YYYYMMDD-HHMMSS
   --add_version false
 )
