@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import time
@@ -34,7 +35,7 @@ from prl_submit.slurm.jobs import (
 from prl_submit.slurm.ownership import is_own, why_not_own
 from prl_submit.slurm.script import SCRIPT
 from prl_submit.slurm.verdict import Evidence, judge, may_start_again
-from prl_submit.states import FINISHED, LOST, QUEUED, State
+from prl_submit.states import FINISHED, LOST, QUEUED, TIMEOUT, State
 from prl_submit.times import until
 from prl_submit.verdicts import write_verdict
 
@@ -213,7 +214,7 @@ def _state(run: Run, index: int, answers: Answers) -> State:
     record = answers.records.get(index, record)
     run = msgspec.structs.replace(run, record=record)
     seen = _gather(run, record, job, silence)
-    state = judge(seen)
+    state = _why_not_again(run, judge(seen), seen)
     if silence is not None and may_start_again(seen):
         state = None
     if job is not None:
@@ -231,18 +232,60 @@ def _state(run: Run, index: int, answers: Answers) -> State:
     return state
 
 
+def _why_not_again(run: Run, state: State | None, seen: Evidence) -> State | None:
+    """A time-out with the reason why the job was not put back into the queue, where it might have been."""
+    if state is None or state.state != TIMEOUT or run.record is None:
+        return state
+    most, again = _max_restarts(run.path), state.restarts - run.record.restarts
+    if not most or seen.cancelled:
+        return state
+    if again >= most:
+        why = f"not started again: restarts.max is {most}, and used up"
+    elif not any(run.path.glob("checkpoint-*")):
+        why = "not started again: it has no checkpoint yet to go on from"
+    else:
+        return state
+    return msgspec.structs.replace(state, reason="; ".join(filter(None, [state.reason, why])))
+
+
+def is_held(run: Path) -> bool:
+    """Whether a process of the run is alive: all of them inherit the lock that launch.sh takes on each node.
+
+    Only for a job that has ended for Slurm: a job that starts at this instant would find the lock taken.
+    """
+    return any(_is_locked(file) for file in run.glob(".node*.lock"))
+
+
+def _is_locked(file: Path) -> bool:
+    try:
+        lock = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(lock)
+    return False
+
+
 def _gather(run: Run, record: Record, job: Job | None, silence: str | None) -> Evidence:
     restarted = job is not None and bool(job.restarts)
     live = job is not None and is_live(job)
+    ended = read_exit(run.path, record.restarts)
     log = b"" if live and not restarted else tail_bytes(run.path / LOGS / LOG, _LOG_TAIL)
     return Evidence(
-        exit=read_exit(run.path, record.restarts),
+        exit=ended,
         others=[] if live else read_node_exits(run.path, record.restarts),
         job=job,
         cancelled=cancel_reason(run.path),
         log=log.decode("utf-8", "replace"),
         job_id=record.job_id,
         now=time.time(),
+        alive=not live and ended is None and silence is None and is_held(run.path),
         restarts_before=record.restarts,
         max_restarts=_max_restarts(run.path) if restarted or silence else None,
     )

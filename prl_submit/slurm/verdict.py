@@ -59,6 +59,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     restarts_before: int = 0
     max_restarts: int | None = None
     now: float = 0.0
+    alive: bool = False
 
 
 def judge(seen: Evidence) -> State | None:
@@ -68,12 +69,15 @@ def judge(seen: Evidence) -> State | None:
     job, ended = seen.job, seen.exit
     if job is not None and is_live(job):
         its_own = ended is not None and ended.exit_code not in INTERRUPTED
+        state = _live(job, before)
         if ended is None or not its_own or is_waiting(job):
-            return _live(job, before)
-        if job.node_count == 1:
-            return state_of_exit(ended)
-        # What the other nodes say counts too.
-        return msgspec.structs.replace(_live(job, before), reason="node 0 has ended")
+            return state
+        # Slurm may find processes to kill, start the job again, or hear other nodes: no end is told yet.
+        told = f"ended as {state_of_exit(ended).state}; Slurm has not let go of its node yet"
+        reason = told if job.node_count == 1 else "node 0 has ended"
+        return msgspec.structs.replace(state, reason=reason)
+    if seen.alive and ended is None:
+        return _outlived(job, seen)
     if ended is not None and ended.exit_code not in INTERRUPTED:
         return _finished(ended, seen)
     if job is not None:
@@ -81,6 +85,17 @@ def judge(seen: Evidence) -> State | None:
     if ended is not None:
         return _interrupted(ended, seen)
     return _from_log(seen)
+
+
+def _outlived(job: Job | None, seen: Evidence) -> State:
+    """Slurm has ended the job, or its node: processes that it did not reach go on, or somebody started some."""
+    told = f"Slurm says {job.state}" if job else f"Slurm does not know job {seen.job_id}"
+    return State(
+        state=RUNNING,
+        reason=f"{told}, but processes of the run are still alive",
+        started_at=job.started_at if job else None,
+        restarts=seen.restarts_before + ((job.restarts or 0) if job else 0),
+    )
 
 
 def may_start_again(seen: Evidence) -> bool:
@@ -101,7 +116,7 @@ def _this_attempt(seen: Evidence) -> Evidence:
     began = seen.job.started_at if seen.job is not None and told is None else None
 
     def is_current(record: ExitRecord) -> bool:
-        before = began is not None and record.ended_at is not None and _is_before(record, began)
+        before = began is not None and _is_before(record.ended_at, began)
         return record.restarts >= restarts and not before
 
     return msgspec.structs.replace(
@@ -111,9 +126,9 @@ def _this_attempt(seen: Evidence) -> Evidence:
     )
 
 
-def _is_before(record: ExitRecord, time: str) -> bool:
+def _is_before(one: str | None, other: str) -> bool:
     try:
-        return datetime.fromisoformat(record.ended_at or "") < datetime.fromisoformat(time)
+        return datetime.fromisoformat(one or "") < datetime.fromisoformat(other)
     except (ValueError, TypeError):  # not ours, or without a zone
         return False
 
@@ -159,6 +174,9 @@ def _finished(ended: ExitRecord, seen: Evidence) -> State:
     job = seen.job
     if job is None or is_live(job):
         return state
+    if job.ended_at and ended.started_at and not _is_before(ended.started_at, job.ended_at):
+        by_hand = f"started by hand when job {job.job_id} had ended"
+        return msgspec.structs.replace(state, reason=_join(state.reason, by_hand))
     if _ran_out_of_memory(job, seen) and state.state != SUCCEEDED:
         return msgspec.structs.replace(state, reason=_join(_MEMORY_WORDS, state.reason))
     told = job.exit_code if job.signal is None else 128 + job.signal

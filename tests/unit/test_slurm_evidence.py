@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -522,6 +523,52 @@ def test_the_log_of_this_job_does(make: Make) -> None:
     found = ask_one(FakeSlurm(), run)
     assert found.state == TIMEOUT
     assert kept(run) == found
+
+
+# ------------------------------------------------------------------ what lives on, and what is not started again
+def test_a_held_lock_is_a_life(make: Make) -> None:
+    """Every process of the run has it open, on whichever node."""
+    run = make()
+    ended = FakeSlurm(live("77", "t77", "NODE_FAIL"))
+    with open(run.path / ".node3.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = ask_one(ended, run)
+        assert (found.state, kept(run)) == (RUNNING, None)
+        assert "processes of the run are still alive" in str(found.reason)
+        assert ask_one(FakeSlurm(), run).state == RUNNING  # forgotten
+        assert ask_one(FakeSlurm(live("77", "t77", "PENDING")), run).state == QUEUED
+    assert (ask_one(ended, run).state, kept(run) is None) == (FAILED, False)
+
+
+def test_a_lock_that_is_something_else_stops_nobody(make: Make) -> None:
+    run = make()
+    os.mkfifo(run.path / ".node0.lock")
+    (run.path / ".node1.lock").symlink_to("/dev/zero")
+    (run.path / ".node2.lock").mkdir()
+    assert ask_one(FakeSlurm(live("77", "t77", "NODE_FAIL")), run).state == FAILED
+
+
+@pytest.mark.parametrize(
+    ("most", "again", "checkpoint", "words"),
+    [
+        (0, 0, False, ""),
+        (3, 0, True, ""),
+        (3, 0, False, "; not started again: it has no checkpoint yet to go on from"),
+        (3, 3, True, "; not started again: restarts.max is 3, and used up"),
+        (3, 3, False, "; not started again: restarts.max is 3, and used up"),
+    ],
+)
+def test_why_a_time_out_is_the_end(
+    make: Make, most: int, again: int, checkpoint: bool, words: str
+) -> None:
+    run = make()
+    (run.path / PLAN).write_text(f'{{"plan": {{"restarts": {{"max": {most}}}}}}}')
+    if checkpoint:
+        (run.path / "checkpoint-1").mkdir()
+    leave(run, 124, TIMEOUT, restarts=again, reason="out of time")
+    job = live("77", "t77", "FAILED", RestartCnt=str(again), exit_code="31744")
+    found = ask_one(FakeSlurm(job), run)
+    assert (found.state, found.reason) == (TIMEOUT, f"out of time{words}")
 
 
 # ------------------------------------------------------------------ accounting

@@ -206,16 +206,42 @@ def test_restarts_of_earlier_jobs_are_added() -> None:
 
 @pytest.mark.parametrize("ended", [own(0), own(1), own(65)])
 @pytest.mark.parametrize("state", ["RUNNING", "COMPLETING"])
-def test_a_job_that_has_said_its_own_end_need_not_wait_for_slurm(
-    state: str, ended: ExitRecord
-) -> None:
-    """Slurm takes a moment (its epilog, a busy controller) to see it."""
+def test_no_end_is_told_before_slurm_has_ended_the_job(state: str, ended: ExitRecord) -> None:
+    """Slurm may have processes to kill, or start the job again: an end that is told does not change."""
     found = verdict(job=job(state), exit=ended)
-    assert (found.state, found.exit_code, found.reason) == (
-        ended.state,
-        ended.exit_code,
-        ended.reason,
+    told = f"ended as {ended.state}; Slurm has not let go of its node yet"
+    assert (found.state, found.exit_code, found.reason) == (RUNNING, None, told)
+
+
+@pytest.mark.parametrize(
+    "state", ["NODE_FAIL", "FAILED", "CANCELLED", "COMPLETED", "TIMEOUT", "PREEMPTED"]
+)
+def test_no_end_is_told_while_processes_of_the_run_live(state: str) -> None:
+    """A node that Slurm no longer hears may be well; and somebody may have started launch.sh by hand."""
+    found = verdict(job=job(state), alive=True, cancelled="cancelled by me", others=[(1, own(3))])
+    told = f"Slurm says {state}, but processes of the run are still alive"
+    assert (found.state, found.reason, found.ended_at) == (RUNNING, told, None)
+
+
+def test_processes_of_a_job_that_slurm_has_forgotten() -> None:
+    found = verdict(job_id="77", alive=True, log=last_words())
+    assert (found.state, found.reason) == (
+        RUNNING,
+        "Slurm does not know job 77, but processes of the run are still alive",
     )
+
+
+@pytest.mark.parametrize("ended", [own(0), own(1), *INTERRUPTED])
+def test_an_exit_json_is_written_when_nothing_is_left(ended: ExitRecord) -> None:
+    """What still holds the lock then is no process of the training."""
+    assert verdict(job=job("FAILED", 1), exit=ended, alive=True).state != RUNNING
+
+
+def test_a_run_that_was_started_by_hand_after_its_job() -> None:
+    """Slurm's word is of the job before."""
+    ended = own(0, started_at=at(59), ended_at=at(59))
+    found = verdict(job=job("CANCELLED"), exit=ended, cancelled="cancelled by me")
+    assert (found.state, found.reason) == (SUCCEEDED, "started by hand when job 77 had ended")
 
 
 # ------------------------------------------------------------------ both say the same

@@ -1,0 +1,164 @@
+"""Jobs that end slowly: no end is told while a process of the job lives, and an end that was told does not change."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.slurm import SlurmCluster
+from tests.slurm.conftest import SlurmWorld
+
+Eventually = Callable[..., None]
+ENDS = {"SUCCEEDED", "FAILED", "CANCELLED", "TIMEOUT", "LOST"}
+#: Hears nothing, and goes on for some seconds after it was told to end.
+DEAF = "trap '' TERM; step 1 9; sleep 300 & wait"
+
+
+def status(world: SlurmWorld) -> dict[str, Any]:
+    (found,) = world.prl("status", "latest", "--json").json["runs"]
+    return dict(found)
+
+
+def job_of(run: Path) -> str:
+    return str(json.loads((run / "run.json").read_text())["job_id"])
+
+
+def watched(world: SlurmWorld, run: Path) -> dict[str, Any]:
+    """The first end that is told. Until then no verdict is written, and then nothing of the job lives."""
+    while True:
+        found = status(world)
+        left = world.alive(str(run))
+        if found["state"] in ENDS:
+            assert not left, (found, left)
+            assert status(world) == found
+            return found
+        assert not (run / "verdict.json").exists(), found
+
+
+@pytest.mark.parametrize("how", ["cancel", "scancel", "kill"])
+def test_a_job_that_does_not_want_to_end(
+    any_slurm: SlurmWorld, eventually: Eventually, how: str
+) -> None:
+    """Slurm gives it KillWait, five seconds here, and kills it."""
+    run = any_slurm.submit(DEAF, restarts__grace="1s")
+    eventually(lambda: status(any_slurm)["step"] == 1, timeout=30)
+    if how == "cancel":
+        assert any_slurm.prl("cancel", "latest").code == 0
+    elif how == "scancel":
+        any_slurm.cluster.run("scancel", job_of(run))
+    else:
+        any_slurm.cluster.run("scancel", "--signal=KILL", job_of(run))
+    found = watched(any_slurm, run)
+    assert found["state"] == "CANCELLED", found
+
+
+def test_a_slow_requeue(slurm: SlurmWorld, eventually: Eventually) -> None:
+    """Between the two attempts nothing looks like an end."""
+    fake = f"[[ $PRL_SUBMIT_RESTARTS == 0 ]] || {{ step 2 9; exit 0; }}; {DEAF}"
+    run = slurm.submit(fake, restarts__max=1, restarts__grace="1s")
+    eventually(lambda: status(slurm)["step"] == 1, timeout=30)
+    slurm.cluster.run("scontrol", "requeue", job_of(run))
+    found = watched(slurm, run)
+    assert (found["state"], found["restarts"]) == ("SUCCEEDED", 1), found
+
+
+def test_the_last_word_of_a_job_that_slurm_is_still_ending(
+    tmp_path: Path, new_cluster: Callable[..., SlurmCluster]
+) -> None:
+    """exit.json is there; the node's epilog takes some seconds."""
+    epilog = tmp_path / "epilog"
+    epilog.write_text("#!/bin/sh\nsleep 4\n")
+    epilog.chmod(0o755)
+    world = SlurmWorld(tmp_path / "w", new_cluster(nodes=1, conf_extra=f"Epilog={epilog}"))
+    try:
+        run = world.submit("step 1 1")
+        seen = []
+        while status(world)["state"] not in ENDS:
+            seen.append((status(world)["reason"], (run / "exit.json").exists()))
+        told = "ended as SUCCEEDED; Slurm has not let go of its node yet"
+        assert (told, True) in seen
+        assert status(world)["state"] == "SUCCEEDED"
+    finally:
+        world.close()
+
+
+def test_a_node_that_slurm_has_given_up_and_that_lives(
+    tmp_path: Path, new_cluster: Callable[..., SlurmCluster], eventually: Eventually
+) -> None:
+    """slurmd is gone, the training is not: its end is its own."""
+    cluster = new_cluster(nodes=2, slurmd_timeout=2, message_timeout=2)
+    world = SlurmWorld(tmp_path, cluster)
+    try:
+        fake = "step 1 2; until [[ -e go ]]; do sleep 0.2; done; step 2 2"
+        run = world.submit(fake, slurm__nodelist="node2")
+        eventually(lambda: status(world)["step"] == 1, timeout=30)
+        daemon = cluster._daemons.pop("slurmd.node2")
+        daemon.send_signal(signal.SIGKILL)
+        daemon.wait()
+        told = "Slurm says NODE_FAIL, but processes of the run are still alive"
+        eventually(lambda: status(world)["reason"] == told, timeout=30)
+        assert status(world)["state"] == "RUNNING"
+        assert not (run / "verdict.json").exists()
+        (tmp_path / "go").touch()
+        found = watched(world, run)
+        assert (found["state"], found["step"]) == ("SUCCEEDED", 2), found
+    finally:
+        world.close()
+
+
+def test_started_by_hand_after_a_cancel(slurm: SlurmWorld, eventually: Eventually) -> None:
+    """Slurm's word on the job before is no word on this one."""
+    run = slurm.submit("step 1 2; sleep 300")
+    eventually(lambda: status(slurm)["step"] == 1, timeout=30)
+    assert slurm.prl("cancel", "latest", "--wait").code == 0
+    assert status(slurm)["state"] == "CANCELLED"
+    fake = "step 2 2; until [[ -e go ]]; do sleep 0.2; done"
+    by_hand = slurm.popen(["bash", run / "launch.sh"], FAKE=fake)
+    eventually(lambda: status(slurm)["step"] == 2, timeout=30)
+    assert status(slurm)["state"] == "RUNNING"
+    (slurm.root / "go").touch()
+    assert slurm.finish(by_hand).code == 0
+    found = status(slurm)
+    assert (found["state"], found["reason"]) == (
+        "SUCCEEDED",
+        f"started by hand when job {job_of(run)} had ended",
+    )
+
+
+def test_submitted_by_hand_after_a_cancel(slurm: SlurmWorld, eventually: Eventually) -> None:
+    """The mark of the cancellation was the last job's."""
+    run = slurm.submit("step 1 2; sleep 300")
+    eventually(lambda: status(slurm)["step"] == 1, timeout=30)
+    assert slurm.prl("cancel", "latest", "--wait").code == 0
+    environ = slurm.environ | {"FAKE": "step 2 2; sleep 2"}
+    subprocess.run(["sbatch", run / "job.sbatch"], env=environ, check=True, capture_output=True)
+    eventually(lambda: status(slurm)["step"] == 2, timeout=30)
+    assert status(slurm)["reason"] != "being cancelled"
+    assert slurm.prl("wait", "latest").code == 0
+    assert (status(slurm)["state"], status(slurm)["reason"]) == ("SUCCEEDED", None)
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_why_a_job_that_ran_out_of_time_is_not_started_again(
+    slurm: SlurmWorld, eventually: Eventually, checkpoint: bool
+) -> None:
+    """No checkpoint to go on from, or no restart left."""
+    saved = "checkpoint 1 9; " if checkpoint else ""
+    over = {"resources__time_limit": "60s", "restarts__grace": "58s", "restarts__max": 1}
+    run = slurm.submit(f"{saved}step 1 9; sleep 300", **over)
+    if checkpoint:
+        eventually(lambda: (run / "checkpoint-1" / "rng_state.pth").exists(), timeout=30)
+        slurm.cluster.run("scontrol", "requeue", job_of(run))
+    assert slurm.finish(slurm.start("wait", "latest"), timeout=180).code == 1
+    why = (
+        "restarts.max is 1, and used up" if checkpoint else "it has no checkpoint yet to go on from"
+    )
+    found = status(slurm)
+    assert found["state"] == "TIMEOUT", found
+    assert found["reason"].endswith(f"; not started again: {why}"), found
