@@ -6,17 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from prl_submit.inputs.data import MESSAGES, QUERIES, RESPONSES
 from prl_submit.inputs.paths import resolve
 from prl_submit.job import Job
 from prl_submit.reading import decode_json, read_regular
 
-#: ms-swift 4.6.0 dataset/preprocessor/core: MessagesPreprocessor, ResponsePreprocessor.
-MESSAGES = ("messages", "conversation", "conversations")
-QUERIES = ("query", "prompt", "input", "instruction", "question", "problem")
-RESPONSES = (
-    "response", "answer", "output", "targets", "target", "answer_key", "answers", "solution",
-    "text", "completion", "content",
-)  # fmt: skip
+#: ms-swift 4.6.0 dataset/preprocessor/core, MessagesPreprocessor.
 SYSTEMS = ("system", "system_prompt")
 MAX_BYTES = 1_000_000
 

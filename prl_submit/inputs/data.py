@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from prl_submit.errors import Problem
-from prl_submit.inputs.columns import MESSAGES, QUERIES, RESPONSES, reaching, renames
 from prl_submit.inputs.damage import find_damage
 from prl_submit.inputs.paths import made_by_setup, resolve
 from prl_submit.inputs.plugins import needs, registers_datasets
@@ -17,6 +16,14 @@ from prl_submit.job import Job
 from prl_submit.rules.batch import accumulation
 from prl_submit.rules.evaluation import evaluates
 from prl_submit.scalars import parse_int
+
+#: ms-swift 4.6.0 dataset/preprocessor/core: MessagesPreprocessor, ResponsePreprocessor.
+MESSAGES = ("messages", "conversation", "conversations")
+QUERIES = ("query", "prompt", "input", "instruction", "question", "problem")
+RESPONSES = (
+    "response", "answer", "output", "targets", "target", "answer_key", "answers", "solution",
+    "text", "completion", "content",
+)  # fmt: skip
 
 
 class Source(Struct, frozen=True):
@@ -100,19 +107,22 @@ def rewarded_columns(
     """Rewards are called with the columns that are left; one that lacks its own ends the first step."""
     if job.rlhf_type != "grpo" or not job.has_known_names or job.many("multi_turn_scheduler"):
         return
-    names = renames(job, workdir)
-    if names is None:
+    wanted = [need for need in needs(job, workdir) if need[1]]
+    if not wanted:
         return
+    from prl_submit.inputs.columns import reaching, renames  # not for rewards that need none
+
+    names = renames(job, workdir)
     automatic = not job.get("disable_auto_column_mapping", False)
-    for source in found:
+    for source in found if names is not None else ():
         keys = source.count.keys
         if not keys:
             continue
-        left = reaching(keys, names, automatic) | set(_GIVEN)
-        for reward, columns, place in needs(job, workdir):
+        left = reaching(keys, names or {}, automatic) | set(_GIVEN)
+        for reward, columns, place in wanted:
             lacking = [column for column in columns if column not in left]
             if lacking:
-                message, hint = _lacking(lacking, keys, names, reward)
+                message, hint = _lacking(lacking, keys, names or {}, reward)
                 message += "" if place == "ms-swift" else f" ({place})"
                 yield job.refuse(argument, f"{source.entry}: {message}", hint)
 
