@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -37,12 +38,17 @@ def read_source(text: bytes) -> Facts:
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:
-    """Modules that are imported as the file is: not those in functions, nor what `try` may miss."""
+    """Modules that are imported as the file is, but for the standard library's.
+
+    Not those in functions, nor what `try` may miss.
+    """
     for node in tree.body:
+        names: list[str] = []
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            yield node.module
+            names = [node.module]
+        yield from (n for n in names if n.partition(".")[0] not in sys.stdlib_module_names)
 
 
 def _rewards(tree: ast.Module) -> dict[str, Reward]:
