@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os.path
+import os
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -71,6 +71,8 @@ def readable(job: Job, argument: str, workdir: str) -> Iterator[Problem]:
         uncounted = list(_uncounted(job, argument, entry, workdir))
         yield from uncounted
         path, _ = parse_entry(entry, workdir)
+        if not uncounted and path is None:
+            yield from _empty_folder(job, argument, entry, workdir)
         if uncounted or path is None or made_by_setup(job, path, workdir):
             continue
         ending = os.path.splitext(path)[1].lstrip(".")
@@ -88,6 +90,15 @@ def readable(job: Job, argument: str, workdir: str) -> Iterator[Problem]:
 
 def _file_of(entry: str, workdir: str) -> str:
     return entry if os.path.isfile(resolve(entry, workdir)) else entry.rpartition("#")[0]
+
+
+def _empty_folder(job: Job, argument: str, entry: str, workdir: str) -> Iterator[Problem]:
+    """A folder is read as a hub's repository is; without a single file in it `datasets` stops."""
+    folder = resolve(entry, workdir)
+    if not os.path.isdir(folder) or made_by_setup(job, folder, workdir):
+        return
+    if not any(files for _, _, files in os.walk(folder)):
+        yield job.refuse(argument, f"{entry} is a folder without a file", "is it the right one?")
 
 
 def _uncounted(job: Job, argument: str, entry: str, workdir: str) -> Iterator[Problem]:

@@ -758,3 +758,11 @@ def test_a_bad_row_is_named(planned: Plans, tmp_path: Path) -> None:
     assert told(planned, tmp_path, "dataset: a.jsonl, streaming: true") == [f"error dataset: {bad}"]
     swift = "dataset: b.jsonl, val_dataset: a.jsonl"
     assert told(planned, tmp_path, swift) == [f"error val_dataset: {bad}"]
+
+
+def test_a_folder_for_data(planned: Plans, tmp_path: Path) -> None:
+    (tmp_path / "empty/deeper").mkdir(parents=True)
+    write(tmp_path, full___deeper___a__jsonl=CHAT)
+    (said,) = told(planned, tmp_path, "dataset: ./empty")
+    assert said == "error dataset: ./empty is a folder without a file"
+    assert told(planned, tmp_path, "dataset: ./full") == []
