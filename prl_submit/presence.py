@@ -55,6 +55,8 @@ def _absent(planned: Planned) -> Iterator[Problem]:
     for item in plan.paths:
         if item.key in told or made_by_setup(item.path, plan):
             continue
+        if item.kind == "plugin" and _is_package(item.path) and not planned.job.since("4.6"):
+            continue
         fault = _fault(item, plan)
         if fault:
             inside = item.path.startswith(f"{plan.workdir}/")
@@ -64,6 +66,11 @@ def _absent(planned: Planned) -> Iterator[Problem]:
 
 #: What is a folder; a data set may be a file or a folder, and all else is a file.
 _FOLDERS = ("adapter", "checkpoint", "model")
+
+
+def _is_package(path: str) -> bool:
+    """Before 4.6 ms-swift imports a plugin by its module's name, which may be a folder's."""
+    return os.path.isfile(os.path.join(path, "__init__.py"))
 
 
 def _fault(item: NodePath, plan: Plan) -> tuple[str, str] | None:

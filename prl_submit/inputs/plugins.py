@@ -63,8 +63,9 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
 
     Names that are neither ms-swift's own nor a plugin's fail after the model is loaded.
     """
-    broken = list(syntax(job, workdir))
-    yield from broken
+    told = [*modules(job, workdir), *syntax(job, workdir)]
+    yield from told
+    broken = any(problem.severity == "error" for problem in told)
     wanted = [] if broken else list(_unknown(job))
     if not broken:
         yield from calls(job, workdir)
@@ -107,6 +108,33 @@ def _own_rewards(job: Job) -> tuple[str, Facts]:
         if file and facts:
             return file, facts
     return "", Facts()
+
+
+def modules(job: Job, workdir: str) -> Iterator[Problem]:
+    """ms-swift utils `import_external_file`: 4.6 imports the file, all before the module of its name."""
+    seen: dict[str, str] = {}
+    for argument in ("external_plugins", "custom_register_path"):
+        for given in map(str, job.many(argument)):
+            path = resolve(given, workdir)
+            name, _, ending = os.path.basename(path).partition(".")
+            if os.path.isfile(path) and ending != "py" and not _is_imported(path, job):
+                hint = "a Python file, NAME.py"
+                yield job.refuse(argument, f"{given} is not what ms-swift can import", hint)
+            elif job.since("4.6"):
+                continue
+            elif name in sys.stdlib_module_names:
+                message = (
+                    f"{given}: {name} is a module of Python's, which ms-swift may import instead"
+                )
+                yield job.warn(argument, message, "give the file another name")
+            elif seen.setdefault(name, path) != path:
+                message = f"{given}: another plugin is the module {name} too, and only the first is imported"
+                yield job.refuse(argument, message, "give the files different names")
+
+
+def _is_imported(path: str, job: Job) -> bool:
+    """`my.rewards.py` is a file for 4.6, and the module `my` for all before."""
+    return job.since("4.6") and path.endswith((".py", ".pyc", ".so"))
 
 
 def syntax(job: Job, workdir: str) -> Iterator[Problem]:

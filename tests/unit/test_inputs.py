@@ -766,3 +766,24 @@ def test_a_folder_for_data(planned: Plans, tmp_path: Path) -> None:
     (said,) = told(planned, tmp_path, "dataset: ./empty")
     assert said == "error dataset: ./empty is a folder without a file"
     assert told(planned, tmp_path, "dataset: ./full") == []
+
+
+@pytest.mark.parametrize(
+    ("version", "plugins", "said"),
+    [
+        ("4.6.0", "[p.py, q/p.py, json.py, my.rewards.py]", []),
+        ("4.6.0", "[p.txt]", ["error: p.txt is not what ms-swift can import"]),
+        ("3.3.0", "[p.py, p.py]", []),
+        ("4.5.0", "[p.py, q/p.py]", ["error: q/p.py: another plugin is the module p too, and only the first is imported"]),
+        ("3.8.3", "[json.py]", ["warning: json.py: json is a module of Python's, which ms-swift may import instead"]),
+        ("3.3.0", "[my.rewards.py]", ["error: my.rewards.py is not what ms-swift can import"]),
+    ],
+)  # fmt: skip
+def test_names_of_plugin_files(
+    planned: Plans, tmp_path: Path, version: str, plugins: str, said: list[str]
+) -> None:
+    write(tmp_path, p__py="", q___p__py="", json__py="", my__rewards__py="", p__txt="")
+    job = planned(f"name: x\nswift: {{external_plugins: {plugins}}}").job
+    job = msgspec.structs.replace(job, swift_version=version)
+    found = check_inputs(job, str(tmp_path))
+    assert [f"{p.severity}: {p.message}" for p in found] == said

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from prl_submit.errors import Problem
@@ -211,3 +212,14 @@ def test_a_spec_with_nothing_to_train(
     problems = check_training(planned(text))
     found = [(p.line, p.key, p.message, p.severity) for p in problems]
     assert found == ([(line, "swift", said, "error")] if said else [])
+
+
+def test_a_package_for_a_plugin(planned: Plans, tmp_path: Path) -> None:
+    """Imported by its name before 4.6, which imports files alone."""
+    (tmp_path / "rewards").mkdir()
+    (tmp_path / "rewards" / "__init__.py").touch()
+    found = planned(f"name: x\nworkdir: {tmp_path}\nswift: {{external_plugins: [rewards]}}")
+    (problem,) = check_presence(found)
+    assert problem.message == "plugin rewards is a folder"
+    old = msgspec.structs.replace(found.job, swift_version="4.5.0")
+    assert check_presence(msgspec.structs.replace(found, job=old)) == []
