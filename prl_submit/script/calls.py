@@ -29,6 +29,9 @@ class Runner(Protocol):
     def run(self, statements: list[Statement]) -> None:
         """Follow statements in their order."""
 
+    def give_up(self) -> None:
+        """Follow no further."""
+
 
 class Calls:
     """Follows what stands elsewhere, as deep and as often as a sane script does."""
@@ -112,9 +115,7 @@ class Calls:
 
     def text(self, text: str, line: int, *, is_process: bool = False) -> None:
         """`eval TEXT`: statements in this very shell. `is_process`: the text is written here."""
-        self._files += 1
-        if self._files > MAX_FILES:
-            self._findings.error(line, f"more than {MAX_FILES} texts are not read", None)
+        if self._is_too_much(line):
             return
         statements, problems = read_script(
             text.encode("utf-8"), "", below(line) if is_process else lambda number: line
@@ -122,11 +123,19 @@ class Calls:
         self._findings.take(problems)
         self._deeper(statements, line)
 
-    def _statements(self, path: str, data: bytes, line: int) -> list[Statement] | None:
+    def _is_too_much(self, line: int) -> bool:
         self._files += 1
-        if path in self._scope.sources or self._files > MAX_FILES:
-            message = f"{path} is read again and again"
-            self._findings.error(line, message, "write out what is needed of it")
+        if self._files > MAX_FILES:
+            message = f"more than {MAX_FILES} files and texts are not read"
+            self._findings.error(line, message, "write out what is needed of them")
+            self._runner.give_up()
+        return self._files > MAX_FILES
+
+    def _statements(self, path: str, data: bytes, line: int) -> list[Statement] | None:
+        if self._is_too_much(line):
+            return None
+        if path in self._scope.sources:
+            self._findings.error(line, f"{path} reads itself", "write out what is needed of it")
             return None
         statements, problems = read_script(data, path, lambda number: Line(number, path))
         for problem in problems:

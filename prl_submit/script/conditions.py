@@ -15,6 +15,8 @@ from prl_submit.script.scope import Default, Gap, Scope, UnknownError
 from prl_submit.script.statement import Branch, Statement, Word
 from prl_submit.script.words import expand_fields, expand_marks, pieces_of, value_of_arithmetic
 
+_DOUBLE_OPERATORS = frozenset(["=~", "(", ")", "!", "&&", "||"])
+_OPTION = re.compile(r"-[a-zA-Z]")
 _QUIET = frozenset(["1", "2", "/dev/null"])
 #: They succeed, whatever they print.
 _SUCCEED = frozenset(["true", ":", "echo"])
@@ -163,6 +165,13 @@ class _Double:
         self._at += 1
         return self._words[self._at - 1]
 
+    def _operand(self) -> Word:
+        word = self._take()
+        text = word.text
+        if text in expressions.BINARY or text in _DOUBLE_OPERATORS or _OPTION.fullmatch(text):
+            raise _only_the_run(self._statement)  # for bash an error, mostly
+        return word
+
     def _or(self, *, live: bool) -> bool:
         found = self._and(live=live)
         while self._peek() == "||":
@@ -192,15 +201,14 @@ class _Double:
         return self._primary(live=live)
 
     def _primary(self, *, live: bool) -> bool:
-        first = self._take()
-        following = self._peek()
+        if _OPTION.fullmatch(self._peek()):
+            operator, operand = self._take().text, self._operand()
+            return live and self._unary(operator, operand)
+        first, following = self._operand(), self._peek()
         if following in expressions.BINARY or following == "=~":
             self._at += 1
-            right = self._take()
+            right = self._operand()
             return live and self._compared(first, following, right)
-        if re.fullmatch(r"-[a-zA-Z]", first.text) and following not in ("", "&&", "||", ")"):
-            operand = self._take()
-            return live and self._unary(first.text, operand)
         return live and bool(self._value(first))
 
     def _value(self, word: Word) -> str:

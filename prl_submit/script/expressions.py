@@ -94,7 +94,7 @@ def _by_number(words: list[str]) -> bool | None:
         return False
     if count == 1:
         return words[0] != ""
-    if count == 3 and words[1] in BINARY:
+    if count == 3 and words[1] in BINARY and (words[0], words[2]) != ("(", ")"):
         return binary(words[0], words[1], words[2])
     if words[0] == "!":
         inner = _by_number(words[1:])
@@ -106,16 +106,43 @@ def _by_number(words: list[str]) -> bool | None:
     return None
 
 
+def _is_clear(words: list[str]) -> bool:
+    """`a`, `-n a`, `a = b`, each perhaps behind `!`: what no reader takes otherwise."""
+    if words[:1] == ["!"]:
+        words = words[1:]
+    if len(words) == 2:
+        return words[0] in ("-n", "-z") and not _is_operator(words[1])
+    if len(words) == 3:
+        return words[1] in BINARY and not (_is_operator(words[0]) or _is_operator(words[2]))
+    return len(words) == 1 and not _is_operator(words[0])
+
+
+def _is_operator(word: str) -> bool:
+    return (
+        word in BINARY
+        or word in ("!", "(", ")")
+        or re.fullmatch(r"-[a-zA-Z]{1,2}", word) is not None
+    )
+
+
 def _split(words: list[str], plain: list[bool]) -> bool:
     """`a -o b`, `a -a b`, where the operators stand in the script itself."""
     special = ("-a", "-o", "!", "(", ")")
-    unclear = any(word in special and not own for word, own in zip(words, plain, strict=True))
+    if any(word in special and not own for word, own in zip(words, plain, strict=True)):
+        raise _unclear(words)
     for operator in ("-o", "-a"):
-        places = [i for i, word in enumerate(words) if word == operator and i > 0]
-        if places and not unclear:
-            parts = []
-            for start, end in zip([-1, *places], [*places, len(words)], strict=True):
-                parts.append(holds(words[start + 1 : end], plain[start + 1 : end]))
-            return any(parts) if operator == "-o" else all(parts)
+        places = [at for at, word in enumerate(words) if word == operator]
+        if places:
+            bounds = zip([-1, *places], [*places, len(words)], strict=True)
+            parts = [slice(start + 1, end) for start, end in bounds]
+            found = [_split(words[part], plain[part]) for part in parts]
+            return any(found) if operator == "-o" else all(found)
+    outcome = _by_number(words) if _is_clear(words) else None
+    if outcome is None:
+        raise _unclear(words)
+    return outcome
+
+
+def _unclear(words: list[str]) -> UnknownError:
     shown = " ".join(words)
-    raise UnknownError(f"only the run knows what [ {shown[:60]} ] says", "write [[ … ]]")
+    return UnknownError(f"only the run knows what [ {shown[:60]} ] says", "write [[ … ]]")

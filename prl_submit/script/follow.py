@@ -37,16 +37,11 @@ from prl_submit.script.effects import ANY, TRAINING, heads, set_by_words
 from prl_submit.script.findings import Findings, assumptions
 from prl_submit.script.handover import Order, assume, read_order
 from prl_submit.script.launch import Launch
-from prl_submit.script.launcher import (
-    LAUNCHERS_OWN,
-    RESOURCES,
-    Refused,
-    Start,
-    find_start,
-)
+from prl_submit.script.launcher import find_start
 from prl_submit.script.scope import Field, Gap, Given, Place, Scope, Unknown, Variable
 from prl_submit.script.setup import Past, keep_lines, refused
 from prl_submit.script.spelling import bare_builtin, is_builtin_path, texts_of
+from prl_submit.script.start import LAUNCHERS_OWN, RESOURCES, Refused, Start
 from prl_submit.script.statement import Command, Line, Statement, Word
 from prl_submit.script.substitution import is_from_own, substitute
 from prl_submit.script.variables import Variables
@@ -151,9 +146,13 @@ class _Follower:
             if self._steps > _MAX_STEPS:
                 message = f"more than {_MAX_STEPS:,} steps are not followed"
                 self.findings.error(statement.line, message, None)
-                self.ended = "failure"
+                self.give_up()
                 return
             self.step(statement)
+
+    def give_up(self) -> None:
+        """Follow no further; what is in the way has been said."""
+        self.ended = "success"
 
     def step(self, statement: Statement) -> None:
         """Follow one statement."""
@@ -562,10 +561,22 @@ class _Follower:
 
     def _launch(self, statement: Statement, command: Command, start: Start) -> None:
         self.start = start
+        if start.is_uv:
+            self._uv(start)
         if any(redirect.target not in ("1", "2", "/dev/null") for redirect in statement.redirects):
             note_logs(self.findings, statement.line)
         launch = Launch(self.scope, self._variables, self._history, self.findings)
         self._environment = launch.environment(statement, command, start)
+
+    def _uv(self, start: Start) -> None:
+        """`uv run`: the project's environment, where it is there already."""
+        found = None if start.venv is None else self._calls.find(f"{start.venv}/pyvenv.cfg")
+        if found is not None and found[0] == f"{start.venv}/pyvenv.cfg":
+            self.findings.note(start.line, f"uv run is environment.venv: {start.venv}")
+            return
+        start.venv = None
+        hint = "environment.venv says which environment it is"
+        self.findings.note(start.line, "uv run is left out: torchrun comes from PATH", hint)
 
     def _after(self, statement: Statement) -> None:
         """Nothing of a job runs behind its training."""

@@ -9,9 +9,10 @@ from msgspec import Struct
 from prl_submit.script.bash import read_script
 from prl_submit.script.effects import TRAINING
 from prl_submit.script.findings import Findings
-from prl_submit.script.launcher import Refused, Start, unwrap
 from prl_submit.script.scope import Field, Gap, Given, Scope, UnknownError
+from prl_submit.script.start import Refused, Start
 from prl_submit.script.words import expand_fields
+from prl_submit.script.wrappers import unwrap
 
 _SHELLS = frozenset(["bash", "sh"])
 #: Their options that change nothing for what follows.

@@ -10,10 +10,10 @@ from prl_submit.scalars import parse_bool
 from prl_submit.script.arguments import Passed, read_arguments, value_of
 from prl_submit.script.findings import Findings
 from prl_submit.script.follow import Followed
-from prl_submit.script.launcher import LAUNCHERS_OWN, RESOURCES, Start
 from prl_submit.script.resources import Resources
-from prl_submit.script.sbatch import Header
+from prl_submit.script.sbatch import Header, from_srun
 from prl_submit.script.scope import Default, Field, Gap, Unknown
+from prl_submit.script.start import LAUNCHERS_OWN, RESOURCES, Start
 from prl_submit.script.tree import Tree
 from prl_submit.swift.renames import REPLACED
 from prl_submit.swift.table import Table
@@ -36,6 +36,8 @@ class _Maker:
     ) -> None:
         self.followed = followed
         self.start = start
+        if not header.is_there and start.is_srun:
+            header = from_srun(start.srun, findings) or header
         self.header = header
         self.findings = findings
         self.swift_version = swift_version
@@ -92,6 +94,8 @@ class _Maker:
             found["conda"] = conda
         elif active.venv is not None:
             found["venv"] = self._venv(active.venv)
+        elif self.start.venv is not None:
+            found["venv"] = self.start.venv
         if self.swift_version is not None:
             found["swift_version"] = self.swift_version
         if active.modules:

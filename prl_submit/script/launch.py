@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from prl_submit.script.effects import read_names
 from prl_submit.script.findings import Findings
-from prl_submit.script.launcher import Start
 from prl_submit.script.scope import Gap, Scope, Variable
 from prl_submit.script.setup import Past
+from prl_submit.script.start import Start
 from prl_submit.script.statement import Assignment, Command, Redirect, Statement, Word
 from prl_submit.script.variables import Variables
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from prl_submit.script.findings import Findings
 from prl_submit.script.follow import Followed
-from prl_submit.script.launcher import RESOURCES, Start
-from prl_submit.script.sbatch import Header
+from prl_submit.script.sbatch import SHORT, Header, clock
 from prl_submit.script.scope import Field, Gap, Given, Unknown, Variable
+from prl_submit.script.start import RESOURCES, Start
 from prl_submit.script.tree import Tree
 
 #: torchrun's options that prl-submit sets or needs not.
@@ -66,7 +67,29 @@ class Resources:
         if self._is_cpu:
             found["accelerator"] = "cpu"
         found |= self._from_header()
+        if (limit := self._timeout()) is not None and "time_limit" not in found:
+            found["time_limit"] = limit
         return found
+
+    def _timeout(self) -> str | None:
+        """`timeout 12h` is the job's time limit."""
+        given = self._start.time_limit
+        if given is None:
+            return None
+        if isinstance(given, Gap):
+            self._findings.unknown(given.line, "timeout", given.unknown)
+            return None
+        match = re.fullmatch(r"([0-9]{1,7}(?:\.[0-9]{1,3})?)([smhd]?)", given.text, re.ASCII)
+        if match is None:
+            self._findings.error(given.line, f"timeout {given.text}: not understood", "timeout 12h")
+            return None
+        seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+        if seconds == 0:
+            return None
+        self._findings.note(given.line, f"timeout {given.text} is resources.time_limit")
+        use = "PRL_TIME_LIMIT or --set resources.time_limit=TIME"
+        self._findings.defaults(given.defaults, "PRL_TIME_LIMIT", use, given.line)
+        return clock(math.ceil(seconds))
 
     def _from_variables(self) -> None:
         """`swift rlhf` starts torchrun by NPROC_PER_NODE and NNODES (ms-swift 4.6.0 cli/main.py)."""
@@ -159,6 +182,9 @@ class Resources:
                 "-N": text == str(self.nodes),
                 "--export": text == "ALL",
             }
+            asked = self._header.options.get(SHORT.get(name.lstrip("-"), name.lstrip("-")))
+            if asked is not None and asked == text:
+                continue  # as the job has it
             if name not in _SRUN_QUIET and not fits.get(name, False):
                 message = f"srun {name}{'=' + text if text else ''} has no key in a spec"
                 hint = "prl-submit starts one launcher on each node; leave it out"

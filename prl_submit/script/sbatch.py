@@ -9,9 +9,11 @@ from msgspec import Struct
 
 from prl_submit.scalars import ALL_MEMORY
 from prl_submit.script.findings import Findings
+from prl_submit.script.scope import Field, Given
 from prl_submit.slurm_options import OTHERS, OWNED, REFUSED
 
-_SHORT = {
+#: Options of one letter, with their long names.
+SHORT = {
     "J": "job-name",
     "p": "partition",
     "A": "account",
@@ -96,9 +98,9 @@ def _options(text: str, line: int, findings: Findings) -> list[tuple[str, str | 
                 found.append((name, words.pop(0)))
             else:
                 found.append((name, value if sign else None))
-        elif word[:1] == "-" and word[1:2] in _SHORT:
+        elif word[:1] == "-" and word[1:2] in SHORT:
             value = word[2:] or (words.pop(0) if words else "")
-            found.append((_SHORT[word[1]], value.removeprefix("=")))
+            found.append((SHORT[word[1]], value.removeprefix("=")))
         else:
             findings.error(line, f"#SBATCH {word}: not understood", "use the option's long name")
     return found
@@ -206,6 +208,55 @@ def _time(header: Header, value: str, line: int, findings: Findings) -> None:
         seconds = a * 3600 + b * 60 + c
     else:
         seconds = a * 60 + b
+    header.time_limit = clock(seconds)
+
+
+def clock(seconds: int) -> str:
+    """A duration as Slurm writes it: `12:00:00`, `2-00:00:00`."""
     days, rest = divmod(seconds, 86400)
-    clock = f"{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
-    header.time_limit = f"{days}-{clock}" if days else clock
+    text = f"{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
+    return f"{days}-{text}" if days else text
+
+
+#: Options of srun that ask for a job where there is none.
+_ASKING = frozenset(
+    [
+        "partition",
+        "account",
+        "qos",
+        "gres",
+        "gpus",
+        "gpus-per-node",
+        "gpus-per-task",
+        "time",
+        "mem",
+        "cpus-per-task",
+        "cpus-per-gpu",
+        "job-name",
+        "constraint",
+        "reservation",
+        "exclude",
+        "nodelist",
+        "nodes",
+        "mem-per-cpu",
+        "mem-per-gpu",
+        "licenses",
+    ]
+)
+
+
+def from_srun(options: list[tuple[str, Given | None]], findings: Findings) -> Header | None:
+    """What `srun --gres=… swift rlhf` asks for, where no `#SBATCH` line does; None: nothing.
+
+    What is understood is taken from `options`.
+    """
+    header = Header(options={}, lines={}, slurm={}, extra={})
+    for option in list(options):
+        name, given = SHORT.get(option[0].lstrip("-"), option[0].lstrip("-")), option[1]
+        if name in _ASKING and isinstance(given, Field):
+            options.remove(option)
+            header.lines[name] = given.line
+            header.options[name] = given.text
+    for name, value in header.options.items():
+        _option(header, name, value, header.lines[name], findings)
+    return header if header.is_there else None

@@ -23,6 +23,7 @@ from prl_submit.cli import main
 from prl_submit.scalars import parse_bool
 from prl_submit.script import import_script
 from prl_submit.script.bash import read_script
+from prl_submit.script.conditions import decide
 from prl_submit.script.scope import Field, Given, Scope, UnknownError, Variable
 from prl_submit.script.scope import Place as ScriptPlace
 from prl_submit.script.substitution import substitute
@@ -32,6 +33,8 @@ from prl_submit.swift.table import load_table
 
 PLUGIN = Path(__file__).parents[2] / "jobs" / "plugins" / "prl_rewards.py"
 SCRIPTS = Path(__file__).parents[1] / "importing" / "scripts"
+#: What some of them read in, or hand over to.
+BESIDE = Path(__file__).parents[1] / "importing" / "beside"
 #: The training of all stand-ins: how it was called, and in what.
 RECORDER = r"""#!/bin/bash
 printf '%s\0' "${0##*/}" "$@" >"$RECORD/argv"
@@ -51,6 +54,8 @@ PROGRAMS = {
     "conda": "#!/bin/bash\nwhile [[ $1 == run || $1 == -* || $1 == prl_clean ]]; do shift; done\n"
     '[[ $1 == shell.bash ]] || exec "$@"\n',
     "pip": "#!/bin/bash\n",
+    "numactl": '#!/bin/bash\nwhile [[ $1 == -* ]]; do [[ $1 == -m ]] && shift; shift; done\nexec "$@"\n',
+    "uv": '#!/bin/bash\nwhile [[ $1 == run || $1 == -* || $1 == train ]]; do shift; done\nexec "$@"\n',
     "scontrol": "#!/bin/bash\necho host1\n",
 }
 #: What each script may find in its folder.
@@ -68,12 +73,13 @@ FILES = (
 )
 #: What `check` looks into must be what it seems.
 CONTENTS = {
-    ".jsonl": '{"messages": [{"role": "user", "content": "one"}], "solution": "1"}\n' * 64,
+    ".jsonl": '{"messages": [{"role": "user", "content": "one"}], "solution": "1", '
+    '"sentences": ["a"], "labels": ["b"]}\n' * 64,
     ".json": "{}\n",
 }
 #: Ours, the launcher's and the shell's; not the script's.
 NOT_COMPARED = re.compile(
-    r"_|SHLVL|OLDPWD|RECORD|BASH_FUNC_.*|CONDA_.*|VIRTUAL_ENV|PYTHONUTF8|PRL_SUBMIT_.*|PET_.*|PRL_PREFLIGHT"
+    r"_|_STDBUF_.*|LD_PRELOAD|SHLVL|OLDPWD|RECORD|BASH_FUNC_.*|CONDA_.*|VIRTUAL_ENV|PYTHONUTF8|PRL_SUBMIT_.*|PET_.*|PRL_PREFLIGHT"
     r"|TORCH_ELASTIC_SHUTDOWN_TIMEOUT|NPROC_PER_NODE|NNODES|NODE_RANK|MASTER_ADDR|MASTER_PORT|SLURM_.*"
 )
 
@@ -132,7 +138,7 @@ class Place:
 
     def put(self, name: str) -> Path:
         """A script in a folder of its own, called from above."""
-        (self.root / "scripts").mkdir(exist_ok=True)
+        shutil.copytree(BESIDE, self.root / "scripts", dirs_exist_ok=True)
         return Path(shutil.copy(SCRIPTS / name, self.root / "scripts" / name))
 
     def bash(self, file: Path, **environ: str) -> Ran:
@@ -507,6 +513,19 @@ def test_words_are_bashs_own(tmp_path: Path) -> None:
 
 def ours(text: str) -> list[str] | None:
     """The words of a command's arguments; None where they are refused."""
+    scope = words_scope()
+    statements, problems = read_script(f"x {text}\n".encode(), "x.sh")
+    if problems or len(statements) != 1 or statements[0].command is None or statements[0].redirects:
+        return None
+    try:
+        given = [f for word in statements[0].command.words[1:] for f in expand_fields(word, scope)]
+    except UnknownError:
+        return None
+    return [word.text for word in given if isinstance(word, Field)]
+
+
+def words_scope() -> Scope:
+    """The variables of the generated words."""
     place = ScriptPlace(script="x.sh", cwd="/w", home="/home/me", real="/w/x.sh")
     scope = Scope(place, lambda inner, line: substitute(scope, inner, line))
     items: list[Given] = [Field(item, 1) for item in ("one two", "three", "")]
@@ -519,14 +538,114 @@ def ours(text: str) -> list[str] | None:
     }
     for name, value in values.items():
         scope.set(name, Variable(value=value, line=1))
-    statements, problems = read_script(f"x {text}\n".encode(), "x.sh")
-    if problems or len(statements) != 1 or statements[0].command is None or statements[0].redirects:
+    return scope
+
+
+# --- conditions -----------------------------------------------------------------------------------
+
+OPERANDS = (
+    *(
+        "a",
+        "b",
+        "''",
+        '""',
+        "$X",
+        '"$X"',
+        "${X}",
+        "$E",
+        '"$E"',
+        "$N",
+        '"$N"',
+        "7",
+        "-3",
+        "007",
+        "x*",
+    ),
+    *("$P", "a*", "*b", "'a*'", "?", '"a  b"', "$U", "${U:-}", "${U:-d}", '"${A[@]}"', "${#A[@]}"),
+    *(
+        "${A[1]}",
+        "!",
+        "(",
+        ")",
+        "-n",
+        "-a",
+        "-z",
+        "=",
+        "$((N+1))",
+        "$#",
+        "$1",
+        "^[0-9]+$",
+        "org/.*",
+    ),
+    *("${P##*/}", "[a]", "\\*", "true", "$(echo a)", "-f", "~"),
+)
+UNARY = ("-z", "-n", "! -z", "! -n", "!", "")
+BINARY = ("=", "==", "!=", "-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-a", "-o", "=~", "<")
+JUDGED = r"""
+X='a  b'; E=; A=('one two' three ''); P=org/sub/name.gz; N=7
+while IFS= read -r -d '' text; do
+  set --
+  (  # after a syntax error in [[, bash misreads the next one
+    eval "test_it() { $text
+    }" 2>/dev/null || exit 9
+    test_it 2>/tmp/import-said; code=$?
+    [[ -s /tmp/import-said ]] && exit 9
+    exit "$code"
+  )
+  printf '%d\0' "$?"
+done
+"""
+
+
+def condition(seeded: random.Random) -> str:
+    """A condition as one might write it, or not."""
+
+    def simple() -> str:
+        if seeded.random() < 0.4:
+            return f"{seeded.choice(UNARY)} {seeded.choice(OPERANDS)}"
+        return f"{seeded.choice(OPERANDS)} {seeded.choice(BINARY)} {seeded.choice(OPERANDS)}"
+
+    kind = seeded.random()
+    if kind < 0.45:
+        joints = ("&&", "||", "&& !", "|| (", ") &&")
+        inner = f" {seeded.choice(joints)} ".join(simple() for _ in range(seeded.randint(1, 3)))
+        return f"[[ {inner} ]]"
+    if kind < 0.9:
+        inner = f" {seeded.choice(('-a', '-o'))} ".join(
+            simple() for _ in range(seeded.randint(1, 2))
+        )
+        return f"[ {inner} ]" if seeded.random() < 0.8 else f"test {inner}"
+    numbers = ("N", "$N", "3", "${#A[@]}", "N * 2", "(N - 7)", "0", "!N")
+    operators = ("<", ">", "==", "&&", "||", "%", "!=", "<=", "?1:")
+    return f"(( {seeded.choice(numbers)} {seeded.choice(operators)} {seeded.choice(numbers)} ))"
+
+
+def test_conditions_are_bashs_own(tmp_path: Path) -> None:
+    """4000 generated conditions: where both know the outcome, it is the same."""
+    seeded = random.Random(20261130)
+    texts = [condition(seeded) for _ in range(4000)]
+    script = JUDGED.replace("/tmp/import-said", str(tmp_path / "said"))
+    answers = asked(script, texts, tmp_path)
+    compared = 0
+    for text in texts:
+        code, found = next(answers), judged(text)
+        if found is not None:
+            assert code in ("0", "1"), (text, code, found)
+            assert found == (code == "0"), text
+            compared += 1
+    assert compared > 800
+
+
+def judged(text: str) -> bool | None:
+    """The outcome of a condition; None where it is refused."""
+    scope = words_scope()
+    statements, problems = read_script(f"{text}\n".encode(), "x.sh")
+    if problems or len(statements) != 1:
         return None
     try:
-        given = [f for word in statements[0].command.words[1:] for f in expand_fields(word, scope)]
+        return decide(statements[0], scope).holds
     except UnknownError:
         return None
-    return [word.text for word in given if isinstance(word, Field)]
 
 
 # --- what bash does otherwise than it looks -------------------------------------------------------

@@ -151,10 +151,17 @@ def test_a_default_that_nothing_overrides_any_more_is_told(text: str, note: str 
 FOLDER = Path(__file__).parents[1] / "importing"
 
 
+def beside(path: str) -> bytes | None:
+    """What is beside the scripts, which are in /w/scripts."""
+    file = FOLDER / "beside" / path.removeprefix("/w/scripts/")
+    return file.read_bytes() if file.is_file() else None
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("scripts/*.sh")), ids=lambda path: path.name)
 def test_scripts_of_all_styles_are_translated(path: Path) -> None:
     """What bash makes of them is compared in tests/local/test_import.py."""
-    found = import_script(path.read_bytes(), PLACE, TABLE)
+    place = Place(script="scripts/x.sh", cwd="/w", home="/home/me", real="/w/scripts/x.sh")
+    found = import_script(path.read_bytes(), place, TABLE, None, beside)
     assert found.text is not None, found.problems
     assert "\n  rlhf_type: grpo\n" in found.text
 
@@ -579,3 +586,175 @@ def test_num_infer_workers_is_left_out_where_nothing_reads_it(words: str) -> Non
     notes = said(f"{TRAIN} {words}", "note")
     assert "1: --num_infer_workers is left out: without use_vllm nothing reads it" in notes
     assert not any("colocate" in note for note in notes)
+
+
+# --- what stands before the launcher --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "limit"),
+    [
+        ("timeout 90m", "01:30:00"),
+        ("timeout -s INT --kill-after=30 2d", "2-00:00:00"),
+        ("timeout 1.5h", "01:30:00"),
+        ("timeout 30", "00:00:30"),
+        ("timeout 0", None),
+        ("nohup timeout 1h nice", "01:00:00"),
+    ],
+)
+def test_timeout_is_the_time_limit(before: str, limit: str | None) -> None:
+    assert spec(f"{before} {TRAIN}")["resources"].get("time_limit") == limit
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "numactl --cpunodebind=0 --membind 0",
+        "numactl -N 0 -m 0",
+        "taskset -c 0-7",
+        "nice -n10",
+        "nice -10",
+        "ionice -c 2 -n 0",
+        "poetry run",
+        "time -p",
+        "exec -a name",
+        "env -u A B=1",
+        "command -p",
+        "/usr/bin/time -v",
+    ],
+)
+def test_what_is_passed_over(before: str) -> None:
+    assert spec(f"{before} {TRAIN} --seed 1")["swift"]["seed"] == "1"
+
+
+def test_uv_run_is_the_projects_environment_where_it_is_there() -> None:
+    text = f"uv run --with x --project sub -m swift.cli.rlhf {TRAIN.removeprefix('swift rlhf ')}"
+    assert "environment" not in spec(text)
+    files = {"/w/sub/.venv/pyvenv.cfg": b""}
+    made = import_script(text.encode(), PLACE, TABLE, None, files.get)
+    assert made.text is not None
+    assert yaml.load(made.text, yaml.BaseLoader)["environment"] == {"venv": "sub/.venv"}
+
+
+def test_srun_asks_for_a_job_where_no_line_does() -> None:
+    found = spec(f"export NPROC_PER_NODE=2\nsrun -p gpu --gres=gpu:a100:2 -t 60 -c 8 {TRAIN}")
+    assert found["backend"] == "slurm"
+    assert found["slurm"] == {"partition": "gpu"}
+    assert found["resources"] == {
+        "nproc_per_node": "2",
+        "gpu_type": "a100",
+        "cpus_per_proc": "4",
+        "time_limit": "01:00:00",
+    }
+    assert said(f"srun --mpi=pmix {TRAIN}", "error") == ["1: srun --mpi=pmix has no key in a spec"]
+
+
+# --- other files ----------------------------------------------------------------------------------
+
+
+def with_files(text: str, **files: str) -> Imported:
+    """Files `a.sh`, … are in the working directory."""
+    there = {f"/w/{name}.sh": body.encode() for name, body in files.items()}
+    return import_script(text.encode(), PLACE, TABLE, None, there.get)
+
+
+def test_lines_of_other_files_are_named() -> None:
+    made = with_files(f"source a.sh\n{TRAIN} --model $M --seed $S", a="S=1\n\nM=$(date)\n")
+    errors = [(p.file, p.line, p.message) for p in made.problems if p.severity == "error"]
+    why = "$M, line 3 of a.sh: the output of $(date) is known only when it runs"
+    assert errors == [("x.sh", 2, f"--model: {why}")]
+    made = with_files("bash a.sh", a=f"# none\nset -o posix\n{TRAIN}")
+    errors = [(p.file, p.line, p.message) for p in made.problems if p.severity == "error"]
+    assert errors == [("a.sh", 2, "set with what is not followed")]
+
+
+def test_a_file_beside_the_script_is_taken_with_a_note() -> None:
+    place = Place(script="d/x.sh", cwd="/w", home="/home/me", real="/w/d/x.sh")
+    text = f"source a.sh\n{TRAIN} --seed $S"
+    made = import_script(text.encode(), place, TABLE, None, {"/w/d/a.sh": b"S=4"}.get)
+    assert made.text is not None
+    assert "seed: 4" in made.text
+    assert any("a.sh is taken from the script's folder" in p.message for p in made.problems)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a": "source a.sh"},
+        {"a": "source b.sh", "b": "source a.sh\n" * 30},
+        {"a": "source b.sh\n" * 40, "b": "source c.sh\n" * 40, "c": "source d.sh\n" * 40, "d": ""},
+        {"a": "bash a.sh swift rlhf"},
+        {"a": "eval 'source b.sh'", "b": "eval 'source a.sh'"},
+        {"a": "f() { f; f; f; }; f"},
+        {"a": "f() { g; g; }; g() { h; h; }; h() { f; }; f"},
+    ],
+)
+def test_what_reads_itself_comes_to_an_end(files: dict[str, str]) -> None:
+    made = with_files(f"source a.sh\n{TRAIN}", **files)
+    assert made.text is None
+    assert len(made.problems) < 100
+
+
+def test_what_is_not_exported_does_not_reach_another_script() -> None:
+    made = with_files(
+        "A=1\nexport B=2\nbash a.sh 7", a=f'{TRAIN} --seed "$1" --beta ${{A:-0.5}} --epsilon $B'
+    )
+    assert made.text is not None, made.problems
+    swift = yaml.load(made.text, yaml.BaseLoader)["swift"]
+    assert (swift["seed"], swift["beta"], swift["epsilon"]) == ("7", "0.5", "2")
+
+
+# --- what only the run knows ----------------------------------------------------------------------
+
+
+def assuming(text: str, **values: str) -> Imported:
+    values = {name.lstrip("_"): value for name, value in values.items()}
+    return import_script(text.encode(), PLACE, TABLE, Wishes(assumed=values))
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "words"),
+    [
+        ("{T} --seed $S", {"S": "3"}, "seed: 3"),
+        ("S=$(nproc); {T} --seed $S", {"S": "3"}, "seed: 3"),
+        ('if [ -n "$S" ]; then S=4; fi; {T} --seed $S', {"S": "3"}, "seed: 4"),
+        ("if grep -q x f; then S=4; fi; {T} --seed $S", {"S": "3"}, "seed: 3"),
+        ("{T} --seed $1 --beta $2", {"_1": "3", "_2": "0.5"}, "beta: 0.5"),
+        ("[ $# -lt 1 ] && exit 1; {T} --seed $1", {"_1": "3"}, "seed: 3"),
+        ('if [ -f x ]; then A=(--seed 1); fi; {T} "${{A[@]}}"', {"A": "(--seed 2)"}, "seed: 2"),
+        ('if [ -f x ]; then A=(--seed 1); fi; {T} --beta 1 "${{A[@]}}"', {"A": "()"}, "beta: 1"),
+        ("S=${{S:-1}}; {T} --seed $S", {"S": "3"}, "seed: 3"),
+        ("{T} --run_name $USER-$RANDOM", {"USER": "me", "RANDOM": "7"}, "run_name: me-7"),
+    ],
+)
+def test_a_value_is_taken_as_the_user_says(text: str, values: dict[str, str], words: str) -> None:
+    made = assuming(text.format(T=TRAIN), **values)
+    assert made.text is not None, made.problems
+    assert f"  {words}\n" in made.text
+    assert not any("not needed" in problem.message for problem in made.problems)
+
+
+def test_an_assumption_that_changes_nothing_is_told() -> None:
+    made = assuming(f"S=1\n{TRAIN} --seed $S", S="2", OTHER="3")
+    notes = [problem.message for problem in made.problems]
+    assert "--assume S=… is not needed: the script sets it" in notes
+    assert "--assume OTHER=… is not needed: the script does not ask" in notes
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("{T} --seed $S", "--assume 'S=VALUE'"),
+        ("N=$(nproc)\n{T} --seed $N", "--assume 'N=VALUE'"),
+        ('if [ "$A" = x ]; then S=1; else S=2; fi\n{T} --seed $S', "--assume 'A=VALUE'"),
+        ('if [ "$A" = x ]; then {T} --seed 1; else {T} --seed 2; fi', "--assume 'A=VALUE'"),
+        ("M=${{M:-}}\nif [ -z $M ]; then exit 1; fi\n{T} --model $M", "--assume 'M=VALUE'"),
+        ("if [ $# -lt 1 ]; then exit 1; fi\n{T} --seed $1", None),
+        ('if [ -z "$1" ]; then exit 1; fi\n{T} --seed $1', "--assume '1=VALUE'"),
+    ],
+)
+def test_a_refusal_says_which_names_it_needs(text: str, names: str | None) -> None:
+    made = imported(text.format(T=TRAIN))
+    assert made.text is None
+    errors = [problem for problem in made.problems if problem.severity == "error"]
+    assert names is None or any(names in (problem.hint or "") for problem in errors), errors

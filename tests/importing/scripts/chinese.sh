@@ -4,7 +4,7 @@
 export EXPERIMENT="电影评论（第二次）"
 NPROC_PER_NODE=2 swift rlhf \
   --rlhf_type grpo \
-  --model ./模型/小模型 --model_type qwen2 \
+  --model ./模型/小模型 --model_type qwen2 --template qwen2_5 \
   --dataset 数据/训练.jsonl \
   --system "你是一位影评人：请用“中文”回答。" \
   --run_name '电影 评论' \

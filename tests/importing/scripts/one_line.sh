@@ -1,2 +1,2 @@
 # style: one line, no shebang, no end of line
-NPROC_PER_NODE=2 CUDA_VISIBLE_DEVICES=4,5 swift rlhf --rlhf_type grpo --model ./models/tiny --model_type qwen2 --dataset data/mr_train.jsonl --num_generations 2 --per_device_train_batch_size 2
+NPROC_PER_NODE=2 CUDA_VISIBLE_DEVICES=4,5 swift rlhf --rlhf_type grpo --model ./models/tiny --model_type qwen2 --template qwen2_5 --dataset data/mr_train.jsonl --num_generations 2 --per_device_train_batch_size 2

@@ -27,7 +27,7 @@ torchrun \
     -m swift.cli.rlhf \
     --rlhf_type grpo \
     --model Qwen/Qwen2.5-7B-Instruct \
-    --model_type qwen2_5 \
+    --model_type qwen2 --template qwen2_5 \
     --dataset data/${DATASET}_train.jsonl  \
     --val_dataset data/${DATASET}_val.jsonl \
     --external_plugins plugins/prl_rewards.py \
