@@ -28,21 +28,21 @@ prl_own_shell
 # Before a setup line, and what else is not ours.
 prl_setup_exit= prl_errexit=-e
 prl_lend_shell() {
-  trap() { prl_trap "$@"; }
-  set +u "$prl_errexit"
+  [[ -o posix ]] || trap() { prl_trap "$@"; } # in that mode no function may have its name
+  builtin set +u "$prl_errexit"
 }
 # After it. `set +e` stays off for the lines that follow where the spec itself says it, not where a sourced file does.
 prl_take_back() {
-  local theirs
+  local prl_theirs
   if [[ $- == *e* ]]; then
     prl_errexit=-e
   elif [[ $prl_doing == *"set +"*e* ]]; then
     prl_errexit=+e
   fi
-  theirs=$(builtin trap -p EXIT) # it may have said `builtin trap`
-  if [[ $theirs != "trap -- 'prl_finish' EXIT" ]]; then
+  prl_theirs=$(builtin trap -p EXIT) # it may have said `builtin trap`
+  if [[ $prl_theirs != "trap -- 'prl_finish' EXIT" ]]; then
     prl_setup_exit=
-    [[ -z $theirs ]] || eval "prl_setup_exit=${theirs:8:-5}" # between `trap -- ` and ` EXIT`, quoted
+    [[ -z $prl_theirs ]] || eval "prl_setup_exit=${prl_theirs:8:-5}" # between `trap -- ` and ` EXIT`, quoted
   fi
   prl_arm
   builtin set "$prl_errexit"
@@ -104,14 +104,14 @@ id -un >/dev/null 2>&1 || export USER=${USER:-prl-submit} LOGNAME=${LOGNAME:-prl
 # A service has no HOME, and one that was inherited may be another user's. Python asks for it.
 prl_home_note=
 prl_find_home() {
-  local before=${HOME-}
-  [[ -n $before ]] || { unset HOME; HOME=~; } # of the password file
+  local prl_old_home=${HOME-}
+  [[ -n $prl_old_home ]] || { unset HOME; HOME=~; } # of the password file
   if [[ ! -d $HOME || ! -r $HOME || ! -x $HOME ]]; then
     HOME=/tmp/prl-submit-home-$(id -u)
     mkdir -m 700 -- "$HOME" 2>/dev/null || [[ -O $HOME && ! -L $HOME && -d $HOME ]] || HOME=$(mktemp -d)
   fi
   export HOME
-  [[ $HOME == "$before" ]] || prl_home_note="HOME is ${before:-not set}${before:+, which is not to be read}; this job has $HOME"
+  [[ $HOME == "$prl_old_home" ]] || prl_home_note="HOME is ${prl_old_home:-not set}${prl_old_home:+, which is not to be read}; this job has $HOME"
 }
 prl_find_home
 
@@ -181,46 +181,48 @@ prl_exit_file=$prl_run_dir/exit.json
 prl_log_file=$prl_run_dir/logs/node$prl_node_rank.log
 
 prl_json_string() {
-  local text=${1//\\/\\\\}
-  text=${text//\"/\\\"}
-  printf '"%s"' "${text//[[:cntrl:]]/ }"
+  local prl_text=${1//\\/\\\\}
+  prl_text=${prl_text//\"/\\\"}
+  printf '"%s"' "${prl_text//[[:cntrl:]]/ }"
 }
 
 # Everything the job started carries the token in its environment, wherever it has moved to since.
 prl_job_processes() {
-  local file files
-  files=$(env -u PRL_SUBMIT_TOKEN grep -lszxF -e "PRL_SUBMIT_TOKEN=$PRL_SUBMIT_TOKEN" \
+  local prl_file prl_files
+  prl_files=$(env -u PRL_SUBMIT_TOKEN grep -lszxF -e "PRL_SUBMIT_TOKEN=$PRL_SUBMIT_TOKEN" \
     /proc/[0-9]*/environ 2>/dev/null) || true
-  for file in $files; do file=${file#/proc/}; echo "${file%/environ}"; done
+  for prl_file in $prl_files; do prl_file=${prl_file#/proc/}; echo "${prl_file%/environ}"; done
 }
 
 prl_leave_nothing_behind() {
-  local pids seconds
-  for seconds in 0 0.1 0.3 0.6 1 3; do
-    sleep "$seconds"
-    pids=$(prl_job_processes)
-    [[ -n $pids ]] || return 0
-    kill -TERM $pids 2>/dev/null || true
+  local prl_pids prl_seconds
+  for prl_seconds in 0 0.1 0.3 0.6 1 3; do
+    sleep "$prl_seconds"
+    prl_pids=$(prl_job_processes)
+    [[ -n $prl_pids ]] || return 0
+    kill -TERM $prl_pids 2>/dev/null || true
   done
-  pids=$(prl_job_processes)
-  [[ -z $pids ]] || kill -KILL $pids 2>/dev/null || true
+  prl_pids=$(prl_job_processes)
+  [[ -z $prl_pids ]] || kill -KILL $prl_pids 2>/dev/null || true
 }
 
 # Whether a process has ended. Its parent may not have waited for it yet.
 prl_is_over() { # PID
-  local state
-  read -r _ _ state _ 2>/dev/null <"/proc/$1/stat" || return 0
-  [[ $state == Z ]]
+  local prl_process_state
+  read -r _ _ prl_process_state _ 2>/dev/null <"/proc/$1/stat" || return 0
+  [[ $prl_process_state == Z ]]
 }
 
 # What a setup line wanted done at the end, with ten seconds for it.
 prl_run_setup_exit() {
-  local pid i
+  local prl_pid prl_i
   [[ -n $prl_setup_exit ]] || return 0
-  (set +eu; eval "$prl_setup_exit") &
-  pid=$!
-  for ((i = 0; i < 100; i++)); do ! prl_is_over "$pid" || return 0; sleep 0.1; done
-  kill -KILL "$pid" 2>/dev/null
+  set -m # a process group of its own, to be ended as a whole
+  (set +eum; eval "$prl_setup_exit") &
+  prl_pid=$!
+  set +m
+  for ((prl_i = 0; prl_i < 100; prl_i++)); do ! prl_is_over "$prl_pid" || return 0; sleep 0.1; done
+  kill -KILL -- "-$prl_pid" 2>/dev/null
 }
 
 # Sets prl_code, prl_state and prl_reason.
@@ -264,17 +266,17 @@ prl_words_of_code() { # CODE
   printf ': %s' "$(prl_words_of_signal $(($1 - 128)))"
 }
 prl_words_of_signal() { # NUMBER
-  local name memory="out of memory is the usual cause"
-  name=SIG$(kill -l "$1" 2>/dev/null) || name="signal $1"
-  [[ $(ulimit -t) == unlimited ]] || memory="out of memory, or the CPU time limit of $(ulimit -t) s (ulimit -t)"
-  case $name in
-    SIGKILL) printf 'killed (SIGKILL); %s' "$memory" ;;
+  local prl_signal_name prl_memory="out of memory is the usual cause"
+  prl_signal_name=SIG$(kill -l "$1" 2>/dev/null) || prl_signal_name="signal $1"
+  [[ $(ulimit -t) == unlimited ]] || prl_memory="out of memory, or the CPU time limit of $(ulimit -t) s (ulimit -t)"
+  case $prl_signal_name in
+    SIGKILL) printf 'killed (SIGKILL); %s' "$prl_memory" ;;
     SIGXCPU) printf 'ended by the CPU time limit of %s s (SIGXCPU; ulimit -t), which a job may inherit from the shell it was submitted in' "$(ulimit -t)" ;;
     SIGXFSZ) printf 'a file became larger than the limit of %s KiB (SIGXFSZ; ulimit -f)' "$(ulimit -f)" ;;
     SIGBUS) printf 'crashed (SIGBUS); a full /dev/shm or disk is the usual cause' ;;
     SIGABRT) printf 'aborted (SIGABRT)' ;;
-    SIGSEGV | SIGILL | SIGFPE | SIGSYS) printf 'crashed (%s)' "$name" ;;
-    *) printf 'ended by %s from outside' "$name" ;;
+    SIGSEGV | SIGILL | SIGFPE | SIGSYS) printf 'crashed (%s)' "$prl_signal_name" ;;
+    *) printf 'ended by %s from outside' "$prl_signal_name" ;;
   esac
 }
 
@@ -293,22 +295,22 @@ prl_finish() {
   [[ $prl_signalled != 15 || ! -e $prl_run_dir/logs/.time-limit ]] || prl_timed_out=warned
   prl_wait_for_node_0
   prl_judge
-  local text
-  text=$(
+  local prl_text
+  prl_text=$(
     printf '{"exit_code": %d, "state": "%s", "started_at": "%s", "ended_at": "%s", ' \
       "$prl_code" "$prl_state" "$prl_started_at" "$(date +%Y-%m-%dT%H:%M:%S%:z)"
     printf '"restarts": %d, "node": %s, "reason": ' "$prl_restarts" "$(prl_json_string "$prl_host")"
     [[ -z $prl_reason ]] && printf 'null' || prl_json_string "$prl_reason"
     printf '}'
   )
-  prl_note_attempt "$text"
+  prl_note_attempt "$prl_text"
   # 1<>: in place, for on a full disk there is no room but what was kept for this.
-  printf '%s\n' "$text" 1<>"$prl_exit_file.part"
-  (LC_ALL=C; truncate -s $((${#text} + 1)) -- "$prl_exit_file.part")
+  printf '%s\n' "$prl_text" 1<>"$prl_exit_file.part"
+  (LC_ALL=C; truncate -s $((${#prl_text} + 1)) -- "$prl_exit_file.part")
   prl_say "$prl_state${prl_reason:+: $prl_reason}"
   [[ -z $prl_terminal ]] || prl_out=$prl_terminal prl_say "$prl_state${prl_reason:+: $prl_reason}"
   if [[ -n $prl_tee ]]; then # the container ends with this shell, and tee with it
-    [[ ! -w /dev/termination-log ]] || printf '%s' "$text" >/dev/termination-log
+    [[ ! -w /dev/termination-log ]] || printf '%s' "$prl_text" >/dev/termination-log
     exec >&- 2>&- {prl_out}>&-
     for ((prl_i = 0; prl_i < 50; prl_i++)); do kill -0 "$prl_tee" || break; sleep 0.1; done 2>/dev/null
   fi
@@ -326,9 +328,9 @@ prl_note_attempt() { # JSON
 
 # Told to stop, node 0 saves the checkpoint; srun ends it as soon as another node is gone. Pods end one by one.
 prl_wait_for_node_0() {
-  local seconds
+  local prl_seconds
   [[ -n $prl_signalled && $prl_node_rank != 0 && -z ${PRL_SUBMIT_POD:-} ]] || return 0
-  for ((seconds = 0; seconds < prl_grace; seconds++)); do
+  for ((prl_seconds = 0; prl_seconds < prl_grace; prl_seconds++)); do
     [[ ! -e $prl_run_dir/exit.json ]] || return 0
     sleep 1
   done
@@ -444,24 +446,29 @@ prl_watch_time prl_end_setup
 prl_doing="entering the working directory"
 cd -- "$prl_workdir" || prl_fail 78 "working directory $prl_workdir is not on $prl_host"
 
-prl_find_python() { # the interpreter that torchrun itself will use, into the array `prl_python`
-  local first=
-  read -r first 2>/dev/null <"$(type -P torchrun)" || true
-  case $first in
-    '#!'*python*) read -ra prl_python <<<"${first#'#!'}" ;;
-    # pip starts a script in /bin/sh where python's path holds a space
-    *) prl_python=("$(type -P python || type -P python3 || true)") ;;
-  esac
+# The interpreter that torchrun itself will use, into the array `prl_python`; where its first lines do not say, the
+# first one in PATH, and prl_python_is_named is empty.
+prl_find_python() {
+  local prl_first= prl_second= prl_script="^'''exec' \"?(/.*/python[0-9.]*)\"? \"\\\$0\""
+  prl_python_is_named=1
+  { read -r prl_first && read -r prl_second; } 2>/dev/null <"$(type -P torchrun)" || true
+  if [[ $prl_first == '#!'*python* ]]; then
+    read -ra prl_python <<<"${prl_first#'#!'}"
+  elif [[ $prl_second =~ $prl_script ]]; then # pip starts a script so where python's path is long or holds a space
+    prl_python=("${BASH_REMATCH[1]}")
+  else
+    prl_python=("$(type -P python || type -P python3 || true)") prl_python_is_named=
+  fi
 }
 # A module, a shell's start-up file or ~/.local/bin may have put another torchrun in front of the environment's.
 prl_require_torchrun() { # FOLDER WORDS: the environment's, and what it is called
-  local launcher
-  launcher=$(type -P torchrun) || return 0 # the preflight says so
+  local prl_launcher
+  prl_launcher=$(type -P torchrun) || return 0 # the preflight says so
   prl_find_python
-  [[ ${launcher%/*} -ef $1/bin || ${prl_python[0]%/*} -ef $1/bin ]] ||
-    [[ $(readlink -f -- "$launcher") == "$(readlink -f -- "$1")"/* || ${PRL_PREFLIGHT:-on} == off ]] ||
-    prl_fail 78 "$2 is $1, but torchrun is $launcher: torch is not installed there, or another environment comes before it in PATH"
-  prl_required=$launcher
+  [[ ${prl_launcher%/*} -ef $1/bin || ( -n $prl_python_is_named && ${prl_python[0]%/*} -ef $1/bin ) ]] ||
+    [[ $(readlink -f -- "$prl_launcher") == "$(readlink -f -- "$1")"/* || ${PRL_PREFLIGHT:-on} == off ]] ||
+    prl_fail 78 "$2 is $1, but torchrun is $prl_launcher: torch is not installed there, or another environment comes before it in PATH"
+  prl_required=$prl_launcher
 }
 prl_required=
 
@@ -740,55 +747,55 @@ PRL_PYTHON
 }
 # Into prl_checkpoint its path, or nothing where there is none; into prl_step and prl_max_steps how far it is.
 prl_find_checkpoint() { # [say]: also why newer ones are left out
-  local line
+  local prl_line
   prl_checkpoint= prl_step= prl_max_steps=
-  while read -r line; do
-    if [[ $line == "# "* ]]; then
-      [[ -z ${1:-} ]] || prl_say "not complete: ${line#"# "}"
+  while read -r prl_line; do
+    if [[ $prl_line == "# "* ]]; then
+      [[ -z ${1:-} ]] || prl_say "not complete: ${prl_line#"# "}"
     else
-      read -r prl_checkpoint prl_step prl_max_steps <<<"$line"
+      read -r prl_checkpoint prl_step prl_max_steps <<<"$prl_line"
       prl_checkpoint=$prl_run_dir/$prl_checkpoint
     fi
   done < <(prl_look_at_checkpoints)
 }
 prl_argument() { # NAME: ms-swift's value for it, the last one where there are several
-  local i value=
-  for i in "${!prl_swift_args[@]}"; do
-    case ${prl_swift_args[i]} in
-      "--$1") value=${prl_swift_args[i + 1]-} ;;
-      "--$1="*) value=${prl_swift_args[i]#*=} ;;
+  local prl_i prl_value=
+  for prl_i in "${!prl_swift_args[@]}"; do
+    case ${prl_swift_args[prl_i]} in
+      "--$1") prl_value=${prl_swift_args[prl_i + 1]-} ;;
+      "--$1="*) prl_value=${prl_swift_args[prl_i]#*=} ;;
     esac
   done
-  printf '%s' "$value"
+  printf '%s' "$prl_value"
 }
 # A checkpoint that the job was told to begin from may be the last of a shorter training.
 prl_has_every_step() {
-  local asked given
-  asked=$(prl_argument max_steps) given=$(prl_argument resume_from_checkpoint)
-  [[ -n $prl_checkpoint && $prl_step == "$prl_max_steps" && $given != "$prl_checkpoint" ]] || return 1
-  [[ ! $asked =~ ^[1-9][0-9]*$ ]] || ((prl_step >= asked))
+  local prl_asked prl_given
+  prl_asked=$(prl_argument max_steps) prl_given=$(prl_argument resume_from_checkpoint)
+  [[ -n $prl_checkpoint && $prl_step == "$prl_max_steps" && $prl_given != "$prl_checkpoint" ]] || return 1
+  [[ ! $prl_asked =~ ^[1-9][0-9]*$ ]] || ((prl_step >= prl_asked))
 }
 # What ms-swift does after the last save, it has done where its log says so: push_to_hub comes before the summary,
 # the evaluation at the end of an epoch before the line with train_runtime.
 prl_nothing_follows() { # FILE: logging.jsonl, or what this attempt wrote there
-  local word
+  local prl_follows
   if [[ $(prl_argument push_to_hub) == [Tt]rue ]]; then
-    word='"last_model_checkpoint"'
+    prl_follows='"last_model_checkpoint"'
   elif [[ $(prl_argument eval_strategy) == epoch && $(prl_argument save_strategy) != epoch ]]; then
-    word='"train_runtime"'
+    prl_follows='"train_runtime"'
   else
     return 0
   fi
-  grep -qF -e "$word" "$1" 2>/dev/null
+  grep -qF -e "$prl_follows" "$1" 2>/dev/null
 }
 prl_go_on_from() { # CHECKPOINT, or nothing: from the beginning
-  local i
+  local prl_i
   prl_checkpoint=$1
   prl_say "restart $prl_again: continues from ${prl_checkpoint##*/}"
-  for ((i = ${#prl_swift_args[@]} - 1; i >= 0; i--)); do
-    case ${prl_swift_args[i]-} in
-      --resume_from_checkpoint) unset "prl_swift_args[i]" "prl_swift_args[i + 1]" ;;
-      --resume_from_checkpoint=*) unset "prl_swift_args[i]" ;;
+  for ((prl_i = ${#prl_swift_args[@]} - 1; prl_i >= 0; prl_i--)); do
+    case ${prl_swift_args[prl_i]-} in
+      --resume_from_checkpoint) unset "prl_swift_args[prl_i]" "prl_swift_args[prl_i + 1]" ;;
+      --resume_from_checkpoint=*) unset "prl_swift_args[prl_i]" ;;
     esac
   done
   prl_swift_args=("${prl_swift_args[@]}")
@@ -818,20 +825,20 @@ prl_doing="looking the node over"
 prl_faults=()
 
 prl_visible_gpus() {
-  local here listed
+  local prl_here prl_listed
   if type -P nvidia-smi >/dev/null; then
-    here=$(timeout 1.5 nvidia-smi -L 2>/dev/null | grep -cE '^ *(GPU|MIG) ') || true
+    prl_here=$(timeout 1.5 nvidia-smi -L 2>/dev/null | grep -cE '^ *(GPU|MIG) ') || true
   fi
   # Not installed, or too slow: without persistence mode the driver wakes up anew each time.
-  [[ ${here:-0} != 0 ]] || here=$(compgen -G '/dev/nvidia[0-9]*' | wc -l) || true
+  [[ ${prl_here:-0} != 0 ]] || prl_here=$(compgen -G '/dev/nvidia[0-9]*' | wc -l) || true
   if [[ -z ${CUDA_VISIBLE_DEVICES+x} ]]; then
-    echo "$here"
+    echo "$prl_here"
   else
     # As CUDA does: the list ends at the first device that is not there.
-    listed=$(awk -F '[ ,]+' -v here="$here" '{
+    prl_listed=$(awk -F '[ ,]+' -v here="$prl_here" '{
       for (i = 1; i <= NF; i++) if ($i ~ /^-/ || ($i ~ /^[0-9]+$/ && $i + 0 >= here)) break; else if ($i != "") n++
     } END { print n + 0 }' <<<"$CUDA_VISIBLE_DEVICES")
-    echo $((listed < here ? listed : here))
+    echo $((prl_listed < prl_here ? prl_listed : prl_here))
   fi
 }
 
@@ -845,7 +852,7 @@ prl_shorten_tmpdir() {
 }
 
 prl_preflight() {
-  local missing
+  local prl_missing
   [[ -e /home/me/prl/models/tiny-qwen2 ]] || prl_faults+=('model /home/me/prl/models/tiny-qwen2 is not on this node (swift.model)')
   [[ -e /home/me/prl/jobs/data/mr_train.jsonl ]] || prl_faults+=('dataset /home/me/prl/jobs/data/mr_train.jsonl is not on this node (swift.dataset)')
   [[ -e /home/me/prl/jobs/data/mr_val.jsonl ]] || prl_faults+=('dataset /home/me/prl/jobs/data/mr_val.jsonl is not on this node (swift.val_dataset)')
@@ -853,14 +860,14 @@ prl_preflight() {
   if ! type -t torchrun >/dev/null; then
     prl_faults+=("torchrun is not on PATH: the environment has no torch, or was not activated")
   elif [[ -n ${prl_python[0]:-} ]]; then
-    missing=$("${prl_python[@]}" -c 'import importlib.util as u, sys
-print(*(m for m in sys.argv[1:] if u.find_spec(m) is None))' torch swift 2>/dev/null) || missing="working python"
-    [[ -z $missing ]] || prl_faults+=("${prl_python[*]} has no $missing: install ms-swift there, or activate another environment")
+    prl_missing=$("${prl_python[@]}" -c 'import importlib.util as u, sys
+print(*(m for m in sys.argv[1:] if u.find_spec(m) is None))' torch swift 2>/dev/null) || prl_missing="working python"
+    [[ -z $prl_missing ]] || prl_faults+=("${prl_python[*]} has no $prl_missing: install ms-swift there, or activate another environment")
   fi
   [[ -w $prl_run_dir && -w $prl_run_dir/logs ]] || prl_faults+=("run directory $prl_run_dir is not writable")
-  local free
-  free=$(df -Pm -- "$prl_run_dir" | awk 'NR == 2 {print $4}')
-  ((free >= prl_min_free_mib)) || prl_faults+=("only $free MiB are free at $prl_run_dir, $prl_min_free_mib are needed")
+  local prl_free
+  prl_free=$(df -Pm -- "$prl_run_dir" | awk 'NR == 2 {print $4}')
+  ((prl_free >= prl_min_free_mib)) || prl_faults+=("only $prl_free MiB are free at $prl_run_dir, $prl_min_free_mib are needed")
   prl_shorten_tmpdir || prl_faults+=("TMPDIR is $TMPDIR: too long for the sockets that Python makes below it, and /tmp takes no link to it")
 }
 
@@ -882,26 +889,26 @@ prl_new_checkpoints() { find "$prl_run_dir" -maxdepth 1 -name 'checkpoint-*' -ne
 # Whether every step is trained and saved, however torchrun ended. The proof is on the disk: a complete checkpoint
 # of the last step, of this attempt, in which every rank had a part; and what follows the last save was done.
 prl_is_done() {
-  local log
+  local prl_new_log
   [[ -n $prl_began && -e $prl_began ]] || return 1
   prl_find_checkpoint
-  log=$(prl_appended)
+  prl_new_log=$(prl_appended)
   if [[ -n $prl_checkpoint && $prl_step == "$prl_max_steps" && $prl_checkpoint/trainer_state.json -nt $prl_began ]]; then
     prl_done="all $prl_max_steps steps are trained and saved"
-  elif prl_ended_its_loop "$log" && { prl_keeps_the_best || ((prl_torchrun_code == 0)); }; then
+  elif prl_ended_its_loop "$prl_new_log" && { prl_keeps_the_best || ((prl_torchrun_code == 0)); }; then
     prl_done="all $prl_max_steps steps are trained"
   else
     return 1
   fi
-  prl_nothing_follows <(printf '%s' "$log") || { prl_done=; return 1; }
+  prl_nothing_follows <(printf '%s' "$prl_new_log") || { prl_done=; return 1; }
 }
 # ms-swift logs train_runtime after the last step, its save and its evaluation; into prl_max_steps which step.
 prl_ended_its_loop() { # LOG
-  local last
-  last=$(grep -F '"train_runtime"' <<<"$1" | grep -oE '"global_step/max_steps": *"[0-9]+/[0-9]+' | tail -n 1) || return 1
-  last=${last##*\"}
-  prl_max_steps=${last#*/}
-  [[ ${last%/*} == "$prl_max_steps" ]]
+  local prl_last_step
+  prl_last_step=$(grep -F '"train_runtime"' <<<"$1" | grep -oE '"global_step/max_steps": *"[0-9]+/[0-9]+' | tail -n 1) || return 1
+  prl_last_step=${prl_last_step##*\"}
+  prl_max_steps=${prl_last_step#*/}
+  [[ ${prl_last_step%/*} == "$prl_max_steps" ]]
 }
 # Then it removes the checkpoint of the last step where another is the best and only one is to be kept.
 prl_keeps_the_best() {
@@ -960,44 +967,55 @@ fi
 # its cause. Connections that break when a rank has ended are no cause. awk: lines of each rank are apart.
 prl_python_error() {
   prl_this_attempt | tail -c 400000 | tr '\r' '\n' | LC_ALL=C awk '
-    { rank = ""; while (match($0, /^\[(default|rank)[0-9]+\]: ?/)) { rank = substr($0, 1, RLENGTH); $0 = substr($0, RLENGTH + 1) } }
-    /^ *[|+ ]*Traceback \(most recent call last\):/ { if (!chained[rank]) cause[rank] = ""; if (!chained[rank]) at[rank] = ""; chained[rank] = 0; inside[rank] = 1; next }
-    /^(During handling of the above exception|The above exception was the direct cause)/ { chained[rank] = 1; cause[rank] = said[rank]; next }
+    { rank = ""
+      while (match($0, /^\[(default|rank)[0-9]+\]: ?/)) { rank = substr($0, 1, RLENGTH); $0 = substr($0, RLENGTH + 1) } }
+    match($0, /Failed to (load|read) [A-Za-z]+ from file .*|Failed to read file .*/) { data = substr($0, RSTART) } # datasets says it in its log
+    /^ *[|+ ]*Traceback \(most recent call last\):/ {
+      if (!chained[rank]) cause[rank] = mine[rank] = swift[rank] = ""
+      chained[rank] = 0; inside[rank] = 1; next
+    }
+    /^(During handling of the above exception|The above exception was the direct cause)/ {
+      chained[rank] = 1; cause[rank] = said[rank]; mine[rank] = before[rank]; next
+    }
     /^ *File ".*", line [0-9]+/ {
-      inside[rank] = 1
+      inside[rank] = 1; source[rank] = 0
       file = $0; sub(/^ *File "/, "", file); sub(/".*/, "", file)
       number = $0; sub(/^.*", line /, "", number); sub(/[^0-9].*/, "", number)
-      if (file !~ /^<|\/(site|dist)-packages\/|\/lib\/python[0-9.]*\/|\/bin\/torchrun$/) at[rank] = file ", line " number
+      if (file ~ /\/(site|dist)-packages\/swift\//) { # what follows is the line itself
+        sub(/^.*-packages\//, "", file); swift[rank] = file ", line " number; source[rank] = 1
+      } else if (file ~ /\.py$/ && file !~ /^<|\/(site|dist)-packages\/|\/lib\/python[0-9.]*\/|\/bin\/torchrun$/) mine[rank] = file ", line " number
       next
     }
+    source[rank] && /^    / { sub(/^ +/, ""); swift[rank] = swift[rank] ": " $0; source[rank] = 0; next }
     /^[A-Za-z_][A-Za-z0-9_.]*(Error|Exception|Interrupt|Invalid|Exit)(: .*)?$/ && (inside[rank] || /: ./) {
-      inside[rank] = 0
+      where = mine[rank] != "" ? mine[rank] : swift[rank]
+      before[rank] = mine[rank]; inside[rank] = 0; mine[rank] = swift[rank] = ""
       if (/ChildFailedError|Connection (closed|reset) by peer|DistNetworkError|DistBackendError/) next
       said[rank] = $0
       text = rank $0
-      if (at[rank] != "" && index($0, at[rank]) == 0) text = text " (" at[rank] ")"
+      if (where != "") text = text " (" where ")"
+      if (/DatasetGeneration/ && data != "") cause[rank] = data
       if (cause[rank] != "" && cause[rank] != $0) text = text "; its cause: " cause[rank]
-      at[rank] = ""
     }
     END { print text }'
 }
 prl_last_error() {
-  local line number
-  line=$(prl_python_error) || true
-  if [[ -z $line ]]; then
-    line=$(prl_last_signal)
-    if [[ $line =~ ^Signal\ (9|7|24|25)\  ]]; then
-      number=${BASH_REMATCH[1]}
-      line+=" ($(prl_words_of_signal "$number"))"
-      [[ $number != 9 ]] || line="${line/killed (SIGKILL);/killed from outside;}"
+  local prl_line prl_number
+  prl_line=$(prl_python_error) || true
+  if [[ -z $prl_line ]]; then
+    prl_line=$(prl_last_signal)
+    if [[ $prl_line =~ ^Signal\ (9|7|24|25)\  ]]; then
+      prl_number=${BASH_REMATCH[1]}
+      prl_line+=" ($(prl_words_of_signal "$prl_number"))"
+      [[ $prl_number != 9 ]] || prl_line="${prl_line/killed (SIGKILL);/killed from outside;}"
     fi
   fi
-  prl_cut "$line" 500 | iconv -c -f UTF-8 -t UTF-8 2>/dev/null || true
+  prl_cut "$prl_line" 500 | iconv -c -f UTF-8 -t UTF-8 2>/dev/null || true
 }
 # The cause is often at the end, and what it is about at the beginning.
 prl_cut() { # TEXT LENGTH
-  local head=$(($2 / 2 - 2))
-  ((${#1} > $2)) && printf '%s ... %s' "${1:0:head}" "${1: -head}" || printf '%s' "$1"
+  local prl_head=$(($2 / 2 - 2))
+  ((${#1} > $2)) && printf '%s ... %s' "${1:0:prl_head}" "${1: -prl_head}" || printf '%s' "$1"
 }
 prl_last_signal() { prl_this_attempt | grep -aoE 'Signal [0-9]+ \(SIG[A-Z]+\) received by PID [0-9]+' | tail -n 1 || true; }
 
@@ -1014,11 +1032,11 @@ prl_came_to_its_end() { # this node's first rank
 # No process failed by itself: torchrun tells exit codes below 0 for signals. Where several ended, others may have
 # failed because of the first one, which torchrun names.
 prl_only_crashed() {
-  local codes first
+  local prl_codes prl_first
   ((prl_code <= 128)) || [[ -z $prl_done ]] || return 0 # torchrun itself
-  codes=$(prl_this_attempt | grep -aoE '(Root Cause|exitcode +: -?[0-9]+)') || return 1
-  first=$(sed -n '/Root Cause/,$p' <<<"$codes" | grep -oE -e '-?[0-9]+$' | sed -n 1p) || true
-  [[ ${first:-$(grep -oE -e '-?[0-9]+$' <<<"$codes" | sort -n | tail -n 1)} == -* ]]
+  prl_codes=$(prl_this_attempt | grep -aoE '(Root Cause|exitcode +: -?[0-9]+)') || return 1
+  prl_first=$(sed -n '/Root Cause/,$p' <<<"$prl_codes" | grep -oE -e '-?[0-9]+$' | sed -n 1p) || true
+  [[ ${prl_first:-$(grep -oE -e '-?[0-9]+$' <<<"$prl_codes" | sort -n | tail -n 1)} == -* ]]
 }
 prl_nothing="ms-swift ended without one training step; is the data set smaller than one generation batch?"
 
