@@ -69,6 +69,14 @@ def belonging(run: Run) -> Belonging:
     return Belonging(kind, born.path)
 
 
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two paths are of one directory."""
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         found = os.stat(path)
@@ -90,6 +98,7 @@ def _was_started_there(origin: Path, record: Record) -> bool:
 
 class _Plan(Struct, frozen=True):
     run_dir: str = ""
+    output_root: str = ""
     backend: str = ""
     uid: int = -1
 
@@ -99,9 +108,11 @@ class _PlanFile(Struct, frozen=True):
 
 
 def _planned_directory(run: Path) -> Directory | None:
-    """Where plan.json says that the run is, for records that do not; of pods, the path is theirs."""
+    """Where plan.json says that the run is, for records that do not; `run_dir` is as pods have it."""
     plan = _read_plan(run)
-    return None if plan is None or plan.backend == "kubernetes" else Directory(plan.run_dir, -1)
+    if plan is None or not plan.run_dir:
+        return None
+    return Directory(os.path.join(plan.output_root, os.path.basename(plan.run_dir)), -1)
 
 
 def _read_plan(run: Path) -> _Plan | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 
@@ -35,6 +35,34 @@ def whose(path: str | os.PathLike[str]) -> str:
     except OSError:
         return ""
     return "" if uid == os.geteuid() else f"; it is {user_name(uid)}'s"
+
+
+def could_read(uid: int, path: str) -> bool:
+    """Whether a user may read a file, as far as the modes of it and of the folders above it tell."""
+    real = Path(os.path.realpath(path))
+    groups = _groups(uid)
+    try:
+        return _allows(os.stat(real), uid, groups, 4) and all(
+            _allows(os.stat(folder), uid, groups, 1) for folder in real.parents
+        )
+    except OSError:
+        return False
+
+
+def _allows(found: os.stat_result, uid: int, groups: Collection[int], bit: int) -> bool:
+    """`bit`: 4 to read, 1 to pass through."""
+    shift = 6 if found.st_uid == uid else 3 if found.st_gid in groups else 0
+    return bool(found.st_mode >> shift & bit)
+
+
+def _groups(uid: int) -> Collection[int]:
+    import pwd
+
+    try:
+        user = pwd.getpwuid(uid)
+    except KeyError:
+        return ()
+    return os.getgrouplist(user.pw_name, user.pw_gid)
 
 
 #: The records by which we know a run for ours: they stay ours where its folder is given away.

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from prl_submit import backends, checkpoints, runs
 from prl_submit.artefact import artefact_of
+from prl_submit.belonging import is_same
 from prl_submit.errors import PrlSubmitError, Problem, RefusedError, SpecError, format_problem
 from prl_submit.files import open_inside, remove_inside, write_inside
 from prl_submit.plan import Plan, Planned, place, resume_from
@@ -139,7 +140,7 @@ def _where_it_lies(run: Run, plan: Plan) -> Plan:
                 f"give it that name again: mv {bash(str(run.path))} {before.name}",
             )
         return msgspec.structs.replace(plan, output_root=str(run.path.parent))
-    if before == run.path or _is_same(before, run.path):
+    if before == run.path or is_same(before, run.path):
         return plan
     if plan.backend in backends.INHERITING and not os.path.isdir(plan.workdir):
         raise PrlSubmitError(
@@ -152,13 +153,6 @@ def _where_it_lies(run: Run, plan: Plan) -> Plan:
         for item in plan.values
     ]
     return place(msgspec.structs.replace(plan, output_root=root, values=values), str(run.path))
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    try:
-        return os.path.samefile(one, other)
-    except OSError:
-        return False
 
 
 def _remove(path: Path) -> None:

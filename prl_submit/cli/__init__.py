@@ -176,6 +176,10 @@ def _exit_code(error: Exception) -> int:
     """Print one of our own errors and return its code; raise any other again."""
     from prl_submit.errors import EXIT_OUTPUT, EXIT_WRONG_INPUT, PrlSubmitError, format_error
 
+    if isinstance(error, FileNotFoundError) and not error.filename and _stands_nowhere():
+        where = os.environ.get("PWD", "the folder you are in")
+        _say(f"error: {where} was deleted, and you are still in it\nhint: cd to another folder")
+        return EXIT_WRONG_INPUT
     if isinstance(error, OSError):  # a folder taken away, a full disk: no fault of the program
         where = f"{error.filename}: " if error.filename else ""
         _say(f"error: {where}{error.strerror or error}")
@@ -184,6 +188,15 @@ def _exit_code(error: Exception) -> int:
         raise error
     _say(format_error(error))
     return error.exit_code
+
+
+def _stands_nowhere() -> bool:
+    """Whether the working directory has been deleted."""
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
 
 
 def _give_up(stream: TextIO | None) -> None:
@@ -197,6 +210,9 @@ def _give_up(stream: TextIO | None) -> None:
 
 
 def _say(text: str) -> None:
-    """A line on stderr; where that cannot be written, the exit code has to do."""
+    """Lines on stderr; where that cannot be written, the exit code has to do."""
+    from prl_submit.harmless import words
+
+    text = words(text)
     with contextlib.suppress(OSError):
         click.echo(text, err=True)

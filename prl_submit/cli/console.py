@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, NoReturn
 
 import click
@@ -30,12 +31,15 @@ def data(text: str) -> None:
 
 
 def raw(content: bytes) -> None:
-    """Bytes of data as they are, seen at once; nowhere, where stdout was closed (`>&-`).
+    """Bytes of data, seen at once; nowhere, where stdout was closed (`>&-`).
 
+    A pipe or a file gets them as they are, a terminal without sequences that it would obey.
     Raises OutputError where stdout takes no more, as a file on a full disk.
     """
     if sys.stdout is None:
         return
+    if is_terminal():
+        content = _filter()(content)
     try:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
@@ -44,6 +48,13 @@ def raw(content: bytes) -> None:
     except OSError as error:
         _give_up_stdout()
         raise OutputError(f"stdout cannot be written: {error.strerror}") from None
+
+
+@cache
+def _filter() -> Callable[[bytes], bytes]:
+    from prl_submit.harmless import Filter
+
+    return Filter()
 
 
 def _give_up_stdout() -> None:
@@ -64,11 +75,17 @@ def reader_gone() -> NoReturn:
 
 def document(value: Any) -> None:
     """The one JSON document of `--json`."""
-    raw(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+    from prl_submit.harmless import in_json
+
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode("utf-8")
+    raw(in_json(text).encode("utf-8") + b"\n")
 
 
 def note(text: str) -> None:
-    """A line for the person, not for the pipe. A stderr that cannot be written stops nothing."""
+    """Lines for the person, not for the pipe. A stderr that cannot be written stops nothing."""
+    from prl_submit.harmless import words
+
+    text = words(text)
     with contextlib.suppress(OSError):
         click.echo(text, err=True)
 

@@ -36,22 +36,22 @@ class Finding(Struct, frozen=True):
 @json_option
 def doctor(output_root: str | None, as_json: bool) -> int:
     """Can I submit from here? One line per thing looked at; exit 1 where something needed is missing."""
-    root = output_root_of(output_root)
-    looks: list[Callable[[], Finding]] = [
-        _version,
-        _bash,
-        _proc,
-        lambda: _root(root),
-        _torchrun,
-        _swift,
-        _gpus,
-        _git,
-        _backends,
-        _slurm,
-        _kubernetes,
-        _probe,
-    ]
-    findings = [look() for look in looks]
+    looks: dict[str, Callable[[], Finding]] = {
+        "prl-submit": _version,
+        "folder": _folder,
+        "bash": _bash,
+        "/proc": _proc,
+        "output root": lambda: _root(output_root_of(output_root)),
+        "torchrun": _torchrun,
+        "ms-swift": _swift,
+        "GPUs": _gpus,
+        "git": _git,
+        "backends": _backends,
+        "Slurm": _slurm,
+        "Kubernetes": _kubernetes,
+        "submitit": _probe,
+    }
+    findings = [_look(name, look) for name, look in looks.items()]
     bad = any(finding.ok is False for finding in findings)
     if as_json:
         document({"ok": not bad, "checks": findings})
@@ -62,6 +62,22 @@ def doctor(output_root: str | None, as_json: bool) -> int:
             if finding.hint:
                 data(f"{'':22}{finding.hint}")
     return EXIT_JOB_FAILED if bad else 0
+
+
+def _look(name: str, look: Callable[[], Finding]) -> Finding:
+    """One look; where it fails, that is what it found."""
+    try:
+        return look()
+    except (OSError, ValueError) as error:
+        return Finding(name, False, f"cannot be looked at: {error}")
+
+
+def _folder() -> Finding:
+    """The folder one stands in: relative paths and the default workdir need it."""
+    try:
+        return Finding("folder", True, os.getcwd())
+    except OSError as error:
+        return Finding("folder", False, f"cannot be used: {error.strerror}", "cd to another folder")
 
 
 def _version() -> Finding:
@@ -85,9 +101,9 @@ def _proc() -> Finding:
 
 def _root(root: Path) -> Finding:
     here = root
-    while not here.exists() and here != here.parent:
+    while not os.path.lexists(here) and here != here.parent:
         here = here.parent
-    if not here.is_dir() or not os.access(here, os.W_OK) or not shutil.disk_usage(here).total:
+    if not os.path.isdir(here) or not os.access(here, os.W_OK) or not shutil.disk_usage(here).total:
         return Finding(
             "output root", False, f"{root}: {here} is not a writable folder", "--output-root DIR"
         )

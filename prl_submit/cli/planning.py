@@ -13,7 +13,9 @@ from prl_submit.cli.which_spec import folders_of_its_run, spec_file
 from prl_submit.cli.which_swift import choose
 from prl_submit.errors import PrlSubmitError, Problem, SpecError
 from prl_submit.layers import lay_over, outside_swift, read_files
+from prl_submit.owners import could_read, owner_of, user_name
 from prl_submit.plan import Context, Planned, make_plan
+from prl_submit.reading import read_regular
 from prl_submit.suggest import closest
 from prl_submit.swift.table import Table
 from prl_submit.tree import Node, merge
@@ -74,7 +76,7 @@ def table_of(spec: str) -> Table:
 
 def _files(spec: str, profile: Node | None) -> Node:
     try:
-        files = read_files(spec, read=_read, profile=profile)
+        files = read_files(spec, read=_SpecFiles(), profile=profile)
         folders = folders_of_its_run(spec)
         return files if folders is None else merge(files, folders)
     except OSError as error:
@@ -94,6 +96,25 @@ def _environ() -> dict[str, str]:
 def errors_of(planned: Planned) -> list[Problem]:
     """The problems that stop a submission."""
     return [problem for problem in planned.problems if problem.severity == "error"]
+
+
+class _SpecFiles:
+    """Reads a spec and then its bases, each of which is named by the file before it.
+
+    A spec of another user must not show, nor write into a run, what that user may not read itself.
+    """
+
+    def __init__(self) -> None:
+        self._naming: str | None = None
+
+    def __call__(self, path: str) -> bytes:
+        naming, self._naming = self._naming, path
+        if naming is None:
+            return _read(path)
+        writer = owner_of(naming)
+        if writer not in (None, 0, os.geteuid()) and not could_read(writer, path):
+            raise OSError(None, f"{user_name(writer)}, whose {naming} is, may not read it", path)
+        return read_regular(path, MAX_BYTES + 1)
 
 
 def _read(path: str) -> bytes:

@@ -26,6 +26,7 @@ from prl_submit.errors import (
 )
 from prl_submit.follow import POLL_S as FOLLOW_POLL_S
 from prl_submit.follow import LogReader, follow, node_logs
+from prl_submit.harmless import words
 from prl_submit.quote import bash
 from prl_submit.records import read_plan
 from prl_submit.runs import EXIT, PLAN, Run, read_run
@@ -317,7 +318,7 @@ def describe(status: Status) -> str:
     """One line on one run."""
     steps = f", step {_progress(status)}" if status.step is not None else ""
     reason = f": {status.reason}" if status.reason else ""
-    return f"{status.run} {status.state}{steps}{reason}"
+    return words(f"{status.run} {status.state}{steps}{reason}")
 
 
 def _progress(status: Status) -> str:

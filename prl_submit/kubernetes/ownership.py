@@ -14,6 +14,7 @@ from prl_submit.excerpt import one_line
 from prl_submit.kubernetes.names import DIRECTORY_ANNOTATION
 from prl_submit.kubernetes.objects import Job
 from prl_submit.quote import bash
+from prl_submit.runs import read_run
 
 
 def owning_directory(job: Job) -> str | None:
@@ -31,9 +32,19 @@ def belongs(job: Job, token: str, run: Path) -> bool:
     try:
         return os.path.samefile(directory, run)  # a link, a mount
     except FileNotFoundError:
-        return True  # renamed; a copy with its original beside it is refused here
+        return _was_renamed(directory, run)
     except (OSError, ValueError):
         return False
+
+
+def _was_renamed(directory: str, run: Path) -> bool:
+    """Whether the directory that is not there any more is the one that this run was started in.
+
+    Its inode says so, which nobody can choose; records of older versions have none.
+    """
+    found = read_run(run)
+    born = found.record.directory if found is not None and found.record is not None else None
+    return born is None or (born.path == directory and born.inode == os.stat(run).st_ino)
 
 
 def require_own(job: Job, token: str, run: Path, what: str) -> None:

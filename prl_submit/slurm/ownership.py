@@ -44,9 +44,23 @@ def why_not_own(run: Path, record: Record, job: Job) -> str | None:
                 return (
                     f"job {job.job_id} is the job of {folder}; this directory is a copy of that one"
                 )
+    if not here and _names_another(job, run, record):
+        return f"job {job.job_id} writes to {run_folders(job)[0]}, not to this directory"
     if job.user_id is None or job.user_id not in _owners(run, here):
         return f"job {job.job_id} belongs to another user than this directory"
     return None
+
+
+def _names_another(job: Job, run: Path, record: Record) -> bool:
+    """Whether the job writes to a directory that this one has never been.
+
+    A run that was moved has the inode of the directory that its record and its job name.
+    """
+    born = record.directory
+    if born is None or not run_folders(job):
+        return False
+    moved = any(str(folder) == born.path for folder in run_folders(job))
+    return not (moved and run.stat().st_ino == born.inode)
 
 
 def _owners(run: Path, here: bool) -> set[int]:

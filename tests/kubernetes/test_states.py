@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -148,6 +149,29 @@ def test_cancelled(any_kube: KubernetesWorld) -> None:
     again = any_kube.prl("cancel", run)
     assert again.code == 0
     assert "had already ended: CANCELLED" in again.err
+
+
+def test_a_forged_record_cancels_nobodys_job(kube: KubernetesWorld) -> None:
+    """A copy is told as one; a record that claims to be at home is not believed either."""
+    run = kube.submit("step 1 2; sleep 60")
+    kube.wait_for(run, "RUNNING")
+    forged = run.with_name("v9-20260101-000000")
+    shutil.copytree(run, forged)
+    record = json.loads((run / "run.json").read_text())
+    for directory in (
+        record["directory"],
+        None,
+        {"path": str(forged), "inode": forged.stat().st_ino},
+    ):
+        (forged / "run.json").write_text(json.dumps(record | {"directory": directory}))
+        assert kube.prl("cancel", forged).code != 0
+        assert kube.status(run)["state"] == "RUNNING"
+    moved = run.with_name("v8-20260101-000000")
+    run.rename(moved)
+    assert kube.prl("cancel", forged).code != 0
+    assert kube.status(moved)["state"] == "RUNNING"
+    assert kube.prl("cancel", moved).code == 0
+    assert kube.job(moved) is None
 
 
 def test_one_of_two_nodes_fails(any_kube: KubernetesWorld) -> None:

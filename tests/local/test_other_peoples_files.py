@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prl_submit import processes
-from tests.conftest import Done, World
+from tests.conftest import PROJECT, Done, World
 
 if TYPE_CHECKING:
     Eventually = Callable[..., None]
@@ -575,3 +575,117 @@ def test_an_answer_to_a_signal_is_no_proof(shared: Shared) -> None:
     shared.prl(ALICE, "cancel", run)
     assert lives(stranger)
     stranger.send_signal(signal.SIGKILL)
+
+
+# ------------------------------------------------------------------ words before a terminal
+def on_a_terminal(world: World, *words: object) -> bytes:
+    """What a terminal gets from a command, stdout and stderr."""
+    ours, theirs = os.openpty()
+    argv = [sys.executable, "-m", "prl_submit", *map(str, words)]
+    with subprocess.Popen(
+        argv, cwd=world.root, env=world.environ, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError):  # EIO: its other side is closed
+            while piece := os.read(ours, 1 << 16):
+                seen += piece
+        process.wait(60)
+    os.close(ours)
+    return seen
+
+
+EVIL = "\x1b]0;title\x07\x1b[2J\x9b2J\u202e"
+
+
+def test_words_of_records_reach_no_terminal(world: World) -> None:
+    run, ended = world.run_to_end("exit 3")
+    (run / "exit.json").write_text(json.dumps({**ended, "reason": f"a{EVIL}b", "node": EVIL}))
+    edit(run, name=EVIL, job_id=EVIL)
+    for words in (["wait"], ["cancel"], ["status"], ["status", "--json"], ["logs", "-f"]):
+        done = world.prl(words[0], run, *words[1:])
+        seen = on_a_terminal(world, words[0], run, *words[1:]).decode()
+        for text in (done.out, done.err, seen):
+            assert not any(sign in text for sign in ("\x1b]", "\x1b[2J", "\x9b", "\u202e")), words
+    assert "FAILED: a" in world.prl("wait", run).err
+    assert world.prl("list", "--json").json["runs"][0]["reason"] == f"a{EVIL}b"
+
+
+def test_logs_are_filtered_on_a_terminal_alone(world: World) -> None:
+    run, _ = world.run_to_end()
+    log = f"\x1b[31mred\x1b[0m {EVIL}50%\r60%\n".encode()
+    (run / "logs" / "node0.log").write_bytes(log)
+    assert world.prl("logs", run).out.encode() == log
+    assert on_a_terminal(world, "logs", run) == b"\x1b[31mred\x1b[0m 50%\r60%\r\n"
+
+
+# ------------------------------------------------------------------ specs of others
+@several_users
+def test_a_spec_shows_nothing_that_its_writer_may_not_read(shared: Shared) -> None:
+    """Whoever checks alice's spec may read more than she may, above all root."""
+    root = shared.world.root
+    private = {uid: root / f"home{uid}" / "private.yaml" for uid in (ROOT, BOB)}
+    for uid, path in private.items():
+        path.write_text("hunter2:*:20228: 1\nname: s3cret\n")
+        path.chmod(0o600)
+        os.chown(path, uid, uid)
+    base = root / "base.yaml"
+    base.write_text("name: shown\n")
+    spec = root / "alices.yaml"
+    for typist, named in ((ROOT, private[ROOT]), (ROOT, "/etc/shadow"), (BOB, private[BOB])):
+        spec.write_text(f"extends: {named}\n")
+        os.chown(spec, ALICE, ALICE)
+        done = shared.prl(typist, "explain", spec)
+        assert done.code == 2
+        assert f"cannot read {named}: uid {ALICE}" in done.err
+        assert not any(word in done.out + done.err for word in ("hunter2", "s3cret", "root:"))
+    spec.write_text(f"extends: {base}\n")
+    assert "shown" in shared.prl(BOB, "explain", spec).out
+    spec.write_text(f"extends: {private[ROOT]}\n")
+    os.chown(spec, ROOT, ROOT)  # root's own spec
+    assert "s3cret" in shared.prl(ROOT, "explain", spec).out
+
+
+def test_a_base_that_is_a_pipe(world: World) -> None:
+    os.mkfifo(world.root / "base.yaml")
+    (world.root / "job.yaml").write_text("extends: base.yaml\n")
+    done = world.prl("check", "job.yaml")
+    assert done.code == 2
+    assert "is no regular file" in done.err
+
+
+# ------------------------------------------------------------------ a folder that is gone
+def test_a_deleted_working_directory(world: World) -> None:
+    spec = world.spec()
+    run, _ = world.run_to_end()
+    script = world.root / "x.sh"
+    script.write_text("swift rlhf --rlhf_type grpo --model m --dataset d\n")
+    for words in (
+        ["list"],
+        ["check", spec],
+        ["submit", spec],
+        [spec],
+        ["status"],
+        ["render", spec],
+        ["resume", "latest"],
+        ["logs", "latest"],
+        ["import", script],
+        ["doctor"],
+        ["doctor", "--json"],
+        ["status", run],
+    ):
+        gone = world.root / "gone"
+        gone.mkdir()
+        steps = f'cd {gone}; rmdir {gone}; exec "$@"'
+        argv = ["bash", "-c", steps, "bash", sys.executable, "-m", "prl_submit", *words]
+        done = world.finish(world.popen(argv, PYTHONPATH=str(PROJECT)))
+        said = done.out + done.err
+        if words == ["status", run]:
+            assert (done.code, "SUCCEEDED" in done.out) == (0, True), done
+        elif words[0] == "doctor":
+            assert done.code == 1
+            assert "bash" in said
+            assert "cd to another folder" in said
+        else:
+            assert done.code == 2, words
+            assert f"{gone} was deleted" in said, (words, said)

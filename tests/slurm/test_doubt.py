@@ -127,15 +127,34 @@ def test_a_copy_does_not_cancel_the_original(slurm: SlurmWorld, eventually: Even
     copy = slurm.output / "v9-20260101-000000"
     shutil.copytree(run, copy)
     done = slurm.prl("cancel", copy)
-    assert done.code == 1, done
-    assert (
-        f"is the job of {run}; this directory is a copy of that one; nothing was cancelled"
-        in done.err
-    )
+    assert done.code == 2, done
+    assert f"is a copy of {run}, to which the job belongs; nothing was done" in done.err
     states = slurm.states()
     assert states[run.name] == "RUNNING"
     assert states[copy.name] == "LOST"
     assert slurm.prl("cancel", run, "--wait").code == 0
+    assert slurm.cluster.jobs() == []
+
+
+def test_a_forged_record_with_the_token_of_another_run(
+    slurm: SlurmWorld, eventually: Eventually
+) -> None:
+    """It claims to be at home where it lies; the job says where it writes."""
+    run = slurm.submit("step 1 9; sleep 300")
+    eventually(lambda: slurm.statuses()["fake"]["step"] == 1, timeout=30)
+    forged = slurm.output / "v9-20260101-000000"
+    shutil.copytree(run, forged)
+    record = json.loads((run / "run.json").read_text())
+    for directory in (None, {"path": str(forged), "inode": forged.stat().st_ino}):
+        (forged / "run.json").write_text(json.dumps(record | {"directory": directory}))
+        assert slurm.prl("cancel", forged).code != 0
+        assert slurm.states()[run.name] == "RUNNING"
+    moved = run.with_name("v8-20260101-000000")
+    run.rename(moved)  # now the directory that the job names is not there
+    (forged / "run.json").write_text(json.dumps(record | {"directory": directory}))
+    assert slurm.prl("cancel", forged).code != 0
+    assert slurm.states()[moved.name] == "RUNNING"
+    assert slurm.prl("cancel", moved, "--wait").code == 0
     assert slurm.cluster.jobs() == []
 
 
