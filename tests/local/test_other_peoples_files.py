@@ -657,7 +657,7 @@ def test_a_base_that_is_a_pipe(world: World) -> None:
 # ------------------------------------------------------------------ a folder that is gone
 def test_a_deleted_working_directory(world: World) -> None:
     spec = world.spec()
-    run, _ = world.run_to_end()
+    world.run_to_end()
     script = world.root / "x.sh"
     script.write_text("swift rlhf --rlhf_type grpo --model m --dataset d\n")
     for words in (
@@ -672,7 +672,7 @@ def test_a_deleted_working_directory(world: World) -> None:
         ["import", script],
         ["doctor"],
         ["doctor", "--json"],
-        ["status", run],
+        ["list", "--output-root", world.output],
     ):
         gone = world.root / "gone"
         gone.mkdir()
@@ -680,7 +680,7 @@ def test_a_deleted_working_directory(world: World) -> None:
         argv = ["bash", "-c", steps, "bash", sys.executable, "-m", "prl_submit", *words]
         done = world.finish(world.popen(argv, PYTHONPATH=str(PROJECT)))
         said = done.out + done.err
-        if words == ["status", run]:
+        if "--output-root" in words:
             assert (done.code, "SUCCEEDED" in done.out) == (0, True), done
         elif words[0] == "doctor":
             assert done.code == 1
