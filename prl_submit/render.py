@@ -145,6 +145,7 @@ def render_launch(plan: Plan, *, token: str, restarts: int = 0, site: Path | Non
         "gpu": plan.resources.accelerator == "gpu",
         "visible": plan.local.cuda_visible_devices if plan.backend == "local" else None,
         "kubernetes": plan.backend == "kubernetes",
+        "kueue": plan.kubernetes.queue is not None and plan.kubernetes.scheduler != "volcano",
         "slurm": plan.backend == "slurm",
         "checkpoint_code": _CHECKPOINT_FILES.read_text("utf-8").rstrip("\n"),
         "nodes": plan.resources.nodes,

@@ -34,9 +34,9 @@ def starts_file(run: Path, node: int, token: str) -> Path:
     return run / LOGS / f".starts{node}.{token}"
 
 
-def readmissions_file(run: Path, token: str) -> Path:
-    """A line for each start after Kueue had suspended the job, by launch.sh."""
-    return run / LOGS / f".readmitted.{token}"
+def suspensions_file(run: Path, token: str) -> Path:
+    """The numbers of the attempts that SIGTERM from outside ended, of a job that Kueue may suspend."""
+    return run / LOGS / f".suspended.{token}"
 
 
 def pod_file(logs: Path, node: int) -> Path:

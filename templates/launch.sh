@@ -124,13 +124,26 @@ prl_find_home
 # torchrun reads PET_NAME for each of its options, and its ranks their place from RANK and the like. A platform's pod
 # sets them, or a torchrun around this job. Those of this job are made below, or are in its spec.
 for prl_name in ${!PET_*} WORLD_SIZE RANK LOCAL_RANK LOCAL_WORLD_SIZE GROUP_RANK GROUP_WORLD_SIZE ROLE_NAME ROLE_RANK \
-  ROLE_WORLD_SIZE NNODES NPROC_PER_NODE NODE_RANK {% if nodes == 1 %}MASTER_ADDR MASTER_PORT {% endif %}TORCHELASTIC_ERROR_FILE \
+  ROLE_WORLD_SIZE NNODES NPROC_PER_NODE {% if nodes == 1 %}NODE_RANK MASTER_ADDR MASTER_PORT {% endif %}TORCHELASTIC_ERROR_FILE \
   TORCHELASTIC_MAX_RESTARTS TORCHELASTIC_RESTART_COUNT TORCHELASTIC_RUN_ID TORCHELASTIC_USE_AGENT_STORE; do
   case $prl_name in PET_TEE | PET_REDIRECTS | PET_LOG_DIR) ;; *) unset "$prl_name" ;; esac
 done
 
 # A scheduler that starts the job again says how often it has done so.
 prl_again=${PRL_SUBMIT_RESTARTS:-0}
+{% if kubernetes %}
+prl_counted=$prl_again # of these, the ones that restarts.max is about
+{% endif %}
+{% if kubernetes and not max_restarts %}
+# The operator starts no pod again that has failed. So this is one that it made after the job was suspended, as Kueue
+# does to admit another job, and admitted again.
+prl_counted=0
+{% elif kubernetes and kueue %}
+# Kueue suspends and admits a job as often as it likes. Attempts that ended so, by SIGTERM from outside, do not count.
+prl_suspensions=$prl_run_dir/logs/.suspended.{{ token|verbatim }}
+prl_counted=$((prl_again - $({ sort -u -- "$prl_suspensions" 2>/dev/null || true; } | wc -l)))
+((prl_counted >= 0)) || prl_counted=0
+{% endif %}
 prl_restarts=$(({{ restarts }} + prl_again))
 prl_max_restarts={{ max_restarts }}
 # Seconds between SIGTERM and SIGKILL.
@@ -287,6 +300,9 @@ prl_finish() {
   [[ $prl_signalled != 15 || ! -e $prl_run_dir/logs/.time-limit ]] || prl_timed_out=warned
   prl_wait_for_node_0
   prl_judge
+{% if kubernetes and kueue and max_restarts %}
+  [[ $prl_node_rank != 0 || $prl_signalled != 15 || $prl_state != FAILED ]] || echo "$prl_again" >>"$prl_suspensions"
+{% endif %}
   local prl_text
   prl_text=$(
     printf '{"exit_code": %d, "state": "%s", "started_at": "%s", "ended_at": "%s", ' \
@@ -311,7 +327,7 @@ prl_finish() {
   mv -f -- "$prl_exit_file.part" "$prl_exit_file" # last: who sees it takes the log for whole
 {% if kubernetes %}
   # From 128 up the operator starts the pod again.
-  [[ $prl_state != TIMEOUT ]] || ((prl_again >= prl_max_restarts)) || exit 201
+  [[ $prl_state != TIMEOUT ]] || ((prl_counted >= prl_max_restarts)) || exit 201
 {% endif %}
   exit "$prl_code"
 }
@@ -424,7 +440,7 @@ prl_say "$prl_started_at on $prl_host, node $prl_node_rank of $prl_nodes, restar
 # submitted have the same token.
 export PRL_SUBMIT_TOKEN={{ token|bash }}.$prl_node_rank.$(stat -c %d.%i -- "$prl_run_dir")
 {% if kubernetes %}
-if ((prl_again > prl_max_restarts)); then
+if ((prl_counted > prl_max_restarts)); then
   prl_restarts=$((prl_restarts - 1)) # this is none
   prl_fail 1 "${prl_last_reason:-killed without a word, out of memory is the usual cause}; restarts.max is $prl_max_restarts, and used up"
 fi
@@ -831,7 +847,7 @@ prl_node_0_has_ended() {
   [[ -n $prl_its_restarts ]] && ((prl_its_again = prl_its_restarts - (prl_restarts - prl_again), 1)) || return 1
   ((prl_its_again >= 0 && prl_its_code < 128)) || return 1
   prl_ended=$prl_its_code
-  ! ((prl_its_code == 124 && prl_its_again < prl_max_restarts)) # a time-out is started again
+  ! ((prl_its_code == 124 && prl_its_again - (prl_again - prl_counted) < prl_max_restarts)) # a time-out is started again
 }
 if ((prl_node_rank == 0)); then
   echo "$prl_again ${prl_checkpoint##*/}" >"$prl_choice.part" && mv -f -- "$prl_choice.part" "$prl_choice"

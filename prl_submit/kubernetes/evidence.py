@@ -53,8 +53,8 @@ from prl_submit.runs import (
     pod_file,
     read_exit,
     read_node_exits,
-    readmissions_file,
     starts_file,
+    suspensions_file,
     writes_here,
 )
 from prl_submit.states import FINISHED, LOST, QUEUED, RUNNING, State
@@ -306,9 +306,7 @@ def _state(run: Run, here: Here | None, answers_by_place: Mapping[Place, Answers
     if job is not None and not belongs(job, record.token, run.path):
         return _not_ours(job)
     if job is None or job.condition("Failed"):
-        here = _look(
-            run, record
-        )  # what its last pods wrote before they went, which was after our look
+        here = _look(run, record)  # its last pods may have written and gone after our first look
     seen = gather(run, record, here, answers)
     waits = job is not None and _waits_for_a_word(run, record, seen)
     if job is not None:
@@ -326,6 +324,11 @@ def _state(run: Run, here: Here | None, answers_by_place: Mapping[Place, Answers
     state = msgspec.structs.replace(state, job_id=record.job_id)
     if state.state not in FINISHED or silence is not None:
         return state
+    return _ended(run, seen, state, waits=waits)
+
+
+def _ended(run: Run, seen: Evidence, state: State, *, waits: bool) -> State:
+    """The state of a job that has ended, kept where no process of it may live and its word is here."""
     if waits:
         reason = f"{state.reason}; its exit.json is waited for"
         return msgspec.structs.replace(state, state=RUNNING, reason=reason, is_ending=True)
@@ -378,7 +381,7 @@ def keep_end(run: Run, record: Record, job: Job, pods: Sequence[Pod], now: float
 def gather(run: Run, record: Record, here: Here, answers: Answers) -> Evidence:
     """Everything that is known of a run."""
     planned = here.planned
-    readmitted = _readmitted(run.path, record.token)
+    readmitted = _readmitted(run.path, record.token, planned)
     pods = sorted(answers.pods.get(record.token, ()), key=lambda pod: pod.node or 0)
     return Evidence(
         job=answers.jobs.get(record.token),
@@ -415,10 +418,16 @@ def _starts(run: Path, token: str) -> int:
         return 0
 
 
-def _readmitted(run: Path, token: str) -> int:
-    """How many of the starts restarts.max does not count: the job had been suspended before them."""
+def _readmitted(run: Path, token: str, planned: Planned) -> int:
+    """How many of the starts restarts.max does not count: the job had been suspended before them.
+
+    With restarts.max 0 the operator starts no failed pod again, so all are; launch.sh counts the same way.
+    """
+    again = max(_starts(run, token) - 1, 0)
+    if planned.restarts.max == 0:
+        return again
     try:
-        return read_record(readmissions_file(run, token)).count(b"\n")
+        return min(again, len(set(read_record(suspensions_file(run, token)).split())))
     except OSError:
         return 0
 

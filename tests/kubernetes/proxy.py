@@ -1,4 +1,4 @@
-"""A proxy before the API server that counts requests, drops the answer of one, or is slow."""
+"""A proxy before the API server that counts requests, drops an answer, refuses the first, or is slow."""
 
 from __future__ import annotations
 
@@ -42,6 +42,14 @@ def dropping(kubeconfig: Path, wanted: str, *, after: int) -> Iterator[Dropped]:
     dropped = Dropped()
     with _proxy(kubeconfig, [], wanted, after, dropped):
         yield dropped
+
+
+@contextlib.contextmanager
+def starting(kubeconfig: Path, count: int) -> Iterator[list[str]]:
+    """A server that has not read its roles yet: it refuses everybody the first `count` requests."""
+    requests: list[str] = []
+    with _proxy(kubeconfig, requests, None, 0, Dropped(), refused=count):
+        yield requests
 
 
 @contextlib.contextmanager
@@ -107,7 +115,12 @@ def _record(source: socket.socket) -> bytes:
 
 @contextlib.contextmanager
 def _proxy(
-    kubeconfig: Path, requests: list[str], wanted: str | None, after: int, dropped: Dropped
+    kubeconfig: Path,
+    requests: list[str],
+    wanted: str | None,
+    after: int,
+    dropped: Dropped,
+    refused: int = 0,
 ) -> Iterator[None]:
     """The kubeconfig points to the proxy meanwhile, over plain HTTP."""
     text = kubeconfig.read_text()
@@ -128,6 +141,9 @@ def _proxy(
             line = f"{self.command} {self.path}"
             requests.append(line)
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if len(requests) <= refused:
+                self._refuse()
+                return
             connection = http.client.HTTPSConnection("127.0.0.1", port, context=tls)
             headers = {k: v for k, v in self.headers.items() if k.lower() != "host"}
             with contextlib.closing(connection):
@@ -144,6 +160,22 @@ def _proxy(
             for name, value in answer.getheaders():
                 if name.lower() not in ("transfer-encoding", "content-length", "connection"):
                     self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def _refuse(self) -> None:
+            """In the words of RBAC."""
+            kind = self.path.partition("?")[0].rpartition("/")[2]
+            group = "kubeflow.org" if kind == "pytorchjobs" else ""
+            said = f'User "alice" cannot list resource "{kind}" in API group "{group}"'
+            if kind == "readyz":
+                said = 'User "alice" cannot get path "/readyz"'
+            status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403}
+            status |= {"reason": "Forbidden", "message": f"{kind} is forbidden: {said}"}
+            content = json.dumps(status).encode()
+            self.send_response(403)
+            self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

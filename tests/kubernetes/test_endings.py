@@ -17,8 +17,8 @@ from tests.kubernetes.conftest import KubernetesWorld
 
 #: Saves for six seconds after SIGTERM, and leaves a file when it has.
 SLOW = """
-trap 'for i in 1 2 3 4 5 6; do echo saving $i; sleep 1; done; touch $run/ended$NODE_RANK; exit 143' TERM
-step 1 9; touch $run/trains$NODE_RANK; sleep 90 & wait"""
+trap 'for i in 1 2 3 4 5 6; do echo saving $i; sleep 1; done; touch $run/ended${NODE_RANK:-0}; exit 143' TERM
+step 1 9; touch $run/trains${NODE_RANK:-0}; sleep 90 & wait"""
 GRACE = {"restarts__grace": "30s"}
 TWO: dict[str, Any] = {"resources__nodes": 2, "swift__num_generations": 2}
 Remove = Callable[[KubernetesWorld, Path, str], None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 from prl_submit.kubernetes.rights import RULES
 from tests.conftest import PROJECT
 from tests.kubernetes.conftest import KubernetesWorld
+from tests.kubernetes.proxy import starting
 
 ROLE = PROJECT / "docs" / "kubernetes" / "role.yaml"
 Rules = list[dict[str, Any]]
@@ -163,3 +165,44 @@ def test_an_event_that_may_not_be_listed(kube: KubernetesWorld) -> None:
     run = kube.submit()
     use(kube, without("list", "events"))
     assert " may not list events" in kube.status(run)["reason"]
+
+
+def test_a_server_that_has_just_started_refuses_nobody_for_long(kube: KubernetesWorld) -> None:
+    """Until it has read its roles, /readyz is refused too; that tells this from a lack of rights."""
+    with starting(kube.kubeconfig, 4) as requests:
+        run = kube.submit("echo hello; step 1 2; sleep 60")
+        assert any(line == "GET /readyz" for line in requests)
+    kube.wait_for(run, "RUNNING")
+    for words in (["status", run], ["logs", run], ["cancel", run]):
+        with starting(kube.kubeconfig, 3):
+            done = kube.prl(*words)
+        assert done.code == 0, done.err
+        assert "may not" not in done.out + done.err
+    assert kube.status(run)["state"] == "CANCELLED"
+
+
+def test_a_restarted_server_is_believed_when_it_is_ready(kube: KubernetesWorld) -> None:
+    """The real one, asked again and again while it starts."""
+    run = kube.submit("step 1 2; sleep 60")
+    kube.wait_for(run, "RUNNING")
+    use(kube, role())
+    kube.cluster.stop_api()
+    starter = threading.Thread(target=kube.cluster.start_api)
+    starter.start()
+    codes = set()
+    while starter.is_alive():
+        done = kube.prl("status", run)
+        codes.add(done.code)
+        assert "may not" not in done.out + done.err
+    starter.join()
+    assert kube.prl("status", run).code == 0
+    assert codes <= {0, 4}
+
+
+def test_a_lack_of_rights_is_asked_twice_and_not_waited_for(kube: KubernetesWorld) -> None:
+    run = kube.submit("step 1 2; sleep 60")
+    kube.wait_for(run, "RUNNING")
+    use(kube, without("list", "pytorchjobs"))
+    done = kube.prl("status", run)
+    assert done.code == 4
+    assert " may not list pytorchjobs" in done.err

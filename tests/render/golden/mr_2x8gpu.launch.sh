@@ -93,7 +93,7 @@ prl_find_home
 # torchrun reads PET_NAME for each of its options, and its ranks their place from RANK and the like. A platform's pod
 # sets them, or a torchrun around this job. Those of this job are made below, or are in its spec.
 for prl_name in ${!PET_*} WORLD_SIZE RANK LOCAL_RANK LOCAL_WORLD_SIZE GROUP_RANK GROUP_WORLD_SIZE ROLE_NAME ROLE_RANK \
-  ROLE_WORLD_SIZE NNODES NPROC_PER_NODE NODE_RANK TORCHELASTIC_ERROR_FILE \
+  ROLE_WORLD_SIZE NNODES NPROC_PER_NODE TORCHELASTIC_ERROR_FILE \
   TORCHELASTIC_MAX_RESTARTS TORCHELASTIC_RESTART_COUNT TORCHELASTIC_RUN_ID TORCHELASTIC_USE_AGENT_STORE; do
   case $prl_name in PET_TEE | PET_REDIRECTS | PET_LOG_DIR) ;; *) unset "$prl_name" ;; esac
 done

@@ -125,6 +125,10 @@ done
 
 # A scheduler that starts the job again says how often it has done so.
 prl_again=${PRL_SUBMIT_RESTARTS:-0}
+prl_counted=$prl_again # of these, the ones that restarts.max is about
+# The operator starts no pod again that has failed. So this is one that it made after the job was suspended, as Kueue
+# does to admit another job, and admitted again.
+prl_counted=0
 prl_restarts=$((0 + prl_again))
 prl_max_restarts=0
 # Seconds between SIGTERM and SIGKILL.
@@ -316,7 +320,7 @@ prl_finish() {
   fi
   mv -f -- "$prl_exit_file.part" "$prl_exit_file" # last: who sees it takes the log for whole
   # From 128 up the operator starts the pod again.
-  [[ $prl_state != TIMEOUT ]] || ((prl_again >= prl_max_restarts)) || exit 201
+  [[ $prl_state != TIMEOUT ]] || ((prl_counted >= prl_max_restarts)) || exit 201
   exit "$prl_code"
 }
 
@@ -421,7 +425,7 @@ prl_say "$prl_started_at on $prl_host, node $prl_node_rank of $prl_nodes, restar
 # One per node: two nodes of a job may be one machine. One per directory: scripts that were rendered and not
 # submitted have the same token.
 export PRL_SUBMIT_TOKEN=0123456789abcdef.$prl_node_rank.$(stat -c %d.%i -- "$prl_run_dir")
-if ((prl_again > prl_max_restarts)); then
+if ((prl_counted > prl_max_restarts)); then
   prl_restarts=$((prl_restarts - 1)) # this is none
   prl_fail 1 "${prl_last_reason:-killed without a word, out of memory is the usual cause}; restarts.max is $prl_max_restarts, and used up"
 fi
