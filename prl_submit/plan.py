@@ -29,7 +29,7 @@ from prl_submit.spec import (
     Restarts,
     Slurm,
 )
-from prl_submit.swift.history import is_same
+from prl_submit.swift.history import is_before, is_same
 from prl_submit.swift.table import Table
 from prl_submit.swift.values import (
     IGNORING,
@@ -250,7 +250,7 @@ def make_plan(layered: Layered, table: Table, spec_file: str, context: Context) 
 def _other_swift(spec: JobSpec, tree: Node, table: Table) -> list[Problem]:
     """The spec names one ms-swift, and the environment has another."""
     stated = spec.environment.swift_version
-    if stated is None or is_same(stated, table.version):
+    if stated is None or is_same(stated, table.version) or is_before(table.version, stated):
         return []
     message = f"says {stated}; {table.version} is installed there, and {table.version} is checked"
     hint = f"write {table.version}, or leave it out"

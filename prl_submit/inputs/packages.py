@@ -55,6 +55,10 @@ _ATTENTION = {
 _REWARDS = {"accuracy": "math_verify", "cosine": "math_verify"}
 
 
+#: ms-swift takes the arguments, and fails where it imports its trainer.
+_LATE = ("rlhf_type", "math_verify")
+
+
 def check(job: Job, workdir: str) -> Iterator[Problem]:
     """Each need with its source above or in `_needs`; nothing is said of an environment elsewhere.
 
@@ -74,7 +78,8 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
         if _is_made(job, {name, distribution}):
             continue
         message = f"{what} needs the package {name}, which the environment lacks"
-        yield job.problem(f"swift.{argument}", message, f"pip install {distribution}")
+        severity = "warning" if (argument, name) == _LATE else "error"
+        yield job.problem(f"swift.{argument}", message, f"pip install {distribution}", severity)
 
 
 def _needs(job: Job) -> Iterator[tuple[str, str, tuple[str, ...]]]:
@@ -131,6 +136,10 @@ def _of_generation(job: Job) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     # ms-swift >= 3.10 rlhf_trainers/utils imports it and does not ask pip for it.
     if job.since("3.10"):
         yield "rlhf_type", job.rlhf_type, ("msgspec",)
+    # ms-swift 3.6, 3.8 and 3.9 plugin/multi_turn: a class makes a MathAccuracy while it is imported.
+    is_math = (job.since("3.6") and not job.since("3.7")) or job.since("3.8")
+    if job.rlhf_type == "grpo" and is_math and not job.since("3.10"):
+        yield "rlhf_type", f"grpo in ms-swift {job.swift_version}", ("math_verify",)
     # ms-swift 4.6.0 rollout_mixin `_prepare_vllm`, vllm_client VLLMClient: an address is connected to
     # whatever use_vllm says.
     server = next((n for n in ("vllm_server_base_url", "vllm_server_host") if job.many(n)), None)

@@ -100,6 +100,13 @@ def is_same(stated: str, version: str) -> bool:
     return bool(wanted) and found[: len(wanted)] == wanted
 
 
+def is_before(version: str, release: str) -> bool:
+    """Whether 3.3.0.dev0, a checkout's version, is on its way to `3.3` or `3.3.0`, as users call it."""
+    wanted = number(_release(release))
+    is_dev = "dev" in version and "dev" not in release
+    return is_dev and bool(wanted) and number(version)[: len(wanted)] == wanted
+
+
 def _release(version: str) -> str:
     return version.partition("+")[0].partition(".post")[0]
 

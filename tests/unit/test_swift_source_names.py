@@ -68,7 +68,8 @@ def test_names_in(source: str, names: set[str] | None) -> None:
 
 def write(folder: Path, files: dict[str, str]) -> tuple[str, ...]:
     """Modules of a checkout in the working directory; where its ms-swift and its packages lie."""
-    (folder / "msgspec").mkdir()
+    for package in ("msgspec", "math_verify"):
+        (folder / package).mkdir()
     for name, text in files.items():
         path = folder / "swift" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -177,3 +178,21 @@ def test_a_tuner_of_3_x(planned: Plans, tmp_path: Path) -> None:
     assert told(made, tmp_path) == []
     made = msgspec.structs.replace(made, swift=made.swift | {"train_type": "mien"})
     assert "did you mean mine?" in told(made, tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    ("version", "is_told"),
+    [("3.3.0", False), ("3.6.4", True), ("3.7.3", False), ("3.8.3", True), ("3.9.3", True),
+     ("3.10.3", False), ("4.6.0", False)],
+)  # fmt: skip
+def test_releases_whose_grpo_imports_math_verify(
+    planned: Plans, tmp_path: Path, version: str, is_told: bool
+) -> None:
+    """Whatever the rewards; seen with 3.8.3. A warning: ms-swift's parser takes the job."""
+    folders = write(tmp_path, {"plugin/orm.py": ORM % ""})
+    (tmp_path / "math_verify").rmdir()
+    made = job(planned, folders, "seed: 1", version)
+    found = [p for p in check_inputs(made, str(tmp_path)) if "math_verify" in p.message]
+    assert [problem.severity for problem in found] == ["warning"] * is_told
+    (tmp_path / "math_verify").mkdir()
+    assert told(made, tmp_path) == []

@@ -14,7 +14,7 @@ from prl_submit.swift import source
 from prl_submit.swift.argument import Argument
 from prl_submit.swift.cached import read_installed
 from prl_submit.swift.choice import NOTHING_KNOWN, Wanted, choose_table
-from prl_submit.swift.history import FILE, is_same, load_history, number
+from prl_submit.swift.history import FILE, is_before, is_same, load_history, number
 from prl_submit.swift.installed import Installed, find_installed
 from prl_submit.swift.names import nearest, unknown_name
 from prl_submit.swift.renames import RENAMED, REPLACED
@@ -89,6 +89,23 @@ def test_two_parts_mean_the_newest_of_them() -> None:
 )  # fmt: skip
 def test_what_a_stated_version_means(stated: str, version: str, same: bool) -> None:
     assert is_same(stated, version) is same
+
+
+@pytest.mark.parametrize(
+    ("version", "release", "before"),
+    [
+        ("3.3.0.dev0", "3.3", True),
+        ("3.3.0.dev0", "3.3.0", True),
+        ("3.3.0.dev0", "3", True),
+        ("3.4.0.dev0", "3.3", False),
+        ("3.3.0", "3.3", False),  # the release itself
+        ("3.3.0.dev0", "3.3.0.dev1", False),
+        ("unknown", "3.3", False),
+    ],
+)
+def test_is_before(version: str, release: str, before: bool) -> None:
+    """A checkout of 3.3.0.dev0 is what its users call 3.3."""
+    assert is_before(version, release) is before
 
 
 def test_post_releases_are_their_release() -> None:
