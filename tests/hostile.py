@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import string
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +65,14 @@ def one_line(piece: str) -> bool:
     return "/" not in piece and all(" " <= char != "\x7f" for char in piece)
 
 
+def no_variable(name: str) -> str:
+    """The name without what `check` refuses in a path, since nobody would replace it: $HOME, `id`, ~."""
+    name = re.sub(r"\$(?=[A-Za-z_({])", "$ ", name)
+    first, tick, rest = name.partition("`")
+    name = first + tick + rest.replace("`", "'")
+    return re.sub(r"(^|:)~", r"\1-~", name)
+
+
 class Quoting(yaml.SafeDumper):
     """Text in quotes stays text, whatever it looks like."""
 
@@ -94,8 +103,10 @@ class Texts:
         pieces = [piece for piece in HOSTILE if one_line(piece)]
         first, last = pieces[number % len(pieces)], pieces[(number * 7 + 3) % len(pieces)]
         name = first + self.text(one_line, 3) + str(number) + self.text(one_line, 3)
-        room = LONGEST - len((name + last).encode())
-        return name + ("雨" * (room // 3) if number % 20 == 0 else "") + last
+        if number % 20:
+            return no_variable(name + last)
+        name, last = no_variable(name), no_variable(last)
+        return name + "雨" * ((LONGEST - len((name + last).encode())) // 3) + last
 
     def job_name(self) -> str:
         """2 to 40 of the characters that the contract allows."""

@@ -106,7 +106,8 @@ def _was_submitted_with(record: Record, job: Job) -> bool:
     if record.restarts == 0:
         return True
     try:
-        since = datetime.fromisoformat(record.submitted_at) - _CLOCKS
+        last = [record.submitted_at, *record.resumed_at][-1]
+        since = datetime.fromisoformat(last) - _CLOCKS
         return datetime.fromisoformat(job.submitted_at or "") >= since
     except (ValueError, TypeError):  # no time, or one without a zone
         return False

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 TABLE = load_table()
 #: Arguments that take any text and that no rule looks at.
 SCALARS = """
-    adapter_act agent_template eval_metric freeze_parameters_regex galore_proj_type gym_env
-    hub_model_id hub_revision swanlab_workspace length_column_name local_repo_path logging_dir
-    loss_scale model_revision optim_args project ray_exp_name ref_model_revision response_prefix
-    run_name structured_outputs_regex swanlab_project target_regex teacher_tag_key
+    adapter_act swanlab_exp_name eval_metric trackio_bucket_id galore_proj_type gym_env
+    hub_model_id hub_revision swanlab_workspace length_column_name trackio_space_id swanlab_smtp_server
+    trackio_static_space_id model_revision swanlab_sender_email project ray_exp_name ref_model_revision
+    response_prefix run_name structured_outputs_regex swanlab_project swanlab_receiver_email teacher_tag_key
 """.split()
 LISTS = ["stop_words", "new_special_tokens", "model_author", "modules_to_save", "label_names"]
 PIECES = (
@@ -199,7 +199,7 @@ def test_other_writings_of_a_value(argv_of: Callable[[str], list[str]]) -> None:
         "  response_prefix: >-\n    a\n    b\n"
         "  run_name: 'it''s $HOME'\n"
         "  project: it's\n"
-        "  loss_scale: -x\n"
+        "  swanlab_exp_name: -x\n"
     )
     argv = argv_of(text)
     for group in (
@@ -207,7 +207,7 @@ def test_other_writings_of_a_value(argv_of: Callable[[str], list[str]]) -> None:
         ["--response_prefix", "a b"],
         ["--run_name", "it's $HOME"],
         ["--project", "it's"],
-        ["--loss_scale=-x"],
+        ["--swanlab_exp_name=-x"],
     ):
         assert contains(argv, group), argv
 

@@ -276,7 +276,9 @@ def test_a_moved_directory_has_its_job(make: Make) -> None:
 
 def test_a_submission_without_an_answer_where_the_site_writes_the_comments(make: Make) -> None:
     """No id and no token: the job whose script lies here; after a resume only one submitted since."""
-    first, again = make(None), make(None, restarts=1, submitted_at=f"{THEN}+00:00")
+    first = make(None)
+    long_ago = "2026-11-01T21:00:00+00:00"
+    again = make(None, restarts=1, submitted_at=long_ago, resumed_at=[f"{THEN}+00:00"])
     old = live("7", None, SubmitTime="2026-11-22T20:00:00")
     new = live("8", None, SubmitTime="2026-11-23T21:00:00")
     here = {"Command": f"{again.path}/job.sbatch"}
