@@ -6,7 +6,6 @@ import contextlib
 import os
 import stat
 from collections.abc import Collection, Iterator
-from pathlib import Path
 
 
 def user_name(uid: int | None = None) -> str:
@@ -37,20 +36,25 @@ def whose(path: str | os.PathLike[str]) -> str:
     return "" if uid == os.geteuid() else f"; it is {user_name(uid)}'s"
 
 
+#: Of a mode: to read a file, to pass through a folder.
+_READ, _PASS = 4, 1
+
+
 def could_read(uid: int, path: str) -> bool:
     """Whether a user may read a file, as far as the modes of it and of the folders above it tell."""
-    real = Path(os.path.realpath(path))
-    groups = _groups(uid)
+    place, groups, bit = os.path.realpath(path), _groups(uid), _READ
     try:
-        return _allows(os.stat(real), uid, groups, 4) and all(
-            _allows(os.stat(folder), uid, groups, 1) for folder in real.parents
-        )
+        while _allows(os.stat(place), uid, groups, bit):
+            above = os.path.dirname(place)
+            if above == place:
+                return True
+            place, bit = above, _PASS
     except OSError:
-        return False
+        pass
+    return False
 
 
 def _allows(found: os.stat_result, uid: int, groups: Collection[int], bit: int) -> bool:
-    """`bit`: 4 to read, 1 to pass through."""
     shift = 6 if found.st_uid == uid else 3 if found.st_gid in groups else 0
     return bool(found.st_mode >> shift & bit)
 
@@ -69,7 +73,7 @@ def _groups(uid: int) -> Collection[int]:
 _KEPT = frozenset({"run.json", "plan.json", "cancel.json", "verdict.json"})
 
 
-def give_run(run: Path, uid: int, gid: int) -> None:
+def give_run(run: str | os.PathLike[str], uid: int, gid: int) -> None:
     """Give a run directory, its logs, and what a job writes beside them, to a user. Raises OSError.
 
     Whoever had the directory before may have put links there: nothing is given away through one,
@@ -87,7 +91,7 @@ def give_run(run: Path, uid: int, gid: int) -> None:
 
 
 @contextlib.contextmanager
-def _opened(path: str | Path, folder: int | None = None) -> Iterator[int]:
+def _opened(path: str | os.PathLike[str], folder: int | None = None) -> Iterator[int]:
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     flags |= 0 if folder is None else os.O_NOFOLLOW
     descriptor = os.open(path, flags, dir_fd=folder)

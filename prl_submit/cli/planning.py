@@ -13,7 +13,6 @@ from prl_submit.cli.which_spec import folders_of_its_run, spec_file
 from prl_submit.cli.which_swift import choose
 from prl_submit.errors import PrlSubmitError, Problem, SpecError
 from prl_submit.layers import lay_over, outside_swift, read_files
-from prl_submit.owners import could_read, owner_of, user_name
 from prl_submit.plan import Context, Planned, make_plan
 from prl_submit.reading import read_regular
 from prl_submit.suggest import closest
@@ -111,6 +110,8 @@ class _SpecFiles:
         naming, self._naming = self._naming, path
         if naming is None:
             return _read(path)
+        from prl_submit.owners import could_read, owner_of, user_name
+
         writer = owner_of(naming)
         if writer not in (None, 0, os.geteuid()) and not could_read(writer, path):
             raise OSError(None, f"{user_name(writer)}, whose {naming} is, may not read it", path)
