@@ -75,6 +75,7 @@ PATH_ARGUMENTS = {
     "custom_register_path": "plugin",
     "deepspeed": "deepspeed configuration",
     "resume_from_checkpoint": "checkpoint",
+    "ckpt_dir": "checkpoint",
     "system": "prompt file",
     "new_special_tokens": "special tokens file",
     "custom_dataset_info": "data set list",

@@ -22,6 +22,7 @@ ARGUMENTS = tuple(name for name, kind in PATH_ARGUMENTS.items() if kind in (*_TE
 
 def check(job: Job, workdir: str) -> Iterator[Problem]:
     """ms-swift 4.6.0 template_args, model_args `_init_new_special_tokens`, utils `json_parse_to_dict`."""
+    yield from _fsdp_config(job, workdir)
     for name in ARGUMENTS:
         kind = PATH_ARGUMENTS[name]
         for value in map(str, job.many(name)):
@@ -37,6 +38,16 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
 
 
 _EMPTY = ("is empty", "write the text into it")
+
+
+def _fsdp_config(job: Job, workdir: str) -> Iterator[Problem]:
+    """Source: transformers < 5.10 (ms-swift < 4.3) `_process_fsdp_args` opens it, fsdp or no fsdp."""
+    value = job.get("fsdp_config", None)
+    if not isinstance(value, str) or value.startswith("{") or job.since("4.3"):
+        return
+    path = resolve(value, workdir)
+    if not os.path.exists(path) and not made_by_setup(job, path, workdir):
+        yield job.refuse("fsdp_config", f"JSON file {value} is not here", None)
 
 
 def _text_fault(path: str) -> tuple[str, str] | None:

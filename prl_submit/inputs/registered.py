@@ -41,7 +41,8 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
 
     An attn_impl is looked up by transformers when the model is made; `owner/name` is a kernel of the hub.
     A loss_scale is looked up in loss_scale/mapping `get_loss_scale`, an agent_template in
-    agent_template_map, both by template/base `Template.__init__`.
+    agent_template_map, both by template/base `Template.__init__`; since ms-swift 4.2 an agent_template
+    only for the first row with tools.
     """
     wanted = [name for name in NAMING if name in job.swift and _is_looked_up(job, name)]
     registries = job.names() if wanted else None
@@ -104,7 +105,9 @@ def _known(
         hint = f"did you mean {near}?" if near else f"known: {shown}"
         version = f" {job.swift_version}" if job.swift_version else ""
         message = f"{part} is not known to ms-swift{version}"
-        if sure:
+        if argument == "agent_template" and job.since("4.2"):
+            yield job.warn(argument, f"{message}: the first row with tools ends the job", hint)
+        elif sure:
             yield job.refuse(argument, message, hint)
         else:
             yield job.warn(argument, f"{message}, unless a plugin registers it", hint)

@@ -11,11 +11,15 @@ from prl_submit.rules.numbers import completion_length
 
 
 def truncation(job: Job) -> Iterator[Problem]:
-    """ms-swift >= 3.6 rlhf_args `_init_grpo`; `split` is for pre-training (sft `_encode_dataset`)."""
+    """ms-swift >= 3.7 rlhf_args `_init_grpo`; `split` is for pre-training (sft `_encode_dataset`).
+
+    3.3 to 3.6 take left alone.
+    """
     strategy = job.get("truncation_strategy", None)
     if job.rlhf_type == "grpo":
-        if strategy not in (None, "left", "delete"):
-            message = f"GRPO takes left or delete, found {strategy}"
+        works = (None, "left", "delete") if job.since("3.7") else (None, "left")
+        if strategy not in works and job.since("3.3"):
+            message = f"GRPO takes {' or '.join(filter(None, works))}, found {strategy}"
             hint = "leave it out: left is the default"
             yield job.refuse("truncation_strategy", message, hint)
     elif strategy == "split" and job.rlhf_type != "gkd" and job.since("4.2"):

@@ -10,9 +10,16 @@ from prl_submit.reading import decode_json
 
 
 def rope_scaling(job: Job) -> Iterator[Problem]:
-    """ms-swift >= 3.7 model_args `_init_rope_scaling`: a known word, and a length to scale to."""
+    """ms-swift >= 3.7 model_args `_init_rope_scaling`: a known word, and a length to scale to.
+
+    Before, any word, and max_length beside it. 3.9.0 to 3.11.2 took a scaling without its factor.
+    """
     value = job.get("rope_scaling", None)
-    if not value or not job.since("3.7"):
+    if not value:
+        return
+    if not job.since("3.7"):
+        if job.get("max_length", None) is None:
+            yield job.refuse("rope_scaling", "needs max_length", "set max_length")
         return
     if isinstance(value, str) and value.lstrip()[:1] != "{":
         if value not in ("linear", "dynamic", "yarn"):
@@ -27,10 +34,12 @@ def rope_scaling(job: Job) -> Iterator[Problem]:
             value = decode_json(value)
         except ValueError:
             return
-    if not isinstance(value, dict) or "factor" in value or not job.since("3.11.3"):
+    if not isinstance(value, dict) or "factor" in value:
+        return
+    if job.since("3.9") and not job.since("3.11.3"):
         return
     kind = value.get("rope_type", value.get("type", "default"))
-    if kind != "default" and job.get("max_model_len", None) is None:
+    if (kind != "default" or not job.since("3.9")) and job.get("max_model_len", None) is None:
         message = "says not how far: neither a factor nor max_model_len is given"
         yield job.refuse("rope_scaling", message, "set max_model_len")
 
@@ -50,7 +59,7 @@ def labels(job: Job) -> Iterator[Problem]:
             )
             yield job.refuse("num_labels", message, "leave it out")
         return
-    if chosen == "seq_cls" and number is None:
+    if chosen == "seq_cls" and number is None and job.since("3.6"):
         yield job.refuse("task_type", "seq_cls needs num_labels", "leave task_type out")
     else:
         message = f"{chosen} is not for {job.rlhf_type}, which trains a language model"

@@ -31,7 +31,10 @@ def precision(job: Job) -> Iterator[Problem]:
     """ms-swift 4.6.0 model_args `_init_mixed_precision`, transformers `_validate_args`.
 
     What is not given follows torch_dtype: float16 and float32 train with fp16, bfloat16 with bf16.
+    Before 3.3.1 both always did.
     """
+    if not job.since("3.3.1"):
+        return
     dtype = job.get("torch_dtype", None)
     half = None if dtype is None else dtype in ("float16", "float32")
     fp16, bf16 = job.get("fp16", half), job.get("bf16", None if half is None else not half)

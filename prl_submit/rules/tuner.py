@@ -69,12 +69,16 @@ def lisa(job: Job) -> Iterator[Problem]:
 
 
 def padding_free(job: Job) -> Iterator[Problem]:
-    """ms-swift >= 3.7 sft_args, >= 3.8 rlhf_args `_check_padding_free`: types and attention."""
+    """ms-swift >= 3.7 sft_args, >= 3.8 rlhf_args `_check_padding_free`: types and attention.
+
+    3.4 to 3.6 (train_args `__post_init__`) take flash_attn alone.
+    """
     name = next((n for n in ("packing", "padding_free") if job.get(n, False)), None)
     if name is None:
         return
     attention = job.get("attn_impl", None)
-    if attention not in _FLASH and job.since("3.7"):
+    works = _FLASH if job.since("3.7") else _FLASH[:1]
+    if attention not in works and job.since("3.4"):
         found = attention or "none set"
         message = f"needs a flash attention, found attn_impl {found}"
         yield job.refuse(name, message, f"attn_impl: {_FLASH[0]}")

@@ -147,6 +147,8 @@ def asynchronous(job: Job) -> Iterator[Problem]:
     """ms-swift 4.6.0 rlhf_args `_init_rollout`, `_check_grpo`, `_check_gkd` (grpo since 3.5)."""
     if job.rlhf_type not in GENERATING or not job.get("async_generate", False):
         return
+    if not job.since("3.5"):
+        return  # `workers` knows its GPUs
     found = job.get("vllm_mode", None) if job.get("use_vllm", False) else None
     if found != "server":
         what = found or "use_vllm false"

@@ -21,7 +21,7 @@ from prl_submit.swift.table import Table
 from prl_submit.xdg import xdg_folder
 
 #: Raised whenever the reader learns something: what an older one remembered is read anew.
-FORMAT = 4
+FORMAT = 5
 #: Every release has these; a table without them is none.
 ESSENTIAL = ("model", "dataset", "rlhf_type", "per_device_train_batch_size")
 MAX_CHARACTERS = 5_000_000

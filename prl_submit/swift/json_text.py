@@ -27,7 +27,7 @@ def json_problems(
 ) -> list[Problem]:
     """What is wrong with one text; only a warning where nothing reads it under these settings."""
     text = str(node.value)
-    wrong = _wrong(name, text)
+    wrong = _wrong(name, text, version)
     if wrong is None:
         return []
     unread = _unread(name, text, nodes, version)
@@ -37,8 +37,12 @@ def json_problems(
     return [problem_at(node.origin, f"swift.{name}", message, hint, severity)]
 
 
-def _wrong(name: str, text: str) -> str | None:
-    """Why the text is neither JSON nor the name of a file, or None."""
+def _wrong(name: str, text: str, version: str | None) -> str | None:
+    """Why the text is neither JSON nor the name of a file, or None.
+
+    What is nearly JSON is repaired since ms-swift 3.9.
+    """
+    repairs = version is None or number(version) >= (3, 9)
     if name == "max_memory" and is_literal(text):
         return None
     if text.lstrip()[:1] not in ("{", "["):
@@ -48,7 +52,7 @@ def _wrong(name: str, text: str) -> str | None:
     try:
         decode_json(text.encode())
     except ValueError as error:
-        if name not in _STRICT and is_literal(text):
+        if repairs and name not in _STRICT and is_literal(text):
             return None  # `{'min_lr': 1e-7}`: another quote is what repairing gets right
         return f"is not JSON: {error}; found {shorten(text)}"
     return None
@@ -74,7 +78,13 @@ def _unread(name: str, text: str, nodes: dict[str, Node], version: str | None) -
         return None if _is_true(nodes, "eval_use_evalscope") else "only eval_use_evalscope reads it"
     if name == "fsdp_config":
         return _unread_fsdp(text, nodes, version)
-    if name.startswith("vllm_") and not _is_true(nodes, "use_vllm"):
+    if name.endswith("limit_mm_per_prompt") or name.startswith("vllm_"):
+        return _unread_vllm(text, nodes, version)
+    return None
+
+
+def _unread_vllm(text: str, nodes: dict[str, Node], version: str | None) -> str | None:
+    if not _is_true(nodes, "use_vllm"):
         kind = nodes.get("rlhf_type")
         is_old = version is not None and number(version) < (3, 9)
         is_another_type = kind is None or kind.value not in _GENERATING

@@ -81,6 +81,8 @@ def read_arguments(find: Find) -> dict[str, Argument]:
         for field in _fields(body):
             name = field.target.id  # type: ignore[union-attr]
             fields[name] = None if _is_not_initialised(field) else (field, place.module)
+    # Before 3.10 GRPOConfig, which is none of its bases, reads these.
+    json_names |= {"vllm_limit_mm_per_prompt", "limit_mm_per_prompt"}
     json_names -= {"deepspeed", "teacher_deepspeed"}  # presets are plain words
     return {
         name: reader.argument(*field, name in json_names)

@@ -156,6 +156,13 @@ VALUES: dict[str, list[Any]] = {
     "quant_bits": ["4", "8", "3"],
     "rope_scaling": ["linear", "yarn", "cubic", '{"type": "yarn", "factor": 2}', '{"type": "yarn"}'],
     "max_model_len": ["1024"],
+    # what ms-swift registers, and how it tells a model by its folder
+    "model_type": ["qwen2", "nope", None],
+    "template": ["qwen2_5", "qwen25", None],
+    "loss_scale": ["default", "last_round", "last_round+react", "nonsense"],
+    "agent_template": ["hermes", "hermess"],
+    # schedules and optimisers
+    "optim_args": ["rank=8", "rank"],
     # tuners and attention
     "tuner_type": ["lora", "full", "lorra"],
     "lora_rank": ["16", "0"],
@@ -289,6 +296,19 @@ TOGETHER: list[dict[str, Any]] = [
     {"deepspeed": "zero2", "fsdp": "fsdp2"},
     {"use_liger_kernel": "true", "importance_sampling_level": "sequence_token"},
     {"external_plugins": ["plugin.py"], "reward_funcs": ["two", "format"]},
+    {"lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": '{"min_lr": 1e-7}'},
+    {"lr_scheduler_type": "cosine_with_min_lr"},
+    {
+        "rlhf_type": "dpo",
+        "sequence_parallel_size": "2",
+        "per_device_train_batch_size": "1",
+        "gradient_accumulation_steps": "1",
+    },
+    {"lr_scheduler_type": "polynomial", "learning_rate": "1e-8"},
+    {"tuner_type": "lora", "target_modules": ["nothere"]},
+    {"tuner_type": "lora", "target_modules": ["all-linear"]},
+    {"optim": "sgd", "adam_beta1": "1.5"},
+    {"optim": "adafactor", "learning_rate": "-1"},
     {"external_plugins": ["plugin.py"], "reward_funcs": ["too"]},
 ]
 #: Arguments of one type alone: drawn for that type most of the time.
@@ -402,7 +422,10 @@ def short(kind: str, **changes: Any) -> dict[str, Any]:
 
 
 PLUGIN = """
-from swift.rewards import ORM, orms
+try:
+    from swift.rewards import ORM, orms
+except ImportError:  # before ms-swift 4.0
+    from swift.plugin import ORM, orms
 
 
 class Two(ORM):

@@ -11,6 +11,7 @@ What is not real here, because this machine has no GPUs and no other ranks; noth
   trainer's `world_size` are those of a job of so many ranks.
 - `--use_cpu true` is added: without it the check for bf16 asks the GPU.
 - One process that maps rows is this one: a third of a second less for each training.
+- Before ms-swift 4.0 each process counts one GPU, as prl-submit asks for; nothing is run there.
 - DeepSpeed and Liger are importable names without content, vLLM's client answers without a server
   where vllm_mode is server: their presence on a node is not what is judged.
 """
@@ -20,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import importlib.util
 import io
 import json
 import os
@@ -64,6 +66,39 @@ class Judge:
     """ms-swift, imported once."""
 
     def __init__(self) -> None:
+        self.has_server = False
+        if importlib.util.find_spec("swift.arguments") is None:
+            self._import_old()
+        else:
+            self._import()
+        self.world = 0
+
+    def _import_old(self) -> None:
+        """ms-swift before 4.0: its parser and `__post_init__` alone."""
+        from swift import utils
+        from swift.llm import RLHFArguments
+        from swift.trainers import arguments as train_arguments
+        from transformers import HfArgumentParser
+
+        train_arguments.is_liger_available = lambda: True
+        # What prl-submit asks for: one GPU for each process. CUDA has none here.
+        count = lambda: int(os.environ["LOCAL_WORLD_SIZE"])  # noqa: E731
+        for module in [
+            utils,
+            *map(sys.modules.get, ("swift.utils.env", "swift.utils.torch_utils")),
+        ]:
+            module.get_device_count = count
+        with contextlib.suppress(ImportError):
+            trl: Any = importlib.import_module("trl.import_utils")
+            trl.is_liger_kernel_available = lambda *_: True
+        self.parser = HfArgumentParser([RLHFArguments])
+        with contextlib.suppress(ImportError):
+            client: Any = importlib.import_module("swift.trainers.rlhf_trainer.vllm_client")
+            client.is_vllm_available = lambda: True
+            for name in ("check_server", "close_communicator", "init_communicator"):
+                setattr(client.VLLMClient, name, lambda *_, **__: None)
+
+    def _import(self) -> None:
         from swift.arguments import RLHFArguments
         from swift.pipelines.train import rlhf
         from swift.rlhf_trainers import arguments, grpo_trainer, vllm_client
@@ -93,8 +128,6 @@ class Judge:
         for name in ("close_communicator", "init_communicator"):
             setattr(vllm_client.VLLMClient, name, lambda *_, **__: None)
         vllm_client.VLLMClient.check_server = lambda *_, **__: self.check_server()
-        self.has_server = False
-        self.world = 0
 
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
         """The verdict on one configuration; the environment is as before afterwards."""

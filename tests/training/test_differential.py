@@ -25,6 +25,7 @@ from prl_submit.rules import all_rules, check
 from prl_submit.swift.table import load_table
 from tests.training.configurations import (
     BASES,
+    MODEL,
     REWARD_MODEL,
     Configuration,
     argv,
@@ -52,7 +53,12 @@ LATE = (
     r"grpo\.soft_overlong: swift\.soft_cache_length: .*",
     r"grpo\.truncation: .*: split is for pre-training alone",
     r"losses\.names: .*",
-    r"model\.labels: .* is not for .*",
+    r"model\.labels: .* (is not for|makes a classifier) .*",
+    r"models\.check: swift\.(reward|teacher)_model: .*",
+    r"registered\.check: swift\.(loss_scale|attn_impl|reward_template|\w+_model_type): .*",
+    r"schedules\.(keywords|optimizer_words): .*",
+    r"distributed\.sequence_parallel: .* does not divide the world .*",
+    r"targets\.check: .*",
     r"models\.(reference_adapters|rewarding|one_each|adapters): .*",
     r"rewards\.(weights|plugins): .*",
     r"training\.(reports|plugins|notifications): .*",
@@ -209,14 +215,20 @@ def test_the_same_verdicts(folder: Path, ask: Ask) -> None:
     assert set(LATE) - later <= ONLY_RUN, "ms-swift refuses these at once: they are not late"
 
 
-#: Rules on what is not ms-swift's: the rest of the spec, and devices.
+#: Rules on what is not ms-swift's: the rest of the spec, and devices; and on older releases.
 NOT_HERE = {
     "environment.environment",
     "environment.credentials",
     "environment.one_machine",
     "environment.slurm",
     "environment.devices",
+    "environment.literal",
+    "environment.search_path",
     "distributed.processors",
+    # of older releases
+    "distributed.fsdp_options",
+    "required.reentrant",
+    "vllm.workers",
 }
 #: Shown by RUNS alone: their files would make other configurations fail as well.
 ONLY_RUN: set[str] = set()
@@ -354,6 +366,76 @@ RUNS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
         "grpo",
         {"reward_funcs": ["too"], "external_plugins": ["plugin.py"]},
         "reward_function too is not",
+    ),
+    ("model.labels", "grpo", {"num_labels": "2"}, "KeyError"),
+    ("registered.check", "grpo", {"loss_scale": "nonsense"}, "KeyError: 'nonsense'"),
+    ("registered.check", "grpo", {"loss_scale": "last_round+nonsense"}, "KeyError: 'nonsense'"),
+    ("registered.check", "dpo", {"attn_impl": "flash"}, "is not supported"),
+    (
+        "registered.check",
+        "grpo",
+        REWARD_MODEL | {"reward_template": ["qwen25"]},
+        "template_type: 'qwen25' not in",
+    ),
+    (
+        "registered.check",
+        "grpo",
+        REWARD_MODEL | {"reward_model_type": ["nope"]},
+        "model_type: 'nope' not in",
+    ),
+    (
+        "models.check",
+        "grpo",
+        REWARD_MODEL | {"reward_model": [MODEL], "reward_model_type": None},
+        "Multiple possible types found",
+    ),
+    ("models.check", "grpo", {"teacher_model": MODEL}, "Multiple possible types found"),
+    (
+        "schedules.keywords",
+        "grpo",
+        {"lr_scheduler_type": "cosine_with_min_lr"},
+        "One of min_lr or min_lr_rate should be set",
+    ),
+    (
+        "schedules.keywords",
+        "dpo",
+        {
+            "lr_scheduler_type": "cosine_with_min_lr",
+            "lr_scheduler_kwargs": '{"min_lr": 1e-7, "min_lr_rate": 0.1}',
+        },
+        "Only one of min_lr or min_lr_rate should be set",
+    ),
+    (
+        "schedules.keywords",
+        "dpo",
+        {"lr_scheduler_kwargs": '{"min_lr": 1e-7}'},
+        "unexpected keyword argument 'min_lr'",
+    ),
+    (
+        "schedules.keywords",
+        "dpo",
+        {"lr_scheduler_type": "warmup_stable_decay"},
+        "missing 1 required positional argument: 'num_decay_steps'",
+    ),
+    (
+        "schedules.keywords",
+        "dpo",
+        {"lr_scheduler_type": "polynomial", "learning_rate": "1e-8"},
+        "must be smaller than initial lr",
+    ),
+    ("schedules.optimizer_words", "grpo", {"optim_args": "rank"}, "not enough values to unpack"),
+    ("distributed.sequence_parallel", "grpo", {"sequence_parallel_size": "2"}, "AssertionError"),
+    (
+        "targets.check",
+        "grpo",
+        {"tuner_type": "lora", "target_modules": ["nothere"]},
+        "Target modules {'nothere'} not found",
+    ),
+    (
+        "targets.check",
+        "dpo",
+        {"tuner_type": "lora", "target_regex": "*q_proj"},
+        "nothing to repeat",
     ),
     ("data.check", "grpo", {"dataset": ["answers.jsonl"]}, "inputs.messages: "),
     ("data.check", "grpo", {"dataset": ["other.jsonl"]}, "ZeroDivisionError"),

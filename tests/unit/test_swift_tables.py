@@ -287,7 +287,7 @@ def test_what_was_read_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyP
         b"",
         b"{",
         b'{"format": 0}',
-        kept.read_bytes().replace(b'"format":4', b'"format":1'),
+        kept.read_bytes().replace(b'"format":5', b'"format":1'),
     ):
         kept.write_bytes(damage)
         assert own(read_installed(installed, environ)) == "other"

@@ -1,0 +1,217 @@
+"""check and a real ms-swift on many random GRPO jobs: where their verdicts differ, and how often.
+
+usage: python -m tests.training.differential --folder DIR [--python PYTHON] [--count 500] [--seed 1] [--run]
+
+PYTHON's environment says which ms-swift is asked; its parser and `__post_init__` answer
+(swift_verdicts.py). With --run (4.x alone) those that it accepts are trained for a step, so that what
+check refuses is seen to fail. Prints each difference as a line of JSON, then the counts.
+
+DIR is filled by `tests.training.conftest.fill_folder`. 500 jobs take 2 to 4 minutes, with --run 10 more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from prl_submit.errors import Problem
+from prl_submit.inputs import check_inputs
+from prl_submit.layers import load_layers
+from prl_submit.plan import Context, Planned, make_plan
+from prl_submit.presence import check_presence
+from prl_submit.swift.table import Table, load_table
+from tests.training.configurations import SHORT, Configuration, argv, spec
+from tests.training.random_jobs import random_jobs
+
+#: What check refuses and ms-swift comes to only after `__post_init__`, with the place that does.
+LATER = (
+    (r"\w+: must be (at least|above|from) .*", "torch's optimisers and loaders, the first step"),
+    (r"max_length: .*", "ms-swift's data: no row is left"),
+    (r"num_generations: must be greater than 1 .*", "the trainer, or a division by zero"),
+    (r"num_generations: .* does not divide .*", "before 3.5 grpo_trainer `__init__`"),
+    (r"num_labels: .*|task_type: .* is not for .*", "the first step: a classifier has no logits"),
+    (r"loss_type: .* is no loss of .*", "the first step: grpo_trainer `_compute_loss`"),
+    (r"multi_turn_scheduler: .*", "rollout_mixin `_prepare_scheduler`"),
+    (r"reward_(funcs|weights|model_plugin): .*", "grpo_trainer `_prepare_rewards`"),
+    (r"rlhf_type: grpo has no reward.*", "before 4.4 grpo_trainer `__init__`"),
+    (r"(reward|teacher)_model: .*", "pipelines/train/rlhf `_prepare_single_model`"),
+    (r"(loss_scale|agent_template|attn_impl|template): .* is not known .*", "template and model"),
+    (r"(lr_scheduler_\w+|optim_args|optim): .*", "the trainer's optimiser and schedule"),
+    (r"streaming: needs max_steps.*", "transformers Trainer `__init__`"),
+    (r"sequence_parallel_size: .* does not divide the world .*", "sequence_parallel"),
+    (r"(tuner|train)_type: .* is not known", "pipelines/train/tuner `prepare_adapter`"),
+    (r"(target_\w+|lora_\w+|init_weights|lisa_\w+): .*", "peft, callbacks/lisa"),
+    (r"report_to: .*", "transformers `get_reporting_integration_callbacks`"),
+    (r"(callbacks|optimizer): .* is not known", "trainers/mixin"),
+    (r"eval_dataset: .*|split_dataset_ratio: .*", "the data and the evaluation"),
+    (r"(dataset|val_dataset): .*", "the data is loaded after the arguments are read"),
+    (r"vllm_(tensor_parallel_size|gpu_memory_utilization): .*", "vLLM, which is not here"),
+    (r"cached_\w+: .*|adapters: .*|ref_adapters: .*", "pipelines/train"),
+    (r"soft_cache_length: .*", "rewards/orm SoftOverlong"),
+)
+
+ASK = Path(__file__).with_name("swift_verdicts.py")
+
+
+class Compared(NamedTuple):
+    """One job: what check says, and what ms-swift says; `where`: parser, arguments or run."""
+
+    job: Configuration
+    ours: list[Problem]
+    theirs: str | None
+    where: str
+
+    @property
+    def is_false_alarm(self) -> bool:
+        """True if check refuses what ms-swift takes, and ms-swift comes to nothing of it later."""
+        return self.theirs is None and any(not is_later(problem) for problem in self.ours)
+
+    @property
+    def is_missed(self) -> bool:
+        """True if check takes what ms-swift refuses."""
+        return not self.ours and self.theirs is not None
+
+    def describe(self) -> dict[str, Any]:
+        """For a line of JSON."""
+        return {
+            "number": self.job.number,
+            "world": self.job.world,
+            "ours": [f"{p.key}: {p.message}" for p in self.ours],
+            "theirs": self.theirs,
+            "where": self.where,
+            "swift": self.job.swift,
+        }
+
+
+def is_later(problem: Problem) -> bool:
+    """True if ms-swift comes to it only when the model is loaded."""
+    line = f"{(problem.key or '').removeprefix('swift.')}: {problem.message}"
+    return any(re.match(pattern, line) for pattern, _ in LATER)
+
+
+def plan_of(job: Configuration, table: Table, folder: Path) -> Planned:
+    """As `check` makes it, without a file for the spec."""
+    text = spec(job).encode()
+    layered = load_layers(
+        "job.yaml", read=lambda _: text, profile=None, environ={}, sets=(), table=table
+    )
+    return make_plan(layered, table, "job.yaml", Context(cwd=str(folder), home=str(folder)))
+
+
+def errors_of(planned: Planned, folder: Path) -> list[Problem]:
+    """What `check` refuses."""
+    problems = [*planned.problems, *check_presence(planned)]
+    problems += check_inputs(planned.job, str(folder))
+    return [problem for problem in problems if problem.severity == "error"]
+
+
+def words_of(job: Configuration, planned: Planned) -> list[str]:
+    """The job's command line: what is written, and what prl-submit adds of its own."""
+    written = {f"--{name}" for name in job.swift}
+    own = [word for group in planned.plan.arguments if group[0] not in written for word in group]
+    return argv(job.swift) + own
+
+
+def compare(
+    jobs: list[Configuration], table: Table, folder: Path, python: str, *, run: bool = False
+) -> list[Compared]:
+    """Both verdicts on each job."""
+    plans = [plan_of(job, table, folder) for job in jobs]
+    ours = [errors_of(planned, folder) for planned in plans]
+    questions = [
+        {"argv": words_of(job, planned), "world": job.world}
+        for job, planned in zip(jobs, plans, strict=True)
+    ]
+    answers = answers_of(questions, folder, python)
+    compared = [
+        Compared(job, problems, answer["error"], answer.get("where", "arguments"))
+        for job, problems, answer in zip(jobs, ours, answers, strict=True)
+    ]
+    return list(_with_runs(compared, table, folder, python)) if run else compared
+
+
+def _with_runs(
+    compared: list[Compared], table: Table, folder: Path, python: str
+) -> Iterator[Compared]:
+    """What is accepted so far is trained for a step, alone; and asked about anew."""
+    short = [
+        Configuration(one.job.number, {**SHORT, **one.job.swift, "max_steps": "1"}, 1)
+        for one in compared
+        if one.theirs is None
+    ]
+    plans = [plan_of(job, table, folder) for job in short]
+    questions = [
+        {"argv": words_of(job, planned), "world": 1, "run": True}
+        for job, planned in zip(short, plans, strict=True)
+    ]
+    answers = dict(
+        zip((job.number for job in short), answers_of(questions, folder, python), strict=True)
+    )
+    changed = {job.number: (job, planned) for job, planned in zip(short, plans, strict=True)}
+    for one in compared:
+        if one.theirs is not None:
+            yield one
+            continue
+        job, planned = changed[one.job.number]
+        answer = answers[job.number]
+        yield Compared(job, errors_of(planned, folder), answer["error"], answer.get("where", "run"))
+
+
+def answers_of(questions: list[dict[str, Any]], folder: Path, python: str) -> list[dict[str, Any]]:
+    """ms-swift's verdicts, one process for each world's size."""
+    order = sorted(range(len(questions)), key=lambda index: questions[index]["world"])
+    text = "".join(json.dumps(questions[index]) + "\n" for index in order)
+    with (folder / "stderr").open("wb") as stderr:
+        done = subprocess.run(
+            [python, str(ASK)], cwd=folder, input=text.encode(), stdout=subprocess.PIPE,
+            stderr=stderr, check=False,
+        )  # fmt: skip
+    lines = done.stdout.decode().splitlines()
+    assert len(lines) == len(questions), (folder / "stderr").read_text()[-3000:]
+    answers: list[dict[str, Any]] = [{} for _ in questions]
+    for index, line in zip(order, lines, strict=True):
+        answers[index] = json.loads(line)
+    return answers
+
+
+def version_of(python: str) -> str:
+    """The ms-swift in a Python's environment."""
+    ask = "import importlib.metadata as m; print(m.version('ms-swift'))"
+    done = subprocess.run([python, "-c", ask], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def main() -> None:
+    """Print what differs, and count."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--run", action="store_true")
+    options = parser.parse_args()
+    version = version_of(options.python)
+    table = load_table(version)
+    jobs = random_jobs(table, options.count, options.seed)
+    compared = compare(jobs, table, options.folder, options.python, run=options.run)
+    for one in compared:
+        if one.is_false_alarm or one.is_missed:
+            print(json.dumps(one.describe(), ensure_ascii=False))  # noqa: T201
+    refused = sum(one.theirs is not None for one in compared)
+    alarms = sum(one.is_false_alarm for one in compared)
+    missed = sum(one.is_missed for one in compared)
+    later = sum(one.theirs is None and bool(one.ours) for one in compared) - alarms
+    print(  # noqa: T201
+        f"ms-swift {version}: {len(compared)} jobs, {refused} refused; by check alone {alarms}, by "
+        f"ms-swift alone {missed}; {later} that ms-swift refuses later"
+    )
+
+
+if __name__ == "__main__":
+    main()
