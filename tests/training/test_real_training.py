@@ -188,3 +188,89 @@ def test_cancel_in_the_middle_and_resume(clone: World) -> None:
     assert (status["state"], status["restarts"]) == ("SUCCEEDED", 1)
     assert (status["step"], status["max_steps"]) == (60, 60)
     assert logged_steps(run)[before:] == [f"{step}/60" for step in range(chosen + 1, 61)]
+
+
+ABORTS = """\
+import atexit, os, time
+from swift.rewards import ORM, orms
+class Short(ORM):
+    def __call__(self, completions, **kwargs):
+        return [1.0 / (1 + len(text)) for text in completions]
+orms['short'] = Short
+if os.environ.get('RANK') == '1':
+    atexit.register(os.abort)
+else:
+    import swift.pipelines.train.sft as sft
+    old = sft.plot_images
+    def slow(*args, **kwargs):
+        open('plotting', 'w').close()
+        time.sleep(SECONDS)
+        return old(*args, **kwargs)
+    sft.plot_images = slow
+"""
+
+
+def plugin(world: World, seconds: int) -> list[object]:
+    """Rank 1 dies on its way out while rank 0 still draws its plots: torchrun ends it before its last line."""
+    (world.root / "aborts.py").write_text(ABORTS.replace("SECONDS", str(seconds)))
+    return [
+        *("--set", "swift.external_plugins=[aborts.py]", "--set", "swift.reward_funcs=[short]"),
+        *("--set", "swift.reward_weights=null", "--set", "swift.report_to=[tensorboard]"),
+        *swift("max_steps=2", "save_steps=2", "eval_strategy=no", "val_dataset=null"),
+    ]
+
+
+def test_rank_1_aborts_before_rank_0_has_written_its_last_line(clone: World) -> None:
+    """All is trained and saved; nobody is left to say so but the checkpoint."""
+    done = clone.finish(clone.start(*command("--wait", *plugin(clone, 15))), 200)
+    run = only_run(clone)
+    log = (run / "logs/node0.log").read_text()
+    assert verdict(run)["state"] == "SUCCEEDED", verdict(run)
+    assert "a process crashed on its way out: Signal 6 (SIGABRT)" in verdict(run)["reason"]
+    assert "End time of running main" not in log
+    assert done.code == 0
+
+
+def test_cancelled_while_it_draws_its_plots(clone: World) -> None:
+    assert clone.prl(*command(*plugin(clone, 60))).code == 0
+    deadline = time.monotonic() + 120
+    while not (clone.root / "plotting").exists():
+        assert time.monotonic() < deadline, "it never came to its plots"
+        time.sleep(0.1)
+    run = only_run(clone)
+    assert clone.prl("cancel", run.name).code == 0
+    assert verdict(run)["state"] == "SUCCEEDED", verdict(run)
+    assert verdict(run)["reason"].startswith("all 2 steps are trained and saved")
+    assert clone.alive() == []
+
+
+def test_what_a_platforms_pod_sets(clone: World) -> None:
+    """PET_* and a place in another training; also a TMPDIR too long for a socket, and no HOME."""
+    long = clone.root / ("x" * 120)
+    long.mkdir()
+    env = {
+        "PET_NNODES": "2",
+        "PET_RDZV_ENDPOINT": "nowhere.example:1",
+        "RANK": "3",
+        "WORLD_SIZE": "9",
+    }
+    env |= {"MASTER_ADDR": "nowhere.example", "MASTER_PORT": "1", "TMPDIR": str(long), "HOME": ""}
+    short = swift("eval_strategy=no", "val_dataset=null", "max_steps=1", "save_steps=1")
+    done = clone.finish(clone.start(*command("--wait", *short), **env), 200)
+    assert done.code == 0, done.err + (only_run(clone) / "logs/node0.log").read_text()[-3000:]
+
+
+@pytest.mark.parametrize("file", ["adapter_model.safetensors", "optimizer.pt"])
+def test_resume_from_the_checkpoint_before_a_damaged_one(clone: World, file: str) -> None:
+    """Files that real ms-swift wrote, one of them cut: it would not load."""
+    short = swift("eval_strategy=no", "val_dataset=null", "max_steps=3", "save_steps=1")
+    done = clone.finish(clone.start(*command("--wait", *short)), 200)
+    assert done.code == 0, done.err
+    run = only_run(clone)
+    shutil.rmtree(run / "checkpoint-3")
+    data = (run / "checkpoint-2" / file).read_bytes()
+    (run / "checkpoint-2" / file).write_bytes(data[: len(data) * 2 // 3])
+    done = clone.finish(clone.start("resume", run.name, "--wait"), 200)
+    assert "continues from checkpoint-1" in done.err
+    assert done.code == 0, done.err
+    assert (run / "checkpoint-3").is_dir()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 from pathlib import Path
 
 import pytest
 
-from prl_submit import metrics
+from prl_submit import checkpoint_files, metrics
 from prl_submit.checkpoints import Checkpoint, last_complete
+from tests.checkpoint_files import SPOILT, pickle_file, safetensors, torch_file, write_checkpoint
 
 
 def save(run: Path, step: int, world: int = 2) -> Path:
@@ -135,6 +137,94 @@ def test_deepspeed_keeps_its_own_state(tmp_path: Path) -> None:
     assert last_complete(tmp_path, 2) is None
     (path / "latest").write_text("global_step1")
     assert last_complete(tmp_path, 2) is not None
+
+
+# ------------------------------------------------------------------ files that are not whole
+@pytest.mark.parametrize("how", SPOILT)
+@pytest.mark.parametrize(
+    "file", ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state_0.pth"]
+)
+def test_a_file_that_is_not_whole(tmp_path: Path, file: str, how: str) -> None:
+    """The checkpoint before is taken."""
+    before = write_checkpoint(tmp_path, 1, ranks=2)
+    damaged = write_checkpoint(tmp_path, 2, ranks=2) / file
+    assert last_complete(tmp_path, 2) == Checkpoint(damaged.parent, 2, 10)
+    damaged.write_bytes(SPOILT[how](damaged.read_bytes()))
+    assert last_complete(tmp_path, 2) == Checkpoint(before, 1, 10)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.pt"])
+def test_a_file_cut_at_any_byte(tmp_path: Path, file: str) -> None:
+    path = write_checkpoint(tmp_path, 1) / file
+    data = path.read_bytes()
+    for size in [*range(200), *range(200, len(data), 97), *range(len(data) - 30, len(data))]:
+        path.write_bytes(data[:size])
+        assert last_complete(tmp_path, 1) is None, size
+
+
+def test_a_mark_of_a_save_that_was_not_finished(tmp_path: Path) -> None:
+    before = write_checkpoint(tmp_path, 1)
+    (write_checkpoint(tmp_path, 2) / "checkpoint-is-incomplete.txt").touch()
+    assert last_complete(tmp_path, 1) == Checkpoint(before, 1, 10)
+
+
+def test_torch_files_of_both_kinds(tmp_path: Path) -> None:
+    """A pickle, as before torch 1.6, cannot be judged; it is taken."""
+    path = write_checkpoint(tmp_path, 1)
+    (path / "optimizer.pt").write_bytes(pickle_file())
+    assert last_complete(tmp_path, 1) is not None
+
+
+@pytest.mark.parametrize("shard", ["model-1.safetensors", "pytorch_model-1.bin"])
+def test_a_shard_that_is_not_whole(tmp_path: Path, shard: str) -> None:
+    path = write_checkpoint(tmp_path, 1)
+    (path / "model.safetensors").unlink()
+    data = safetensors() if shard.endswith(".safetensors") else torch_file()
+    (path / shard).write_bytes(data)
+    index = path / f"{shard.partition('-')[0]}.{shard.partition('.')[2]}.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": {"a": shard}}))
+    assert last_complete(tmp_path, 1) is not None
+    (path / shard).write_bytes(data[:-8])
+    assert last_complete(tmp_path, 1) is None
+
+
+@pytest.mark.parametrize("name", ["global_step1", "pytorch_model_fsdp_0"])
+def test_what_each_rank_wrote(tmp_path: Path, name: str) -> None:
+    """DeepSpeed's and FSDP2's folders."""
+    path = write_checkpoint(tmp_path, 1)
+    (path / name).mkdir()
+    (path / "latest").write_text("global_step1")
+    if name == "global_step1":
+        piece = path / name / "zero_pp_rank_0_mp_rank_00_optim_states.pt"
+        whole, cut = torch_file(), torch_file()[:-1]
+    else:
+        (path / name / "__0_0.distcp").write_bytes(b"of rank 0")
+        piece, whole, cut = path / name / ".metadata", b"\x80\x04x.", b"\x80\x04x"
+    piece.write_bytes(whole)
+    assert last_complete(tmp_path, 1) is not None
+    piece.write_bytes(cut)
+    assert last_complete(tmp_path, 1) is None
+
+
+def test_a_pipe_in_place_of_a_file(tmp_path: Path) -> None:
+    """It is not opened, for nobody would end the reading."""
+    path = write_checkpoint(tmp_path, 1) / "model.safetensors"
+    path.unlink()
+    os.mkfifo(path)
+    assert last_complete(tmp_path, 1) is None
+
+
+def test_the_nodes_python_may_be_old() -> None:
+    """launch.sh runs this file with the training's Python: 3.8 must read it, with nothing installed."""
+    text = Path(checkpoint_files.__file__).read_text()
+    tree = ast.parse(text, feature_version=(3, 8))
+    imported = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    assert imported <= {"json", "os", "re", "stat", "sys"}
 
 
 # ------------------------------------------------------------------ progress

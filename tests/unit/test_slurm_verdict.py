@@ -643,3 +643,25 @@ def test_srun_had_nothing_to_say() -> None:
     log = "srun: error: n1: task 0: Exited with exit code 143\n"
     found = verdict(exit=own(143), job=job("FAILED", 143), log=log)
     assert (found.state, found.reason) == (FAILED, "words for 143")
+
+
+@pytest.mark.parametrize(
+    ("state", "signal"),
+    [
+        ("CANCELLED", 15),
+        ("TIMEOUT", None),
+        ("PREEMPTED", 15),
+        ("NODE_FAIL", None),
+        ("FAILED", None),
+    ],
+)
+def test_the_jobs_own_proof_counts_more_than_what_slurm_did_to_it(
+    state: str, signal: int | None
+) -> None:
+    """Every step was trained and saved when it was stopped; the other nodes followed."""
+    done = own(0, reason="all 14 steps are trained and saved; then: stopped by signal 15")
+    found = verdict(
+        job=job(state, 0, signal), exit=done, cancelled="cancelled by me", others=[(1, own(143))]
+    )
+    assert (found.state, found.exit_code) == (SUCCEEDED, 0)
+    assert (found.reason or "").startswith("all 14 steps are trained and saved")
