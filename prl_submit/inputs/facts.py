@@ -19,7 +19,7 @@ from prl_submit.reading import read_regular
 from prl_submit.xdg import xdg_folder
 
 #: Raised whenever the reader learns something.
-FORMAT = 2
+FORMAT = 3
 MAX_BYTES = 4_000_000
 
 
@@ -47,6 +47,8 @@ class Facts(Struct, frozen=True):
     """What one file says."""
 
     fault: Union[Fault, None] = None
+    #: The line of the first `from . import x`, which only a package can do.
+    relative: Union[int, None] = None
     imports: list[str] = []
     #: All names given to the registry of rewards, also those of no plain class.
     registered: list[str] = []

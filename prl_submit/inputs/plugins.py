@@ -63,7 +63,7 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
 
     Names that are neither ms-swift's own nor a plugin's fail after the model is loaded.
     """
-    told = [*modules(job, workdir), *syntax(job, workdir)]
+    told = [*modules(job, workdir), *syntax(job, workdir), *imported(job, workdir)]
     yield from told
     broken = any(problem.severity == "error" for problem in told)
     wanted = [] if broken else list(_unknown(job))
@@ -196,6 +196,65 @@ def _files(module: str, folder: str) -> Iterator[str]:
     for file in (f"{place}.py", os.path.join(place, "__init__.py")):
         if os.path.isfile(file):
             yield file
+
+
+def imported(job: Job, workdir: str) -> Iterator[Problem]:
+    """Modules that a plugin imports at once, where its environment lies on this machine."""
+    for argument in ("external_plugins", "custom_register_path"):
+        for given in map(str, job.many(argument)):
+            path = resolve(given, workdir)
+            facts = facts_of(path) if path.endswith(".py") else None
+            if facts and facts.relative:
+                message = (
+                    f"{given}:{facts.relative}: a plugin is no package: `from .` imports nothing"
+                )
+                hint = "import the module by its name; the plugin's folder is searched first"
+                yield job.refuse(argument, message, hint)
+            for file, found in _with_imports(path, workdir) if _is_known(job) else ():
+                yield from _lacking(job, argument, file, path, given, found, workdir)
+
+
+def _is_known(job: Job) -> bool:
+    """Whether what can be imported is seen from here: no setup line and no variable may change it."""
+    env = job.spec.environment
+    changing = ("pip", "conda", "mamba", "uv ", "PYTHONPATH", "source ", ". ", "install")
+    lines = "\n".join(env.setup)
+    return bool(job.folders) and not (
+        env.modules or "PYTHONPATH" in env.env or any(word in lines for word in changing)
+    )
+
+
+def _lacking(
+    job: Job, argument: str, file: str, path: str, given: str, facts: Facts, workdir: str
+) -> Iterator[Problem]:
+    from prl_submit.inputs.packages import installed  # not for plugins of ms-swift and Python alone
+
+    tops = {name.partition(".")[0] for name in facts.imports} - {"swift", "torch"}
+    if not tops:
+        return
+    if any(_has_links(folder) for folder in job.folders):
+        return
+    have = installed(sorted({workdir, os.path.dirname(path), *job.folders}))
+    for name in sorted(top for top in tops if top not in have):
+        where = given if file == path else f"{os.path.relpath(file, workdir)}, imported by {given},"
+        message = f"{where} imports {name}, which neither its folder nor the environment has"
+        hint = f"pip install what brings {name}, or put {name}.py beside the plugin"
+        yield job.refuse(argument, message, hint)
+
+
+#: Files that name no other folder.
+_HARMLESS_PTH = ("distutils-precedence.pth", "_virtualenv.pth", "-nspkg.pth")
+
+
+def _has_links(folder: str) -> bool:
+    """Whether packages elsewhere, as of `pip install -e`, are imported through this folder."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return True
+    return any(
+        name.endswith((".pth", ".egg-link")) and not name.endswith(_HARMLESS_PTH) for name in names
+    )
 
 
 def needs(job: Job, workdir: str) -> Iterator[tuple[str, list[str], str]]:

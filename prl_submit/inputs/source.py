@@ -32,8 +32,12 @@ def read_source(text: bytes) -> Facts:
     except (ValueError, RecursionError, MemoryError) as error:
         return Facts(fault=Fault(str(error) or type(error).__name__, None, ""))
     names = [name for name, _ in _registered(tree)]
+    relative = (n.lineno for n in tree.body if isinstance(n, ast.ImportFrom) and n.level)
     return Facts(
-        imports=sorted(set(_imports(tree))), registered=sorted(set(names)), rewards=_rewards(tree)
+        relative=next(relative, None),
+        imports=sorted(set(_imports(tree))),
+        registered=sorted(set(names)),
+        rewards=_rewards(tree),
     )
 
 

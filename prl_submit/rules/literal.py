@@ -122,7 +122,7 @@ def _argument(job: Job, name: str, text: str) -> Problem | None:
     if name in _PATHS and (name not in _TEXT_FILES or text.endswith(".txt")):
         if text.lstrip()[:1] in ("{", "["):
             return None  # JSON
-        found = _found(text, home=not (_PATHS[name] and text.startswith("~/")))
+        found = _found(text, home=not _PATHS[name])
         if found is None:
             return None
         return job.refuse(name, _message(text, found), _hint(f"swift.{name}", found))

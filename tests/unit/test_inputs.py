@@ -787,3 +787,40 @@ def test_names_of_plugin_files(
     job = msgspec.structs.replace(job, swift_version=version)
     found = check_inputs(job, str(tmp_path))
     assert [f"{p.severity}: {p.message}" for p in found] == said
+
+
+@pytest.mark.parametrize(
+    ("plugin", "spec", "said"),
+    [
+        ("import gone", "", "p.py imports gone, which neither its folder nor the environment has"),
+        ("from gone.deeper import x", "", "p.py imports gone, which neither its folder nor the environment has"),
+        ("import there, beside, swift, torch, os", "", None),
+        ("import named_otherwise", "", None),  # what pip noted
+        ("try:\n  import gone\nexcept ImportError: pass", "", None),
+        ("def f():\n  import gone", "", None),
+        ("import helper", "", "helper.py, imported by p.py, imports lost, which neither its folder nor the environment has"),
+        ("import gone", "setup: ['pip install gone']", None),
+        ("import gone", "env: {PYTHONPATH: /x}", None),
+        ("import gone", "modules: [gone]", None),
+        ("from . import beside", "", "p.py:1: a plugin is no package: `from .` imports nothing"),
+    ],
+)  # fmt: skip
+def test_what_plugins_import(
+    planned: Plans, tmp_path: Path, plugin: str, spec: str, said: str | None
+) -> None:
+    write(
+        tmp_path, p__py=plugin, beside__py="", helper__py="import lost", site___there__py="",
+        site___named_otherwise_1__dist_info___METADATA="",
+    )  # fmt: skip
+    (tmp_path / "site/named_otherwise_1.dist_info").rename(
+        tmp_path / "site/named_otherwise-1.dist-info"
+    )
+    text = f"name: x\nenvironment: {{{spec}}}\nswift: {{external_plugins: p.py}}"
+    job = planned(text).job
+    assert check_inputs(job, str(tmp_path))[1:] == []  # of an environment elsewhere nothing is said
+    found = check_inputs(
+        msgspec.structs.replace(job, folders=(str(tmp_path / "site"),)), str(tmp_path)
+    )
+    assert [p.message for p in found if p.key == "swift.external_plugins"] == (
+        [said] if said else []
+    )
