@@ -140,15 +140,15 @@ def test_fails_in_the_middle_and_resumes(old: World, venv: Path) -> None:
 
 
 def test_a_checkout_in_the_working_directory(old: World, venv: Path) -> None:
-    """It runs, and is checked, in place of the installed one; rewards of its own code are known."""
-    (installed,) = venv.glob("lib/python3*/site-packages/swift")
-    swift = old.root / "swift"
-    shutil.copytree(installed, swift, ignore=shutil.ignore_patterns("__pycache__"))
-    version = (swift / "version.py").read_text()
-    (swift / "version.py").write_text(version.replace("'3.3.0'", "'3.3.0.dev0'"))
-    with (swift / "plugin" / "orm.py").open("a") as file:
-        file.write(OWN_REWARD)
-    job = command(venv, "reward_funcs=[prl_format,prl_accuracy,my_reward]", "reward_weights=null")
+    """It runs, and is checked, in place of the installed one; rewards of its own code are known.
+
+    A scheduler's restart goes on from the checkpoint, as on Slurm and Kubernetes.
+    """
+    swift = make_checkout(old.root, venv)
+    (old.root / "falters.py").write_text(FALTERS)
+    rewards = "reward_funcs=[prl_format,prl_accuracy,my_reward,falters]"
+    plugins = "external_plugins=[jobs/plugins/prl_rewards.py,falters.py]"
+    job = [*command(venv, rewards, plugins, "reward_weights=null"), "--set", "restarts.max=1"]
 
     values = explained(old.prl("explain", *job, "--json"))
     assert values["environment.swift_version"]["value"] == "3.3.0.dev0"
@@ -157,10 +157,27 @@ def test_a_checkout_in_the_working_directory(old: World, venv: Path) -> None:
     misspelt = old.prl("check", *job, "--set", "swift.reward_funcs=[my_rewards]")
     assert "did you mean my_reward?" in misspelt.err
 
-    done = old.finish(old.start(*job, "--follow"), 300)
-    assert done.code == 0, done.out[-3000:] + done.err
-    ended_well(old)
+    assert old.finish(old.start(*job, "--wait"), 300).code == 1
     (run,) = old.output.glob("v*")
+    again = old.popen(["bash", run / "launch.sh"], PRL_SUBMIT_RESTARTS="1")
+    done = old.finish(again, 300)
+    log = (run / "logs" / "node0.log").read_text()
+    assert done.code == 0, log[-3000:]
+    assert "restart 1: continues from checkpoint-1" in log
+    assert ended_well(old)["restarts"] == 1
+    assert logged_steps(run) == ["1/2", "2/2"]
     first = json.loads((run / "logging.jsonl").read_text().splitlines()[0])
     assert {"rewards/PrlAccuracy/mean", "rewards/MyReward/mean"} <= set(first)
     assert json.loads((run / "plan.json").read_text())["swift_version"] == "3.3.0.dev0"
+
+
+def make_checkout(folder: Path, venv: Path) -> Path:
+    """The sources of ms-swift as users have them, with a reward of their own."""
+    (installed,) = venv.glob("lib/python3*/site-packages/swift")
+    swift = folder / "swift"
+    shutil.copytree(installed, swift, ignore=shutil.ignore_patterns("__pycache__"))
+    version = (swift / "version.py").read_text()
+    (swift / "version.py").write_text(version.replace("'3.3.0'", "'3.3.0.dev0'"))
+    with (swift / "plugin" / "orm.py").open("a") as file:
+        file.write(OWN_REWARD)
+    return swift
