@@ -72,6 +72,8 @@ def _problem(job: Job, key: str, text: str) -> Problem | None:
         return _variable(job, key, text)
     if key.startswith("swift."):
         return _argument(job, key.removeprefix("swift."), text)
+    if key in ("environment.conda", "environment.conda.name") and "/" in text:
+        return None  # a path, which conda itself expands (conda.activate, `expand`)
     if not any(key == name or key.startswith((f"{name}.", name)) for name in _PLAIN):
         return None
     found = _found(text, home=key not in _HOME_IS_KNOWN or not text.startswith("~/"))
