@@ -35,6 +35,8 @@ class Job(Struct, frozen=True):
     python: str | None = None
     #: Where that ms-swift and what it imports lie, if that is on this machine.
     folders: tuple[str, ...] = ()
+    #: The folder with its `swift/`, also where what it imports is not to be seen, as of a checkout.
+    source: str | None = None
     #: Gives its `registries.Registries`, or None where nothing is known of them.
     names: Callable[[], Any] = lambda: None
 
@@ -80,7 +82,7 @@ class Job(Struct, frozen=True):
 
         Rules that do not read files say nothing of names then; `inputs.plugins` does.
         """
-        return self.has_plugins or bool(self.folders)
+        return self.has_plugins or self.source is not None
 
     def since(self, version: str) -> bool:
         """Whether the ms-swift that will run is `version` or later."""

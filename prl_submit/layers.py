@@ -326,17 +326,22 @@ def _takes_infer_workers(table: Table) -> bool:
 def _shared_gpus(tree: Node) -> Node:
     """`vllm_mode: colocate` for an ms-swift that calls it num_infer_workers, one for each process.
 
-    So one spec serves all releases. What is written of num_infer_workers itself counts more.
+    So one spec serves all releases. What is written of num_infer_workers itself counts more; the two stay
+    side by side, which is told as an error, where a file says both and they differ.
     """
     swift = mapping(lookup(tree, "swift"))
-    mode = swift.get("vllm_mode")
-    if mode is None or mode.value != "colocate" or "num_infer_workers" in swift:
+    mode, workers = swift.get("vllm_mode"), swift.get("num_infer_workers")
+    if mode is None or mode.value != "colocate":
         return tree
     processes = lookup(tree, "resources.nproc_per_node")
     count = processes.value if processes is not None else "1"
-    told = {"vllm_mode": Node(None, mode.origin), "num_infer_workers": Node(None, mode.origin)}
-    if isinstance(count, str):
-        told["num_infer_workers"] = scalar_node(count, mode.origin)
+    if workers is None:
+        workers = (
+            scalar_node(count, mode.origin) if isinstance(count, str) else Node(None, mode.origin)
+        )
+    elif workers.value != count and workers.origin.layer not in ("env", "flag"):
+        return tree
+    told = {"vllm_mode": Node(None, mode.origin), "num_infer_workers": workers}
     return merge(tree, nest(["swift"], Node(told, mode.origin)))
 
 

@@ -212,6 +212,7 @@ def make_plan(layered: Layered, table: Table, spec_file: str, context: Context) 
         table.known_version,
         python=python[1] if python else None,
         folders=table.folders,
+        source=table.source,
         names=table.names,
     )
     problems = [

@@ -90,21 +90,21 @@ def _all_but(job: Job, argument: str, name: str, files: list[Plugin]) -> set[str
     from prl_submit.inputs.following import provided  # for a name that no text plainly has
 
     found = [provided(plugin.source, registry) for plugin in files]
-    if job.folders:
+    if job.source is not None:
         from prl_submit.inputs.swift_source import registered
 
-        found.append(registered(job.folders, registry))
+        found.append(registered(job.source, registry))
     names = {known for names in found for known in names or ()}
     return None if None in found or name in names else names - set(builtin)
 
 
 def _own_rewards(job: Job) -> tuple[str, Facts]:
     """The file of the job's ms-swift that has its rewards, and what it says; nothing where it is not here."""
-    if job.folders:
+    if job.source is not None:
         from prl_submit.inputs.swift_source import reward_file
 
-        file = reward_file(job.folders)
-        facts = facts_of(os.path.join(job.folders[0], file)) if file else None
+        file = reward_file(job.source)
+        facts = facts_of(os.path.join(job.source, file)) if file else None
         if file and facts:
             return file, facts
     return "", Facts()

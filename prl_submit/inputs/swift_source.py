@@ -20,15 +20,10 @@ MAX_FILES = 5_000
 REWARD_FILES = ("swift/rewards/orm.py", "swift/plugin/orm.py")
 
 
-def registered(folders: tuple[str, ...], registry: str) -> set[str] | None:
-    """All names in a registry of the ms-swift in the first of `folders`.
-
-    None where that cannot be told: there is no source here, or a name is made at run time.
-    """
-    if not folders:
-        return None
+def registered(source: str, registry: str) -> set[str] | None:
+    """All names in a registry of the ms-swift whose `swift/` lies in a folder; None where one is made at run time."""
     names: set[str] = set()
-    for text in _mentioning(os.path.join(folders[0], "swift"), registry):
+    for text in _mentioning(os.path.join(source, "swift"), registry):
         found = names_in(text, registry)
         if found is None:
             return None
@@ -97,9 +92,7 @@ def _python_files(folder: str) -> Iterator[str]:
             return
 
 
-def reward_file(folders: tuple[str, ...]) -> str | None:
-    """The file of the job's ms-swift that registers rewards, relative to the first folder."""
-    if not folders:
-        return None
-    files = (file for file in REWARD_FILES if os.path.isfile(os.path.join(folders[0], file)))
+def reward_file(source: str) -> str | None:
+    """The file of an ms-swift that registers rewards, relative to the folder with its `swift/`."""
+    files = (file for file in REWARD_FILES if os.path.isfile(os.path.join(source, file)))
     return next(files, None)

@@ -52,6 +52,7 @@ def read_installed(installed: Installed, environ: Mapping[str, str]) -> Table | 
     place = os.path.join(installed.folders[0], "swift")
     table = Table(remembered.arguments, installed.version, f"read from {place}")
     table.folders = tuple(installed.folders)
+    table.source = installed.folders[0]
     table.names = lambda: read_names(installed, environ)
     return table
 

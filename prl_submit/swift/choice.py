@@ -49,7 +49,9 @@ def choose_table(
         table = read_installed(installed, environ)
         if isinstance(table, Table):
             return table
-        return _because(f"installed, but not to be read ({table})", load_table(installed.version))
+        found = load_table(installed.version)
+        found.source = installed.folders[0]
+        return _because(f"installed, but not to be read ({table})", found)
     if wanted.stated is not None and is_release(wanted.stated):
         return load_table(wanted.stated)
     version = probed()

@@ -44,6 +44,8 @@ class Table(dict[str, Argument]):
         self.is_assumed = is_assumed
         #: Where that ms-swift and what it imports lie, if that is on this machine.
         self.folders: tuple[str, ...] = ()
+        #: The folder with its `swift/`, also where what it imports is not to be seen, as of a checkout.
+        self.source: str | None = None
         #: Its registries, read when they are asked for; None where they cannot be.
         self.names: Callable[[], Registries | None] = partial(bundled_names, version)
 

@@ -353,6 +353,7 @@ def test_infer_workers_mean_what_the_version_that_runs_means(
     [
         ("3.3.0", "vllm_mode: colocate", 4, None),
         ("3.4.1.post1", "vllm_mode: colocate", 4, None),
+        ("3.3.0", "vllm_mode: colocate, num_infer_workers: 4", 4, None),
         ("3.3.0", "vllm_mode: colocate, num_infer_workers: 2", 2, "colocate"),  # told as an error
         ("3.3.0", "vllm_mode: server", None, "server"),  # likewise
         ("3.3.0", "vllm_mode: null", None, None),
@@ -376,6 +377,21 @@ def test_colocate_is_said_in_the_words_of_the_version_that_runs(
     assert at(found, "swift.num_infer_workers") == workers
     assert at(found, "swift.vllm_mode") == mode
     assert found.problems == []
+
+
+@pytest.mark.parametrize("workers", ["4", "2"])
+def test_infer_workers_of_the_environment_beside_colocate(workers: str) -> None:
+    """Under 3.3 the variable is the argument itself, and comes after the spec."""
+    found = load_layers(
+        "job.yaml",
+        read=lambda path: (WORKERS + "  vllm_mode: colocate").encode(),
+        profile=None,
+        environ={"PRL_NUM_INFER_WORKERS": workers},
+        sets=(),
+        table=load_table("3.3.0"),
+    )
+    assert at(found, "swift.num_infer_workers") == int(workers)
+    assert at(found, "swift.vllm_mode") is None
 
 
 # ------------------------------------------------------------------ --set

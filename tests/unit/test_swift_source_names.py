@@ -12,8 +12,11 @@ from prl_submit.inputs import check_inputs
 from prl_submit.inputs.plugins import needs
 from prl_submit.inputs.swift_source import names_in, registered
 from prl_submit.job import Job
-from prl_submit.plan import Planned
+from prl_submit.layers import load_layers
+from prl_submit.plan import Context, Planned, make_plan
 from prl_submit.rules import check
+from prl_submit.spec import Environment
+from prl_submit.swift.choice import Wanted, choose_table
 
 Plans = Callable[..., Planned]
 
@@ -88,9 +91,8 @@ def test_all_modules_are_read(tmp_path: Path) -> None:
             "notes.txt": "orms['noted'] = 1",
         },
     )
-    assert registered(folders, "orms") == {"accuracy", "format", "mine"}
-    assert registered(folders, "multi_turns") == set()
-    assert registered((), "orms") is None
+    assert registered(folders[0], "orms") == {"accuracy", "format", "mine"}
+    assert registered(folders[0], "multi_turns") == set()
 
 
 def job(planned: Plans, folders: tuple[str, ...], swift: str, version: str = "3.3.0.dev0") -> Job:
@@ -99,7 +101,7 @@ def job(planned: Plans, folders: tuple[str, ...], swift: str, version: str = "3.
     more = "per_device_train_batch_size: 2, reward_funcs: [format]"
     spec = f"name: x\nextends: b.yaml\nswift: {{{swift}}}"
     made = planned(spec, files={"b.yaml": f"swift: {{{own}, {more}}}"}).job
-    return msgspec.structs.replace(made, swift_version=version, folders=folders)
+    return msgspec.structs.replace(made, swift_version=version, folders=folders, source=folders[0])
 
 
 def told(made: Job, workdir: Path) -> list[str]:
@@ -196,3 +198,36 @@ def test_releases_whose_grpo_imports_math_verify(
     assert [problem.severity for problem in found] == ["warning"] * is_told
     (tmp_path / "math_verify").mkdir()
     assert told(made, tmp_path) == []
+
+
+def test_a_checkout_whose_environment_is_not_here(tmp_path: Path) -> None:
+    """Its arguments need transformers, and are the release's then; its own names are read all the same."""
+    orm = ORM % "" + "orms['my_reward'] = Mine"
+    write(
+        tmp_path,
+        {
+            "version.py": "__version__ = '3.3.0.dev0'",
+            "llm/argument/rlhf_args.py": "class RLHFArguments(Missing): ...",
+            "plugin/orm.py": orm,
+        },
+    )
+    wanted = Wanted(Environment(), str(tmp_path), True, None)
+    table = choose_table(wanted, lambda: None, {"PATH": "/nowhere"})
+    assert (table.version, table.source, table.folders) == ("3.3.0.dev0", str(tmp_path), ())
+    assert table.origin.startswith("installed, but not to be read")
+    spec = """
+name: x
+swift: {rlhf_type: grpo, model: m, dataset: d, num_generations: 2, eval_strategy: 'no',
+  per_device_train_batch_size: 2, use_vllm: true, num_infer_workers: 1, reward_funcs: [my_reward]}
+"""
+    layered = load_layers(
+        "job.yaml",
+        read=lambda path: spec.encode(),
+        profile=None,
+        environ={},
+        sets=(),
+        table=table,
+    )
+    made = make_plan(layered, table, "job.yaml", Context(cwd=str(tmp_path), home="/nowhere"))
+    assert made.problems == []
+    assert told(made.job, tmp_path) == []
