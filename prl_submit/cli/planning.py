@@ -9,12 +9,12 @@ import msgspec
 
 from prl_submit import backends
 from prl_submit.cli.options import absolute
-from prl_submit.cli.which_spec import folders_of_its_run, spec_file
+from prl_submit.cli.which_spec import folders_of_its_run, is_of_a_run, of_another_user, spec_file
 from prl_submit.cli.which_swift import choose
 from prl_submit.errors import PrlSubmitError, Problem, SpecError
 from prl_submit.layers import lay_over, outside_swift, read_files
 from prl_submit.plan import Context, Planned, make_plan
-from prl_submit.reading import read_regular
+from prl_submit.reading import read_record, read_regular
 from prl_submit.suggest import closest
 from prl_submit.swift.table import Table
 from prl_submit.tree import Node, merge
@@ -58,7 +58,7 @@ def plan_spec(
     )
     planned = make_plan(layered, table, spec, context)
     problems = [*planned.problems, *check_presence(planned), *check_local(planned, environ)]
-    problems += check_training(planned)
+    problems += [*check_training(planned), *of_another_user(spec)]
     problems += check_inputs(planned.job, planned.plan.workdir)
     facts = load_facts(planned.plan.backend, planned.plan.slurm.partition, environ)
     problems += check_probed(planned, facts, time.time())
@@ -109,7 +109,7 @@ class _SpecFiles:
     def __call__(self, path: str) -> bytes:
         naming, self._naming = self._naming, path
         if naming is None:
-            return _read(path)
+            return read_record(path, MAX_BYTES + 1) if is_of_a_run(path) else _read(path)
         from prl_submit.owners import could_read, owner_of, user_name
 
         writer = owner_of(naming)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from prl_submit.errors import Problem
 from prl_submit.tree import Node, Origin, scalar_node
 
 #: What nobody calls a spec file: `v26`, `26`, `v26-20261122-210000`, `latest`.
@@ -25,7 +26,7 @@ def spec_file(spec: str, output_root: str | None) -> str:
     import re
 
     from prl_submit.cli.options import output_root as output_root_of
-    from prl_submit.errors import NoSuchRunError, Problem, SpecError
+    from prl_submit.errors import NoSuchRunError, SpecError
     from prl_submit.runs import find_run
 
     try:
@@ -60,3 +61,25 @@ def folders_of_its_run(spec: str) -> Node | None:
     origin = Origin("spec", os.path.relpath(plan))
     folders = {"workdir": workdir, "output": os.path.dirname(folder)}
     return Node({key: scalar_node(path, origin) for key, path in folders.items()}, origin)
+
+
+def is_of_a_run(spec: str) -> bool:
+    """Whether a file is the spec.yaml of a run directory, which anybody may have written."""
+    folder, name = os.path.split(spec)
+    return name == "spec.yaml" and os.path.lexists(os.path.join(folder, "run.json"))
+
+
+def of_another_user(spec: str) -> list[Problem]:
+    """A warning where a spec is that of another user's run."""
+    if not is_of_a_run(spec):
+        return []
+    from pathlib import Path
+
+    from prl_submit.belonging import stranger
+    from prl_submit.owners import user_name
+
+    uid = stranger(Path(spec).parent)
+    if uid is None:
+        return []
+    message = f"this run is {user_name(uid)}'s: its setup lines and plugins would run as you"
+    return [Problem(file=spec, line=None, key=None, message=message, severity="warning")]

@@ -646,6 +646,21 @@ def test_a_spec_shows_nothing_that_its_writer_may_not_read(shared: Shared) -> No
     assert "s3cret" in shared.prl(ROOT, "explain", spec).out
 
 
+@several_users
+def test_the_spec_of_another_users_run(shared: Shared) -> None:
+    """Where a SPEC is expected a RUN does too: whose setup lines these are is said."""
+    run = shared.finished(ALICE)
+    done = shared.prl(BOB, "check", run)
+    assert done.code == 0, done.err
+    assert f"this run is uid {ALICE}'s: its setup lines and plugins would run as you" in done.err
+    assert "would run as you" not in shared.prl(ALICE, "check", run).err
+    (run / "spec.yaml").unlink()
+    os.mkfifo(run / "spec.yaml")
+    done = shared.prl(BOB, "check", run)
+    assert done.code == 2
+    assert "is no regular file" in done.err
+
+
 def test_a_base_that_is_a_pipe(world: World) -> None:
     os.mkfifo(world.root / "base.yaml")
     (world.root / "job.yaml").write_text("extends: base.yaml\n")
