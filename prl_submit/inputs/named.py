@@ -46,8 +46,14 @@ def _fsdp_config(job: Job, workdir: str) -> Iterator[Problem]:
     if not isinstance(value, str) or value.startswith("{") or job.since("4.3"):
         return
     path = resolve(value, workdir)
-    if not os.path.exists(path) and not made_by_setup(job, path, workdir):
-        yield job.refuse("fsdp_config", f"JSON file {value} is not here", None)
+    if made_by_setup(job, path, workdir):
+        return
+    if not os.path.isfile(path):
+        yield job.refuse(
+            "fsdp_config", f"JSON file {value} is not here", "write it, or leave it out"
+        )
+    elif fault := _json_fault(path, "fsdp_config"):
+        yield job.refuse("fsdp_config", f"{value} {fault[0]}", fault[1])
 
 
 def _text_fault(path: str) -> tuple[str, str] | None:

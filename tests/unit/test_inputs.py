@@ -824,3 +824,21 @@ def test_what_plugins_import(
     assert [p.message for p in found if p.key == "swift.external_plugins"] == (
         [said] if said else []
     )
+
+
+@pytest.mark.parametrize(
+    ("version", "file", "said"),
+    [
+        ("3.8.3", "gone.json", ["JSON file gone.json is not here"]),
+        ("3.8.3", "bad.json", ["bad.json is not JSON: Input data was truncated"]),
+        ("3.8.3", "good.json", []),
+        ("4.6.0", "gone.json", []),  # nothing opens it
+    ],
+)
+def test_an_fsdp_configuration_of_old_releases(
+    planned: Plans, tmp_path: Path, version: str, file: str, said: list[str]
+) -> None:
+    write(tmp_path, bad__json="{", good__json="{}")
+    job = planned(f"name: x\nswift: {{fsdp_config: {file}}}").job
+    found = check_inputs(msgspec.structs.replace(job, swift_version=version), str(tmp_path))
+    assert [problem.message for problem in found] == said
