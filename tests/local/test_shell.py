@@ -215,18 +215,19 @@ def test_a_home_that_is_not_there(world: World, home: str | None) -> None:
     assert f"this job has {seen}\n" in (script.parent / "logs" / "node0.log").read_text()
 
 
-def test_a_home_of_another_user(world: World) -> None:
+def as_somebody_else(world: World, home: Path) -> dict[str, str]:
+    """A training of uid 4242; the environment of its torchrun."""
     if os.getuid() != 0:
         pytest.skip("needs root, to be somebody else")
     script = world.script()
-    home = world.root / "home"
-    home.mkdir(mode=0o700)
     for path in (world.root, *world.root.rglob("*")):
-        os.chmod(path, 0o700 if path == home else 0o777)
+        if path != home and home not in path.parents:
+            os.chmod(path, 0o777)
     for path in list(world.root.parents)[:3]:
         os.chmod(path, 0o755)
     # The tests' own Python may lie where only root may look.
     environ = world.environ | {"FAKE": TELL, "HOME": str(home), "PRL_PREFLIGHT": "off"}
+    environ.pop("XDG_CACHE_HOME")
     command = [
         "setpriv",
         "--reuid",
@@ -240,8 +241,28 @@ def test_a_home_of_another_user(world: World) -> None:
     subprocess.run(command, env=environ, cwd=world.root, capture_output=True, check=False)
     verdict = json.loads((script.parent / "exit.json").read_text())
     assert verdict["state"] == "SUCCEEDED", verdict
-    seen = Path(environ_of_torchrun(script.parent)["HOME"])
+    return environ_of_torchrun(script.parent)
+
+
+def test_a_home_of_another_user(world: World) -> None:
+    home = world.root / "home"
+    home.mkdir(mode=0o700)
+    seen = Path(as_somebody_else(world, home)["HOME"])
     assert (seen.stat().st_uid, seen.stat().st_mode & 0o777) == (4242, 0o700)
+
+
+def test_a_home_that_is_read_only(world: World) -> None:
+    """It keeps what is read there: tokens, packages, downloaded models. What is written goes elsewhere."""
+    home = world.root / "home"
+    (home / ".cache/huggingface/hub").mkdir(parents=True)
+    for path in (home, *home.rglob("*")):
+        path.chmod(0o555)
+    seen = as_somebody_else(world, home)
+    assert seen["HOME"] == str(home)
+    assert seen["HF_HUB_CACHE"] == f"{home}/.cache/huggingface/hub"
+    cache = Path(seen["XDG_CACHE_HOME"])
+    assert seen["HF_HOME"] == f"{cache}/huggingface"
+    assert (cache.parent.stat().st_uid, cache.parent.stat().st_mode & 0o777) == (4242, 0o700)
 
 
 def test_a_tmpdir_too_long_for_a_socket(world: World) -> None:
