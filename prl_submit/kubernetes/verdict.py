@@ -234,6 +234,14 @@ def _ended(job: Job, seen: Evidence) -> State | None:
     remaining = _remaining(seen)
     if remaining.is_about_to_end:
         return _ending(job, seen, remaining, ends)
+    own = _word_of_node_0(seen)
+    if (
+        own is not None
+        and own.exit_code == 0
+        and not any(end.code and end.is_cause for end in ends)
+    ):
+        # launch.sh found every step trained and saved, whatever ended the pods afterwards.
+        return _job_times(state_of_exit(own), job, seen)
     if seen.cancelled:
         return _job_times(State(state=CANCELLED, reason=seen.cancelled), job, seen)
     if _is_deadline(failed, [*seen.pods, *seen.gone]):

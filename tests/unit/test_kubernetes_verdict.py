@@ -706,3 +706,15 @@ def test_starts_after_a_suspension_are_not_among_the_restarts() -> None:
     assert (found.reason, found.restarts) == ("restart 1 of 3; master-0: starts on n0", 3)
     found = verdict(job("Created"), pending(0), starts=2, readmitted=1)
     assert (found.reason, found.restarts) == ("master-0: starts on n0", 1)
+
+
+@pytest.mark.parametrize("cancelled", [None, MINE])
+@pytest.mark.parametrize("why", ["", "it has run longer than specified deadline"])
+def test_the_jobs_own_proof_counts_more_than_what_ended_its_pods(
+    cancelled: str | None, why: str
+) -> None:
+    """A pod that is being deleted counts as failed for the operator; launch.sh found every step saved."""
+    done = word(0, reason="all 14 steps are trained and saved; then: stopped by signal 15")
+    pods = [dead_pod(0, 0, said=message(done)), dead_pod(1, 143, said=STOPPED)]
+    found = verdict(failed_job(why), *pods, exit=done, cancelled=cancelled)
+    assert (found.state, found.exit_code, found.reason) == (SUCCEEDED, 0, done.reason)

@@ -82,11 +82,27 @@ prl_find_home() {
   local prl_old_home=${HOME-}
   [[ -n $prl_old_home ]] || { unset HOME; HOME=~; } # of the password file
   if [[ ! -d $HOME || ! -r $HOME || ! -x $HOME ]]; then
-    HOME=/tmp/prl-submit-home-$(id -u)
-    mkdir -m 700 -- "$HOME" 2>/dev/null || [[ -O $HOME && ! -L $HOME && -d $HOME ]] || HOME=$(mktemp -d)
+    HOME=$(prl_own_folder)
+  elif [[ ! -w $HOME && ! -w $HOME/.cache ]]; then
+    prl_move_caches
   fi
   export HOME
   [[ $HOME == "$prl_old_home" ]] || prl_home_note="HOME is ${prl_old_home:-not set}${prl_old_home:+, which is not to be read}; this job has $HOME"
+}
+prl_own_folder() { # nobody else can have put anything there
+  local prl_folder
+  prl_folder=/tmp/prl-submit-home-$(id -u)
+  mkdir -m 700 -- "$prl_folder" 2>/dev/null || [[ -O $prl_folder && ! -L $prl_folder && -d $prl_folder ]] || prl_folder=$(mktemp -d)
+  printf '%s' "$prl_folder"
+}
+# Compute nodes may have the home read-only. Data sets and compiled kernels are written to caches below it.
+prl_move_caches() {
+  local prl_cache
+  prl_cache=${XDG_CACHE_HOME:-$(prl_own_folder)/.cache}
+  [[ ! -d $HOME/.cache/huggingface/hub ]] || export HF_HUB_CACHE=${HF_HUB_CACHE:-${HF_HOME:-$HOME/.cache/huggingface}/hub}
+  export XDG_CACHE_HOME=$prl_cache HF_HOME=${HF_HOME:-$prl_cache/huggingface} TRITON_CACHE_DIR=${TRITON_CACHE_DIR:-$prl_cache/triton}
+  export MODELSCOPE_CACHE=${MODELSCOPE_CACHE:-$prl_cache/modelscope/hub}
+  prl_home_note="HOME is $HOME, which is read-only; this job's caches are in $prl_cache"
 }
 prl_find_home
 
