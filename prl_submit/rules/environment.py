@@ -11,6 +11,7 @@ from prl_submit.tree import leaves
 #: ms-swift 4.6.0's arguments that hold a secret themselves.
 CREDENTIALS = ("hub_token", "swanlab_token", "swanlab_secret")
 _SHELL_SIGNS = frozenset("$~`")
+_NO_SECRETS = frozenset(["empty", "none", "null", "dummy", "fake", "not-needed", "true", "false"])
 _SECRET_WORDS = ("TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS", "APIKEY")
 
 
@@ -120,7 +121,12 @@ def literal(job: Job) -> Iterator[Problem]:
 
 
 def looks_secret(name: str, value: str) -> bool:
-    """A variable's name ends like a credential's, or its value is a URL with a password."""
+    """A variable's name ends like a credential's, or its value is a URL with a password.
+
+    Words that stand for no credential (`EMPTY`, which vLLM's clients send) and short numbers are none.
+    """
+    if value.lower() in _NO_SECRETS or (value.isdecimal() and len(value) <= 6):
+        return False
     address = value.partition("://")[2].partition("/")[0]
     return name.upper().rpartition("_")[2] in _SECRET_WORDS or (":" in address and "@" in address)
 

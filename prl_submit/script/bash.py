@@ -272,16 +272,33 @@ class _Reader:
                 operator = self._text(child)
             elif not child.is_named:
                 operator += child.type
+            elif node.type == "herestring_redirect":
+                target += self._text(child)
             elif node.type == "file_redirect" and (not target or child.start_byte == end):
                 target, end = target + self._text(child), child.end_byte
             elif node.type == "file_redirect":
                 late.append(Word(self._text(child), self._line(child)))
-        if node.type == "file_redirect" and (
-            re.search(r"\s", bare_source(target)) or b"\n" in self._blanks(node)
+        if (
+            node.type == "file_redirect"
+            and not target.startswith(">(")
+            and (re.search(r"\s", bare_source(target)) or b"\n" in self._blanks(node))
         ):
             self._refuse(node, "a redirection that cannot be read for certain", "use quotes")
-        found.append(Redirect(operator, target, self._line(node)))
+        found.append(Redirect(operator, target, self._line(node), self._plain_document(node)))
         return late
+
+    def _plain_document(self, node: Node) -> str | None:
+        """The text of a here-document, where bash takes it as it is."""
+        texts = {child.type: self._text(child) for child in node.children}
+        start, body = texts.get("heredoc_start", ""), texts.get("heredoc_body", "")
+        others = set(texts) - {"<<", "heredoc_start", "heredoc_body", "heredoc_end"}
+        if (
+            node.type != "heredoc_redirect"
+            or others
+            or (start[:1] != "'" and set(body) & set("$`\\"))
+        ):
+            return None
+        return body
 
     def _blanks(self, node: Node) -> bytes:
         """What stands between the children of a node."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from prl_submit.script.constructs import SILENT, head_of
+from prl_submit.script.effects import heads
 from prl_submit.script.findings import Findings
 from prl_submit.script.statement import Statement
 
@@ -10,12 +13,31 @@ from prl_submit.script.statement import Statement
 _HARMLESS = SILENT | frozenset(
     ["exit", "return", "wait", "cd", "set", "shopt", "conda", "unset", "deactivate", "kill"]
 )
+_TELLING = _HARMLESS | frozenset(
+    [
+        "test",
+        "[",
+        "local",
+        "export",
+        "true",
+        "false",
+        "let",
+        "declare",
+        "tput",
+        "basename",
+        "dirname",
+    ]
+)
 
 
-def say_what_is_lost(statement: Statement, findings: Findings) -> None:
+def say_what_is_lost(
+    statement: Statement, functions: dict[str, Statement], findings: Findings
+) -> None:
     """An error for what runs behind the training and does something."""
     command = statement.command
     if statement.kind in ("chain", "group", "pipeline") and _is_harmless(statement):
+        return
+    if only_tells(statement, functions):
         return
     if command is not None and (command.declaration or not command.words):
         return
@@ -26,6 +48,24 @@ def say_what_is_lost(statement: Statement, findings: Findings) -> None:
         shown = shown if len(shown) <= 60 else shown[:59] + "…"
         hint = "run it by hand, behind `prl-submit SPEC --wait && …`"
         findings.error(statement.line, f"runs behind the training: {shown}", hint)
+
+
+def only_tells(statement: Statement, functions: dict[str, Statement]) -> bool:
+    """Whether a statement only prints, compares and ends, as what stands behind a training may."""
+    if statement.trains or statement.background or statement.kind in ("pipeline", "a redirection"):
+        return False
+    if statement.kind == "command" and head_of(statement)[:1] == "-":
+        return False
+    text = re.sub(r"\d?>&\d|[&\d]?>\s*/dev/\w+|\s>\s*\S+\.pid\b|->|=>", "", statement.text)
+    if re.search(r">\s*[\w./$\"'~]", text):
+        return False
+    names = {name for name, _ in heads(statement.calls)}
+    for name in names & set(functions):
+        if name in functions[name].text.partition("{")[2].split() or not only_tells(
+            functions[name], {}
+        ):
+            return False
+    return bool(names) and names - set(functions) <= _TELLING
 
 
 def say_broken_line(statement: Statement, head: str, findings: Findings) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _ENDERS = frozenset(["pkill", "killall", "kill"])
 
 
@@ -14,3 +16,12 @@ def is_clean_up(words: tuple[str, ...]) -> bool:
     if words[:1] == ("fuser",):
         return any(word[:1] == "-" and "k" in word for word in words[1:])
     return bool(words) and words[0] in _ENDERS and "-l" not in words
+
+
+def only_reports(words: tuple[str, ...]) -> bool:
+    """Whether a trap only prints where the script has failed, or is taken back."""
+    if len(words) < 3 or words[1] in ("-", ""):
+        return len(words) >= 3
+    commands = [command.split() for command in re.split(r"[;\n]|&&|\|\|", words[1])]
+    is_plain = not re.search(r"\$\(|`|>\s*[^&\s]", words[1])
+    return is_plain and all(not c or c[0] in ("echo", "printf", "exit") for c in commands)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from prl_submit.script import expressions
 from prl_submit.script.lexical import bare_source, split_words
 from prl_submit.script.parameter import pattern_of
-from prl_submit.script.scope import Default, Gap, Scope, UnknownError
+from prl_submit.script.scope import Default, Field, Gap, Scope, UnknownError
 from prl_submit.script.statement import Branch, Statement, Word
 from prl_submit.script.words import expand_fields, expand_marks, pieces_of, value_of_arithmetic
 
@@ -89,6 +89,11 @@ def _command(statement: Statement, scope: Scope) -> Verdict:
     command = statement.command
     words = [] if command is None or command.assignments else command.words
     head = words[0].text if words else ""
+    if head[:1] == "$" and len(words) == 1:  # `if $USE_LORA`
+        marks, fields = expand_marks(words[0], scope), expand_fields(words[0], scope)
+        named = [field.text for field in fields if isinstance(field, Field)]
+        if named in (["true"], ["false"]):
+            return Verdict(named == ["true"], marks)
     if head in ("true", ":") and len(words) == 1:
         return Verdict(True)
     if head == "false":

@@ -97,6 +97,9 @@ def _by_number(words: list[str]) -> bool | None:
     if count == 3 and words[1] in BINARY:
         is_unclear = (words[0], words[2]) == ("(", ")")
         return None if is_unclear else binary(words[0], words[1], words[2])
+    if count == 3 and words[1] in ("-a", "-o"):
+        both = (words[0] != "", words[2] != "")
+        return all(both) if words[1] == "-a" else any(both)
     if words[0] == "!":
         inner = _by_number(words[1:])
         return None if inner is None else not inner

@@ -15,12 +15,13 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from prl_submit.quote import bash
 from prl_submit.script import activation
 from prl_submit.script.activation import Activated
-from prl_submit.script.behind import say_broken_line, say_what_is_lost, writes_a_file
+from prl_submit.script.behind import only_tells, say_broken_line, say_what_is_lost, writes_a_file
 from prl_submit.script.branching import Branching, Key, Undecided
 from prl_submit.script.calls import Calls, ReadFile
-from prl_submit.script.clean_up import is_clean_up
+from prl_submit.script.clean_up import is_clean_up, only_reports
 from prl_submit.script.commands import Commands, note_logs
 from prl_submit.script.constructs import (
     OWN_MEANING,
@@ -38,6 +39,7 @@ from prl_submit.script.findings import Findings, assumptions
 from prl_submit.script.handover import Order, assume, read_order
 from prl_submit.script.launch import Launch
 from prl_submit.script.launcher import find_start
+from prl_submit.script.reading import read_variable
 from prl_submit.script.scope import Field, Gap, Given, Place, Scope, Unknown, Variable
 from prl_submit.script.setup import Past, keep_lines, refused
 from prl_submit.script.spelling import bare_builtin, is_builtin_path, texts_of
@@ -164,6 +166,10 @@ class _Follower:
             self._in_background(statement)
         elif statement.kind == "group" and not statement.redirects:
             self.run(statement.parts)
+        elif statement.kind in ("group", "a subshell") and statement.parts and statement.trains:
+            self.run(statement.parts)  # behind it nothing is left of what it changes
+            if self.start is not None and writes_a_file(statement):
+                note_logs(self.findings, statement.line)
         elif statement.kind == "chain":
             if not self._branching.chain(statement):
                 self._chain(statement)
@@ -271,6 +277,13 @@ class _Follower:
             self._exit(name, statement, given)
         elif name == "eval" and self._evaluate(statement, given):
             return
+        elif name == "read" and (found := read_variable(statement, given, self.scope)):
+            self._variables.refuse_fixed(found[0], statement.line)
+            self.scope.set(*found)
+            self._remember(statement, keep=False)
+        elif name == "trap" and only_reports(texts_of(given)):
+            message = "trap is left out: launch.sh says how a job ends"
+            self.findings.note(statement.line, message)
         elif is_clean_up(texts_of(given)):
             self._say_clean_up(name, statement.line)
         elif spelt := bare_builtin(given):
@@ -287,6 +300,10 @@ class _Follower:
 
     def _chain(self, statement: Statement) -> None:
         """`a && b`, `a || exit`: b comes after a, where a went well."""
+        statement = self._without_reports(statement)
+        if statement.kind != "chain":
+            self.step(statement)
+            return
         parts, operators = statement.parts, statement.operators
         first = len(parts)
         while first > 1 and operators[first - 2] == "||" and is_bail_out(parts[first - 1]):
@@ -313,6 +330,20 @@ class _Follower:
             self._whole, self._in_chain = None, False
         else:
             self.opaque(statement)
+
+    def _without_reports(self, statement: Statement) -> Statement:
+        """A chain without what only tells of the training's end."""
+        trains = [at for at, part in enumerate(statement.parts) if self._starts_training(part)]
+        if len(trains) != 1:
+            return statement
+        reports = statement.parts[trains[0] + 1 :]
+        if not reports or not all(only_tells(part, self.scope.functions) for part in reports):
+            return statement
+        parts = statement.parts[: trains[0] + 1]
+        operators = statement.operators[: trains[0]]
+        if len(parts) == 1:
+            return parts[0]
+        return msgspec.structs.replace(statement, parts=parts, operators=operators)
 
     def _can_fail(self, parts: list[Statement]) -> bool:
         """Whether `a || true` is kept as it is, or a is an assignment."""
@@ -536,6 +567,9 @@ class _Follower:
         if refusal is not None:
             self.findings.error(statement.line, f"{what}: {refusal[0]}", refusal[1])
             return
+        if self.scope.locals and _ARGUMENTS & statement.reads and not statement.writes:
+            self._keep_with_arguments(statement)
+            return
         if self.scope.arguments and _ARGUMENTS & statement.reads:
             message = "reads the script's own arguments, which launch.sh does not have"
             self.findings.error(statement.line, message, "write them out")
@@ -543,6 +577,17 @@ class _Follower:
         if statement.command is not None and statement.writes:
             unknown = Unknown(f"{what} sets it when it runs", "write the value")
             self._forget(statement, statement.writes, unknown)
+
+    def _keep_with_arguments(self, statement: Statement) -> None:
+        """A check in a function: it runs with the function's own arguments."""
+        words = [word.text for word in self.scope.arguments if isinstance(word, Field)]
+        if len(words) != len(self.scope.arguments):
+            message = "reads arguments that only the run knows"
+            self.findings.error(statement.line, message, "write them out")
+            return
+        given = " ".join(map(bash, words))
+        text = f"(set -- {given}; {statement.text})" if words else f"(set --; {statement.text})"
+        self._remember(statement, keep=True, text=text)
 
     def _remember(self, statement: Statement, *, keep: bool, text: str | None = None) -> None:
         if text is None:  # `a || true` is kept with what stands behind it
@@ -584,4 +629,4 @@ class _Follower:
             hint = "one spec is one training: split the script"
             self.findings.error(statement.line, "a second training", hint)
         else:
-            say_what_is_lost(statement, self.findings)
+            say_what_is_lost(statement, self.scope.functions, self.findings)

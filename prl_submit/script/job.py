@@ -12,7 +12,7 @@ from prl_submit.script.findings import Findings
 from prl_submit.script.follow import Followed
 from prl_submit.script.resources import Resources
 from prl_submit.script.sbatch import Header, from_srun
-from prl_submit.script.scope import Default, Field, Gap, Unknown
+from prl_submit.script.scope import Default, Field, Gap, Unknown, Variable
 from prl_submit.script.start import LAUNCHERS_OWN, RESOURCES, Start
 from prl_submit.script.tree import Tree
 from prl_submit.swift.renames import REPLACED
@@ -142,6 +142,9 @@ class _Maker:
                 continue
             elif isinstance(variable.value, list):
                 continue  # bash exports no arrays
+            elif _is_passed_on(name, variable):
+                message = f"{name} is left out: a job takes it from where you submit, if it is set"
+                self.findings.note(variable.line, message)
             elif looks_secret(name, variable.value):
                 secrets.append(name)
                 hint = "set it where you submit; a spec names secrets, it never holds them"
@@ -237,6 +240,12 @@ class _Maker:
             message = "--use_vllm without vllm_mode, which ms-swift wants today"
             self.findings.note(line, message, "vllm_mode: colocate, or server, in place of null")
         return missing
+
+
+def _is_passed_on(name: str, variable: Variable) -> bool:
+    """`export HF_TOKEN=${HF_TOKEN:-}`: a secret that need not be there."""
+    is_own = any(default.name == name for default in variable.defaults)
+    return variable.value == "" and is_own and looks_secret(name, variable.value)
 
 
 def make_tree(

@@ -33,6 +33,9 @@ _HINT = "write the value"
 def expand_parameter(inner: str, line: int, scope: Scope, quoted: bool, read: Read) -> list[Piece]:
     """The pieces of `$inner` or `${inner}`. Raises UnknownError where the value is not known."""
     match = _PARAMETER.fullmatch(inner)
+    if match is not None and match["mark"] == "!" and inner[1:].isidentifier():
+        inner = _pointed_at(inner[1:], line, scope)
+        match = _PARAMETER.fullmatch(inner)
     if match is None or match["mark"] == "!":
         raise UnknownError(f"${{{inner}}} is not understood", _HINT)
     variable = _look_up(match["name"], match["index"], line, scope)
@@ -58,6 +61,14 @@ def expand_parameter(inner: str, line: int, scope: Scope, quoted: bool, read: Re
         raise UnknownError(f"${{{inner}}} changes a whole array", _HINT)
     text = _changed(found.value, operator, word, inner, line, scope, read)
     return [Piece(text, quoted, expanded=True, defaults=found.defaults)]
+
+
+def _pointed_at(name: str, line: int, scope: Scope) -> str:
+    """`${!NAME}` is the variable that NAME names. Raises UnknownError."""
+    found = _required(name, name, scope.find(name, line), scope)
+    if not isinstance(found.value, str) or not found.value.isidentifier():
+        raise UnknownError(f"${{!{name}}} is not understood", _HINT)
+    return found.value
 
 
 def _slice(name: str, inner: str, word: str, items: list[Given]) -> list[Given]:
@@ -272,6 +283,10 @@ def _pattern(pieces: list[Piece], inner: str) -> str:
     for piece in pieces:
         if piece.quoted:
             found.append(re.escape(piece.text))
+        elif match := re.fullmatch(
+            r"\[([!^]?)((?:[A-Za-z0-9]-[A-Za-z0-9]|[\w,.:/ ])+)\]", piece.text, re.ASCII
+        ):
+            found.append(f"[{'^' if match[1] else ''}{match[2]}]")
         elif set(piece.text) & set("[]()!+@\\"):
             raise UnknownError(f"${{{inner}}} has a pattern that is not understood", _HINT)
         else:

@@ -175,6 +175,8 @@ class Scope:
         if name == "HOME":
             self.outside.setdefault("HOME", line)
             return Variable(value=self.place.home, line=line)
+        if name == "OPTIND":
+            return Variable(value="1", line=line)
         if name == "PWD":
             return Variable(value=self.working_directory(), line=line)
         if name == "OLDPWD" or name in _MADE_UP or name in ALWAYS_SET:

@@ -193,6 +193,10 @@ class _Keeper:
             hint = "rename it"
             message = "variables named prl_… are those of launch.sh"
             self._findings.error(statement.line, message, hint)
+        if statement.reads & _OWN and command and [w.text for w in command.words[:1]] == ["cp"]:
+            message = "a copy of the script is left out: the run directory has the spec"
+            self._findings.note(statement.line, message)
+            return None
         if statement.reads & _OWN:
             value = self._known(statement)
             if value is not None:

@@ -51,6 +51,8 @@ class Redirect(Struct, frozen=True):
     operator: str
     target: str
     line: int
+    #: The text of a here-document in which nothing is expanded.
+    body: Union[str, None] = None
 
 
 class Command(Struct, frozen=True):

@@ -7,9 +7,10 @@ import re
 
 from prl_submit.script.arithmetic import compute
 from prl_submit.script.bash import read_script
-from prl_submit.script.scope import Field, Scope, UnknownError
-from prl_submit.script.statement import Statement
-from prl_submit.script.words import expand_fields
+from prl_submit.script.filters import filtered, printed
+from prl_submit.script.scope import Field, Gap, Scope, UnknownError
+from prl_submit.script.statement import Statement, Word
+from prl_submit.script.words import expand_fields, expand_value
 
 _OWN = frozenset(["0", "BASH_SOURCE"])
 
@@ -34,10 +35,18 @@ def _output(statement: Statement, scope: Scope) -> str | None:
         first, second = statement.parts
         if _words(second, scope) in (["pwd"], ["pwd", "-P"]):
             return _entered(first, scope)
+    if statement.kind == "chain":
+        return _chosen(statement, scope)
+    if statement.kind == "pipeline" and set(statement.operators) == {"|"}:
+        return _piped(statement, scope)
+    if statement.kind != "command":
         return None
-    if statement.kind != "command" or statement.redirects:
-        return None
+    if statement.redirects:
+        text = standard_input(statement, scope)
+        return None if text is None else filtered(_known_words(statement, scope), text)
     words = _words(statement, scope)
+    if words[:1] in (["printf"], ["seq"]):
+        return printed(_known_words(statement, scope))
     if words == ["pwd"]:
         return scope.working_directory()
     if words[:1] == ["echo"] and not (len(words) > 1 and words[1][:1] == "-"):
@@ -55,6 +64,71 @@ def _output(statement: Statement, scope: Scope) -> str | None:
         is_own = words[-1] == scope.place.script and _is_own(statement)
         return scope.place.real or None if is_own else None
     return None
+
+
+def _chosen(statement: Statement, scope: Scope) -> str | None:
+    """`[ a = b ] && echo c || echo d`."""
+    from prl_submit.script.conditions import decide  # which stands on this
+
+    holds, found = True, ""
+    for at, part in enumerate(statement.parts):
+        if at and holds != (statement.operators[at - 1] == "&&"):
+            continue
+        if part.kind in ("a test", "`((`", "`!`"):
+            holds = decide(part, scope).holds
+            continue
+        text = _output(part, scope)
+        if text is None or not part.text.startswith(("echo ", "printf ")):
+            return None
+        holds, found = True, found + text + ("\n" if part.text.startswith("echo") else "")
+    return found
+
+
+def _piped(statement: Statement, scope: Scope) -> str | None:
+    """`echo a,b | tr , ' ' | wc -w`."""
+    first = statement.parts[0]
+    text = _output(first, scope)
+    if text is None:
+        return None
+    if not first.text.startswith(("printf", "seq")):  # all others end their last line
+        text = text if text.endswith("\n") else f"{text}\n"
+    for part in statement.parts[1:]:
+        if part.kind != "command" or part.redirects:
+            return None
+        words = _known_words(part, scope)
+        found = _bc(text) if words == ["bc"] else filtered(words, text)
+        if found is None:
+            return None
+        text = found
+    return text
+
+
+def _bc(text: str) -> str | None:
+    """A division by bc is one of whole numbers, too."""
+    plain = text.strip()
+    return f"{compute(plain)}\n" if re.fullmatch(r"[0-9 +*/()-]+", plain) else None
+
+
+def standard_input(statement: Statement, scope: Scope) -> str | None:
+    """The text of `<<< WORD`, or of a here-document."""
+    if len(statement.redirects) != 1:
+        return None
+    redirect = statement.redirects[0]
+    if redirect.operator == "<<<":
+        return expand_value(Word(redirect.target, statement.line), scope)[0] + "\n"
+    return redirect.body
+
+
+def _known_words(statement: Statement, scope: Scope) -> list[str]:
+    """The words of a command, all of them known. Raises UnknownError."""
+    command = statement.command
+    if command is None or command.assignments or command.declaration:
+        return []
+    fields = [field for word in command.words for field in expand_fields(word, scope)]
+    for field in fields:
+        if isinstance(field, Gap):
+            raise UnknownError(field.unknown.why, field.unknown.hint, field.unknown.names)
+    return [field.text for field in fields if isinstance(field, Field)]
 
 
 def _expr(words: list[str]) -> str | None:

@@ -648,8 +648,145 @@ def judged(text: str) -> bool | None:
         return None
 
 
+# --- `$(…)` ---------------------------------------------------------------------------------------
+
+SOURCES = (
+    *(
+        "echo a,b,c",
+        "echo",
+        "echo 'A  b'",
+        "echo $X",
+        'echo "$X"',
+        "printf '%s' a/b/c",
+        "echo ,a,,b,",
+    ),
+    *("printf 'x-%s_%d\\n' a 3", "seq 3", "seq -s, 0 3", "seq 2 1", "basename $P", "dirname $P"),
+    *(
+        "echo 1 2 3 | tr ' ' '\\n'",
+        "echo Qwen/Qwen2.5-7B",
+        "expr 3 + 4",
+        "echo 8 / 3 '*' 2",
+        "echo a:b=c-d",
+    ),
+)
+STEPS = (
+    *(
+        "tr ',' '\\n'",
+        "tr , ' '",
+        "tr A-Z a-z",
+        "tr '[:upper:]' '[:lower:]'",
+        "tr -d ,",
+        "tr / _",
+        "tr -d '\\n'",
+    ),
+    *(
+        "wc -l",
+        "wc -w",
+        "wc -c",
+        "cut -d, -f2",
+        "cut -d',' -f1",
+        "cut -d/ -f3",
+        "cut -f 1 -d ' '",
+        "cut -d- -f9",
+    ),
+    *(
+        "awk -F, '{print NF}'",
+        "awk '{print NF}'",
+        "awk '{print $2}'",
+        "awk -F/ '{print $NF}'",
+        "awk -F: '{print $1}'",
+    ),
+    *(
+        "grep -o ,",
+        "grep -o b",
+        "sed 's/,/ /g'",
+        "sed 's/\\//_/g'",
+        "sed 's|/|-|'",
+        "sed 's/\\.//g'",
+        "sed 's#-#.#'",
+    ),
+    *(
+        "head -1",
+        "head -n 2",
+        "tail -1",
+        "tail -n 1",
+        "xargs",
+        "cat",
+        "rev",
+        "bc",
+        "tr abc xy",
+        "tr -s ,",
+        "sort",
+    ),
+)
+
+
+def test_outputs_are_the_programs_own(tmp_path: Path) -> None:
+    """2000 generated pipes: where the output is known, it is what the programs print."""
+    seeded = random.Random(20261130)
+    texts = [
+        " | ".join([seeded.choice(SOURCES), *seeded.choices(STEPS, k=seeded.randint(0, 3))])
+        for _ in range(2000)
+    ]
+    texts += [f"{step} <<< {text}" for step in STEPS for text in ("a,b", "'a b/c'", '"$X"', "''")]
+    texts += [f"[ {a} = b ] && echo yes || echo no" for a in ("a", "b", "$E", "$X")]
+    script = r"""
+X='a  b'; E=; A=('one two' three ''); P=org/sub/name.gz; N=7
+while IFS= read -r -d '' text; do eval "found=\$($text)" 2>/dev/null; printf '%s\0' "$found"; done
+"""
+    answers = asked(script, texts, tmp_path)
+    compared = 0
+    for text in texts:
+        wanted, scope = next(answers), words_scope()
+        try:
+            found = substitute(scope, text, 1).rstrip("\n")
+        except UnknownError:
+            continue
+        assert found == wanted, text
+        compared += 1
+    assert compared > 800
+
+
+READINGS = (
+    "IFS=, read -ra A <<< '0,1,2'",
+    "IFS=',' read -r -a A <<< 'a,,b,'",
+    "IFS=, read -ra A <<< ''",
+    "read -ra A <<< ' a  b '",
+    "read -r A <<< ' a  b '",
+    "IFS= read -r A <<< ' a  b '",
+    "IFS=: read -ra A <<< ' a : b'",
+    "IFS=, read -ra A <<< $'a,b\\nc'",
+    'IFS=, read -ra A <<< "$P,$X"',
+    "read -r -d '' A <<'EOF' || true\n one\n $X two\nEOF\n",
+    "IFS= read -r -d '' A <<'EOF' || true\n one\nEOF\n",
+    "read A <<< 'a\\b'",
+)
+
+
+def test_read_is_bashs_own(tmp_path: Path) -> None:
+    script = r"""
+X='a  b'; P=org/sub/name.gz
+while IFS= read -r -d '' text; do
+  unset A; eval "$text" 2>/dev/null; printf '%s\x01' "${#A[@]}" "${A[@]}"; printf '\0'
+done
+"""
+    answers = asked(script, list(READINGS), tmp_path)
+    compared = 0
+    for text in READINGS:
+        wanted = next(answers)
+        found = imported_words(
+            f'X=\'a  b\'; P=org/sub/name.gz\n{text}\nB=("${{A[@]}}")\n{TRAINS} x "${{B[@]}}"'
+        )
+        if found is not None:
+            items = found[1:-2]
+            assert [str(len(items)), *items] == wanted.split("\x01")[:-1], text
+            compared += 1
+    assert compared >= 8
+
+
 # --- what bash does otherwise than it looks -------------------------------------------------------
 
+TRAINS = "swift rlhf --rlhf_type grpo --dataset"
 #: `T` is `swift rlhf --rlhf_type grpo --dataset`. What is not refused must be what bash does.
 SURPRISES = (
     "NPROC=8; NPROC=4 A=$NPROC T x",

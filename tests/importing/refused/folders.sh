@@ -3,7 +3,7 @@
 mkdir -p made
 source venv/bin/activate
 cd /srv/prl
-cp "$0" copy.sh
+python prepare.py --of "$0"
 prl_x=$(date)
 export FROM="$prl_x"
 swift rlhf --rlhf_type grpo --external_plugins $(pwd)/a.py --run_name $OLDPWD

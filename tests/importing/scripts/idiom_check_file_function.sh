@@ -1,0 +1,10 @@
+#!/bin/bash
+# style: a function that checks a file
+check_file() {
+  if [ ! -f "$1" ]; then
+    echo "missing $1"
+    exit 1
+  fi
+}
+check_file data/mr_train.jsonl
+NPROC_PER_NODE=2 swift rlhf --rlhf_type grpo --model Qwen/Qwen2.5-7B-Instruct --dataset data/mr_train.jsonl --num_generations 2 --per_device_train_batch_size 2

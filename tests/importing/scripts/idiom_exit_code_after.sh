@@ -1,0 +1,8 @@
+#!/bin/bash
+# style: the exit status kept and handed on
+NPROC_PER_NODE=2 swift rlhf --rlhf_type grpo --model Qwen/Qwen2.5-7B-Instruct --dataset data/mr_train.jsonl --num_generations 2 --per_device_train_batch_size 2
+EXIT_CODE=$?
+if [ $EXIT_CODE -ne 0 ]; then
+  echo "failed $EXIT_CODE"
+fi
+exit $EXIT_CODE

@@ -1,0 +1,4 @@
+#!/bin/bash
+# style: GPUs counted by echo, tr and wc
+export CUDA_VISIBLE_DEVICES=0,1,2,3
+NPROC_PER_NODE=$(echo $CUDA_VISIBLE_DEVICES | tr ',' '\n' | wc -l) swift rlhf --rlhf_type grpo --model Qwen/Qwen2.5-7B-Instruct --dataset data/mr_train.jsonl --num_generations 2 --per_device_train_batch_size 2

@@ -1,0 +1,4 @@
+#!/bin/bash
+# style: a name by printf
+NAME=$(printf 'run-%s-%d' mr 3)
+NPROC_PER_NODE=2 swift rlhf --rlhf_type grpo --model Qwen/Qwen2.5-7B-Instruct --dataset data/mr_train.jsonl --num_generations 2 --per_device_train_batch_size 2 --run_name $NAME

@@ -1,0 +1,8 @@
+#!/bin/bash
+# style: a function that prints and runs its words
+run() {
+  echo "+ $*"
+  "$@"
+}
+export NPROC_PER_NODE=2
+run swift rlhf --rlhf_type grpo --model Qwen/Qwen2.5-7B-Instruct --dataset data/mr_train.jsonl --num_generations 2 --per_device_train_batch_size 2
