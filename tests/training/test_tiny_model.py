@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -92,16 +91,10 @@ def test_two_at_once_make_the_same_bytes(model: Path, tmp_path: Path) -> None:
     assert contents(tmp_path / "shared" / "model") == contents(model)
 
 
-def test_second_call_is_fast(model: Path) -> None:
-    """A complete model costs no import of torch and hardly any time."""
+def test_second_call_imports_no_library(model: Path) -> None:
+    """A complete model costs no more than a look."""
     before = contents(model)
-    seconds = []
-    for _ in range(5):
-        began = time.perf_counter()
-        assert make(model) == f"tiny model already in {model}\n"
-        seconds.append(time.perf_counter() - began)
-    # The best of five: other processes on the machine must not decide this.
-    assert min(seconds) < 0.1, seconds
+    assert make(model) == f"tiny model already in {model}\n"
     listing = subprocess.run(
         [sys.executable, "-X", "importtime", str(SCRIPT), str(model)],
         capture_output=True,
