@@ -364,7 +364,8 @@ prl_fail() { # CODE REASON
 }
 
 # Slurm signals launch.sh alone (proctrack/cgroup) or every process of the step (proctrack/linuxproc).
-# torchrun takes a second signal for impatience; so a canary says whether it had the first.
+# A second SIGTERM makes torchrun kill its ranks before they have saved. The canary is an idle process: if it died,
+# Slurm has signalled torchrun too, and launch.sh must not signal it again.
 prl_all_were_told() {
   sleep 0.3
   prl_is_over "$prl_canary"
@@ -398,7 +399,8 @@ prl_arm() {
 }
 
 mkdir -p -- "$prl_run_dir"
-# Held by every process of the job. Where there is no room, no flock or no locks, it must do without.
+# This lock stops a second job in the same run directory. All children inherit it. Where it cannot be taken (disk
+# full, no flock, a file system without locks) the job runs without it.
 exec {prl_lock}>"$prl_run_dir/.node$prl_node_rank.lock" || prl_lock=
 prl_locked=0
 # A file server may take a minute or two to let go of what a lost node held.
