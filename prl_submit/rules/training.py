@@ -33,8 +33,14 @@ def precision(job: Job) -> Iterator[Problem]:
     What is not given follows torch_dtype: float16 and float32 train with fp16, bfloat16 with bf16.
     Before 3.3.1 both always did.
     """
-    if not job.since("3.3.1"):
-        return
+    if job.since("3.3.1"):
+        yield from _both_halves(job)
+    if job.get("fp16_full_eval", False) and job.get("bf16_full_eval", False):
+        message = "and bf16_full_eval exclude each other"
+        yield job.refuse("fp16_full_eval", message, "keep one")
+
+
+def _both_halves(job: Job) -> Iterator[Problem]:
     dtype = job.get("torch_dtype", None)
     half = None if dtype is None else dtype in ("float16", "float32")
     fp16, bf16 = job.get("fp16", half), job.get("bf16", None if half is None else not half)
@@ -46,9 +52,6 @@ def precision(job: Job) -> Iterator[Problem]:
         message = f"fp16 and bf16 exclude each other, found {' and '.join(given)}"
         hint = "set torch_dtype: bfloat16 or float16 and leave fp16 and bf16 out"
         yield job.refuse(name, message, hint)
-    if job.get("fp16_full_eval", False) and job.get("bf16_full_eval", False):
-        message = "and bf16_full_eval exclude each other"
-        yield job.refuse("fp16_full_eval", message, "keep one")
 
 
 def warmup(job: Job) -> Iterator[Problem]:

@@ -86,13 +86,13 @@ def server(job: Job) -> Iterator[Problem]:
 
 
 def unused_server(job: Job) -> Iterator[Problem]:
-    """ms-swift >= 3.7 rlhf_args `_init_external_vllm`: an address is connected to in every case.
+    """ms-swift >= 3.4 rlhf_args `_init_external_vllm`: an address is connected to in every case.
 
     It needs vLLM, waits vllm_server_timeout for the server and then stops. From 3.7 to 3.11 an address
     together with use_vllm set vllm_mode to server.
     """
     using, chosen = job.get("use_vllm", False), job.get("vllm_mode", None)
-    if not job.since("3.7" if job.rlhf_type == "grpo" else "3.12") or chosen == "server":
+    if not job.since("3.4" if job.rlhf_type == "grpo" else "3.12") or chosen == "server":
         return  # 3.12: gkd too
     if using == (chosen is None):
         return  # told by `mode`

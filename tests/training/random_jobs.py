@@ -22,7 +22,8 @@ LEFT_OUT = {
     "use_mps_device", "no_cuda", "past_index", "fp16_opt_level", "half_precision_backend",
     "fp16_backend", "data_seed", "model", "dataset", "use_chat_template", "logging_dir",
     "resume_from_checkpoint", "vllm_server_timeout", "skip_memory_metrics", "use_flash_ckpt",
-    "enable_dft_loss", "sagemaker",
+    "enable_dft_loss", "sagemaker", "custom_register_path", "lora_modules", "push_to_hub_model_id",
+    "push_to_hub_organization", "push_to_hub_token",
 }  # fmt: skip
 _WORDS = ("x", "none", "default", "auto", "1", "all-linear", "qwen2_5", "hermes", "nofile.txt")
 _INTS = ("-1", "0", "1", "2", "3", "8", "64", "1000000")

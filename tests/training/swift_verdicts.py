@@ -95,8 +95,9 @@ class Judge:
         with contextlib.suppress(ImportError):
             client: Any = importlib.import_module("swift.trainers.rlhf_trainer.vllm_client")
             client.is_vllm_available = lambda: True
-            for name in ("check_server", "close_communicator", "init_communicator"):
+            for name in ("close_communicator", "init_communicator"):
                 setattr(client.VLLMClient, name, lambda *_, **__: None)
+            client.VLLMClient.check_server = lambda *_, **__: self.check_server()
 
     def _import(self) -> None:
         from swift.arguments import RLHFArguments
