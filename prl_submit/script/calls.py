@@ -10,7 +10,7 @@ from typing import Protocol
 from prl_submit.script.bash import read_script
 from prl_submit.script.effects import TRAINING
 from prl_submit.script.findings import Findings
-from prl_submit.script.scope import Given, Scope
+from prl_submit.script.scope import Given, Scope, Variable
 from prl_submit.script.statement import Line, Statement
 
 #: Reads a file's bytes; None where there is none.
@@ -48,10 +48,11 @@ class Calls:
         """Call a function: its own arguments, its own local variables."""
         scope = self._scope
         before, scope.arguments = scope.arguments, given[1:]
-        scope.locals.append({})
+        outer, hidden = scope.locals, dict[str, "Variable | None"]()
+        scope.locals = [*outer, hidden]
         self._deeper(definition.parts, given[0].line)
-        scope.arguments = before
-        for name, variable in scope.locals.pop().items():
+        scope.arguments, scope.locals = before, outer
+        for name, variable in hidden.items():
             scope.restore(name, variable)
 
     def _deeper(self, statements: list[Statement], line: int) -> None:
@@ -91,9 +92,10 @@ class Calls:
         before = scope.arguments
         if len(given) > 2:
             scope.arguments = given[2:]
-        scope.sources.append(path)
+        sources = scope.sources
+        scope.sources = [*sources, path]
         self._deeper(statements, line)
-        scope.sources.pop()
+        scope.sources = sources
         if len(given) > 2:
             scope.arguments = before
 

@@ -46,6 +46,7 @@ from prl_submit.script.spelling import bare_builtin, is_builtin_path, texts_of
 from prl_submit.script.start import LAUNCHERS_OWN, RESOURCES, Refused, Start
 from prl_submit.script.statement import Command, Line, Statement, Word
 from prl_submit.script.substitution import is_from_own, substitute
+from prl_submit.script.superfluous import leave_out_checks
 from prl_submit.script.variables import Variables
 
 _KINDS = {"chain": "`&&` or `||`", "pipeline": "a pipe"}
@@ -125,6 +126,8 @@ class _Follower:
         """The outcome."""
         ours = (LAUNCHERS_OWN | RESOURCES) - {"CUDA_VISIBLE_DEVICES"}
         environment = {n: v for n, v in self._environment.items() if n not in ours}
+        if self.start is not None:
+            leave_out_checks(self._history, self.start.arguments, self.scope, self.findings)
         kept = keep_lines(self._history, self.scope, environment, self.findings)
         return Followed(
             start=self.start,

@@ -263,8 +263,7 @@ class Scope:
         self.arguments = given
         self.functions.clear()
         self.fixed.clear()
-        self.locals.clear()
-        self.sources.clear()
+        self.locals, self.sources = [], []
         self.place = msgspec.structs.replace(self.place, script=script, real="")
         self.exports_all = self.stops_at_errors = False
         self.matches_files = True

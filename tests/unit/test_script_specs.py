@@ -454,6 +454,31 @@ LINES = st.sampled_from(
             "雨",
             "env A=1",
         ),
+        *(
+            "if [ -n $A ]; then",
+            "fi",
+            "else",
+            "case $A in",
+            "a) B=1;;",
+            "esac",
+            "[[ $A == b ]] && B=2",
+        ),
+        *(
+            "f() { local C=1; $1; }",
+            "f swift",
+            "source o.sh",
+            "bash o.sh",
+            "eval $A",
+            "while [ $# -gt 0 ]; do",
+        ),
+        *(
+            "done",
+            "read -ra A <<< $B",
+            "A=$(echo a | tr a b)",
+            "timeout 5 swift rlhf",
+            "return",
+            "exit 1",
+        ),
         *("set -- a", "shift 2", "export", "unset A", "source", "conda activate", "module", "eval"),
         *(
             "srun",
@@ -474,7 +499,8 @@ LINES = st.sampled_from(
 @given(st.lists(st.one_of(LINES, st.text(max_size=8)), max_size=12))
 def test_no_script_makes_it_crash(lines: list[str]) -> None:
     text = "\n".join(lines)
-    found = import_script(text.encode("utf-8", "replace"), PLACE, TABLE)
+    data = text.encode("utf-8", "replace")
+    found = import_script(data, PLACE, TABLE, Wishes(assumed={"A": "(a b)"}), lambda path: data)
     errors = [problem for problem in found.problems if problem.severity == "error"]
     assert (found.text is None) == bool(errors)
     if found.text is not None:
@@ -686,6 +712,7 @@ def test_a_file_beside_the_script_is_taken_with_a_note() -> None:
         {"a": "bash a.sh swift rlhf"},
         {"a": "eval 'source b.sh'", "b": "eval 'source a.sh'"},
         {"a": "f() { f; f; f; }; f"},
+        {"a": "f() { bash b.sh; }; f", "b": "source a.sh; swift rlhf --x $NOWHERE"},
         {"a": "f() { g; g; }; g() { h; h; }; h() { f; }; f"},
     ],
 )
@@ -758,3 +785,23 @@ def test_a_refusal_says_which_names_it_needs(text: str, names: str | None) -> No
     assert made.text is None
     errors = [problem for problem in made.problems if problem.severity == "error"]
     assert names is None or any(names in (problem.hint or "") for problem in errors), errors
+
+
+@pytest.mark.parametrize(
+    ("check", "is_left_out"),
+    [
+        ('if [ ! -f "$D" ]; then echo "no $D"; exit 1; fi', True),
+        ('[[ -f "$D" ]] || { echo none >&2; exit 1; }', True),
+        ("[ ! -e $D ] && exit 1", True),
+        ('if [ -f "$D" ]; then exit 1; fi', False),
+        ('[[ -f "$D" ]] && exit 1', False),
+        ("[[ ! -f other.jsonl ]] && exit 1", False),
+        ('if [ ! -f "$D" ]; then python make.py; exit 1; fi', False),
+    ],
+)
+def test_a_check_of_a_file_that_an_argument_names_is_superfluous(
+    check: str, is_left_out: bool
+) -> None:
+    text = f"D=rows.jsonl\n{check}\n{TRAIN} --dataset $D"
+    assert ("environment" not in spec(text)) == is_left_out
+    assert any("`check` looks for rows.jsonl" in n for n in said(text, "note")) == is_left_out
