@@ -28,6 +28,7 @@ def render_script(plan: Plan, token: str, site: Path | None) -> str:
         "nodes": resources.nodes,
         "cpus": 0 if cpus is None else cpus * resources.nproc_per_node,
         "kept": " | ".join(_set_for_srun(plan)),
+        "propagate": int("propagate" in plan.slurm.extra),
         "redirect": int(has_own_log_file(plan)),
         "grace": plan.restarts.grace,
         "max_restarts": plan.restarts.max,

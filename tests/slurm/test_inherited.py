@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -221,3 +222,27 @@ def test_a_job_started_again_counts(slurm: SlurmWorld, eventually: Eventually) -
     assert slurm.prl("wait", "latest").code == 0
     assert exit_of(run)["restarts"] == 1
     assert by_hand(slurm, run, {"SLURM_RESTART_COUNT": "7"})["restarts"] == 0
+
+
+def test_the_limits_of_a_login_node(slurm: SlurmWorld) -> None:
+    """Slurm gives the job the soft limits of the shell (PropagateResourceLimits); two seconds of CPU time end it."""
+    limits = "ulimit -S -t 2 -f 2000000 -d 4000000"
+    busy = "python -c 'import time\nwhile time.process_time() < 3.5: pass' && step 1 1"
+    prl = f"{sys.executable} -m prl_submit"
+    told = 'ulimit -S -t >"$run/limit"; ulimit -S -n >"$run/files"; '
+    command = f"{limits} -n 777; {prl} {slurm.spec()} --wait"
+    done = slurm.finish(slurm.popen(["bash", "-c", command], FAKE=told + busy), timeout=60)
+    assert done.code == 0, done.err
+    run = Path(done.out.strip())
+    assert (run / "limit").read_text() != "2\n"
+    assert (run / "files").read_text() == "777\n"  # what kills nobody is the user's own
+
+
+def test_limits_that_the_spec_asks_for(slurm: SlurmWorld) -> None:
+    spec = slurm.spec(slurm__extra={"propagate": "CPU"})
+    command = f"ulimit -S -t 500; {sys.executable} -m prl_submit {spec} --wait"
+    done = slurm.finish(
+        slurm.popen(["bash", "-c", command], FAKE='ulimit -S -t >"$run/limit"; step 1 1')
+    )
+    assert done.code == 0, done.err
+    assert (Path(done.out.strip()) / "limit").read_text() == "500\n"
