@@ -154,6 +154,10 @@ def test_a_job_that_slurm_forgot(slurm: SlurmWorld, eventually: Eventually) -> N
     (run / "run.json").write_text(json.dumps(record | other))
     eventually(lambda: (run / "argv").exists(), timeout=30)  # launch.sh has written .job anew
     (run / "logs" / ".job").unlink()
+    told = "Slurm does not know job 999999, but processes of the run are still alive"
+    alive = slurm.statuses()["fake"]
+    assert (alive["state"], alive["reason"]) == ("RUNNING", told)
+    (run / ".node0.lock").unlink()  # as on a file system without locks
     for _ in range(2):
         status = slurm.statuses()["fake"]
         assert (status["state"], status["reason"].split(":")[0]) == ("RUNNING", "as last known")
