@@ -117,7 +117,7 @@ prl_find_home() {
 prl_own_folder() { # nobody else can have put anything there
   local prl_folder
   prl_folder=/tmp/prl-submit-home-$(id -u)
-  mkdir -m 700 -- "$prl_folder" 2>/dev/null || [[ -O $prl_folder && ! -L $prl_folder && -d $prl_folder ]] || prl_folder=$(mktemp -d)
+  mkdir -m 700 -- "$prl_folder" 2>/dev/null || [[ -O $prl_folder && ! -L $prl_folder && -d $prl_folder ]] || prl_folder=$(mktemp -d 2>/dev/null) || prl_folder=/tmp
   printf '%s' "$prl_folder"
 }
 # Compute nodes may have the home read-only. Data sets and compiled kernels are written to caches below it.
