@@ -94,7 +94,7 @@ def unused_server(job: Job) -> Iterator[Problem]:
     using, chosen = job.get("use_vllm", False), job.get("vllm_mode", None)
     if not job.since("3.4" if job.rlhf_type == "grpo" else "3.12") or chosen == "server":
         return  # 3.12: gkd too
-    if using == (chosen is None):
+    if using == (chosen is None) and (using or job.since("3.11.1")):
         return  # told by `mode`
     name = "vllm_server_base_url" if job.many("vllm_server_base_url") else "vllm_server_host"
     if using and not job.since("3.11.1"):

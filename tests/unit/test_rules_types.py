@@ -442,6 +442,8 @@ def test_devices(planned: Plans, devices: str, swift: str, more: str, said: str 
         ("3.4.1", "grpo", f"{LIGER}, delta: 2", ""),
         ("3.6.0", "dpo", "sequence_parallel_size: 2", "error sequence_parallel_size: 2 does not divide the world 1"),
         ("3.5.0", "grpo", "vllm_reasoning_parser: x", ""),
+        ("3.8.3", "grpo", "vllm_mode: colocate, vllm_server_host: [h]", "error vllm_server_host: is connected to"),
+        ("3.8.3", "grpo", "use_vllm: true, vllm_server_host: [h], vllm_mode: server", ""),
         ("3.6.0", "rm", "ref_adapters: [a]", ""),
         ("3.7.3", "grpo", "multi_turn_scheduler: math_tip_trick_multi_turn", ""),
         # a later one may have more names
