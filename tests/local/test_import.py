@@ -23,13 +23,13 @@ from prl_submit.cli import main
 from prl_submit.scalars import parse_bool
 from prl_submit.script import import_script
 from prl_submit.script.bash import read_script
-from prl_submit.script.conditions import decide
-from prl_submit.script.scope import Field, Given, Scope, UnknownError, Variable
+from prl_submit.script.scope import Field, UnknownError
 from prl_submit.script.scope import Place as ScriptPlace
 from prl_submit.script.substitution import substitute
 from prl_submit.script.words import expand_fields
 from prl_submit.swift.renames import RENAMED
 from prl_submit.swift.table import load_table
+from tests.script_values import judged, words_scope
 
 PLUGIN = Path(__file__).parents[2] / "jobs" / "plugins" / "prl_rewards.py"
 SCRIPTS = Path(__file__).parents[1] / "importing" / "scripts"
@@ -524,23 +524,6 @@ def ours(text: str) -> list[str] | None:
     return [word.text for word in given if isinstance(word, Field)]
 
 
-def words_scope() -> Scope:
-    """The variables of the generated words."""
-    place = ScriptPlace(script="x.sh", cwd="/w", home="/home/me", real="/w/x.sh")
-    scope = Scope(place, lambda inner, line: substitute(scope, inner, line))
-    items: list[Given] = [Field(item, 1) for item in ("one two", "three", "")]
-    values: dict[str, str | list[Given]] = {
-        "X": "a  b",
-        "E": "",
-        "A": items,
-        "P": "org/sub/name.gz",
-        "N": "7",
-    }
-    for name, value in values.items():
-        scope.set(name, Variable(value=value, line=1))
-    return scope
-
-
 # --- conditions -----------------------------------------------------------------------------------
 
 OPERANDS = (
@@ -634,18 +617,6 @@ def test_conditions_are_bashs_own(tmp_path: Path) -> None:
             assert found == (code == "0"), text
             compared += 1
     assert compared > 800
-
-
-def judged(text: str) -> bool | None:
-    """The outcome of a condition; None where it is refused."""
-    scope = words_scope()
-    statements, problems = read_script(f"{text}\n".encode(), "x.sh")
-    if problems or len(statements) != 1:
-        return None
-    try:
-        return decide(statements[0], scope).holds
-    except UnknownError:
-        return None
 
 
 # --- `$(…)` ---------------------------------------------------------------------------------------
