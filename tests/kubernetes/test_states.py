@@ -238,7 +238,8 @@ def test_rights_that_were_taken_away_end_the_waiting(kube: KubernetesWorld) -> N
 def test_cause_of_death_with_restarts(kube: KubernetesWorld) -> None:
     run = kube.submit("step 1 2; exit 130", restarts__max=1)
     status = kube.wait_for(run, "FAILED", 40)
-    assert status["reason"].startswith("torchrun exited with 130; restarts.max is 1, and used up")
+    words = "torchrun exited with 130: ended by SIGINT from outside; restarts.max is 1, and used up"
+    assert status["reason"].startswith(words)
     assert status["restarts"] == 1
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import make_environment
+from tests.users import let_others_pass
 
 if TYPE_CHECKING:
     from tests.conftest import World
@@ -223,8 +224,7 @@ def as_somebody_else(world: World, home: Path) -> dict[str, str]:
     for path in (world.root, *world.root.rglob("*")):
         if path != home and home not in path.parents:
             os.chmod(path, 0o777)
-    for path in list(world.root.parents)[:3]:
-        os.chmod(path, 0o755)
+    let_others_pass(world.root)
     # The tests' own Python may lie where only root may look.
     environ = world.environ | {"FAKE": TELL, "HOME": str(home), "PRL_PREFLIGHT": "off"}
     environ.pop("XDG_CACHE_HOME")

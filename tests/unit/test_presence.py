@@ -14,6 +14,7 @@ import pytest
 from prl_submit.errors import Problem
 from prl_submit.plan import Planned
 from prl_submit.presence import check_local, check_presence, check_training
+from tests.users import let_others_pass
 
 Plans = Callable[..., Planned]
 CPU = "resources: {accelerator: cpu}"
@@ -173,8 +174,7 @@ def test_a_wrong_value_is_told_once(planned: Plans, tmp_path: Path) -> None:
 def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     """As another user: root may read everything."""
     tmp_path.chmod(0o755)
-    for above in tmp_path.parents:
-        above.chmod(above.stat().st_mode | 0o055)
+    let_others_pass(tmp_path)
     (tmp_path / "p.py").touch(0o600)
     (tmp_path / "job.yaml").write_text(
         f"name: x\nworkdir: {tmp_path}\nswift: {{external_plugins: p.py}}"
