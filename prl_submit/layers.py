@@ -84,7 +84,10 @@ def underscored_name(name: str) -> str:
 
 
 def outside_swift(files: Node, sets: Sequence[str]) -> Node:
-    """The files with those of `--set` that are not ms-swift's: enough to say which ms-swift runs."""
+    """The spec plus every --set outside `swift.`.
+
+    Needed to find the ms-swift version before `swift.` values can be typed.
+    """
     for text in sets:
         if not text.startswith("swift"):
             try:

@@ -326,7 +326,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "longer positions without saying how long",
         ("swift.rope_scaling=yarn",),
-        r"swift\.rope_scaling: says not how far",
+        r"swift\.rope_scaling: needs factor or max_model_len",
         r"max_model_len must be set",
     ),
     Fault(

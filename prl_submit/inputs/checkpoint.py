@@ -84,7 +84,10 @@ def read_contents(path: Path) -> Contents:
 
 
 def can_go_on(job: Job, found: Contents) -> Iterator[Problem]:
-    """Whether a training would, and as one thinks.
+    """Problems with resuming from this checkpoint.
+
+    Errors where transformers would stop, warnings where it would go on differently from what the
+    user expects.
 
     transformers 5.19 trainer `_load_from_checkpoint`, `_load_optimizer_and_scheduler`,
     `_load_rng_state`; ms-swift 4.6.0 pipelines/train/tuner; facts of resumed runs.

@@ -40,7 +40,7 @@ def rope_scaling(job: Job) -> Iterator[Problem]:
         return
     kind = value.get("rope_type", value.get("type", "default"))
     if (kind != "default" or not job.since("3.9")) and job.get("max_model_len", None) is None:
-        message = "says not how far: neither a factor nor max_model_len is given"
+        message = "needs factor or max_model_len"
         yield job.refuse("rope_scaling", message, "set max_model_len")
 
 

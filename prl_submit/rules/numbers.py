@@ -32,7 +32,7 @@ def positive(job: Job) -> Iterator[Problem]:
         if value < least or too_much:
             limits = f"at least {least}" if most is None else f"from {least} to {most}"
             limits = limits.replace("to 1", "to less than 1") if excluded else limits
-            yield job.refuse(name, f"must be {limits}, found {value}", "leave it out, or mend it")
+            yield job.refuse(name, f"must be {limits}, found {value}", "remove it or correct it")
 
 
 def _is_read(job: Job, name: str) -> bool:

@@ -99,7 +99,7 @@ class Slurm:
         conf = self._environ.get("SLURM_CONF")
         if conf and not os.path.exists(conf):
             raise BackendUnreachableError(
-                f"Slurm does not answer: SLURM_CONF={conf} is not there", "unset it, or mend it"
+                f"Slurm does not answer: SLURM_CONF={conf} is not there", "unset or correct it"
             )
         answer = self._shell(
             argv,

@@ -195,9 +195,9 @@ URLS = "[{url: a, tags: [x]}, {url: b, tags: [%s]}]"
         ),
         # the model
         ("dpo", "rope_scaling: cubic", "error rope_scaling: cubic is not known"),
-        ("dpo", "rope_scaling: linear", "error rope_scaling: says not how far"),
+        ("dpo", "rope_scaling: linear", "error rope_scaling: needs factor or max_model_len"),
         ("dpo", "rope_scaling: linear, max_model_len: 9", ""),
-        ("dpo", "rope_scaling: {type: yarn}", "error rope_scaling: says not how far"),
+        ("dpo", "rope_scaling: {type: yarn}", "error rope_scaling: needs factor or max_model_len"),
         ("dpo", "rope_scaling: '{\"type\": \"yarn\", \"factor\": 2}'", ""),
         ("dpo", "rope_scaling: '{x'", ""),
         ("dpo", "rope_scaling: '{}'", ""),
@@ -434,7 +434,7 @@ def test_devices(planned: Plans, devices: str, swift: str, more: str, said: str 
         ("3.7.0", "rm", "packing: true, attn_impl: flash_attn", ""),
         ("3.4.1.post1", "dpo", "rope_scaling: cubic, max_length: 9", ""),
         ("3.4.1.post1", "dpo", "rope_scaling: cubic", "error rope_scaling: needs max_length"),
-        ("3.8.3", "dpo", "rope_scaling: yarn", "error rope_scaling: says not how far"),
+        ("3.8.3", "dpo", "rope_scaling: yarn", "error rope_scaling: needs factor or max_model_len"),
         ("3.11.2", "dpo", "rope_scaling: yarn", ""),
         ("3.12.6", "dpo", "callbacks: [x]", ""),
         ("3.9.0", "gkd", "teacher_model: t, use_vllm: true, vllm_mode: server, "
