@@ -12,9 +12,9 @@ from prl_submit.files import tail_bytes
 from prl_submit.runs import LOGS, kept_file
 
 #: ms-swift 4.6.0 trainers/patcher.py `add_train_message`: "3/100" on every logged line.
-_PROGRESS = re.compile(rb'"global_step/max_steps": *"([0-9]+)/([0-9]+)"')
+_PROGRESS = re.compile(rb'"global_step/max_steps": *"([0-9]{1,15})/([0-9]{1,15})"')
 #: The same as it prints it, for runs whose logging.jsonl is elsewhere.
-_PRINTED = re.compile(rb"'global_step/max_steps': *'([0-9]+)/([0-9]+)'")
+_PRINTED = re.compile(rb"'global_step/max_steps': *'([0-9]{1,15})/([0-9]{1,15})'")
 #: The last line repeats the whole log history; what is looked for stands just before it.
 _TAIL = 65_536
 #: What is looked for stands no further from the end, in a file that ms-swift has written.

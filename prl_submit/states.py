@@ -39,7 +39,7 @@ class State(Struct, frozen=True, kw_only=True):
     job_id: str | None = None
     #: Why the backend could not be asked: the state is the last one known.
     unreachable: str | None = None
-    #: Whether that is an answer: we may not ask, and asking again will not help.
+    #: True if the backend refused our query (no permission), so retrying is pointless.
     is_denied: bool = False
     #: Whether the job has failed already, and only the ends of its last processes are waited for.
     is_ending: bool = False
@@ -121,11 +121,16 @@ def status_of(run: Run, state: State) -> Status:
         submitted_at=record.submitted_at if record else None,
         started_at=first or state.started_at,
         ended_at=state.ended_at,
-        last_step_at=None if progress.logged_at is None else _local_time(progress.logged_at),
+        last_step_at=_local_time(progress.logged_at),
         attempts=attempts,
     )
 
 
-def _local_time(seconds: float) -> str:
-    """ISO 8601 with our zone, of seconds since the epoch."""
-    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+def _local_time(seconds: float | None) -> str | None:
+    """ISO 8601 with our zone, of seconds since the epoch; None for the time of a file beyond the year 9999."""
+    if seconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return None

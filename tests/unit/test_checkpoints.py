@@ -286,6 +286,12 @@ def test_progress_of_a_run_whose_outputs_are_elsewhere(tmp_path: Path) -> None:
     assert steps(tmp_path) == (3, 9)
 
 
+def test_progress_of_a_step_that_nobody_can_have_trained(tmp_path: Path) -> None:
+    """Anybody may have written the file; one run must not end `list`."""
+    (tmp_path / "logging.jsonl").write_text(f'{{"global_step/max_steps": "{"9" * 5000}/9"}}\n')
+    assert steps(tmp_path) == (None, None)
+
+
 def test_when_the_last_step_was_logged(tmp_path: Path) -> None:
     assert metrics.read_progress(tmp_path).logged_at is None
     log = tmp_path / "logging.jsonl"

@@ -13,7 +13,17 @@ import pytest
 from prl_submit import runs
 from prl_submit.errors import EXIT_NO_SUCH_RUN, NoSuchRunError, PrlSubmitError
 from prl_submit.files import tail_bytes, write_atomic
-from prl_submit.runs import ExitRecord, Process, Record, find_run, list_runs, read_exit, read_run
+from prl_submit.metrics import Progress
+from prl_submit.runs import (
+    ExitRecord,
+    Process,
+    Record,
+    Run,
+    find_run,
+    list_runs,
+    read_exit,
+    read_run,
+)
 from prl_submit.states import State, finished_state, state_of_exit, status_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -402,3 +412,15 @@ def test_the_tail_of_a_file(tmp_path: Path) -> None:
     assert tail_bytes(tmp_path / "f", 2) == b"ef"
     assert tail_bytes(tmp_path / "f", 99) == b"abcdef"
     assert tail_bytes(tmp_path / "gone", 2) == b""
+
+
+def test_a_step_that_was_logged_in_the_year_30489(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file's time may be any number; one run must not end `list`."""
+    run = Run(tmp_path, 0, record())
+    for seconds, known in [(9e11, False), (0.0, True)]:
+        progress = Progress(1, 2, seconds)
+        monkeypatch.setattr("prl_submit.states.read_progress", lambda _, found=progress: found)
+        status = status_of(run, State(state="RUNNING"))
+        assert (status.last_step_at is not None) is known
