@@ -44,7 +44,12 @@ def _was_renamed(directory: str, run: Path) -> bool:
     """
     found = read_run(run)
     born = found.record.directory if found is not None and found.record is not None else None
-    return born is None or (born.path == directory and born.inode == os.stat(run).st_ino)
+    if born is None:
+        return True
+    try:
+        return born.path == directory and born.inode == os.stat(run).st_ino
+    except OSError:  # removed since its record was read
+        return False
 
 
 def require_own(job: Job, token: str, run: Path, what: str) -> None:

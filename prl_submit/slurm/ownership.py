@@ -12,6 +12,7 @@ import os
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from prl_submit.belonging import is_same
 from prl_submit.runs import LOGS, Record, read_run
 from prl_submit.slurm.directives import LOG
 from prl_submit.slurm.jobs import Job
@@ -59,8 +60,12 @@ def _names_another(job: Job, run: Path, record: Record) -> bool:
     born = record.directory
     if born is None or not run_folders(job):
         return False
-    moved = any(str(folder) == born.path for folder in run_folders(job))
-    return not (moved and run.stat().st_ino == born.inode)
+    if not any(str(folder) == born.path for folder in run_folders(job)):
+        return True
+    try:
+        return run.stat().st_ino != born.inode
+    except OSError:  # removed since its record was read
+        return True
 
 
 def _owners(run: Path, here: bool) -> set[int]:
@@ -91,14 +96,7 @@ def run_folders(job: Job) -> list[Path]:
 
 
 def _writes_to(job: Job, run: Path) -> bool:
-    return any(_is_same(folder, run) for folder in run_folders(job))
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    try:
-        return os.path.samefile(one, other)
-    except OSError:
-        return False
+    return any(is_same(folder, run) for folder in run_folders(job))
 
 
 def _was_submitted_with(record: Record, job: Job) -> bool:
