@@ -234,20 +234,12 @@ prl_judge() {
     prl_code=78 prl_reason="ended while $prl_doing, before the training"
   fi
   if [[ -n $prl_timed_out$prl_signalled ]]; then
-    if prl_is_done; then
+    if [[ -n $prl_began ]] && prl_is_done; then
       prl_code=0 prl_state=SUCCEEDED prl_reason="$prl_done; then: $prl_reason"
-    elif [[ -n $prl_timed_out ]]; then
-      prl_reason+=$(prl_why_no_restart)
     fi
   fi
   [[ -n $prl_state ]] || { [[ $prl_code == 0 ]] && prl_state=SUCCEEDED || prl_state=FAILED; }
 }
-
-prl_why_no_restart() {
-  :
-}
-
-prl_glob() { printf '%s' "$1" | sed 's/[][*?\\]/\\&/g'; } # the pattern that matches this path alone
 
 # What an exit code says of a signal: 128 and its number. The kernel's limits are those of `ulimit`.
 prl_words_of_code() { # CODE
@@ -280,7 +272,7 @@ prl_finish() {
   [[ -z $prl_watcher ]] || kill -KILL -- "-$prl_watcher" 2>/dev/null
   prl_leave_nothing_behind
   prl_run_setup_exit
-  [[ -z $prl_short_tmp ]] || rm -f -- "$prl_short_tmp/t" && rmdir -- "$prl_short_tmp" 2>/dev/null
+  [[ -z $prl_short_tmp ]] || { rm -f -- "$prl_short_tmp/t"; rmdir -- "$prl_short_tmp"; } 2>/dev/null
   [[ $prl_signalled != 15 || ! -e $prl_run_dir/logs/.time-limit ]] || prl_timed_out=warned
   prl_wait_for_node_0
   prl_judge
