@@ -31,6 +31,13 @@ def read_source(text: bytes) -> Facts:
         return Facts(fault=Fault(error.msg or "invalid syntax", error.lineno, error.text or ""))
     except (ValueError, RecursionError, MemoryError) as error:
         return Facts(fault=Fault(str(error) or type(error).__name__, None, ""))
+    try:
+        return _facts(tree)
+    except RecursionError:  # Python compiles deeper expressions than a Python function can walk
+        return Facts()
+
+
+def _facts(tree: ast.Module) -> Facts:
     names = [name for name, _ in _registered(tree)]
     relative = (n.lineno for n in tree.body if isinstance(n, ast.ImportFrom) and n.level)
     return Facts(

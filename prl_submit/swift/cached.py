@@ -70,8 +70,7 @@ def read_names(installed: Installed, environ: Mapping[str, str]) -> Registries |
     """What an installed ms-swift registers; None where its source cannot be read."""
     path = _file(installed, environ, "-names")
     try:
-        with open(path, "rb") as file:
-            found = msgspec.json.decode(file.read(), type=RememberedNames)
+        found: RememberedNames = decode_json(read_regular(path, PLAN_BYTES), RememberedNames)
         if (found.format, found.folders) == (FORMAT, installed.folders) and all(
             _stamp(path) == (path, size, time) for path, size, time in found.stamps
         ):

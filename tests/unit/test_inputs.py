@@ -842,3 +842,10 @@ def test_an_fsdp_configuration_of_old_releases(
     job = planned(f"name: x\nswift: {{fsdp_config: {file}}}").job
     found = check_inputs(msgspec.structs.replace(job, swift_version=version), str(tmp_path))
     assert [problem.message for problem in found] == said
+
+
+@pytest.mark.parametrize("terms", [2000, 50_000])
+def test_a_plugin_with_a_very_long_expression(terms: int) -> None:
+    """Python compiles the first; reading it must end no `check`."""
+    code = "class R:\n  def __call__(self, c, **kwargs):\n    x = kwargs['a']" + "+1" * terms
+    assert read_source(f"{code}\norms['r'] = R\n".encode()).rewards == {}
