@@ -27,6 +27,11 @@ def lacking(plan: Plan, environ: Mapping[str, str], smi: Shell | None = None) ->
         yield from _gpus(plan, environ, smi)
     if plan.environment.conda and not (plan.environment.modules or _mentions_conda(plan)):
         yield from _conda(plan, environ)
+    venv = plan.environment.venv
+    if venv and not os.path.exists(os.path.join(plan.workdir, os.path.expanduser(venv), "bin")):
+        yield Refusal(
+            "environment.venv", f"virtual environment {venv} is not here", "make it first"
+        )
 
 
 def _gpus(plan: Plan, environ: Mapping[str, str], smi: Shell | None) -> Iterator[Refusal]:

@@ -122,10 +122,6 @@ def check_local(planned: Planned, environ: Mapping[str, str]) -> list[Problem]:
             problems.append(_at(planned, "environment.secrets", message, hint))
     if plan.backend != "local":
         return problems
-    venv = plan.environment.venv
-    if venv and not os.path.exists(os.path.join(plan.workdir, os.path.expanduser(venv), "bin")):
-        message = f"virtual environment {venv} is not here yet"
-        problems.append(_at(planned, "environment.venv", message, None, "warning"))
     for lack in lacking(plan, environ):
         problems.append(_at(planned, lack.key or "", lack.message, lack.hint, "warning"))
     above = plan.output_root

@@ -23,7 +23,7 @@ import msgspec
 from prl_submit import processes
 from prl_submit.backends import Keeper, NothingToKeep, nobody
 from prl_submit.cancellation import CancelNote, cancel_reason
-from prl_submit.errors import BackendRefusedError, Refusal, RefusedError
+from prl_submit.errors import BackendRefusedError, RefusedError
 from prl_submit.files import remove_inside, write_inside
 from prl_submit.owners import owner_of, user_name
 from prl_submit.plan import Plan
@@ -177,10 +177,6 @@ def ask_online(plan: Plan, artefact: str) -> str:
 
     if found := list(lacking(plan, os.environ, run)):
         raise RefusedError(found)
-    venv = plan.environment.venv
-    if venv and not os.path.exists(os.path.join(plan.workdir, os.path.expanduser(venv), "bin")):
-        message = f"virtual environment {venv} is not here"
-        raise RefusedError([Refusal("environment.venv", message, "make it first")])
     return "this machine starts it at once"
 
 

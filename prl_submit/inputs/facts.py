@@ -15,7 +15,7 @@ from typing import Union
 import msgspec
 from msgspec import Struct
 
-from prl_submit.reading import read_regular
+from prl_submit.reading import decode_json, read_regular
 from prl_submit.xdg import xdg_folder
 
 #: Raised whenever the reader learns something.
@@ -97,9 +97,10 @@ def facts_of(path: str, environ: Mapping[str, str] = os.environ) -> Facts | None
 
 def _remembered(place: str) -> Remembered | None:
     try:
-        return msgspec.json.decode(read_regular(place, MAX_BYTES), type=Remembered)
+        known: Remembered = decode_json(read_regular(place, MAX_BYTES), Remembered)
     except (OSError, ValueError):  # ValueError: damaged, or of another format
         return None
+    return known
 
 
 def _remember(place: str, known: Remembered) -> None:

@@ -20,7 +20,7 @@ _IN_PATH = re.compile(rf"(?:^|[/:,=])(?:{_SHELL})|\$(?:[A-Z_][A-Z0-9_]+|\{{[A-Za
 _HOME = re.compile(r"(?:^|:)~(?:[\w.-]+(?=/)|(?=/|:|$))")
 _WHOLE = re.compile(r"\$(?:[A-Z_][A-Z0-9_]*|\{[A-Za-z_]\w*\})")
 
-#: Spec keys whose values are paths or names, never text; a `/` at the end: all below it.
+#: Beginnings of spec keys whose values are paths or names, never text.
 _PLAIN = (
     "workdir", "output", "environment.venv", "environment.conda", "environment.modules",
     "environment.container.", "resources.", "slurm.", "kubernetes.context", "kubernetes.namespace",
@@ -42,7 +42,7 @@ _PATHS = {
     "system": False, "new_special_tokens": False,
 }  # fmt: skip
 _TEXT_FILES = ("system", "new_special_tokens")
-#: Variables that nothing expands who reads them.
+#: Variables whose readers (the loader, Python, CUDA) expand neither `~` nor `$NAME`.
 _NEVER_EXPANDED = (
     "PATH", "LD_LIBRARY_PATH", "LD_PRELOAD", "LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "TMPDIR", "HOME",
     "CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES", "VIRTUAL_ENV", "CONDA_PREFIX",
@@ -74,7 +74,7 @@ def _problem(job: Job, key: str, text: str) -> Problem | None:
         return _argument(job, key.removeprefix("swift."), text)
     if key in ("environment.conda", "environment.conda.name") and "/" in text:
         return None  # a path, which conda itself expands (conda.activate, `expand`)
-    if not any(key == name or key.startswith((f"{name}.", name)) for name in _PLAIN):
+    if not key.startswith(_PLAIN):
         return None
     found = _found(text, home=key not in _HOME_IS_KNOWN or not text.startswith("~/"))
     if found is None:

@@ -88,7 +88,7 @@ def test_a_slow_nvidia_smi_is_no_answer(
         ("conda: gone, modules: [conda]", None),
         ("conda: gone, setup: ['bash make_conda.sh']", None),
         ("conda: {name: gone, root: ~/elsewhere}", "there is no conda environment gone here: {home}/elsewhere/envs/gone is no folder"),
-        ("venv: gone", None),  # another check's matter
+        ("venv: gone", "virtual environment gone is not here"),
     ],
 )  # fmt: skip
 def test_conda(planned: Plans, tmp_path: Path, environment: str, said: str | None) -> None:
