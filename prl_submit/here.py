@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from prl_submit.errors import Refusal
 from prl_submit.plan import Plan
+from prl_submit.scalars import is_digits
 
 if TYPE_CHECKING:
     from prl_submit.shell import Shell
@@ -43,7 +44,7 @@ def _gpus(plan: Plan, environ: Mapping[str, str], smi: Shell | None) -> Iterator
     key = "local.cuda_visible_devices" if given else "resources.nproc_per_node"
     listed = given if given is not None else environ.get("CUDA_VISIBLE_DEVICES")
     names = [name.strip() for name in (listed or "").split(",") if name.strip()]
-    beyond = [name for name in names if name.isdigit() and int(name) >= here]
+    beyond = [name for name in names if is_digits(name) and int(name) >= here]
     if given and beyond:
         hint = f"it has 0 to {here - 1}" if here else "this machine has no GPU"
         yield Refusal(key, f"names GPU {beyond[0]}; this machine has {_gpu_count(here)}", hint)

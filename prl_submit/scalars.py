@@ -50,6 +50,11 @@ def parse_int(text: str) -> int | None:
     return int(bare) if re.fullmatch(r"[-+]?[0-9]{1,18}", bare, re.ASCII) else None
 
 
+def is_digits(text: str) -> bool:
+    """Whether `int` takes the text, which has digits alone: `str.isdigit` holds for `²` too, and for any length."""
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
 def parse_float(text: str) -> int | float | None:
     """A number where one is wanted, whole where it is written so; None where the text is none."""
     if (whole := parse_int(text)) is not None:

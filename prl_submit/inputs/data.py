@@ -15,7 +15,7 @@ from prl_submit.inputs.rows import Count, count_rows
 from prl_submit.job import Job
 from prl_submit.rules.batch import accumulation
 from prl_submit.rules.evaluation import evaluates
-from prl_submit.scalars import parse_int
+from prl_submit.scalars import is_digits, parse_int
 
 #: ms-swift 4.6.0 dataset/preprocessor/core: MessagesPreprocessor, ResponsePreprocessor.
 MESSAGES = ("messages", "conversation", "conversations")
@@ -183,7 +183,7 @@ def parse_entry(entry: str, workdir: str) -> tuple[str | None, int | None]:
     if os.path.isfile(whole):
         return whole, None
     path, sign, number = entry.rpartition("#")
-    if not sign or not number.isdigit():
+    if not sign or not is_digits(number):
         return None, None
     whole = resolve(path, workdir)
     return (whole, int(number)) if os.path.isfile(whole) else (None, None)

@@ -72,7 +72,7 @@ def read_modules(folder: str) -> set[str]:
         else:
             tensors = _header(os.path.join(folder, "model.safetensors"))
         return {name.rpartition(".")[0] for name in tensors if name.endswith(".weight")}
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return set()
 
 

@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Callable
 
+from prl_submit.scalars import is_digits
 from prl_submit.script import activation
 from prl_submit.script.findings import Findings
 from prl_submit.script.scope import Field, Gap, Given, Scope
@@ -164,7 +165,7 @@ class Commands:
 
     def _shift(self, statement: Statement, given: list[Given]) -> None:
         word = given[1] if len(given) > 1 else Field("1", statement.line)
-        if isinstance(word, Field) and word.text.isdigit():
+        if isinstance(word, Field) and is_digits(word.text):
             self._scope.arguments = self._scope.arguments[int(word.text) :]
         else:
             self._findings.error(statement.line, "shift", "write the arguments out")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from prl_submit.scalars import is_digits
 from prl_submit.script.piece import Piece, joined_defaults
 from prl_submit.script.scope import (
     ALWAYS_SET,
@@ -96,7 +97,7 @@ def _look_up(name: str, index: str | None, line: int, scope: Scope) -> Variable 
     items = _as_items(found)
     if index in ("@", "*"):
         return Variable(value=items, line=found.line)
-    if index is not None and not index.isdigit():
+    if index is not None and not is_digits(index):
         raise UnknownError(f"${{{name}[{index}]}} is not understood", "write the element")
     number = int(index or 0)  # an array without an index is its first element
     return _from_item(items[number]) if number < len(items) else None

@@ -7,7 +7,7 @@ import shlex
 
 from msgspec import Struct
 
-from prl_submit.scalars import ALL_MEMORY
+from prl_submit.scalars import ALL_MEMORY, is_digits
 from prl_submit.script.findings import Findings
 from prl_submit.script.scope import Field, Given
 from prl_submit.slurm_options import OTHERS, OWNED, REFUSED
@@ -146,7 +146,7 @@ def _option(header: Header, name: str, value: str | None, line: int, findings: F
 
 
 def _number(header: Header, name: str, value: str, line: int, findings: Findings) -> None:
-    if not value.isdigit() or not 0 < len(value) < 6 or int(value) == 0:
+    if not is_digits(value) or not 0 < len(value) < 6 or int(value) == 0:
         findings.error(line, f"#SBATCH --{name}={value}: expected a number", "write one number")
         return
     field = {

@@ -201,6 +201,7 @@ def test_odd_names_in_a_checkpoint_are_no_error(planned: Plans, tmp_path: Path) 
         ("dataset: [one.jsonl, 'one.jsonl#']", "error dataset: one.jsonl#: behind # stands the number of rows, found ''"),
         ("dataset: [one.jsonl, 'one.jsonl#1k']", "error dataset: one.jsonl#1k: behind # stands the number of rows, found '1k'"),
         ("dataset: ['one.jsonl#0']", "error dataset: one.jsonl#0: behind # stands the number of rows, found '0'"),
+        ("dataset: ['one.jsonl#²']", "error dataset: one.jsonl#²: behind # stands the number of rows, found '²'"),
         ("dataset: ['one.jsonl#20']", ""),
         ("dataset: [one.jsonl], cached_dataset: [c]", ""),
         ("dataset: [one.jsonl], streaming: true", ""),

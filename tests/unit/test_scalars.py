@@ -11,6 +11,7 @@ from prl_submit.scalars import (
     duration_hint,
     format_duration,
     format_number,
+    is_digits,
     mebibytes,
     parse_bool,
     parse_duration,
@@ -222,3 +223,11 @@ def test_did_you_mean() -> None:
     assert closest("zzz", ["beta", "gamma"]) is None
     assert did_you_mean("gama", ["beta", "gamma"]) == "did you mean 'gamma'?"
     assert did_you_mean("zzz", ["beta"]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [("0", True), ("007", True), ("", False), ("-1", False), ("²", False), ("٣", False), ("9" * 5000, False)],
+)  # fmt: skip
+def test_digits_that_int_takes(text: str, is_one: bool) -> None:
+    assert is_digits(text) is is_one
