@@ -25,6 +25,8 @@ _ZIP, _ZIP_ENTRY, _ZIP_END = b"PK\3\4", b"PK\1\2", b"PK\5\6"
 _ZIP_END_SIZE = 22
 _IN_ZIP64 = 0xFFFFFFFF
 #: No piece of a safetensors, zip or pickle file is printable text; so what is, and short, stands in for one.
+#: `model-00001-of-00002.safetensors`: one of several, which model.safetensors.index.json lists.
+_SHARD = re.compile(r"-[0-9]{5}-of-([0-9]{5})(\.safetensors|\.bin)$")
 _STAND_IN = re.compile(rb"(?!P)[\x20-\x7e\n]{1,63}")
 
 
@@ -65,6 +67,7 @@ def look_at(folder: str, ranks: int) -> dict[str, Any]:
     state = _json(folder, "trainer_state.json")
     if not isinstance(state, dict):
         raise FaultError("trainer_state.json is damaged")
+    _check_step(os.path.basename(folder), state)
     states = ["rng_state.pth"] if ranks == 1 else [f"rng_state_{rank}.pth" for rank in range(ranks)]
     for name in [*states, *_optimizer(folder, names)]:
         _check(folder, name)
@@ -78,7 +81,23 @@ def look_at(folder: str, ranks: int) -> dict[str, Any]:
     for name in names:
         if name.endswith(".index.json"):
             _check_shards(folder, name)
+        elif (
+            match := _SHARD.search(name)
+        ) and f"{name[: match.start()]}{match[2]}.index.json" not in names:
+            raise FaultError(f"{name} is one of several, and their index is not there")
     return state
+
+
+def _check_step(name: str, state: dict[str, Any]) -> None:
+    """A folder's number is the step in its trainer_state.json, for those that Trainer wrote itself."""
+    step = state.get("global_step")
+    if step is None:
+        return  # what cannot be compared
+    if type(step) is not int or step < 1:
+        raise FaultError(f"trainer_state.json has global_step {step!r}")
+    match = _NAME.fullmatch(name)
+    if match and int(match[1]) != step:
+        raise FaultError(f"trainer_state.json is of step {step}")
 
 
 def _optimizer(folder: str, names: list[str]) -> list[str]:

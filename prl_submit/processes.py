@@ -138,6 +138,12 @@ def _fields(pid: int) -> tuple[int, int, int, int] | None:
     return pid, int(fields[1]), int(fields[2]), int(fields[3])
 
 
+def parent_of(pid: int) -> int | None:
+    """The pid of the process that started it, or that took it over; None where it has ended."""
+    fields = _fields(pid)
+    return None if fields is None else fields[1]
+
+
 def user_of(pid: int) -> int | None:
     """The uid that a process really has; None where it is gone or hidden."""
     try:

@@ -7,7 +7,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 import msgspec
@@ -191,11 +191,24 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
+def _refuse_links(run: Run) -> None:
+    """launch.sh would write through links that others have put here. Raises PrlSubmitError."""
+    beside = ("exit.json", "exit.json.part", "logging.jsonl", "completions.jsonl", runs.LOGS)
+    for folder, names in ((run.path, beside), (run.path / runs.LOGS, None)):
+        for name in runs.names_in(folder) if names is None else names:
+            if (folder / name).is_symlink():
+                raise PrlSubmitError(
+                    f"{folder / name}: is a symbolic link, through which nothing is written",
+                    "remove it, if you know where it leads",
+                )
+
+
 @contextlib.contextmanager
 def exclusive(run: Run) -> Iterator[None]:
     """One `resume` of a run at a time. Raises PrlSubmitError where another is under way, OSError."""
     if not os.path.lexists(run.path / runs.LOGS):
         (run.path / runs.LOGS).mkdir()
+    _refuse_links(run)
     name = f"{runs.LOGS}/.resume.lock"
     with open(open_inside(run.path, name, os.O_WRONLY | os.O_CREAT), "wb") as lock:
         try:
@@ -220,7 +233,10 @@ def new_token() -> str:
 
 def now() -> str:
     """Local time, ISO 8601 with zone, to the second."""
-    return datetime.now().astimezone().isoformat(timespec="seconds")
+    try:
+        return datetime.now().astimezone().isoformat(timespec="seconds")
+    except ValueError:  # TZ names a zone more than a day away, which Python does not have
+        return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _write_plan(path: Path, plan: Plan, record: Record, outside: Outside) -> None:

@@ -212,6 +212,8 @@ def _vanished(run: Run, process: Process) -> State:
     if os.path.exists(run.path / EXIT) and run.record and not run.record.restarts:
         return State(state=LOST, reason="it has ended, but its exit.json is damaged")
     left = _left(run)
+    if (by_hand := _started_by_hand(run, left)) is not None:
+        return State(state=RUNNING, reason=f"launch.sh was started by hand, as process {by_hand}")
     reason = f"process {process.pid} ended without exit.json: killed (SIGKILL), or the disk is full"
     if processes.is_alive(process):
         reason = f"process {process.pid}, which {RECORD} names, is not of this run"
@@ -229,6 +231,23 @@ def _left(run: Run) -> list[int]:
     users = (owner_of(run.path), os.geteuid())
     found = processes.marked(processes.mark_of(run.record.token, run.path))
     return [pid for pid in found if processes.user_of(pid) in users]
+
+
+def _started_by_hand(run: Run, left: Sequence[int]) -> int | None:
+    """The pid of a launch.sh of this run that somebody typed: marked processes are its children."""
+    for parent in {processes.parent_of(pid) for pid in left}:
+        words = processes.command_line(parent) if parent else []
+        script = next((word for word in words[1:] if os.path.basename(word) == LAUNCH), None)
+        if parent and script and _is_file_of(run, parent, script):
+            return parent
+    return None
+
+
+def _is_file_of(run: Run, pid: int, script: str) -> bool:
+    """Whether a process names this run's launch.sh; it may have changed its folder since."""
+    users = (owner_of(run.path), os.geteuid())
+    named = os.path.basename(os.path.dirname(script)) in (run.path.name, "latest", "", ".")
+    return named and processes.user_of(pid) in users
 
 
 def is_job(run: Run, process: Process) -> bool | None:
@@ -304,7 +323,13 @@ def cancel(run: Run, *, wait: bool) -> bool:
 
 def _end(run: Run, process: Process, deadline: float) -> None:
     signal_job(run, process, signal.SIGTERM)
-    while processes.is_alive(process) and is_job(run, process) and time.monotonic() < deadline:
+    by_hand = _started_by_hand(run, _left(run))
+    if by_hand is not None:
+        processes.send(by_hand, signal.SIGTERM)
+    while time.monotonic() < deadline and (
+        (processes.is_alive(process) and is_job(run, process))
+        or (by_hand is not None and processes.command_line(by_hand))
+    ):
         time.sleep(_POLL_S)
     signal_job(run, process, signal.SIGKILL)
     deadline = time.monotonic() + _KILL_S

@@ -58,6 +58,11 @@ def plan_spec(
     )
     planned = make_plan(layered, table, spec, context)
     problems = [*planned.problems, *check_presence(planned), *check_local(planned, environ)]
+    if planned.plan.environment.setup:
+        from prl_submit import shell
+        from prl_submit.setup_lines import check_setup  # not for the others' jobs
+
+        problems += check_setup(planned, shell.run)
     problems += [*check_training(planned), *of_another_user(spec)]
     problems += check_inputs(planned.job, planned.plan.workdir)
     facts = load_facts(planned.plan.backend, planned.plan.slurm.partition, environ)

@@ -174,7 +174,8 @@ def _finished(ended: ExitRecord, seen: Evidence) -> State:
     job = seen.job
     if job is None or is_live(job):
         return state
-    if job.ended_at and ended.started_at and not _is_before(ended.started_at, job.ended_at):
+    # Times are whole seconds: a job may begin and end within the same one.
+    if job.ended_at and ended.started_at and _is_before(job.ended_at, ended.started_at):
         by_hand = f"started by hand when job {job.job_id} had ended"
         return msgspec.structs.replace(state, reason=_join(state.reason, by_hand))
     if _ran_out_of_memory(job, seen) and state.state != SUCCEEDED:

@@ -201,3 +201,68 @@ def test_a_worker_that_starts_again_when_node_0_has_ended(
     own = json.loads((run / "logs" / "node1.exit.json").read_text())
     assert (own["exit_code"], own["state"]) == (done.code, ends)
     assert own["reason"].startswith("node 0 ")
+
+
+def closing(step: int, max_steps: int) -> str:
+    """The line that ms-swift logs behind its training loop."""
+    text = f'{{"train_runtime": 1.5, "global_step/max_steps": "{step}/{max_steps}"}}'
+    return f"echo '{text}' >>$run/logging.jsonl"
+
+
+def test_ranks_that_were_told_to_stop_and_exit_0(world: World) -> None:
+    """Real ms-swift with enable_jit_checkpoint: SIGTERM to its ranks ends the loop, exit code 0."""
+    fake = f"step 7 30; checkpoint 7 30; {closing(7, 30)}"
+    job = world.by_hand(fake)
+    assert (job.code, job.exit["state"]) == (65, "FAILED")
+    assert job.reason.startswith("ended at step 7 of 30, and nothing in the spec stops it early")
+
+
+def test_a_training_that_stops_early_as_it_was_told(world: World) -> None:
+    fake = f"step 7 30; checkpoint 7 30; {closing(7, 30)}"
+    job = world.by_hand(fake, swift__early_stop_interval=3)
+    assert (job.code, job.exit["state"]) == (0, "SUCCEEDED")
+    assert job.reason == "stopped early, at step 7 of 30"
+
+
+def test_a_training_that_came_to_its_end(world: World) -> None:
+    job = world.by_hand(f"step 30 30; checkpoint 30 30; {closing(30, 30)}")
+    assert (job.code, job.exit["state"], job.exit["reason"]) == (0, "SUCCEEDED", None)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".node0.lock",
+        "exit.json.part",
+        "logging.jsonl",
+        "logs/node0.log",
+        "logs/attempts.jsonl",
+        "logs/.began0",
+        "logs",
+    ],
+)
+def test_launch_sh_writes_through_no_link(world: World, tmp_path: Path, name: str) -> None:
+    script = world.script()
+    run = script.parent
+    target = tmp_path / "precious"
+    if name == "logs":
+        target.mkdir()
+    else:
+        (run / "logs").mkdir()
+        target.write_text("PRECIOUS")
+    (run / name).symlink_to(target)
+    done = world.finish(world.popen(["bash", script]))
+    assert done.code == 78
+    assert "is a symbolic link, through which nothing is written" in done.err
+    assert list(target.iterdir()) == [] if name == "logs" else target.read_text() == "PRECIOUS"
+
+
+def test_a_loop_that_a_setup_line_left_behind(world: World) -> None:
+    """A monitor in the background is a copy of launch.sh's shell: it ends with the job."""
+    loop = "monitor() { while true; do date >>mon.txt; sleep 0.2 || true; done; }; monitor &"
+    run, ended_ = world.run_to_end(
+        "step 2 4; checkpoint 2 4; exit 3", environment__setup=[loop], restarts__grace="1s"
+    )
+    assert ended_["state"] == "FAILED"
+    assert world.alive() == []
+    assert world.prl("resume", run.name, "--wait", FAKE="step 4 4; checkpoint 4 4").code == 0

@@ -551,6 +551,25 @@ def test_resume_ends_what_a_killed_launcher_left(world: World, eventually: Event
     assert one_status(world, "status", run.name)["state"] == "SUCCEEDED"
 
 
+def test_by_hand_after_a_cancel_it_is_running(world: World, eventually: Eventually) -> None:
+    """`bash launch.sh` of a run that was cancelled: status and cancel know it, resume leaves it alone."""
+    run = running(world, eventually)
+    assert world.prl("cancel", run.name).code == 0
+    (run / "ready").unlink()
+    process = world.popen(["bash", run / "launch.sh"], FAKE=SLEEP)
+    eventually(lambda: (run / "ready").exists())
+    status = one_status(world, "status")
+    assert status["state"] == "RUNNING"
+    assert status["reason"] == f"launch.sh was started by hand, as process {process.pid}"
+    resumed = world.prl("resume", run.name)
+    assert (resumed.code, "is RUNNING" in resumed.err) == (2, True)
+    assert process.poll() is None
+    assert world.prl("cancel", run.name).code == 0
+    process.wait(timeout=15)
+    assert world.alive() == []
+    assert one_status(world, "status", run.name)["state"] == "CANCELLED"
+
+
 def test_by_hand_beside_a_living_job_is_refused(world: World, eventually: Eventually) -> None:
     run = running(world, eventually)
     done = world.finish(world.popen(["bash", run / "launch.sh"]))

@@ -114,6 +114,24 @@ def test_a_broken_index(tmp_path: Path, index: object) -> None:
     assert last_complete(tmp_path, 2) is None
 
 
+def test_a_shard_without_its_index(tmp_path: Path) -> None:
+    """Nobody can say which other shards there are."""
+    good, bad = save(tmp_path, 4), save(tmp_path, 8)
+    (bad / "model.safetensors").rename(bad / "model-00001-of-00002.safetensors")
+    found = last_complete(tmp_path, 2)
+    assert found is not None
+    assert found.path == good
+
+
+@pytest.mark.parametrize("step", [10, True, 0, -1, "8"])
+def test_a_folder_whose_number_is_not_its_step(tmp_path: Path, step: object) -> None:
+    good, bad = save(tmp_path, 4), save(tmp_path, 8)
+    (bad / "trainer_state.json").write_text(json.dumps({"global_step": step, "max_steps": 10}))
+    found = last_complete(tmp_path, 2)
+    assert found is not None
+    assert found.path == good
+
+
 def test_an_adapter_is_a_model_too(tmp_path: Path) -> None:
     path = save(tmp_path, 1)
     (path / "model.safetensors").rename(path / "adapter_model.safetensors")

@@ -183,12 +183,19 @@ prl_leave_nothing_behind() {
   local prl_pids prl_seconds
   for prl_seconds in 0 0.1 0.3 0.6 1 3; do
     sleep "$prl_seconds"
-    prl_pids=$(prl_job_processes)
+    prl_pids=$(prl_background_shells; prl_job_processes)
     [[ -n $prl_pids ]] || return 0
     kill -TERM $prl_pids 2>/dev/null || true
   done
-  prl_pids=$(prl_job_processes)
+  prl_pids=$(prl_background_shells; prl_job_processes)
   [[ -z $prl_pids ]] || kill -KILL $prl_pids 2>/dev/null || true
+}
+
+# A loop that a setup line left in the background is a copy of this shell: it was never started as a program of its own,
+# so its environment is the one that launch.sh was started with, without the token of this node.
+prl_background_shells() {
+  local prl_pid
+  for prl_pid in $(jobs -rp); do prl_is_over "$prl_pid" || echo "$prl_pid"; done
 }
 
 # Whether a process has ended. Its parent may not have waited for it yet.
@@ -348,6 +355,14 @@ prl_arm() {
 }
 
 mkdir -p -- "$prl_run_dir"
+# Whoever may write into this directory could have put links there: launch.sh writes through none.
+for prl_i in "$prl_run_dir"/{.node$prl_node_rank.lock,logging.jsonl,completions.jsonl,logs} "$prl_exit_file" "$prl_exit_file.part" \
+  "$prl_log_file" "$prl_run_dir"/logs/{attempts.jsonl,.job,.began$prl_node_rank,.pod$prl_node_rank}; do
+  [[ ! -L $prl_i ]] || {
+    echo "prl-submit: $prl_i is a symbolic link, through which nothing is written" >&2
+    exit 78
+  }
+done
 # This lock stops a second job in the same run directory. All children inherit it. Where it cannot be taken (disk
 # full, no flock, a file system without locks) the job runs without it.
 exec {prl_lock}>"$prl_run_dir/.node$prl_node_rank.lock" || prl_lock=
@@ -515,6 +530,8 @@ _ZIP, _ZIP_ENTRY, _ZIP_END = b"PK\3\4", b"PK\1\2", b"PK\5\6"
 _ZIP_END_SIZE = 22
 _IN_ZIP64 = 0xFFFFFFFF
 #: No piece of a safetensors, zip or pickle file is printable text; so what is, and short, stands in for one.
+#: `model-00001-of-00002.safetensors`: one of several, which model.safetensors.index.json lists.
+_SHARD = re.compile(r"-[0-9]{5}-of-([0-9]{5})(\.safetensors|\.bin)$")
 _STAND_IN = re.compile(rb"(?!P)[\x20-\x7e\n]{1,63}")
 
 
@@ -555,6 +572,7 @@ def look_at(folder: str, ranks: int) -> dict[str, Any]:
     state = _json(folder, "trainer_state.json")
     if not isinstance(state, dict):
         raise FaultError("trainer_state.json is damaged")
+    _check_step(os.path.basename(folder), state)
     states = ["rng_state.pth"] if ranks == 1 else [f"rng_state_{rank}.pth" for rank in range(ranks)]
     for name in [*states, *_optimizer(folder, names)]:
         _check(folder, name)
@@ -568,7 +586,23 @@ def look_at(folder: str, ranks: int) -> dict[str, Any]:
     for name in names:
         if name.endswith(".index.json"):
             _check_shards(folder, name)
+        elif (
+            match := _SHARD.search(name)
+        ) and f"{name[: match.start()]}{match[2]}.index.json" not in names:
+            raise FaultError(f"{name} is one of several, and their index is not there")
     return state
+
+
+def _check_step(name: str, state: dict[str, Any]) -> None:
+    """A folder's number is the step in its trainer_state.json, for those that Trainer wrote itself."""
+    step = state.get("global_step")
+    if step is None:
+        return  # what cannot be compared
+    if type(step) is not int or step < 1:
+        raise FaultError(f"trainer_state.json has global_step {step!r}")
+    match = _NAME.fullmatch(name)
+    if match and int(match[1]) != step:
+        raise FaultError(f"trainer_state.json is of step {step}")
 
 
 def _optimizer(folder: str, names: list[str]) -> list[str]:
@@ -1008,6 +1042,25 @@ prl_only_crashed() {
   prl_first=$(sed -n '/Root Cause/,$p' <<<"$prl_codes" | grep -oE -e '-?[0-9]+$' | sed -n 1p) || true
   [[ ${prl_first:-$(grep -oE -e '-?[0-9]+$' <<<"$prl_codes" | sort -n | tail -n 1)} == -* ]]
 }
+# ms-swift also exits 0 where its ranks were told to stop, saved a checkpoint and left the loop. The line with
+# train_runtime, which it logs behind the loop, says how far it came; into prl_step and prl_max_steps.
+prl_ended_early() {
+  local prl_last
+  prl_last=$(prl_appended | grep -F '"train_runtime"' | grep -oE '"global_step/max_steps": *"[0-9]+/[0-9]+' | tail -n 1) || return 1
+  prl_last=${prl_last##*\"}
+  ((${prl_last%/*} < ${prl_last#*/})) || return 1
+  prl_step=${prl_last%/*} prl_max_steps=${prl_last#*/}
+}
+# Whether the spec asks for early stopping: by ms-swift's callbacks, or by one of a plugin.
+prl_stops_early() {
+  local prl_i
+  [[ -z $(prl_argument callbacks)$(prl_argument early_stop_interval) ]] || return 0
+  for prl_i in "${prl_swift_args[@]}"; do
+    [[ $prl_i != *.py || ! -r $prl_i ]] || ! grep -qE 'should_training_stop|EarlyStopping|extra_callbacks' "$prl_i" || return 0
+  done
+  return 1
+}
+
 prl_nothing="ms-swift ended without one training step; is the data set smaller than one generation batch?"
 
 if [[ -z $prl_signalled && $prl_code != 0 ]]; then
@@ -1035,6 +1088,10 @@ if [[ -z $prl_signalled && $prl_code == 0 && $prl_node_rank == 0 ]]; then
     if [[ -n $prl_doubled || -n $prl_alone ]]; then
       prl_fail 65 "each process trained alone: $((prl_nodes * prl_nproc_per_node)) trainings of world size 1 instead of one of $((prl_nodes * prl_nproc_per_node))"
     fi
+  fi
+  if prl_ended_early; then
+    prl_stops_early || prl_fail 65 "ended at step $prl_step of $prl_max_steps, and nothing in the spec stops it early: its ranks were told to stop"
+    prl_reason="stopped early, at step $prl_step of $prl_max_steps"
   fi
 fi
 prl_trained=1
