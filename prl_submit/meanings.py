@@ -54,7 +54,7 @@ ARGUMENTS = _by_word(
         "max_completion_length": "max_len max_new_tokens max_response_length response_length "
         "completion_length max_gen_len max_output_length max_generate_length generate_max_len "
         "max_tokens",
-        "max_length": "max_len max_seq_len max_seq_length seq_len seq_length sequence_length "
+        "max_length": "context_length max_context_length max_len max_seq_len max_seq_length seq_len seq_length sequence_length "
         "cutoff_len model_max_length max_prompt_length prompt_length prompt_max_len max_input_length",
         "warmup_ratio": "warmup warm_up",
         "warmup_steps": "warmup warm_up num_warmup_steps lr_warmup_steps lr_warmup",
@@ -88,7 +88,7 @@ ARGUMENTS = _by_word(
         "save_total_limit": "keep_last max_checkpoints max_ckpt_to_keep keep_checkpoints",
         "eval_steps": "eval_interval eval_freq eval_every test_freq val_interval",
         "logging_steps": "log_interval log_every log_freq log_steps log_every_n_steps logging_interval",
-        "report_to": "logger tracker log_to tracking",
+        "report_to": "wandb tensorboard swanlab logger tracker log_to tracking",
         "resume_from_checkpoint": "resume restore resume_path resume_from load_checkpoint",
         "vllm_gpu_memory_utilization": "gpu_memory gpu_utilization vllm_memory "
         "vllm_gpu_memory_util gpu_mem_util gpu_memory_util",
@@ -113,16 +113,16 @@ KEYS = _by_word(
         "num_gpus_per_node n_gpus_per_node nproc num_processes processes procs gpus_per_replica "
         "world_size tasks_per_node ntasks_per_node ntasks devices",
         "resources.nodes": "num_nodes nnodes n_nodes node_count replicas workers instances machines",
-        "resources.gpu_type": "gpu_model gpu_name gputype accelerator_type",
+        "resources.gpu_type": "gpu_model gpu_name gputype accelerator_type gpu_kind gres",
         "resources.cpus_per_proc": "cpus cpu num_cpus cpus_per_task cpus_per_gpu cpu_count cores "
         "cpus_per_proces",
         "resources.memory": "mem ram memory_per_node host_memory mem_per_node",
         "resources.shm": "shm_size shared_memory dshm shmem",
         "resources.time_limit": "time walltime timeout max_time limit duration time_min runtime",
-        "restarts.max": "retries max_retries max_restarts backoff_limit requeue restart",
+        "restarts.max": "attempts retries max_retries max_restarts backoff_limit requeue restart",
         "restarts.grace": "grace_period termination_grace_period signal",
         "environment.conda": "conda_env conda_environment",
-        "environment.venv": "virtualenv virtual_env python_env",
+        "environment.venv": "python virtualenv virtual_env python_env",
         "environment.modules": "module",
         "environment.setup": "pre_commands before setup_commands prologue init_script commands",
         "environment.env": "env_vars environment_variables variables envs exports vars",
@@ -131,11 +131,12 @@ KEYS = _by_word(
         "swift": "args arguments training trainer train params parameters config hyperparameters "
         "script_args",
         "slurm.partition": "queue",
+        "slurm.account": "account project",
         "kubernetes.queue": "queue local_queue",
         "kubernetes.image": "image docker_image container_image",
         "kubernetes.namespace": "ns",
         "local.cuda_visible_devices": "gpu_ids device_ids visible_devices cuda_devices",
-        "output": "output_dir out_dir output_root save_dir logdir log_dir run_dir runs_dir",
+        "output": "save_path output_dir out_dir output_root save_dir logdir log_dir run_dir runs_dir",
         "workdir": "cwd working_dir working_directory work_dir chdir project_dir",
         "extends": "base bases inherits inherit include defaults parent",
         "name": "job_name jobname job title run_name experiment exp_name",

@@ -92,8 +92,9 @@ def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     return [name for name in names if name.startswith(incomplete)]
 
 
-def run_argument(*, many: bool) -> Callable[[Command], Command]:
-    """RUN, or RUN... ."""
+def run_argument(*, many: bool, needed: bool = False) -> Callable[[Command], Command]:
+    """RUN, or several; `needed`: at least one, as the usage shows."""
     if many:
-        return click.argument("runs", metavar="[RUN]...", nargs=-1, shell_complete=complete_run)
+        metavar = "RUN..." if needed else "[RUN]..."
+        return click.argument("runs", metavar=metavar, nargs=-1, shell_complete=complete_run)
     return click.argument("run", metavar="RUN", shell_complete=complete_run)

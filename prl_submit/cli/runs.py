@@ -167,7 +167,7 @@ def _named_or_open(names: Sequence[str], root: Path) -> list[Run]:
 
 
 @click.command("cancel")
-@run_argument(many=True)
+@run_argument(many=True, needed=True)
 @click.option("--wait", is_flag=True, help="Return when nothing of the job is left.")
 @force_owner_option
 @output_root_option
