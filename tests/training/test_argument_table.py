@@ -62,7 +62,10 @@ def test_names(parser: dict[str, list[Any]], read: Table) -> None:
 
 
 def test_kinds_choices_and_defaults(parser: dict[str, list[Any]], read: Table) -> None:
-    """All but what the parser leaves to a type of its own (`debug`) or to a call (`optim`)."""
+    """All but what the parser leaves to a type of its own (`debug`) or to a call (`optim`).
+
+    `parallelism_config` is an object of accelerate's: the parser makes none of any text.
+    """
     differ = {}
     for name, (kind, many, choices, default) in parser.items():
         argument = read[name]
@@ -74,6 +77,7 @@ def test_kinds_choices_and_defaults(parser: dict[str, list[Any]], read: Table) -
     assert {name: where(*pair) for name, pair in differ.items()} == {
         "debug": ["choices", "default"],
         "optim": ["default"],
+        "parallelism_config": ["kind"],
     }
     assert read["optim"].default is UNSET
 
