@@ -29,7 +29,7 @@ BUDGETS = {
     "--help": 5.0,
     "check mr_4gpu": 8.0,
     "check mr_cpu, 500 kB of data": 8.0,
-    "the same, ms-swift's source read": 12.0,
+    "the same, ms-swift's source read": 14.0,  # its arguments, and the names that it registers
     "render mr_4gpu": 8.0,
 }
 DATA_BYTES = 500_000
@@ -88,9 +88,12 @@ def make_runs(root: Path, count: int) -> None:
 
 def make_job(folder: Path) -> Path:
     """A job in the environment that runs this, with a data set; its ms-swift is read from source."""
-    line = (
-        json.dumps({"messages": [{"role": "user", "content": "x" * 200}], "label": "good"}) + "\n"
-    )
+    row = {
+        "messages": [{"role": "user", "content": "x" * 200}],
+        "sentences": ["a film"],
+        "labels": ["good"],
+    }
+    line = json.dumps(row) + "\n"
     data = folder / "train.jsonl"
     data.write_text(line * (DATA_BYTES // len(line) + 1))
     (folder / "config.json").write_text(json.dumps(QWEN_0_5B))
