@@ -24,9 +24,9 @@ _MAX_HEADER = 100_000_000
 _ZIP, _ZIP_ENTRY, _ZIP_END = b"PK\3\4", b"PK\1\2", b"PK\5\6"
 _ZIP_END_SIZE = 22
 _IN_ZIP64 = 0xFFFFFFFF
-#: No piece of a safetensors, zip or pickle file is printable text; so what is, and short, stands in for one.
 #: `model-00001-of-00002.safetensors`: one of several, which model.safetensors.index.json lists.
 _SHARD = re.compile(r"-[0-9]{5}-of-([0-9]{5})(\.safetensors|\.bin)$")
+#: No piece of a safetensors, zip or pickle file is printable text; so what is, and short, stands in for one.
 _STAND_IN = re.compile(rb"(?!P)[\x20-\x7e\n]{1,63}")
 
 

@@ -292,7 +292,7 @@ def resume_from(plan: Plan, checkpoint: str) -> Plan:
 
 
 def _defaults(tree: Node, spec: JobSpec, table: Table) -> Node:
-    """Built-in defaults, conservative on purpose (contract, section 2), as far as ms-swift has them."""
+    """Built-in defaults, conservative on purpose, as far as ms-swift has them."""
     values = {"dataloader_num_workers": "0"}
     use_vllm = lookup(tree, "swift.use_vllm")
     if use_vllm is not None and parse_bool(str(use_vllm.value)):

@@ -123,7 +123,7 @@ def environment(pid: int) -> list[bytes] | None:
 
 def leads(pid: int, children: Sequence[int]) -> bool:
     """Whether it leads its session and is the parent of one of these."""
-    parents = {fields[1] for child in children if (fields := _fields(child)) is not None}
+    parents = {parent_of(child) for child in children}
     own = _fields(pid)
     return own is not None and own[3] == pid and pid in parents
 

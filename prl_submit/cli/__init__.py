@@ -205,8 +205,9 @@ def _give_up(stream: TextIO | None) -> None:
         try:
             stream.flush()
         except OSError:
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, stream.fileno())
+            from prl_submit.cli.console import give_up
+
+            give_up(stream)
 
 
 def _say(text: str) -> None:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 import msgspec
@@ -46,7 +46,7 @@ def raw(content: bytes) -> None:
     except BrokenPipeError:
         reader_gone()
     except OSError as error:
-        _give_up_stdout()
+        give_up(sys.stdout)
         raise OutputError(f"stdout cannot be written: {error.strerror}") from None
 
 
@@ -57,10 +57,10 @@ def _filter() -> Callable[[bytes], bytes]:
     return Filter()
 
 
-def _give_up_stdout() -> None:
+def give_up(stream: TextIO) -> None:
     """What is still in the buffer goes nowhere, so that Python does not complain of it at exit."""
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
+    os.dup2(null, stream.fileno())
     os.close(null)
 
 
@@ -69,7 +69,7 @@ def reader_gone() -> NoReturn:
 
     click would exit with 1, which here means a failed job, and Python complain once more at exit.
     """
-    _give_up_stdout()
+    give_up(sys.stdout)
     sys.exit(128 + 13)
 
 
