@@ -428,9 +428,9 @@ def test_last_words(pods: Pods) -> None:
     pods.shell("echo file >/dev/termination-log; echo log; exit 1", name="file", **fallback)
     pods.shell("seq 200; exit 1", name="log", **fallback)
     pods.shell("echo log; exit 1", name="none")
-    pods.shell(
-        "printf '\\xff%5000s' >/tmp/last; exit 0", name="own", terminationMessagePath="/tmp/last"
-    )
+    own = str(pods.cluster.root / "last-words")  # no name that somebody else may have taken
+    script = f"printf '\\xff%5000s' >{own}; exit 0"
+    pods.shell(script, name="own", terminationMessagePath=own)
     assert pods.end("file")["message"] == "file\n"
     assert pods.end("log")["message"] == "".join(f"{number}\n" for number in range(121, 201))
     assert "message" not in pods.end("none")
