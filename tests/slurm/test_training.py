@@ -98,7 +98,7 @@ def test_out_of_time_saves_a_checkpoint(clone: SlurmWorld, eventually: Eventuall
     """
     settings = [
         *("swift.max_steps=100000", "swift.save_steps=100000", "swift.eval_strategy=no"),
-        *("swift.gradient_accumulation_steps=64", "swift.steps_per_generation=16"),
+        *("swift.gradient_accumulation_steps=192", "swift.steps_per_generation=16"),
         *("swift.enable_jit_checkpoint=true", "resources.time_limit=30m", "restarts.grace=110s"),
     ]
     clone.finish(clone.start(*command(*settings)), timeout=60)
