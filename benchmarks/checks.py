@@ -1,6 +1,6 @@
 """What a mistake costs with ms-swift and with `prl-submit check`, each of the catalogue measured.
 
-Runs every fault of tests/faults.py twice: its job's own command line by torchrun and the real
+Runs every fault of tests/support/faults.py twice: its job's own command line by torchrun and the real
 ms-swift on this machine's CPU, to its end, and `prl-submit check`. Writes docs/checks.md.
 About 15 s each; nothing else should run beside it.
 
@@ -26,12 +26,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-from prl_submit.cli.planning import plan_spec
-from prl_submit.plan import Planned
+from prl_submit.planning.plan import Planned
+from prl_submit.prepare import plan_spec
+from prl_submit.spec.nodes import mapping
+from prl_submit.spec.typing_nodes import plain
 from prl_submit.swift.values import words
-from prl_submit.tree import mapping
-from prl_submit.typing_nodes import plain
-from tests.faults import FAULTS, SILENT, SPEC, Fault, write_files
+from tests.support.faults import FAULTS, SILENT, SPEC, Fault, write_files
 from tests.training.swift_verdicts import ALONE, make_empty_package
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -194,7 +194,7 @@ def escape(text: str) -> str:
 HEAD = """\
 # What `check` says, and what it saves
 
-Every mistake below is a test (`tests/faults.py`, `tests/cli/test_faults.py`). Each was also run for
+Every mistake below is a test (`tests/support/faults.py`, `tests/cli/test_faults.py`). Each was also run for
 real: the job's own command line by `torchrun` and ms-swift {swift}, until it died or, where it says
 "nothing", until it had trained and ended with 0. On a GPU node add to those seconds the time in the
 queue; in {later} of the {count} cases the model had been loaded by then, which for a large one takes

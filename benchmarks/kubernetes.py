@@ -20,9 +20,9 @@ from typing import NamedTuple
 
 from benchmarks.base import ROOT, Command, in_turn, install
 from benchmarks.table import Row, follow, report
-from tests.cluster.kubernetes import KubernetesCluster, available
 from tests.conftest import make_environment
 from tests.kubernetes.proxy import counting
+from tools.clusters.kubernetes import KubernetesCluster, available
 
 RUNS = 500
 #: Milliseconds above render.

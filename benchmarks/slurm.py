@@ -22,9 +22,9 @@ from typing import NamedTuple
 
 from benchmarks.base import ROOT, Command, in_turn, install
 from benchmarks.table import Row, follow, report
-from tests.cluster.configuration import available
-from tests.cluster.slurm import SlurmCluster
 from tests.conftest import make_environment
+from tools.clusters.configuration import available
+from tools.clusters.slurm import SlurmCluster
 
 RUNS = 1000
 ENDED = 300

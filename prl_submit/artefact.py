@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from prl_submit.render import render_launch
+from prl_submit.launch.render import render_launch
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from prl_submit.plan import Plan
+    from prl_submit.planning.plan import Plan
 
 #: Stands for the run's token where nothing is submitted: `render` and `--dry-run`.
 TOKEN_PLACEHOLDER = "0" * 16
@@ -31,13 +31,13 @@ def artefact_of(plan: Plan, launch: str, token: str, site: Path | None) -> str:
 
 
 def _job_sbatch(plan: Plan, launch: str, token: str, site: Path | None) -> str:
-    from prl_submit.slurm.script import render_script
+    from prl_submit.backends.slurm.script import render_script
 
     return render_script(plan, token, site)
 
 
 def _pytorchjob_yaml(plan: Plan, launch: str, token: str, site: Path | None) -> str:
-    from prl_submit.kubernetes.manifest import render_manifest
+    from prl_submit.backends.kubernetes.manifest import render_manifest
 
     return render_manifest(plan, launch, token, site)
 

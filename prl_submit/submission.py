@@ -13,20 +13,21 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from prl_submit import backends, checkpoints, runs
+from prl_submit import backends
 from prl_submit.artefact import artefact_of
-from prl_submit.belonging import is_same
 from prl_submit.errors import PrlSubmitError, Problem, RefusedError, SpecError, format_problem
-from prl_submit.files import open_inside, remove_inside, write_inside
-from prl_submit.plan import Plan, Planned, place, resume_from
-from prl_submit.quote import bash
-from prl_submit.reading import PLAN_BYTES, read_record
-from prl_submit.records import PlanFile, dump_spec, encode_plan, git_state, read_plan
-from prl_submit.render import render_launch
-from prl_submit.runs import Record, Run
-from prl_submit.shell import Shell
-from prl_submit.states import State
-from prl_submit.tree import as_problem
+from prl_submit.launch.quote import bash
+from prl_submit.launch.render import render_launch
+from prl_submit.planning.plan import Plan, Planned, place, resume_from
+from prl_submit.runs import checkpoints, directory
+from prl_submit.runs.belonging import is_same
+from prl_submit.runs.directory import Record, Run
+from prl_submit.runs.plan_file import PlanFile, dump_spec, encode_plan, git_state, read_plan
+from prl_submit.runs.states import State
+from prl_submit.spec.nodes import as_problem
+from prl_submit.system.files import open_inside, remove_inside, write_inside
+from prl_submit.system.reading import PLAN_BYTES, read_record
+from prl_submit.system.shell import Shell
 
 
 class Outside(Struct, frozen=True):
@@ -55,27 +56,27 @@ def submit(planned: Planned, outside: Outside) -> Run:
             job_id=None,
             submitted_at=now(),
             token=new_token(),
-            directory=runs.directory_of(path),
+            directory=directory.directory_of(path),
         )
-        (path / runs.LOGS).mkdir()
-        write_inside(path, runs.SPEC, dump_spec(planned.tree))
+        (path / directory.LOGS).mkdir()
+        write_inside(path, directory.SPEC, dump_spec(planned.tree))
         _write_plan(path, plan, record, outside)
         record = backend.submit(path, plan, record, outside.tell)
         with contextlib.suppress(OSError):  # `latest` is a convenience; the job runs
-            runs.point_latest(path)
+            directory.point_latest(path)
     except BaseException as error:
         if not os.path.lexists(
-            path / runs.RECORD
+            path / directory.RECORD
         ):  # with a record there is a job: keep its directory
             _remove(path)
         else:
             with contextlib.suppress(OSError):
-                runs.point_latest(path)
+                directory.point_latest(path)
         if isinstance(error, OSError):
             raise PrlSubmitError(_explain(error, path)) from None
         if isinstance(error, RefusedError):
             raise _placed(error, planned) from None
-        if isinstance(error, KeyboardInterrupt) and (run := runs.read_run(path)):
+        if isinstance(error, KeyboardInterrupt) and (run := directory.read_run(path)):
             raise KeyboardInterrupt(run) from None
         raise
     return Run(path, int(path.name[1:].partition("-")[0]), record)
@@ -88,18 +89,21 @@ def resume(run: Run, outside: Outside, before: State) -> tuple[Run, checkpoints.
     again so far; what they left behind must not pass for the new attempt's. Raises PrlSubmitError.
     """
     last = run.known()
-    plan = _where_it_lies(run, read_plan(run.path / runs.PLAN).plan)
+    plan = _where_it_lies(run, read_plan(run.path / directory.PLAN).plan)
     _require_secrets(plan, outside.environ)
     checkpoint = checkpoints.last_complete(run.path, plan.world_size)
     if checkpoint is None:
-        if plan.backend == "kubernetes" and not runs.pod_file(run.path / runs.LOGS, 0).exists():
+        if (
+            plan.backend == "kubernetes"
+            and not directory.pod_file(run.path / directory.LOGS, 0).exists()
+        ):
             raise PrlSubmitError(
                 f"{run.run} has no complete checkpoint on this machine; its pods write to a volume of theirs",
                 f"prl-submit collect {bash(str(run.path))} --only 'checkpoint-*', then resume",
             )
         raise PrlSubmitError(
             f"{run.run} has no complete checkpoint to go on from",
-            f"submit it again: prl-submit {bash(str(run.path / runs.SPEC))} "
+            f"submit it again: prl-submit {bash(str(run.path / directory.SPEC))} "
             f"--set {bash(f'workdir={plan.workdir}')} --set {bash(f'output={plan.output_root}')}",
         )
     if checkpoint.step == checkpoint.max_steps:
@@ -117,11 +121,11 @@ def resume(run: Run, outside: Outside, before: State) -> tuple[Run, checkpoints.
         process=None,
         resumed_at=[*last.resumed_at, now()],
         started_at=last.started_at or before.started_at,
-        directory=runs.directory_of(run.path),
+        directory=directory.directory_of(run.path),
     )
     backend = backends.load(plan.backend)
     with _as_it_was(run, backend.artefact_name()):
-        remove_inside(run.path, runs.CANCEL)
+        remove_inside(run.path, directory.CANCEL)
         _write_plan(run.path, plan, record, outside)
         record = backend.submit(run.path, plan, record, outside.tell)
     return msgspec.structs.replace(run, record=record), checkpoint
@@ -145,7 +149,7 @@ def _where_it_lies(run: Run, plan: Plan) -> Plan:
     if plan.backend in backends.INHERITING and not os.path.isdir(plan.workdir):
         raise PrlSubmitError(
             f"{run.run} was moved here from {before}, and its working directory {plan.workdir} is gone",
-            f"start it anew: prl-submit {bash(str(run.path / runs.SPEC))} --set workdir=DIR",
+            f"start it anew: prl-submit {bash(str(run.path / directory.SPEC))} --set workdir=DIR",
         )
     root = str(run.path.parent)
     values = [
@@ -164,12 +168,18 @@ def _remove(path: Path) -> None:
 @contextlib.contextmanager
 def _as_it_was(run: Run, artefact: str | None) -> Iterator[None]:
     """Puts the files of the last attempt back, where the new one was refused and has no record."""
-    names = [runs.PLAN, runs.LAUNCH, runs.CANCEL, runs.JOB, *([artefact] if artefact else [])]
+    names = [
+        directory.PLAN,
+        directory.LAUNCH,
+        directory.CANCEL,
+        directory.JOB,
+        *([artefact] if artefact else []),
+    ]
     before = {name: _read(run.path / name) for name in names}
     try:
         yield
     except BaseException:
-        left = runs.read_run(run.path)
+        left = directory.read_run(run.path)
         if left is None or left.record == run.record:
             with contextlib.suppress(OSError):  # the disk may be full: that is told already
                 for name, data in before.items():
@@ -181,7 +191,7 @@ def _put_back(run: Path, name: str, data: bytes | None) -> None:
     if data is None:
         remove_inside(run, name)
     else:
-        write_inside(run, name, data, 0o755 if name == runs.LAUNCH else 0o644)
+        write_inside(run, name, data, 0o755 if name == directory.LAUNCH else 0o644)
 
 
 def _read(path: Path) -> bytes | None:
@@ -193,9 +203,9 @@ def _read(path: Path) -> bytes | None:
 
 def _refuse_links(run: Run) -> None:
     """launch.sh would write through links that others have put here. Raises PrlSubmitError."""
-    beside = ("exit.json", "exit.json.part", "logging.jsonl", "completions.jsonl", runs.LOGS)
-    for folder, names in ((run.path, beside), (run.path / runs.LOGS, None)):
-        for name in runs.names_in(folder) if names is None else names:
+    beside = ("exit.json", "exit.json.part", "logging.jsonl", "completions.jsonl", directory.LOGS)
+    for folder, names in ((run.path, beside), (run.path / directory.LOGS, None)):
+        for name in directory.names_in(folder) if names is None else names:
             if (folder / name).is_symlink():
                 raise PrlSubmitError(
                     f"{folder / name}: is a symbolic link, through which nothing is written",
@@ -206,10 +216,10 @@ def _refuse_links(run: Run) -> None:
 @contextlib.contextmanager
 def exclusive(run: Run) -> Iterator[None]:
     """One `resume` of a run at a time. Raises PrlSubmitError where another is under way, OSError."""
-    if not os.path.lexists(run.path / runs.LOGS):
-        (run.path / runs.LOGS).mkdir()
+    if not os.path.lexists(run.path / directory.LOGS):
+        (run.path / directory.LOGS).mkdir()
     _refuse_links(run)
-    name = f"{runs.LOGS}/.resume.lock"
+    name = f"{directory.LOGS}/.resume.lock"
     with open(open_inside(run.path, name, os.O_WRONLY | os.O_CREAT), "wb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -222,7 +232,10 @@ def exclusive(run: Run) -> Iterator[None]:
 
 def _attempts_left(path: Path) -> list[int]:
     """What the files of earlier attempts say of their number."""
-    records = [runs.read_exit(path, 0), *(record for _, record in runs.read_node_exits(path, 0))]
+    records = [
+        directory.read_exit(path, 0),
+        *(record for _, record in directory.read_node_exits(path, 0)),
+    ]
     return [record.restarts for record in records if record is not None] or [0]
 
 
@@ -249,8 +262,8 @@ def _write_plan(path: Path, plan: Plan, record: Record, outside: Outside) -> Non
         plan=plan,
     )
     launch = render_launch(plan, token=record.token, restarts=record.restarts, site=outside.site)
-    write_inside(path, runs.PLAN, encode_plan(file))
-    write_inside(path, runs.LAUNCH, launch.encode("utf-8"), 0o755)
+    write_inside(path, directory.PLAN, encode_plan(file))
+    write_inside(path, directory.LAUNCH, launch.encode("utf-8"), 0o755)
     backend = backends.load(plan.backend)
     name = backend.artefact_name()
     if name is not None:
@@ -284,7 +297,7 @@ def _require_secrets(plan: Plan, environ: Mapping[str, str]) -> None:
 def _allocate(plan: Plan) -> Path:
     root = Path(plan.output_root)
     try:
-        return runs.allocate(root)
+        return directory.allocate(root)
     except OSError as error:
         raise PrlSubmitError(_explain(error, root), "see `output:` or --output-root") from None
 

@@ -25,13 +25,13 @@ MARK = "PRL_EVALUATOR_TEST_WORLD"  # a PRL_ name that is passed on to the job un
 
 
 def _kubernetes_is_here() -> bool:
-    from tests.cluster.kubernetes import available
+    from tools.clusters.kubernetes import available
 
     return available() is None
 
 
 def _slurm_is_here() -> bool:
-    from tests.cluster.configuration import available
+    from tools.clusters.configuration import available
 
     return available() is None
 

@@ -14,9 +14,9 @@ from prl_submit.errors import PrlSubmitError
 if TYPE_CHECKING:  # `check` needs names only; these would be a tenth of its time
     from pathlib import Path
 
-    from prl_submit.plan import Plan
-    from prl_submit.runs import Record, Run
-    from prl_submit.states import State
+    from prl_submit.planning.plan import Plan
+    from prl_submit.runs.directory import Record, Run
+    from prl_submit.runs.states import State
 
 ALIASES = {"k8s": "kubernetes"}
 NAMES = ("local", "slurm", "kubernetes")
@@ -106,4 +106,4 @@ def pause(name: str) -> float:
 
 def load(name: str) -> Backend:
     """Import a backend. Raises PrlSubmitError for an unknown one."""
-    return cast(Backend, import_module(f"{__name__}.{normalize(name)}"))
+    return cast(Backend, import_module(f"{__name__}.{normalize(name)}.backend"))

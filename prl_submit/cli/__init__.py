@@ -159,8 +159,8 @@ def _refuse_misspelt_command(word: str, rest: list[str]) -> None:
     """A first word that is no file but meant as a command; ends the process with exit code 2."""
     if not word.isalpha() or os.path.exists(word):
         return
-    from prl_submit import meanings
-    from prl_submit.suggest import closest
+    from prl_submit.spec import meanings
+    from prl_submit.spec.suggest import closest
 
     # 0.75: a letter or two are wrong. `compare` is no misspelt `import`.
     named = meanings.meant(word, meanings.COMMANDS, COMMANDS)
@@ -212,7 +212,7 @@ def _give_up(stream: TextIO | None) -> None:
 
 def _say(text: str) -> None:
     """Lines on stderr; where that cannot be written, the exit code has to do."""
-    from prl_submit.harmless import words
+    from prl_submit.system.harmless import words
 
     text = words(text)
     with contextlib.suppress(OSError):

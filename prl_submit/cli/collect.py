@@ -8,7 +8,7 @@ from prl_submit.cli.console import data, note
 from prl_submit.cli.options import output_root as output_root_of
 from prl_submit.cli.options import output_root_option, run_argument
 from prl_submit.errors import EXIT_INTERRUPTED
-from prl_submit.runs import find_run
+from prl_submit.runs.directory import find_run
 
 
 @click.command("collect")
@@ -31,8 +31,8 @@ def collect(run: str, only: str | None, output_root: str | None) -> int:
         note(f"{found.run}: {backend} jobs write here; there is nothing to collect")
         data(str(found.path))
         return 0
-    from prl_submit.backends import kubernetes
-    from prl_submit.belonging import refuse_copies, refuse_strangers
+    from prl_submit.backends.kubernetes import backend as kubernetes
+    from prl_submit.runs.belonging import refuse_copies, refuse_strangers
 
     refuse_copies(found, "collect")
     refuse_strangers(found, None)

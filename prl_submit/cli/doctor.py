@@ -12,14 +12,15 @@ from pathlib import Path
 import click
 from msgspec import Struct
 
-from prl_submit import __version__, backends, shell
+from prl_submit import __version__, backends
 from prl_submit.cli.console import data, document
 from prl_submit.cli.options import json_option, output_root_option
 from prl_submit.cli.options import output_root as output_root_of
 from prl_submit.errors import EXIT_JOB_FAILED, PrlSubmitError
-from prl_submit.render import TEMPLATES
-from prl_submit.spec import Environment
+from prl_submit.launch.render import TEMPLATES
+from prl_submit.spec.sections import Environment
 from prl_submit.swift.installed import find_installed
+from prl_submit.system import shell
 
 
 class Finding(Struct, frozen=True):
@@ -143,8 +144,8 @@ def _backends() -> Finding:
 
 def _slurm() -> Finding:
     """The cluster this machine submits to, if it is a login node of one."""
-    from prl_submit.slurm.commands import Slurm
-    from prl_submit.slurm.partitions import SINFO, in_words, parse_sinfo
+    from prl_submit.backends.slurm.commands import Slurm
+    from prl_submit.backends.slurm.partitions import SINFO, in_words, parse_sinfo
 
     if shutil.which("sbatch") is None:
         return Finding("Slurm", None, "sbatch is not on PATH", "needed for --backend slurm alone")
@@ -158,10 +159,10 @@ def _slurm() -> Finding:
 
 def _kubernetes() -> Finding:
     """The cluster of the current context, as the account there sees it."""
-    from prl_submit.kubernetes import rights
-    from prl_submit.kubernetes.api import connect
-    from prl_submit.kubernetes.refusals import as_error
-    from prl_submit.kubernetes.status import RefusedStatusError
+    from prl_submit.backends.kubernetes import rights
+    from prl_submit.backends.kubernetes.api import connect
+    from prl_submit.backends.kubernetes.refusals import as_error
+    from prl_submit.backends.kubernetes.status import RefusedStatusError
 
     try:
         api = connect(None, None, os.environ, shell.run)

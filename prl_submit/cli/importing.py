@@ -13,8 +13,8 @@ from prl_submit.cli.console import note, raw
 from prl_submit.errors import EXIT_JOB_FAILED, PrlSubmitError, Problem, format_problem
 
 if TYPE_CHECKING:
-    from prl_submit.script.scope import Place
-    from prl_submit.script.tree import Tree
+    from prl_submit.importing.scope import Place
+    from prl_submit.importing.tree import Tree
     from prl_submit.swift.table import Table
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -51,7 +51,7 @@ def import_(
     The script is read, never run. Notes go to stderr. What cannot be translated is listed by line;
     then nothing is printed on stdout, and the exit code is 1.
     """
-    from prl_submit.script import Wishes, import_script
+    from prl_submit.importing import Wishes, import_script
 
     if name is not None and not _NAME.fullmatch(name):
         raise click.UsageError(f"--name {name}: lower-case letters, digits and '-', at most 40")
@@ -92,7 +92,7 @@ def _assumed(pairs: tuple[str, ...]) -> dict[str, str]:
 
 def _read_near(path: str) -> bytes | None:
     """A file that the script reads in, if it is one that may be."""
-    from prl_submit.script.source import MAX_BYTES
+    from prl_submit.importing.source import MAX_BYTES
 
     try:
         if not os.path.isfile(path):  # a FIFO would wait for ever
@@ -113,10 +113,10 @@ def _check_version(version: str | None) -> None:
 
 def _table(where: dict[str, Tree], version: str | None) -> Table:
     """The arguments of the ms-swift that is named, or that `check` would find for such a spec."""
-    from prl_submit.cli.which_swift import choose
-    from prl_submit.script.write import write_spec
+    from prl_submit.importing.write import write_spec
+    from prl_submit.spec.yaml import parse_document
     from prl_submit.swift.table import load_table
-    from prl_submit.yaml import parse_document
+    from prl_submit.which_swift import choose
 
     if version is not None:
         return load_table(version)
@@ -130,7 +130,7 @@ def _count(errors: list[Problem]) -> str:
 
 def _read(script: str) -> bytes:
     """The script's bytes. Raises PrlSubmitError where it cannot be read."""
-    from prl_submit.script.source import MAX_BYTES
+    from prl_submit.importing.source import MAX_BYTES
 
     if any("\ud800" <= char <= "\udfff" for char in script):  # how Python reads other bytes
         raise PrlSubmitError(f"{os.fsencode(script)!r} is not UTF-8", "rename it")
@@ -142,7 +142,7 @@ def _read(script: str) -> bytes:
 
 
 def _place(script: str) -> Place:
-    from prl_submit.script.scope import Place
+    from prl_submit.importing.scope import Place
 
     shell = os.environ.get("PWD", "")  # what bash calls the folder, links and all
     cwd = shell if os.path.isabs(shell) and _is_same(shell, os.getcwd()) else os.getcwd()

@@ -8,7 +8,6 @@ import click
 
 from prl_submit.cli.console import data, document, note, raw, table
 from prl_submit.cli.options import json_option, spec_options
-from prl_submit.cli.planning import errors_of, plan_spec, table_of
 from prl_submit.errors import (
     EXIT_WRONG_INPUT,
     BackendUnreachableError,
@@ -18,9 +17,10 @@ from prl_submit.errors import (
     SpecError,
     format_problem,
 )
-from prl_submit.plan import Planned, shown
+from prl_submit.planning.plan import Planned, shown
+from prl_submit.prepare import errors_of, plan_spec, table_of
+from prl_submit.spec.nodes import as_problem
 from prl_submit.swift.choice import is_release
-from prl_submit.tree import as_problem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,7 +162,7 @@ def schema(spec: str | None, swift_version: str | None) -> int:
 
     Its `swift:` arguments are those of SPEC's ms-swift, of VERSION, or of the newest release.
     """
-    from prl_submit.schema import job_schema, schema_text
+    from prl_submit.planning.schema import job_schema, schema_text
     from prl_submit.swift.table import load_table
 
     if spec is not None and swift_version is not None:

@@ -20,10 +20,10 @@ from prl_submit.cli.watching import (
     result_code,
 )
 from prl_submit.errors import PrlSubmitError
-from prl_submit.follow import LogReader, node_logs, rank_logs
-from prl_submit.records import read_plan
-from prl_submit.runs import LOGS, PLAN, Run, find_run
-from prl_submit.spec import Resources
+from prl_submit.runs.directory import LOGS, PLAN, Run, find_run
+from prl_submit.runs.follow import LogReader, node_logs, rank_logs
+from prl_submit.runs.plan_file import read_plan
+from prl_submit.spec.sections import Resources
 
 Find = Callable[[], list[tuple[int, Path]]]
 

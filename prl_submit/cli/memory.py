@@ -8,7 +8,7 @@ from prl_submit.cli.console import data, document, note, table
 from prl_submit.memory.warning import find_forecast
 from prl_submit.memory.words import document as as_document
 from prl_submit.memory.words import rows, summary
-from prl_submit.plan import Planned
+from prl_submit.planning.plan import Planned
 from prl_submit.probe import load_facts
 
 

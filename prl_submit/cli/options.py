@@ -82,7 +82,7 @@ def output_root(option: str | None) -> Path:
 def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Runs, for the shell."""
     from prl_submit.errors import PrlSubmitError
-    from prl_submit.runs import list_runs
+    from prl_submit.runs.directory import list_runs
 
     try:
         found = list_runs(output_root(ctx.params.get("output_root")))

@@ -20,7 +20,7 @@ from prl_submit.cli.options import output_root as output_root_of
 from prl_submit.errors import EXIT_INTERRUPTED, PrlSubmitError, SpecError, format_error
 
 if TYPE_CHECKING:
-    from prl_submit.plan import Plan
+    from prl_submit.planning.plan import Plan
     from prl_submit.probe.facts import Facts
     from prl_submit.probe.jobs import How, Outcome
 
@@ -110,7 +110,7 @@ def _plan(
         if sets or profile:
             raise PrlSubmitError("--set and --profile change a SPEC, and none is named")
         return None
-    from prl_submit.cli.planning import errors_of, plan_spec
+    from prl_submit.prepare import errors_of, plan_spec
 
     planned = plan_spec(spec, backend=backend, sets=sets, profile=profile, output_root=output_root)
     errors = errors_of(planned)
@@ -133,7 +133,7 @@ def _backend(option: str | None) -> str:
 
 
 def _seconds(text: str) -> int:
-    from prl_submit.scalars import duration_hint, parse_duration
+    from prl_submit.spec.scalars import duration_hint, parse_duration
 
     seconds = parse_duration(text)
     if seconds is None:
@@ -187,7 +187,7 @@ def _local(request: dict[str, Any], how: How) -> list[Facts | PrlSubmitError]:
 def _slurm(
     plan: Plan | None, names: Sequence[str], request: dict[str, Any], how: How
 ) -> list[Facts | PrlSubmitError]:
-    from prl_submit import shell
+    from prl_submit.backends.slurm.commands import Slurm
     from prl_submit.probe.cluster import (
         ask_name,
         ask_partitions,
@@ -196,7 +196,7 @@ def _slurm(
         job_parameters,
     )
     from prl_submit.probe.run import probe_slurm
-    from prl_submit.slurm.commands import Slurm
+    from prl_submit.system import shell
 
     slurm = Slurm(shell.run, os.environ)
     cluster, partitions = ask_name(slurm), ask_partitions(slurm)

@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 
 from prl_submit import backends
-from prl_submit.belonging import refuse_copies, refuse_strangers
 from prl_submit.cli.console import data, document, is_terminal, note
 from prl_submit.cli.options import (
     force_owner_option,
@@ -37,8 +36,9 @@ from prl_submit.errors import (
     PrlSubmitError,
     format_error,
 )
-from prl_submit.runs import CANCEL, Run, find_run, list_runs
-from prl_submit.states import FINISHED, LOST, SUCCEEDED, Status, status_of
+from prl_submit.runs.belonging import refuse_copies, refuse_strangers
+from prl_submit.runs.directory import CANCEL, Run, find_run, list_runs
+from prl_submit.runs.states import FINISHED, LOST, SUCCEEDED, Status, status_of
 
 _WATCH_S = 1.0
 

@@ -11,10 +11,8 @@ from typing import Any
 import click
 import msgspec
 
-from prl_submit import backends, shell
+from prl_submit import backends
 from prl_submit.artefact import render_artefact
-from prl_submit.belonging import belonging, refuse_copies, refuse_strangers
-from prl_submit.checkpoints import Checkpoint
 from prl_submit.cli.console import data, document, note, raw
 from prl_submit.cli.inspection import warn_or_stop
 from prl_submit.cli.options import (
@@ -26,7 +24,6 @@ from prl_submit.cli.options import (
     templates_option,
 )
 from prl_submit.cli.options import output_root as output_root_of
-from prl_submit.cli.planning import plan_spec
 from prl_submit.cli.watching import (
     POLL_S,
     Handover,
@@ -41,12 +38,16 @@ from prl_submit.cli.watching import (
     wait_for,
 )
 from prl_submit.errors import EXIT_INTERRUPTED, OutputError, PrlSubmitError
-from prl_submit.follow import log_sizes
-from prl_submit.runs import Run, find_run
-from prl_submit.states import FINISHED, LOST, State, Status
+from prl_submit.prepare import plan_spec
+from prl_submit.runs.belonging import belonging, refuse_copies, refuse_strangers
+from prl_submit.runs.checkpoints import Checkpoint
+from prl_submit.runs.directory import Run, find_run
+from prl_submit.runs.follow import log_sizes
+from prl_submit.runs.states import FINISHED, LOST, State, Status
 from prl_submit.submission import Outside, exclusive
 from prl_submit.submission import resume as resume_run
 from prl_submit.submission import submit as submit_plan
+from prl_submit.system import shell
 
 _wait = click.option("--wait", is_flag=True, help="Wait for the job; exit with its result.")
 _follow = click.option("--follow", "-f", is_flag=True, help="--wait, and print the job's output.")

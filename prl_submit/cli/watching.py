@@ -14,7 +14,6 @@ from types import FrameType
 import msgspec
 
 from prl_submit import backends
-from prl_submit.belonging import belonging, stranger
 from prl_submit.cli.console import note, raw, table
 from prl_submit.cli.options import output_root
 from prl_submit.errors import (
@@ -24,13 +23,13 @@ from prl_submit.errors import (
     PrlSubmitError,
     format_error,
 )
-from prl_submit.follow import POLL_S as FOLLOW_POLL_S
-from prl_submit.follow import LogReader, follow, node_logs
-from prl_submit.harmless import words
-from prl_submit.quote import bash
-from prl_submit.records import read_plan
-from prl_submit.runs import EXIT, PLAN, Run, read_run
-from prl_submit.states import (
+from prl_submit.launch.quote import bash
+from prl_submit.runs.belonging import belonging, stranger
+from prl_submit.runs.directory import EXIT, PLAN, Run, read_run
+from prl_submit.runs.follow import POLL_S as FOLLOW_POLL_S
+from prl_submit.runs.follow import LogReader, follow, node_logs
+from prl_submit.runs.plan_file import read_plan
+from prl_submit.runs.states import (
     FINISHED,
     LOST,
     QUEUED,
@@ -41,8 +40,9 @@ from prl_submit.states import (
     finished_state,
     status_of,
 )
-from prl_submit.times import age
-from prl_submit.verdicts import read_verdict
+from prl_submit.runs.times import age
+from prl_submit.runs.verdicts import read_verdict
+from prl_submit.system.harmless import words
 
 POLL_S = 0.5
 #: Seconds between two questions about jobs that have been queued for LONG_S.
@@ -365,7 +365,7 @@ class Handover:
     def _cancel(self, number: int, frame: FrameType | None) -> None:
         record = refreshed(self._run).record
         if record is not None and record.process is not None:
-            from prl_submit.backends.local import signal_job
+            from prl_submit.backends.local.backend import signal_job
 
             note("got SIGTERM: handed on to the job, waiting for its end")
             signal_job(refreshed(self._run), record.process, signal.SIGTERM)

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 
 from prl_submit.errors import Problem
 from prl_submit.inputs import data, models, plugins
-from prl_submit.job import DoubtfulError, Job
+from prl_submit.rules.job import DoubtfulError, Job
 
 Check = Callable[[Job, str], Iterator[Problem]]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from prl_submit.errors import Problem
 from prl_submit.inputs.paths import resolve
-from prl_submit.job import Job
+from prl_submit.rules.job import Job
 
 #: ms-swift 4.6.0 tuner_plugin/mapping: these look at their own files.
 _OWN = ("ia3", "lora_llm", "dummy")

@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from prl_submit.errors import Problem
 from prl_submit.inputs.paths import resolve
-from prl_submit.job import Job
-from prl_submit.reading import decode_json, read_regular
+from prl_submit.rules.job import Job
+from prl_submit.system.reading import decode_json, read_regular
 
 #: trainer_state.json has a line for each logged step.
 MAX_BYTES = 100_000_000

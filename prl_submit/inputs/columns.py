@@ -8,8 +8,8 @@ from typing import Any
 
 from prl_submit.inputs.data import MESSAGES, QUERIES, RESPONSES
 from prl_submit.inputs.paths import resolve
-from prl_submit.job import Job
-from prl_submit.reading import decode_json, read_regular
+from prl_submit.rules.job import Job
+from prl_submit.system.reading import decode_json, read_regular
 
 #: ms-swift 4.6.0 dataset/preprocessor/core, MessagesPreprocessor.
 SYSTEMS = ("system", "system_prompt")

@@ -10,7 +10,7 @@ import os
 
 from msgspec import Raw, Struct
 
-from prl_submit.reading import decode_json, read_regular
+from prl_submit.system.reading import decode_json, read_regular
 
 #: From the beginning; of the rest only the last line, where a copy that was broken off ends.
 MAX_BYTES = 4_000_000

@@ -15,8 +15,8 @@ from typing import Union
 import msgspec
 from msgspec import Struct
 
-from prl_submit.reading import decode_json, read_regular
-from prl_submit.xdg import xdg_folder
+from prl_submit.system.reading import decode_json, read_regular
+from prl_submit.system.xdg import xdg_folder
 
 #: Raised whenever the reader learns something.
 FORMAT = 3
@@ -106,7 +106,7 @@ def _remembered(place: str) -> Remembered | None:
 def _remember(place: str, known: Remembered) -> None:
     from pathlib import Path  # for the first time alone
 
-    from prl_submit.files import write_atomic
+    from prl_submit.system.files import write_atomic
 
     try:
         os.makedirs(os.path.dirname(place), exist_ok=True)

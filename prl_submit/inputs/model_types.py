@@ -12,10 +12,10 @@ from msgspec import Struct
 from prl_submit.errors import Problem
 from prl_submit.inputs.paths import made_by_setup, resolve
 from prl_submit.inputs.registered import are_silent
-from prl_submit.job import Job
-from prl_submit.reading import decode_json, read_regular
+from prl_submit.rules.job import Job
 from prl_submit.rules.models import unloaded
 from prl_submit.swift.registries import Registries
+from prl_submit.system.reading import decode_json, read_regular
 
 MAX_BYTES = 4_000_000
 _REGISTER = ("register_model", "MODEL_MAPPING")

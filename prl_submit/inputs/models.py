@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from prl_submit.errors import Problem
 from prl_submit.inputs.paths import made_by_setup, resolve
-from prl_submit.job import Job
+from prl_submit.rules.job import Job
 
 _MODELS = ("model", "ref_model", "reward_model", "teacher_model")
 

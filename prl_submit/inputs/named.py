@@ -1,6 +1,6 @@
 """Text and JSON files that arguments name: what ms-swift reads of them before it loads a model.
 
-That such a file is there is told by `prl_submit.presence`; here it is opened.
+That such a file is there is told by `prl_submit.inputs.presence`; here it is opened.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 from prl_submit.errors import Problem
 from prl_submit.inputs.paths import made_by_setup, resolve
-from prl_submit.job import Job
-from prl_submit.plan import PATH_ARGUMENTS, local_path
-from prl_submit.reading import decode_json, read_regular
+from prl_submit.planning.plan import PATH_ARGUMENTS, local_path
+from prl_submit.rules.job import Job
+from prl_submit.system.reading import decode_json, read_regular
 
 MAX_BYTES = 4_000_000
 _TEXT = ("prompt file", "special tokens file")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from prl_submit.errors import Problem
-from prl_submit.job import Job
+from prl_submit.rules.job import Job
 from prl_submit.rules.vllm import GENERATING
 
 #: What brings each import along, where pip calls it otherwise.

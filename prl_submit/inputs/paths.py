@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 import re
 
-from prl_submit.job import Job
+from prl_submit.rules.job import Job
 
 
 def resolve(text: str, workdir: str) -> str:

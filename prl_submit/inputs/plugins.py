@@ -17,8 +17,6 @@ from msgspec import Struct
 from prl_submit.errors import Problem
 from prl_submit.inputs.facts import Facts, Fault, facts_of
 from prl_submit.inputs.paths import made_by_setup, resolve
-from prl_submit.job import Job
-from prl_submit.reading import read_regular
 from prl_submit.rules.builtin import (
     CALLBACKS,
     MODEL_PLUGINS,
@@ -27,6 +25,8 @@ from prl_submit.rules.builtin import (
     SCHEDULERS,
     TUNERS,
 )
+from prl_submit.rules.job import Job
+from prl_submit.system.reading import read_regular
 
 #: Argument -> ms-swift's registry for it, what that has from the start, the types that look, and
 #: since when it is called so.
@@ -305,7 +305,7 @@ def missing(
     where = " or ".join(plugin.given for plugin in files)
     message = f"{name} is not known to ms-swift"
     message += f", and {where} does not provide it" if files else ", and no plugin is given"
-    from prl_submit.suggest import closest
+    from prl_submit.spec.suggest import closest
 
     near = closest(name, [*names, *builtin], 0.6)
     hint = f"did you mean {near}?" if near else f"known: {', '.join([*names, *builtin])}"

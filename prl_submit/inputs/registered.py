@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from prl_submit.errors import Problem
 from prl_submit.inputs.plugins import read_plugins
-from prl_submit.job import Job
+from prl_submit.rules.job import Job
 from prl_submit.rules.models import unloaded
 from prl_submit.swift.registries import STRATEGIES, Registries
 
@@ -96,7 +96,7 @@ def _known(
         if part in names:
             continue
         sure = are_silent(job, workdir, words)
-        from prl_submit.suggest import closest
+        from prl_submit.spec.suggest import closest
 
         near = closest(part, names, 0.6)
         shown = (

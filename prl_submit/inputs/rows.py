@@ -15,7 +15,7 @@ from typing import BinaryIO
 import msgspec
 from msgspec import Struct
 
-from prl_submit.reading import decode_json
+from prl_submit.system.reading import decode_json
 
 #: An array is read whole, a line too; what is larger is not worth the time.
 MAX_BYTES = 8_000_000

@@ -8,11 +8,11 @@ from typing import Any
 
 from prl_submit.errors import Problem
 from prl_submit.inputs.paths import made_by_setup, resolve
-from prl_submit.job import Job
-from prl_submit.reading import decode_json, read_regular
 from prl_submit.rules.batch import accumulation
 from prl_submit.rules.distributed import DEEPSPEED, FSDP
-from prl_submit.suggest import closest
+from prl_submit.rules.job import Job
+from prl_submit.spec.suggest import closest
+from prl_submit.system.reading import decode_json, read_regular
 
 MAX_BYTES = 4_000_000
 _PRESETS = {"deepspeed": DEEPSPEED, "teacher_deepspeed": DEEPSPEED, "fsdp": FSDP}

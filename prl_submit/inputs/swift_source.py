@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from prl_submit.inputs.following import name_of, registers
-from prl_submit.reading import read_regular
+from prl_submit.system.reading import read_regular
 
 MAX_BYTES = 4_000_000
 MAX_FILES = 5_000

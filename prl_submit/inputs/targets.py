@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from prl_submit.errors import Problem
 from prl_submit.inputs.model_types import read_folder
-from prl_submit.job import Job
-from prl_submit.reading import decode_json, read_regular
+from prl_submit.rules.job import Job
+from prl_submit.system.reading import decode_json, read_regular
 
 #: A header of tensors' names; that of a model with 100,000 tensors has 10 MB.
 MAX_BYTES = 50_000_000
@@ -39,7 +39,7 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
         return
     ends = {part for module in modules for part in module.split(".")} | {"lm_head"}
     if not any(name.rpartition(".")[2] in ends for name in names):
-        from prl_submit.suggest import closest
+        from prl_submit.spec.suggest import closest
 
         linear = sorted(end for end in ends if end.endswith(("_proj", "proj", "head")))
         near = closest(names[0], sorted(ends), 0.6)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from prl_submit.errors import Problem
-    from prl_submit.plan import Planned
+    from prl_submit.planning.plan import Planned
     from prl_submit.probe.facts import Damaged, Facts
 
 

@@ -9,17 +9,17 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from prl_submit.job import DoubtfulError
 from prl_submit.memory.fitting import Inputs
 from prl_submit.memory.gpus import gpu_sizes
 from prl_submit.memory.known import known_config
 from prl_submit.memory.model import ModelConfig, read_config
 from prl_submit.memory.older import in_todays_names
 from prl_submit.memory.settings import other_roles
-from prl_submit.reading import read_regular
+from prl_submit.rules.job import DoubtfulError
+from prl_submit.system.reading import read_regular
 
 if TYPE_CHECKING:
-    from prl_submit.plan import Planned
+    from prl_submit.planning.plan import Planned
     from prl_submit.probe.facts import Damaged, Facts
 
 _TUNERS = ("full", "lora")

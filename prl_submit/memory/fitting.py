@@ -7,7 +7,6 @@ from typing import Any, Union
 
 from msgspec import Struct
 
-from prl_submit.divisors import divisors
 from prl_submit.memory.forecast import MIB, Forecast, forecast, vllm_needs
 from prl_submit.memory.model import ModelConfig
 from prl_submit.memory.settings import (
@@ -18,6 +17,7 @@ from prl_submit.memory.settings import (
     other_roles,
     read_sharding,
 )
+from prl_submit.rules.divisors import divisors
 
 Change = dict[str, Any]
 

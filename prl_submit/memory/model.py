@@ -10,7 +10,7 @@ from typing import Any, Union
 
 from msgspec import Struct
 
-from prl_submit.reading import decode_json
+from prl_submit.system.reading import decode_json
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 

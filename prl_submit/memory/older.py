@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from prl_submit.job import Job
 from prl_submit.rules.batch import accumulation
+from prl_submit.rules.job import Job
 from prl_submit.swift.renames import RENAMED
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from prl_submit.memory.activations import Pass
 from prl_submit.memory.model import ModelConfig
-from prl_submit.reading import decode_json
+from prl_submit.system.reading import decode_json
 
 #: Length of a prompt where max_length does not bound it (ms-swift's default is the model's longest).
 ASSUMED_PROMPT = 512

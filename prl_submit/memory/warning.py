@@ -11,11 +11,11 @@ from prl_submit.errors import Problem
 from prl_submit.memory.find import find_gpu, find_inputs
 from prl_submit.memory.fitting import Inputs, Verdict, judge, proposals
 from prl_submit.memory.older import name_in
+from prl_submit.spec.nodes import lookup, near_origin, problem_at
 from prl_submit.swift.table import load_table
-from prl_submit.tree import lookup, near_origin, problem_at
 
 if TYPE_CHECKING:
-    from prl_submit.plan import Planned
+    from prl_submit.planning.plan import Planned
     from prl_submit.probe.facts import Damaged, Facts
 
 UNCOUNTED = "the LoRA's targets or the deepspeed configuration are not understood"

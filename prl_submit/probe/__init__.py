@@ -18,11 +18,11 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from prl_submit.xdg import xdg_folder
+from prl_submit.system.xdg import xdg_folder
 
 if TYPE_CHECKING:
     from prl_submit.errors import Problem
-    from prl_submit.plan import Planned
+    from prl_submit.planning.plan import Planned
     from prl_submit.probe.facts import Damaged, Facts
 
 

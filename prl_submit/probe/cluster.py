@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from prl_submit.backends.slurm.commands import Slurm, first_line
+from prl_submit.backends.slurm.environment import inherited
+from prl_submit.backends.slurm.partitions import SINFO, Partition, parse_sinfo
 from prl_submit.errors import BackendUnreachableError, PrlSubmitError
-from prl_submit.plan import Plan
-from prl_submit.slurm.commands import Slurm, first_line
-from prl_submit.slurm.environment import inherited
-from prl_submit.slurm.partitions import SINFO, Partition, parse_sinfo
-from prl_submit.suggest import did_you_mean
+from prl_submit.planning.plan import Plan
+from prl_submit.spec.suggest import did_you_mean
 
 #: Minutes a probe job may run; partitions with a lower limit get that.
 LIMIT_MIN = 5

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from prl_submit.plan import Plan
+from prl_submit.launch.quote import bash
+from prl_submit.launch.render import render_launch
+from prl_submit.planning.plan import Plan
 from prl_submit.probe.node import ANSWER
-from prl_submit.quote import bash
-from prl_submit.render import render_launch
 
 #: launch.sh's headings of the lines that make the environment; the next heading ends each.
 _SECTIONS = ("\n# --- this shell ---", "\n# --- environment ---")

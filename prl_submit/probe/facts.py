@@ -11,9 +11,9 @@ from typing import Union
 import msgspec
 from msgspec import Struct
 
-from prl_submit.files import write_atomic
-from prl_submit.reading import PLAN_BYTES, decode_json, read_regular
-from prl_submit.slurm.partitions import NodeKind
+from prl_submit.backends.slurm.partitions import NodeKind
+from prl_submit.system.files import write_atomic
+from prl_submit.system.reading import PLAN_BYTES, decode_json, read_regular
 
 #: The partition of a machine that has none: the one `--backend local` looks at.
 NO_PARTITION = "-"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prl_submit.plan import Plan
+from prl_submit.planning.plan import Plan
 from prl_submit.probe.facts import Facts, NodeFacts
 from prl_submit.probe.rules import gpu_words
 

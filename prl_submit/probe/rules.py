@@ -6,12 +6,12 @@ import re
 from datetime import datetime
 
 from prl_submit.errors import Problem
-from prl_submit.plan import Plan, Planned
-from prl_submit.presence import made_by_setup
+from prl_submit.inputs.presence import made_by_setup
+from prl_submit.launch.quote import bash
+from prl_submit.planning.plan import Plan, Planned
 from prl_submit.probe.facts import NO_PARTITION, Damaged, Facts
-from prl_submit.quote import bash
-from prl_submit.scalars import mebibytes
-from prl_submit.tree import near_origin, problem_at
+from prl_submit.spec.nodes import near_origin, problem_at
+from prl_submit.spec.scalars import mebibytes
 
 #: Facts older than this many days stop nothing: they warn.
 STALE_DAYS = 30

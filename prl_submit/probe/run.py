@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from prl_submit.backends.slurm.commands import Slurm, first_line, gave_no_answer, unreachable
 from prl_submit.errors import PrlSubmitError
 from prl_submit.probe import node
 from prl_submit.probe.jobs import (
@@ -25,8 +26,7 @@ from prl_submit.probe.jobs import (
     collect,
     end,
 )
-from prl_submit.shell import Answer
-from prl_submit.slurm.commands import Slurm, first_line, gave_no_answer, unreachable
+from prl_submit.system.shell import Answer
 
 _SECTION = (
     "the `slurm:` section of a SPEC is used, and SBATCH_ACCOUNT, SBATCH_QOS, SBATCH_RESERVATION"

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 
 from prl_submit.errors import Problem
-from prl_submit.job import DoubtfulError, Job
 from prl_submit.rules.environment import CREDENTIALS, looks_secret
+from prl_submit.rules.job import DoubtfulError, Job
 
 __all__ = ["CREDENTIALS", "Rule", "all_rules", "check", "looks_secret"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil, lcm
 
-from prl_submit.divisors import around_multiples, around_sizes, divisors, listed, nearest
 from prl_submit.errors import Problem
-from prl_submit.job import Job
+from prl_submit.rules.divisors import around_multiples, around_sizes, divisors, listed, nearest
 from prl_submit.rules.evaluation import evaluates
+from prl_submit.rules.job import Job
 from prl_submit.rules.vllm import GENERATING
 
 ONE_TOO_MANY = "leave one of generation_batch_size and steps_per_generation out"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prl_submit.divisors import divisors, listed
 from prl_submit.errors import Problem
-from prl_submit.job import Job
+from prl_submit.rules.divisors import divisors, listed
+from prl_submit.rules.job import Job
 
 #: ms-swift 4.6.0 sft_args `_init_deepspeed`, `_init_fsdp`: what stands for a file of its own.
 DEEPSPEED = ("zero0", "zero1", "zero2", "zero3", "zero2_offload", "zero3_offload")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prl_submit.errors import Problem
-from prl_submit.job import Job
-from prl_submit.tree import leaves
+from prl_submit.rules.job import Job
+from prl_submit.spec.nodes import leaves
 
 #: ms-swift 4.6.0's arguments that hold a secret themselves.
 CREDENTIALS = ("hub_token", "swanlab_token", "swanlab_secret")
@@ -90,7 +90,7 @@ def slurm(job: Job) -> Iterator[Problem]:
     """The `slurm:` section, for jobs that go there."""
     if job.backend != "slurm":
         return iter(())
-    from prl_submit.slurm_options import slurm_section  # not for the others' jobs
+    from prl_submit.backends.slurm.options import slurm_section  # not for the others' jobs
 
     return slurm_section(job)
 

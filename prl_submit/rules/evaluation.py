@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from prl_submit.errors import Problem
-from prl_submit.job import Job
+from prl_submit.rules.job import Job
 
 _STRATEGIES = ("no", "steps", "epoch")
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from prl_submit.errors import Problem
-from prl_submit.job import Job
+from prl_submit.rules.job import Job
 
 _GRPO, _ROLLOUT, _PPO, _GKD = ("grpo",), ("grpo", "gkd"), ("ppo",), ("gkd",)
 _REWARDED, _REFERRING = ("ppo", "grpo"), ("dpo", "kto", "ppo", "grpo")

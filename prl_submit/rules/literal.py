@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator
 
 from prl_submit.errors import Problem
-from prl_submit.job import Job
-from prl_submit.tree import Node, leaves
+from prl_submit.rules.job import Job
+from prl_submit.spec.nodes import Node, leaves
 
 #: `$NAME`, `${NAME…}`, `$(command)` and `command` in backticks.
 _SHELL = r"\$(?:[A-Za-z_]\w*|\{[A-Za-z_]\w*[^}]*\}|\([^)]+\))|`[^`]+`"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prl_submit.errors import Problem
-from prl_submit.job import Job
-from prl_submit.suggest import closest
+from prl_submit.rules.job import Job
+from prl_submit.spec.suggest import closest
 
 #: By type. ms-swift 4.6.0 dpo_trainer `dpo_loss`, grpo_trainer `_compute_loss_and_metrics`;
 #: trl 0.29 cpo_trainer `cpo_loss`, kto_trainer `kto_loss`. The others never look at loss_type.

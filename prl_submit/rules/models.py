@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from prl_submit.errors import Problem
-from prl_submit.job import Job
+from prl_submit.rules.job import Job
 
 #: ms-swift 4.6.0 rlhf_args `__post_init__`: full trainings of these compare with a reference.
 REFERRING = ("dpo", "kto", "ppo", "grpo")

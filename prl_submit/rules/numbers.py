@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prl_submit.errors import Problem
-from prl_submit.job import Job
+from prl_submit.rules.job import Job
 
 _SEEDS = 2**32 - 1
 #: Argument, least, most, whether the most itself is too much, and who refuses it.

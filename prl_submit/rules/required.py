@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prl_submit.errors import Problem
-from prl_submit.job import Job
-from prl_submit.reading import decode_json
+from prl_submit.rules.job import Job
+from prl_submit.system.reading import decode_json
 
 
 def model(job: Job) -> Iterator[Problem]:

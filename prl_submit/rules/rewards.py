@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prl_submit.errors import Problem
-from prl_submit.job import Job
 from prl_submit.rules.builtin import MODEL_PLUGINS
+from prl_submit.rules.job import Job
 
 
 def weights(job: Job) -> Iterator[Problem]:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from prl_submit.errors import Problem
-from prl_submit.job import Job
-from prl_submit.reading import decode_json
-from prl_submit.suggest import closest
+from prl_submit.rules.job import Job
+from prl_submit.spec.suggest import closest
+from prl_submit.system.reading import decode_json
 
 #: Source: transformers 4.47-5.19 optimization `get_…_schedule…`: what lr_scheduler_kwargs may hold.
 #: constant and constant_with_warmup look at none; greedy takes what its class does.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prl_submit.errors import Problem
-from prl_submit.job import Job
 from prl_submit.rules.builtin import CALLBACKS, OPTIMIZERS
 from prl_submit.rules.evaluation import whole
-from prl_submit.suggest import closest
+from prl_submit.rules.job import Job
+from prl_submit.spec.suggest import closest
 
 #: transformers 5.19 trainer_utils SchedulerType.
 SCHEDULERS = (

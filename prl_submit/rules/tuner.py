@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prl_submit.errors import Problem
-from prl_submit.job import Job
 from prl_submit.rules.builtin import TUNERS
-from prl_submit.suggest import closest
+from prl_submit.rules.job import Job
+from prl_submit.spec.suggest import closest
 
 #: ms-swift 4.6.0 sft_args `_check_padding_free`.
 _FLASH = ("flash_attn", "flash_attention_2", "flash_attention_3", "flash_attention_4")

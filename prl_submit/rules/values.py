@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from prl_submit.errors import Problem
-from prl_submit.job import Job
-from prl_submit.reading import decode_json
+from prl_submit.rules.job import Job
+from prl_submit.system.reading import decode_json
 
 #: accelerate 1.15 AcceleratorConfig, which transformers makes of accelerator_config.
 _ACCELERATOR = (

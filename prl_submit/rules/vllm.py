@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prl_submit.divisors import divisors, listed
 from prl_submit.errors import Problem
-from prl_submit.job import Job
+from prl_submit.rules.divisors import divisors, listed
+from prl_submit.rules.job import Job
 
 #: ms-swift 4.6.0 rlhf_args `rlhf_support_vllm_types`.
 GENERATING = ("grpo", "gkd")

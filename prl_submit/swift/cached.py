@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 import msgspec
 from msgspec import Struct
 
-from prl_submit.reading import PLAN_BYTES, decode_json, read_regular
 from prl_submit.swift.argument import Argument
 from prl_submit.swift.installed import Installed
 from prl_submit.swift.registries import Registries
 from prl_submit.swift.table import Table
-from prl_submit.xdg import xdg_folder
+from prl_submit.system.reading import PLAN_BYTES, decode_json, read_regular
+from prl_submit.system.xdg import xdg_folder
 
 #: Raised whenever the reader learns something: what an older one remembered is read anew.
 FORMAT = 5
@@ -152,7 +152,7 @@ def _finder(installed: Installed, stamps: list[Stamp]) -> Callable[[str], tuple[
 def _remember(path: str, remembered: Remembered | RememberedNames) -> None:
     from pathlib import Path  # for the first time alone
 
-    from prl_submit.files import write_atomic
+    from prl_submit.system.files import write_atomic
 
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)

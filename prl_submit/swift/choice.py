@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
-from prl_submit.spec import RELEASE, Environment
+from prl_submit.spec.sections import RELEASE, Environment
 from prl_submit.swift.cached import read_installed
 from prl_submit.swift.installed import find_installed
 from prl_submit.swift.table import Table, load_table

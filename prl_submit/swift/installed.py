@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 from msgspec import Struct
 
-from prl_submit.spec import Conda, Environment
+from prl_submit.spec.sections import Conda, Environment
 
 UNKNOWN = "unknown"
 _INFO = re.compile(r"ms_swift-(.+)\.dist-info")

@@ -7,10 +7,10 @@ that name, else decodes the text, else repairs it by guessing.
 from __future__ import annotations
 
 from prl_submit.errors import Problem
-from prl_submit.reading import decode_json
-from prl_submit.scalars import parse_bool
+from prl_submit.spec.nodes import Node, problem_at
+from prl_submit.spec.scalars import parse_bool
 from prl_submit.swift.history import number
-from prl_submit.tree import Node, problem_at
+from prl_submit.system.reading import decode_json
 
 #: ms-swift 3.1-4.6 trainers/arguments `__post_init__` reads these behind eval_use_evalscope.
 _EVALSCOPE = (

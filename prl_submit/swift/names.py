@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from prl_submit import meanings
 from prl_submit.errors import Problem
-from prl_submit.suggest import closest
+from prl_submit.spec import meanings
+from prl_submit.spec.nodes import Origin, problem_at
+from prl_submit.spec.suggest import closest
 from prl_submit.swift.renames import RENAMED, REPLACED
 from prl_submit.swift.table import Table
-from prl_submit.tree import Origin, problem_at
 
 
 def unknown_name(name: str, origin: Origin, table: Table, is_passed_over: bool = False) -> Problem:

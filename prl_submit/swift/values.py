@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from prl_submit.errors import Problem
-from prl_submit.scalars import format_number, parse_bool, parse_float, parse_int
+from prl_submit.spec.nodes import Node, problem_at
+from prl_submit.spec.scalars import format_number, parse_bool, parse_float, parse_int
+from prl_submit.spec.typing_nodes import plain
 from prl_submit.swift.argument import Argument
 from prl_submit.swift.table import Table
-from prl_submit.tree import Node, problem_at
-from prl_submit.typing_nodes import plain
 
 #: Linux: one argument with its NUL is at most 128 KiB (binfmts.h MAX_ARG_STRLEN).
 MAX_WORD_BYTES = 131_071

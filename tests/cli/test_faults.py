@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from prl_submit.cli.planning import errors_of, plan_spec
 from prl_submit.errors import format_problem
-from prl_submit.plan import Planned
-from tests.faults import FAULTS, SILENT, SPEC, Fault, write_files
+from prl_submit.planning.plan import Planned
+from prl_submit.prepare import errors_of, plan_spec
+from tests.support.faults import FAULTS, SILENT, SPEC, Fault, write_files
 
 PROJECT = Path(__file__).resolve().parents[2]
 

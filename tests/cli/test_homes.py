@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from prl_submit.cli.options import output_root
-from prl_submit.cli.planning import plan_spec
+from prl_submit.prepare import plan_spec
 
 
 @pytest.fixture

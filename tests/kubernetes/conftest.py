@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.kubernetes import KubernetesCluster
 from tests.conftest import World, eventually
+from tools.clusters.kubernetes import KubernetesCluster
 
 HERE = Path(__file__).parent
 IMAGE = "registry.example/ms-swift:4.6"

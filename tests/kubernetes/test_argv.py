@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.conftest import eventually
-from tests.hostile import SUBMIT_ALL, Texts, quote_all
 from tests.kubernetes.conftest import KubernetesWorld
 from tests.property.test_argv import contains, given_words
+from tests.support.hostile import SUBMIT_ALL, Texts, quote_all
 
 COUNT = 200
 #: Every tenth is submitted by a process of its own.

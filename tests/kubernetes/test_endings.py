@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from prl_submit.states import FINISHED
+from prl_submit.runs.states import FINISHED
 from tests.conftest import eventually
 from tests.kubernetes.conftest import KubernetesWorld
 

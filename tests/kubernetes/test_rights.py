@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from prl_submit.kubernetes.rights import RULES
+from prl_submit.backends.kubernetes.rights import RULES
 from tests.conftest import PROJECT
 from tests.kubernetes.conftest import KubernetesWorld
 from tests.kubernetes.proxy import starting

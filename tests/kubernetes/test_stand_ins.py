@@ -18,18 +18,18 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from prl_submit import shell
+from prl_submit.backends.kubernetes.api import Api
+from prl_submit.backends.kubernetes.kubeconfig import find_access
+from prl_submit.backends.kubernetes.status import RefusedStatusError
 from prl_submit.errors import PrlSubmitError
-from prl_submit.kubernetes.api import Api
-from prl_submit.kubernetes.kubeconfig import find_access
-from prl_submit.kubernetes.status import RefusedStatusError
-from tests.cluster.kube import layout
-from tests.cluster.kube.api import Object
-from tests.cluster.kube.expansion import expand
-from tests.cluster.kube.starting import limits_memory
-from tests.cluster.kube.times import SECOND, nanoseconds, precise
-from tests.cluster.kubernetes import KubernetesCluster
-from tests.cluster.processes import with_environ
+from prl_submit.system import shell
+from tools.clusters.kubernetes import KubernetesCluster
+from tools.clusters.kubernetes_stand_ins import layout
+from tools.clusters.kubernetes_stand_ins.api import Object
+from tools.clusters.kubernetes_stand_ins.expansion import expand
+from tools.clusters.kubernetes_stand_ins.starting import limits_memory
+from tools.clusters.kubernetes_stand_ins.times import SECOND, nanoseconds, precise
+from tools.clusters.processes import with_environ
 
 #: Odd words, none of which may change on its way.
 WORDS = ["", "two\nlines\n", "中文 é", "'\"\\`$HOME ${x} *", "\t\r\x01", "--", "{'a': \"b\"}"]

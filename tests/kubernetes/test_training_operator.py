@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.kube.api import ApiError, Object
-from tests.cluster.kubernetes import KubernetesCluster
-from tests.cluster.processes import wait_until
+from tools.clusters.kubernetes import KubernetesCluster
+from tools.clusters.kubernetes_stand_ins.api import ApiError, Object
+from tools.clusters.processes import wait_until
 
 LABEL = "training.kubeflow.org/"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import ended
-from tests.launching import launch
+from tests.support.launching import launch
 
 if TYPE_CHECKING:
     from tests.conftest import Ended, World

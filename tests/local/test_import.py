@@ -20,16 +20,16 @@ import pytest
 import yaml
 
 from prl_submit.cli import main
-from prl_submit.scalars import parse_bool
-from prl_submit.script import import_script
-from prl_submit.script.bash import read_script
-from prl_submit.script.scope import Field, UnknownError
-from prl_submit.script.scope import Place as ScriptPlace
-from prl_submit.script.substitution import substitute
-from prl_submit.script.words import expand_fields
+from prl_submit.importing import import_script
+from prl_submit.importing.bash import read_script
+from prl_submit.importing.scope import Field, UnknownError
+from prl_submit.importing.scope import Place as ScriptPlace
+from prl_submit.importing.substitution import substitute
+from prl_submit.importing.words import expand_fields
+from prl_submit.spec.scalars import parse_bool
 from prl_submit.swift.renames import RENAMED
 from prl_submit.swift.table import load_table
-from tests.script_values import judged, words_scope
+from tests.support.script_values import judged, words_scope
 
 PLUGIN = Path(__file__).parents[2] / "jobs" / "plugins" / "prl_rewards.py"
 SCRIPTS = Path(__file__).parents[1] / "importing" / "scripts"
@@ -202,7 +202,7 @@ def place(
 
 def plan_of(place: Place, spec: str, **environ: str) -> Any:
     """What a spec decides, in the place's environment."""
-    from prl_submit.cli.planning import plan_spec
+    from prl_submit.prepare import plan_spec
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place.root)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from prl_submit.processes import boot_id, identify
+from prl_submit.backends.local.processes import boot_id, identify
 
 if TYPE_CHECKING:
     from tests.conftest import World

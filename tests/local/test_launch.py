@@ -483,8 +483,8 @@ def two_node_script(world: World) -> Path:
     """launch.sh of two nodes, as every backend gets it; rendered without one."""
     code = (
         "import sys\n"
-        "from prl_submit.cli.planning import plan_spec\n"
-        "from prl_submit.render import render_launch\n"
+        "from prl_submit.prepare import plan_spec\n"
+        "from prl_submit.launch.render import render_launch\n"
         "plan = plan_spec(sys.argv[1], backend=None, sets=(), profile=None, output_root=None).plan\n"
         "print(plan.run_dir); print(render_launch(plan, token='t' * 16), end='')\n"
     )

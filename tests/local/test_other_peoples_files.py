@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from prl_submit import processes
+from prl_submit.backends.local import processes
 from tests.conftest import PROJECT, Done, World
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from prl_submit.checkpoints import last_complete
-from tests.checkpoint_files import SPOILT, write_checkpoint
+from prl_submit.runs.checkpoints import last_complete
 from tests.conftest import ended, marked
-from tests.launching import launch
+from tests.support.checkpoint_files import SPOILT, write_checkpoint
+from tests.support.launching import launch
 
 if TYPE_CHECKING:
     from tests.conftest import Ended, World
@@ -619,14 +619,14 @@ class Case(NamedTuple):
 
     @property
     def python(self) -> str:
-        """What prl_submit.checkpoints says: a name, or - for none."""
+        """What prl_submit.runs.checkpoints says: a name, or - for none."""
         found = last_complete(self.run, self.nodes * self.nproc)
         return "-" if found is None else found.path.name
 
 
 def by_bash(script: str, cases: list[Case], root: Path) -> list[str]:
     """What launch.sh's prl_find_checkpoint says of every case, in one bash."""
-    begin = script.index("# prl_submit/checkpoint_files.py of the prl-submit")
+    begin = script.index("# prl_submit/runs/checkpoint_files.py of the prl-submit")
     end = script.index("\nprl_argument() {")
     loop = (
         f"set -euo pipefail\nprl_python=({sys.executable})\n" + script[begin:end] + "\n"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import make_environment
-from tests.users import let_others_pass
+from tests.support.users import let_others_pass
 
 if TYPE_CHECKING:
     from tests.conftest import World

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from prl_submit import processes
-from prl_submit.states import FINISHED
+from prl_submit.backends.local import processes
+from prl_submit.runs.states import FINISHED
 
 if TYPE_CHECKING:
     from tests.conftest import World

@@ -146,7 +146,7 @@ def test_leftovers_of_a_number_are_no_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A claim that cannot be removed costs its number and nothing else."""
-    from prl_submit.runs import allocate
+    from prl_submit.runs.directory import allocate
 
     def fail(path: Path) -> None:
         raise OSError(5, "Input/output error")

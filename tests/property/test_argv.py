@@ -17,9 +17,9 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from prl_submit.layers import load_layers
-from prl_submit.plan import Context, Planned, make_plan
-from prl_submit.records import dump_spec
+from prl_submit.planning.layers import load_layers
+from prl_submit.planning.plan import Context, Planned, make_plan
+from prl_submit.runs.plan_file import dump_spec
 from prl_submit.swift.table import load_table
 
 if TYPE_CHECKING:

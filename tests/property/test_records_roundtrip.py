@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from prl_submit.records import dump_spec
-from prl_submit.scalars import resolve
-from prl_submit.tree import Node, Origin, scalar_node
-from prl_submit.typing_nodes import plain
-from prl_submit.yaml import parse_document
+from prl_submit.runs.plan_file import dump_spec
+from prl_submit.spec.nodes import Node, Origin, scalar_node
+from prl_submit.spec.scalars import resolve
+from prl_submit.spec.typing_nodes import plain
+from prl_submit.spec.yaml import parse_document
 
 HERE = Origin("spec", "f", 1)
 

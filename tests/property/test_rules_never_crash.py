@@ -9,10 +9,10 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from prl_submit.job import DoubtfulError
-from prl_submit.layers import load_layers
-from prl_submit.plan import Context, make_plan
+from prl_submit.planning.layers import load_layers
+from prl_submit.planning.plan import Context, make_plan
 from prl_submit.rules import all_rules
+from prl_submit.rules.job import DoubtfulError
 from prl_submit.swift.table import Table, load_table
 
 VERSIONS = ("3.0.0", "3.3.0", "3.4.1", "3.8.3", "3.12.6", "4.0.0", "4.6.0")

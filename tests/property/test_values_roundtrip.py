@@ -8,8 +8,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prl_submit.quote import bash, comment
-from prl_submit.scalars import (
+from prl_submit.launch.quote import bash, comment
+from prl_submit.spec.scalars import (
     MAX_SECONDS,
     format_duration,
     format_number,

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prl_submit.errors import SpecError
-from prl_submit.tree import Origin
-from prl_submit.typing_nodes import plain, read_spec
-from prl_submit.yaml import parse_document, parse_value
+from prl_submit.spec.nodes import Origin
+from prl_submit.spec.typing_nodes import plain, read_spec
+from prl_submit.spec.yaml import parse_document, parse_value
 
 _PIECES = st.sampled_from(
     ["a", "name", "swift", ":", ": ", "\n", "\n  ", "- ", "[", "]", "{", "}", ",", "&x ", "*x", "'",

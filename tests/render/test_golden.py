@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from prl_submit import __version__
-from prl_submit.layers import load_layers
-from prl_submit.plan import Context, Plan, make_plan
-from prl_submit.render import render_launch
-from prl_submit.slurm.script import render_script
+from prl_submit.backends.slurm.script import render_script
+from prl_submit.launch.render import render_launch
+from prl_submit.planning.layers import load_layers
+from prl_submit.planning.plan import Context, Plan, make_plan
 from prl_submit.swift.table import load_table
 
 ROOT = Path(__file__).resolve().parents[2]

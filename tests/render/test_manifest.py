@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from prl_submit.kubernetes.documents import dump, load
-from prl_submit.kubernetes.manifest import render_manifest
-from prl_submit.plan import Plan
-from prl_submit.render import render_launch
+from prl_submit.backends.kubernetes.documents import dump, load
+from prl_submit.backends.kubernetes.manifest import render_manifest
+from prl_submit.launch.render import render_launch
+from prl_submit.planning.plan import Plan
 from tests.render.pytorchjob_schema import faults
 from tests.render.test_golden import plan_of, same_as_golden
 

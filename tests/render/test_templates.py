@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from prl_submit.errors import PrlSubmitError
-from prl_submit.layers import load_layers
-from prl_submit.plan import Context, Plan, make_plan
-from prl_submit.render import TEMPLATES, render, render_launch
+from prl_submit.launch.render import TEMPLATES, render, render_launch
+from prl_submit.planning.layers import load_layers
+from prl_submit.planning.plan import Context, Plan, make_plan
 from prl_submit.swift.table import load_table
 
 NASTY = "a'b\"c $HOME `x`\n\\ #中"

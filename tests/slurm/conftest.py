@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.configuration import cgroups_allow
-from tests.cluster.slurm import SlurmCluster
 from tests.conftest import World
+from tools.clusters.configuration import cgroups_allow
+from tools.clusters.slurm import SlurmCluster
 
 HERE = Path(__file__).parent
 #: Whether jobs are killed at their memory limit: only where this machine's cgroups let us.

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.configuration import QOS
 from tests.slurm.conftest import SlurmWorld
+from tools.clusters.configuration import QOS
 
 Eventually = Callable[..., None]
 

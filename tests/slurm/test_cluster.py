@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cluster.configuration import ACCOUNT, QOS, cgroups_allow
-from tests.cluster.processes import SlurmError
-from tests.cluster.slurm import PortTakenError, SlurmCluster
+from tools.clusters.configuration import ACCOUNT, QOS, cgroups_allow
+from tools.clusters.processes import SlurmError
+from tools.clusters.slurm import PortTakenError, SlurmCluster
 
 if TYPE_CHECKING:
     from tests.slurm.conftest import SlurmWorld
@@ -207,7 +207,7 @@ def test_killed_tests_leave_no_daemons(
     root = tmp_path_factory.mktemp("slurm")
     starter = f"""
 import pathlib, time
-from tests.cluster.slurm import SlurmCluster
+from tools.clusters.slurm import SlurmCluster
 cluster = SlurmCluster.start(pathlib.Path({str(root)!r}), nodes=1)
 cluster.run("sbatch", "--wrap", "echo >started; sleep 60")
 time.sleep(60)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.processes import wait_until
 from tests.slurm.conftest import SlurmWorld
+from tools.clusters.processes import wait_until
 
 Eventually = Callable[..., None]
 #: Input variables of srun (srun(1), and `strings` of 22.05 and 24.11) with values that srun would obey or refuse.

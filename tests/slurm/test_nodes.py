@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.slurm import SlurmCluster
 from tests.slurm.conftest import SlurmWorld
+from tools.clusters.slurm import SlurmCluster
 
 Eventually = Callable[..., None]
 #: Each node says what torchrun is told, in a file of its own.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from prl_submit.cli.planning import plan_spec
 from prl_submit.errors import Problem
+from prl_submit.prepare import plan_spec
 from prl_submit.probe import check_probed, load_facts
 from tests.conftest import Done, eventually
 

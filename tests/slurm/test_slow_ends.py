@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.slurm import SlurmCluster
 from tests.slurm.conftest import SlurmWorld
+from tools.clusters.slurm import SlurmCluster
 
 Eventually = Callable[..., None]
 ENDS = {"SUCCEEDED", "FAILED", "CANCELLED", "TIMEOUT", "LOST"}

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.configuration import cgroups_allow
 from tests.slurm.conftest import SlurmWorld
+from tools.clusters.configuration import cgroups_allow
 
 Eventually = Callable[..., None]
 FIRST_TIME = "[[ $PRL_SUBMIT_RESTARTS == 0 ]]"

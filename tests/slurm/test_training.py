@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from prl_submit.checkpoints import last_complete
+from prl_submit.runs.checkpoints import last_complete
 from tests.slurm.conftest import SlurmWorld
 
 pytestmark = pytest.mark.training

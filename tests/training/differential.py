@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 
 from prl_submit.errors import Problem
 from prl_submit.inputs import check_inputs
-from prl_submit.layers import load_layers
-from prl_submit.plan import Context, Planned, make_plan
-from prl_submit.presence import check_presence
+from prl_submit.inputs.presence import check_presence
+from prl_submit.planning.layers import load_layers
+from prl_submit.planning.plan import Context, Planned, make_plan
 from prl_submit.swift.table import Table, load_table
 from tests.training.configurations import SHORT, Configuration, argv, spec
 from tests.training.random_jobs import random_jobs

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
-from prl_submit.spec import Environment
+from prl_submit.spec.sections import Environment
 from prl_submit.swift.cached import read_installed
 from prl_submit.swift.history import load_history
 from prl_submit.swift.installed import find_installed
@@ -97,7 +97,7 @@ def test_the_bundled_table_of_this_release_says_the_same(read: Table) -> None:
 
 def test_nothing_is_imported(tmp_path: Path) -> None:
     code = (
-        "import sys; from prl_submit.spec import Environment;"
+        "import sys; from prl_submit.spec.sections import Environment;"
         "from prl_submit.swift.choice import Wanted, choose_table;"
         f"wanted = Wanted(Environment(venv={sys.prefix!r}), '/', True, None);"
         f"table = choose_table(wanted, lambda: None, {{'HOME': {str(tmp_path)!r}}});"

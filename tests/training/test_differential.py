@@ -17,11 +17,11 @@ import pytest
 
 from prl_submit.inputs import Check
 from prl_submit.inputs import checks as input_checks
-from prl_submit.job import DoubtfulError, Job
-from prl_submit.layers import load_layers
-from prl_submit.plan import Context, Planned, make_plan
-from prl_submit.presence import check_presence
+from prl_submit.inputs.presence import check_presence
+from prl_submit.planning.layers import load_layers
+from prl_submit.planning.plan import Context, Planned, make_plan
 from prl_submit.rules import all_rules, check
+from prl_submit.rules.job import DoubtfulError, Job
 from prl_submit.swift.table import load_table
 from tests.training.configurations import (
     BASES,

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from prl_submit.cli.planning import plan_spec
 from prl_submit.errors import Problem
+from prl_submit.prepare import plan_spec
 from tests.training.conftest import PROJECT
 
 pytestmark = pytest.mark.training

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
-from prl_submit.layers import Layered, load_layers
-from prl_submit.plan import Context, Planned, make_plan
-from prl_submit.profiles import read_profile
+from prl_submit.planning.layers import Layered, load_layers
+from prl_submit.planning.plan import Context, Planned, make_plan
+from prl_submit.spec.profiles import read_profile
 from prl_submit.swift.table import load_table
 
 CONTEXT = Context(cwd="/cwd", home="/home/me")

@@ -14,7 +14,7 @@ from prl_submit.errors import (
     format_error,
     format_problem,
 )
-from prl_submit.tree import (
+from prl_submit.spec.nodes import (
     Node,
     Origin,
     leaves,

@@ -557,7 +557,7 @@ fi
 # --- a restart goes on from the last complete checkpoint ------------------------------------------
 
 prl_find_python
-# prl_submit/checkpoint_files.py of the prl-submit that made this script. Prints `NAME STEP MAX_STEPS` of the last
+# prl_submit/runs/checkpoint_files.py of the prl-submit that made this script. Prints `NAME STEP MAX_STEPS` of the last
 # complete checkpoint, and `# WHY` for each newer one that is not complete.
 prl_look_at_checkpoints() {
   "${prl_python[@]}" -I -S - "$prl_run_dir" $((prl_nodes * prl_nproc_per_node)) <<'PRL_PYTHON'

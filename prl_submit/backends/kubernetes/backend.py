@@ -1,0 +1,318 @@
+"""Kubernetes: pytorchjob.yaml, created once and only once, and asked after through the API server.
+
+run.json is written before the job is made, without a job id. The job's name and a label carry the
+run's token; so whatever instant the submitting process or the connection dies at, the job can be
+found by its token, and nothing is submitted twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from prl_submit.backends import Keeper, NothingToKeep, nobody
+from prl_submit.backends.kubernetes import collecting, evidence, helper, names, rights
+from prl_submit.backends.kubernetes.api import Api, NotSentError, connect
+from prl_submit.backends.kubernetes.documents import load
+from prl_submit.backends.kubernetes.evidence import list_jobs, list_pods
+from prl_submit.backends.kubernetes.keeping import NodeLog, PodLogs
+from prl_submit.backends.kubernetes.names import LAST_WORDS_S
+from prl_submit.backends.kubernetes.objects import Job, Pod
+from prl_submit.backends.kubernetes.ownership import require_own
+from prl_submit.backends.kubernetes.reasons import name_of
+from prl_submit.backends.kubernetes.refusals import as_error
+from prl_submit.backends.kubernetes.status import RefusedStatusError
+from prl_submit.backends.kubernetes.submitting import ask_first, create
+from prl_submit.backends.record_first import record_first
+from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
+from prl_submit.planning.plan import Plan
+from prl_submit.runs.cancellation import CancelNote
+from prl_submit.runs.directory import CANCEL, LOGS, PLAN, Record, Run, read_run, writes_here
+from prl_submit.runs.plan_file import read_plan
+from prl_submit.runs.states import State
+from prl_submit.system import shell
+from prl_submit.system.files import remove_inside, write_inside
+from prl_submit.system.owners import give_run
+from prl_submit.system.reading import PLAN_BYTES, read_record
+
+#: Seconds between two questions while one waits.
+POLL_S = 1.0
+_CANCEL_POLL_S = 0.5
+_AGAIN_S = 2.0
+#: Seconds beyond their grace after which pods that do not go are given up: their node is gone.
+_NODE_IS_GONE_S = 60.0
+
+
+def artefact_name() -> str | None:
+    """pytorchjob.yaml."""
+    return names.MANIFEST
+
+
+def node_name(node: int) -> str:
+    """Kubernetes' name of a node of the job: `master-0`, `worker-0`."""
+    return names.replica(node)
+
+
+def submit(run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = nobody) -> Record:
+    """Create the PyTorchJob. Raises RefusedError, BackendUnreachableError, or OutcomeUnknownError."""
+    before = read_run(run)
+    api = _where_it_was(before, plan)
+    manifest = read_record(run / names.MANIFEST, PLAN_BYTES).decode("utf-8")
+    ask_first(api, manifest, tell)
+    _give_to_pods(run, plan, record, tell)
+    record = msgspec.structs.replace(
+        record, context=api.access.context, namespace=api.namespace, server=api.server
+    )
+    name = names.job_name(plan.name, record.token)
+
+    def order() -> str:
+        create(api, manifest, name, record.token)
+        return name
+
+    return record_first(run, before, record, order)
+
+
+def _where_it_was(before: Run | None, plan: Plan) -> Api:
+    """The spec's cluster, or the current one; for a run that is resumed, the one that has its volume."""
+    context, namespace = plan.kubernetes.context, plan.kubernetes.namespace
+    last = before.record if before is not None else None
+    if last is not None:
+        context, namespace = last.context or context, last.namespace or namespace
+    api = _connect(context, namespace)
+    if last is not None and last.server not in (None, api.server):
+        raise BackendUnreachableError(
+            f"the run is at {last.server}, and the context {context!r} is of {api.server} now",
+            "set KUBECONFIG to the file that has its cluster",
+        )
+    return api
+
+
+def _give_to_pods(run: Path, plan: Plan, record: Record, tell: Callable[[str], None]) -> None:
+    """Let the pods write where they and we have the same volume, and see that it is the same."""
+    write_inside(run, names.HERE, record.token.encode("ascii"), durable=False)
+    if os.geteuid() != 0:
+        return
+    try:
+        give_run(run, plan.uid, plan.gid)
+    except OSError as error:
+        tell(
+            f"warning: {run} cannot be given to uid {plan.uid}, as which the pods run: {error.strerror};"
+            " they write there only if the folder lets them"
+        )
+
+
+def ask_online(plan: Plan, artefact: str) -> str:
+    """What the cluster says of the job (`check --online`). Raises as submit does."""
+    api = _connect(plan.kubernetes.context, plan.kubernetes.namespace)
+    said: list[str] = []
+    ask_first(api, artefact, said.append)
+    context = api.access.context or "this pod's own account"
+    words = f"Kubernetes would take it: namespace {api.namespace} of {context} ({api.server})"
+    lacking = rights.missing(api, rights.TO_FOLLOW)
+    if lacking:
+        said.append(f"warning: you may not {rights.in_words(lacking)}")
+    return "; ".join([words, *said])
+
+
+def states(runs: Sequence[Run]) -> list[State]:
+    """What each run is doing; one list of jobs for all runs of a namespace."""
+    return evidence.states(runs, _connect)
+
+
+def log_keeper(run: Run, tell: Callable[[str], None] = nobody) -> Keeper:
+    """Brings the pods' logs here. Raises BackendUnreachableError, PrlSubmitError."""
+    record = run.known()
+    if _write_here(run, record):
+        return NothingToKeep()
+    api = _connect(record.context, record.namespace)
+    return PodLogs(run.path, record.token, api, tell)
+
+
+def _write_here(run: Run, record: Record) -> bool:
+    """Whether all pods of the job are known to write their logs into this very folder."""
+    nodes = evidence.read_planned(run.path).resources.nodes
+    job = names.job_name(record.name, record.token)
+    return all(
+        writes_here(run.path / LOGS, node, f"{job}-{names.replica(node)}") for node in range(nodes)
+    )
+
+
+def is_left(run: Run) -> bool:
+    """Whether pods of the job still run: one node's end is the job's, and the others may go on."""
+    record = run.known()
+    api = _connect(record.context, record.namespace)
+    try:
+        return any(pod.is_running for pod in list_pods(api, [record.token]))
+    except RefusedStatusError as error:
+        raise as_error(error, api.namespace, f"show the pods of {run.run}") from None
+
+
+def cancel(run: Run, *, wait: bool) -> bool:
+    """Delete the job in the foreground: it goes when its pods have gone."""
+    record = run.known()
+    api = _connect(record.context, record.namespace)
+    try:
+        job = _find(api, record)
+        cancel_note = None
+        if job is not None:
+            require_own(job, record.token, run.path, "nothing was cancelled")
+        if job is not None and job.metadata.deletion_timestamp is None:
+            has_ended = job.condition("Failed") or job.condition("Succeeded")
+            pods = list_pods(api, [record.token]) if has_ended else []
+            if not has_ended or not evidence.keep_end(run, record, job, pods, api.now()):
+                cancel_note = CancelNote(run.path)
+            _delete(run, api, job)
+    except RefusedStatusError as error:
+        raise as_error(error, api.namespace, f"cancel {run.run}") from None
+    if wait:
+        _wait_until_gone(run, api, record)
+    if cancel_note is not None:
+        cancel_note.close()
+    return job is not None
+
+
+#: Pods write their last checkpoint when they are told to end, and what they say goes with them.
+CANCEL_WAITS = True
+
+
+def _delete(run: Run, api: Api, job: Job) -> None:
+    try:
+        _insist_on_deleting(api, job)
+    except BaseException:  # Ctrl-C too: a job that goes on must not pass for a cancelled one
+        remove_inside(run.path, CANCEL)
+        raise
+
+
+def _insist_on_deleting(api: Api, job: Job) -> None:
+    """An order whose answer was lost may have been heard: it is given again until that is clear."""
+    for again in (_AGAIN_S, _AGAIN_S, None):
+        try:
+            api.delete(api.jobs(job.metadata.name), foreground=True, uid=job.metadata.uid)
+        except RefusedStatusError as error:
+            if error.status.code not in (404, 409):  # it went by itself meanwhile
+                raise
+            return
+        except BackendUnreachableError as error:
+            if isinstance(error, NotSentError) or again is None:
+                raise
+            time.sleep(again)
+        else:
+            return
+
+
+def _wait_until_gone(run: Run, api: Api, record: Record) -> None:
+    """Keep what the pods still say. Raises PrlSubmitError where they do not go."""
+    keeper = PodLogs(run.path, record.token, api, nobody)
+    keeper.start()
+    deadline = time.monotonic() + _patience(run)
+    left = None
+    while left != "":
+        if time.monotonic() > deadline:
+            raise PrlSubmitError(
+                f"{run.run}: the order to end is given, but its pods do not go: {left}",
+                "their node may be lost: `kubectl get pods` and `kubectl get nodes` say more",
+            )
+        time.sleep(0 if left is None else _CANCEL_POLL_S)
+        try:
+            left = _what_is_left(api, record)
+        except RefusedStatusError as error:
+            fault = as_error(error, api.namespace, "show its pods")
+            raise BackendRefusedError(
+                f"{run.run}: the order to end is given; {fault.message}", fault.hint
+            ) from None
+        except BackendUnreachableError as error:  # the order stands; its end is asked for again
+            left = f"not known: {error.message}"
+    keeper.stop()
+
+
+def _what_is_left(api: Api, record: Record) -> str:
+    """The pods of a job that is being deleted, in words; empty where nothing is left of it."""
+    job, pods = _find(api, record), list_pods(api, [record.token])
+    told = ", ".join(f"{name_of(pod)} on {pod.spec.node_name}" for pod in pods)
+    return told or ("the PyTorchJob itself" if job is not None else "")
+
+
+def _patience(run: Run) -> float:
+    try:
+        grace = read_plan(run.path / PLAN).plan.restarts.grace
+    except PrlSubmitError:
+        grace = 0
+    return grace + LAST_WORDS_S + _NODE_IS_GONE_S
+
+
+def collect(run: Run, only: Sequence[str], tell: Callable[[str], None]) -> tuple[int, int]:
+    """Bring what the job wrote into the run directory, where it is on a volume of the pods alone.
+
+    `only`: patterns of names in the run directory; none: all of it. How many files were brought, and
+    how many bytes. Raises PrlSubmitError.
+    """
+    record = run.known()
+    if _write_here(run, record):
+        tell(f"{run.run}: the pods write into this very directory; there is nothing to collect")
+        return 0, 0
+    api = _connect(record.context, record.namespace)
+    plan = read_plan(run.path / PLAN).plan
+    try:
+        pods = list_pods(api, [record.token])
+        with _reader(run, api, [pod for pod in pods if pod.node == 0], tell) as reader:
+            return _collect(run, plan, reader, only, pods, tell)
+    except RefusedStatusError as error:
+        raise as_error(error, api.namespace, f"collect {run.run}") from None
+
+
+@contextlib.contextmanager
+def _reader(
+    run: Run, api: Api, pods: Sequence[Pod], tell: Callable[[str], None]
+) -> Iterator[collecting.Reader]:
+    """A pod that has the volume: the running master, else a helper."""
+    for pod in pods:
+        if pod.is_running:
+            yield collecting.Reader(api, pod.metadata.name)
+            return
+    manifest = load(read_record(run.path / names.MANIFEST, PLAN_BYTES))
+    node = pods[-1].spec.node_name if pods else None
+    job = _find(api, run.known())
+    owner = job.metadata if job is not None and job.metadata.deletion_timestamp is None else None
+    with helper.running(api, helper.helper_pod(manifest, node, owner), tell) as name:
+        yield collecting.Reader(api, name)
+
+
+def _collect(
+    run: Run,
+    plan: Plan,
+    reader: collecting.Reader,
+    only: Sequence[str],
+    pods: Sequence[Pod],
+    tell: Callable[[str], None],
+) -> tuple[int, int]:
+    is_over = not any(pod.is_running for pod in pods)
+    files = collecting.listing(reader, plan.run_dir)
+    wanted = collecting.chosen(files, only, with_logs=is_over)
+    if only and not wanted:
+        there = ", ".join(dict.fromkeys(file.path.partition("/")[0] for file in files)) or "nothing"
+        raise PrlSubmitError(f"no file of the run matches {','.join(only)}", f"there are: {there}")
+    new = [file for file in wanted if not collecting.is_here(file, run.path)]
+    for number, file in enumerate(new, 1):
+        tell(f"{number}/{len(new)} {file.path} ({file.size} bytes)")
+        collecting.fetch(reader, plan.run_dir, file, run.path, tell)
+    brought = {file.path for file in new}
+    for node in range(plan.resources.nodes):
+        if f"logs/node{node}.log" in brought:
+            NodeLog(run.path / LOGS, node).set_whole(pod for pod in pods if pod.node == node)
+    return len(new), sum(file.size for file in new)
+
+
+def _find(api: Api, record: Record) -> Job | None:
+    jobs = [job for job in list_jobs(api, [record.token]) if job.token == record.token]
+    return jobs[0] if jobs else None
+
+
+@cache  # a connection costs more than a question
+def _connect(context: str | None, namespace: str | None) -> Api:
+    return connect(context, namespace, os.environ, shell.run)

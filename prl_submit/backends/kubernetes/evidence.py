@@ -1,0 +1,476 @@
+"""From runs to states: one list of jobs for all, pods and events only of those that leave a question."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from prl_submit.backends.kubernetes.api import Api
+from prl_submit.backends.kubernetes.endings import EVENTS
+from prl_submit.backends.kubernetes.names import (
+    LAST_WORDS_S,
+    MANAGED_BY,
+    OURS,
+    TOKEN_LABEL,
+    job_name,
+    replica,
+)
+from prl_submit.backends.kubernetes.objects import (
+    Event,
+    EventList,
+    Job,
+    JobList,
+    Pod,
+    PodChange,
+    PodList,
+    seconds_of,
+)
+from prl_submit.backends.kubernetes.ownership import belongs, owning_directory
+from prl_submit.backends.kubernetes.refusals import as_error
+from prl_submit.backends.kubernetes.status import RefusedStatusError
+from prl_submit.backends.kubernetes.verdict import Evidence, judge, needs_pods, still_running
+from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
+from prl_submit.runs.belonging import adopt
+from prl_submit.runs.cancellation import cancel_reason
+from prl_submit.runs.directory import (
+    LOGS,
+    PLAN,
+    ExitRecord,
+    Record,
+    Run,
+    pod_file,
+    read_exit,
+    read_node_exits,
+    starts_file,
+    suspensions_file,
+    writes_here,
+)
+from prl_submit.runs.missing import as_last_known, forget_missing, last_known, missing_since
+from prl_submit.runs.progress import read_progress
+from prl_submit.runs.states import FINISHED, LOST, QUEUED, RUNNING, State
+from prl_submit.runs.verdicts import write_verdict
+from prl_submit.system.excerpt import one_line
+from prl_submit.system.reading import PLAN_BYTES, decode_json, read_record
+
+#: Seconds that a job may be unknown before it is lost. The API does not lag, but the exit.json of a
+#: job that somebody deleted may, on a shared file system.
+MISSING_S = 10.0
+#: templates/pytorchjob.yaml's ttlSecondsAfterFinished.
+_TTL_S = 604800.0
+#: Seconds for which a server remembers what happened to pods (etcd is compacted every 5 minutes).
+_REMEMBERED_S = 300.0
+_TOKEN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
+#: A selector with more tokens than this would not fit into some proxies' URLs (8 KiB).
+MANY = 100
+
+Connect = Callable[[str | None, str | None], Api]
+
+
+class Place(Struct, frozen=True):
+    """Which cluster and which namespace."""
+
+    context: str | None
+    namespace: str | None
+
+
+class _Resources(Struct, frozen=True):
+    nodes: int = 1
+
+
+class _Restarts(Struct, frozen=True):
+    max: int = 0
+    grace: float = 0.0
+
+
+class _Section(Struct, frozen=True):
+    queue: str | None = None
+    scheduler: str | None = None
+
+
+class Planned(Struct, frozen=True):
+    """Of plan.json's plan, what a verdict needs."""
+
+    resources: _Resources = _Resources()
+    restarts: _Restarts = _Restarts()
+    kubernetes: _Section = _Section()
+
+
+class _PlanFile(Struct, frozen=True):
+    plan: Planned = Planned()
+
+
+class Here(Struct, frozen=True):
+    """What the run directory says, read once for each look."""
+
+    planned: Planned
+    exit: ExitRecord | None
+    others: Sequence[tuple[int, ExitRecord]]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all nodes have told how they ended."""
+        return self.exit is not None and len(self.others) == self.planned.resources.nodes - 1
+
+
+class Answers(Struct, frozen=True):
+    """What one namespace told, by token; `silence`: why it told nothing."""
+
+    jobs: Mapping[str, Job] = {}
+    pods: Mapping[str, list[Pod]] = {}
+    gone: Mapping[str, list[Pod]] = {}
+    events: Sequence[Event] = ()
+    now: float = 0.0
+    silence: str | None = None
+    untold: str | None = None
+    server: str | None = None
+    is_denied: bool = False
+
+
+def states(runs: Sequence[Run], connect: Connect) -> list[State]:
+    """The state of each run."""
+    here = [_look(run, run.record) if run.record is not None else None for run in runs]
+    by_place: dict[Place, dict[str, Here]] = defaultdict(dict)
+    for run, known in zip(runs, here, strict=True):
+        if run.record is not None and known is not None:
+            by_place[place_of(run.record)][run.record.token] = known
+    answers = {place: _ask(place, several, connect) for place, several in by_place.items()}
+    return [_state(run, known, answers) for run, known in zip(runs, here, strict=True)]
+
+
+def _look(run: Run, record: Record) -> Here:
+    attempt = record.restarts
+    return Here(
+        read_planned(run.path), read_exit(run.path, attempt), read_node_exits(run.path, attempt)
+    )
+
+
+def place_of(record: Record) -> Place:
+    """Where a run's job is."""
+    return Place(record.context, record.namespace)
+
+
+def read_planned(run: Path) -> Planned:
+    """Of plan.json what matters here; defaults where it does not read."""
+    try:
+        file: _PlanFile = decode_json(read_record(run / PLAN, PLAN_BYTES), _PlanFile)
+    except (OSError, ValueError):
+        return Planned()
+    return file.plan
+
+
+def list_jobs(api: Api, tokens: Sequence[str]) -> list[Job]:
+    """The PyTorchJobs of these runs, in one question. Raises RefusedStatusError and as Api.get."""
+    answer = api.get(api.jobs(), labelSelector=_selector(tokens))
+    return msgspec.json.decode(answer, type=JobList).items or []
+
+
+def list_pods(api: Api, tokens: Sequence[str]) -> list[Pod]:
+    """Their pods, in one question. Raises as `list_jobs`."""
+    answer = api.get(api.core("pods"), labelSelector=_selector(tokens))
+    pods = msgspec.json.decode(answer, type=PodList).items or []
+    return [pod for pod in pods if pod.token in tokens]
+
+
+def list_warnings(api: Api) -> list[Event]:
+    """The warnings of the namespace. Raises as `list_jobs`."""
+    # From the server's memory: a few seconds old will do, for as long as somebody waits.
+    answer = api.get(api.core("events"), fieldSelector="type=Warning", resourceVersion="0")
+    return msgspec.json.decode(answer, type=EventList).items or []
+
+
+def list_removals(api: Api) -> list[Event]:
+    """The events of the namespace on pods that the cluster removes. Raises as `list_jobs`."""
+    found: list[Event] = []
+    for reason in EVENTS:
+        answer = api.get(api.core("events"), fieldSelector=f"reason={reason}")
+        found += msgspec.json.decode(answer, type=EventList).items or []
+    return found
+
+
+def _selector(tokens: Sequence[str]) -> str:
+    """A selector of objects with one of these tokens; what cannot be a label's value is no token."""
+    tokens = [token for token in tokens if _TOKEN.fullmatch(token)]
+    if len(tokens) > MANY:
+        return f"{MANAGED_BY}={OURS}"
+    return f"{TOKEN_LABEL} in ({','.join(tokens)})" if tokens else f"{TOKEN_LABEL}=none"
+
+
+def _ask(place: Place, here: Mapping[str, Here], connect: Connect) -> Answers:
+    try:
+        api = connect(place.context, place.namespace)
+        return _ask_api(api, here)
+    except PrlSubmitError as error:
+        denied = isinstance(error, BackendRefusedError)
+        return Answers(silence=error.message, is_denied=denied)
+
+
+def _ask_api(api: Api, here: Mapping[str, Here]) -> Answers:
+    try:
+        jobs = {job.token: job for job in list_jobs(api, list(here))}
+    except RefusedStatusError as error:
+        raise as_error(error, api.namespace, "list its jobs", of_job=True) from None
+    # A job that somebody deleted leaves its pods for as long as they need to end.
+    open_tokens = [
+        token
+        for token, known in here.items()
+        if token not in jobs
+        or needs_pods(jobs[token], known.planned.resources.nodes, has_word=known.is_whole)
+    ]
+    pods: dict[str, list[Pod]] = defaultdict(list)
+    gone: dict[str, list[Pod]] = {}
+    events: list[Event] = []
+    untold = None
+    if open_tokens:
+        try:
+            for pod in list_pods(api, open_tokens):
+                pods[pod.token].append(pod)
+            gone = _pods_that_went(api, here, jobs, pods, open_tokens)
+            if any(token in jobs and not jobs[token].condition("Failed") for token in open_tokens):
+                events = list_warnings(api)
+            if any(_is_being_removed(pods[token]) for token in open_tokens) or gone:
+                events += list_removals(api)
+        except RefusedStatusError as error:
+            untold = as_error(error, api.namespace, "say more").message
+    return Answers(jobs, pods, gone, events, api.now(), untold=untold, server=api.server)
+
+
+def _is_being_removed(pods: Sequence[Pod]) -> bool:
+    return any(pod.metadata.deletion_timestamp for pod in pods)
+
+
+def _pods_that_went(
+    api: Api,
+    here: Mapping[str, Here],
+    jobs: Mapping[str, Job],
+    pods: Mapping[str, Sequence[Pod]],
+    tokens: Sequence[str],
+) -> dict[str, list[Pod]]:
+    """Of jobs that failed a moment ago, the pods that are there no more, as they were last."""
+    found: dict[str, list[Pod]] = {}
+    for token in tokens:
+        failed = jobs[token].condition("Failed") if token in jobs else None
+        nodes = here[token].planned.resources.nodes
+        present = {pod.node for pod in pods.get(token, ())}
+        if failed is None or len(present) >= nodes:
+            continue
+        at = seconds_of(failed.last_transition_time)
+        # Since the job was written last, which is when its operator called it failed.
+        version = jobs[token].metadata.resource_version
+        recent = at is not None and api.now() - at < _REMEMBERED_S
+        found[token] = last_seen(api, token, version) if recent and version else []
+    return found
+
+
+def last_seen(api: Api, token: str, version: str) -> list[Pod]:
+    """Pods of a run that were deleted after that resource version, each as it was last.
+
+    A pod goes a moment after its container has ended, and takes the container's last word with it. The
+    server's watch tells what has happened since a version, for some minutes.
+    """
+    try:
+        answer = api.get(
+            api.core("pods"),
+            watch="true",
+            labelSelector=_selector([token]),
+            resourceVersion=version,
+            timeoutSeconds="1",
+        )
+    except (RefusedStatusError, BackendUnreachableError):
+        return []  # not ours to watch, or too long ago
+    changes = [_read_change(line) for line in answer.splitlines()]
+    return [change.object for change in changes if change.object and change.type == "DELETED"]
+
+
+def _read_change(line: bytes) -> PodChange:
+    try:
+        change: PodChange = decode_json(line, PodChange)
+    except ValueError:  # an ERROR, which has a Status: the version is too old
+        return PodChange()
+    return change
+
+
+def _state(run: Run, here: Here | None, answers_by_place: Mapping[Place, Answers]) -> State:
+    record = run.record
+    if record is None or here is None:
+        return State(state=LOST, reason=run.fault)
+    answers = answers_by_place[place_of(record)]
+    job = answers.jobs.get(record.token)
+    if job is not None and not belongs(job, record.token, run.path):
+        return _not_ours(job)
+    if job is None or job.condition("Failed"):
+        here = _look(run, record)  # its last pods may have written and gone after our first look
+    seen = gather(run, record, here, answers)
+    waits = job is not None and _waits_for_a_word(run, record, seen)
+    if job is not None:
+        if not waits:
+            forget_missing(run.path)
+        record = adopt(run, record, job.metadata.name)
+        run = msgspec.structs.replace(run, record=record)
+    state = judge(seen)
+    silence = answers.silence
+    if job is None and silence is None:
+        silence = _elsewhere(record, answers.server)
+    if state is None or (silence is not None and state.state == LOST):
+        state = _unknown(run, record, silence)
+        return msgspec.structs.replace(state, job_id=record.job_id, is_denied=answers.is_denied)
+    state = msgspec.structs.replace(state, job_id=record.job_id)
+    if state.state not in FINISHED or silence is not None:
+        return state
+    return _ended(run, seen, state, waits=waits)
+
+
+def _ended(run: Run, seen: Evidence, state: State, *, waits: bool) -> State:
+    """The state of a job that has ended, kept where no process of it may live and its word is here."""
+    if waits:
+        reason = f"{state.reason}; its exit.json is waited for"
+        return msgspec.structs.replace(state, state=RUNNING, reason=reason, is_ending=True)
+    if left := still_running(seen):
+        reason = f"{state.reason} ({left})" if state.reason else left
+        return msgspec.structs.replace(state, reason=reason)
+    write_verdict(run, state)
+    return state
+
+
+def _not_ours(job: Job) -> State:
+    directory = owning_directory(job)
+    where = f"belongs to {one_line(directory)}" if directory else "names no run directory"
+    return State(
+        state=LOST, reason=f"the PyTorchJob {job.metadata.name} {where}; it is not this run's"
+    )
+
+
+def _waits_for_a_word(run: Run, record: Record, seen: Evidence) -> bool:
+    """Whether a failed job's pod has gone that writes into this very directory, and no exit.json is there.
+
+    launch.sh writes it before its container ends, but a shared file system may show it later. A
+    container that was killed leaves none: so this is for a few seconds only.
+    """
+    if seen.job is None or not seen.job.condition("Failed"):
+        return False
+    known = {pod.node for pod in [*seen.pods, *seen.gone]} | {node for node, _ in seen.others}
+    known |= {0} if seen.exit is not None else set()
+    silent = [node for node in range(seen.nodes) if node not in known]
+    job = job_name(record.name, record.token)
+    if not any(writes_here(run.path / LOGS, node, f"{job}-{replica(node)}") for node in silent):
+        return False
+    since = missing_since(run.path, record)
+    return since is None or time.time() - since <= MISSING_S
+
+
+def keep_end(run: Run, record: Record, job: Job, pods: Sequence[Pod], now: float) -> bool:
+    """Write down how a job ended before what is left of it goes; False where it has not yet."""
+    answers = Answers({record.token: job}, {record.token: list(pods)}, now=now)
+    seen = gather(run, record, _look(run, record), answers)
+    if job.condition("Succeeded"):  # what its workers still have to say changes nothing of that
+        seen = msgspec.structs.replace(seen, pods=[pod for pod in pods if not pod.is_running])
+    state = judge(seen)
+    if state is None or state.state not in FINISHED:
+        return False
+    write_verdict(run, msgspec.structs.replace(state, job_id=record.job_id))
+    return True
+
+
+def gather(run: Run, record: Record, here: Here, answers: Answers) -> Evidence:
+    """Everything that is known of a run."""
+    planned = here.planned
+    readmitted = _readmitted(run.path, record.token, planned)
+    pods = sorted(answers.pods.get(record.token, ()), key=lambda pod: pod.node or 0)
+    return Evidence(
+        job=answers.jobs.get(record.token),
+        pods=pods,
+        gone=answers.gone.get(record.token, ()),
+        events=answers.events,
+        exit=here.exit,
+        others=here.others,
+        cancelled=cancel_reason(run.path),
+        nodes=planned.resources.nodes,
+        max_restarts=planned.restarts.max,
+        restarts_before=record.restarts,
+        # One more start than that only says that it was one too many.
+        starts=min(_starts(run.path, record.token), planned.restarts.max + 1 + readmitted),
+        readmitted=readmitted,
+        queue=None if planned.kubernetes.scheduler == "volcano" else planned.kubernetes.queue,
+        age=_age(record),
+        untold=answers.untold,
+        now=answers.now,
+        grace=planned.restarts.grace + LAST_WORDS_S,
+    )
+
+
+def _age(record: Record) -> float:
+    """Seconds since it was submitted."""
+    return time.time() - datetime.fromisoformat(record.ordered_at).timestamp()
+
+
+def _starts(run: Path, token: str) -> int:
+    """How often node 0 of this job has begun, where its volume is here too."""
+    try:
+        return read_record(starts_file(run, 0, token)).count(b"\n")
+    except OSError:
+        return 0
+
+
+def _readmitted(run: Path, token: str, planned: Planned) -> int:
+    """How many of the starts restarts.max does not count: the job had been suspended before them.
+
+    With restarts.max 0 the operator starts no failed pod again, so all are; launch.sh counts the same way.
+    """
+    again = max(_starts(run, token) - 1, 0)
+    if planned.restarts.max == 0:
+        return again
+    try:
+        return min(again, len(set(read_record(suspensions_file(run, token)).split())))
+    except OSError:
+        return 0
+
+
+def _elsewhere(record: Record, server: str | None) -> str | None:
+    """Why the cluster that answered is not the job's: contexts of one name are many."""
+    if record.server in (None, server):
+        return None
+    return f"the context {record.context!r} is of {server} now, and the job is at {record.server}"
+
+
+def _unknown(run: Run, record: Record, silence: str | None) -> State:
+    """No word of the job and no answer about it: as last known, until it is missing for good."""
+    if silence is not None:
+        return as_last_known(run.path, silence)
+    last = last_known(run.path)
+    since = missing_since(run.path, record)
+    if since is not None and time.time() - since > MISSING_S:
+        return State(state=LOST, reason=_why_lost(run, record, last))
+    name = record.job_id or job_name(record.name, record.token)
+    return State(
+        state=last,
+        reason=f"as last known: there is no PyTorchJob {name}; asked again after {MISSING_S:g} s",
+    )
+
+
+def _why_lost(run: Run, record: Record, last: str) -> str:
+    if record.job_id is None:
+        return (
+            "it was never submitted: the submission was interrupted before Kubernetes had the job"
+        )
+    what = f"PyTorchJob {record.job_id} is gone: somebody deleted it"
+    if _age(record) > _TTL_S:
+        what += ", or it ended more than a week ago (ttlSecondsAfterFinished)"
+    if last == QUEUED:
+        what += "; it is not known to have begun"
+        if os.path.exists(pod_file(run.path / LOGS, 0)):
+            return what
+        return (
+            f"{what}. If it has, its volume has its exit.json, and `prl-submit collect` brings that"
+        )
+    progress = read_progress(run.path)
+    reached = " while it ran"
+    if progress.step is not None:
+        reached = f" at step {progress.step} of {progress.max_steps}"
+    return f"{what}{reached}; it left no exit.json"

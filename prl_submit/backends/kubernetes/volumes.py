@@ -1,0 +1,132 @@
+"""`kubernetes.volumes` -> a pod's volumes and where they are mounted.
+
+An entry is one of Kubernetes' volumes with the key `mountPath` beside it (and `subPath`, `readOnly`):
+
+    - {name: data, persistentVolumeClaim: {claimName: data}, mountPath: /data}
+    - {pvc: data, mountPath: /data}             the same
+    - {nfs: "server:/export", mountPath: /data}
+    - {hostPath: /data, mountPath: /data}
+    - {emptyDir: 50G, mountPath: /scratch}
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import Any
+
+from msgspec import Struct
+
+from prl_submit.spec.scalars import parse_memory, to_quantity
+from prl_submit.spec.suggest import closest
+
+_MOUNT_KEYS = {
+    "mountPath": "mountPath",
+    "mount_path": "mountPath",
+    "mount": "mountPath",
+    "subPath": "subPath",
+    "sub_path": "subPath",
+    "readOnly": "readOnly",
+    "read_only": "readOnly",
+}
+_ALIASES = {
+    "pvc": "persistentVolumeClaim",
+    "persistent_volume_claim": "persistentVolumeClaim",
+    "host_path": "hostPath",
+    "empty_dir": "emptyDir",
+    "config_map": "configMap",
+}
+_SOURCES = "persistentVolumeClaim (or pvc), hostPath, nfs, emptyDir, or another of Kubernetes'"
+#: RFC 1123 label, which a volume's name is.
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+#: Names that the manifest itself uses.
+RESERVED = ("prl-submit", "shm")
+RESERVED_PATHS = ("/dev/shm", "/etc/prl-submit")  # noqa: S108  # in the pod
+
+
+class Volume(Struct, frozen=True):
+    """One entry: the pod's volume and the container's mount of it."""
+
+    volume: dict[str, Any]
+    mount: dict[str, Any]
+
+    @property
+    def path(self) -> str:
+        """Where it is mounted."""
+        return str(self.mount["mountPath"])
+
+    @property
+    def lasts(self) -> bool:
+        """Whether what a pod writes there outlives it."""
+        kinds = {"emptyDir", "ephemeral", "configMap", "secret", "downwardAPI", "projected"}
+        return not kinds & self.volume.keys() and not self.mount.get("readOnly")
+
+
+def read_volumes(entries: list[dict[str, Any]]) -> tuple[list[Volume], list[tuple[int, str]]]:
+    """The entries read, and what is wrong with which (by index)."""
+    found: list[Volume] = []
+    faults: list[tuple[int, str]] = []
+    for index, entry in enumerate(entries):
+        try:
+            volume = _read(index, entry)
+        except ValueError as error:
+            faults.append((index, str(error)))
+            continue
+        names, paths = [v.volume["name"] for v in found], [v.path for v in found]
+        if volume.path in RESERVED_PATHS:
+            faults.append((index, f"{volume.path} is mounted by prl-submit itself; take another"))
+        elif volume.volume["name"] in names:
+            faults.append((index, f"the name {volume.volume['name']!r} is given twice"))
+        elif volume.path in paths:
+            faults.append((index, f"{volume.path} is mounted twice"))
+        else:
+            found.append(volume)
+    return found, faults
+
+
+def _read(index: int, entry: dict[str, Any]) -> Volume:
+    rest = dict(entry)
+    mount = {_MOUNT_KEYS[key]: rest.pop(key) for key in list(rest) if key in _MOUNT_KEYS}
+    name = rest.pop("name", f"volume-{index}")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"the name {name!r} is not lower-case letters, digits and '-'")
+    if name in RESERVED:
+        raise ValueError(f"the name {name!r} is prl-submit's own; take another")
+    path = mount.get("mountPath")
+    if not isinstance(path, str) or not path.startswith("/") or ":" in path:
+        raise ValueError(f"needs mountPath: an absolute path in the pod; found {path!r}")
+    mount["mountPath"] = posixpath.normpath(f"/{path.lstrip('/')}")
+    if len(rest) != 1:
+        found = ", ".join(rest) or "none"
+        raise ValueError(f"needs exactly one source: {_SOURCES}; found {found}")
+    [(kind, source)] = rest.items()
+    kind = _ALIASES.get(kind, kind)
+    return Volume({"name": name, kind: _source(kind, source)}, {"name": name, **mount})
+
+
+def _source(kind: str, source: Any) -> Any:
+    if isinstance(source, dict):
+        return source
+    if kind == "emptyDir" and source is None:
+        return {}
+    if not isinstance(source, str):
+        raise ValueError(f"{kind}: {source!r} is neither text nor a map")
+    if kind == "persistentVolumeClaim":
+        return {"claimName": source}
+    if kind == "hostPath":
+        return {"path": source}
+    if kind == "emptyDir":
+        return {"sizeLimit": to_quantity(parse_memory(source))}
+    if kind == "nfs":
+        server, colon, path = source.partition(":")
+        if not colon or not path.startswith("/"):
+            raise ValueError(f"nfs: {source!r} is not SERVER:/PATH")
+        return {"server": server, "path": path}
+    near = closest(kind, [*_ALIASES, *_ALIASES.values(), "nfs"], 0.6)
+    meant = f"; did you mean {near!r}?" if near else ""
+    raise ValueError(f"{kind}: needs a map of Kubernetes' own fields, found {source!r}{meant}")
+
+
+def holds(volume: Volume, path: str) -> bool:
+    """Whether a path in the pod lies on the volume."""
+    return f"{path}/".startswith(f"{volume.path.rstrip('/')}/")

@@ -1,0 +1,1 @@
+"""This machine: launch.sh as a detached process."""

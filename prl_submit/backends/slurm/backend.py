@@ -1,0 +1,276 @@
+"""Slurm: job.sbatch, submitted once and only once, and asked after by its own commands.
+
+run.json is written before sbatch is called, without a job id; the job's comment carries the run's
+token. So whatever instant the submitting process, sbatch or the controller dies at, the job can be
+found by its token, and nothing is submitted twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from prl_submit.backends import Keeper, NothingToKeep, nobody
+from prl_submit.backends.record_first import record_first
+from prl_submit.backends.slurm import evidence
+from prl_submit.backends.slurm.commands import (
+    SilentError,
+    Slurm,
+    first_line,
+    gave_no_answer,
+    unreachable,
+)
+from prl_submit.backends.slurm.environment import job_environ, site_defaults
+from prl_submit.backends.slurm.jobs import Job, is_live, never_ran, squeue_argv
+from prl_submit.backends.slurm.outcome import job_id_of, was_never_sent, was_refused
+from prl_submit.backends.slurm.partitions import (
+    QOS_FLAGS,
+    SINFO,
+    SINFO_STATES,
+    chosen,
+    hopeless,
+    parse_sinfo,
+    unavailable,
+)
+from prl_submit.backends.slurm.refusals import NO_NODE, choices_argv, explain, parse_choices
+from prl_submit.backends.slurm.script import SCRIPT
+from prl_submit.errors import (
+    BackendRefusedError,
+    BackendUnreachableError,
+    OutcomeUnknownError,
+    PrlSubmitError,
+    Refusal,
+    RefusedError,
+)
+from prl_submit.planning.plan import Plan
+from prl_submit.runs.cancellation import CancelNote
+from prl_submit.runs.directory import CANCEL, JOB, Record, Run, read_run
+from prl_submit.runs.states import State
+from prl_submit.system import shell
+from prl_submit.system.files import remove_inside
+from prl_submit.system.owners import user_name
+from prl_submit.system.shell import Answer
+
+#: Seconds between two questions while one waits; exit.json is looked at more often.
+POLL_S = 5.0
+#: Seconds until a submission without an answer is given up, and between two looks for its token.
+_LOOKUP_S = 60.0
+_LOOK_AGAIN_S = 2.0
+_CANCEL_POLL_S = 1.0
+
+
+def artefact_name() -> str | None:
+    """job.sbatch."""
+    return SCRIPT
+
+
+def submit(run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = nobody) -> Record:
+    """Call sbatch. Raises RefusedError, BackendUnreachableError, or OutcomeUnknownError."""
+    slurm = _slurm()
+    _refuse_hopeless(plan, slurm)
+
+    def order() -> str:
+        with contextlib.suppress(OSError):
+            remove_inside(run, JOB)  # an earlier job's
+        return _sbatch(run, plan, record, slurm, tell)
+
+    return record_first(run, read_run(run), record, order)
+
+
+def _slurm() -> Slurm:
+    return Slurm(shell.run, os.environ)
+
+
+def _refuse_hopeless(plan: Plan, slurm: Slurm) -> None:
+    try:
+        answer = slurm.ask(SINFO)
+    except SilentError:
+        return  # sbatch may fare better, and Slurm refuses such jobs too
+    partitions = chosen(plan, parse_sinfo(answer.out), os.environ.get("SBATCH_PARTITION"))
+    refusals = hopeless(plan, partitions, other_qos="SBATCH_QOS" in os.environ)
+    if any(refusal.key == "resources.time_limit" for refusal in refusals) and _lifts_limits(slurm):
+        refusals = hopeless(plan, partitions, other_qos=True)
+    if refusals:
+        raise RefusedError(refusals)
+
+
+def _lifts_limits(slurm: Slurm) -> bool:
+    """Whether a QoS, the user's default one perhaps, may allow more time than a partition."""
+    try:
+        answer = slurm.ask(QOS_FLAGS, timeout=evidence.ACCOUNTING_S)
+    except BackendUnreachableError:
+        return False
+    return "PartitionTimeLimit" in answer.out
+
+
+def _sbatch(
+    run: Path, plan: Plan, record: Record, slurm: Slurm, tell: Callable[[str], None]
+) -> str:
+    argv = ["sbatch", "--parsable", str(run / SCRIPT)]
+    answer = slurm.order(argv, job_environ(plan, os.environ))
+    job_id = job_id_of(answer)
+    if job_id is not None:
+        if answer.err.strip():  # a site's plugin: budgets, partitions that change
+            tell(answer.err.strip())
+        return job_id
+    if was_refused(answer):
+        raise RefusedError([_explain(answer.err, plan, slurm)])
+    if was_never_sent(answer):
+        raise unreachable(answer)
+    # Slurm may have taken the job all the same.
+    found = _look_for(run, record, slurm)
+    if found is None or never_ran(found):
+        raise _no_job(answer, plan, slurm)
+    return found.job_id
+
+
+def _no_job(answer: Answer, plan: Plan, slurm: Slurm) -> PrlSubmitError:
+    """The error for a submission that failed, after which Slurm says that it has no such job."""
+    said = (answer.out + answer.err).strip()
+    if gave_no_answer(answer) and answer.code not in (126, 127):  # those are a wrapper's
+        return unreachable(answer)
+    if answer.code < 0:
+        return BackendRefusedError(
+            f"sbatch was ended by signal {-answer.code}, and Slurm has no such job"
+        )
+    if answer.code == 0:
+        said = first_line(answer.out or answer.err)
+        return BackendRefusedError(f"sbatch gave no job id, and Slurm has no such job: {said}")
+    if not said:
+        return BackendRefusedError(
+            f"sbatch failed without a word (exit code {answer.code}), and Slurm has no such job",
+            "`type sbatch` shows whether it is a wrapper of your site",
+        )
+    return RefusedError([_explain(said, plan, slurm)])
+
+
+def _look_for(run: Path, record: Record, slurm: Slurm) -> Job | None:
+    """The job of this submission; None where Slurm has twice said that there is none.
+
+    Raises OutcomeUnknownError where Slurm gives no answer for a minute.
+    """
+    deadline = time.monotonic() + _LOOKUP_S
+    denied = 0
+    while True:
+        try:
+            jobs = evidence.squeue(slurm, squeue_argv(uids=[os.getuid()]))
+        except BackendUnreachableError as error:
+            if time.monotonic() > deadline:
+                raise OutcomeUnknownError(
+                    f"{error.message}: whether it took the job is not known",
+                    "do not submit again: `prl-submit status latest` will find the job, if there is one",
+                ) from None
+        else:
+            mine = evidence.match(run, record, jobs)
+            if mine is not None:
+                return mine
+            denied += 1
+            if denied == 2:  # the first look may overtake the submission
+                return None
+        time.sleep(_LOOK_AGAIN_S)
+
+
+def _explain(err: str, plan: Plan, slurm: Slurm) -> Refusal:
+    refusal = explain(err, plan)
+    variable = f"SBATCH_{(refusal.key or '').partition('.')[2].upper()}"
+    if refusal.key and variable in os.environ and variable in site_defaults(plan):
+        message = f"{variable}={os.environ[variable]}: {refusal.message}"
+        return Refusal(None, message, "it stands in your environment, not in the spec")
+    argv = choices_argv(refusal.key, user_name())
+    if argv is None:
+        return refusal
+    try:
+        answer = slurm.ask(argv)
+    except BackendUnreachableError:
+        return refusal
+    return explain(err, plan, parse_choices(answer.out) if answer.code == 0 else ())
+
+
+def ask_online(plan: Plan, artefact: str) -> str:
+    """What Slurm would do with the job (`check --online`). Raises as submit does."""
+    slurm = _slurm()
+    _refuse_hopeless(plan, slurm)  # --test-only refuses it too, and burns a job id
+    environ = job_environ(plan, os.environ)
+    answer = slurm.ask(["sbatch", "--test-only"], stdin=artefact, environ=environ)
+    if answer.code != 0:
+        raise RefusedError([_no_node(answer, plan, slurm) or _explain(answer.err, plan, slurm)])
+    return evidence.test_only_words(answer.err, time.time())
+
+
+def _no_node(answer: Answer, plan: Plan, slurm: Slurm) -> Refusal | None:
+    """The refusal where nodes are drained or down; sbatch's words are those for nodes that are too small."""
+    if not any(words in answer.err for words in NO_NODE):
+        return None
+    try:
+        nodes = slurm.ask(SINFO_STATES)
+    except BackendUnreachableError:
+        return None
+    return unavailable(plan, nodes.out, os.environ.get("SBATCH_PARTITION"))
+
+
+def states(runs: Sequence[Run]) -> list[State]:
+    """What each run is doing; at most one squeue and one sacct for all of them."""
+    return evidence.states(runs, _slurm())
+
+
+def node_name(node: int) -> str:
+    """`node0`, as its log is called."""
+    return f"node{node}"
+
+
+def log_keeper(run: Run, tell: Callable[[str], None] = nobody) -> Keeper:
+    """The job writes its log itself."""
+    return NothingToKeep()
+
+
+def is_left(run: Run) -> bool:
+    """Its end is the end of all of it."""
+    return False
+
+
+CANCEL_WAITS = False
+
+
+def cancel(run: Run, *, wait: bool) -> bool:
+    """scancel; Slurm gives the processes KillWait (usually 30 s) to end."""
+    slurm = _slurm()
+    job = _find(run, slurm)
+    if job is None:
+        return False
+    if is_live(job):
+        cancel_note = CancelNote(run.path)
+        try:
+            _scancel(run, job, slurm)
+        except BaseException:  # Ctrl-C too: a job that goes on must not pass for a cancelled one
+            remove_inside(run.path, CANCEL)
+            raise
+        cancel_note.close()
+    while wait and (job := _find(run, slurm)) is not None and is_live(job):
+        time.sleep(_CANCEL_POLL_S)
+    return True
+
+
+def _scancel(run: Run, job: Job, slurm: Slurm) -> None:
+    answer = slurm.order(["scancel", job.job_id])
+    if gave_no_answer(answer):
+        raise unreachable(answer)
+    if answer.code != 0:
+        raise BackendRefusedError(f"{run.run}: Slurm refused: {first_line(answer.err)}")
+
+
+def _find(run: Run, slurm: Slurm) -> Job | None:
+    """The run's job as Slurm has it now; never another one that was given its id."""
+    if run.record is None:
+        return None
+    record = evidence.present(run, run.record)
+    by_id = squeue_argv(job_ids=[record.job_id]) if record.job_id is not None else None
+    jobs = evidence.squeue(slurm, by_id or squeue_argv(uids=[os.getuid()]))
+    found = evidence.match(run.path, record, jobs)
+    if found is None and record.job_id is not None:
+        why = evidence.why_strange(run.path, record, jobs)
+        if why is not None:
+            raise BackendRefusedError(f"{run.run}: {why}; nothing was cancelled")
+    return found

@@ -1,0 +1,344 @@
+"""From runs to states: one squeue and one sacct for all, and what each run directory holds."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from prl_submit.backends.slurm.commands import NotInstalledError, Slurm, first_line
+from prl_submit.backends.slurm.directives import LOG
+from prl_submit.backends.slurm.jobs import (
+    Job,
+    is_live,
+    newest,
+    parse_sacct,
+    parse_squeue,
+    sacct_argv,
+    slurm_time,
+    squeue_argv,
+)
+from prl_submit.backends.slurm.ownership import is_own, why_not_own
+from prl_submit.backends.slurm.script import SCRIPT
+from prl_submit.backends.slurm.verdict import Evidence, judge, may_start_again
+from prl_submit.errors import BackendUnreachableError
+from prl_submit.runs.belonging import adopt
+from prl_submit.runs.cancellation import cancel_reason
+from prl_submit.runs.directory import JOB, LOGS, PLAN, Record, Run, read_exit, read_node_exits
+from prl_submit.runs.missing import as_last_known, forget_missing, last_known, missing_since
+from prl_submit.runs.states import FINISHED, LOST, QUEUED, TIMEOUT, State
+from prl_submit.runs.times import until
+from prl_submit.runs.verdicts import write_verdict
+from prl_submit.system.files import tail_bytes
+from prl_submit.system.owners import user_name
+from prl_submit.system.reading import PLAN_BYTES, decode_json, read_record
+
+#: Seconds that a job may be unknown before it is lost: an exit.json may reach a shared file system
+#: late (NFS keeps attributes for up to 60 s), and one empty answer proves nothing.
+MISSING_S = 60.0
+#: Seconds that slurmdbd may take; squeue and the runs themselves know most ends without it.
+ACCOUNTING_S = 5.0
+#: More ids than this do not fit into one argument (Linux: 128 KiB).
+MANY = 10_000
+_LOG_TAIL = 16_384
+
+
+class Answers(Struct, frozen=True):
+    """Jobs by run index; `silence`: why Slurm gave no answer, None where it gave one.
+
+    `unsettled`: ended jobs whose row accounting has not written yet; it may know more, such as who
+    cancelled them. `untold`: why accounting gave no answer.
+    """
+
+    jobs: dict[int, Job]
+    silence: str | None = None
+    unsettled: frozenset[int] = frozenset()
+    untold: str | None = None
+    records: Mapping[int, Record] = {}
+    #: Why the job of a run's id is not its own, by run index.
+    strangers: Mapping[int, str] = {}
+
+
+def states(runs: Sequence[Run], slurm: Slurm) -> list[State]:
+    """The state of each run."""
+    try:
+        answers = _ask(runs, slurm)
+    except BackendUnreachableError as error:
+        answers = Answers({}, error.message)
+    return [_state(run, i, answers) for i, run in enumerate(runs)]
+
+
+def _ask(runs: Sequence[Run], slurm: Slurm) -> Answers:
+    records = {i: present(run, run.record) for i, run in enumerate(runs) if run.record is not None}
+    ids = [record.job_id for record in records.values() if record.job_id is not None]
+    if len(ids) == len(records) and len(ids) < MANY:
+        jobs = squeue(slurm, squeue_argv(job_ids=ids))
+    else:  # a token can be looked for among all jobs of a user alone
+        jobs = squeue(slurm, squeue_argv(uids=sorted({os.getuid(), *map(_owner, runs)})))
+    by_id: dict[str | None, list[Job]] = {None: jobs}
+    for job in jobs:
+        by_id.setdefault(job.job_id, []).append(job)
+    named = {i: by_id.get(record.job_id, []) for i, record in records.items()}
+    matches = {i: match(runs[i].path, record, named[i]) for i, record in records.items()}
+    found = {i: job for i, job in matches.items() if job is not None}
+    strangers = {
+        i: reason
+        for i, record in records.items()
+        if record.job_id is not None and i not in found
+        if (reason := why_strange(runs[i].path, record, named[i])) is not None
+    }
+    records |= {i: adopt(runs[i], records[i], found[i].job_id) for i in found}
+    ended = [i for i in records if i not in found or not is_live(found[i])]
+    # An id that squeue shows as another's says nothing of this run in accounting either.
+    ended = [i for i in ended if i in found or records[i].job_id not in by_id]
+    answers = _settled(found, runs, records, ended, slurm)
+    return msgspec.structs.replace(answers, strangers=strangers)
+
+
+def _settled(
+    found: dict[int, Job],
+    runs: Sequence[Run],
+    records: Mapping[int, Record],
+    ended: Sequence[int],
+    slurm: Slurm,
+) -> Answers:
+    """What squeue found, with what accounting knows of the ended ones."""
+    try:
+        rows = _ask_accounting([records[i].job_id for i in ended], slurm)
+    except BackendUnreachableError as error:
+        unsettled = frozenset(ended)
+        return Answers(found, unsettled=unsettled, records=records, untold=error.message)
+    if rows is None:
+        return Answers(found, records=records)
+    settled = {}
+    for i in ended:
+        row = rows.get(records[i].job_id or "")
+        job = found.get(i)
+        if row is not None and _is_final(row) and _names(row, job, runs[i], records[i]):
+            settled[i] = _combined(job or row, row)
+    unsettled = frozenset(i for i in ended if i not in settled)
+    return Answers(found | settled, unsettled=unsettled, records=records)
+
+
+def _names(row: Job, job: Job | None, run: Run, record: Record) -> bool:
+    """Whether accounting's row is the run's job: by its name, or by how it was submitted.
+
+    `job`: the run's as squeue has it; its name may have been changed.
+    """
+    names = {record.name} if job is None else {record.name, job.name}
+    return row.name in names or str(run.path / SCRIPT) in (row.command or "")
+
+
+def _is_final(row: Job) -> bool:
+    """A row of an ended job may still lack its end, and who ended it (seen: CANCELLED, Unknown)."""
+    return not is_live(row) and row.ended_at is not None
+
+
+def squeue(slurm: Slurm, argv: Sequence[str]) -> list[Job]:
+    """The jobs that squeue tells. Raises BackendUnreachableError; an unknown id is an answer."""
+    answer = slurm.ask(argv)
+    if answer.code != 0 and "Invalid job id" not in answer.err:
+        raise BackendUnreachableError(f"Slurm does not answer: {first_line(answer.err)}")
+    jobs = parse_squeue(answer.out)
+    if answer.out.strip() and not jobs:  # another version, or a site's wrapper
+        raise BackendUnreachableError(f"squeue's answer does not read: {first_line(answer.out)}")
+    return jobs
+
+
+def _owner(run: Run) -> int:
+    try:
+        return run.path.stat().st_uid
+    except OSError:
+        return os.getuid()
+
+
+def match(run: Path, record: Record, jobs: Sequence[Job]) -> Job | None:
+    """The run's own job: ids are given out again after a controller's crash, and records are copied."""
+    return next((job for job in reversed(jobs) if is_own(run, record, job)), None)
+
+
+def why_strange(run: Path, record: Record, jobs: Sequence[Job]) -> str | None:
+    """Why a job with the run's id and token is not its own; None where there is no such job."""
+    claimed = (job for job in jobs if job.has_token(record.token))
+    reasons = (why_not_own(run, record, job) for job in claimed)
+    return next((reason for reason in reasons if reason is not None), None)
+
+
+def present(run: Run, record: Record) -> Record:
+    """The record with the id that job.sbatch wrote down: somebody may have typed `sbatch` since."""
+    try:
+        job_id = read_record(run.path / JOB).decode("ascii").strip()
+    except (OSError, ValueError):
+        return record
+    return msgspec.structs.replace(record, job_id=job_id) if job_id.isdecimal() else record
+
+
+def _ask_accounting(job_ids: Sequence[str | None], slurm: Slurm) -> dict[str, Job] | None:
+    """The rows of sacct by job id for jobs that squeue says have ended, or no longer knows.
+
+    None where this cluster has no accounting. Raises BackendUnreachableError where slurmdbd does not
+    answer just now. Rows lag: one that is not final yet says nothing (facts: live jobs shown as
+    PENDING).
+    """
+    known = [job_id for job_id in job_ids if job_id is not None]
+    if not known:
+        return {}
+    try:
+        answer = slurm.ask(sacct_argv(known), timeout=ACCOUNTING_S)
+    except NotInstalledError:
+        return None
+    if answer.code == 0:
+        return newest(parse_sacct(answer.out))
+    if "accounting storage is disabled" in answer.err:
+        return None
+    raise BackendUnreachableError(f"Slurm's accounting does not answer: {first_line(answer.err)}")
+
+
+def _combined(known: Job, accounted: Job) -> Job:
+    """The job of squeue, where it has one, with what accounting alone tells."""
+    uid = accounted.cancelled_by
+    who = user_name(int(uid)) if uid and uid.isdigit() else uid
+    return msgspec.structs.replace(known, cancelled_by=who, state=accounted.state)
+
+
+def _state(run: Run, index: int, answers: Answers) -> State:
+    record, job, silence = run.record, answers.jobs.get(index), answers.silence
+    if record is None:
+        return State(state=LOST, reason=run.fault)
+    record = answers.records.get(index, record)
+    run = msgspec.structs.replace(run, record=record)
+    seen = _gather(run, record, job, silence)
+    state = _why_not_again(run, judge(seen), seen)
+    if silence is not None and may_start_again(seen):
+        state = None
+    if job is not None:
+        forget_missing(run.path)
+    if state is None and index in answers.strangers:
+        return State(state=LOST, reason=answers.strangers[index])
+    if state is None:
+        return msgspec.structs.replace(
+            _unknown(run, record, silence or answers.untold), job_id=record.job_id
+        )
+    state = msgspec.structs.replace(state, job_id=record.job_id)
+    ended = state.state in FINISHED and (job is None or not is_live(job))
+    if ended and silence is None and index not in answers.unsettled:
+        write_verdict(run, state)
+    return state
+
+
+def _why_not_again(run: Run, state: State | None, seen: Evidence) -> State | None:
+    """A time-out with the reason why the job was not put back into the queue, where it might have been."""
+    if state is None or state.state != TIMEOUT or run.record is None:
+        return state
+    most, again = _max_restarts(run.path), state.restarts - run.record.restarts
+    if not most or seen.cancelled:
+        return state
+    if again >= most:
+        why = f"not started again: restarts.max is {most}, and used up"
+    elif not any(run.path.glob("checkpoint-*")):
+        why = "not started again: it has no checkpoint yet to go on from"
+    else:
+        return state
+    return msgspec.structs.replace(state, reason="; ".join(filter(None, [state.reason, why])))
+
+
+def is_held(run: Path) -> bool:
+    """Whether a process of the run is alive: all of them inherit the lock that launch.sh takes on each node.
+
+    Only for a job that has ended for Slurm: a job that starts at this instant would find the lock taken.
+    """
+    return any(_is_locked(file) for file in run.glob(".node*.lock"))
+
+
+def _is_locked(file: Path) -> bool:
+    try:
+        lock = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(lock)
+    return False
+
+
+def _gather(run: Run, record: Record, job: Job | None, silence: str | None) -> Evidence:
+    restarted = job is not None and bool(job.restarts)
+    live = job is not None and is_live(job)
+    ended = read_exit(run.path, record.restarts)
+    log = b"" if live and not restarted else tail_bytes(run.path / LOGS / LOG, _LOG_TAIL)
+    return Evidence(
+        exit=ended,
+        others=[] if live else read_node_exits(run.path, record.restarts),
+        job=job,
+        cancelled=cancel_reason(run.path),
+        log=log.decode("utf-8", "replace"),
+        job_id=record.job_id,
+        now=time.time(),
+        alive=not live and ended is None and silence is None and is_held(run.path),
+        restarts_before=record.restarts,
+        max_restarts=_max_restarts(run.path) if restarted or silence else None,
+    )
+
+
+def _max_restarts(run: Path) -> int | None:
+    try:
+        plan = decode_json(read_record(run / PLAN, PLAN_BYTES))
+        return int(plan["plan"]["restarts"]["max"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _unknown(run: Run, record: Record, silence: str | None) -> State:
+    """No exit.json and no answer about the job: as last known, until it is missing for good."""
+    if silence is not None:
+        return as_last_known(run.path, silence)
+    last = last_known(run.path)
+    what = f"job {record.job_id}" if record.job_id else "its job"
+    if (owner := _owner(run)) != os.getuid():  # the site may show jobs to their owners alone
+        reason = f"as last known: Slurm does not list {what}, which is {user_name(owner)}'s"
+        return State(state=last, reason=reason)
+    since = missing_since(run.path, record)
+    if since is not None and time.time() - since > MISSING_S:
+        return State(state=LOST, reason=_why_lost(record, last))
+    return State(
+        state=last, reason=f"as last known: Slurm does not list {what}; asked again after a minute"
+    )
+
+
+def _why_lost(record: Record, last: str) -> str:
+    if record.job_id is None:
+        return "it was never submitted: the submission was interrupted before Slurm had the job"
+    if last == QUEUED:
+        return f"Slurm no longer knows job {record.job_id}, and it never began"
+    return (
+        f"Slurm no longer knows job {record.job_id}, and it left no exit.json: "
+        "killed (SIGKILL), or its node failed"
+    )
+
+
+#: From 26.05 on there is an `a` before `using`, and in a federation the cluster's name.
+_START = (
+    r"to start at (\S+)(?: on cluster \S+)?(?: a)? using (\d+) processors "
+    r"on nodes? (\S+)(?: in partition (\S+))?"
+)
+
+
+def test_only_words(err: str, now: float) -> str:
+    """`sbatch --test-only`'s answer: when and where the job would start. `now`: since the epoch."""
+    found = re.search(_START, err)
+    if found is None:
+        return f"Slurm would take it: {first_line(err)}"
+    partition = f" of partition {found[4]}" if found[4] else ""
+    start = until(slurm_time(found[1]) or found[1], now)
+    return f"Slurm would start it {start} on {found[3]}{partition}"

@@ -1,0 +1,92 @@
+"""Slurm's words for why a job waits or how it ended, in plain ones."""
+
+from __future__ import annotations
+
+import re
+
+from prl_submit.backends.slurm.jobs import Job
+
+#: squeue(1), JOB REASON CODES: what the user can know or do about each.
+_WAITING = {
+    "AssociationJobLimit": "your account may not run more jobs at once",
+    "BadConstraints": "no node has what it asks for; it will never start",
+    "BeginTime": "its start time has not come",
+    "BurstBufferResources": "waiting for burst buffers",
+    "BurstBufferStageIn": "its data is being staged in",
+    "Cleaning": "the last attempt is being cleaned up",
+    "Dependency": "waiting for the job it depends on",
+    "DependencyNeverSatisfied": "the job it depends on did not end as asked; it will never start",
+    "InvalidAccount": "its account is not valid; it will never start",
+    "InvalidQOS": "its QoS is not valid; it will never start",
+    "JobArrayTaskLimit": "the array runs as many tasks as it may",
+    "JobHeldAdmin": "held by an administrator",
+    "JobHeldUser": "held; `scontrol release` lets it go",
+    "JobLaunchFailure": "it could not be started on its node",
+    "Licenses": "waiting for a licence",
+    "MaxJobsPerAccount": "your account may not run more jobs at once",
+    "NodeDown": "a node it needs is down",
+    "OutOfMemory": "out of memory",
+    "PartitionDown": "its partition is down",
+    "PartitionInactive": "its partition is switched off",
+    "PartitionNodeLimit": "its partition does not give that many nodes; it will never start",
+    "PartitionTimeLimit": "its partition does not allow that much time; it will never start",
+    "Prolog": "its node is being prepared",
+    "QOSJobLimit": "its QoS may not run more jobs at once",
+    "Reservation": "waiting for its reservation to begin",
+    "SystemFailure": "Slurm had a fault",
+    "launch_failed_requeued_held": "its start failed, and Slurm holds it; `scontrol release` tries again",
+    "job_requeued_in_held_state": "put back and held; `scontrol release` lets it go",
+}
+_PREFIXES = {
+    "Assoc": "your account is at a limit",
+    "QOS": "its QoS is at a limit",
+    "Nodes_required_for_job_are_DOWN": "the nodes it could run on are down, drained or reserved",
+}
+#: What the states of ended jobs mean, where no exit.json says it better.
+ENDED = {
+    "BOOT_FAIL": "its node did not boot",
+    "DEADLINE": "its deadline passed",
+    "NODE_FAIL": "a node failed",
+    "OUT_OF_MEMORY": "out of memory: a process was killed at the limit of resources.memory",
+    "PREEMPTED": "preempted by a job of higher priority",
+    "TIMEOUT": "the time limit was reached",
+    "REVOKED": "taken over by another cluster",
+}
+
+
+def why_waiting(job: Job) -> str:
+    """`waiting for 4 GPUs (Priority)`, or the reason in words with Slurm's own behind it."""
+    reason = job.reason
+    code = (reason or "").replace(" ", "_").partition(",")[0]
+    if code in ("", "Priority", "Resources"):
+        return f"waiting for {wanted(job)}" + (f" ({reason})" if reason else "")
+    if code.startswith("ReqNodeNotAvail"):
+        return f"{_node_words(reason or '')} ({reason})"
+    words = _WAITING.get(code) or next(
+        (text for start, text in _PREFIXES.items() if code.startswith(start)), None
+    )
+    return f"{words} ({reason})" if words else f"waiting: {reason}"
+
+
+def _node_words(reason: str) -> str:
+    """Why a node that a job asks for is not to be had; Slurm has one code for all of it."""
+    if re.search(r"[Uu]navailable(?:Nodes)?:[^\s)]", reason):
+        return "a node it asks for is down or drained"
+    if "maintenance" in reason:
+        return "a node it asks for is reserved for maintenance"
+    return "a node it asks for is busy, or reserved for another job"
+
+
+def wanted(job: Job) -> str:
+    """`8 GPUs on 2 nodes`, `1 node`."""
+    return wanted_words(job.gpus, job.node_count)
+
+
+def wanted_words(gpus_per_node: int, nodes: int) -> str:
+    """The same from numbers; no GPUs: the nodes alone."""
+    places = f"{nodes} node{'s' if nodes != 1 else ''}"
+    total = gpus_per_node * nodes
+    if not total:
+        return places
+    gpus = f"{total} GPU{'s' if total != 1 else ''}"
+    return gpus if nodes == 1 else f"{gpus} on {places}"

@@ -1,0 +1,98 @@
+"""How a script gets to its Python: conda, a virtual environment, modules."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+from msgspec import Struct
+
+from prl_submit.importing.findings import Findings
+
+
+class Activated(Struct):
+    """What is active where the script has arrived."""
+
+    conda: str | None = None
+    conda_root: str | None = None
+    venv: str | None = None
+    modules: list[str] = []
+
+
+_CONDA_SH = "/etc/profile.d/conda.sh"
+_CONDA_FOLDER = re.compile(r"(mini|ana|micro)?conda[0-9]*|(mini|mamba)forge[0-9]*")
+_HOOK = re.compile(
+    r"""eval\s+["']?\$\(\s*["']?(?P<conda>[^\s"']*\bconda)["']?\s+'?shell\.(bash|posix)'?\s+'?hook'?"""
+)
+#: Read by every interactive shell; what they export is there where one submits.
+_PROFILES = (".bashrc", ".bash_profile", ".profile", ".zshrc", "/etc/profile", "/etc/bashrc")
+_MODULE_FILES = ("modules.sh", "lmod.sh", "init/bash", "init/sh", "z00_lmod.sh")
+
+
+def source(active: Activated, words: list[str], known: bool, line: int, findings: Findings) -> bool:
+    """`source FILE …`: whether it is one whose meaning is known. `known`: FILE's name is."""
+    if not words:
+        return False
+    path = words[0] if known else words[0].strip("\"'")
+    if path.endswith(_CONDA_SH):
+        root = path[: -len(_CONDA_SH)]
+        active.conda_root = root if known and posixpath.isabs(root) else active.conda_root
+    elif path == "activate" and len(words) == 2:
+        conda(active, words[1])
+    elif path.endswith("bin/activate") and known:
+        _activate(active, posixpath.dirname(posixpath.dirname(path)) or ".", words[1:])
+    elif path.endswith(_PROFILES):
+        hint = "set what it sets where you submit, or in environment.env"
+        findings.note(line, f"{path} is not read", hint)
+    else:
+        return path.endswith(_MODULE_FILES)
+    return True
+
+
+def _activate(active: Activated, prefix: str, names: list[str]) -> None:
+    if names or _CONDA_FOLDER.fullmatch(posixpath.basename(prefix)):
+        active.conda_root = prefix if posixpath.isabs(prefix) else None
+        conda(active, names[0] if names else "base")
+    else:
+        active.venv, active.conda = prefix, None
+
+
+def is_hook(text: str) -> bool:
+    """Whether a text is `eval "$(conda shell.bash hook)"`."""
+    return _HOOK.match(text) is not None
+
+
+def hook(active: Activated, text: str) -> bool:
+    """`eval "$(conda shell.bash hook)"`: whether it is that."""
+    match = _HOOK.match(text)
+    if match is None:
+        return False
+    root = posixpath.dirname(posixpath.dirname(match["conda"]))
+    if posixpath.isabs(root):
+        active.conda_root = root
+    return True
+
+
+def conda(active: Activated, name: str) -> None:
+    """`conda activate NAME`."""
+    active.conda, active.venv = name, None
+
+
+def deactivate(active: Activated) -> None:
+    """`conda deactivate`, `deactivate`."""
+    active.conda = active.venv = None
+
+
+def module(active: Activated, words: list[str], line: int, findings: Findings) -> None:
+    """`module load NAME…`, `ml NAME…`."""
+    rest = words[1:]
+    if words[0] == "ml" and rest and rest[0] not in ("load", "purge", "list", "use", "unload"):
+        rest = ["load", *rest]
+    if rest[:1] in (["load"], ["add"]) and all(name[:1] != "-" for name in rest[1:]):
+        active.modules.extend(rest[1:])
+    elif rest == ["purge"] and not active.modules:
+        message = "module purge: the job begins with the modules of the shell it is submitted from"
+        findings.note(line, message, "purge there")
+    elif rest[:1] not in (["list"], ["avail"]):
+        message = f"{' '.join(words)}: prl-submit only loads modules"
+        findings.error(line, message, "do it in the shell you submit from")

@@ -1,0 +1,273 @@
+"""`if`, `case`, loops, tests, `&&` and `||`: which way a script goes, where that is known.
+
+What only the run knows is left to a shell; `choices` says which way to take all the same, so that
+the ways of a script can be compared (see `explore.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+import msgspec
+from msgspec import Struct
+
+from prl_submit.importing.conditions import decide, shown, way_of
+from prl_submit.importing.constructs import SILENT, head_of, is_bail_out, is_stop
+from prl_submit.importing.effects import heads
+from prl_submit.importing.findings import Findings
+from prl_submit.importing.scope import Default, Scope, Unknown, UnknownError
+from prl_submit.importing.statement import Statement
+from prl_submit.rules import looks_secret
+
+#: Where a decision is taken: the file, the line and the text of the statement.
+Key = tuple[str, int, str]
+_TESTS = frozenset(["a test", "`((`", "`!`"])
+_LOOPS = frozenset(["`for`", "a loop"])
+#: A value that looks like a credential, to ask whether a name does.
+_ANY_SECRET = "x" * 20
+
+
+class Undecided(Struct, frozen=True):
+    """A condition that only the run decides; `ways` is how many there are."""
+
+    key: Key
+    ways: int
+
+
+class Follower(Protocol):
+    """What follows the statements of a script."""
+
+    scope: Scope
+    findings: Findings
+
+    def run(self, statements: list[Statement]) -> None:
+        """Follow statements in their order."""
+
+    def opaque(self, statement: Statement, unknown: Unknown | None = None) -> None:
+        """A statement whose way only the run knows."""
+
+    def stop(self, line: int, *, is_failure: bool) -> None:
+        """The script ends."""
+
+
+class Branching:
+    """Goes the way that a script goes."""
+
+    def __init__(self, follower: Follower, choices: Mapping[Key, int]) -> None:
+        self._follower = follower
+        self._scope = follower.scope
+        self._findings = follower.findings
+        self._choices = choices
+        self.undecided: list[Undecided] = []
+        #: Defaults by which the branches that are being followed were chosen.
+        self.because: list[tuple[Default, ...]] = []
+
+    def construct(self, statement: Statement) -> None:
+        """An `if`, a `case` or a loop."""
+        try:
+            way, defaults = way_of(statement, self._scope)
+        except UnknownError as error:
+            choice = self._choice(statement, _ways(statement))
+            if choice is None or statement.kind in _LOOPS:
+                self._follower.opaque(statement, error.unknown)
+                return
+            way, defaults = choice if choice < len(statement.branches) else None, ()
+        body = [] if way is None else statement.branches[way].body
+        self._skip(part for at, b in enumerate(statement.branches) if at != way for part in b.body)
+        if way is not None and statement.kind in _LOOPS:
+            self._follower.opaque(statement)
+        elif defaults and _asks_for_secrets(defaults) and _bails_out(body):
+            self._follower.opaque(statement)  # a shell asks for it at its time
+        else:
+            if any(not _is_silent(part) for branch in statement.branches for part in branch.body):
+                self._say(statement, defaults)
+            self._within(body, defaults)
+
+    def _skip(self, statements: Iterable[Statement]) -> None:
+        """What is not done sets nothing."""
+        for statement in statements:
+            for name in statement.writes:
+                self._scope.skipped.setdefault(name, statement.line)
+
+    def _within(self, body: list[Statement], defaults: tuple[Default, ...]) -> None:
+        self.because.append(defaults)
+        self._follower.run(body)
+        self.because.pop()
+
+    def _say(self, statement: Statement, defaults: tuple[Default, ...]) -> None:
+        if defaults:
+            self._findings.decided(defaults, shown(statement), statement.line)
+
+    def _choice(self, statement: Statement, ways: int) -> int | None:
+        """The way that is to be taken; asked for again where none is given."""
+        key = key_of(statement)
+        if key in self._choices:
+            return self._choices[key]
+        if statement.kind not in _LOOPS and _matters(statement):
+            self.undecided.append(Undecided(key, ways))
+        return None
+
+    # --- tests and chains ---------------------------------------------------------------------
+
+    def test(self, statement: Statement) -> None:
+        """A test on a line of its own: with `set -e` the script ends where it fails."""
+        try:
+            verdict = decide(statement, self._scope)
+        except UnknownError as error:
+            self._follower.opaque(statement, error.unknown)
+            return
+        if not verdict.holds and self._scope.stops_at_errors and statement.kind != "`!`":
+            self.because.append(verdict.defaults)
+            self._follower.stop(statement.line, is_failure=True)
+            self.because.pop()
+
+    def chain(self, statement: Statement) -> bool:
+        """`[[ … ]] && a || b`, as far as it begins with tests; false: it begins with none."""
+        if not _is_test(statement.parts[0]):
+            return False
+        status = True
+        defaults: tuple[Default, ...] = ()
+        for at, part in enumerate(statement.parts):
+            if at and status != (statement.operators[at - 1] == "&&"):
+                self._skip([part])
+                continue
+            if _is_test(part):
+                try:
+                    verdict = decide(part, self._scope)
+                except UnknownError as error:
+                    return self._undecided_chain(statement, at, error.unknown)
+                status, defaults = verdict.holds, (*defaults, *verdict.defaults)
+                if at == 0 and self._asks_for_a_secret(statement, defaults, status=status):
+                    self._follower.opaque(statement)
+                    return True
+                continue
+            rest = _rest(statement, at)
+            self._say(statement, defaults)
+            if rest.kind == "chain" and _succeeds(part):
+                self._within([part], defaults)
+                defaults = ()
+                continue
+            self._within([rest], defaults)
+            return True
+        if not status and _is_test(statement.parts[-1]) and self._scope.stops_at_errors:
+            self._follower.stop(statement.line, is_failure=True)
+        elif any(not _is_silent(part) for part in statement.parts if not _is_test(part)):
+            self._say(statement, defaults)
+        return True
+
+    def _undecided_chain(self, statement: Statement, at: int, unknown: Unknown) -> bool:
+        """A chain whose test only the run decides; both ways can be asked for."""
+        rest = _rest(statement, at)
+        choice = self._choice(rest, 2)
+        if choice is None:
+            self._follower.opaque(rest, unknown)
+        elif rest.kind == "chain":
+            known = msgspec.structs.replace(
+                rest.parts[0], kind="command", command=None, text="true", branches=[]
+            )
+            self._taken(msgspec.structs.replace(rest, parts=[known, *rest.parts[1:]]), choice == 0)
+        return True
+
+    def _taken(self, statement: Statement, status: bool) -> None:
+        """The rest of a chain behind a test whose outcome is taken as `status`."""
+        for at, part in enumerate(statement.parts[1:], 1):
+            if status == (statement.operators[at - 1] == "&&"):
+                rest = _rest(statement, at)
+                if rest.kind == "chain" and _succeeds(part):
+                    self._within([part], ())
+                    status = True
+                    continue
+                self._within([rest], ())
+                return
+            self._skip([statement.parts[at]])
+
+    def _asks_for_a_secret(
+        self, statement: Statement, defaults: tuple[Default, ...], *, status: bool
+    ) -> bool:
+        following = statement.parts[1:]
+        goes_on = bool(following) and status == (statement.operators[0] == "&&")
+        return goes_on and _asks_for_secrets(defaults) and _bails_out(following)
+
+
+def key_of(statement: Statement) -> Key:
+    """A statement's place."""
+    return getattr(statement.line, "file", ""), int(statement.line), statement.text
+
+
+def _ways(statement: Statement) -> int:
+    """How many there are; one more than its branches, where it may go none of them."""
+    last = statement.branches[-1]
+    if statement.subject is not None:
+        is_complete = any(word.text == "*" for word in last.patterns)
+    else:
+        is_complete = not last.conditions
+    return len(statement.branches) + (not is_complete)
+
+
+def _rest(statement: Statement, at: int) -> Statement:
+    """A chain from one of its parts on."""
+    if at == 0:
+        return statement
+    parts, operators = statement.parts[at:], statement.operators[at:]
+    if len(parts) == 1:
+        return parts[0]
+    text = parts[0].text
+    for operator, part in zip(operators, parts[1:], strict=True):
+        text += f" {operator} {part.text}"
+    return msgspec.structs.replace(
+        statement,
+        parts=parts,
+        operators=operators,
+        text=text,
+        line=parts[0].line,
+        reads=frozenset().union(*(part.reads for part in parts)),
+        writes=frozenset().union(*(part.writes for part in parts)),
+        computed=frozenset().union(*(part.computed for part in parts)),
+        defaults=frozenset().union(*(part.defaults for part in parts)),
+        calls=tuple(call for part in parts for call in part.calls),
+        trains=any(part.trains for part in parts),
+    )
+
+
+def _is_test(statement: Statement) -> bool:
+    return statement.kind in _TESTS or head_of(statement) in ("test", "false")
+
+
+def _is_silent(statement: Statement) -> bool:
+    """Whether a statement prints, or does nothing."""
+    if statement.kind == "group":
+        return all(_is_silent(part) for part in statement.parts)
+    return statement.kind == "command" and head_of(statement) in SILENT and not statement.writes
+
+
+def _succeeds(statement: Statement) -> bool:
+    """Whether a command cannot fail: it sets variables, or prints."""
+    if statement.kind == "group":
+        return bool(statement.parts) and all(_succeeds(part) for part in statement.parts)
+    command = statement.command
+    if command is None or "$(" in statement.text or "`" in statement.text:
+        return False
+    return not command.words or head_of(statement) in ("echo", ":", "true", "printf")
+
+
+def _bails_out(body: list[Statement]) -> bool:
+    return any(map(is_stop, body)) and all(map(is_bail_out, body))
+
+
+def _asks_for_secrets(defaults: tuple[Default, ...]) -> bool:
+    return bool(defaults) and all(looks_secret(d.name, _ANY_SECRET) for d in defaults)
+
+
+def _matters(statement: Statement) -> bool:
+    """Whether a way of a statement can change what is trained, and its condition does nothing."""
+    conditions = [c for branch in statement.branches for c in branch.conditions]
+    calls = [call for condition in conditions for call in condition.calls]
+    is_pure = all(name in _ASKING for name, _ in heads(tuple(calls)))
+    return is_pure and (bool(statement.writes) or statement.trains)
+
+
+#: Commands in conditions that change nothing.
+_ASKING = frozenset(
+    ["command", "which", "type", "grep", "pgrep", "nvidia-smi", "ls", "test", "true", "false"]
+)

@@ -1,0 +1,263 @@
+"""A followed script -> the tree of a job spec, with everything that is to be said about it."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable
+
+from prl_submit.importing.arguments import Passed, read_arguments, value_of
+from prl_submit.importing.findings import Findings
+from prl_submit.importing.follow import Followed
+from prl_submit.importing.resources import Resources
+from prl_submit.importing.sbatch import Header, from_srun
+from prl_submit.importing.scope import Default, Field, Gap, Unknown, Variable
+from prl_submit.importing.start import LAUNCHERS_OWN, RESOURCES, Start
+from prl_submit.importing.tree import Tree
+from prl_submit.rules import CREDENTIALS, looks_secret
+from prl_submit.spec.scalars import parse_bool
+from prl_submit.swift.renames import REPLACED
+from prl_submit.swift.table import Table
+
+#: The arguments of the ms-swift that will run a job, given what its spec says of where it runs.
+ChooseTable = Callable[[dict[str, Tree]], Table]
+
+
+class _Maker:
+    """Makes one spec's tree."""
+
+    def __init__(
+        self,
+        followed: Followed,
+        start: Start,
+        header: Header,
+        choose: ChooseTable,
+        swift_version: str | None,
+        findings: Findings,
+    ) -> None:
+        self.followed = followed
+        self.start = start
+        if not header.is_there and start.is_srun:
+            header = from_srun(start.srun, findings) or header
+        self.header = header
+        self.findings = findings
+        self.swift_version = swift_version
+        self.where = self._where()
+        self.table = choose(self.where)
+        self.arguments = read_arguments(start.arguments, self.table, findings)
+        is_cpu = self._says_yes("use_cpu")
+        self.resources = Resources(followed, start, header, findings, is_cpu=is_cpu)
+        self.output: str | None = None
+
+    def make(self, name: str) -> dict[str, Tree]:
+        """All sections, in the order of a spec."""
+        resources = self.resources.section()
+        swift = self._swift()
+        sections: dict[str, Tree] = {"name": name, **self.where}
+        environment = sections.pop("environment", None)
+        if self.output is not None:
+            sections["output"] = self.output
+        sections |= {
+            "environment": environment,
+            "resources": resources,
+            "swift": swift,
+            "slurm": self._slurm(),
+            "local": self.resources.local(),
+        }
+        return {key: section for key, section in sections.items() if section}
+
+    def _where(self) -> dict[str, Tree]:
+        """Backend, working directory and environment: what says which ms-swift will run."""
+        found: dict[str, Tree] = {}
+        if self.header.is_there:
+            found["backend"] = "slurm"
+        if (folder := self._workdir()) != ".":
+            found["workdir"] = folder
+        if environment := self._environment():
+            found["environment"] = environment
+        return found
+
+    # --- where and in what --------------------------------------------------------------------
+
+    def _workdir(self) -> str:
+        folder = self.followed.scope.folder
+        if self.header.folder is None:
+            return folder
+        return posixpath.normpath(posixpath.join(self.header.folder, folder))
+
+    def _environment(self) -> dict[str, Tree]:
+        active = self.followed.activated
+        found: dict[str, Tree] = {}
+        conda = self._conda()
+        if conda is not None and active.conda_root and self.start.conda is None:
+            found["conda"] = {"name": conda, "root": active.conda_root}
+        elif conda is not None:
+            found["conda"] = conda
+        elif active.venv is not None:
+            found["venv"] = self._venv(active.venv)
+        elif self.start.venv is not None:
+            found["venv"] = self.start.venv
+        if self.swift_version is not None:
+            found["swift_version"] = self.swift_version
+        if active.modules:
+            found["modules"] = list(active.modules)
+        if self.followed.setup:
+            found["setup"] = list(self.followed.setup)
+        plain, secrets = self._variables()
+        if plain:
+            found["env"] = plain
+        if secrets:
+            found["secrets"] = secrets
+        return found
+
+    def _conda(self) -> str | None:
+        given = self.start.conda
+        if given is None:
+            return self.followed.activated.conda
+        if isinstance(given, Gap):
+            self.findings.unknown(given.line, "conda run", given.unknown)
+            return None
+        return given.text
+
+    def _venv(self, path: str) -> str:
+        """The environment's path from the working directory."""
+        folder = self.followed.scope.folder
+        if posixpath.isabs(path) and not path.startswith(f"{folder}/"):
+            return posixpath.normpath(path)
+        if posixpath.isabs(path) != posixpath.isabs(folder):
+            message = f"{path} is relative to where one types, and the script has left that folder"
+            self.findings.error(self.start.line, message, "write the path from the root")
+            return path
+        return posixpath.relpath(path, folder)
+
+    def _variables(self) -> tuple[dict[str, Tree], list[Tree]]:
+        """Literal variables of the training, and the names of those that look secret."""
+        plain: dict[str, Tree] = {}
+        secrets: list[Tree] = []
+        for name, variable in self.followed.environment.items():
+            if name in LAUNCHERS_OWN:
+                self.findings.note(variable.line, f"{name} is set by prl-submit's launcher")
+            elif name in RESOURCES | self.followed.set_in_setup or isinstance(
+                variable.value, Unknown
+            ):
+                continue
+            elif isinstance(variable.value, list):
+                continue  # bash exports no arrays
+            elif _is_passed_on(name, variable):
+                message = f"{name} is left out: a job takes it from where you submit, if it is set"
+                self.findings.note(variable.line, message)
+            elif looks_secret(name, variable.value):
+                secrets.append(name)
+                hint = "set it where you submit; a spec names secrets, it never holds them"
+                self.findings.note(
+                    variable.line, f"{name} looks secret: its value is left out", hint
+                )
+            else:
+                plain[name] = variable.value
+                use = f"--set environment.env.{name}=VALUE"
+                self.findings.defaults(variable.defaults, name, use, variable.line)
+        return plain, secrets
+
+    def _slurm(self) -> dict[str, Tree]:
+        found: dict[str, Tree] = dict(self.header.slurm)
+        if self.header.extra:
+            extra: dict[str, Tree] = {k: v or "true" for k, v in self.header.extra.items()}
+            found["extra"] = extra
+        return found
+
+    # --- ms-swift's arguments -----------------------------------------------------------------
+
+    def _says_yes(self, name: str) -> bool:
+        passed = self.arguments.get(name)
+        words = [] if passed is None else passed.words
+        return any(isinstance(word, Field) and parse_bool(word.text) for word in words)
+
+    def _swift(self) -> dict[str, Tree]:
+        found: dict[str, Tree] = {}
+        for name, passed in self.arguments.items():
+            if name == "output_dir":
+                self._output(passed)
+            elif name == "add_version":
+                message = "--add_version is left out: prl-submit numbers the run directories"
+                self.findings.note(passed.line, message)
+            elif name == "num_infer_workers" and name not in self.table:
+                self._infer_workers(passed, found)
+            elif name in CREDENTIALS:
+                hint = "environment.secrets: [NAME] takes it from where you submit"
+                self.findings.error(passed.line, f"--{name} is a credential", hint)
+            elif (words := value_of(passed, self.findings)) is not None:
+                found[name] = self._value(name, words)
+        return found | dict.fromkeys(self._not_passed(found))
+
+    def _value(self, name: str, words: list[Field]) -> Tree:
+        expected = f"PRL_{name.upper()}"
+        use = f"{expected} or --set swift.{name}=VALUE"
+        defaults = dict.fromkeys(default for word in words for default in word.defaults)
+        mixed = len({word.defaults for word in words}) > 1
+        known = [Default(d.name, d.line, d.whole and not mixed) for d in defaults]
+        self.findings.defaults(tuple(known), expected, use, words[0].line)
+        return words[0].text if len(words) == 1 else [word.text for word in words]
+
+    def _output(self, passed: Passed) -> None:
+        word = passed.words[0]
+        if isinstance(word, Gap):
+            message = f"--output_dir is left out: {word.unknown.why}"
+            hint = "`output:` says where prl-submit makes its numbered run directories"
+            self.findings.note(word.line, message, hint)
+            return
+        self.output = word.text
+        message = f"--output_dir is `output: {word.text}`, in which each run gets a directory"
+        self.findings.note(word.line, message)
+        use = "PRL_OUTPUT_ROOT or --output-root"
+        self.findings.defaults(word.defaults, "PRL_OUTPUT_ROOT", use, word.line)
+
+    def _infer_workers(self, passed: Passed, found: dict[str, Tree]) -> None:
+        """One per process meant what `vllm_mode: colocate` means now (contract, section 2)."""
+        words = value_of(passed, self.findings)
+        if words is None or not self.resources.processes:
+            return
+        if not self._says_yes("use_vllm"):
+            why = "without use_vllm nothing reads it"
+            self.findings.note(passed.line, f"--num_infer_workers is left out: {why}")
+        elif words[0].text == str(self.resources.processes):
+            message = "--num_infer_workers, one for each process, is vllm_mode colocate today"
+            self.findings.note(passed.line, message)
+            if "vllm_mode" not in self.arguments:
+                found["vllm_mode"] = "colocate"
+        else:
+            message = f"--num_infer_workers {words[0].text} is gone, and not NPROC_PER_NODE ({self.resources.processes})"
+            self.findings.error(passed.line, message, f"today: {REPLACED['num_infer_workers']}")
+
+    def _not_passed(self, found: dict[str, Tree]) -> list[str]:
+        """prl-submit's own defaults that the script does not have: null, so that they are not passed."""
+        ours = ["dataloader_num_workers"]
+        if "use_vllm" in found:
+            ours += ["vllm_mode", "vllm_gpu_memory_utilization"]
+        if self._says_yes("use_cpu"):
+            ours.append("ddp_backend")
+        missing = [name for name in ours if name not in found and name in self.table]
+        if "vllm_mode" in missing and self._says_yes("use_vllm"):
+            line = self.arguments["use_vllm"].line
+            message = "--use_vllm without vllm_mode, which ms-swift wants today"
+            self.findings.note(line, message, "vllm_mode: colocate, or server, in place of null")
+        return missing
+
+
+def _is_passed_on(name: str, variable: Variable) -> bool:
+    """`export HF_TOKEN=${HF_TOKEN:-}`: a secret that need not be there."""
+    is_own = any(default.name == name for default in variable.defaults)
+    return variable.value == "" and is_own and looks_secret(name, variable.value)
+
+
+def make_tree(
+    followed: Followed,
+    header: Header,
+    name: str,
+    choose: ChooseTable,
+    swift_version: str | None,
+    findings: Findings,
+) -> dict[str, Tree]:
+    """The spec's tree; what cannot be said in one is in `findings`."""
+    if followed.start is None:
+        return {}
+    maker = _Maker(followed, followed.start, header, choose, swift_version, findings)
+    return maker.make(name)

@@ -1,0 +1,85 @@
+"""A training as its command line says it."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from prl_submit.importing.scope import Field, Given
+
+#: What the launcher sets for itself and its processes.
+LAUNCHERS_OWN = frozenset(
+    [
+        "NODE_RANK",
+        "MASTER_ADDR",
+        "MASTER_PORT",
+        "RANK",
+        "LOCAL_RANK",
+        "WORLD_SIZE",
+        "GROUP_RANK",
+        "LOCAL_WORLD_SIZE",
+        "RDZV_ID",
+        "RDZV_BACKEND",
+        "RDZV_ENDPOINT",
+        "RDZV_CONF",
+    ]
+)
+#: What `swift rlhf` starts torchrun by, and the GPUs: keys of a spec.
+RESOURCES = frozenset(["NPROC_PER_NODE", "NNODES", "CUDA_VISIBLE_DEVICES"])
+
+
+class Start(Struct, kw_only=True):
+    """A training as its command line says it: who launches, with which options, and its arguments.
+
+    `launcher`: swift (reads NPROC_PER_NODE), torchrun, or python (one process).
+    """
+
+    line: int
+    launcher: str = "swift"
+    options: list[tuple[str, Given | None]] = []
+    arguments: list[Given] = []
+    #: From `env A=b` and `env -u A` (None).
+    environment: list[tuple[str, Given | None]] = []
+    srun: list[tuple[str, Given | None]] = []
+    is_srun: bool = False
+    conda: Given | None = None
+    conda_root: str | None = None
+    #: From `timeout`.
+    time_limit: Given | None = None
+    #: From `uv run`: the environment of the project.
+    venv: str | None = None
+    is_uv: bool = False
+    notes: list[tuple[str, str | None]] = []
+
+    def add(self, outer: Start) -> None:
+        """What stood before the shell that starts this training."""
+        self.srun = [*outer.srun, *self.srun]
+        self.is_srun = self.is_srun or outer.is_srun
+        self.conda = self.conda or outer.conda
+        self.conda_root = self.conda_root or outer.conda_root
+        self.time_limit = self.time_limit or outer.time_limit
+        self.venv = self.venv or outer.venv
+        self.is_uv = self.is_uv or outer.is_uv
+        self.notes = [*outer.notes, *self.notes]
+
+
+class Refused(Struct, frozen=True):
+    """A command that starts something which no spec can say."""
+
+    line: int
+    message: str
+    hint: str | None
+
+
+def text_of(given: Given) -> str | None:
+    """A word, where it is known."""
+    return given.text if isinstance(given, Field) else None
+
+
+def written(given: Given) -> str:
+    """A word; where it is not known, as it is written."""
+    return given.text if isinstance(given, Field) else given.written
+
+
+def joined(words: list[Given]) -> str:
+    """Words as one text."""
+    return " ".join(map(written, words))

@@ -1,0 +1,187 @@
+"""`$(…)` whose output is known without running it: folders of the script, `pwd`, `basename`, `expr`, `echo`."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+from prl_submit.importing.arithmetic import compute
+from prl_submit.importing.bash import read_script
+from prl_submit.importing.filters import filtered, printed
+from prl_submit.importing.scope import Field, Gap, Scope, UnknownError
+from prl_submit.importing.statement import Statement, Word
+from prl_submit.importing.words import expand_fields, expand_value
+
+_OWN = frozenset(["0", "BASH_SOURCE"])
+
+
+def substitute(scope: Scope, text: str, line: int) -> str:
+    """What `$(text)` prints. Raises UnknownError where only running it would tell."""
+    statements, problems = read_script(text.encode("utf-8"), "")
+    if not statements and not problems:  # a comment in backticks
+        return ""
+    if len(statements) == 1 and not problems:
+        with scope.aside():  # what it sets, it sets for itself
+            found = _output(statements[0], scope)
+        if found is not None:
+            return found
+    shown = " ".join(text.split())
+    shown = shown if len(shown) <= 50 else shown[:49] + "…"
+    raise UnknownError(f"the output of $({shown}) is known only when it runs", "write the value")
+
+
+def _output(statement: Statement, scope: Scope) -> str | None:
+    if statement.kind == "chain" and statement.operators == ["&&"]:
+        first, second = statement.parts
+        if _words(second, scope) in (["pwd"], ["pwd", "-P"]):
+            return _entered(first, scope)
+    if statement.kind == "chain":
+        return _chosen(statement, scope)
+    if statement.kind == "pipeline" and set(statement.operators) == {"|"}:
+        return _piped(statement, scope)
+    if statement.kind != "command":
+        return None
+    if statement.redirects:
+        text = standard_input(statement, scope)
+        return None if text is None else filtered(_known_words(statement, scope), text)
+    words = _words(statement, scope)
+    if words[:1] in (["printf"], ["seq"]):
+        return printed(_known_words(statement, scope))
+    if words == ["pwd"]:
+        return scope.working_directory()
+    if words[:1] == ["echo"] and not (len(words) > 1 and words[1][:1] == "-"):
+        text = " ".join(words[1:])
+        return None if "\\" in text else text
+    if words[:1] in (["dirname"], ["basename"]) and words[1:2] == ["--"]:
+        del words[1]
+    if words[:1] == ["dirname"] and len(words) == 2:
+        return _dirname(words[1])
+    if words[:1] == ["basename"] and len(words) in (2, 3) and words[1][:1] != "-":
+        return _basename(words[1], words[2] if len(words) == 3 else "")
+    if words[:1] == ["expr"]:
+        return _expr(words[1:])
+    if words[:2] in (["readlink", "-f"], ["realpath", scope.place.script]):
+        is_own = words[-1] == scope.place.script and _is_own(statement)
+        return scope.place.real or None if is_own else None
+    return None
+
+
+def _chosen(statement: Statement, scope: Scope) -> str | None:
+    """`[ a = b ] && echo c || echo d`."""
+    from prl_submit.importing.conditions import decide  # which stands on this
+
+    holds, found = True, ""
+    for at, part in enumerate(statement.parts):
+        if at and holds != (statement.operators[at - 1] == "&&"):
+            continue
+        if part.kind in ("a test", "`((`", "`!`"):
+            holds = decide(part, scope).holds
+            continue
+        text = _output(part, scope)
+        if text is None or not part.text.startswith(("echo ", "printf ")):
+            return None
+        holds, found = True, found + text + ("\n" if part.text.startswith("echo") else "")
+    return found
+
+
+def _piped(statement: Statement, scope: Scope) -> str | None:
+    """`echo a,b | tr , ' ' | wc -w`."""
+    first = statement.parts[0]
+    text = _output(first, scope)
+    if text is None:
+        return None
+    if not first.text.startswith(("printf", "seq")):  # all others end their last line
+        text = text if text.endswith("\n") else f"{text}\n"
+    for part in statement.parts[1:]:
+        if part.kind != "command" or part.redirects:
+            return None
+        words = _known_words(part, scope)
+        found = _bc(text) if words == ["bc"] else filtered(words, text)
+        if found is None:
+            return None
+        text = found
+    return text
+
+
+def _bc(text: str) -> str | None:
+    """A division by bc is one of whole numbers, too."""
+    plain = text.strip()
+    return f"{compute(plain)}\n" if re.fullmatch(r"[0-9 +*/()-]+", plain) else None
+
+
+def standard_input(statement: Statement, scope: Scope) -> str | None:
+    """The text of `<<< WORD`, or of a here-document."""
+    if len(statement.redirects) != 1:
+        return None
+    redirect = statement.redirects[0]
+    if redirect.operator == "<<<":
+        return expand_value(Word(redirect.target, statement.line), scope)[0] + "\n"
+    return redirect.body
+
+
+def _known_words(statement: Statement, scope: Scope) -> list[str]:
+    """The words of a command, all of them known. Raises UnknownError."""
+    command = statement.command
+    if command is None or command.assignments or command.declaration:
+        return []
+    fields = [field for word in command.words for field in expand_fields(word, scope)]
+    for field in fields:
+        if isinstance(field, Gap):
+            raise UnknownError(field.unknown.why, field.unknown.hint, field.unknown.names)
+    return [field.text for field in fields if isinstance(field, Field)]
+
+
+def _expr(words: list[str]) -> str | None:
+    """What `expr` prints: each number and operator is a word of its own for it."""
+    wants_number = True
+    for word in words:
+        if wants_number != bool(re.fullmatch(r"-?[0-9]+|\(", word)):
+            return None
+        if not wants_number and word not in (*"+-*/%", ")"):
+            return None
+        wants_number = word in (*"+-*/%", "(")
+    return None if wants_number else str(compute(" ".join(words)))
+
+
+def _entered(statement: Statement, scope: Scope) -> str | None:
+    """The folder after `cd FOLDER`, absolute."""
+    words = [word for word in _words(statement, scope) if word not in ("--", "-P")]
+    if len(words) != 2 or words[0] != "cd" or words[1] == "-":
+        return None
+    if posixpath.isabs(words[1]):
+        return posixpath.normpath(words[1])
+    return posixpath.normpath(posixpath.join(base_folder(statement, scope), words[1]))
+
+
+def base_folder(statement: Statement, scope: Scope) -> str:
+    """What a path is relative to, absolute: a path made from `$0` to where one types."""
+    return scope.place.cwd if is_from_own(statement, scope) else scope.working_directory()
+
+
+def is_from_own(statement: Statement, scope: Scope) -> bool:
+    """Whether a relative path in the statement is one to the script itself."""
+    return _is_own(statement) and scope.folder == "."
+
+
+def _is_own(statement: Statement) -> bool:
+    return bool(statement.reads & _OWN)
+
+
+def _words(statement: Statement, scope: Scope) -> list[str]:
+    command = statement.command
+    if command is None or command.assignments or command.declaration:
+        return []
+    fields = [field for word in command.words for field in expand_fields(word, scope)]
+    return [field.text for field in fields if isinstance(field, Field)]
+
+
+def _dirname(path: str) -> str:
+    bare = path.rstrip("/")
+    if not bare:
+        return "/" if path else "."
+    return posixpath.dirname(bare).rstrip("/") or ("/" if bare[:1] == "/" else ".")
+
+
+def _basename(path: str, suffix: str) -> str:
+    name = posixpath.basename(path.rstrip("/")) or ("/" if path else "")
+    return name[: -len(suffix)] if suffix and name != suffix and name.endswith(suffix) else name

@@ -1,0 +1,62 @@
+"""Checks of a script that `check` makes anyway: that the files are there which the arguments name."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+from prl_submit.importing.conditions import shown
+from prl_submit.importing.constructs import is_bail_out, is_stop
+from prl_submit.importing.findings import Findings
+from prl_submit.importing.scope import Field, Given, Scope, UnknownError
+from prl_submit.importing.setup import Past
+from prl_submit.importing.statement import Statement, Word
+from prl_submit.importing.words import expand_value
+
+_TEST = re.compile(
+    r"\[\[?\s+(?P<not>!\s+)?-[defrs]\s+(?P<word>\"[^\"]*\"|'[^']*'|[^\s\"']+)\s+\]\]?"
+)
+
+
+def leave_out_checks(
+    history: list[Past], arguments: list[Given], scope: Scope, findings: Findings
+) -> None:
+    """Keep no check of a file that an argument of the training names; say so."""
+    named = {word.text for word in arguments if isinstance(word, Field)}
+    for past in history:
+        path = _checked(past.statement, scope) if past.keep else None
+        is_same_place = past.folder == scope.folder or (path or "").startswith("/")
+        if path in named and is_same_place and past.text == past.statement.text:
+            past.keep = False
+            what = posixpath.basename((path or "").rstrip("/"))
+            message = f"`{shown(past.statement)}` is left out: `check` looks for {what}"
+            findings.note(past.statement.line, message)
+
+
+def _checked(statement: Statement, scope: Scope) -> str | None:
+    """The file without which a statement ends the script, and does no more; None for all else."""
+    if statement.writes or statement.background or statement.redirects:
+        return None
+    test, stops_if_it_fails = _taken_apart(statement)
+    match = None if test is None or test.redirects else _TEST.fullmatch(test.text.strip())
+    if match is None or test is None or bool(match["not"]) == stops_if_it_fails:
+        return None
+    try:
+        return expand_value(Word(match["word"], test.line), scope)[0]
+    except UnknownError:
+        return None
+
+
+def _taken_apart(statement: Statement) -> tuple[Statement | None, bool]:
+    """The test, and whether the script ends where it fails: `[ -f x ] || exit 1`."""
+    if statement.kind == "chain" and len(statement.parts) == 2 and _ends(statement.parts[1:]):
+        return statement.parts[0], statement.operators == ["||"]
+    if statement.kind == "`if`" and len(statement.branches) == 1:
+        branch = statement.branches[0]
+        if len(branch.conditions) == 1 and _ends(branch.body):
+            return branch.conditions[0], False
+    return None, False
+
+
+def _ends(body: list[Statement]) -> bool:
+    return any(map(is_stop, body)) and all(map(is_bail_out, body))

@@ -1,0 +1,1 @@
+"""A Plan -> the text of what a node runs. Pure, but for reading the templates."""

@@ -1,0 +1,1 @@
+"""A spec's layers -> a Plan: every value decided, as frozen data. Pure."""

@@ -1,0 +1,358 @@
+"""Run directories: their numbers, their record, and finding them again (contract, section 4)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from prl_submit.errors import NoSuchRunError, PrlSubmitError
+from prl_submit.system.files import write_inside
+from prl_submit.system.owners import whose
+from prl_submit.system.reading import decode_json, read_record
+
+SPEC = "spec.yaml"
+PLAN = "plan.json"
+LAUNCH = "launch.sh"
+RECORD = "run.json"
+EXIT = "exit.json"
+CANCEL = "cancel.json"
+LOGS = "logs"
+#: The id of the scheduler's job that has the run, as the job itself writes it.
+JOB = f"{LOGS}/.job"
+LATEST = "latest"
+
+
+def starts_file(run: Path, node: int, token: str) -> Path:
+    """A line for each start of a node's pod, where the pods' volume is here."""
+    return run / LOGS / f".starts{node}.{token}"
+
+
+def suspensions_file(run: Path, token: str) -> Path:
+    """The numbers of the attempts that SIGTERM from outside ended, of a job that Kueue may suspend."""
+    return run / LOGS / f".suspended.{token}"
+
+
+def pod_file(logs: Path, node: int) -> Path:
+    """The name of the pod that writes that node's log into this folder itself."""
+    return logs / f".pod{node}"
+
+
+def writes_here(logs: Path, node: int, pod: str) -> bool:
+    """Whether the pod of that name, or one before it, writes the node's log into this folder itself."""
+    try:
+        return read_record(pod_file(logs, node)).decode("utf-8").strip() == pod
+    except (OSError, ValueError):
+        return False
+
+
+def kept_file(logs: Path, node: int) -> Path:
+    """How far a node's log has been brought here, where its pod does not write it here."""
+    return logs / f".kept{node}.json"
+
+
+#: ms-swift 4.6.0 utils.py `_get_version` counts every name that begins like this.
+_NUMBERED = r"v([0-9]+)"
+_RUN_NAME = r"v([0-9]+)-[0-9]{8}-[0-9]{6}"
+#: Fits into a file's name, a comment of Slurm and a label of Kubernetes, as `new_token` makes them.
+_TOKEN = r"[A-Za-z0-9][A-Za-z0-9-]{0,62}"
+
+
+class Process(Struct, frozen=True):
+    """A process that cannot be mistaken for a later one with its pid.
+
+    `started`: clock ticks after boot (proc(5), stat field 22); `boot`: the kernel's boot id;
+    `namespace`: the pid namespace, since containers of one machine share a kernel but no pids.
+    """
+
+    pid: int
+    started: int
+    boot: str
+    host: str
+    namespace: str | None = None
+
+
+class Directory(Struct, frozen=True):
+    """Which directory an attempt was started in: its path then, and its inode.
+
+    `mv` within a file system keeps the inode and `cp` does not. No device number: that of one file
+    system differs between machines (NFS), and after a restart.
+    """
+
+    path: str
+    inode: int
+
+
+def directory_of(run: Path) -> Directory:
+    """The directory as it is now. Raises OSError."""
+    return Directory(str(run), os.stat(run).st_ino)
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """run.json. Times are ISO 8601 with zone; `restarts` counts the earlier attempts.
+
+    `submitted_at`: when the run was first submitted; `resumed_at`: when each `resume` submitted it again.
+    `directory`: null in the records of older versions.
+
+    `context`, `namespace`, `server`: which Kubernetes cluster has the job; null on other backends.
+    """
+
+    name: str
+    backend: str
+    job_id: str | None
+    submitted_at: str
+    token: str
+    restarts: int = 0
+    process: Process | None = None
+    context: str | None = None
+    namespace: str | None = None
+    server: str | None = None
+    directory: Directory | None = None
+    resumed_at: list[str] = []
+    #: When the first attempt began, as far as `resume` knew; None before the first `resume`.
+    started_at: str | None = None
+
+    @property
+    def ordered_at(self) -> str:
+        """When the present job was submitted."""
+        return self.resumed_at[-1] if self.resumed_at else self.submitted_at
+
+
+class ExitRecord(Struct, frozen=True, kw_only=True):
+    """exit.json, written by the job."""
+
+    exit_code: int
+    started_at: str | None = None
+    ended_at: str | None = None
+    restarts: int = 0
+    node: str | None = None
+    reason: str | None = None
+    state: str | None = None
+
+
+class Run(Struct, frozen=True):
+    """A run directory; `record` is None where run.json cannot be read, `fault` then says why."""
+
+    path: Path
+    number: int
+    record: Record | None
+    fault: str | None = None
+
+    @property
+    def run(self) -> str:
+        """Its directory's name."""
+        return self.path.name
+
+    def known(self) -> Record:
+        """Its record. Raises PrlSubmitError where that cannot be read."""
+        if self.record is None:
+            raise PrlSubmitError(f"{self.run}: {self.fault}")
+        return self.record
+
+
+def allocate(root: Path, now: time.struct_time | None = None) -> Path:
+    """Make the next run directory: `vNN-YYYYMMDD-HHMMSS`, NN = highest existing + 1, from v0.
+
+    Two names may differ in their second and share a number, so a number is claimed first by an
+    atomic mkdir, which every file system has (flock does not reach all of them). Raises OSError.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    lowest = 0
+    while True:
+        number = max(_next_number(root), lowest)
+        claim = root / f".v{number}.claim"
+        try:
+            claim.mkdir()
+        except FileExistsError:
+            lowest = number + 1  # taken; or left by a killed process, and then never given out
+            continue
+        try:
+            # Somebody may have made the directory and dropped the claim since we looked.
+            if number in _numbers(root):
+                continue
+            run = root / f"v{number}-{time.strftime('%Y%m%d-%H%M%S', now or time.localtime())}"
+            run.mkdir()
+            return run
+        finally:
+            with contextlib.suppress(OSError):  # a claim that stays only costs its number
+                claim.rmdir()
+
+
+def _numbers(root: Path) -> set[int]:
+    found = (re.match(_NUMBERED, name) for name in os.listdir(root))
+    return {int(match[1]) for match in found if match}
+
+
+def _next_number(root: Path) -> int:
+    return max(_numbers(root), default=-1) + 1
+
+
+def point_latest(run: Path) -> None:
+    """Let `latest` beside the run point to it, unless it points to a newer one already."""
+    link = run.parent / LATEST
+    for _ in range(20):
+        # A link to a removed run says nothing.
+        if os.path.exists(link) and _number(Path(os.path.realpath(link)).name) > _number(run.name):
+            return
+        if os.path.exists(link) and not link.is_symlink():
+            return  # somebody's own file; not ours to replace
+        part = run.parent / f".{LATEST}.{os.urandom(8).hex()}"
+        try:
+            part.symlink_to(run.name)
+            os.replace(part, link)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+        # A slower, older submission may have replaced ours between its look and its rename.
+        if _number(Path(os.readlink(link)).name) >= _number(run.name):
+            return
+
+
+def _number(name: str) -> int:
+    match = re.match(_NUMBERED, name)
+    return int(match[1]) if match else -1
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write run.json; from here on the run is listed."""
+    write_inside(path, RECORD, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+
+
+def read_run(path: Path) -> Run | None:
+    """The run in a directory, or None where no run was ever submitted from it."""
+    number = _number(path.name)
+    try:
+        data = read_record(path / RECORD)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        fault = f"{RECORD} cannot be read: {error.strerror}{whose(path)}"
+        return Run(path, number, None, fault)
+    try:
+        record: Record = decode_json(data, Record)
+        _validate(record)
+    except ValueError as error:  # msgspec's DecodeError, and UnicodeDecodeError
+        return Run(path, number, None, f"{RECORD} is damaged: {error}")
+    return Run(path, number, record)
+
+
+def _validate(record: Record) -> None:
+    """Raises ValueError for a record that this program never wrote: other code relies on these."""
+    if not re.fullmatch(_TOKEN, record.token):
+        raise ValueError("its token is none")
+    try:
+        for text in (record.submitted_at, *record.resumed_at, record.started_at):
+            if text is not None:
+                datetime.fromisoformat(text).astimezone()
+    except OverflowError:
+        raise ValueError("one of its times is none") from None
+
+
+def _no_directory(path: Path) -> Run | None:
+    """What is called like a run directory and is none, or cannot be looked at; None: it is one."""
+    try:
+        if os.path.isdir(path):
+            return None
+        os.stat(path)
+        fault = "it is a file, no run directory"
+    except FileNotFoundError:
+        fault = "it is a link to nothing" if path.is_symlink() else "it was just removed"
+    except OSError as error:
+        fault = f"it cannot be read: {error.strerror}"
+    return Run(path, _number(path.name), None, fault)
+
+
+def read_exit(path: Path, restarts: int) -> ExitRecord | None:
+    """exit.json of this attempt, or None: not there, an earlier attempt's, or not readable."""
+    ended = _decode_exit(path / EXIT)
+    return ended if ended is not None and ended.restarts >= restarts else None
+
+
+def _decode_exit(file: Path) -> ExitRecord | None:
+    try:
+        ended: ExitRecord = decode_json(read_record(file).decode("utf-8", "replace"), ExitRecord)
+    except (OSError, ValueError):
+        return None
+    return ended
+
+
+def read_node_exits(path: Path, restarts: int) -> list[tuple[int, ExitRecord]]:
+    """The words of the nodes besides node 0, by node rank, of this attempt or later."""
+    found = []
+    for name in names_in(path / LOGS):
+        match = re.fullmatch(r"node([0-9]{1,9})\.exit\.json", name, re.ASCII)
+        record = _decode_exit(path / LOGS / name) if match else None
+        if match and record is not None and record.restarts >= restarts:
+            found.append((int(match[1]), record))
+    return sorted(found, key=lambda item: item[0])
+
+
+def names_in(folder: Path) -> list[str]:
+    """What is in a folder; nothing where it is none, or may not be looked into."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def list_runs(root: Path) -> list[Run]:
+    """The runs under an output root, newest last. No root yet: no runs."""
+    try:
+        names = [name for name in os.listdir(root) if re.fullmatch(_RUN_NAME, name)]
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError:
+        raise PrlSubmitError(f"output root {root} is a file, not a folder") from None
+    except OSError as error:
+        raise PrlSubmitError(f"output root {root} cannot be read: {error.strerror}") from None
+    paths = [root / name for name in sorted(names, key=lambda n: (_number(n), n))]
+    runs = (read_run(path) or _no_directory(path) for path in paths)
+    return [run for run in runs if run is not None]
+
+
+def find_run(text: str, root: Path) -> Run:
+    """The run that RUN names: `v26`, `26`, a directory, a job id, a name, or `latest`.
+
+    Raises NoSuchRunError; PrlSubmitError where it names several, with the candidates.
+    """
+    if "/" in text or text in (".", ".."):
+        path = Path(os.path.abspath(text))
+        # `output/latest` is its target; the rest of the path stays as it was typed.
+        run = read_run(Path(os.path.realpath(path)) if path.is_symlink() else path)
+        if run is None:
+            raise NoSuchRunError(f"{text} is no run directory: it has no {RECORD}")
+        return run
+    runs = list_runs(root)
+    if text == LATEST and runs:
+        directories = [run for run in runs if os.path.isdir(run.path)]
+        return (directories or runs)[-1]
+    # A number may be a run's and another one's job: nobody must cancel the wrong one.
+    numbered = _by_number(text, runs)
+    numbered += [run for run in _by_record("job_id", text, runs) if run not in numbered]
+    for matches in (numbered, _by_record("name", text, runs)):
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            listed = ", ".join(run.run for run in matches)
+            raise PrlSubmitError(f"{text!r} names {len(matches)} runs: {listed}", "say which")
+    raise NoSuchRunError(
+        f"no run {text!r} under {root}" + ("" if runs else ": it holds no runs"),
+        "`prl-submit list` shows them; --output-root DIR or a path looks elsewhere",
+    )
+
+
+def _by_number(text: str, runs: list[Run]) -> list[Run]:
+    exact = [run for run in runs if run.run == text]
+    bare = text.removeprefix("v")
+    wanted = bare.lstrip("0") or bare[-1:]  # text, since int() refuses thousands of digits
+    return exact or [run for run in runs if str(run.number) == wanted]
+
+
+def _by_record(field: str, text: str, runs: list[Run]) -> list[Run]:
+    return [run for run in runs if run.record and getattr(run.record, field) == text]

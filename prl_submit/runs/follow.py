@@ -1,0 +1,155 @@
+"""Following a run's logs: plain polling, so that it works on shared file systems."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from prl_submit.runs.directory import LOGS
+from prl_submit.system.reading import open_regular
+
+_NODE_LOG = re.compile(r"node([0-9]+)\.log", re.ASCII)
+_CHUNK = 1 << 20
+#: A line longer than this is given in parts.
+_LONGEST = 4 << 20
+POLL_S = 0.2
+
+
+def node_logs(run_dir: Path, node: int | None = None) -> list[tuple[int, Path]]:
+    """The logs of a run by node number, or the one of `node`."""
+    try:
+        names = [
+            (match, path)
+            for path in (run_dir / LOGS).iterdir()
+            if (match := _NODE_LOG.fullmatch(path.name))
+        ]
+    except OSError:
+        return []
+    found = sorted((int(match[1]), path) for match, path in names)
+    return [item for item in found if node is None or item[0] == node]
+
+
+def rank_logs(run_dir: Path, node: int, local_rank: int) -> list[tuple[int, Path]]:
+    """One rank's own logs, as torchrun writes them with PET_TEE; attempts in their order.
+
+    `logs/ranks/nodeN/<rendezvous id>/attempt_A/<local rank>/stdout.log` (torch 2.13).
+    """
+    folder = run_dir / LOGS / "ranks" / f"node{node}"
+    found = folder.glob(f"*/attempt_*/{local_rank}/std*.log")
+    return [(node, path) for path in sorted(found, key=lambda path: (_changed(path), path))]
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def log_sizes(run_dir: Path) -> dict[Path, int]:
+    """Bytes of each node's log as it stands."""
+    return {path: _size(path) for _, path in node_logs(run_dir)}
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
+
+
+def last_lines(path: Path, count: int) -> int:
+    """The offset in bytes at which the last `count` lines of a file begin."""
+    try:
+        with open_regular(path, follow=False) as file:
+            end = position = file.seek(0, 2)
+            wanted = count + 1 if _ends_in_newline(file, end) else count
+            while position > 0:
+                size = min(_CHUNK, position)
+                position -= size
+                file.seek(position)
+                block = file.read(size)
+                for _ in range(block.count(b"\n")):
+                    wanted -= 1
+                    cut = block.rindex(b"\n")
+                    if wanted == 0:
+                        return position + cut + 1
+                    block = block[:cut]
+    except OSError:
+        pass
+    return 0
+
+
+def _ends_in_newline(file: object, end: int) -> bool:
+    if end == 0:
+        return False
+    file.seek(end - 1)  # type: ignore[attr-defined]  # an open binary file
+    return bool(file.read(1) == b"\n")  # type: ignore[attr-defined]
+
+
+class LogReader:
+    """Reads what was added to each node's log since the last look, whole lines where nodes mix."""
+
+    def __init__(
+        self,
+        find: Callable[[], list[tuple[int, Path]]],
+        tail: int | None = None,
+        seen: dict[Path, int] | None = None,
+        name: Callable[[int], str] | None = None,
+    ) -> None:
+        """`find`: the logs by node, looked for anew each time.
+
+        `tail`: begin with the last lines; `seen`: bytes of each log that are old already; `name`:
+        what each node's lines are marked with, which are then given whole; None: one node's log.
+        """
+        self._name = name
+        self._find = find
+        self._tail = tail
+        self._offsets: dict[Path, int] = dict(seen or {})
+        self._rests: dict[Path, bytes] = {}
+
+    def read(self, *, last: bool = False) -> Iterator[bytes]:
+        """New output of all nodes. `last`: nothing more will come, so half a line is given too."""
+        for number, path in self._find():
+            for data in self._new(path):
+                yield self._prefixed(number, path, data) if self._name else data
+            if last and self._rests.get(path):
+                yield self._prefix(number) + self._rests.pop(path) + b"\n"
+
+    def _new(self, path: Path) -> Iterator[bytes]:
+        if path not in self._offsets:
+            self._offsets[path] = 0 if self._tail is None else last_lines(path, self._tail)
+        try:
+            with open_regular(path, follow=False) as file:
+                file.seek(self._offsets[path])
+                while data := file.read(_CHUNK):
+                    self._offsets[path] += len(data)
+                    yield data
+        except OSError:
+            return
+
+    def _prefixed(self, number: int, path: Path, data: bytes) -> bytes:
+        *lines, rest = (self._rests.get(path, b"") + data).split(b"\n")
+        if len(rest) > _LONGEST:
+            lines, rest = [*lines, rest], b""
+        self._rests[path] = rest
+        prefix = self._prefix(number)
+        return b"".join(prefix + line + b"\n" for line in lines)
+
+    def _prefix(self, number: int) -> bytes:
+        return f"[{self._name(number)}] ".encode() if self._name else b""
+
+
+def follow(
+    reader: LogReader, write: Callable[[bytes], None], is_finished: Callable[[], bool]
+) -> None:
+    """Hand over output until the job has ended and everything it wrote was read."""
+    while True:
+        finished = is_finished()  # asked first: what was written before the end is read below
+        for data in reader.read(last=finished):
+            write(data)
+        if finished:
+            return
+        time.sleep(POLL_S)

@@ -1,0 +1,116 @@
+"""The files of a run that say what was asked for: spec.yaml and plan.json."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from prl_submit.errors import PrlSubmitError
+from prl_submit.planning.plan import Plan, Resolved
+from prl_submit.spec.nodes import Node
+from prl_submit.spec.scalars import resolve
+from prl_submit.system.reading import PLAN_BYTES, decode_json, read_record
+from prl_submit.system.shell import Shell
+
+
+class Git(Struct, frozen=True):
+    """The commit of the working directory; `dirty`: something was not committed."""
+
+    commit: str
+    dirty: bool
+
+
+class PlanFile(Struct, frozen=True, kw_only=True):
+    """plan.json."""
+
+    values: list[Resolved]
+    argv: list[str]
+    swift_version: str | None
+    argument_table: str
+    git: Git | None
+    plan: Plan
+
+
+def git_state(workdir: str, shell: Shell) -> Git | None:
+    """The commit of `workdir`, or None where there is no repository, no git, or no answer."""
+    head = shell(["git", "-C", workdir, "rev-parse", "HEAD"], timeout=5)
+    if head.code != 0:
+        return None
+    changes = shell(["git", "-C", workdir, "status", "--porcelain"], timeout=10)
+    return Git(head.out.strip(), changes.code != 0 or bool(changes.out.strip()))
+
+
+def encode_plan(file: PlanFile) -> bytes:
+    """plan.json's bytes."""
+    return msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n"
+
+
+def read_plan(path: str | os.PathLike[str]) -> PlanFile:
+    """plan.json of a run. Raises PrlSubmitError where it is missing or damaged."""
+    try:
+        file: PlanFile = decode_json(read_record(path, PLAN_BYTES), PlanFile)
+    except OSError as error:
+        raise PrlSubmitError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:  # msgspec's DecodeError, and UnicodeDecodeError
+        raise PrlSubmitError(f"{path}: is damaged: {error}") from None
+    return file
+
+
+def dump_spec(tree: Node) -> bytes:
+    """spec.yaml: the tree with bases and overrides applied, such that it reads back the same."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Quotes each text that unquoted would be something else, here or for YAML 1.1."""
+
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    def text(dumper: Any, value: str) -> Any:
+        # In single quotes PyYAML writes U+0085 and its like as they are, and YAML folds them.
+        quoted = resolve(value) != value or value in ("", "~", "<<") or not value.isprintable()
+        style = '"' if quoted else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    def bare(dumper: Any, value: _Bare) -> Any:
+        # The tag PyYAML itself would see there: with another it writes quotes or a tag.
+        tag = dumper.resolve(yaml.ScalarNode, str(value), (True, False))
+        return dumper.represent_scalar(tag, str(value))
+
+    Dumper.add_representer(str, text)
+    Dumper.add_representer(_Bare, bare)
+    data = _data(Node({k: v for k, v in _items(tree) if k != "extends"}, tree.origin))
+    dumped: str = yaml.dump(
+        data,
+        Dumper=Dumper,
+        allow_unicode=True,
+        sort_keys=False,
+        default_flow_style=False,
+        width=100,
+    )
+    return dumped.encode("utf-8")
+
+
+class _Bare(str):
+    """Unquoted text that is written as it stands."""
+
+
+def _items(tree: Node) -> list[tuple[str, Node]]:
+    return list(tree.value.items()) if isinstance(tree.value, dict) else []
+
+
+def _data(node: Node) -> Any:
+    if isinstance(node.value, dict):
+        return {key: _data(child) for key, child in node.value.items()}
+    if isinstance(node.value, list):
+        return [_data(child) for child in node.value]
+    if node.value is None:
+        return None
+    seen = resolve(node.value)
+    if node.plain and not isinstance(seen, str):
+        # Numbers and booleans as they were written: `1e-6`, not 1e-06.
+        return seen if isinstance(seen, (bool, int)) else _Bare(node.value)
+    return node.value

@@ -1,0 +1,60 @@
+"""Reading ms-swift's logging.jsonl."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from msgspec import Struct
+
+from prl_submit.runs.directory import LOGS, kept_file
+from prl_submit.system.files import tail_bytes
+
+#: ms-swift 4.6.0 trainers/patcher.py `add_train_message`: "3/100" on every logged line.
+_PROGRESS = re.compile(rb'"global_step/max_steps": *"([0-9]{1,15})/([0-9]{1,15})"')
+#: The same as it prints it, for runs whose logging.jsonl is elsewhere.
+_PRINTED = re.compile(rb"'global_step/max_steps': *'([0-9]{1,15})/([0-9]{1,15})'")
+#: The last line repeats the whole log history; what is looked for stands just before it.
+_TAIL = 65_536
+#: What is looked for stands no further from the end, in a file that ms-swift has written.
+_FURTHEST = 64 << 20
+
+
+class Progress(Struct, frozen=True):
+    """The last logged step, the number of steps, and when it was logged (seconds since the epoch).
+
+    All None before the first step. The time is that of the file, so the file server's clock.
+    """
+
+    step: int | None = None
+    max_steps: int | None = None
+    logged_at: float | None = None
+
+
+def read_progress(run_dir: Path) -> Progress:
+    """How far the training is, from ms-swift's logging.jsonl or from the log that was brought here."""
+    known = _last(run_dir / "logging.jsonl", _PROGRESS)
+    if not os.path.exists(kept_file(run_dir / LOGS, 0)):
+        return known
+    told = _last(run_dir / LOGS / "node0.log", _PRINTED)
+    return max(known, told, key=lambda progress: progress.step or -1)
+
+
+def _last(path: Path, pattern: re.Pattern[bytes]) -> Progress:
+    size = _TAIL
+    while True:
+        data = tail_bytes(path, size)
+        found = pattern.findall(data)
+        if found:
+            return Progress(int(found[-1][0]), int(found[-1][1]), _changed(path))
+        if len(data) < size or size >= _FURTHEST:
+            return Progress()
+        size = min(size * 16, _FURTHEST)
+
+
+def _changed(path: Path) -> float | None:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return None

@@ -1,0 +1,128 @@
+"""plan.json, the commit of the working directory, quoting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prl_submit.errors import PrlSubmitError
+from prl_submit.launch import quote
+from prl_submit.planning.plan import Planned
+from prl_submit.runs.plan_file import Git, PlanFile, dump_spec, encode_plan, git_state, read_plan
+from prl_submit.spec.typing_nodes import plain
+from prl_submit.spec.yaml import parse_document
+from prl_submit.system.shell import Answer
+
+Plans = Callable[..., Planned]
+
+
+def test_plan_json_reads_back(planned: Plans, tmp_path: Path) -> None:
+    plan = planned(
+        "name: x\nbackend: slurm\n"
+        "environment: {conda: {name: a, root: /c}, secrets: [HF_TOKEN], env: {A: b}}\n"
+        "resources: {time_limit: 90m, memory: 1.5T, nproc_per_node: 4}\n"
+        "swift: {model: ./m, dataset: [中, b], learning_rate: 1e-6}\n"
+        "slurm: {extra: {nice: 10}}\nkubernetes: {tolerations: [{key: gpu}]}\n"
+    ).plan
+    file = PlanFile(
+        values=plan.values,
+        argv=plan.argv,
+        swift_version="4.6.0",
+        argument_table="4.6.0",
+        git=Git("abc", True),
+        plan=plan,
+    )
+    (tmp_path / "plan.json").write_bytes(encode_plan(file))
+    assert read_plan(tmp_path / "plan.json") == file
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"values": 3}'])
+def test_a_damaged_plan_json(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(text)
+    with pytest.raises(PrlSubmitError, match=r"plan\.json: is damaged"):
+        read_plan(path)
+
+
+def test_a_missing_plan_json(tmp_path: Path) -> None:
+    with pytest.raises(PrlSubmitError, match=r"plan\.json: cannot be read: No such file"):
+        read_plan(tmp_path / "plan.json")
+
+
+class FakeShell:
+    """Answers by git's subcommand."""
+
+    def __init__(self, **answers: Answer) -> None:
+        self.answers = answers
+
+    def __call__(self, argv: Sequence[str], **_: Any) -> Answer:
+        """The answer prepared."""
+        assert argv[:3] == ["git", "-C", "/w"]
+        return self.answers[argv[3].replace("-", "_")]
+
+
+HEAD = Answer(0, "abc\n", "")
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "git"),
+    [
+        (HEAD, Answer(0, "", ""), Git("abc", False)),
+        (HEAD, Answer(0, " M a\n", ""), Git("abc", True)),
+        (HEAD, Answer(124, "", "no answer"), Git("abc", True)),
+        (Answer(128, "", "not a repository"), HEAD, None),
+        (Answer(127, "", "not installed"), HEAD, None),
+    ],
+)
+def test_the_commit_of_the_working_directory(head: Answer, status: Answer, git: Git | None) -> None:
+    assert git_state("/w", FakeShell(rev_parse=head, status=status)) == git
+
+
+def test_the_spec_that_is_kept_is_readable() -> None:
+    text = (
+        "name: x\nextends: base.yaml\nswift:\n  learning_rate: 1e-6\n  beta: 0.50\n  eval: no\n"
+        "  n: 010\n  system: 你好\n  t: 12:00:00\n  q: '1'\n  s: \"1.5\"\n  z: null\n"
+        "  l: [1.5, '~', '']\n  d: {}\n  e: []\n"
+    )
+    dumped = dump_spec(parse_document(text.encode(), "f", "spec")).decode()
+    assert dumped == (
+        "name: x\nswift:\n  learning_rate: 1e-6\n  beta: 0.50\n  eval: 'no'\n"
+        "  n: '010'\n  system: 你好\n  t: '12:00:00'\n  q: \"1\"\n  s: \"1.5\"\n  z: null\n"
+        '  l:\n  - 1.5\n  - "~"\n  - ""\n  d: {}\n  e: []\n'
+    )
+    again = plain(parse_document(dumped.encode(), "f", "spec"))
+    before = plain(parse_document(text.encode(), "f", "spec"))
+    assert again == {k: v for k, v in before.items() if k != "extends"}
+
+
+# ------------------------------------------------------------------ quoting
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("plain-1.5_/@%+=:,", "plain-1.5_/@%+=:,"),
+        ("", "''"),
+        ("a b", "'a b'"),
+        ('$HOME `x` \\ "', "'$HOME `x` \\ \"'"),
+        ("it's", "'it'\\''s'"),
+        ("a\nb", "'a\nb'"),
+        ("=ls", "'=ls'"),
+        ("~", "'~'"),
+        ("*", "'*'"),
+        ("中", "'中'"),
+        ("{a,b}", "'{a,b}'"),
+    ],
+)
+def test_bash_words(text: str, word: str) -> None:
+    assert quote.bash(text) == word
+
+
+def test_bash_has_no_word_with_a_nul() -> None:
+    with pytest.raises(ValueError, match="NUL"):
+        quote.bash("a\0b")
+
+
+def test_comments_cannot_be_left() -> None:
+    assert quote.comment("a\nrm -rf /\r\x1b[31m\u2028中") == "a rm -rf /  [31m 中"

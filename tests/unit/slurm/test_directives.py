@@ -1,0 +1,344 @@
+"""Plan -> `#SBATCH` lines, the words of a container, and what must not reach sbatch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from prl_submit.backends.slurm.directives import directives
+from prl_submit.backends.slurm.environment import job_environ
+from prl_submit.backends.slurm.options import OWNED
+from prl_submit.backends.slurm.script import container_words, render_script
+from prl_submit.launch import quote
+from prl_submit.planning.plan import Plan, Planned
+
+Plans = Callable[..., Planned]
+TOKEN = "0123456789abcdef"
+#: What the code does not do yet.
+
+
+def plan_of(planned: Plans, text: str = "") -> Plan:
+    """The plan of a Slurm job without problems; `text`: further lines of its spec."""
+    made = planned(f"name: x\nbackend: slurm\n{text}")
+    assert [p for p in made.problems if p.severity == "error"] == []
+    return made.plan
+
+
+def options(planned: Plans, text: str = "") -> dict[str, str | None]:
+    """Its options, each given once."""
+    pairs = directives(plan_of(planned, text), TOKEN)
+    assert len({name for name, _ in pairs}) == len(pairs), "an option twice"
+    return dict(pairs)
+
+
+def lines(script: str) -> list[str]:
+    """The options of a script, as sbatch sees them."""
+    return [
+        line.removeprefix("#SBATCH ") for line in script.splitlines() if line.startswith("#SBATCH")
+    ]
+
+
+# ------------------------------------------------------------------ options
+def test_a_bare_job(planned: Plans) -> None:
+    assert directives(plan_of(planned), TOKEN) == [
+        ("job-name", "x"),
+        ("comment", f"prl-submit:{TOKEN}"),
+        ("chdir", "/cwd"),
+        ("output", "/cwd/output/vNN-YYYYMMDD-HHMMSS/logs/slurm.log"),
+        ("open-mode", "append"),
+        ("nodes", "1"),
+        ("ntasks-per-node", "1"),
+        ("gres", "gpu:1"),
+        ("signal", "B:USR1@120"),
+        ("no-requeue", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("resources: {nodes: 2, nproc_per_node: 8}", {"nodes": "2", "gres": "gpu:8"}),
+        # One task per node: launch.sh starts the processes.
+        ("resources: {nproc_per_node: 8}", {"ntasks-per-node": "1"}),
+        ("resources: {nproc_per_node: 4, gpu_type: h100}", {"gres": "gpu:h100:4"}),
+        ("resources: {nproc_per_node: 4, cpus_per_proc: 3}", {"cpus-per-task": "12"}),
+        ("resources: {memory: 1.5T}", {"mem": "1536G"}),
+        ("resources: {time_limit: 36h}", {"time": "1-12:00:00"}),
+        ("resources: {time_limit: 90m}", {"time": "01:30:00"}),
+        ("restarts: {max: 3, grace: 90s}", {"requeue": None, "signal": "B:USR1@90"}),
+        ("slurm: {extra: {gres: 'nvme:1'}}", {"gres": "gpu:1,nvme:1"}),
+        ("slurm: {extra: {gres: ['nvme:1', 'tmp:2']}}", {"gres": "gpu:1,nvme:1,tmp:2"}),
+        ("slurm: {extra: {comment: ours}}", {"comment": f"ours prl-submit:{TOKEN}"}),
+        ("slurm: {extra: {hold: true}}", {"hold": None}),
+        ("slurm: {extra: {nice: 0}}", {"nice": "0"}),
+        ("slurm: {extra: {nice: 1}}", {"nice": "1"}),
+        ("slurm: {extra: {wckey: ''}}", {"wckey": ""}),
+        ("slurm: {extra: {licenses: [a, 'b:2']}}", {"licenses": "a,b:2"}),
+        ("slurm: {mail_user: me@x}", {"mail-user": "me@x", "mail-type": "END,FAIL,REQUEUE"}),
+        ("slurm: {mail_user: me@x, extra: {mail-type: NONE}}", {"mail-type": "NONE"}),
+        ("slurm: {partition: 'gpu,low'}", {"partition": "gpu,low"}),
+    ],
+)
+def test_keys_and_their_options(planned: Plans, text: str, expected: dict[str, str | None]) -> None:
+    given = options(planned, text)
+    assert {name: given.get(name, "(absent)") for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "absent"),
+    [
+        ("", ["cpus-per-task", "mem", "time", "mail-type", "partition", "requeue"]),
+        ("restarts: {max: 1}", ["no-requeue"]),
+        ("resources: {accelerator: cpu, nproc_per_node: 4}", ["gres"]),
+        ("slurm: {extra: {hold: false, nice: null}}", ["hold", "nice"]),
+        ("slurm: {extra: {mail-type: false}, mail_user: me}", []),
+    ],
+)
+def test_what_is_not_asked_for(planned: Plans, text: str, absent: list[str]) -> None:
+    assert not set(absent) & set(options(planned, text))
+
+
+def test_a_cpu_job_may_have_its_own_resources(planned: Plans) -> None:
+    text = "resources: {accelerator: cpu}\nslurm: {extra: {gres: 'nvme:1'}}"
+    assert options(planned, text)["gres"] == "nvme:1"
+
+
+def test_each_key_of_the_section_has_its_option(planned: Plans) -> None:
+    keys = {key.partition(".")[2]: name for name, key in OWNED.items() if key.startswith("slurm.")}
+    text = ", ".join(f"{key}: v-{key}" for key in keys)
+    given = options(planned, f"slurm: {{{text}}}")
+    assert {name: given[name] for name in keys.values()} == {n: f"v-{k}" for k, n in keys.items()}
+
+
+# ------------------------------------------------------------------ quoting
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [
+        ("a", "a"),
+        ("user@host:/p,a=b+c%d.e-f", "user@host:/p,a=b+c%d.e-f"),
+        ("", '""'),
+        ("a b", '"a b"'),
+        ("$(id) `id` $HOME", '"$(id) `id` $HOME"'),  # sbatch expands nothing
+        ("it's", '"it\'s"'),
+        ('say "x"', r'"say \"x\""'),
+        ("a\\b", r'"a\\b"'),
+        ('\\"', r'"\\\""'),
+        ("a#b", '"a#b"'),
+        ("中文", '"中文"'),
+    ],
+)
+def test_quoting(text: str, quoted: str) -> None:
+    assert quote.sbatch(text) == quoted
+
+
+@pytest.mark.parametrize("char", ["\n", "\r", "\0"])
+def test_what_no_line_can_hold(char: str) -> None:
+    with pytest.raises(ValueError, match="cannot hold"):
+        quote.sbatch(f"a{char}b")
+
+
+@pytest.mark.parametrize(
+    ("run", "pattern"),
+    [
+        ("/a/v1", "/a/v1/logs/slurm.log"),
+        ("/a/50%/v1", "/a/50%%/v1/logs/slurm.log"),
+        ("/a/%j/v1", "/a/%%j/v1/logs/slurm.log"),
+        ("/a\\b/v1", "/dev/null"),
+        ("/a\\b/%j/v1", "/dev/null"),
+    ],
+)
+def test_the_path_of_the_log(planned: Plans, run: str, pattern: str) -> None:
+    """What versions of Slurm read differently in --output (a backslash) is opened by the script."""
+    plan = msgspec.structs.replace(plan_of(planned), run_dir=run)
+    assert dict(directives(plan, TOKEN))["output"] == pattern
+    opens = '>>"$run_dir/logs/slurm.log"' in render_script(plan, TOKEN, None)
+    assert opens is (pattern == "/dev/null")
+
+
+def test_the_script_has_the_options_quoted(planned: Plans) -> None:
+    plan = plan_of(planned, "workdir: /w/a b\nslurm: {extra: {comment: 'say \"x\"'}}")
+    found = lines(render_script(plan, TOKEN, None))
+    assert '--chdir="/w/a b"' in found
+    assert f'--comment="say \\"x\\" prl-submit:{TOKEN}"' in found
+    assert "--no-requeue" in found
+    assert len(found) == len(directives(plan, TOKEN))
+
+
+def test_sbatch_stops_reading_only_behind_the_options(planned: Plans) -> None:
+    """At the first line that is neither empty nor a comment."""
+    text = render_script(plan_of(planned, "resources: {nodes: 2}"), TOKEN, None).splitlines()
+    last = max(i for i, line in enumerate(text) if line.startswith("#SBATCH"))
+    assert all(line.startswith("#") or not line for line in text[: last + 1])
+
+
+def test_the_file_name_of_a_spec_cannot_become_a_line(planned: Plans) -> None:
+    text = "a\n#SBATCH --uid=0\nrm -rf /"
+    evil = msgspec.structs.replace(plan_of(planned), spec_file=text)
+    script = render_script(evil, TOKEN, None)
+    assert not [line for line in lines(script) if "uid" in line]
+    assert not [line for line in script.splitlines() if line.startswith("rm -rf")]
+
+
+def test_rendering_is_repeatable(planned: Plans) -> None:
+    plan = plan_of(planned)
+    assert render_script(plan, TOKEN, None) == render_script(plan, TOKEN, None)
+
+
+# ------------------------------------------------------------------ the submitter's variables
+#: sbatch's and srun's input variables of the manuals of 22.05 and 24.11, and what came up since.
+INPUT_VARIABLES = """
+SBATCH_ACCTG_FREQ SBATCH_ARRAY_INX SBATCH_BATCH SBATCH_BURST_BUFFER SBATCH_CLUSTERS SBATCH_CLUSTER_CONSTRAINT
+SBATCH_COMMENT SBATCH_CONTAINER SBATCH_CORE_SPEC SBATCH_CPUS_PER_GPU SBATCH_CPU_FREQ_REQ SBATCH_DEBUG
+SBATCH_DELAY_BOOT SBATCH_DISTRIBUTION SBATCH_ERROR SBATCH_EXCLUSIVE SBATCH_EXPORT SBATCH_GET_USER_ENV
+SBATCH_GPUS SBATCH_GPUS_PER_NODE SBATCH_GPUS_PER_SOCKET SBATCH_GPUS_PER_TASK SBATCH_GPU_BIND SBATCH_GPU_FREQ
+SBATCH_GRES SBATCH_GRES_FLAGS SBATCH_HINT SBATCH_IGNORE_PBS SBATCH_INPUT SBATCH_JOB_NAME SBATCH_MEM_BIND
+SBATCH_MEM_PER_CPU SBATCH_MEM_PER_GPU SBATCH_MEM_PER_NODE SBATCH_NETWORK SBATCH_NO_KILL SBATCH_NO_REQUEUE
+SBATCH_OPEN_MODE SBATCH_OUTPUT SBATCH_OVERCOMMIT SBATCH_POWER SBATCH_PROFILE SBATCH_REQUEUE SBATCH_REQ_SWITCH
+SBATCH_SEGMENT_SIZE SBATCH_SIGNAL SBATCH_SPREAD_JOB SBATCH_THREADS_PER_CORE SBATCH_THREAD_SPEC SBATCH_TIMELIMIT
+SBATCH_TRES_BIND SBATCH_TRES_PER_TASK SBATCH_USE_MIN_NODES SBATCH_WAIT SBATCH_WAIT_ALL_NODES
+SLURM_ACCOUNT SLURM_ACCTG_FREQ SLURM_BCAST SLURM_CLUSTERS SLURM_COMPRESS SLURM_CONF_OUT SLURM_CONSTRAINT
+SLURM_CPUS_PER_GPU SLURM_CPUS_PER_TASK SLURM_CPU_BIND SLURM_CPU_FREQ_REQ SLURM_DEBUG SLURM_DEPENDENCY
+SLURM_DISTRIBUTION SLURM_EPILOG SLURM_EXACT SLURM_EXCLUSIVE SLURM_EXIT_ERROR SLURM_EXIT_IMMEDIATE
+SLURM_EXPORT_ENV SLURM_GPUS SLURM_GPUS_PER_NODE SLURM_GPUS_PER_TASK SLURM_GRES SLURM_HINT SLURM_HOSTFILE
+SLURM_IMMEDIATE SLURM_JOB_ID SLURM_JOB_NAME SLURM_JOB_NUM_NODES SLURM_KILL_BAD_EXIT SLURM_LABELIO
+SLURM_MEM_PER_CPU SLURM_MPI_TYPE SLURM_NNODES SLURM_NTASKS SLURM_NTASKS_PER_GPU SLURM_NTASKS_PER_NODE
+SLURM_OVERLAP SLURM_PARTITION SLURM_PROLOG SLURM_QOS SLURM_RESERVATION SLURM_RESTART_COUNT SLURM_SIGNAL
+SLURM_STDOUTMODE SLURM_STEP_ID SLURM_TASK_EPILOG SLURM_TASK_PROLOG SLURM_TEST_EXEC SLURM_THREADS_PER_CORE
+SLURM_TIMELIMIT SLURM_TIME_FORMAT SLURM_TRES_BIND SLURM_TRES_PER_TASK SLURM_UMASK SLURM_WAIT SLURM_WCKEY
+SRUN_CONTAINER SRUN_CPUS_PER_TASK SRUN_ERROR SRUN_EXPORT_ENV SRUN_INPUT SRUN_OUTPUT SRUN_SEGMENT_SIZE
+SLURMD_NODENAME PMI_FANOUT PMI_TIME SALLOC_PARTITION SCANCEL_STATE SQUEUE_STATES _SLURM_SPANK_OPTION_x_y
+BASH_ENV ENV SHELLOPTS BASHOPTS POSIXLY_CORRECT PRL_SUBMIT_TOKEN PRL_SUBMIT_RESTARTS NODE_RANK MASTER_ADDR
+"""
+KEPT = """
+SLURM_CONF SLURM_CONF_SERVER SLURM_JWT PATH HOME HF_TOKEN WANDB_MODE PRL_PREFLIGHT OMP_NUM_THREADS CONDA_PREFIX
+SBATCH_ACCOUNT SBATCH_PARTITION SBATCH_QOS SBATCH_RESERVATION SBATCH_CONSTRAINT SBATCH_WCKEY MODULESHOME
+"""
+
+
+def test_what_the_job_inherits(planned: Plans) -> None:
+    environ = dict.fromkeys(f"{INPUT_VARIABLES} {KEPT}".split(), "1")
+    assert set(job_environ(plan_of(planned), environ)) == set(KEPT.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden", "kept"),
+    [
+        ("", "", "SBATCH_ACCOUNT SBATCH_PARTITION SBATCH_QOS"),
+        ("slurm: {partition: p, account: a}", "SBATCH_PARTITION SBATCH_ACCOUNT", "SBATCH_QOS"),
+        ("slurm: {qos: q, reservation: r}", "SBATCH_QOS SBATCH_RESERVATION", "SBATCH_ACCOUNT"),
+        ("slurm: {constraint: c}", "SBATCH_CONSTRAINT", "SBATCH_RESERVATION"),
+        ("slurm: {extra: {wckey: w}}", "SBATCH_WCKEY", "SBATCH_CONSTRAINT"),
+    ],
+)
+def test_the_spec_beats_a_users_defaults(planned: Plans, text: str, hidden: str, kept: str) -> None:
+    environ = dict.fromkeys(f"{hidden} {kept}".split(), "1")
+    assert set(job_environ(plan_of(planned, text), environ)) == set(kept.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("", ""),
+        ("resources: {memory: 1G}", "SLURM_MEM_PER_NODE"),
+        ("slurm: {extra: {mem-per-cpu: 1G}}", "SLURM_MEM_PER_CPU"),
+        ("slurm: {extra: {hint: nomultithread, distribution: block}}", "SLURM_HINT SLURM_DISTRIBUTION"),
+    ],
+)  # fmt: skip
+def test_srun_gets_only_what_this_jobs_sbatch_sets_for_it(
+    planned: Plans, text: str, kept: str
+) -> None:
+    """The rest may be inherited from an allocation in which somebody typed `sbatch job.sbatch`."""
+    script = render_script(plan_of(planned, text), TOKEN, None)
+    (removal,) = [line for line in script.splitlines() if 'unset "$name"' in line]
+    assert removal.strip() == 'SLURM_* | SRUN_* | PMI_*) unset "$name" ;;'
+    for name in ("SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU", "SLURM_HINT", "SLURM_DISTRIBUTION"):
+        assert (name in script) is (name in kept.split()), name
+
+
+@pytest.mark.parametrize("memory", ["0", "all"])
+def test_all_the_memory_of_a_node(planned: Plans, memory: str) -> None:
+    plan = plan_of(planned, f"resources: {{memory: {memory}}}")
+    assert dict(directives(plan, TOKEN))["mem"] == "0"
+
+
+# ------------------------------------------------------------------ containers
+IMAGE = "environment: {{secrets: [HF_TOKEN], container: {{image: '{image}', runtime: {runtime}{more}}}}}"
+
+
+def words(planned: Plans, runtime: str, head: str = "", **more: str) -> tuple[list[str], list[str]]:
+    """The words before and behind srun's own."""
+    image = more.pop("image", "a.sqsh")
+    mounts = f", mounts: {more['mounts']}" if more else ""
+    text = IMAGE.format(image=image, runtime=runtime, more=mounts)
+    return container_words(plan_of(planned, f"{head}{text}"))
+
+
+def test_no_container(planned: Plans) -> None:
+    assert container_words(plan_of(planned)) == ([], [])
+
+
+def test_pyxis(planned: Plans) -> None:
+    head = "output: /scratch/out\n"
+    outer, inner = words(planned, "pyxis", head, mounts="['/data:/data:ro', '/x y:/z']")
+    assert outer == [
+        "--container-image=a.sqsh",
+        "--container-mounts=/cwd:/cwd,/scratch/out:/scratch/out,/data:/data:ro,/x y:/z",
+        "--container-env=HF_TOKEN",
+    ]
+    assert inner == []
+
+
+def test_apptainer(planned: Plans) -> None:
+    outer, inner = words(planned, "apptainer", image="docker://a:b", mounts="['/data:/data:ro']")
+    assert outer == []
+    assert inner == [
+        *("apptainer", "exec", "--nv", "--bind", "/cwd:/cwd"),
+        *("--bind", "/data:/data:ro", "docker://a:b"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("output", "mounts"),
+    [
+        ("runs", "/cwd:/cwd"),
+        ("/cwd-2", "/cwd:/cwd,/cwd-2:/cwd-2"),  # beside it, not inside
+        (".", "/cwd:/cwd"),
+    ],
+)
+def test_nothing_is_mounted_twice(planned: Plans, output: str, mounts: str) -> None:
+    outer, _ = words(planned, "pyxis", f"output: {output}\n")
+    assert outer[1] == f"--container-mounts={mounts}"
+
+
+def test_the_meeting_point_of_several_nodes_beats_the_images(planned: Plans) -> None:
+    outer, _ = words(planned, "pyxis", "resources: {nodes: 2}\n")
+    assert outer[2] == "--container-env=MASTER_ADDR,MASTER_PORT,HF_TOKEN"
+
+
+def test_a_container_without_any_variable_to_keep(planned: Plans) -> None:
+    plan = plan_of(planned, "environment: {container: {image: i}}")
+    assert container_words(plan)[0] == ["--container-image=i", "--container-mounts=/cwd:/cwd"]
+
+
+def test_no_gpu_for_a_container_of_a_cpu_job(planned: Plans) -> None:
+    _, inner = words(planned, "apptainer", "resources: {accelerator: cpu}\n")
+    assert inner[:3] == ["apptainer", "exec", "--bind"]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "expected"),
+    [("pyxis", "'--container-image=a$(id) b'"), ("apptainer", "'a$(id) b'")],
+)
+def test_an_image_is_one_word_of_the_script(planned: Plans, runtime: str, expected: str) -> None:
+    text = IMAGE.format(image="a$(id) b", runtime=runtime, more="")
+    script = render_script(plan_of(planned, text), TOKEN, None)
+    assert expected in script
+    assert script.count("$(id)") == 1
+
+
+def test_a_secrets_value_is_nowhere(planned: Plans) -> None:
+    text = IMAGE.format(image="a", runtime="pyxis", more="")
+    made = planned(f"name: x\nbackend: slurm\n{text}", environ={"HF_TOKEN": "hf_hidden"})
+    assert "hf_hidden" not in render_script(made.plan, TOKEN, None)

@@ -1,0 +1,667 @@
+"""Evidence -> state. What must never be told wrongly: that a live job has ended, and how one ended."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import datetime
+
+import pytest
+
+from prl_submit.backends.slurm.jobs import Job
+from prl_submit.backends.slurm.reasons import ENDED
+from prl_submit.backends.slurm.verdict import Evidence, judge
+from prl_submit.runs.directory import ExitRecord
+from prl_submit.runs.states import (
+    CANCELLED,
+    FAILED,
+    FINISHED,
+    QUEUED,
+    RUNNING,
+    SUCCEEDED,
+    TIMEOUT,
+    State,
+)
+
+#: What the code does not do yet.
+
+OOM = ENDED["OUT_OF_MEMORY"]
+WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT")
+ON_NODES = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
+ENDS = {
+    "COMPLETED": SUCCEEDED,
+    "FAILED": FAILED,
+    "CANCELLED": CANCELLED,
+    "TIMEOUT": TIMEOUT,
+    "DEADLINE": TIMEOUT,
+    "NODE_FAIL": FAILED,
+    "BOOT_FAIL": FAILED,
+    "OUT_OF_MEMORY": FAILED,
+    "PREEMPTED": FAILED,
+    "REVOKED": FAILED,
+}
+
+
+def at(minute: int) -> str:
+    """A time."""
+    return f"2026-11-22T21:{minute:02d}:00+01:00"
+
+
+def own(code: int, state: str | None = None, **more: object) -> ExitRecord:
+    """exit.json as launch.sh writes it."""
+    word = state or (SUCCEEDED if code == 0 else FAILED)
+    reason = None if word == SUCCEEDED else f"words for {code}"
+    fields = {"started_at": at(0), "ended_at": at(10), "node": "n0", "reason": reason}
+    return ExitRecord(exit_code=code, state=word, **(fields | more))  # type: ignore[arg-type]
+
+
+def job(state: str, code: int | None = None, signal: int | None = None, **more: object) -> Job:
+    """Slurm's word."""
+    fields = {"started_at": at(1), "ended_at": at(11), "nodes": "n1", "name": "mr"}
+    if state in (*WAITING, *ON_NODES):
+        fields["ended_at"] = None  # type: ignore[assignment]
+    if state in WAITING:
+        fields |= {"started_at": None, "nodes": None}  # type: ignore[dict-item]
+    return Job(job_id="77", state=state, exit_code=code, signal=signal, **(fields | more))  # type: ignore[arg-type]
+
+
+def verdict(**evidence: object) -> State:
+    """The state; there must be one."""
+    state = judge(Evidence(**evidence))  # type: ignore[arg-type]
+    assert state is not None
+    return state
+
+
+def last_words(cause: str = "", job_id: int = 77) -> str:
+    """The end of Slurm's log."""
+    due = f" DUE TO {cause}" if cause else ""
+    return f"slurmstepd: error: *** JOB {job_id} ON n1 CANCELLED AT 2026-11-22T21:11:00{due} ***\n"
+
+
+# ------------------------------------------------------------------ a live job is live
+INTERRUPTED = [own(124, TIMEOUT), own(143), own(130), own(143, CANCELLED), own(130, CANCELLED)]
+EARLIER = [own(0), own(1), own(65), *INTERRUPTED]
+
+
+@pytest.mark.parametrize("ended", [None, *INTERRUPTED])
+@pytest.mark.parametrize("state", [*WAITING, *ON_NODES])
+def test_a_live_job_is_not_finished(state: str, ended: ExitRecord | None) -> None:
+    found = verdict(job=job(state), exit=ended, log=last_words("PREEMPTION"))
+    assert found.state == (QUEUED if state in WAITING else RUNNING)
+    assert found.exit_code is None
+    assert found.ended_at is None
+
+
+@pytest.mark.parametrize("ended", EARLIER)
+@pytest.mark.parametrize("state", [*WAITING, *ON_NODES])
+def test_a_requeued_job_is_not_judged_by_its_earlier_attempt(state: str, ended: ExitRecord) -> None:
+    others = [(1, own(3, node="n9"))]
+    found = verdict(job=job(state, restarts=1), exit=ended, others=others, max_restarts=3)
+    assert found.state == (QUEUED if state in WAITING else RUNNING)
+    assert found.restarts == 1
+    assert "restart 1 of 3" in (found.reason or "")
+
+
+@pytest.mark.parametrize("ended", [own(0), own(1)])
+@pytest.mark.parametrize("state", WAITING)
+def test_a_job_that_waits_has_not_ended_whatever_its_files_say(
+    state: str, ended: ExitRecord
+) -> None:
+    """A requeue by hand may have left the count as it was."""
+    assert verdict(job=job(state), exit=ended).state == QUEUED
+
+
+@pytest.mark.parametrize("ended", EARLIER)
+@pytest.mark.parametrize(("state", "expected"), ENDS.items())
+def test_an_ended_job_is_not_judged_by_its_earlier_attempt(
+    state: str, expected: str, ended: ExitRecord
+) -> None:
+    others = [(1, own(3, node="n9"))]
+    found = verdict(job=job(state, 0, restarts=1), exit=ended, others=others)
+    assert found.state == expected
+    assert found.restarts == 1
+    assert "words for" not in (found.reason or "")
+
+
+@pytest.mark.parametrize("ended", EARLIER)
+def test_after_a_resume_nothing_of_the_earlier_job_counts(ended: ExitRecord) -> None:
+    """The record's restarts count the jobs before; Slurm begins at 0 again."""
+    found = verdict(job=job("NODE_FAIL"), exit=ended, others=[(1, own(3))], restarts_before=1)
+    assert (found.state, found.reason, found.restarts) == (FAILED, "node n1 failed", 1)
+
+
+def test_the_present_attempts_own_word_counts() -> None:
+    ended = own(0, restarts=3)
+    seen = job("COMPLETED", 0, restarts=1)
+    found = verdict(job=seen, exit=ended, restarts_before=2)
+    assert (found.state, found.restarts) == (SUCCEEDED, 3)
+
+
+def test_a_node_of_the_present_attempt_beats_an_old_exit_of_node_0() -> None:
+    """Accounting does not tell the restarts; the files do."""
+    found = verdict(
+        job=job("FAILED", 3, restarts=None),
+        exit=own(143, restarts=0),
+        others=[(1, own(3, restarts=1, node="n2"))],
+    )
+    assert (found.exit_code, found.reason) == (3, "node 1 (n2): words for 3")
+    assert found.restarts == 1
+
+
+@pytest.mark.parametrize("ended", [own(0), own(1), own(124, TIMEOUT)])
+def test_accounting_alone_tells_an_earlier_attempt_by_its_time(ended: ExitRecord) -> None:
+    """sacct of 22.05 has no count of restarts, but when the last attempt began."""
+    found = verdict(job=job("NODE_FAIL", restarts=None, started_at=at(20)), exit=ended)
+    assert (found.state, found.reason) == (FAILED, "node n1 failed")
+
+
+# ------------------------------------------------------------------ live jobs in words
+@pytest.mark.parametrize(
+    ("seen", "more", "reason"),
+    [
+        (job("RUNNING"), {}, None),
+        (job("COMPLETING"), {}, "ending"),
+        (job("SUSPENDED"), {}, "suspended"),
+        (job("STOPPED"), {}, "stopped"),
+        (job("RUNNING"), {"cancelled": "cancelled by me"}, "being cancelled"),
+        (job("COMPLETING"), {"cancelled": "cancelled by me"}, "being cancelled"),
+        (job("RUNNING", restarts=1), {}, "restart 1"),
+        (job("RUNNING", restarts=1), {"max_restarts": 3}, "restart 1 of 3"),
+        (
+            job("RUNNING", restarts=2),
+            {"max_restarts": 3, "log": last_words("TIME LIMIT") + last_words("PREEMPTION")},
+            "preempted, restart 2 of 3",
+        ),
+        (job("RUNNING", restarts=1), {"log": last_words("JOB REQUEUE")}, "restart 1"),
+        (
+            job("RUNNING", restarts=1),
+            {"log": last_words("NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS")},
+            "a node failed, restart 1",
+        ),
+        (
+            job("PENDING", restarts=1, reason="BeginTime", gpus=4),
+            {"max_restarts": 3, "exit": own(124, TIMEOUT)},
+            "out of time, restart 1 of 3, its start time has not come (BeginTime)",
+        ),
+        (job("PENDING", reason="Priority", gpus=4), {}, "waiting for 4 GPUs (Priority)"),
+        (
+            job("PENDING", reason="Resources", gpus=4, node_count=2, started_at=at(30)),
+            {"now": datetime.fromisoformat(at(5)).timestamp()},
+            f"waiting for 8 GPUs on 2 nodes (Resources), expected to start in 25m ({at(30)})",
+        ),
+        (job("CONFIGURING"), {}, "its nodes are being made ready"),
+    ],
+)
+def test_live_jobs_in_words(seen: Job, more: dict[str, object], reason: str | None) -> None:
+    assert verdict(job=seen, **more).reason == reason
+
+
+def test_a_forecast_is_not_a_start() -> None:
+    assert verdict(job=job("PENDING", started_at=at(30))).started_at is None
+    assert verdict(job=job("RUNNING")).started_at == at(1)
+
+
+def test_restarts_of_earlier_jobs_are_added() -> None:
+    assert verdict(job=job("RUNNING", restarts=2), restarts_before=3).restarts == 5
+
+
+@pytest.mark.parametrize("ended", [own(0), own(1), own(65)])
+@pytest.mark.parametrize("state", ["RUNNING", "COMPLETING"])
+def test_no_end_is_told_before_slurm_has_ended_the_job(state: str, ended: ExitRecord) -> None:
+    """Slurm may have processes to kill, or start the job again: an end that is told does not change."""
+    found = verdict(job=job(state), exit=ended)
+    told = f"ended as {ended.state}; Slurm has not let go of its node yet"
+    assert (found.state, found.exit_code, found.reason) == (RUNNING, None, told)
+
+
+@pytest.mark.parametrize(
+    "state", ["NODE_FAIL", "FAILED", "CANCELLED", "COMPLETED", "TIMEOUT", "PREEMPTED"]
+)
+def test_no_end_is_told_while_processes_of_the_run_live(state: str) -> None:
+    """A node that Slurm no longer hears may be well; and somebody may have started launch.sh by hand."""
+    found = verdict(job=job(state), alive=True, cancelled="cancelled by me", others=[(1, own(3))])
+    told = f"Slurm says {state}, but processes of the run are still alive"
+    assert (found.state, found.reason, found.ended_at) == (RUNNING, told, None)
+
+
+def test_processes_of_a_job_that_slurm_has_forgotten() -> None:
+    found = verdict(job_id="77", alive=True, log=last_words())
+    assert (found.state, found.reason) == (
+        RUNNING,
+        "Slurm does not know job 77, but processes of the run are still alive",
+    )
+
+
+@pytest.mark.parametrize("ended", [own(0), own(1), *INTERRUPTED])
+def test_an_exit_json_is_written_when_nothing_is_left(ended: ExitRecord) -> None:
+    """What still holds the lock then is no process of the training."""
+    assert verdict(job=job("FAILED", 1), exit=ended, alive=True).state != RUNNING
+
+
+def test_a_run_that_was_started_by_hand_after_its_job() -> None:
+    """Slurm's word is of the job before."""
+    ended = own(0, started_at=at(59), ended_at=at(59))
+    found = verdict(job=job("CANCELLED"), exit=ended, cancelled="cancelled by me")
+    assert (found.state, found.reason) == (SUCCEEDED, "started by hand when job 77 had ended")
+
+
+# ------------------------------------------------------------------ both say the same
+@pytest.mark.parametrize(
+    ("ended", "seen"),
+    [
+        (own(0), job("COMPLETED", 0)),
+        (own(1), job("FAILED", 1)),
+        (own(65), job("FAILED", 65)),
+        (own(137), job("FAILED", 137)),
+        (own(137), job("FAILED", 0, 9)),  # a shell's 128 + signal
+        (own(1), job("FAILED")),
+        (own(0), None),
+        (own(1), None),
+    ],
+)
+def test_both_say_the_same(ended: ExitRecord, seen: Job | None) -> None:
+    assert verdict(exit=ended, job=seen) == State(
+        state=str(ended.state),
+        reason=ended.reason,
+        exit_code=ended.exit_code,
+        started_at=at(0),
+        ended_at=at(10),
+    )
+
+
+@pytest.mark.parametrize(
+    ("ended", "seen", "state", "reason"),
+    [
+        (own(0), job("FAILED", 1), SUCCEEDED, "Slurm says FAILED, exit code 1"),
+        (own(0), job("FAILED", 0, 9), SUCCEEDED, "Slurm says FAILED, exit code 0, signal 9"),
+        (own(0), job("TIMEOUT", 0), SUCCEEDED, "Slurm says TIMEOUT, exit code 0"),
+        (own(0), job("NODE_FAIL", 0), SUCCEEDED, "Slurm says NODE_FAIL, exit code 0"),
+        (own(0), job("CANCELLED", 0), SUCCEEDED, "Slurm says CANCELLED, exit code 0"),
+        (own(1), job("COMPLETED", 0), FAILED, "words for 1; Slurm says COMPLETED, exit code 0"),
+        (own(1), job("FAILED", 2), FAILED, "words for 1; Slurm says FAILED, exit code 2"),
+        (own(1), job("CANCELLED", 0, 15), FAILED, "words for 1; Slurm says CANCELLED, exit code 0, signal 15"),
+        (own(1), job("OUT_OF_MEMORY", 0), FAILED, f"{OOM}; words for 1"),
+        (own(137), job("OUT_OF_MEMORY", 0, 9), FAILED, f"{OOM}; words for 137"),
+    ],
+)  # fmt: skip
+def test_a_difference_is_told(ended: ExitRecord, seen: Job, state: str, reason: str) -> None:
+    found = verdict(exit=ended, job=seen)
+    assert (found.state, found.reason, found.exit_code) == (state, reason, ended.exit_code)
+
+
+# ------------------------------------------------------------------ an interrupted exit.json
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ("PREEMPTED", "preempted by a job of higher priority"),
+        ("NODE_FAIL", "node n1 failed"),
+        ("OUT_OF_MEMORY", OOM),
+        ("BOOT_FAIL", "its node did not boot"),
+        ("TIMEOUT", "the time limit was reached"),
+        ("DEADLINE", "its deadline passed"),
+        ("CANCELLED", "cancelled by scancel"),
+    ],
+)
+@pytest.mark.parametrize("ended", [own(143), own(130)])
+def test_a_signals_cause_is_slurms_to_tell(ended: ExitRecord, state: str, reason: str) -> None:
+    found = verdict(exit=ended, job=job(state, 0, 15))
+    assert (found.state, found.reason) == (ENDS[state], reason)
+    assert found.exit_code == ended.exit_code
+
+
+@pytest.mark.parametrize("state", ["CANCELLED", "TIMEOUT", "FAILED", "COMPLETED"])
+def test_the_jobs_own_timeout_stays_one(state: str) -> None:
+    """Warned before the limit it stopped by itself; what Slurm calls that varies."""
+    found = verdict(exit=own(124, TIMEOUT), job=job(state, 0, 15))
+    assert (found.state, found.reason, found.exit_code) == (TIMEOUT, "words for 124", 124)
+
+
+@pytest.mark.parametrize("state", ["NODE_FAIL", "PREEMPTED"])
+def test_a_preempted_job_that_was_out_of_time_too(state: str) -> None:
+    assert verdict(exit=own(124, TIMEOUT), job=job(state)).state == TIMEOUT
+
+
+@pytest.mark.parametrize(
+    ("ended", "state"),
+    [(own(143), FAILED), (own(143, CANCELLED), CANCELLED), (own(130, CANCELLED), CANCELLED)],
+)
+def test_slurm_says_failed_of_a_job_that_was_signalled(ended: ExitRecord, state: str) -> None:
+    found = verdict(exit=ended, job=job("FAILED", ended.exit_code))
+    assert (found.state, found.reason) == (state, ended.reason)
+    assert found.exit_code == ended.exit_code
+
+
+def test_an_interrupted_job_that_completed_is_not_told_to_have_left_nothing() -> None:
+    found = verdict(exit=own(143), job=job("COMPLETED", 0))
+    assert "no exit.json" not in (found.reason or "")
+    assert (found.state, found.exit_code) in {(SUCCEEDED, 0), (FAILED, 143)}
+
+
+# ------------------------------------------------------------------ it left no word
+@pytest.mark.parametrize(
+    ("seen", "state", "code", "reason"),
+    [
+        (job("COMPLETED", 0), SUCCEEDED, 0, "it left no exit.json; Slurm says COMPLETED"),
+        (job("FAILED", 1), FAILED, 1, "it left no exit.json; Slurm says FAILED, exit code 1"),
+        (job("FAILED", 0, 9), FAILED, 137, "it left no exit.json; Slurm says FAILED, exit code 0, signal 9"),
+        (job("FAILED"), FAILED, None, "it left no exit.json; Slurm says FAILED, exit code None"),
+        (job("CANCELLED", 0), CANCELLED, None, "cancelled by scancel"),
+        (job("CANCELLED", 0, 15), CANCELLED, 143, "cancelled by scancel"),
+        (job("CANCELLED", 0, cancelled_by="bob"), CANCELLED, None, "cancelled by bob"),
+        (job("TIMEOUT", 0, 15), TIMEOUT, 143, "the time limit was reached"),
+        (job("TIMEOUT", 0), TIMEOUT, None, "the time limit was reached"),
+        (job("DEADLINE", 0), TIMEOUT, None, "its deadline passed"),
+        (job("PREEMPTED", 0), FAILED, None, "preempted by a job of higher priority"),
+        (job("OUT_OF_MEMORY", 0, 125), FAILED, 253, OOM),
+        (job("BOOT_FAIL", 0), FAILED, None, "its node did not boot"),
+        (job("REVOKED", 0), FAILED, None, "taken over by another cluster"),
+        (job("NODE_FAIL", 0), FAILED, None, "node n1 failed"),
+        (job("NODE_FAIL", 0, nodes="n[1-2]"), FAILED, None, "a node failed (n[1-2])"),
+        (job("NODE_FAIL", 0, nodes="n1,n7"), FAILED, None, "a node failed (n1,n7)"),
+    ],
+)  # fmt: skip
+def test_slurms_word_alone(seen: Job, state: str, code: int | None, reason: str) -> None:
+    assert verdict(job=seen) == State(
+        state=state, reason=reason, exit_code=code, started_at=at(1), ended_at=at(11)
+    )
+
+
+def test_a_job_that_slurm_did_not_let_end_has_no_exit_code_0() -> None:
+    """Slurm says 0 of many a job that it ended itself; a script would take it for success."""
+    for state in ENDS.keys() - {"COMPLETED"}:
+        assert verdict(job=job(state, 0)).exit_code is None, state
+
+
+def test_our_own_cancel_has_its_words() -> None:
+    found = verdict(job=job("CANCELLED", 0, cancelled_by="root"), cancelled="cancelled by me")
+    assert (found.state, found.reason) == (CANCELLED, "cancelled by me")
+
+
+def test_a_cancel_that_came_too_late_changes_nothing() -> None:
+    assert verdict(job=job("COMPLETED", 0), exit=own(0), cancelled="cancelled by me").state == (
+        SUCCEEDED
+    )
+    assert verdict(job=job("FAILED", 1), exit=own(1), cancelled="cancelled by me").state == FAILED
+
+
+def test_a_script_that_could_not_be_started() -> None:
+    found = verdict(job=job("FAILED", 0, 53, reason="RaisedSignal:53"), log="old words\n")
+    assert found.state == FAILED
+    assert found.reason == (
+        "Slurm could not start it on n1 (RaisedSignal:53): is the run directory on a "
+        "file system that the nodes share?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        ("first\nprl-submit: /x is not on n1\n\n", "/x is not on n1"),
+        ("srun: error: x\n  \n", "srun: error: x"),
+        ("\n", "it left no exit.json; Slurm says FAILED, exit code 78"),
+        (f"{'x' * 2000}: the cause", f"{'x' * 249} … {'x' * 237}: the cause"),
+    ],
+)
+def test_the_logs_last_line_says_why_a_script_failed(log: str, reason: str) -> None:
+    assert verdict(job=job("FAILED", 78), log=log).reason == reason
+
+
+# ------------------------------------------------------------------ several nodes
+@pytest.mark.parametrize(
+    ("ended", "others", "code", "reason"),
+    [
+        # Node 1 failed; srun took node 0 down with it.
+        (own(143), [(1, own(3, node="n2"))], 3, "node 1 (n2): words for 3"),
+        (None, [(1, own(3, node="n2"))], 3, "node 1 (n2): words for 3"),
+        # Both by themselves: the first.
+        (own(1, ended_at=at(9)), [(1, own(3, node="n2"))], 1, "words for 1"),
+        (own(1), [(1, own(3, node="n2", ended_at=at(9)))], 3, "node 1 (n2): words for 3"),
+        (
+            own(1),
+            [(1, own(4, node="n2", ended_at=at(8))), (2, own(5, node="n3", ended_at=at(7)))],
+            5,
+            "node 2 (n3): words for 5",
+        ),
+        # In the same second: the lowest.
+        (own(1), [(1, own(3, node="n2"))], 1, "words for 1"),
+        # Those that were only taken down do not count.
+        (own(1), [(1, own(143, ended_at=at(2))), (2, own(130, ended_at=at(3)))], 1, "words for 1"),
+        (own(1), [(1, own(0, ended_at=at(2)))], 1, "words for 1"),
+    ],
+)
+def test_the_node_that_failed_first_is_named(
+    ended: ExitRecord | None, others: list[tuple[int, ExitRecord]], code: int, reason: str
+) -> None:
+    found = verdict(exit=ended, others=others, job=job("FAILED"))
+    assert (found.state, found.exit_code, found.reason) == (FAILED, code, reason)
+    found = verdict(exit=ended, others=others)
+    assert (found.state, found.reason) == (FAILED, reason), "Slurm has forgotten the job"
+
+
+def test_the_exit_code_is_that_of_the_node_that_failed() -> None:
+    """Also where Slurm has forgotten the job."""
+    assert verdict(exit=own(143), others=[(1, own(3, node="n2"))]).exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "told",
+    [1, 3],
+)
+def test_srun_has_the_code_of_one_of_the_failed_nodes(told: int) -> None:
+    """The highest of all; that is no difference to tell."""
+    found = verdict(
+        exit=own(1), others=[(1, own(3, node="n2", ended_at=at(9)))], job=job("FAILED", told)
+    )
+    assert found.reason == "node 1 (n2): words for 3"
+
+
+@pytest.mark.parametrize("seen", [None, job("FAILED", 3)])
+def test_one_node_that_failed_is_a_failure(seen: Job | None) -> None:
+    """Whatever node 0 says of its own part."""
+    found = verdict(exit=own(0), others=[(1, own(3, node="n2"))], job=seen)
+    assert (found.state, found.exit_code, found.reason) == (FAILED, 3, "node 1 (n2): words for 3")
+
+
+@pytest.mark.parametrize("code", [130, 143])
+def test_a_node_that_was_told_to_stop_is_none(code: int) -> None:
+    """The others are ended with node 0."""
+    found = verdict(exit=own(0), others=[(1, own(code))], job=job("COMPLETED", 0))
+    assert (found.state, found.reason) == (SUCCEEDED, None)
+
+
+@pytest.mark.parametrize("state", ["NODE_FAIL", "CANCELLED", "TIMEOUT", "PREEMPTED"])
+def test_slurm_knows_better_than_the_nodes_that_it_ended(state: str) -> None:
+    found = verdict(exit=own(143), others=[(1, own(1, node="n2"))], job=job(state, 0, 15))
+    assert found.state == ENDS[state]
+    assert "node 1" not in (found.reason or "")
+
+
+# ------------------------------------------------------------------ Slurm has forgotten it
+def test_nothing_is_known() -> None:
+    assert judge(Evidence()) is None
+    assert judge(Evidence(log="ordinary words\n")) is None
+    assert judge(Evidence(others=[(1, own(0)), (2, own(143))])) is None
+
+
+@pytest.mark.parametrize(
+    ("cause", "state", "reason"),
+    [
+        ("", CANCELLED, "cancelled by scancel"),
+        ("TIME LIMIT", TIMEOUT, "the time limit was reached"),
+        ("PREEMPTION", FAILED, "preempted by a job of higher priority"),
+        ("NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS", FAILED, "a node failed"),
+        ("JOB REQUEUE", FAILED, "put back into the queue"),
+        ("UNCORRECTABLE MEMORY ERROR", FAILED, None),
+    ],
+)
+@pytest.mark.parametrize("ended", [None, own(143)])
+def test_slurms_last_words(
+    cause: str, state: str, reason: str | None, ended: ExitRecord | None
+) -> None:
+    found = verdict(exit=ended, log=f"before\n{last_words(cause)}after\n")
+    assert found.state == state
+    assert reason is None or found.reason == reason
+    assert found.exit_code == (143 if ended else None)
+
+
+def test_the_last_of_several_last_words() -> None:
+    assert verdict(log=last_words("PREEMPTION") + last_words("TIME LIMIT")).state == TIMEOUT
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        "slurmstepd: error: *** STEP 77.0 ON n1 CANCELLED AT 2026-11-22T21:11:00 ***\n",
+        "slurmstepd: error: *** JOB 77 STEPD TERMINATED ON n1 AT x DUE TO JOB NOT RUNNING ***\n",
+        "JOB 77 ON n1 CANCELLED AT x\n",
+    ],
+)
+def test_words_that_do_not_say_how_the_job_ended(log: str) -> None:
+    assert judge(Evidence(log=log)) is None
+
+
+@pytest.mark.parametrize(
+    "ended", [own(124, TIMEOUT), own(143, CANCELLED), own(130, CANCELLED), own(143)]
+)
+def test_an_interrupted_job_that_slurm_forgot(ended: ExitRecord) -> None:
+    found = verdict(exit=ended)
+    assert (found.state, found.reason) == (ended.state, ended.reason)
+
+
+def test_its_own_timeout_beats_the_log() -> None:
+    assert verdict(exit=own(124, TIMEOUT), log=last_words()).state == TIMEOUT
+
+
+def test_a_cancelled_job_that_never_began() -> None:
+    found = verdict(cancelled="cancelled by me")
+    assert (found.state, found.reason) == (CANCELLED, "cancelled by me")
+
+
+# ------------------------------------------------------------------ all of it at once
+JOBS = [
+    None,
+    *(job(s, restarts=r) for s in (*WAITING, *ON_NODES) for r in (0, 1)),
+    *(job(s, c, g, restarts=r) for s in ENDS for c, g in [(0, None), (1, None), (0, 15)] for r in (0, 1, None)),
+]  # fmt: skip
+EXITS = [None, *EARLIER, own(0, restarts=1), own(143, restarts=1), own(1, restarts=1)]
+OTHERS: list[list[tuple[int, ExitRecord]]] = [[], [(1, own(3))], [(1, own(143, restarts=1))]]
+LOGS = ["", "words\n", last_words(), last_words("PREEMPTION")]
+
+
+def test_every_combination_keeps_the_promises() -> None:
+    for seen, ended, others, log, cancelled in itertools.product(
+        JOBS, EXITS, OTHERS, LOGS, [None, "cancelled by me"]
+    ):
+        evidence = Evidence(job=seen, exit=ended, others=others, log=log, cancelled=cancelled)
+        found = judge(evidence)
+        if seen is not None:
+            assert found is not None, evidence
+        if found is None:
+            continue
+        if seen is not None and seen.state in WAITING:
+            assert found.state == QUEUED, evidence
+        if seen is not None and seen.state in ON_NODES and found.state in FINISHED:
+            assert ended is not None, evidence
+            assert ended.exit_code not in (124, 130, 143), evidence
+            assert ended.restarts >= (seen.restarts or 0), evidence
+        if found.state in (FAILED, TIMEOUT, CANCELLED):
+            assert found.exit_code != 0, evidence
+            assert found.reason, evidence
+        if found.state in (QUEUED, RUNNING):
+            assert (found.exit_code, found.ended_at) == (None, None), evidence
+        if found.state == SUCCEEDED:
+            said = [s.state for s in (ended, seen) if s is not None]
+            assert SUCCEEDED in said or "COMPLETED" in said, evidence
+
+
+# ------------------------------------------------------------------ one log, several attempts
+BEGINNING = "prl-submit: 2026-11-22T21:00:00+01:00 job 77 on n1, restart 1\n"
+KILLED = "slurmstepd: error: Detected 1 oom_kill event in StepId=77.0. Some of the step tasks have been OOM Killed.\n"
+
+
+@pytest.mark.parametrize(
+    ("seen", "ended", "state", "reason"),
+    [
+        (job("FAILED", 0, 9), None, FAILED, OOM),
+        (job("FAILED", 137), own(137), FAILED, f"{OOM}; words for 137"),
+        (job("FAILED", 1), own(1), FAILED, f"{OOM}; words for 1"),
+        (job("COMPLETED", 0), own(0), SUCCEEDED, None),  # a helper of it was killed; it went on
+        (job("TIMEOUT", 0), None, TIMEOUT, "the time limit was reached"),
+        (job("CANCELLED", 0), None, CANCELLED, "cancelled by scancel"),
+        (job("OUT_OF_MEMORY", 0), own(0), SUCCEEDED, "Slurm says OUT_OF_MEMORY, exit code 0"),
+    ],
+)
+def test_a_step_that_ran_out_of_memory(
+    seen: Job, ended: ExitRecord | None, state: str, reason: str | None
+) -> None:
+    """The job's own state need not say it."""
+    found = verdict(job=seen, exit=ended, log=f"{BEGINNING}{KILLED}after\n")
+    assert (found.state, found.reason) == (state, reason)
+
+
+def test_the_memory_of_an_earlier_attempt_is_not_this_ones() -> None:
+    found = verdict(job=job("FAILED", 1, restarts=1), log=f"{KILLED}{BEGINNING}its words\n")
+    assert found.reason == "its words"
+
+
+def test_an_earlier_attempts_last_line_is_not_this_ones() -> None:
+    found = verdict(job=job("FAILED", 1, restarts=1), log=f"old words\n{BEGINNING}")
+    assert found.reason == "it left no exit.json; Slurm says FAILED, exit code 1"
+
+
+def test_an_earlier_attempts_last_words_are_not_this_ones() -> None:
+    assert judge(Evidence(log=f"{last_words('PREEMPTION')}{BEGINNING}new words\n")) is None
+    assert verdict(log=f"{last_words()}{BEGINNING}{last_words('TIME LIMIT')}").state == TIMEOUT
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "COMPLETING"])
+@pytest.mark.parametrize("ended", [own(0), own(1)])
+def test_of_several_nodes_the_first_does_not_speak_alone(state: str, ended: ExitRecord) -> None:
+    found = verdict(job=job(state, node_count=2), exit=ended)
+    assert (found.state, found.reason) == (RUNNING, "node 0 has ended")
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        (
+            "n2: task 1: Killed",
+            137,
+            "node 1 (n2): killed (SIGKILL); out of memory is the usual cause",
+        ),
+        ("n2: task 1: Exited with exit code 7", 7, "node 1 (n2): Exited with exit code 7"),
+        ("n2: tasks 1-3: Segmentation fault", None, "node 1-3 (n2): Segmentation fault"),
+    ],
+)
+def test_sruns_word_on_a_task_that_left_none(line: str, code: int | None, words: str) -> None:
+    """What was taken down with it is not to blame."""
+    log = f"srun: error: n1: task 0: Exited with exit code 143\nsrun: error: {line}\n"
+    found = verdict(exit=own(143), job=job("FAILED", 143), log=log)
+    assert (found.state, found.exit_code, found.reason) == (FAILED, code, words)
+
+
+def test_srun_had_nothing_to_say() -> None:
+    log = "srun: error: n1: task 0: Exited with exit code 143\n"
+    found = verdict(exit=own(143), job=job("FAILED", 143), log=log)
+    assert (found.state, found.reason) == (FAILED, "words for 143")
+
+
+@pytest.mark.parametrize(
+    ("state", "signal"),
+    [
+        ("CANCELLED", 15),
+        ("TIMEOUT", None),
+        ("PREEMPTED", 15),
+        ("NODE_FAIL", None),
+        ("FAILED", None),
+    ],
+)
+def test_the_jobs_own_proof_counts_more_than_what_slurm_did_to_it(
+    state: str, signal: int | None
+) -> None:
+    """Every step was trained and saved when it was stopped; the other nodes followed."""
+    done = own(0, reason="all 14 steps are trained and saved; then: stopped by signal 15")
+    found = verdict(
+        job=job(state, 0, signal), exit=done, cancelled="cancelled by me", others=[(1, own(143))]
+    )
+    assert (found.state, found.exit_code) == (SUCCEEDED, 0)
+    assert (found.reason or "").startswith("all 14 steps are trained and saved")

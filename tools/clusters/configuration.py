@@ -1,0 +1,259 @@
+"""What a test cluster is made of: its configuration files, and what this machine must have."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+from tools.clusters.processes import SlurmError
+
+ACCOUNT = "proj"
+QOS = "urgent"
+GPUS = 4
+ADVICE = "sudo tools/install-slurm.sh"
+#: Daemons live in sbin, which the PATH of an ordinary user leaves out.
+PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+PROGRAMS = [
+    "munged",
+    "slurmctld",
+    "slurmd",
+    "slurmdbd",
+    "mariadbd",
+    "mariadb",
+    "mariadb-install-db",
+    "sbatch",
+    "srun",
+    "squeue",
+    "scancel",
+    "scontrol",
+    "sinfo",
+    "sacct",
+    "sacctmgr",
+]
+#: A unix socket's path has at most 107 characters: ROOT/NODE/NODE_JOB.STEP is the longest here.
+LONGEST_ROOT = 70
+#: Below the range that the kernel gives to outgoing connections.
+PORTS = range(15000, 32000)
+CGROUP_MEMORY = Path("/sys/fs/cgroup/memory")
+CGROUP_FREEZER = Path("/sys/fs/cgroup/freezer")
+START_TIMEOUT = 60.0
+
+
+class Layout(NamedTuple):
+    """What the configuration files are made of."""
+
+    root: Path
+    nodes: tuple[str, ...]
+    controller_port: int
+    database_port: int
+    node_ports: tuple[int, ...]
+    accounting: bool
+    enforce: bool
+    cgroup_memory: bool
+    proctrack: str
+    min_job_age: int
+    slurmd_timeout: int
+    message_timeout: int
+    conf_extra: str
+
+
+def find_program(name: str) -> str:
+    """Where a program is."""
+    path = shutil.which(name, path=PATH)
+    if path is None:
+        raise SlurmError(f"{name} is not installed: {ADVICE}")
+    return path
+
+
+def version() -> tuple[int, ...]:
+    """Slurm's, as (22, 5, 8)."""
+    done = subprocess.run(
+        [find_program("slurmctld"), "-V"], capture_output=True, text=True, check=True
+    )
+    return tuple(int(number) for number in re.findall(r"\d+", done.stdout)[:3])
+
+
+def available() -> str | None:
+    """None where a cluster can be started here, else one line that says what is missing."""
+    missing = [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]
+    return f"{' '.join(missing)} not installed: {ADVICE}" if missing else None
+
+
+def cgroups_allow() -> str | None:
+    """None where Slurm can limit memory and hold processes here, else one line that says why not.
+
+    Only cgroup v1: v2 needs a delegated subtree, which without systemd nobody gives us.
+    """
+    if not (CGROUP_MEMORY / "memory.limit_in_bytes").exists():
+        return f"no cgroup v1 memory controller in {CGROUP_MEMORY}"
+    if not os.access(CGROUP_FREEZER, os.W_OK):
+        return f"{CGROUP_FREEZER} is not writable"
+    probe = CGROUP_MEMORY / f"prl-probe-{os.getpid()}"
+    try:
+        probe.mkdir()
+        try:
+            (probe / "memory.limit_in_bytes").write_text(str(64 << 20))
+        finally:
+            probe.rmdir()
+    except OSError as error:
+        return f"{CGROUP_MEMORY}: {error.strerror}"
+    return None
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on, spread so that clusters that start together rarely meet."""
+    found: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("", port))
+            found.append(port)
+            if len(found) == count:
+                return found
+    raise SlurmError(f"fewer than {count} free ports in {PORTS}")
+
+
+def node_names(count: int, unique: int | None) -> tuple[str, ...]:
+    """node1 and so on. slurmd names its cgroups after its node alone: then they must be unique."""
+    prefix = "node" if unique is None else f"n{unique}x"
+    return tuple(f"{prefix}{number}" for number in range(1, count + 1))
+
+
+def write_configuration(layout: Layout) -> None:
+    """Every file and folder the daemons need before they start."""
+    root = layout.root
+    for folder in ("etc", "log", "run", "state", "dev"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for number in range(GPUS):
+        # Slurm sets CUDA_VISIBLE_DEVICES only for character devices; a regular file leaves it empty.
+        (root / "dev" / f"gpu{number}").symlink_to("/dev/null")
+    _write_secret(root / "etc" / "munge.key", os.urandom(1024))
+    (root / "etc" / "gres.conf").write_text(f"Name=gpu File={root}/dev/gpu[0-{GPUS - 1}]\n")
+    (root / "etc" / "cgroup.conf").write_text(_cgroup_conf(layout))
+    (root / "etc" / "slurm.conf").write_text(_slurm_conf(layout))
+    if layout.accounting:
+        _write_secret(root / "etc" / "slurmdbd.conf", _slurmdbd_conf(layout).encode())
+
+
+def _write_secret(path: Path, data: bytes) -> None:
+    """A file that only its owner reads; munged and slurmdbd refuse others."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+
+
+def _cgroup_conf(layout: Layout) -> str:
+    """cgroup.conf; without swap, a job over its memory is killed and not slowed down."""
+    if not layout.cgroup_memory and layout.proctrack != "cgroup":
+        return "CgroupAutomount=no\n" if version() < (23,) else "CgroupPlugin=disabled\n"
+    return """\
+CgroupPlugin=cgroup/v1
+CgroupAutomount=no
+ConstrainRAMSpace=yes
+ConstrainSwapSpace=yes
+AllowedSwapSpace=0
+"""
+
+
+def _slurmdbd_conf(layout: Layout) -> str:
+    """slurmdbd.conf."""
+    root = layout.root
+    return f"""\
+AuthType=auth/munge
+AuthInfo=socket={root}/run/munge.sock
+DbdHost=localhost
+DbdAddr=127.0.0.1
+DbdPort={layout.database_port}
+SlurmUser={getpass.getuser()}
+DebugLevel=info
+LogFile={root}/log/slurmdbd.log
+PidFile={root}/run/slurmdbd.pid
+StorageType=accounting_storage/mysql
+StorageHost=localhost
+StorageUser=root
+StorageLoc=slurm_acct_db
+"""
+
+
+def _accounting_conf(layout: Layout) -> str:
+    """slurm.conf's lines about accounting."""
+    if not layout.accounting:
+        return "AccountingStorageType=accounting_storage/none"
+    # The password of auth/munge is the path of munged's socket.
+    lines = f"""\
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=localhost
+AccountingStoragePort={layout.database_port}
+AccountingStoragePass={layout.root}/run/munge.sock
+AccountingStorageTRES=gres/gpu
+AccountingStoreFlags=job_comment,job_env,job_script"""
+    if layout.enforce:
+        lines += "\nAccountingStorageEnforce=associations,limits,qos"
+    return lines
+
+
+def _slurm_conf(layout: Layout) -> str:
+    """slurm.conf. Without a short cred_expire a requeued job waits two minutes."""
+    root, user, host = layout.root, getpass.getuser(), socket.gethostname().split(".")[0]
+    nodes = "\n".join(
+        f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=16 Sockets=1 "
+        f"CoresPerSocket=16 ThreadsPerCore=1 RealMemory=8000 Gres=gpu:{GPUS} State=UNKNOWN"
+        for name, port in zip(layout.nodes, layout.node_ports, strict=True)
+    )
+    partition = f"Nodes={','.join(layout.nodes)} State=UP"
+    return f"""\
+ClusterName=prl
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/munge
+CryptoType=crypto/munge
+AuthInfo=socket={root}/run/munge.sock,cred_expire=5
+SlurmctldPort={layout.controller_port}
+SlurmctldPidFile={root}/run/slurmctld.pid
+SlurmdPidFile={root}/run/slurmd.%n.pid
+StateSaveLocation={root}/state/slurmctld
+SlurmdSpoolDir={root}/%n
+SlurmctldLogFile={root}/log/slurmctld.log
+SlurmdLogFile={root}/log/slurmd.%n.log
+SlurmctldDebug=info
+SlurmdDebug=info
+ProctrackType=proctrack/{layout.proctrack}
+TaskPlugin={"task/cgroup" if layout.cgroup_memory else "task/none"}
+SwitchType=switch/none
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+SlurmdParameters=config_overrides
+SchedulerType=sched/backfill
+SchedulerParameters=batch_sched_delay=0,bf_interval=1
+GresTypes=gpu
+ReturnToService=2
+KillWait=5
+SlurmdTimeout={layout.slurmd_timeout}
+SlurmctldTimeout=10
+MessageTimeout={layout.message_timeout}
+InactiveLimit=0
+MinJobAge={layout.min_job_age}
+MaxJobCount=20000
+MaxArraySize=2001
+JobRequeue=1
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=5
+DefMemPerCPU=64
+JobCompType=jobcomp/none
+{_accounting_conf(layout)}
+{layout.conf_extra}
+{nodes}
+PartitionName=gpu Default=YES MaxTime=02:00:00 DefaultTime=00:10:00 PriorityTier=10 PreemptMode=OFF {partition}
+PartitionName=low MaxTime=02:00:00 DefaultTime=00:10:00 PriorityTier=1 PreemptMode=REQUEUE {partition}
+PartitionName=short MaxTime=00:01:00 DefaultTime=00:01:00 PriorityTier=10 PreemptMode=OFF {partition}
+"""
