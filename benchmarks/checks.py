@@ -29,7 +29,7 @@ from typing import NamedTuple
 from prl_submit.planning.plan import Planned
 from prl_submit.prepare import plan_spec
 from prl_submit.spec.nodes import mapping
-from prl_submit.spec.typing_nodes import plain
+from prl_submit.spec.typed import plain
 from prl_submit.swift.values import words
 from tests.support.faults import FAULTS, SILENT, SPEC, Fault, write_files
 from tests.training.swift_verdicts import ALONE, make_empty_package

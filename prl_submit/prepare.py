@@ -10,7 +10,7 @@ import msgspec
 from prl_submit import backends
 from prl_submit.cli.options import absolute
 from prl_submit.errors import PrlSubmitError, Problem, SpecError
-from prl_submit.planning.layers import lay_over, outside_swift, read_files
+from prl_submit.planning.layers import apply_overrides, outside_swift, read_files
 from prl_submit.planning.plan import Context, Planned, make_plan
 from prl_submit.spec.nodes import Node, merge
 from prl_submit.spec.suggest import closest
@@ -34,7 +34,7 @@ def plan_spec(
 ) -> Planned:
     """Everything but submission, of a spec file or a run. Raises PrlSubmitError where it cannot be read."""
     from prl_submit.inputs import check_inputs
-    from prl_submit.inputs.presence import check_local, check_presence, check_training
+    from prl_submit.inputs.local_files import check_local, check_presence, check_training
     from prl_submit.memory import memory_problems
     from prl_submit.probe import check_probed, load_facts
 
@@ -48,7 +48,7 @@ def plan_spec(
     overlay = _profile(profile)
     files = _files(spec, overlay)
     table = choose(outside_swift(files, sets), backend, environ)
-    layered = lay_over(files, profile=overlay, environ=environ, sets=sets, table=table)
+    layered = apply_overrides(files, profile=overlay, environ=environ, sets=sets, table=table)
     context = Context(
         cwd=os.getcwd(),
         home=os.path.expanduser("~"),

@@ -18,7 +18,7 @@ from prl_submit.artefact import artefact_of
 from prl_submit.errors import PrlSubmitError, Problem, RefusedError, SpecError, format_problem
 from prl_submit.launch.quote import bash
 from prl_submit.launch.render import render_launch
-from prl_submit.planning.plan import Plan, Planned, place, resume_from
+from prl_submit.planning.plan import Plan, Planned, resume_from, with_run_dir
 from prl_submit.runs import checkpoints, directory
 from prl_submit.runs.belonging import is_same
 from prl_submit.runs.directory import Record, Run
@@ -30,16 +30,16 @@ from prl_submit.system.reading import PLAN_BYTES, read_record
 from prl_submit.system.shell import Shell
 
 
-class Outside(Struct, frozen=True):
+class World(Struct, frozen=True):
     """What submission needs of the world."""
 
     environ: Mapping[str, str]
     shell: Shell
     site: Path | None = None
-    tell: Callable[[str], None] = backends.nobody
+    tell: Callable[[str], None] = backends.ignore_message
 
 
-def submit(planned: Planned, outside: Outside) -> Run:
+def submit(planned: Planned, outside: World) -> Run:
     """Make the run directory and start the job. Raises PrlSubmitError; then nothing is left behind.
 
     A KeyboardInterrupt that came when the job had started carries its Run.
@@ -49,7 +49,7 @@ def submit(planned: Planned, outside: Outside) -> Run:
     _require_secrets(plan, outside.environ)
     path = _allocate(plan)
     try:
-        plan = place(plan, str(path))
+        plan = with_run_dir(plan, str(path))
         record = Record(
             name=plan.name,
             backend=plan.backend,
@@ -82,13 +82,13 @@ def submit(planned: Planned, outside: Outside) -> Run:
     return Run(path, int(path.name[1:].partition("-")[0]), record)
 
 
-def resume(run: Run, outside: Outside, before: State) -> tuple[Run, checkpoints.Checkpoint]:
+def resume(run: Run, outside: World, before: State) -> tuple[Run, checkpoints.Checkpoint]:
     """Start a finished run again from its last complete checkpoint, in its own directory.
 
     `before`: how it finished. Its `restarts` say how often the scheduler and others have started it
     again so far; what they left behind must not pass for the new attempt's. Raises PrlSubmitError.
     """
-    last = run.known()
+    last = run.require_record()
     plan = _where_it_lies(run, read_plan(run.path / directory.PLAN).plan)
     _require_secrets(plan, outside.environ)
     checkpoint = checkpoints.last_complete(run.path, plan.world_size)
@@ -98,17 +98,17 @@ def resume(run: Run, outside: Outside, before: State) -> tuple[Run, checkpoints.
             and not directory.pod_file(run.path / directory.LOGS, 0).exists()
         ):
             raise PrlSubmitError(
-                f"{run.run} has no complete checkpoint on this machine; its pods write to a volume of theirs",
+                f"{run.name} has no complete checkpoint on this machine; its pods write to a volume of theirs",
                 f"prl-submit collect {bash(str(run.path))} --only 'checkpoint-*', then resume",
             )
         raise PrlSubmitError(
-            f"{run.run} has no complete checkpoint to go on from",
+            f"{run.name} has no complete checkpoint to go on from",
             f"submit it again: prl-submit {bash(str(run.path / directory.SPEC))} "
             f"--set {bash(f'workdir={plan.workdir}')} --set {bash(f'output={plan.output_root}')}",
         )
     if checkpoint.step == checkpoint.max_steps:
         raise PrlSubmitError(
-            f"{run.run} is at its last step already: {checkpoint.path.name} of {checkpoint.max_steps}"
+            f"{run.name} is at its last step already: {checkpoint.path.name} of {checkpoint.max_steps}"
         )
     # The run directory as the job has it: pods may have its volume mounted elsewhere.
     plan = resume_from(plan, os.path.join(plan.run_dir, checkpoint.path.name))
@@ -140,7 +140,7 @@ def _where_it_lies(run: Run, plan: Plan) -> Plan:
     if plan.backend == "kubernetes" and plan.kubernetes.output_mount:
         if before.name != run.path.name:
             raise PrlSubmitError(
-                f"{run.run} was renamed; on the volume of its pods it is {before.name}",
+                f"{run.name} was renamed; on the volume of its pods it is {before.name}",
                 f"give it that name again: mv {bash(str(run.path))} {before.name}",
             )
         return msgspec.structs.replace(plan, output_root=str(run.path.parent))
@@ -148,7 +148,7 @@ def _where_it_lies(run: Run, plan: Plan) -> Plan:
         return plan
     if plan.backend in backends.INHERITING and not os.path.isdir(plan.workdir):
         raise PrlSubmitError(
-            f"{run.run} was moved here from {before}, and its working directory {plan.workdir} is gone",
+            f"{run.name} was moved here from {before}, and its working directory {plan.workdir} is gone",
             f"start it anew: prl-submit {bash(str(run.path / directory.SPEC))} --set workdir=DIR",
         )
     root = str(run.path.parent)
@@ -156,7 +156,9 @@ def _where_it_lies(run: Run, plan: Plan) -> Plan:
         msgspec.structs.replace(item, value=root) if item.key == "output" else item
         for item in plan.values
     ]
-    return place(msgspec.structs.replace(plan, output_root=root, values=values), str(run.path))
+    return with_run_dir(
+        msgspec.structs.replace(plan, output_root=root, values=values), str(run.path)
+    )
 
 
 def _remove(path: Path) -> None:
@@ -224,7 +226,7 @@ def exclusive(run: Run) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise PrlSubmitError(f"{run.run} is being resumed by somebody else") from None
+            raise PrlSubmitError(f"{run.name} is being resumed by somebody else") from None
         except OSError:
             pass  # a file system without locks: two at once are the user's own care
         yield
@@ -252,7 +254,7 @@ def now() -> str:
         return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def _write_plan(path: Path, plan: Plan, record: Record, outside: Outside) -> None:
+def _write_plan(path: Path, plan: Plan, record: Record, outside: World) -> None:
     file = PlanFile(
         values=plan.values,
         argv=plan.argv,

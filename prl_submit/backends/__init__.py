@@ -24,11 +24,11 @@ NAMES = ("local", "slurm", "kubernetes")
 INHERITING = ("local", "slurm")
 
 
-def nobody(words: str) -> None:
+def ignore_message(words: str) -> None:
     """Hears what a backend says, and keeps it to itself."""
 
 
-class Keeper(Protocol):
+class LogCopier(Protocol):
     """Brings a job's log into `logs/`, where the job does not write it there itself."""
 
     def start(self) -> None:
@@ -38,7 +38,7 @@ class Keeper(Protocol):
         """Bring all that was written until now, and no more. Raises PrlSubmitError."""
 
 
-class NothingToKeep:
+class NoLogCopier:
     """For jobs that write their log where everybody reads it."""
 
     def start(self) -> None:
@@ -61,7 +61,7 @@ class Backend(Protocol):
         """What the backend would do with the job, in words. Raises as `submit` does."""
 
     def submit(
-        self, run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = nobody
+        self, run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = ignore_message
     ) -> Record:
         """Start the job of a prepared run directory and write its record, at most once.
 
@@ -75,7 +75,7 @@ class Backend(Protocol):
     def node_name(self, node: int) -> str:
         """What users of the backend call a node of a job."""
 
-    def log_keeper(self, run: Run, tell: Callable[[str], None] = nobody) -> Keeper:
+    def log_copier(self, run: Run, tell: Callable[[str], None] = ignore_message) -> LogCopier:
         """Brings the job's log here; `tell` hears why it cannot. Raises PrlSubmitError."""
 
     def is_left(self, run: Run) -> bool:

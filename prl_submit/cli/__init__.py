@@ -212,7 +212,7 @@ def _give_up(stream: TextIO | None) -> None:
 
 def _say(text: str) -> None:
     """Lines on stderr; where that cannot be written, the exit code has to do."""
-    from prl_submit.system.harmless import words
+    from prl_submit.system.untrusted_text import words
 
     text = words(text)
     with contextlib.suppress(OSError):

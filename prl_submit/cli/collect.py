@@ -26,9 +26,9 @@ def collect(run: str, only: str | None, output_root: str | None) -> int:
     a transfer that was interrupted goes on.
     """
     found = find_run(run, output_root_of(output_root))
-    backend = found.known().backend
+    backend = found.require_record().backend
     if backend != "kubernetes":
-        note(f"{found.run}: {backend} jobs write here; there is nothing to collect")
+        note(f"{found.name}: {backend} jobs write here; there is nothing to collect")
         data(str(found.path))
         return 0
     from prl_submit.backends.kubernetes import backend as kubernetes

@@ -52,7 +52,7 @@ def raw(content: bytes) -> None:
 
 @cache
 def _filter() -> Callable[[bytes], bytes]:
-    from prl_submit.system.harmless import Filter
+    from prl_submit.system.untrusted_text import Filter
 
     return Filter()
 
@@ -75,7 +75,7 @@ def reader_gone() -> NoReturn:
 
 def document(value: Any) -> None:
     """The one JSON document of `--json`."""
-    from prl_submit.system.harmless import in_json
+    from prl_submit.system.untrusted_text import in_json
 
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode("utf-8")
     raw(in_json(text).encode("utf-8") + b"\n")
@@ -83,7 +83,7 @@ def document(value: Any) -> None:
 
 def note(text: str) -> None:
     """Lines for the person, not for the pipe. A stderr that cannot be written stops nothing."""
-    from prl_submit.system.harmless import words
+    from prl_submit.system.untrusted_text import words
 
     text = words(text)
     with contextlib.suppress(OSError):

@@ -15,13 +15,13 @@ from prl_submit.cli.watching import (
     finish,
     follow_run,
     interrupted,
-    log_keeper,
+    log_copier,
     node_name,
     result_code,
 )
 from prl_submit.errors import PrlSubmitError
 from prl_submit.runs.directory import LOGS, PLAN, Run, find_run
-from prl_submit.runs.follow import LogReader, node_logs, rank_logs
+from prl_submit.runs.logs import LogReader, node_logs, rank_logs
 from prl_submit.runs.plan_file import read_plan
 from prl_submit.spec.sections import Resources
 
@@ -61,7 +61,7 @@ def logs(
             return interrupted([found])
         note(describe(status))
         return result_code([status])
-    finish(log_keeper(found))
+    finish(log_copier(found))
     if not find():
         find, name = _instead(found, node, rank), None
     for data in LogReader(find, tail, name=name).read(last=True):
@@ -75,15 +75,15 @@ def _logs_of(run: Run, node: int | None, rank: int | None) -> Find:
         return lambda: node_logs(run.path)
     resources = _resources(run)
     if node is not None and not node < resources.nodes:
-        raise PrlSubmitError(f"{run.run} has no node {node}; it has 0 to {resources.nodes - 1}")
+        raise PrlSubmitError(f"{run.name} has no node {node}; it has 0 to {resources.nodes - 1}")
     if rank is None:
         return lambda: node_logs(run.path, node)
     if not rank < resources.nodes * resources.nproc_per_node:
         world = resources.nodes * resources.nproc_per_node
-        raise PrlSubmitError(f"{run.run} has no rank {rank}; it has 0 to {world - 1}")
+        raise PrlSubmitError(f"{run.name} has no rank {rank}; it has 0 to {world - 1}")
     place, local_rank = divmod(rank, resources.nproc_per_node)
     if node not in (None, place):
-        raise PrlSubmitError(f"rank {rank} of {run.run} is on node {place}, not on node {node}")
+        raise PrlSubmitError(f"rank {rank} of {run.name} is on node {place}, not on node {node}")
     return lambda: rank_logs(run.path, place, local_rank)
 
 
@@ -95,11 +95,11 @@ def _instead(run: Run, node: int | None, rank: int | None) -> Find:
     """What there is where the log that was asked for is not."""
     if rank is not None and node_logs(run.path):
         raise PrlSubmitError(
-            f"{run.run} does not log its ranks apart",
+            f"{run.name} does not log its ranks apart",
             "submit with --set environment.env.PET_TEE=3; `--node N` shows a whole node",
         )
     scheduler = sorted((run.path / LOGS).glob("slurm.log"))
-    note(f"{run.run} has no log yet" + ("; the scheduler's:" if scheduler else ""))
+    note(f"{run.name} has no log yet" + ("; the scheduler's:" if scheduler else ""))
     return lambda: [(node or 0, path) for path in scheduler]
 
 

@@ -88,7 +88,7 @@ def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) ->
         found = list_runs(output_root(ctx.params.get("output_root")))
     except PrlSubmitError:
         return []
-    names = ["latest", *(run.run for run in reversed(found))]
+    names = ["latest", *(run.name for run in reversed(found))]
     return [name for name in names if name.startswith(incomplete)]
 
 

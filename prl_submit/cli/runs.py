@@ -102,7 +102,7 @@ def _show(runs: list[Run], as_json: bool, nothing: str, *, ended: bool = True) -
         note(nothing)
     for run in () if ended else runs:
         if run.record is None:  # it may be running
-            note(f"{run.run}: {run.fault}")
+            note(f"{run.name}: {run.fault}")
     silences = dict.fromkeys(state.unreachable for state in states if state.unreachable)
     for silence in silences:
         note(f"error: {silence}")
@@ -187,7 +187,7 @@ def cancel(
         for run in ordered:
             backend = _backend_of(run)
             if backend.CANCEL_WAITS:
-                note(f"{run.run}: waits until its pods are gone")
+                note(f"{run.name}: waits until its pods are gone")
             if wait or backend.CANCEL_WAITS:
                 backend.cancel(run, wait=True)
     except KeyboardInterrupt:
@@ -225,9 +225,9 @@ def _order_ends(runs: Sequence[Run]) -> tuple[list[Run], list[PrlSubmitError]]:
     ordered, faults = [], []
     for run, state in zip(runs, states_of(runs), strict=True):
         if state.state in FINISHED and state.state != LOST:
-            note(f"{run.run} had already ended: {state.state}")
+            note(f"{run.name} had already ended: {state.state}")
             if state.state != SUCCEEDED and _is_left(run):
-                note(f"{run.run}: some of it still runs, and is ended now")
+                note(f"{run.name}: some of it still runs, and is ended now")
                 _backend_of(run).cancel(run, wait=False)
                 ordered.append(run)
         elif run.record is not None:
@@ -247,7 +247,7 @@ def _is_left(run: Run) -> bool:
     try:
         return _backend_of(run).is_left(run)
     except PrlSubmitError as error:
-        note(f"{run.run}: whether something of it still runs is not known: {error.message}")
+        note(f"{run.name}: whether something of it still runs is not known: {error.message}")
         return False
 
 
@@ -255,21 +255,21 @@ def _interrupted(runs: Sequence[Run]) -> int:
     """What Ctrl-C says, of each: whether its end was ordered."""
     for run in runs:
         if os.path.exists(run.path / CANCEL):
-            note(f"\ninterrupted: {run.run} is being cancelled: prl-submit wait {typed(run)}")
+            note(f"\ninterrupted: {run.name} is being cancelled: prl-submit wait {typed(run)}")
         else:
-            note(f"\ninterrupted: {run.run} was not cancelled: prl-submit cancel {typed(run)}")
+            note(f"\ninterrupted: {run.name} was not cancelled: prl-submit cancel {typed(run)}")
     return EXIT_INTERRUPTED
 
 
 def _no_job(run: Run, backend: str) -> BackendRefusedError:
     return BackendRefusedError(
-        f"{run.run}: {backend} lists no job of it; nothing was cancelled",
+        f"{run.name}: {backend} lists no job of it; nothing was cancelled",
         f"ask again in a minute: prl-submit status {typed(run)}",
     )
 
 
 def _backend_of(run: Run) -> backends.Backend:
-    return backends.load(run.known().backend)
+    return backends.load(run.require_record().backend)
 
 
 COMMANDS = {"list": list_, "status": status, "wait": wait, "cancel": cancel}

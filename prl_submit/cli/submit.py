@@ -26,7 +26,7 @@ from prl_submit.cli.options import (
 from prl_submit.cli.options import output_root as output_root_of
 from prl_submit.cli.watching import (
     POLL_S,
-    Handover,
+    ForwardSigterm,
     describe,
     follow_run,
     interrupted,
@@ -42,9 +42,9 @@ from prl_submit.prepare import plan_spec
 from prl_submit.runs.belonging import belonging, refuse_copies, refuse_strangers
 from prl_submit.runs.checkpoints import Checkpoint
 from prl_submit.runs.directory import Run, find_run
-from prl_submit.runs.follow import log_sizes
+from prl_submit.runs.logs import log_sizes
 from prl_submit.runs.states import FINISHED, LOST, State, Status
-from prl_submit.submission import Outside, exclusive
+from prl_submit.submission import World, exclusive
 from prl_submit.submission import resume as resume_run
 from prl_submit.submission import submit as submit_plan
 from prl_submit.system import shell
@@ -85,7 +85,7 @@ def submit(
             raw(artefact.encode("utf-8"))
         return 0
     try:
-        run = submit_plan(planned, Outside(os.environ, shell.run, templates, note))
+        run = submit_plan(planned, World(os.environ, shell.run, templates, note))
     except KeyboardInterrupt as interrupt:
         if not interrupt.args:
             note("\ninterrupted: nothing was submitted")
@@ -115,7 +115,7 @@ def resume(
     refuse_copies(found, "resume")
     if not force_owner:
         refuse_strangers(found, "runs that user's setup lines and plugins as you")
-    found.known()
+    found.require_record()
     try:
         started, checkpoint, seen = _resume(found, templates)
     except KeyboardInterrupt:
@@ -134,14 +134,14 @@ def _resume(found: Run, templates: Path | None) -> tuple[Run, Checkpoint, dict[P
         found = refreshed(found)  # another resume may have started it since
         state = _when_it_has_ended(found)
         if state.state not in FINISHED:
-            raise PrlSubmitError(f"{found.run} is {state.state}", "cancel it first, or wait")
+            raise PrlSubmitError(f"{found.name} is {state.state}", "cancel it first, or wait")
         if found.record is not None:
             backend = backends.load(found.record.backend)
             # What a killed launcher or a failed node left behind would train on beside the new attempt.
             if belonging(found).has_job and (state.state == LOST or backend.is_left(found)):
                 backend.cancel(found, wait=True)
         seen = log_sizes(found.path)
-        outside = Outside(os.environ, shell.run, templates, note)
+        outside = World(os.environ, shell.run, templates, note)
         started, checkpoint = resume_run(found, outside, state)
     return started, checkpoint, seen
 
@@ -150,7 +150,7 @@ def _when_it_has_ended(run: Run) -> State:
     """The run's state; waited for where it has failed already and its last process is about to end."""
     state = states_of([run])[0]
     if state.is_ending:
-        note(f"{run.run}: waits until its processes have ended: {state.reason}")
+        note(f"{run.name}: waits until its processes have ended: {state.reason}")
     while state.is_ending:
         time.sleep(POLL_S)
         state = states_of([run])[0]
@@ -167,7 +167,7 @@ def _started(
     seen: dict[Path, int] | None = None,
 ) -> int:
     job = run.record.job_id if run.record else None
-    note(f"{verb} {run.run} (job {job})")
+    note(f"{verb} {run.name} (job {job})")
     try:
         if not wait and not follow:
             return _announce(run, as_json)
@@ -178,14 +178,14 @@ def _started(
         # Not exit code 2, by which nothing would have been sent.
         where = f"{error.filename}: " if error.filename else ""
         raise OutputError(
-            f"{run.run} was {verb} and goes on, but {where}{error.strerror or error}",
+            f"{run.name} was {verb} and goes on, but {where}{error.strerror or error}",
             f"prl-submit status {typed(run)}",
         ) from None
 
 
 def _stay(run: Run, *, follow: bool, as_json: bool, seen: dict[Path, int] | None) -> int:
     """Wait for the job's end; its result as exit code."""
-    with Handover(run) if run.record and run.record.process else contextlib.nullcontext():
+    with ForwardSigterm(run) if run.record and run.record.process else contextlib.nullcontext():
         if follow and not as_json:
             status = follow_run(run, seen=seen)
         else:

@@ -26,8 +26,9 @@ from prl_submit.errors import (
 from prl_submit.launch.quote import bash
 from prl_submit.runs.belonging import belonging, stranger
 from prl_submit.runs.directory import EXIT, PLAN, Run, read_run
-from prl_submit.runs.follow import POLL_S as FOLLOW_POLL_S
-from prl_submit.runs.follow import LogReader, follow, node_logs
+from prl_submit.runs.final_state import read_verdict
+from prl_submit.runs.logs import POLL_S as FOLLOW_POLL_S
+from prl_submit.runs.logs import LogReader, follow, node_logs
 from prl_submit.runs.plan_file import read_plan
 from prl_submit.runs.states import (
     FINISHED,
@@ -41,8 +42,7 @@ from prl_submit.runs.states import (
     status_of,
 )
 from prl_submit.runs.times import age
-from prl_submit.runs.verdicts import read_verdict
-from prl_submit.system.harmless import words
+from prl_submit.system.untrusted_text import words
 
 POLL_S = 0.5
 #: Seconds between two questions about jobs that have been queued for LONG_S.
@@ -213,7 +213,7 @@ def wait_for(runs: Sequence[Run], changed: Callable[[Status], None]) -> list[Sta
                 seen[status.path] = news
                 changed(status)
                 if status.state in FINISHED:
-                    finish(log_keeper(refreshed(run)))
+                    finish(log_copier(refreshed(run)))
         if all(status.state in FINISHED for status in statuses):
             return statuses
         time.sleep(POLL_S)
@@ -234,7 +234,7 @@ def follow_run(
     """Print the run's output to its end and return how it ended; say what it waits for."""
     reader = reader or LogReader(lambda: node_logs(run.path), seen=seen, name=node_name(run))
     watcher = Background(Watch([run]))
-    keeper = log_keeper(run)
+    keeper = log_copier(run)
     keeper.start()
     told = ""
 
@@ -272,17 +272,17 @@ def node_name(run: Run) -> Callable[[int], str] | None:
     return backends.load(name).node_name if several else None
 
 
-def log_keeper(run: Run) -> backends.Keeper:
+def log_copier(run: Run) -> backends.LogCopier:
     """What brings the run's log here; where that cannot be, a note says why."""
     try:
         if run.record is not None and belonging(run).has_job and stranger(run.path) is None:
-            return backends.load(run.record.backend).log_keeper(run, note)
+            return backends.load(run.record.backend).log_copier(run, note)
     except PrlSubmitError as error:
         note(format_error(error))
-    return backends.NothingToKeep()
+    return backends.NoLogCopier()
 
 
-def finish(keeper: backends.Keeper) -> None:
+def finish(keeper: backends.LogCopier) -> None:
     """Bring the rest of a log; where that cannot be, a note says why."""
     try:
         keeper.finish()
@@ -299,10 +299,10 @@ def interrupted(runs: Sequence[Run]) -> int:
     """What Ctrl-C says while one waits: the jobs go on."""
     for run in runs:
         if run.record is not None and run.record.job_id is None:
-            note(f"\ninterrupted: whether the job of {run.run} was submitted is not known yet")
+            note(f"\ninterrupted: whether the job of {run.name} was submitted is not known yet")
             note(f"  ask again: prl-submit status {typed(run)}")
             continue
-        note(f"\ninterrupted: {run.run} goes on")
+        note(f"\ninterrupted: {run.name} goes on")
         note(f"  follow it: prl-submit logs {typed(run)} -f")
         note(f"  end it:    prl-submit cancel {typed(run)}")
     return EXIT_INTERRUPTED
@@ -311,7 +311,7 @@ def interrupted(runs: Sequence[Run]) -> int:
 def typed(run: Run) -> str:
     """How a command typed here names the run."""
     here = run.path.parent == output_root(None)
-    return run.run if here else bash(str(run.path))
+    return run.name if here else bash(str(run.path))
 
 
 def describe(status: Status) -> str:
@@ -350,7 +350,7 @@ def status_table(statuses: Sequence[Status]) -> str:
     return table(["RUN", "NAME", "BACKEND", "JOB", "STATE", "STEP", "RESTARTS", "REASON"], rows)
 
 
-class Handover:
+class ForwardSigterm:
     """While a container's main process waits, SIGTERM is meant for the job: hand it over."""
 
     def __init__(self, run: Run) -> None:

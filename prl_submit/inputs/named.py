@@ -1,6 +1,6 @@
 """Text and JSON files that arguments name: what ms-swift reads of them before it loads a model.
 
-That such a file is there is told by `prl_submit.inputs.presence`; here it is opened.
+That such a file is there is told by `prl_submit.inputs.local_files`; here it is opened.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def _all_but(job: Job, argument: str, name: str, files: list[Plugin]) -> set[str
         return None
     if registry == "orms" and name in _own_rewards(job)[1].registered:
         return None
-    from prl_submit.inputs.following import provided  # for a name that no text plainly has
+    from prl_submit.inputs.plugin_ast import provided  # for a name that no text plainly has
 
     found = [provided(plugin.source, registry) for plugin in files]
     if job.source is not None:

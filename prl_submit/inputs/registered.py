@@ -135,6 +135,6 @@ def are_silent(job: Job, workdir: str, words: tuple[str, ...]) -> bool:
     files = read_plugins(job, workdir)
     if files is None:
         return False
-    from prl_submit.inputs.following import provided
+    from prl_submit.inputs.plugin_ast import provided
 
     return all(provided(plugin.source, word) == set() for plugin in files for word in words)

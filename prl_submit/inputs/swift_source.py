@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from prl_submit.inputs.following import name_of, registers
+from prl_submit.inputs.plugin_ast import name_of, registers
 from prl_submit.system.reading import read_regular
 
 MAX_BYTES = 4_000_000

@@ -117,10 +117,10 @@ def load_layers(
 ) -> Layered:
     """Both steps, for a table that does not depend on the files."""
     files = read_files(spec_path, read=read, profile=profile)
-    return lay_over(files, profile=profile, environ=environ, sets=sets, table=table)
+    return apply_overrides(files, profile=profile, environ=environ, sets=sets, table=table)
 
 
-def lay_over(
+def apply_overrides(
     files: Node,
     *,
     profile: Node | None,

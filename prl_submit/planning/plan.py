@@ -41,7 +41,7 @@ from prl_submit.spec.sections import (
     Restarts,
     Slurm,
 )
-from prl_submit.spec.typing_nodes import plain, read_spec
+from prl_submit.spec.typed import plain, read_spec
 from prl_submit.swift.history import is_before, is_same
 from prl_submit.swift.table import Table
 from prl_submit.swift.values import (
@@ -248,7 +248,7 @@ def make_plan(layered: Layered, table: Table, spec_file: str, context: Context) 
         swift_version=table.known_version,
         argument_table=table.origin,
     )
-    return Planned(place(plan, os.path.join(output, RUN_PLACEHOLDER)), problems, tree, job)
+    return Planned(with_run_dir(plan, os.path.join(output, RUN_PLACEHOLDER)), problems, tree, job)
 
 
 def _other_swift(spec: JobSpec, tree: Node, table: Table) -> list[Problem]:
@@ -261,7 +261,7 @@ def _other_swift(spec: JobSpec, tree: Node, table: Table) -> list[Problem]:
     return [problem_at(near_origin(tree, VERSION_KEY), VERSION_KEY, message, hint, "warning")]
 
 
-def place(plan: Plan, run_dir: str) -> Plan:
+def with_run_dir(plan: Plan, run_dir: str) -> Plan:
     """The plan in its run directory: ms-swift's output_dir is ours, unversioned.
 
     `run_dir`: as this machine has it; pods may have the output root mounted elsewhere.

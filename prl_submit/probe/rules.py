@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 
 from prl_submit.errors import Problem
-from prl_submit.inputs.presence import made_by_setup
+from prl_submit.inputs.local_files import made_by_setup
 from prl_submit.launch.quote import bash
 from prl_submit.planning.plan import Plan, Planned
 from prl_submit.probe.facts import NO_PARTITION, Damaged, Facts

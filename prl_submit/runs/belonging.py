@@ -53,7 +53,7 @@ class Belonging(Struct, frozen=True):
 
 def belonging(run: Run) -> Belonging:
     """Where a run belongs."""
-    record = run.known()
+    record = run.require_record()
     born = record.directory or _planned_directory(run.path)
     if born is None or born.path == str(run.path):
         return Belonging(HOME, str(run.path))
@@ -151,7 +151,7 @@ def _writer(file: Path) -> int | None:
     return found.st_uid
 
 
-def adopt(run: Run, record: Record, job_id: str) -> Record:
+def record_job_id(run: Run, record: Record, job_id: str) -> Record:
     """Set the record's job id; update run.json if it differs and the run is ours."""
     record = msgspec.structs.replace(record, job_id=job_id)
     if record != run.record and stranger(run.path) is None:
@@ -165,7 +165,7 @@ def refuse_strangers(run: Run, what_happens: str | None) -> None:
     uid = stranger(run.path)
     if uid is not None:
         raise PrlSubmitError(
-            f"{run.run} is {user_name(uid)}'s, and you are {user_name(os.geteuid())}",
+            f"{run.name} is {user_name(uid)}'s, and you are {user_name(os.geteuid())}",
             f"--force-owner {what_happens}" if what_happens else None,
         )
 

@@ -145,14 +145,14 @@ class Run(Struct, frozen=True):
     fault: str | None = None
 
     @property
-    def run(self) -> str:
-        """Its directory's name."""
+    def name(self) -> str:
+        """The name of its directory: `v26-20261122-210000`."""
         return self.path.name
 
-    def known(self) -> Record:
+    def require_record(self) -> Record:
         """Its record. Raises PrlSubmitError where that cannot be read."""
         if self.record is None:
-            raise PrlSubmitError(f"{self.run}: {self.fault}")
+            raise PrlSubmitError(f"{self.name}: {self.fault}")
         return self.record
 
 
@@ -339,7 +339,7 @@ def find_run(text: str, root: Path) -> Run:
         if len(matches) == 1:
             return matches[0]
         if matches:
-            listed = ", ".join(run.run for run in matches)
+            listed = ", ".join(run.name for run in matches)
             raise PrlSubmitError(f"{text!r} names {len(matches)} runs: {listed}", "say which")
     raise NoSuchRunError(
         f"no run {text!r} under {root}" + ("" if runs else ": it holds no runs"),
@@ -348,7 +348,7 @@ def find_run(text: str, root: Path) -> Run:
 
 
 def _by_number(text: str, runs: list[Run]) -> list[Run]:
-    exact = [run for run in runs if run.run == text]
+    exact = [run for run in runs if run.name == text]
     bare = text.removeprefix("v")
     wanted = bare.lstrip("0") or bare[-1:]  # text, since int() refuses thousands of digits
     return exact or [run for run in runs if str(run.number) == wanted]

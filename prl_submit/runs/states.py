@@ -107,7 +107,7 @@ def status_of(run: Run, state: State) -> Status:
     attempts = read_attempts(run.path, record) if record else []
     first = attempts[0].started_at if attempts else record.started_at if record else None
     return Status(
-        run=run.run,
+        run=run.name,
         path=str(run.path),
         name=record.name if record else None,
         backend=record.backend if record else None,

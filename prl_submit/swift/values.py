@@ -7,7 +7,7 @@ from typing import Any
 from prl_submit.errors import Problem
 from prl_submit.spec.nodes import Node, problem_at
 from prl_submit.spec.scalars import format_number, parse_bool, parse_float, parse_int
-from prl_submit.spec.typing_nodes import plain
+from prl_submit.spec.typed import plain
 from prl_submit.swift.argument import Argument
 from prl_submit.swift.table import Table
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from prl_submit.runs.plan_file import dump_spec
 from prl_submit.spec.nodes import Node, Origin, scalar_node
 from prl_submit.spec.scalars import resolve
-from prl_submit.spec.typing_nodes import plain
+from prl_submit.spec.typed import plain
 from prl_submit.spec.yaml import parse_document
 
 HERE = Origin("spec", "f", 1)

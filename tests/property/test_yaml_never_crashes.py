@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from prl_submit.errors import SpecError
 from prl_submit.spec.nodes import Origin
-from prl_submit.spec.typing_nodes import plain, read_spec
+from prl_submit.spec.typed import plain, read_spec
 from prl_submit.spec.yaml import parse_document, parse_value
 
 _PIECES = st.sampled_from(

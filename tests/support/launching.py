@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from prl_submit.launch.render import render_launch
 from prl_submit.planning.layers import load_layers
-from prl_submit.planning.plan import Context, make_plan, place
+from prl_submit.planning.plan import Context, make_plan, with_run_dir
 from prl_submit.swift.table import load_table
 
 if TYPE_CHECKING:
@@ -30,6 +30,6 @@ def launch(world: World, *, restarts: int = 0, run: str = "run", **over: Any) ->
     assert [problem for problem in planned.problems if problem.severity == "error"] == []
     folder = world.root / run
     folder.mkdir(exist_ok=True)
-    plan = place(planned.plan, str(folder))
+    plan = with_run_dir(planned.plan, str(folder))
     (folder / "launch.sh").write_text(render_launch(plan, token=world.mark, restarts=restarts))
     return folder

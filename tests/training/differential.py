@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from prl_submit.errors import Problem
 from prl_submit.inputs import check_inputs
-from prl_submit.inputs.presence import check_presence
+from prl_submit.inputs.local_files import check_presence
 from prl_submit.planning.layers import load_layers
 from prl_submit.planning.plan import Context, Planned, make_plan
 from prl_submit.swift.table import Table, load_table

@@ -17,7 +17,7 @@ import pytest
 
 from prl_submit.inputs import Check
 from prl_submit.inputs import checks as input_checks
-from prl_submit.inputs.presence import check_presence
+from prl_submit.inputs.local_files import check_presence
 from prl_submit.planning.layers import load_layers
 from prl_submit.planning.plan import Context, Planned, make_plan
 from prl_submit.rules import all_rules, check

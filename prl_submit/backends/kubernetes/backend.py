@@ -16,20 +16,21 @@ from pathlib import Path
 
 import msgspec
 
-from prl_submit.backends import Keeper, NothingToKeep, nobody
-from prl_submit.backends.kubernetes import collecting, evidence, helper, names, rights
+from prl_submit.backends import LogCopier, NoLogCopier, ignore_message
+from prl_submit.backends.kubernetes import collecting, helper, names, rights
+from prl_submit.backends.kubernetes import states as kubernetes_states
 from prl_submit.backends.kubernetes.api import Api, NotSentError, connect
 from prl_submit.backends.kubernetes.documents import load
-from prl_submit.backends.kubernetes.evidence import list_jobs, list_pods
-from prl_submit.backends.kubernetes.keeping import NodeLog, PodLogs
+from prl_submit.backends.kubernetes.log_copy import NodeLog, PodLogs
 from prl_submit.backends.kubernetes.names import LAST_WORDS_S
 from prl_submit.backends.kubernetes.objects import Job, Pod
 from prl_submit.backends.kubernetes.ownership import require_own
 from prl_submit.backends.kubernetes.reasons import name_of
 from prl_submit.backends.kubernetes.refusals import as_error
+from prl_submit.backends.kubernetes.states import list_jobs, list_pods
 from prl_submit.backends.kubernetes.status import RefusedStatusError
 from prl_submit.backends.kubernetes.submitting import ask_first, create
-from prl_submit.backends.record_first import record_first
+from prl_submit.backends.submit_once import record_first
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
 from prl_submit.planning.plan import Plan
 from prl_submit.runs.cancellation import CancelNote
@@ -59,7 +60,9 @@ def node_name(node: int) -> str:
     return names.replica(node)
 
 
-def submit(run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = nobody) -> Record:
+def submit(
+    run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = ignore_message
+) -> Record:
     """Create the PyTorchJob. Raises RefusedError, BackendUnreachableError, or OutcomeUnknownError."""
     before = read_run(run)
     api = _where_it_was(before, plan)
@@ -122,21 +125,21 @@ def ask_online(plan: Plan, artefact: str) -> str:
 
 def states(runs: Sequence[Run]) -> list[State]:
     """What each run is doing; one list of jobs for all runs of a namespace."""
-    return evidence.states(runs, _connect)
+    return kubernetes_states.states(runs, _connect)
 
 
-def log_keeper(run: Run, tell: Callable[[str], None] = nobody) -> Keeper:
+def log_copier(run: Run, tell: Callable[[str], None] = ignore_message) -> LogCopier:
     """Brings the pods' logs here. Raises BackendUnreachableError, PrlSubmitError."""
-    record = run.known()
+    record = run.require_record()
     if _write_here(run, record):
-        return NothingToKeep()
+        return NoLogCopier()
     api = _connect(record.context, record.namespace)
     return PodLogs(run.path, record.token, api, tell)
 
 
 def _write_here(run: Run, record: Record) -> bool:
     """Whether all pods of the job are known to write their logs into this very folder."""
-    nodes = evidence.read_planned(run.path).resources.nodes
+    nodes = kubernetes_states.read_planned(run.path).resources.nodes
     job = names.job_name(record.name, record.token)
     return all(
         writes_here(run.path / LOGS, node, f"{job}-{names.replica(node)}") for node in range(nodes)
@@ -145,17 +148,17 @@ def _write_here(run: Run, record: Record) -> bool:
 
 def is_left(run: Run) -> bool:
     """Whether pods of the job still run: one node's end is the job's, and the others may go on."""
-    record = run.known()
+    record = run.require_record()
     api = _connect(record.context, record.namespace)
     try:
         return any(pod.is_running for pod in list_pods(api, [record.token]))
     except RefusedStatusError as error:
-        raise as_error(error, api.namespace, f"show the pods of {run.run}") from None
+        raise as_error(error, api.namespace, f"show the pods of {run.name}") from None
 
 
 def cancel(run: Run, *, wait: bool) -> bool:
     """Delete the job in the foreground: it goes when its pods have gone."""
-    record = run.known()
+    record = run.require_record()
     api = _connect(record.context, record.namespace)
     try:
         job = _find(api, record)
@@ -165,11 +168,11 @@ def cancel(run: Run, *, wait: bool) -> bool:
         if job is not None and job.metadata.deletion_timestamp is None:
             has_ended = job.condition("Failed") or job.condition("Succeeded")
             pods = list_pods(api, [record.token]) if has_ended else []
-            if not has_ended or not evidence.keep_end(run, record, job, pods, api.now()):
+            if not has_ended or not kubernetes_states.keep_end(run, record, job, pods, api.now()):
                 cancel_note = CancelNote(run.path)
             _delete(run, api, job)
     except RefusedStatusError as error:
-        raise as_error(error, api.namespace, f"cancel {run.run}") from None
+        raise as_error(error, api.namespace, f"cancel {run.name}") from None
     if wait:
         _wait_until_gone(run, api, record)
     if cancel_note is not None:
@@ -208,14 +211,14 @@ def _insist_on_deleting(api: Api, job: Job) -> None:
 
 def _wait_until_gone(run: Run, api: Api, record: Record) -> None:
     """Keep what the pods still say. Raises PrlSubmitError where they do not go."""
-    keeper = PodLogs(run.path, record.token, api, nobody)
+    keeper = PodLogs(run.path, record.token, api, ignore_message)
     keeper.start()
     deadline = time.monotonic() + _patience(run)
     left = None
     while left != "":
         if time.monotonic() > deadline:
             raise PrlSubmitError(
-                f"{run.run}: the order to end is given, but its pods do not go: {left}",
+                f"{run.name}: the order to end is given, but its pods do not go: {left}",
                 "their node may be lost: `kubectl get pods` and `kubectl get nodes` say more",
             )
         time.sleep(0 if left is None else _CANCEL_POLL_S)
@@ -224,7 +227,7 @@ def _wait_until_gone(run: Run, api: Api, record: Record) -> None:
         except RefusedStatusError as error:
             fault = as_error(error, api.namespace, "show its pods")
             raise BackendRefusedError(
-                f"{run.run}: the order to end is given; {fault.message}", fault.hint
+                f"{run.name}: the order to end is given; {fault.message}", fault.hint
             ) from None
         except BackendUnreachableError as error:  # the order stands; its end is asked for again
             left = f"not known: {error.message}"
@@ -252,9 +255,9 @@ def collect(run: Run, only: Sequence[str], tell: Callable[[str], None]) -> tuple
     `only`: patterns of names in the run directory; none: all of it. How many files were brought, and
     how many bytes. Raises PrlSubmitError.
     """
-    record = run.known()
+    record = run.require_record()
     if _write_here(run, record):
-        tell(f"{run.run}: the pods write into this very directory; there is nothing to collect")
+        tell(f"{run.name}: the pods write into this very directory; there is nothing to collect")
         return 0, 0
     api = _connect(record.context, record.namespace)
     plan = read_plan(run.path / PLAN).plan
@@ -263,7 +266,7 @@ def collect(run: Run, only: Sequence[str], tell: Callable[[str], None]) -> tuple
         with _reader(run, api, [pod for pod in pods if pod.node == 0], tell) as reader:
             return _collect(run, plan, reader, only, pods, tell)
     except RefusedStatusError as error:
-        raise as_error(error, api.namespace, f"collect {run.run}") from None
+        raise as_error(error, api.namespace, f"collect {run.name}") from None
 
 
 @contextlib.contextmanager
@@ -277,7 +280,7 @@ def _reader(
             return
     manifest = load(read_record(run.path / names.MANIFEST, PLAN_BYTES))
     node = pods[-1].spec.node_name if pods else None
-    job = _find(api, run.known())
+    job = _find(api, run.require_record())
     owner = job.metadata if job is not None and job.metadata.deletion_timestamp is None else None
     with helper.running(api, helper.helper_pod(manifest, node, owner), tell) as name:
         yield collecting.Reader(api, name)

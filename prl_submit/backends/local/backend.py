@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from prl_submit.backends import Keeper, NothingToKeep, nobody
+from prl_submit.backends import LogCopier, NoLogCopier, ignore_message
 from prl_submit.backends.local import processes
 from prl_submit.errors import BackendRefusedError, RefusedError
 from prl_submit.planning.plan import Plan
@@ -60,7 +60,9 @@ def artefact_name() -> str | None:
     return None
 
 
-def submit(run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = nobody) -> Record:
+def submit(
+    run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = ignore_message
+) -> Record:
     """Fork, detach, record, become launch.sh. Returns the record the child wrote."""
     before = _read_or_none(run / RECORD)  # the record of the attempt that is resumed
     reader, writer = os.pipe()
@@ -172,7 +174,7 @@ def _find_bash(environ: dict[str, str]) -> str:
 
 def ask_online(plan: Plan, artefact: str) -> str:
     """This machine itself is asked. Raises RefusedError where it has not what the job needs."""
-    from prl_submit.backends.local.here import lacking
+    from prl_submit.backends.local.this_machine import lacking
     from prl_submit.system.shell import run
 
     if found := list(lacking(plan, os.environ, run)):
@@ -219,7 +221,7 @@ def _vanished(run: Run, process: Process) -> State:
         reason = f"process {process.pid}, which {RECORD} names, is not of this run"
     if left:
         reason += (
-            f"; {len(left)} of its processes still run, `prl-submit cancel {run.run}` ends them"
+            f"; {len(left)} of its processes still run, `prl-submit cancel {run.name}` ends them"
         )
     return State(state=LOST, reason=reason)
 
@@ -278,9 +280,9 @@ def node_name(node: int) -> str:
     return f"node{node}"
 
 
-def log_keeper(run: Run, tell: Callable[[str], None] = nobody) -> Keeper:
+def log_copier(run: Run, tell: Callable[[str], None] = ignore_message) -> LogCopier:
     """The job writes its log itself."""
-    return NothingToKeep()
+    return NoLogCopier()
 
 
 def is_left(run: Run) -> bool:
@@ -301,13 +303,13 @@ def cancel(run: Run, *, wait: bool) -> bool:
         return False
     if _is_elsewhere(process):
         raise BackendRefusedError(
-            f"{run.run} runs on {process.host}, whose processes cannot be reached from here",
+            f"{run.name} runs on {process.host}, whose processes cannot be reached from here",
             f"cancel it there: prl-submit cancel {run.path}",
         )
     is_ours = processes.is_alive(process) and is_job(run, process)
     if is_ours is None:
         raise BackendRefusedError(
-            f"{run.run} is {user_name(owner_of(run.path))}'s: its processes cannot be ended by you"
+            f"{run.name} is {user_name(owner_of(run.path))}'s: its processes cannot be ended by you"
         )
     if not is_ours and not _left(run):
         return True  # lost before anybody cancelled it
@@ -316,7 +318,7 @@ def cancel(run: Run, *, wait: bool) -> bool:
     try:
         _end(run, process, deadline)
     except PermissionError:
-        raise BackendRefusedError(f"{run.run} is somebody else's: it cannot be ended") from None
+        raise BackendRefusedError(f"{run.name} is somebody else's: it cannot be ended") from None
     cancel_note.close()
     return True
 
@@ -337,7 +339,7 @@ def _end(run: Run, process: Process, deadline: float) -> None:
         if time.monotonic() > deadline:
             pids = ", ".join(map(str, left))
             raise BackendRefusedError(
-                f"{run.run}: SIGKILL did not end process {pids}",
+                f"{run.name}: SIGKILL did not end process {pids}",
                 "it hangs in the kernel, often in the GPU's driver or on a file server",
             )
         for pid in left:

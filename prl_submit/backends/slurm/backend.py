@@ -13,9 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from prl_submit.backends import Keeper, NothingToKeep, nobody
-from prl_submit.backends.record_first import record_first
-from prl_submit.backends.slurm import evidence
+from prl_submit.backends import LogCopier, NoLogCopier, ignore_message
+from prl_submit.backends.slurm import states as slurm_states
 from prl_submit.backends.slurm.commands import (
     SilentError,
     Slurm,
@@ -37,6 +36,7 @@ from prl_submit.backends.slurm.partitions import (
 )
 from prl_submit.backends.slurm.refusals import NO_NODE, choices_argv, explain, parse_choices
 from prl_submit.backends.slurm.script import SCRIPT
+from prl_submit.backends.submit_once import record_first
 from prl_submit.errors import (
     BackendRefusedError,
     BackendUnreachableError,
@@ -67,7 +67,9 @@ def artefact_name() -> str | None:
     return SCRIPT
 
 
-def submit(run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = nobody) -> Record:
+def submit(
+    run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = ignore_message
+) -> Record:
     """Call sbatch. Raises RefusedError, BackendUnreachableError, or OutcomeUnknownError."""
     slurm = _slurm()
     _refuse_hopeless(plan, slurm)
@@ -100,7 +102,7 @@ def _refuse_hopeless(plan: Plan, slurm: Slurm) -> None:
 def _lifts_limits(slurm: Slurm) -> bool:
     """Whether a QoS, the user's default one perhaps, may allow more time than a partition."""
     try:
-        answer = slurm.ask(QOS_FLAGS, timeout=evidence.ACCOUNTING_S)
+        answer = slurm.ask(QOS_FLAGS, timeout=slurm_states.ACCOUNTING_S)
     except BackendUnreachableError:
         return False
     return "PartitionTimeLimit" in answer.out
@@ -156,7 +158,7 @@ def _look_for(run: Path, record: Record, slurm: Slurm) -> Job | None:
     denied = 0
     while True:
         try:
-            jobs = evidence.squeue(slurm, squeue_argv(uids=[os.getuid()]))
+            jobs = slurm_states.squeue(slurm, squeue_argv(uids=[os.getuid()]))
         except BackendUnreachableError as error:
             if time.monotonic() > deadline:
                 raise OutcomeUnknownError(
@@ -164,7 +166,7 @@ def _look_for(run: Path, record: Record, slurm: Slurm) -> Job | None:
                     "do not submit again: `prl-submit status latest` will find the job, if there is one",
                 ) from None
         else:
-            mine = evidence.match(run, record, jobs)
+            mine = slurm_states.match(run, record, jobs)
             if mine is not None:
                 return mine
             denied += 1
@@ -197,7 +199,7 @@ def ask_online(plan: Plan, artefact: str) -> str:
     answer = slurm.ask(["sbatch", "--test-only"], stdin=artefact, environ=environ)
     if answer.code != 0:
         raise RefusedError([_no_node(answer, plan, slurm) or _explain(answer.err, plan, slurm)])
-    return evidence.test_only_words(answer.err, time.time())
+    return slurm_states.test_only_words(answer.err, time.time())
 
 
 def _no_node(answer: Answer, plan: Plan, slurm: Slurm) -> Refusal | None:
@@ -213,7 +215,7 @@ def _no_node(answer: Answer, plan: Plan, slurm: Slurm) -> Refusal | None:
 
 def states(runs: Sequence[Run]) -> list[State]:
     """What each run is doing; at most one squeue and one sacct for all of them."""
-    return evidence.states(runs, _slurm())
+    return slurm_states.states(runs, _slurm())
 
 
 def node_name(node: int) -> str:
@@ -221,9 +223,9 @@ def node_name(node: int) -> str:
     return f"node{node}"
 
 
-def log_keeper(run: Run, tell: Callable[[str], None] = nobody) -> Keeper:
+def log_copier(run: Run, tell: Callable[[str], None] = ignore_message) -> LogCopier:
     """The job writes its log itself."""
-    return NothingToKeep()
+    return NoLogCopier()
 
 
 def is_left(run: Run) -> bool:
@@ -258,19 +260,19 @@ def _scancel(run: Run, job: Job, slurm: Slurm) -> None:
     if gave_no_answer(answer):
         raise unreachable(answer)
     if answer.code != 0:
-        raise BackendRefusedError(f"{run.run}: Slurm refused: {first_line(answer.err)}")
+        raise BackendRefusedError(f"{run.name}: Slurm refused: {first_line(answer.err)}")
 
 
 def _find(run: Run, slurm: Slurm) -> Job | None:
     """The run's job as Slurm has it now; never another one that was given its id."""
     if run.record is None:
         return None
-    record = evidence.present(run, run.record)
+    record = slurm_states.present(run, run.record)
     by_id = squeue_argv(job_ids=[record.job_id]) if record.job_id is not None else None
-    jobs = evidence.squeue(slurm, by_id or squeue_argv(uids=[os.getuid()]))
-    found = evidence.match(run.path, record, jobs)
+    jobs = slurm_states.squeue(slurm, by_id or squeue_argv(uids=[os.getuid()]))
+    found = slurm_states.match(run.path, record, jobs)
     if found is None and record.job_id is not None:
-        why = evidence.why_strange(run.path, record, jobs)
+        why = slurm_states.why_strange(run.path, record, jobs)
         if why is not None:
-            raise BackendRefusedError(f"{run.run}: {why}; nothing was cancelled")
+            raise BackendRefusedError(f"{run.name}: {why}; nothing was cancelled")
     return found

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from prl_submit.inputs import check_inputs
-from prl_submit.inputs.following import provided
 from prl_submit.inputs.paths import is_named
+from prl_submit.inputs.plugin_ast import provided
 from prl_submit.inputs.plugins import says
 from prl_submit.inputs.rows import Count, count_rows
 from prl_submit.inputs.source import read_source

@@ -11,7 +11,7 @@ from prl_submit.errors import SpecError, format_problem
 from prl_submit.planning.layers import Layered, load_layers, parse_set
 from prl_submit.planning.plan import Planned
 from prl_submit.spec.nodes import Node, lookup, mapping
-from prl_submit.spec.typing_nodes import plain
+from prl_submit.spec.typed import plain
 from prl_submit.swift.table import load_table
 
 Layers = Callable[..., Layered]

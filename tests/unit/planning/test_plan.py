@@ -14,9 +14,9 @@ from prl_submit.planning.plan import (
     Planned,
     Resolved,
     local_path,
-    place,
     resume_from,
     shown,
+    with_run_dir,
 )
 
 Plans = Callable[..., Planned]
@@ -153,7 +153,7 @@ def test_what_prl_submit_sets_is_not_for_the_spec(planned: Plans, name: str) -> 
 
 def test_place_and_place_again(planned: Plans) -> None:
     plan = planned("name: x").plan
-    placed = place(place(plan, "/runs/v1"), "/runs/v2")
+    placed = with_run_dir(with_run_dir(plan, "/runs/v1"), "/runs/v2")
     assert placed.run_dir == "/runs/v2"
     assert placed.arguments[-2:] == [["--output_dir", "/runs/v2"], ["--add_version", "false"]]
     assert len(placed.arguments) == len(plan.arguments)

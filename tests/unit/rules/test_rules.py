@@ -353,7 +353,7 @@ def test_the_backend_of_the_command_line_counts(planned: Plans) -> None:
 
 
 def test_model_and_dataset_are_missed(planned: Plans) -> None:
-    """That a spec has nothing to train at all is told once: tests/unit/inputs/test_presence.py."""
+    """That a spec has nothing to train at all is told once: tests/unit/inputs/test_local_files.py."""
     problems = planned("name: x\nswift: {rlhf_type: dpo}").problems
     assert [(p.key, p.severity) for p in problems] == [("swift", "error"), ("swift", "error")]
     assert planned("name: x\nswift: {model: m, cached_dataset: c}").problems == []

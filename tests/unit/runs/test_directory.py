@@ -213,7 +213,7 @@ def test_a_record_reads_back(tmp_path: Path) -> None:
     path = make(tmp_path, 3, restarts=2, process=process)
     run = read_run(path)
     assert run == directory.Run(path, 3, record(restarts=2, process=process))
-    assert run.run == path.name
+    assert run.name == path.name
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"name": 3}', "\xff\xff"])
@@ -292,7 +292,7 @@ def test_the_latest_link_is_its_target(tmp_path: Path) -> None:
     path = make(tmp_path, 26)
     directory.point_latest(path)
     run = find_run(str(tmp_path / "latest"), tmp_path)
-    assert (run.run, run.number, run.path) == (path.name, 26, path)
+    assert (run.name, run.number, run.path) == (path.name, 26, path)
 
 
 def test_latest_is_the_highest_number(tmp_path: Path) -> None:

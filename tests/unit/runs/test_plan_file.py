@@ -12,7 +12,7 @@ from prl_submit.errors import PrlSubmitError
 from prl_submit.launch import quote
 from prl_submit.planning.plan import Planned
 from prl_submit.runs.plan_file import Git, PlanFile, dump_spec, encode_plan, git_state, read_plan
-from prl_submit.spec.typing_nodes import plain
+from prl_submit.spec.typed import plain
 from prl_submit.spec.yaml import parse_document
 from prl_submit.system.shell import Answer
 

@@ -225,7 +225,7 @@ def test_a_disk_that_is_full_once_the_job_is_there(
             raise OSError(28, "No space left on device")
         write_record(run, record)
 
-    monkeypatch.setattr("prl_submit.backends.record_first.write_record", write)
+    monkeypatch.setattr("prl_submit.backends.submit_once.write_record", write)
     assert backend.submit(fake.run, plan, NEW).job_id == "77"
     assert written(fake.run) == NEW
 

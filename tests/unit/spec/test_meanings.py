@@ -9,7 +9,7 @@ from prl_submit.planning.layers import load_layers
 from prl_submit.spec import meanings
 from prl_submit.spec.nodes import Origin
 from prl_submit.spec.sections import JobSpec
-from prl_submit.spec.typing_nodes import read_spec
+from prl_submit.spec.typed import read_spec
 from prl_submit.spec.yaml import parse_document
 from prl_submit.swift.history import load_history
 from prl_submit.swift.names import unknown_name

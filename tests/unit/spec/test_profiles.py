@@ -6,7 +6,7 @@ import pytest
 
 from prl_submit.errors import SpecError
 from prl_submit.spec.profiles import read_profile
-from prl_submit.spec.typing_nodes import plain
+from prl_submit.spec.typed import plain
 
 
 def profile(*texts: str, name: str | None = None) -> object:

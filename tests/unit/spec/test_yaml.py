@@ -6,7 +6,7 @@ import pytest
 
 from prl_submit.errors import Problem, SpecError
 from prl_submit.spec.nodes import Node, Origin
-from prl_submit.spec.typing_nodes import plain
+from prl_submit.spec.typed import plain
 from prl_submit.spec.yaml import MAX_BYTES, MAX_DEPTH, MAX_NODES, parse_document, parse_value
 
 

@@ -20,10 +20,10 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit.backends.kubernetes.api import Api
-from prl_submit.backends.kubernetes.evidence import list_pods
 from prl_submit.backends.kubernetes.names import CONTAINER
 from prl_submit.backends.kubernetes.objects import Pod
 from prl_submit.backends.kubernetes.refusals import as_error, not_allowed
+from prl_submit.backends.kubernetes.states import list_pods
 from prl_submit.backends.kubernetes.status import RefusedStatusError
 from prl_submit.errors import BackendUnreachableError
 from prl_submit.runs.directory import LOGS, kept_file, writes_here
@@ -41,7 +41,7 @@ _WHERE = b"prl-submit: pod "
 _BEFORE_WHERE = 4096
 
 
-class Kept(Struct, frozen=True, kw_only=True):
+class Progress(Struct, frozen=True, kw_only=True):
     """What has been taken of a node's newest pod.
 
     `pod`: its uid; `start`: of which start of its container; `newest`: the newest line's time, as
@@ -76,14 +76,14 @@ class NodeLog:
         self._lock = threading.Lock()
         self.kept = self._read()
 
-    def _read(self) -> Kept:
+    def _read(self) -> Progress:
         try:
-            kept: Kept = decode_json(read_record(self._note), Kept)
+            kept: Progress = decode_json(read_record(self._note), Progress)
         except (OSError, ValueError):
-            return Kept()
+            return Progress()
         return kept
 
-    def begin(self, pod: Pod, start: int) -> Kept | None:
+    def begin(self, pod: Pod, start: int) -> Progress | None:
         """What has been taken of a pod's container; None where a later one's turn has come."""
         key = (pod.metadata.uid, start)
         with self._lock:
@@ -91,9 +91,9 @@ class NodeLog:
                 return self.kept
             if key in self.kept.earlier:
                 return None
-            return Kept(pod=key[0], start=start)
+            return Progress(pod=key[0], start=start)
 
-    def take(self, kept: Kept, ordinal: int, lines: list[tuple[str, bytes]]) -> None:
+    def take(self, kept: Progress, ordinal: int, lines: list[tuple[str, bytes]]) -> None:
         """Append lines, without those that another thread has taken meanwhile.
 
         `ordinal`: how many lines of that container came before these.
@@ -105,7 +105,7 @@ class NodeLog:
             if new:
                 self._append(new)
 
-    def set_here(self, kept: Kept) -> None:
+    def set_here(self, kept: Progress) -> None:
         """The pod writes this log itself."""
         with self._lock:
             if self._turn_to(kept):
@@ -122,7 +122,7 @@ class NodeLog:
             )
             self._save()
 
-    def _turn_to(self, kept: Kept) -> bool:
+    def _turn_to(self, kept: Progress) -> bool:
         """Make it that container's turn; False where a later one's has come."""
         if self.kept.key == kept.key:
             return True
@@ -168,7 +168,7 @@ class NodeLog:
         write_inside(self._run, name, data, durable=False)
 
 
-def _counted(kept: Kept, time: str) -> Kept:
+def _counted(kept: Progress, time: str) -> Progress:
     """One line more."""
     second, known = _second(time), _second(kept.newest)
     # The streams of a container may be a little out of order, over a second's end too.
@@ -347,7 +347,7 @@ class PodLogs:
         )
 
     def _take_all(
-        self, log: NodeLog, kept: Kept, batches: Iterable[list[bytes]], *, whole: bool
+        self, log: NodeLog, kept: Progress, batches: Iterable[list[bytes]], *, whole: bool
     ) -> bool:
         ordinal = kept.total
         held: list[tuple[str, bytes]] | None = [] if kept.total == 0 else None
@@ -424,7 +424,7 @@ def _starts(pod: Pod) -> Iterator[tuple[int, bool]]:
 
 
 def _new(
-    kept: Kept, batches: Iterable[list[bytes]], *, whole: bool
+    kept: Progress, batches: Iterable[list[bytes]], *, whole: bool
 ) -> Iterator[list[tuple[str, bytes]]]:
     """The lines that come after what is kept, each with its time.
 

@@ -6,7 +6,7 @@ import pytest
 
 from prl_submit.errors import Problem
 from prl_submit.spec.sections import Conda, JobSpec
-from prl_submit.spec.typing_nodes import plain, read_spec
+from prl_submit.spec.typed import plain, read_spec
 from prl_submit.spec.yaml import parse_document
 
 

@@ -8,8 +8,8 @@ from datetime import datetime
 import pytest
 
 from prl_submit.backends.slurm.jobs import Job
+from prl_submit.backends.slurm.judge import Evidence, judge
 from prl_submit.backends.slurm.reasons import ENDED
-from prl_submit.backends.slurm.verdict import Evidence, judge
 from prl_submit.runs.directory import ExitRecord
 from prl_submit.runs.states import (
     CANCELLED,

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from prl_submit.system.harmless import Filter, in_json, words
+from prl_submit.system.untrusted_text import Filter, in_json, words
 
 #: What it is, and the sequence.
 SEQUENCES = {

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from prl_submit.backends.kubernetes.api import Api
 from prl_submit.backends.kubernetes.endings import EVENTS
+from prl_submit.backends.kubernetes.judge import Evidence, judge, needs_pods, still_running
 from prl_submit.backends.kubernetes.names import (
     LAST_WORDS_S,
     MANAGED_BY,
@@ -36,9 +37,8 @@ from prl_submit.backends.kubernetes.objects import (
 from prl_submit.backends.kubernetes.ownership import belongs, owning_directory
 from prl_submit.backends.kubernetes.refusals import as_error
 from prl_submit.backends.kubernetes.status import RefusedStatusError
-from prl_submit.backends.kubernetes.verdict import Evidence, judge, needs_pods, still_running
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
-from prl_submit.runs.belonging import adopt
+from prl_submit.runs.belonging import record_job_id
 from prl_submit.runs.cancellation import cancel_reason
 from prl_submit.runs.directory import (
     LOGS,
@@ -53,10 +53,10 @@ from prl_submit.runs.directory import (
     suspensions_file,
     writes_here,
 )
-from prl_submit.runs.missing import as_last_known, forget_missing, last_known, missing_since
+from prl_submit.runs.final_state import write_verdict
+from prl_submit.runs.last_known import as_last_known, forget_missing, last_known, missing_since
 from prl_submit.runs.progress import read_progress
 from prl_submit.runs.states import FINISHED, LOST, QUEUED, RUNNING, State
-from prl_submit.runs.verdicts import write_verdict
 from prl_submit.system.excerpt import one_line
 from prl_submit.system.reading import PLAN_BYTES, decode_json, read_record
 
@@ -312,7 +312,7 @@ def _state(run: Run, here: Here | None, answers_by_place: Mapping[Place, Answers
     if job is not None:
         if not waits:
             forget_missing(run.path)
-        record = adopt(run, record, job.metadata.name)
+        record = record_job_id(run, record, job.metadata.name)
         run = msgspec.structs.replace(run, record=record)
     state = judge(seen)
     silence = answers.silence

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from prl_submit.backends.local.here import lacking
+from prl_submit.backends.local.this_machine import lacking
 from prl_submit.planning.plan import Planned
 from prl_submit.system.shell import Answer, run
 

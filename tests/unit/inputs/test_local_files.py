@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from prl_submit.errors import Problem
-from prl_submit.inputs.presence import check_local, check_presence, check_training
+from prl_submit.inputs.local_files import check_local, check_presence, check_training
 from prl_submit.planning.plan import Planned
 from tests.support.users import let_others_pass
 

@@ -24,17 +24,17 @@ from prl_submit.backends.slurm.jobs import (
     slurm_time,
     squeue_argv,
 )
+from prl_submit.backends.slurm.judge import Evidence, judge, may_start_again
 from prl_submit.backends.slurm.ownership import is_own, why_not_own
 from prl_submit.backends.slurm.script import SCRIPT
-from prl_submit.backends.slurm.verdict import Evidence, judge, may_start_again
 from prl_submit.errors import BackendUnreachableError
-from prl_submit.runs.belonging import adopt
+from prl_submit.runs.belonging import record_job_id
 from prl_submit.runs.cancellation import cancel_reason
 from prl_submit.runs.directory import JOB, LOGS, PLAN, Record, Run, read_exit, read_node_exits
-from prl_submit.runs.missing import as_last_known, forget_missing, last_known, missing_since
+from prl_submit.runs.final_state import write_verdict
+from prl_submit.runs.last_known import as_last_known, forget_missing, last_known, missing_since
 from prl_submit.runs.states import FINISHED, LOST, QUEUED, TIMEOUT, State
 from prl_submit.runs.times import until
-from prl_submit.runs.verdicts import write_verdict
 from prl_submit.system.files import tail_bytes
 from prl_submit.system.owners import user_name
 from prl_submit.system.reading import PLAN_BYTES, decode_json, read_record
@@ -93,7 +93,7 @@ def _ask(runs: Sequence[Run], slurm: Slurm) -> Answers:
         if record.job_id is not None and i not in found
         if (reason := why_strange(runs[i].path, record, named[i])) is not None
     }
-    records |= {i: adopt(runs[i], records[i], found[i].job_id) for i in found}
+    records |= {i: record_job_id(runs[i], records[i], found[i].job_id) for i in found}
     ended = [i for i in records if i not in found or not is_live(found[i])]
     # An id that squeue shows as another's says nothing of this run in accounting either.
     ended = [i for i in ended if i in found or records[i].job_id not in by_id]

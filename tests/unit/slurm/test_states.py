@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from prl_submit.backends.slurm import evidence
+from prl_submit.backends.slurm import states as slurm_states
 from prl_submit.backends.slurm.commands import Slurm
-from prl_submit.backends.slurm.evidence import MISSING_S, states
 from prl_submit.backends.slurm.jobs import slurm_time
+from prl_submit.backends.slurm.states import MISSING_S, states
 from prl_submit.runs.directory import (
     EXIT,
     LOGS,
@@ -26,6 +26,7 @@ from prl_submit.runs.directory import (
     read_run,
     write_record,
 )
+from prl_submit.runs.final_state import read_verdict
 from prl_submit.runs.states import (
     CANCELLED,
     FAILED,
@@ -37,7 +38,6 @@ from prl_submit.runs.states import (
     State,
     status_of,
 )
-from prl_submit.runs.verdicts import read_verdict
 from prl_submit.submission import now
 from prl_submit.system.shell import Answer
 
@@ -787,4 +787,4 @@ def test_the_node_that_failed_is_read_from_its_file(make: Make) -> None:
 )
 def test_a_forecast(err: str, words: str) -> None:
     now = datetime(2026, 11, 22, 20, 50).timestamp()
-    assert evidence.test_only_words(err, now) == words
+    assert slurm_states.test_only_words(err, now) == words

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 
 from prl_submit.backends import INHERITING
-from prl_submit.backends.local.here import lacking
+from prl_submit.backends.local.this_machine import lacking
 from prl_submit.errors import Problem
 from prl_submit.inputs.paths import is_named
 from prl_submit.planning.plan import NodePath, Plan, Planned, local_path, named_values

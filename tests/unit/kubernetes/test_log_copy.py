@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from prl_submit.backends.kubernetes.keeping import (
-    Kept,
+from prl_submit.backends.kubernetes.log_copy import (
     NodeLog,
+    Progress,
     _counted,
     _new,
     _second_before,
@@ -38,14 +38,14 @@ def lines(*moments: tuple[int, int] | int, word: str = "line") -> list[bytes]:
     return found
 
 
-def new(kept: Kept, *batches: list[bytes], whole: bool = True) -> list[bytes]:
+def new(kept: Progress, *batches: list[bytes], whole: bool = True) -> list[bytes]:
     """The lines that are new."""
     return [line for batch in _new(kept, batches, whole=whole) for _, line in batch]
 
 
-def counted(*log: bytes) -> Kept:
+def counted(*log: bytes) -> Progress:
     """What is noted when these lines have been taken."""
-    kept = Kept(pod="uid-0")
+    kept = Progress(pod="uid-0")
     for raw in log:
         time = _utc(raw.partition(b" ")[0])
         assert time is not None
@@ -53,7 +53,7 @@ def counted(*log: bytes) -> Kept:
     return kept
 
 
-def since(log: Sequence[bytes], kept: Kept) -> list[bytes]:
+def since(log: Sequence[bytes], kept: Progress) -> list[bytes]:
     """What a kubelet answers to that `sinceTime`: it passes over older lines wherever they are."""
     asked = _second_before(kept.newest[:19])
     return [raw for raw in log if raw.decode() >= asked]
@@ -129,12 +129,12 @@ def test_nothing_is_yielded_for_nothing() -> None:
 
 def test_a_line_without_an_end_is_left_while_one_follows() -> None:
     cut = [*lines(1), f"{stamp(2)} half".encode()]
-    assert new(Kept(), cut, whole=True) == [b"line 1.0\n"]
-    assert new(Kept(), cut, whole=False) == [b"line 1.0\n", b"half"]
+    assert new(Progress(), cut, whole=True) == [b"line 1.0\n"]
+    assert new(Progress(), cut, whole=False) == [b"line 1.0\n", b"half"]
 
 
 def test_an_empty_line_is_a_line() -> None:
-    assert new(Kept(), [f"{stamp(1)} \n".encode(), f"{stamp(2)}  a b\n".encode()]) == [
+    assert new(Progress(), [f"{stamp(1)} \n".encode(), f"{stamp(2)}  a b\n".encode()]) == [
         b"\n",
         b" a b\n",
     ]
@@ -154,7 +154,7 @@ def test_an_empty_line_is_a_line() -> None:
 def test_words_without_a_time_are_no_lines(raw: bytes) -> None:
     """They would be noted as the newest time, from which nobody can go on."""
     log = lines(1, 2)
-    assert new(Kept(), [raw, *log]) == [b"line 1.0\n", b"line 2.0\n"]
+    assert new(Progress(), [raw, *log]) == [b"line 1.0\n", b"line 2.0\n"]
     assert new(counted(log[0]), [raw, *log]) == [b"line 2.0\n"]
 
 
@@ -187,7 +187,7 @@ def taken(*words: str, second: int = 1) -> Lines:
     return [(stamp(second), f"{word}\n".encode()) for word in words]
 
 
-def begin(log: NodeLog, of: Pod, start: int = 0) -> Kept:
+def begin(log: NodeLog, of: Pod, start: int = 0) -> Progress:
     """What is kept of a container whose turn it may be."""
     kept = log.begin(of, start)
     assert kept is not None
@@ -198,8 +198,8 @@ def text(logs: Path, node: int = 0) -> str:
     return (logs / f"node{node}.log").read_text()
 
 
-def note(logs: Path) -> Kept:
-    return msgspec.json.decode((logs / ".kept0.json").read_bytes(), type=Kept)
+def note(logs: Path) -> Progress:
+    return msgspec.json.decode((logs / ".kept0.json").read_bytes(), type=Progress)
 
 
 def other(uid: str) -> Pod:
@@ -258,13 +258,13 @@ def test_one_killed_in_the_first_lines_of_a_pod(
     class KilledError(Exception):
         """Stands for SIGKILL."""
 
-    def killed(kept: Kept, time: str) -> Kept:
+    def killed(kept: Progress, time: str) -> Progress:
         raise KilledError
 
     log = NodeLog(logs, 0)
     kept = begin(log, pod(0))
     with monkeypatch.context() as patch:
-        patch.setattr("prl_submit.backends.kubernetes.keeping._counted", killed)
+        patch.setattr("prl_submit.backends.kubernetes.log_copy._counted", killed)
         with pytest.raises(KilledError):
             log.take(kept, 0, taken("a", "b"))
     assert text(logs) == f"{before}a\nb\n"

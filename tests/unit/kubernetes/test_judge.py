@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from prl_submit.backends.kubernetes.objects import Job, Meta, Pod
-from prl_submit.backends.kubernetes.verdict import (
+from prl_submit.backends.kubernetes.judge import (
     Evidence,
     judge,
     needs_pods,
@@ -19,6 +18,7 @@ from prl_submit.backends.kubernetes.verdict import (
     restarts_of,
     still_running,
 )
+from prl_submit.backends.kubernetes.objects import Job, Meta, Pod
 from prl_submit.runs.directory import ExitRecord
 from prl_submit.runs.states import (
     CANCELLED,
