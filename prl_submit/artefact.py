@@ -31,7 +31,7 @@ def artefact_of(plan: Plan, launch: str, token: str, site: Path | None) -> str:
 
 
 def _job_sbatch(plan: Plan, launch: str, token: str, site: Path | None) -> str:
-    from prl_submit.backends.slurm.script import render_script
+    from prl_submit.backends.slurm.batch_script import render_script
 
     return render_script(plan, token, site)
 

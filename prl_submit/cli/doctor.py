@@ -144,8 +144,8 @@ def _backends() -> Finding:
 
 def _slurm() -> Finding:
     """The cluster this machine submits to, if it is a login node of one."""
-    from prl_submit.backends.slurm.commands import Slurm
     from prl_submit.backends.slurm.partitions import SINFO, in_words, parse_sinfo
+    from prl_submit.backends.slurm.slurm_commands import Slurm
 
     if shutil.which("sbatch") is None:
         return Finding("Slurm", None, "sbatch is not on PATH", "needed for --backend slurm alone")
@@ -161,8 +161,8 @@ def _kubernetes() -> Finding:
     """The cluster of the current context, as the account there sees it."""
     from prl_submit.backends.kubernetes import rights
     from prl_submit.backends.kubernetes.api import connect
+    from prl_submit.backends.kubernetes.api_status import RefusedStatusError
     from prl_submit.backends.kubernetes.refusals import as_error
-    from prl_submit.backends.kubernetes.status import RefusedStatusError
 
     try:
         api = connect(None, None, os.environ, shell.run)

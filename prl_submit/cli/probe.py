@@ -187,7 +187,7 @@ def _local(request: dict[str, Any], how: How) -> list[Facts | PrlSubmitError]:
 def _slurm(
     plan: Plan | None, names: Sequence[str], request: dict[str, Any], how: How
 ) -> list[Facts | PrlSubmitError]:
-    from prl_submit.backends.slurm.commands import Slurm
+    from prl_submit.backends.slurm.slurm_commands import Slurm
     from prl_submit.probe.cluster import (
         ask_name,
         ask_partitions,

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prl_submit.backends.slurm.commands import Slurm, first_line
-from prl_submit.backends.slurm.environment import inherited
+from prl_submit.backends.slurm.inherited_environment import inherited
 from prl_submit.backends.slurm.partitions import SINFO, Partition, parse_sinfo
+from prl_submit.backends.slurm.slurm_commands import Slurm, first_line
 from prl_submit.errors import BackendUnreachableError, PrlSubmitError
 from prl_submit.planning.plan import Plan
 from prl_submit.spec.suggest import did_you_mean

@@ -15,9 +15,9 @@ from typing import Any, Protocol, Union
 
 from msgspec import Struct
 
-from prl_submit.backends.slurm.commands import Slurm
-from prl_submit.backends.slurm.jobs import is_live, is_waiting, squeue_argv
+from prl_submit.backends.slurm.job_listing import is_live, is_waiting, squeue_argv
 from prl_submit.backends.slurm.reasons import why_waiting
+from prl_submit.backends.slurm.slurm_commands import Slurm
 from prl_submit.backends.slurm.states import squeue
 from prl_submit.errors import EXIT_JOB_FAILED, BackendUnreachableError, PrlSubmitError
 from prl_submit.probe import node

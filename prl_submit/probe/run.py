@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from prl_submit.backends.slurm.commands import Slurm, first_line, gave_no_answer, unreachable
+from prl_submit.backends.slurm.slurm_commands import Slurm, first_line, gave_no_answer, unreachable
 from prl_submit.errors import PrlSubmitError
 from prl_submit.probe import node
 from prl_submit.probe.jobs import (

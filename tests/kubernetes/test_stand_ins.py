@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from prl_submit.backends.kubernetes.api import Api
+from prl_submit.backends.kubernetes.api_status import RefusedStatusError
 from prl_submit.backends.kubernetes.kubeconfig import find_access
-from prl_submit.backends.kubernetes.status import RefusedStatusError
 from prl_submit.errors import PrlSubmitError
 from prl_submit.system import shell
 from tools.clusters.kubernetes import KubernetesCluster

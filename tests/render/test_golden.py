@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from prl_submit import __version__
-from prl_submit.backends.slurm.script import render_script
+from prl_submit.backends.slurm.batch_script import render_script
 from prl_submit.launch.render import render_launch
 from prl_submit.planning.layers import load_layers
 from prl_submit.planning.plan import Context, Plan, make_plan

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from prl_submit.backends.kubernetes.documents import dump, load
 from prl_submit.backends.kubernetes.manifest import render_manifest
+from prl_submit.backends.kubernetes.yaml_text import dump, load
 from prl_submit.launch.render import render_launch
 from prl_submit.planning.plan import Plan
 from tests.render.pytorchjob_schema import faults

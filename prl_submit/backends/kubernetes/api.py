@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import msgspec
 
+from prl_submit.backends.kubernetes.api_status import RefusedStatusError, is_about_rights, refusal
 from prl_submit.backends.kubernetes.kubeconfig import Access, find_access
-from prl_submit.backends.kubernetes.status import RefusedStatusError, is_about_rights, refusal
 from prl_submit.errors import BackendUnreachableError, PrlSubmitError
 from prl_submit.system.shell import Shell
 
@@ -209,7 +209,7 @@ class Api:
         Raises PrlSubmitError with its last words where it fails; RefusedStatusError;
         BackendUnreachableError where the connection breaks.
         """
-        from prl_submit.backends.kubernetes.executing import execute
+        from prl_submit.backends.kubernetes.pod_exec import execute
 
         path = self.core("pods", pod)
         for attempt in (1, 2):

@@ -17,19 +17,19 @@ from pathlib import Path
 import msgspec
 
 from prl_submit.backends import LogCopier, NoLogCopier, ignore_message
-from prl_submit.backends.kubernetes import collecting, helper, names, rights
+from prl_submit.backends.kubernetes import collect_files, helper_pod, labels, rights
 from prl_submit.backends.kubernetes import states as kubernetes_states
 from prl_submit.backends.kubernetes.api import Api, NotSentError, connect
-from prl_submit.backends.kubernetes.documents import load
+from prl_submit.backends.kubernetes.api_status import RefusedStatusError
+from prl_submit.backends.kubernetes.labels import LAST_WORDS_S
 from prl_submit.backends.kubernetes.log_copy import NodeLog, PodLogs
-from prl_submit.backends.kubernetes.names import LAST_WORDS_S
-from prl_submit.backends.kubernetes.objects import Job, Pod
+from prl_submit.backends.kubernetes.objects import Pod, PyTorchJob
 from prl_submit.backends.kubernetes.ownership import require_own
 from prl_submit.backends.kubernetes.reasons import name_of
 from prl_submit.backends.kubernetes.refusals import as_error
 from prl_submit.backends.kubernetes.states import list_jobs, list_pods
-from prl_submit.backends.kubernetes.status import RefusedStatusError
 from prl_submit.backends.kubernetes.submitting import ask_first, create
+from prl_submit.backends.kubernetes.yaml_text import load
 from prl_submit.backends.submit_once import record_first
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
 from prl_submit.planning.plan import Plan
@@ -52,12 +52,12 @@ _NODE_IS_GONE_S = 60.0
 
 def artefact_name() -> str | None:
     """pytorchjob.yaml."""
-    return names.MANIFEST
+    return labels.MANIFEST
 
 
 def node_name(node: int) -> str:
     """Kubernetes' name of a node of the job: `master-0`, `worker-0`."""
-    return names.replica(node)
+    return labels.replica(node)
 
 
 def submit(
@@ -66,13 +66,13 @@ def submit(
     """Create the PyTorchJob. Raises RefusedError, BackendUnreachableError, or OutcomeUnknownError."""
     before = read_run(run)
     api = _where_it_was(before, plan)
-    manifest = read_record(run / names.MANIFEST, PLAN_BYTES).decode("utf-8")
+    manifest = read_record(run / labels.MANIFEST, PLAN_BYTES).decode("utf-8")
     ask_first(api, manifest, tell)
     _give_to_pods(run, plan, record, tell)
     record = msgspec.structs.replace(
         record, context=api.access.context, namespace=api.namespace, server=api.server
     )
-    name = names.job_name(plan.name, record.token)
+    name = labels.job_name(plan.name, record.token)
 
     def order() -> str:
         create(api, manifest, name, record.token)
@@ -98,7 +98,7 @@ def _where_it_was(before: Run | None, plan: Plan) -> Api:
 
 def _give_to_pods(run: Path, plan: Plan, record: Record, tell: Callable[[str], None]) -> None:
     """Let the pods write where they and we have the same volume, and see that it is the same."""
-    write_inside(run, names.HERE, record.token.encode("ascii"), durable=False)
+    write_inside(run, labels.HERE, record.token.encode("ascii"), durable=False)
     if os.geteuid() != 0:
         return
     try:
@@ -140,9 +140,9 @@ def log_copier(run: Run, tell: Callable[[str], None] = ignore_message) -> LogCop
 def _write_here(run: Run, record: Record) -> bool:
     """Whether all pods of the job are known to write their logs into this very folder."""
     nodes = kubernetes_states.read_planned(run.path).resources.nodes
-    job = names.job_name(record.name, record.token)
+    job = labels.job_name(record.name, record.token)
     return all(
-        writes_here(run.path / LOGS, node, f"{job}-{names.replica(node)}") for node in range(nodes)
+        writes_here(run.path / LOGS, node, f"{job}-{labels.replica(node)}") for node in range(nodes)
     )
 
 
@@ -184,7 +184,7 @@ def cancel(run: Run, *, wait: bool) -> bool:
 CANCEL_WAITS = True
 
 
-def _delete(run: Run, api: Api, job: Job) -> None:
+def _delete(run: Run, api: Api, job: PyTorchJob) -> None:
     try:
         _insist_on_deleting(api, job)
     except BaseException:  # Ctrl-C too: a job that goes on must not pass for a cancelled one
@@ -192,7 +192,7 @@ def _delete(run: Run, api: Api, job: Job) -> None:
         raise
 
 
-def _insist_on_deleting(api: Api, job: Job) -> None:
+def _insist_on_deleting(api: Api, job: PyTorchJob) -> None:
     """An order whose answer was lost may have been heard: it is given again until that is clear."""
     for again in (_AGAIN_S, _AGAIN_S, None):
         try:
@@ -272,38 +272,38 @@ def collect(run: Run, only: Sequence[str], tell: Callable[[str], None]) -> tuple
 @contextlib.contextmanager
 def _reader(
     run: Run, api: Api, pods: Sequence[Pod], tell: Callable[[str], None]
-) -> Iterator[collecting.Reader]:
+) -> Iterator[collect_files.Reader]:
     """A pod that has the volume: the running master, else a helper."""
     for pod in pods:
         if pod.is_running:
-            yield collecting.Reader(api, pod.metadata.name)
+            yield collect_files.Reader(api, pod.metadata.name)
             return
-    manifest = load(read_record(run.path / names.MANIFEST, PLAN_BYTES))
+    manifest = load(read_record(run.path / labels.MANIFEST, PLAN_BYTES))
     node = pods[-1].spec.node_name if pods else None
     job = _find(api, run.require_record())
     owner = job.metadata if job is not None and job.metadata.deletion_timestamp is None else None
-    with helper.running(api, helper.helper_pod(manifest, node, owner), tell) as name:
-        yield collecting.Reader(api, name)
+    with helper_pod.running(api, helper_pod.helper_pod(manifest, node, owner), tell) as name:
+        yield collect_files.Reader(api, name)
 
 
 def _collect(
     run: Run,
     plan: Plan,
-    reader: collecting.Reader,
+    reader: collect_files.Reader,
     only: Sequence[str],
     pods: Sequence[Pod],
     tell: Callable[[str], None],
 ) -> tuple[int, int]:
     is_over = not any(pod.is_running for pod in pods)
-    files = collecting.listing(reader, plan.run_dir)
-    wanted = collecting.chosen(files, only, with_logs=is_over)
+    files = collect_files.listing(reader, plan.run_dir)
+    wanted = collect_files.chosen(files, only, with_logs=is_over)
     if only and not wanted:
         there = ", ".join(dict.fromkeys(file.path.partition("/")[0] for file in files)) or "nothing"
         raise PrlSubmitError(f"no file of the run matches {','.join(only)}", f"there are: {there}")
-    new = [file for file in wanted if not collecting.is_here(file, run.path)]
+    new = [file for file in wanted if not collect_files.is_here(file, run.path)]
     for number, file in enumerate(new, 1):
         tell(f"{number}/{len(new)} {file.path} ({file.size} bytes)")
-        collecting.fetch(reader, plan.run_dir, file, run.path, tell)
+        collect_files.fetch(reader, plan.run_dir, file, run.path, tell)
     brought = {file.path for file in new}
     for node in range(plan.resources.nodes):
         if f"logs/node{node}.log" in brought:
@@ -311,7 +311,7 @@ def _collect(
     return len(new), sum(file.size for file in new)
 
 
-def _find(api: Api, record: Record) -> Job | None:
+def _find(api: Api, record: Record) -> PyTorchJob | None:
     jobs = [job for job in list_jobs(api, [record.token]) if job.token == record.token]
     return jobs[0] if jobs else None
 

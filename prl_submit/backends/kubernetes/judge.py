@@ -11,19 +11,19 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
-from prl_submit.backends.kubernetes import endings
-from prl_submit.backends.kubernetes.endings import SOMEBODY, Remaining
-from prl_submit.backends.kubernetes.names import replica
+from prl_submit.backends.kubernetes import remaining_pods
+from prl_submit.backends.kubernetes.labels import replica
 from prl_submit.backends.kubernetes.objects import (
     Condition,
     Event,
-    Job,
     Pod,
+    PyTorchJob,
     Terminated,
     local_time,
     seconds_of,
 )
 from prl_submit.backends.kubernetes.reasons import clean, is_suspended, name_of, why_waiting
+from prl_submit.backends.kubernetes.remaining_pods import SOMEBODY, Remaining
 from prl_submit.runs.directory import ExitRecord
 from prl_submit.runs.states import (
     CANCELLED,
@@ -45,7 +45,7 @@ _SIGKILL = 137
 _SIGTERM = 143
 
 
-class Evidence(Struct, frozen=True, kw_only=True):
+class KubernetesEvidence(Struct, frozen=True, kw_only=True):
     """All that is known of one attempt.
 
     `gone`: pods of an ended job that are there no more, as they were last; `exit`, `others`: exit.json
@@ -56,7 +56,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     since the epoch by the API server's clock; `grace`: seconds that its pods have after SIGTERM.
     """
 
-    job: Job | None
+    job: PyTorchJob | None
     pods: Sequence[Pod] = ()
     gone: Sequence[Pod] = ()
     events: Sequence[Event] = ()
@@ -75,10 +75,10 @@ class Evidence(Struct, frozen=True, kw_only=True):
     grace: float = 0.0
 
 
-def still_running(seen: Evidence) -> str:
+def still_running(seen: KubernetesEvidence) -> str:
     """The pods of an ended job that may run on, in words; empty where none may. Then its end is final."""
     left = _remaining(seen).left
-    lost = [pod for pod in left if endings.is_overdue(pod, seen.now)]
+    lost = [pod for pod in left if remaining_pods.is_overdue(pod, seen.now)]
     waiting = [pod for pod in left if pod.may_start]
     up = [pod for pod in left if pod not in lost and pod not in waiting]
     words = []
@@ -98,7 +98,7 @@ def _names(pods: Sequence[Pod]) -> str:
     return ", ".join(map(name_of, pods))
 
 
-def _remaining(seen: Evidence) -> Remaining:
+def _remaining(seen: KubernetesEvidence) -> Remaining:
     """What may still run of a job that its operator calls ended."""
     if seen.job is None:
         return Remaining()
@@ -109,7 +109,9 @@ def _remaining(seen: Evidence) -> Remaining:
     ended_at = max([*ends, *([failed_at] if failed_at is not None else [])], default=None)
     words = [*own_words([*seen.pods, *seen.gone]), *(word for _, word in _words_here(seen))]
     peers_know = any(word.exit_code for word in words)
-    return endings.remaining(seen.pods, ended_at, seen.now, seen.grace, peers_know=peers_know)
+    return remaining_pods.remaining(
+        seen.pods, ended_at, seen.now, seen.grace, peers_know=peers_know
+    )
 
 
 class End(Struct, frozen=True, kw_only=True):
@@ -129,7 +131,7 @@ class End(Struct, frozen=True, kw_only=True):
     told: str = ""
 
 
-def judge(seen: Evidence) -> State | None:
+def judge(seen: KubernetesEvidence) -> State | None:
     """The job's state, or None where nothing is known of its end and there is no such job."""
     seen = _this_attempt(seen)
     if seen.job is None:
@@ -139,7 +141,7 @@ def judge(seen: Evidence) -> State | None:
     return state and msgspec.structs.replace(state, restarts=restarts_of(seen))
 
 
-def needs_pods(job: Job, nodes: int, *, has_word: bool) -> bool:
+def needs_pods(job: PyTorchJob, nodes: int, *, has_word: bool) -> bool:
     """Whether its conditions leave something to ask. `has_word`: every node's own word is here."""
     if job.condition("Succeeded"):
         return not has_word
@@ -150,7 +152,7 @@ def needs_pods(job: Job, nodes: int, *, has_word: bool) -> bool:
     )
 
 
-def restarts_of(seen: Evidence) -> int:
+def restarts_of(seen: KubernetesEvidence) -> int:
     """How often the run has been started again, by all who say so."""
     told = [seen.restarts_before, seen.restarts_before + max(seen.starts - 1, 0)]
     told += [record.restarts for record in own_words([*seen.pods, *seen.gone])]
@@ -159,7 +161,7 @@ def restarts_of(seen: Evidence) -> int:
     return max(told)
 
 
-def _word_of_node_0(seen: Evidence) -> ExitRecord | None:
+def _word_of_node_0(seen: KubernetesEvidence) -> ExitRecord | None:
     """How the training ended by its own word: exit.json, or what its pod has of it."""
     masters = [pod for pod in [*seen.pods, *seen.gone] if pod.node == 0]
     return next((word for word in [seen.exit, *own_words(masters)] if word), None)
@@ -179,7 +181,7 @@ def own_word(ended: Terminated | None) -> ExitRecord | None:
     return word
 
 
-def _this_attempt(seen: Evidence) -> Evidence:
+def _this_attempt(seen: KubernetesEvidence) -> KubernetesEvidence:
     """Without what earlier starts of the run left behind."""
     restarts = restarts_of(seen)
     is_open = seen.job is not None and not seen.job.condition("Failed")
@@ -191,19 +193,23 @@ def _this_attempt(seen: Evidence) -> Evidence:
     )
 
 
-def _orphaned(seen: Evidence) -> State | None:
+def _orphaned(seen: KubernetesEvidence) -> State | None:
     """No such job any more, and pods of it run on: `kubectl delete` does not wait for them."""
     running = [pod for pod in seen.pods if pod.is_running]
     if not running:
         return None
     who = seen.cancelled or "somebody deleted it"
-    removed = endings.being_removed(running, seen.now)
-    words = endings.in_words(removed, (), seen.nodes) if removed else f"{_names(running)} runs on"
+    removed = remaining_pods.being_removed(running, seen.now)
+    words = (
+        remaining_pods.in_words(removed, (), seen.nodes)
+        if removed
+        else f"{_names(running)} runs on"
+    )
     reason = f"the PyTorchJob is gone: {who}; {words}"
     return State(state=RUNNING, reason=reason, started_at=_began(seen), is_ending=bool(removed))
 
 
-def _absent(seen: Evidence) -> State | None:
+def _absent(seen: KubernetesEvidence) -> State | None:
     """No such job any more: what the run itself says."""
     own = _word_of_node_0(seen)
     seen = msgspec.structs.replace(seen, exit=own)
@@ -221,7 +227,7 @@ def _absent(seen: Evidence) -> State | None:
     return _finished(seen, ends)
 
 
-def _ended(job: Job, seen: Evidence) -> State | None:
+def _ended(job: PyTorchJob, seen: KubernetesEvidence) -> State | None:
     """The state of a job that its operator calls ended; None: it has not, or is being deleted."""
     if job.condition("Succeeded"):
         return _succeeded(job, seen)
@@ -252,10 +258,10 @@ def _ended(job: Job, seen: Evidence) -> State | None:
     return _job_times(_with_restarts(state, seen), job, seen)
 
 
-def _succeeded(job: Job, seen: Evidence) -> State:
+def _succeeded(job: PyTorchJob, seen: KubernetesEvidence) -> State:
     """Of a job whose master has ended well."""
     running = [pod for pod in seen.pods if pod.is_running]
-    if any(not endings.is_overdue(pod, seen.now) for pod in running):
+    if any(not remaining_pods.is_overdue(pod, seen.now) for pod in running):
         # Workers, whose last words are still to come.
         return State(state=RUNNING, reason="node 0 has ended", started_at=_began(seen, job))
     told = _word_of_node_0(seen)
@@ -264,7 +270,9 @@ def _succeeded(job: Job, seen: Evidence) -> State:
     return _job_times(State(state=SUCCEEDED, exit_code=0), job, seen)
 
 
-def _ending(job: Job, seen: Evidence, remaining: Remaining, ends: Sequence[End]) -> State:
+def _ending(
+    job: PyTorchJob, seen: KubernetesEvidence, remaining: Remaining, ends: Sequence[End]
+) -> State:
     """Of a job that its operator calls failed, while containers of it still run."""
     words = []
     cause = _finished(seen, ends)
@@ -273,7 +281,7 @@ def _ending(job: Job, seen: Evidence, remaining: Remaining, ends: Sequence[End])
     if seen.cancelled:
         words.append(seen.cancelled)
     if remaining.removed:
-        words.append(endings.in_words(remaining.removed, seen.events, seen.nodes))
+        words.append(remaining_pods.in_words(remaining.removed, seen.events, seen.nodes))
     if remaining.ending:
         words.append(f"{_names(remaining.ending)} about to end")
     return State(
@@ -281,7 +289,7 @@ def _ending(job: Job, seen: Evidence, remaining: Remaining, ends: Sequence[End])
     )
 
 
-def _with_restarts(state: State, seen: Evidence) -> State:
+def _with_restarts(state: State, seen: KubernetesEvidence) -> State:
     """The state with the number of restarts that it took, where its reason does not have it yet."""
     spent = _spent(seen)
     if not spent or state.state != FAILED or "restarts.max is" in (state.reason or ""):
@@ -289,7 +297,7 @@ def _with_restarts(state: State, seen: Evidence) -> State:
     return msgspec.structs.replace(state, reason=f"{state.reason}; {spent}")
 
 
-def _unexplained(failed: Condition, seen: Evidence) -> str:
+def _unexplained(failed: Condition, seen: KubernetesEvidence) -> str:
     """Of a job whose pods say nothing of its end."""
     here = {pod.node for pod in seen.pods}
     gone = [node for node in range(seen.nodes) if node not in here]
@@ -301,15 +309,15 @@ def _unexplained(failed: Condition, seen: Evidence) -> str:
     return f"{said}; {', '.join(map(replica, gone))} gone: {reason}{_hint(seen)}"
 
 
-def _who_removed(seen: Evidence, node: int) -> str:
+def _who_removed(seen: KubernetesEvidence, node: int) -> str:
     """Who removed the pod of a node that is gone or going, in words; empty where nobody says."""
     pods = [pod for pod in [*seen.pods, *seen.gone] if pod.node == node]
     name = f"{seen.job.metadata.name}-{replica(node)}" if seen.job is not None else ""
-    told = [endings.why_removed(pod, seen.events) for pod in pods]
-    return next(filter(None, told), "") or endings.removal_told(name, "", seen.events)
+    told = [remaining_pods.why_removed(pod, seen.events) for pod in pods]
+    return next(filter(None, told), "") or remaining_pods.removal_told(name, "", seen.events)
 
 
-def _hint(seen: Evidence) -> str:
+def _hint(seen: KubernetesEvidence) -> str:
     return "" if seen.max_restarts else "; restarts.max: 1 would start it again"
 
 
@@ -325,7 +333,7 @@ def _given_up(pods: Sequence[Pod]) -> Condition | None:
     return None
 
 
-def _spent(seen: Evidence) -> str:
+def _spent(seen: KubernetesEvidence) -> str:
     restarts = restarts_of(seen) - seen.restarts_before
     if not restarts:
         return ""
@@ -338,14 +346,14 @@ def _is_deadline(failed: Condition, pods: Sequence[Pod]) -> bool:
     return over or any(pod.status.reason == "DeadlineExceeded" for pod in pods)
 
 
-def _timeout(seen: Evidence) -> State:
+def _timeout(seen: KubernetesEvidence) -> State:
     told = [record for record in [seen.exit, *own_words([*seen.pods, *seen.gone])] if record]
     own = [record.reason for record in told if record.state == TIMEOUT and record.reason]
     reason = own[0] if own else "the time limit was reached (activeDeadlineSeconds)"
     return State(state=TIMEOUT, reason=reason, exit_code=124 if own else None)
 
 
-def _finished(seen: Evidence, ends: Sequence[End]) -> State | None:
+def _finished(seen: KubernetesEvidence, ends: Sequence[End]) -> State | None:
     """From how the nodes ended: the one that failed by itself, before the others followed it."""
     causes = [end for end in ends if end.code != 0 and end.is_cause]
     own = _word_of_node_0(seen)
@@ -366,7 +374,7 @@ def _finished(seen: Evidence, ends: Sequence[End]) -> State | None:
     return _with_times(state, ends)
 
 
-def _told_to_end(end: End, seen: Evidence) -> str:
+def _told_to_end(end: End, seen: KubernetesEvidence) -> str:
     """Words on a SIGTERM from outside that was neither a cancellation nor the time limit."""
     if not end.told or end.state in (TIMEOUT, CANCELLED):
         return ""
@@ -375,7 +383,7 @@ def _told_to_end(end: End, seen: Evidence) -> str:
     return f" (its pod was told to end: {end.told}{_hint(seen)})"
 
 
-def _ends(seen: Evidence) -> list[End]:
+def _ends(seen: KubernetesEvidence) -> list[End]:
     """How each node ended, of those that are known to have."""
     by_node = {end.node: end for end in map(_end_by_word, _words_here(seen))}
     for pod in [*seen.gone, *seen.pods]:
@@ -389,7 +397,7 @@ def _ends(seen: Evidence) -> list[End]:
     return [_with_remover(by_node[node], seen) for node in sorted(by_node)]
 
 
-def _with_remover(end: End, seen: Evidence) -> End:
+def _with_remover(end: End, seen: KubernetesEvidence) -> End:
     """The end with the words on who told the pod to end, where that is why it ended.
 
     launch.sh passes a SIGTERM on that the kubelet gave it; it gets none when its peer has failed.
@@ -408,7 +416,7 @@ def _with_remover(end: End, seen: Evidence) -> End:
     return msgspec.structs.replace(end, told=who or SOMEBODY, is_cause=is_cause)
 
 
-def _words_here(seen: Evidence) -> list[tuple[int, ExitRecord]]:
+def _words_here(seen: KubernetesEvidence) -> list[tuple[int, ExitRecord]]:
     own = [(0, seen.exit)] if seen.exit is not None else []
     return [*own, *seen.others]
 
@@ -436,7 +444,7 @@ def _end_of(pod: Pod) -> End | None:
         return None
     word = own_word(ended)
     killed = _killed_by(pod, ended)
-    disrupted = endings.disruption(pod)
+    disrupted = remaining_pods.disruption(pod)
     if word is not None and not killed:
         return msgspec.structs.replace(_end_by_word((node, word)), name=name_of(pod))
     code = ended.exit_code if ended is not None else None
@@ -455,7 +463,9 @@ def _end_of(pod: Pod) -> End | None:
 def why_pod_ended(pod: Pod) -> str:
     """In words, of a pod that has."""
     return (
-        _killed_by(pod, pod.terminated) or endings.disruption(pod) or _by_exit_code(pod.terminated)
+        _killed_by(pod, pod.terminated)
+        or remaining_pods.disruption(pod)
+        or _by_exit_code(pod.terminated)
     )
 
 
@@ -483,7 +493,7 @@ def _by_exit_code(ended: Terminated | None) -> str:
     return f"{what}: {said}" if said else what
 
 
-def _live(job: Job, seen: Evidence) -> State:
+def _live(job: PyTorchJob, seen: KubernetesEvidence) -> State:
     """A job that has not ended."""
     if job.metadata.deletion_timestamp is not None:
         reason = "being deleted" + (f": {seen.cancelled}" if seen.cancelled else "")
@@ -491,9 +501,11 @@ def _live(job: Job, seen: Evidence) -> State:
         if not began:
             return State(state=QUEUED, reason=reason)
         return State(state=RUNNING, reason=reason, started_at=_began(seen, job))
-    removed = endings.being_removed(seen.pods, seen.now)
+    removed = remaining_pods.being_removed(seen.pods, seen.now)
     if removed:
-        words = endings.in_words(removed, seen.events, seen.nodes, _why_all_are_removed(job, seen))
+        words = remaining_pods.in_words(
+            removed, seen.events, seen.nodes, _why_all_are_removed(job, seen)
+        )
         return State(state=RUNNING, reason=words, started_at=_began(seen, job))
     counts = job.status.replica_statuses or {}
     active = sum(count.active for count in counts.values())
@@ -509,7 +521,7 @@ def _live(job: Job, seen: Evidence) -> State:
     return State(state=QUEUED, reason=why)
 
 
-def _why_all_are_removed(job: Job, seen: Evidence) -> str:
+def _why_all_are_removed(job: PyTorchJob, seen: KubernetesEvidence) -> str:
     """Why an operator removes the pods of a job that has not ended."""
     if not is_suspended(job):
         return SOMEBODY
@@ -520,12 +532,12 @@ def _why_all_are_removed(job: Job, seen: Evidence) -> str:
     )
 
 
-def _counted(seen: Evidence) -> int:
+def _counted(seen: KubernetesEvidence) -> int:
     """The restarts of this job that restarts.max is about."""
     return max(restarts_of(seen) - seen.restarts_before - seen.readmitted, 0)
 
 
-def _restart(seen: Evidence) -> str:
+def _restart(seen: KubernetesEvidence) -> str:
     """`worker-0: out of memory …, restart 1 of 3`."""
     ends = [end for end in map(_end_of, seen.pods) if end is not None and end.code]
     cause = f"{ends[0].name}: {ends[0].reason}, " if ends else ""
@@ -538,7 +550,7 @@ def _done(pods: Sequence[Pod]) -> int:
     return sum(pod.terminated is not None for pod in pods)
 
 
-def _began(seen: Evidence, job: Job | None = None) -> str | None:
+def _began(seen: KubernetesEvidence, job: PyTorchJob | None = None) -> str | None:
     """When the last of its containers started."""
     times = [
         pod.container.state.running.started_at
@@ -562,7 +574,7 @@ def _with_times(state: State, ends: Sequence[End]) -> State:
     )
 
 
-def _job_times(state: State, job: Job, seen: Evidence) -> State:
+def _job_times(state: State, job: PyTorchJob, seen: KubernetesEvidence) -> State:
     failed = job.condition("Failed")
     end = job.status.completion_time or (failed.last_transition_time if failed else None)
     return msgspec.structs.replace(

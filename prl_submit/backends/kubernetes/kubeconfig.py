@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from prl_submit.backends.kubernetes.documents import load
+from prl_submit.backends.kubernetes.yaml_text import load
 from prl_submit.errors import BackendUnreachableError, PrlSubmitError
 from prl_submit.system.shell import Shell
 

@@ -20,11 +20,11 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit.backends.kubernetes.api import Api
-from prl_submit.backends.kubernetes.names import CONTAINER
+from prl_submit.backends.kubernetes.api_status import RefusedStatusError
+from prl_submit.backends.kubernetes.labels import CONTAINER
 from prl_submit.backends.kubernetes.objects import Pod
 from prl_submit.backends.kubernetes.refusals import as_error, not_allowed
 from prl_submit.backends.kubernetes.states import list_pods
-from prl_submit.backends.kubernetes.status import RefusedStatusError
 from prl_submit.errors import BackendUnreachableError
 from prl_submit.runs.directory import LOGS, kept_file, writes_here
 from prl_submit.system.files import open_inside, write_inside

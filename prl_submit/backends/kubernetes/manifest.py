@@ -10,10 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from prl_submit.backends.kubernetes.documents import dump, load
 from prl_submit.backends.kubernetes.gpu_types import affinity
-from prl_submit.backends.kubernetes.merge_patch import merge_lists, merge_patch
-from prl_submit.backends.kubernetes.names import (
+from prl_submit.backends.kubernetes.labels import (
     CONTAINER,
     DIRECTORY_ANNOTATION,
     LAST_WORDS_S,
@@ -23,7 +21,9 @@ from prl_submit.backends.kubernetes.names import (
     job_name,
     labels,
 )
+from prl_submit.backends.kubernetes.merge_patch import merge_lists, merge_patch
 from prl_submit.backends.kubernetes.volumes import read_volumes
+from prl_submit.backends.kubernetes.yaml_text import dump, load
 from prl_submit.errors import PrlSubmitError
 from prl_submit.launch.render import template_path
 from prl_submit.planning.plan import Plan

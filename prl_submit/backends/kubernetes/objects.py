@@ -9,7 +9,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from prl_submit.backends.kubernetes.names import CONTAINER, TOKEN_LABEL, node_of
+from prl_submit.backends.kubernetes.labels import CONTAINER, TOKEN_LABEL, node_of
 
 
 class Meta(Struct, frozen=True, rename="camel"):
@@ -44,7 +44,7 @@ class ReplicaStatus(Struct, frozen=True):
     failed: int = 0
 
 
-class JobStatus(Struct, frozen=True, rename="camel"):
+class PyTorchJobStatus(Struct, frozen=True, rename="camel"):
     """The status of a PyTorchJob, as its operator writes it."""
 
     conditions: list[Condition] | None = None
@@ -59,18 +59,18 @@ class RunPolicy(Struct, frozen=True):
     suspend: bool | None = None
 
 
-class JobSpec(Struct, frozen=True, rename="camel"):
+class PyTorchJobSpec(Struct, frozen=True, rename="camel"):
     """Of the spec, what others than we change."""
 
     run_policy: RunPolicy | None = None
 
 
-class Job(Struct, frozen=True):
+class PyTorchJob(Struct, frozen=True):
     """A PyTorchJob."""
 
     metadata: Meta
-    spec: JobSpec = JobSpec()
-    status: JobStatus = JobStatus()
+    spec: PyTorchJobSpec = PyTorchJobSpec()
+    status: PyTorchJobStatus = PyTorchJobStatus()
 
     @property
     def token(self) -> str:
@@ -242,10 +242,10 @@ class Event(Struct, frozen=True, rename="camel"):
         )
 
 
-class JobList(Struct, frozen=True):
+class PyTorchJobList(Struct, frozen=True):
     """An answer with jobs."""
 
-    items: list[Job] | None = None
+    items: list[PyTorchJob] | None = None
 
 
 class PodList(Struct, frozen=True):

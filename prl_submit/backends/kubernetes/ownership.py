@@ -9,20 +9,20 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from prl_submit.backends.kubernetes.names import DIRECTORY_ANNOTATION
-from prl_submit.backends.kubernetes.objects import Job
+from prl_submit.backends.kubernetes.labels import DIRECTORY_ANNOTATION
+from prl_submit.backends.kubernetes.objects import PyTorchJob
 from prl_submit.errors import PrlSubmitError
 from prl_submit.launch.quote import bash
 from prl_submit.runs.directory import read_run
 from prl_submit.system.excerpt import one_line
 
 
-def owning_directory(job: Job) -> str | None:
+def owning_directory(job: PyTorchJob) -> str | None:
     """The run directory that a job says it belongs to."""
     return (job.metadata.annotations or {}).get(DIRECTORY_ANNOTATION)
 
 
-def belongs(job: Job, token: str, run: Path) -> bool:
+def belongs(job: PyTorchJob, token: str, run: Path) -> bool:
     """Whether a job carries that token and belongs to that directory, which may have been renamed since."""
     directory = owning_directory(job)
     if job.token != token or not directory:
@@ -52,7 +52,7 @@ def _was_renamed(directory: str, run: Path) -> bool:
         return False
 
 
-def require_own(job: Job, token: str, run: Path, what: str) -> None:
+def require_own(job: PyTorchJob, token: str, run: Path, what: str) -> None:
     """Raises PrlSubmitError where a job is not that run's. `what`: what was not done."""
     if belongs(job, token, run):
         return

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from prl_submit.backends.kubernetes.names import replica
-from prl_submit.backends.kubernetes.objects import ContainerStatus, Event, Job, Pod, Waiting
+from prl_submit.backends.kubernetes.labels import replica
+from prl_submit.backends.kubernetes.objects import ContainerStatus, Event, Pod, PyTorchJob, Waiting
 from prl_submit.system.excerpt import excerpt
 
 #: Reasons for which a container does not start until somebody mends something (kubelet 1.20-1.33).
@@ -52,7 +52,7 @@ def name_of(pod: Pod) -> str:
 
 
 def why_waiting(
-    job: Job,
+    job: PyTorchJob,
     pods: Sequence[Pod],
     events: Sequence[Event],
     nodes: int,
@@ -79,7 +79,7 @@ def why_waiting(
     return "; ".join(part for part in (counted, first) if part) or "its pods are being made"
 
 
-def is_suspended(job: Job) -> bool:
+def is_suspended(job: PyTorchJob) -> bool:
     """Whether its pods are held back, by Kueue or by somebody's own hand."""
     wanted = job.spec.run_policy is not None and bool(job.spec.run_policy.suspend)
     return wanted or job.condition("Suspended") is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from prl_submit.backends.kubernetes.status import RefusedStatusError, Status
+from prl_submit.backends.kubernetes.api_status import ApiStatus, RefusedStatusError
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError, Refusal
 from prl_submit.system.excerpt import one_line
 
@@ -48,7 +48,7 @@ _CAUSES = (
 )
 
 
-def not_allowed(status: Status, namespace: str) -> Refusal | None:
+def not_allowed(status: ApiStatus, namespace: str) -> Refusal | None:
     """The verb that the account lacks, where RBAC is why; else None."""
     found = _NOT_ALLOWED.search(one_line(status.message))
     if status.code != 403 or found is None:
@@ -61,7 +61,7 @@ def not_allowed(status: Status, namespace: str) -> Refusal | None:
     )
 
 
-def explain(status: Status, namespace: str, *, of_job: bool = False) -> Refusal:
+def explain(status: ApiStatus, namespace: str, *, of_job: bool = False) -> Refusal:
     """A refusal in words. `of_job`: the answer was to a PyTorchJob."""
     said = one_line(status.message)
     if status.code == 401:
@@ -88,7 +88,7 @@ def explain(status: Status, namespace: str, *, of_job: bool = False) -> Refusal:
     return Refusal(None, f"Kubernetes refused the job: {said}")
 
 
-def is_about_quota(status: Status) -> bool:
+def is_about_quota(status: ApiStatus) -> bool:
     """Whether a quota is full."""
     return _QUOTA.search(status.message) is not None
 

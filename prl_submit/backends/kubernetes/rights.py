@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit.backends.kubernetes.api import Api
-from prl_submit.backends.kubernetes.status import RefusedStatusError
+from prl_submit.backends.kubernetes.api_status import RefusedStatusError
 
 
 class Rule(Struct, frozen=True):

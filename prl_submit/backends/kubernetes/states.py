@@ -14,9 +14,14 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit.backends.kubernetes.api import Api
-from prl_submit.backends.kubernetes.endings import EVENTS
-from prl_submit.backends.kubernetes.judge import Evidence, judge, needs_pods, still_running
-from prl_submit.backends.kubernetes.names import (
+from prl_submit.backends.kubernetes.api_status import RefusedStatusError
+from prl_submit.backends.kubernetes.judge import (
+    KubernetesEvidence,
+    judge,
+    needs_pods,
+    still_running,
+)
+from prl_submit.backends.kubernetes.labels import (
     LAST_WORDS_S,
     MANAGED_BY,
     OURS,
@@ -27,16 +32,16 @@ from prl_submit.backends.kubernetes.names import (
 from prl_submit.backends.kubernetes.objects import (
     Event,
     EventList,
-    Job,
-    JobList,
     Pod,
     PodChange,
     PodList,
+    PyTorchJob,
+    PyTorchJobList,
     seconds_of,
 )
 from prl_submit.backends.kubernetes.ownership import belongs, owning_directory
 from prl_submit.backends.kubernetes.refusals import as_error
-from prl_submit.backends.kubernetes.status import RefusedStatusError
+from prl_submit.backends.kubernetes.remaining_pods import EVENTS
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
 from prl_submit.runs.belonging import record_job_id
 from prl_submit.runs.cancellation import cancel_reason
@@ -123,7 +128,7 @@ class Here(Struct, frozen=True):
 class Answers(Struct, frozen=True):
     """What one namespace told, by token; `silence`: why it told nothing."""
 
-    jobs: Mapping[str, Job] = {}
+    jobs: Mapping[str, PyTorchJob] = {}
     pods: Mapping[str, list[Pod]] = {}
     gone: Mapping[str, list[Pod]] = {}
     events: Sequence[Event] = ()
@@ -166,10 +171,10 @@ def read_planned(run: Path) -> Planned:
     return file.plan
 
 
-def list_jobs(api: Api, tokens: Sequence[str]) -> list[Job]:
+def list_jobs(api: Api, tokens: Sequence[str]) -> list[PyTorchJob]:
     """The PyTorchJobs of these runs, in one question. Raises RefusedStatusError and as Api.get."""
     answer = api.get(api.jobs(), labelSelector=_selector(tokens))
-    return msgspec.json.decode(answer, type=JobList).items or []
+    return msgspec.json.decode(answer, type=PyTorchJobList).items or []
 
 
 def list_pods(api: Api, tokens: Sequence[str]) -> list[Pod]:
@@ -249,7 +254,7 @@ def _is_being_removed(pods: Sequence[Pod]) -> bool:
 def _pods_that_went(
     api: Api,
     here: Mapping[str, Here],
-    jobs: Mapping[str, Job],
+    jobs: Mapping[str, PyTorchJob],
     pods: Mapping[str, Sequence[Pod]],
     tokens: Sequence[str],
 ) -> dict[str, list[Pod]]:
@@ -292,7 +297,7 @@ def last_seen(api: Api, token: str, version: str) -> list[Pod]:
 def _read_change(line: bytes) -> PodChange:
     try:
         change: PodChange = decode_json(line, PodChange)
-    except ValueError:  # an ERROR, which has a Status: the version is too old
+    except ValueError:  # an ERROR, which has a ApiStatus: the version is too old
         return PodChange()
     return change
 
@@ -327,7 +332,7 @@ def _state(run: Run, here: Here | None, answers_by_place: Mapping[Place, Answers
     return _ended(run, seen, state, waits=waits)
 
 
-def _ended(run: Run, seen: Evidence, state: State, *, waits: bool) -> State:
+def _ended(run: Run, seen: KubernetesEvidence, state: State, *, waits: bool) -> State:
     """The state of a job that has ended, kept where no process of it may live and its word is here."""
     if waits:
         reason = f"{state.reason}; its exit.json is waited for"
@@ -339,7 +344,7 @@ def _ended(run: Run, seen: Evidence, state: State, *, waits: bool) -> State:
     return state
 
 
-def _not_ours(job: Job) -> State:
+def _not_ours(job: PyTorchJob) -> State:
     directory = owning_directory(job)
     where = f"belongs to {one_line(directory)}" if directory else "names no run directory"
     return State(
@@ -347,7 +352,7 @@ def _not_ours(job: Job) -> State:
     )
 
 
-def _waits_for_a_word(run: Run, record: Record, seen: Evidence) -> bool:
+def _waits_for_a_word(run: Run, record: Record, seen: KubernetesEvidence) -> bool:
     """Whether a failed job's pod has gone that writes into this very directory, and no exit.json is there.
 
     launch.sh writes it before its container ends, but a shared file system may show it later. A
@@ -365,7 +370,7 @@ def _waits_for_a_word(run: Run, record: Record, seen: Evidence) -> bool:
     return since is None or time.time() - since <= MISSING_S
 
 
-def keep_end(run: Run, record: Record, job: Job, pods: Sequence[Pod], now: float) -> bool:
+def keep_end(run: Run, record: Record, job: PyTorchJob, pods: Sequence[Pod], now: float) -> bool:
     """Write down how a job ended before what is left of it goes; False where it has not yet."""
     answers = Answers({record.token: job}, {record.token: list(pods)}, now=now)
     seen = gather(run, record, _look(run, record), answers)
@@ -378,12 +383,12 @@ def keep_end(run: Run, record: Record, job: Job, pods: Sequence[Pod], now: float
     return True
 
 
-def gather(run: Run, record: Record, here: Here, answers: Answers) -> Evidence:
+def gather(run: Run, record: Record, here: Here, answers: Answers) -> KubernetesEvidence:
     """Everything that is known of a run."""
     planned = here.planned
     readmitted = _readmitted(run.path, record.token, planned)
     pods = sorted(answers.pods.get(record.token, ()), key=lambda pod: pod.node or 0)
-    return Evidence(
+    return KubernetesEvidence(
         job=answers.jobs.get(record.token),
         pods=pods,
         gone=answers.gone.get(record.token, ()),

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from prl_submit.backends.kubernetes.api import Api, NotSentError
-from prl_submit.backends.kubernetes.documents import load
-from prl_submit.backends.kubernetes.names import QUEUE_LABEL, replica
-from prl_submit.backends.kubernetes.objects import Job
+from prl_submit.backends.kubernetes.api_status import RefusedStatusError
+from prl_submit.backends.kubernetes.labels import QUEUE_LABEL, replica
+from prl_submit.backends.kubernetes.objects import PyTorchJob
 from prl_submit.backends.kubernetes.quota import QuotaList, exceeded
 from prl_submit.backends.kubernetes.refusals import as_error, explain, is_about_quota, not_allowed
-from prl_submit.backends.kubernetes.status import RefusedStatusError
+from prl_submit.backends.kubernetes.yaml_text import load
 from prl_submit.errors import (
     BackendUnreachableError,
     OutcomeUnknownError,
@@ -155,7 +155,7 @@ def _whose(api: Api, name: str, token: str) -> str:
     """Whose job has the name; nobody's only where the server has said so twice."""
     for again in (True, False):
         try:
-            job = msgspec.json.decode(api.get(api.jobs(name)), type=Job)
+            job = msgspec.json.decode(api.get(api.jobs(name)), type=PyTorchJob)
         except RefusedStatusError as error:
             if error.status.code != 404:
                 return _UNKNOWN

@@ -15,16 +15,9 @@ from pathlib import Path
 
 from prl_submit.backends import LogCopier, NoLogCopier, ignore_message
 from prl_submit.backends.slurm import states as slurm_states
-from prl_submit.backends.slurm.commands import (
-    SilentError,
-    Slurm,
-    first_line,
-    gave_no_answer,
-    unreachable,
-)
-from prl_submit.backends.slurm.environment import job_environ, site_defaults
-from prl_submit.backends.slurm.jobs import Job, is_live, never_ran, squeue_argv
-from prl_submit.backends.slurm.outcome import job_id_of, was_never_sent, was_refused
+from prl_submit.backends.slurm.batch_script import SCRIPT
+from prl_submit.backends.slurm.inherited_environment import job_environ, site_defaults
+from prl_submit.backends.slurm.job_listing import ListedJob, is_live, never_ran, squeue_argv
 from prl_submit.backends.slurm.partitions import (
     QOS_FLAGS,
     SINFO,
@@ -35,7 +28,14 @@ from prl_submit.backends.slurm.partitions import (
     unavailable,
 )
 from prl_submit.backends.slurm.refusals import NO_NODE, choices_argv, explain, parse_choices
-from prl_submit.backends.slurm.script import SCRIPT
+from prl_submit.backends.slurm.sbatch_answer import job_id_of, was_never_sent, was_refused
+from prl_submit.backends.slurm.slurm_commands import (
+    SilentError,
+    Slurm,
+    first_line,
+    gave_no_answer,
+    unreachable,
+)
 from prl_submit.backends.submit_once import record_first
 from prl_submit.errors import (
     BackendRefusedError,
@@ -149,7 +149,7 @@ def _no_job(answer: Answer, plan: Plan, slurm: Slurm) -> PrlSubmitError:
     return RefusedError([_explain(said, plan, slurm)])
 
 
-def _look_for(run: Path, record: Record, slurm: Slurm) -> Job | None:
+def _look_for(run: Path, record: Record, slurm: Slurm) -> ListedJob | None:
     """The job of this submission; None where Slurm has twice said that there is none.
 
     Raises OutcomeUnknownError where Slurm gives no answer for a minute.
@@ -255,7 +255,7 @@ def cancel(run: Run, *, wait: bool) -> bool:
     return True
 
 
-def _scancel(run: Run, job: Job, slurm: Slurm) -> None:
+def _scancel(run: Run, job: ListedJob, slurm: Slurm) -> None:
     answer = slurm.order(["scancel", job.job_id])
     if gave_no_answer(answer):
         raise unreachable(answer)
@@ -263,7 +263,7 @@ def _scancel(run: Run, job: Job, slurm: Slurm) -> None:
         raise BackendRefusedError(f"{run.name}: Slurm refused: {first_line(answer.err)}")
 
 
-def _find(run: Run, slurm: Slurm) -> Job | None:
+def _find(run: Run, slurm: Slurm) -> ListedJob | None:
     """The run's job as Slurm has it now; never another one that was given its id."""
     if run.record is None:
         return None

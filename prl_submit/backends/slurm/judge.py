@@ -12,8 +12,14 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from prl_submit.backends.slurm.jobs import Job, is_live, is_waiting
-from prl_submit.backends.slurm.log import OUT_OF_MEMORY, SRUN, due_to, last_line, of_this_attempt
+from prl_submit.backends.slurm.batch_log import (
+    OUT_OF_MEMORY,
+    SRUN,
+    due_to,
+    last_line,
+    of_this_attempt,
+)
+from prl_submit.backends.slurm.job_listing import ListedJob, is_live, is_waiting
 from prl_submit.backends.slurm.reasons import ENDED, why_waiting
 from prl_submit.runs.directory import ExitRecord
 from prl_submit.runs.states import (
@@ -42,7 +48,7 @@ _SCANCEL = (CANCELLED, "cancelled by scancel")
 _MEMORY_WORDS = ENDED["OUT_OF_MEMORY"]
 
 
-class Evidence(Struct, frozen=True, kw_only=True):
+class SlurmEvidence(Struct, frozen=True, kw_only=True):
     """All that is known of one attempt.
 
     `exit`: node 0's own word; `others`: the other nodes', by node rank; `cancelled`: the words of
@@ -52,7 +58,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
     exit: ExitRecord | None = None
     others: Sequence[tuple[int, ExitRecord]] = ()
-    job: Job | None = None
+    job: ListedJob | None = None
     cancelled: str | None = None
     log: str = ""
     job_id: str | None = None
@@ -62,7 +68,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     alive: bool = False
 
 
-def judge(seen: Evidence) -> State | None:
+def judge(seen: SlurmEvidence) -> State | None:
     """The job's state, or None where nothing is known of its end and Slurm has no such job."""
     before = seen
     seen = _this_attempt(seen)
@@ -87,7 +93,7 @@ def judge(seen: Evidence) -> State | None:
     return _from_log(seen)
 
 
-def _outlived(job: Job | None, seen: Evidence) -> State:
+def _outlived(job: ListedJob | None, seen: SlurmEvidence) -> State:
     """Slurm has ended the job, or its node: processes that it did not reach go on, or somebody started some."""
     told = f"Slurm says {job.state}" if job else f"Slurm does not know job {seen.job_id}"
     return State(
@@ -98,14 +104,14 @@ def _outlived(job: Job | None, seen: Evidence) -> State:
     )
 
 
-def may_start_again(seen: Evidence) -> bool:
+def may_start_again(seen: SlurmEvidence) -> bool:
     """Whether what looks like an end may be an interruption, for which there are restarts left."""
     if not seen.max_restarts or seen.cancelled:
         return False
     return seen.exit is None or seen.exit.exit_code in INTERRUPTED
 
 
-def _this_attempt(seen: Evidence) -> Evidence:
+def _this_attempt(seen: SlurmEvidence) -> SlurmEvidence:
     """Without what earlier attempts of the run left behind."""
     known = [record.restarts for _, record in seen.others] + [
         seen.exit.restarts if seen.exit else 0
@@ -133,7 +139,7 @@ def _is_before(one: str | None, other: str) -> bool:
         return False
 
 
-def _live(job: Job, seen: Evidence) -> State:
+def _live(job: ListedJob, seen: SlurmEvidence) -> State:
     again = _restarted(job, seen)
     if is_waiting(job):
         reason = ", ".join(part for part in (again, _waiting_words(job, seen.now)) if part)
@@ -146,14 +152,14 @@ def _live(job: Job, seen: Evidence) -> State:
     return msgspec.structs.replace(state, restarts=seen.restarts_before + (job.restarts or 0))
 
 
-def _waiting_words(job: Job, now: float) -> str:
+def _waiting_words(job: ListedJob, now: float) -> str:
     if job.state == "CONFIGURING":
         return "its nodes are being made ready"
     expected = f", expected to start {until(job.started_at, now)}" if job.started_at else ""
     return why_waiting(job) + expected
 
 
-def _restarted(job: Job, seen: Evidence) -> str | None:
+def _restarted(job: ListedJob, seen: SlurmEvidence) -> str | None:
     if not job.restarts:
         return None
     most = f" of {seen.max_restarts}" if (seen.max_restarts or 0) >= job.restarts else ""
@@ -168,7 +174,7 @@ def _restarted(job: Job, seen: Evidence) -> str | None:
     return ", ".join(p for p in (words.get(cause or ""), f"restart {job.restarts}{most}") if p)
 
 
-def _finished(ended: ExitRecord, seen: Evidence) -> State:
+def _finished(ended: ExitRecord, seen: SlurmEvidence) -> State:
     """The job came to its own end; Slurm's word is told only where it differs."""
     state = state_of_exit(_first_to_fail(ended, seen.others) or ended)
     job = seen.job
@@ -189,12 +195,12 @@ def _finished(ended: ExitRecord, seen: Evidence) -> State:
     )
 
 
-def _slurm_words(job: Job) -> str:
+def _slurm_words(job: ListedJob) -> str:
     signal = f", signal {job.signal}" if job.signal else ""
     return f"{job.state}, exit code {job.exit_code}{signal}"
 
 
-def _ended(job: Job, ended: ExitRecord | None, seen: Evidence) -> State:
+def _ended(job: ListedJob, ended: ExitRecord | None, seen: SlurmEvidence) -> State:
     """Slurm ended it, or it left no word of its own."""
     if ended is not None and ended.state == TIMEOUT:
         return state_of_exit(ended)
@@ -218,7 +224,7 @@ def _ended(job: Job, ended: ExitRecord | None, seen: Evidence) -> State:
     return _of_job(found, job, seen)
 
 
-def _of_job(state: State, job: Job, seen: Evidence) -> State:
+def _of_job(state: State, job: ListedJob, seen: SlurmEvidence) -> State:
     never_ran = job.started_at == job.ended_at and seen.exit is None and not job.nodes
     return msgspec.structs.replace(
         state,
@@ -228,7 +234,7 @@ def _of_job(state: State, job: Job, seen: Evidence) -> State:
     )
 
 
-def _why_ended(job: Job, ended: ExitRecord | None, seen: Evidence) -> str | None:
+def _why_ended(job: ListedJob, ended: ExitRecord | None, seen: SlurmEvidence) -> str | None:
     if job.state == "CANCELLED":
         return seen.cancelled or f"cancelled by {job.cancelled_by or 'scancel'}"
     if job.state == "COMPLETED" and ended is None:
@@ -249,7 +255,7 @@ def _why_ended(job: Job, ended: ExitRecord | None, seen: Evidence) -> str | None
     return own or f"it left no exit.json; Slurm says {_slurm_words(job)}"
 
 
-def _interrupted(ended: ExitRecord, seen: Evidence) -> State:
+def _interrupted(ended: ExitRecord, seen: SlurmEvidence) -> State:
     """Stopped by a signal, and Slurm no longer knows why; its log may."""
     found = _from_log(seen)
     state = state_of_exit(ended)
@@ -259,7 +265,7 @@ def _interrupted(ended: ExitRecord, seen: Evidence) -> State:
     return msgspec.structs.replace(state, state=found.state, reason=found.reason, exit_code=code)
 
 
-def _from_log(seen: Evidence) -> State | None:
+def _from_log(seen: SlurmEvidence) -> State | None:
     """From what the run itself holds."""
     failed = _first_to_fail(None, seen.others)
     if failed is not None:
@@ -274,7 +280,7 @@ def _from_log(seen: Evidence) -> State | None:
     return State(state=state, reason=reason)
 
 
-def _told_by_srun(seen: Evidence) -> tuple[int | None, str] | None:
+def _told_by_srun(seen: SlurmEvidence) -> tuple[int | None, str] | None:
     """Exit code and words of the task that srun saw end first, where it left no word of its own."""
     for node, tasks, words in SRUN.findall(of_this_attempt(seen.log)):
         own = re.fullmatch(r"Exited with exit code (\d+)", words)
@@ -287,7 +293,7 @@ def _told_by_srun(seen: Evidence) -> tuple[int | None, str] | None:
     return None
 
 
-def _ran_out_of_memory(job: Job, seen: Evidence) -> bool:
+def _ran_out_of_memory(job: ListedJob, seen: SlurmEvidence) -> bool:
     return job.state == "OUT_OF_MEMORY" or bool(OUT_OF_MEMORY.search(of_this_attempt(seen.log)))
 
 

@@ -12,9 +12,9 @@ import os
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from prl_submit.backends.slurm.batch_script import SCRIPT
 from prl_submit.backends.slurm.directives import LOG
-from prl_submit.backends.slurm.jobs import Job
-from prl_submit.backends.slurm.script import SCRIPT
+from prl_submit.backends.slurm.job_listing import ListedJob
 from prl_submit.runs.belonging import is_same
 from prl_submit.runs.directory import LOGS, Record, read_run
 
@@ -22,7 +22,7 @@ from prl_submit.runs.directory import LOGS, Record, read_run
 _CLOCKS = timedelta(seconds=2)
 
 
-def is_own(run: Path, record: Record, job: Job) -> bool:
+def is_own(run: Path, record: Record, job: ListedJob) -> bool:
     """Whether the job is the run's. `record`: with the id of its job, where that is known."""
     if record.job_id not in (None, job.job_id) or why_not_own(run, record, job) is not None:
         return False
@@ -34,7 +34,7 @@ def is_own(run: Path, record: Record, job: Job) -> bool:
     return record.job_id is not None or _was_submitted_with(record, job)
 
 
-def why_not_own(run: Path, record: Record, job: Job) -> str | None:
+def why_not_own(run: Path, record: Record, job: ListedJob) -> str | None:
     """Whose job it is, in words, where Slurm shows that it belongs to somebody or somewhere else."""
     here = _writes_to(job, run)
     if not here:
@@ -52,7 +52,7 @@ def why_not_own(run: Path, record: Record, job: Job) -> str | None:
     return None
 
 
-def _names_another(job: Job, run: Path, record: Record) -> bool:
+def _names_another(job: ListedJob, run: Path, record: Record) -> bool:
     """Whether the job writes to a directory that this one has never been.
 
     A run that was moved has the inode of the directory that its record and its job name.
@@ -80,7 +80,7 @@ def _owners(run: Path, here: bool) -> set[int]:
     return {owner, os.getuid()} if here else {owner}
 
 
-def run_folders(job: Job) -> list[Path]:
+def run_folders(job: ListedJob) -> list[Path]:
     """The run directory that the job's output goes to, or its script lies in, as Slurm shows it.
 
     Versions of Slurm differ in whether they show `%%` of a path or `%`.
@@ -95,11 +95,11 @@ def run_folders(job: Job) -> list[Path]:
     return []
 
 
-def _writes_to(job: Job, run: Path) -> bool:
+def _writes_to(job: ListedJob, run: Path) -> bool:
     return any(is_same(folder, run) for folder in run_folders(job))
 
 
-def _was_submitted_with(record: Record, job: Job) -> bool:
+def _was_submitted_with(record: Record, job: ListedJob) -> bool:
     """Whether it is the job of this submission, not of an earlier attempt in the same directory."""
     if record.restarts == 0:
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from prl_submit.backends.slurm.jobs import Job
+from prl_submit.backends.slurm.job_listing import ListedJob
 
 #: squeue(1), JOB REASON CODES: what the user can know or do about each.
 _WAITING = {
@@ -54,7 +54,7 @@ ENDED = {
 }
 
 
-def why_waiting(job: Job) -> str:
+def why_waiting(job: ListedJob) -> str:
     """`waiting for 4 GPUs (Priority)`, or the reason in words with Slurm's own behind it."""
     reason = job.reason
     code = (reason or "").replace(" ", "_").partition(",")[0]
@@ -77,7 +77,7 @@ def _node_words(reason: str) -> str:
     return "a node it asks for is busy, or reserved for another job"
 
 
-def wanted(job: Job) -> str:
+def wanted(job: ListedJob) -> str:
     """`8 GPUs on 2 nodes`, `1 node`."""
     return wanted_words(job.gpus, job.node_count)
 

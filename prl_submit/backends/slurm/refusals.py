@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from prl_submit.backends.slurm.commands import first_line
+from prl_submit.backends.slurm.slurm_commands import first_line
 from prl_submit.errors import Refusal
 from prl_submit.planning.plan import Plan
 from prl_submit.spec.suggest import closest

@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from prl_submit.backends.slurm.commands import NotInstalledError, Slurm, first_line
+from prl_submit.backends.slurm.batch_script import SCRIPT
 from prl_submit.backends.slurm.directives import LOG
-from prl_submit.backends.slurm.jobs import (
-    Job,
+from prl_submit.backends.slurm.job_listing import (
+    ListedJob,
     is_live,
     newest,
     parse_sacct,
@@ -24,9 +24,9 @@ from prl_submit.backends.slurm.jobs import (
     slurm_time,
     squeue_argv,
 )
-from prl_submit.backends.slurm.judge import Evidence, judge, may_start_again
+from prl_submit.backends.slurm.judge import SlurmEvidence, judge, may_start_again
 from prl_submit.backends.slurm.ownership import is_own, why_not_own
-from prl_submit.backends.slurm.script import SCRIPT
+from prl_submit.backends.slurm.slurm_commands import NotInstalledError, Slurm, first_line
 from prl_submit.errors import BackendUnreachableError
 from prl_submit.runs.belonging import record_job_id
 from prl_submit.runs.cancellation import cancel_reason
@@ -56,7 +56,7 @@ class Answers(Struct, frozen=True):
     cancelled them. `untold`: why accounting gave no answer.
     """
 
-    jobs: dict[int, Job]
+    jobs: dict[int, ListedJob]
     silence: str | None = None
     unsettled: frozenset[int] = frozenset()
     untold: str | None = None
@@ -81,7 +81,7 @@ def _ask(runs: Sequence[Run], slurm: Slurm) -> Answers:
         jobs = squeue(slurm, squeue_argv(job_ids=ids))
     else:  # a token can be looked for among all jobs of a user alone
         jobs = squeue(slurm, squeue_argv(uids=sorted({os.getuid(), *map(_owner, runs)})))
-    by_id: dict[str | None, list[Job]] = {None: jobs}
+    by_id: dict[str | None, list[ListedJob]] = {None: jobs}
     for job in jobs:
         by_id.setdefault(job.job_id, []).append(job)
     named = {i: by_id.get(record.job_id, []) for i, record in records.items()}
@@ -102,7 +102,7 @@ def _ask(runs: Sequence[Run], slurm: Slurm) -> Answers:
 
 
 def _settled(
-    found: dict[int, Job],
+    found: dict[int, ListedJob],
     runs: Sequence[Run],
     records: Mapping[int, Record],
     ended: Sequence[int],
@@ -126,7 +126,7 @@ def _settled(
     return Answers(found | settled, unsettled=unsettled, records=records)
 
 
-def _names(row: Job, job: Job | None, run: Run, record: Record) -> bool:
+def _names(row: ListedJob, job: ListedJob | None, run: Run, record: Record) -> bool:
     """Whether accounting's row is the run's job: by its name, or by how it was submitted.
 
     `job`: the run's as squeue has it; its name may have been changed.
@@ -135,12 +135,12 @@ def _names(row: Job, job: Job | None, run: Run, record: Record) -> bool:
     return row.name in names or str(run.path / SCRIPT) in (row.command or "")
 
 
-def _is_final(row: Job) -> bool:
+def _is_final(row: ListedJob) -> bool:
     """A row of an ended job may still lack its end, and who ended it (seen: CANCELLED, Unknown)."""
     return not is_live(row) and row.ended_at is not None
 
 
-def squeue(slurm: Slurm, argv: Sequence[str]) -> list[Job]:
+def squeue(slurm: Slurm, argv: Sequence[str]) -> list[ListedJob]:
     """The jobs that squeue tells. Raises BackendUnreachableError; an unknown id is an answer."""
     answer = slurm.ask(argv)
     if answer.code != 0 and "Invalid job id" not in answer.err:
@@ -158,12 +158,12 @@ def _owner(run: Run) -> int:
         return os.getuid()
 
 
-def match(run: Path, record: Record, jobs: Sequence[Job]) -> Job | None:
+def match(run: Path, record: Record, jobs: Sequence[ListedJob]) -> ListedJob | None:
     """The run's own job: ids are given out again after a controller's crash, and records are copied."""
     return next((job for job in reversed(jobs) if is_own(run, record, job)), None)
 
 
-def why_strange(run: Path, record: Record, jobs: Sequence[Job]) -> str | None:
+def why_strange(run: Path, record: Record, jobs: Sequence[ListedJob]) -> str | None:
     """Why a job with the run's id and token is not its own; None where there is no such job."""
     claimed = (job for job in jobs if job.has_token(record.token))
     reasons = (why_not_own(run, record, job) for job in claimed)
@@ -179,7 +179,7 @@ def present(run: Run, record: Record) -> Record:
     return msgspec.structs.replace(record, job_id=job_id) if job_id.isdecimal() else record
 
 
-def _ask_accounting(job_ids: Sequence[str | None], slurm: Slurm) -> dict[str, Job] | None:
+def _ask_accounting(job_ids: Sequence[str | None], slurm: Slurm) -> dict[str, ListedJob] | None:
     """The rows of sacct by job id for jobs that squeue says have ended, or no longer knows.
 
     None where this cluster has no accounting. Raises BackendUnreachableError where slurmdbd does not
@@ -200,7 +200,7 @@ def _ask_accounting(job_ids: Sequence[str | None], slurm: Slurm) -> dict[str, Jo
     raise BackendUnreachableError(f"Slurm's accounting does not answer: {first_line(answer.err)}")
 
 
-def _combined(known: Job, accounted: Job) -> Job:
+def _combined(known: ListedJob, accounted: ListedJob) -> ListedJob:
     """The job of squeue, where it has one, with what accounting alone tells."""
     uid = accounted.cancelled_by
     who = user_name(int(uid)) if uid and uid.isdigit() else uid
@@ -232,7 +232,7 @@ def _state(run: Run, index: int, answers: Answers) -> State:
     return state
 
 
-def _why_not_again(run: Run, state: State | None, seen: Evidence) -> State | None:
+def _why_not_again(run: Run, state: State | None, seen: SlurmEvidence) -> State | None:
     """A time-out with the reason why the job was not put back into the queue, where it might have been."""
     if state is None or state.state != TIMEOUT or run.record is None:
         return state
@@ -272,12 +272,12 @@ def _is_locked(file: Path) -> bool:
     return False
 
 
-def _gather(run: Run, record: Record, job: Job | None, silence: str | None) -> Evidence:
+def _gather(run: Run, record: Record, job: ListedJob | None, silence: str | None) -> SlurmEvidence:
     restarted = job is not None and bool(job.restarts)
     live = job is not None and is_live(job)
     ended = read_exit(run.path, record.restarts)
     log = b"" if live and not restarted else tail_bytes(run.path / LOGS / LOG, _LOG_TAIL)
-    return Evidence(
+    return SlurmEvidence(
         exit=ended,
         others=[] if live else read_node_exits(run.path, record.restarts),
         job=job,

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from prl_submit.backends.kubernetes.objects import Event, Job, Pod
+from prl_submit.backends.kubernetes.objects import Event, Pod, PyTorchJob
 from prl_submit.runs.directory import ExitRecord
 from prl_submit.runs.states import FAILED, SUCCEEDED
 
@@ -26,7 +26,7 @@ def condition(kind: str, status: str = "True", **more: object) -> Data:
     return {"type": kind, "status": status, "lastTransitionTime": utc(2), **more}
 
 
-def job(*conditions: Data | str, active: int = 0, **more: object) -> Job:
+def job(*conditions: Data | str, active: int = 0, **more: object) -> PyTorchJob:
     """A PyTorchJob that its operator has seen; `active`: how many of its pods run."""
     metadata: Data = {
         "name": NAME,
@@ -45,11 +45,11 @@ def job(*conditions: Data | str, active: int = 0, **more: object) -> Job:
     }
     spec = {"runPolicy": {"suspend": True}} if more.pop("suspend", False) else {}
     return msgspec.convert(
-        {"metadata": metadata, "spec": spec, "status": {**status, **more}}, type=Job
+        {"metadata": metadata, "spec": spec, "status": {**status, **more}}, type=PyTorchJob
     )
 
 
-def failed_job(message: str = "", reason: str = "PyTorchJobFailed") -> Job:
+def failed_job(message: str = "", reason: str = "PyTorchJobFailed") -> PyTorchJob:
     """A job that the operator calls failed."""
     return job(
         condition("Failed", reason=reason, message=message, lastTransitionTime=utc(30)),

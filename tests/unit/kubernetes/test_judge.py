@@ -1,4 +1,4 @@
-"""Evidence -> state. What must never be told wrongly: that a live job has ended, and how one ended."""
+"""KubernetesEvidence -> state. What must never be told wrongly: that a live job has ended, and how one ended."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import msgspec
 import pytest
 
 from prl_submit.backends.kubernetes.judge import (
-    Evidence,
+    KubernetesEvidence,
     judge,
     needs_pods,
     own_word,
     restarts_of,
     still_running,
 )
-from prl_submit.backends.kubernetes.objects import Job, Meta, Pod
+from prl_submit.backends.kubernetes.objects import Meta, Pod, PyTorchJob
 from prl_submit.runs.directory import ExitRecord
 from prl_submit.runs.states import (
     CANCELLED,
@@ -74,10 +74,10 @@ def at(minute: int, second: int = 0) -> str:
     return f"2026-11-22T21:{minute:02d}:{second:02d}+01:00"
 
 
-def verdict(of: Job | None, *pods: Pod, **evidence: Any) -> State:
+def verdict(of: PyTorchJob | None, *pods: Pod, **evidence: Any) -> State:
     """The state; there must be one."""
     evidence.setdefault("nodes", max(len(pods), 1))
-    state = judge(Evidence(job=of, pods=pods, **evidence))
+    state = judge(KubernetesEvidence(job=of, pods=pods, **evidence))
     assert state is not None
     return state
 
@@ -174,7 +174,7 @@ def test_a_failure_of_a_job_that_is_being_deleted_is_the_deletions() -> None:
         ),
     ],
 )  # fmt: skip
-def test_why_it_waits(seen: Job, pods: list[Pod], more: dict[str, Any], reason: str) -> None:
+def test_why_it_waits(seen: PyTorchJob, pods: list[Pod], more: dict[str, Any], reason: str) -> None:
     assert told(verdict(seen, *pods, **more)) == (QUEUED, None, reason)
 
 
@@ -232,7 +232,7 @@ def test_a_restart_that_only_the_run_directory_tells() -> None:
     ],
 )
 def test_restarts_of(evidence: dict[str, Any], restarts: int) -> None:
-    assert restarts_of(Evidence(job=None, **evidence)) == restarts
+    assert restarts_of(KubernetesEvidence(job=None, **evidence)) == restarts
 
 
 # ------------------------------------------------------------------ success
@@ -397,7 +397,7 @@ POD_LIMIT = "Pod was active on the node longer than the specified deadline"
     ],
 )  # fmt: skip
 def test_time_limits(
-    seen: Job, pods: list[Pod], more: dict[str, Any], code: int | None, reason: str
+    seen: PyTorchJob, pods: list[Pod], more: dict[str, Any], code: int | None, reason: str
 ) -> None:
     assert told(verdict(seen, *pods, **more)) == (TIMEOUT, code, reason)
 
@@ -470,8 +470,8 @@ def test_the_present_attempts_own_word_counts() -> None:
 
 # ------------------------------------------------------------------ no job any more
 def test_absent_and_nothing_known() -> None:
-    assert judge(Evidence(job=None)) is None
-    assert judge(Evidence(job=None, others=[(1, word(143))], nodes=2)) is None
+    assert judge(KubernetesEvidence(job=None)) is None
+    assert judge(KubernetesEvidence(job=None, others=[(1, word(143))], nodes=2)) is None
 
 
 @pytest.mark.parametrize("code", [1, 3, 65, 137])
@@ -528,7 +528,7 @@ def test_absent_and_cancelled(exit_: ExitRecord | None) -> None:
         (job("Succeeded"), False, True),
     ],
 )
-def test_whether_pods_are_asked_after(seen: Job, has_word: bool, expected: bool) -> None:
+def test_whether_pods_are_asked_after(seen: PyTorchJob, has_word: bool, expected: bool) -> None:
     assert needs_pods(seen, 2, has_word=has_word) is expected
 
 
@@ -636,7 +636,9 @@ def test_peers_of_a_node_that_was_killed_do_not_know_it() -> None:
 
 
 def left(*pods: Pod, after: float) -> tuple[State, str]:
-    seen = Evidence(job=failed_job(), pods=pods, nodes=len(pods), now=FAILED_AT + after, grace=30.0)
+    seen = KubernetesEvidence(
+        job=failed_job(), pods=pods, nodes=len(pods), now=FAILED_AT + after, grace=30.0
+    )
     state = judge(seen)
     assert state is not None
     return state, still_running(seen)
@@ -681,7 +683,7 @@ def test_a_removal_long_after_the_end_does_not_make_it_run_again() -> None:
     ],
 )  # fmt: skip
 def test_a_pod_of_a_job_that_goes_on_runs_while_it_is_being_removed(
-    of: Job, more: dict[str, Any], why: str
+    of: PyTorchJob, more: dict[str, Any], why: str
 ) -> None:
     found = verdict(of, removed(pod(0), minute=32), now=SOON, max_restarts=3, **more)
     reason = f"being removed: {why}; it has until 21:32:00 at most"

@@ -12,10 +12,10 @@ import pytest
 from prl_submit.backends.kubernetes.objects import (
     Event,
     EventList,
-    Job,
-    JobList,
     Pod,
     PodList,
+    PyTorchJob,
+    PyTorchJobList,
     local_time,
 )
 from tests.unit.kubernetes.objects import TOKEN, condition, job
@@ -57,7 +57,7 @@ POD = """
 
 
 def test_a_job() -> None:
-    found = msgspec.json.decode(JOB, type=Job)
+    found = msgspec.json.decode(JOB, type=PyTorchJob)
     assert (found.metadata.name, found.metadata.uid, found.token) == ("mr-01234567", "5b6f", TOKEN)
     assert found.metadata.deletion_timestamp == "2026-11-22T20:09:00Z"
     assert found.spec.run_policy is not None
@@ -92,7 +92,7 @@ def test_a_pod() -> None:
 
 def test_one_of_which_nothing_is_known_yet() -> None:
     nothing = b'{"metadata": {"name": "x", "labels": null}, "status": {"conditions": null}}'
-    new = msgspec.json.decode(nothing, type=Job)
+    new = msgspec.json.decode(nothing, type=PyTorchJob)
     assert (new.token, new.condition("Created"), new.spec.run_policy) == ("", None, None)
     pod = msgspec.json.decode(nothing, type=Pod)
     assert (pod.token, pod.node, pod.container, pod.terminated) == ("", None, None, None)
@@ -107,8 +107,8 @@ def test_only_a_condition_that_holds_counts() -> None:
     assert found.status == "True"
 
 
-@pytest.mark.parametrize("kind", [JobList, PodList, EventList])
-def test_lists(kind: type[JobList | PodList | EventList]) -> None:
+@pytest.mark.parametrize("kind", [PyTorchJobList, PodList, EventList])
+def test_lists(kind: type[PyTorchJobList | PodList | EventList]) -> None:
     """Go writes an empty list as null."""
     assert msgspec.json.decode(b'{"items": null, "metadata": {}}', type=kind).items is None
     page = b'{"kind": "List", "items": [{"metadata": {"name": "a"}}], "metadata": {}}'

@@ -7,14 +7,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from prl_submit.backends.kubernetes.names import DIRECTORY_ANNOTATION
-from prl_submit.backends.kubernetes.objects import Job
+from prl_submit.backends.kubernetes.labels import DIRECTORY_ANNOTATION
+from prl_submit.backends.kubernetes.objects import PyTorchJob
 from prl_submit.backends.kubernetes.ownership import belongs, require_own
 from prl_submit.errors import PrlSubmitError
 from tests.unit.kubernetes.objects import TOKEN, job
 
 
-def job_of(directory: Path | str | None) -> Job:
+def job_of(directory: Path | str | None) -> PyTorchJob:
     found = job("Running")
     notes = None if directory is None else {DIRECTORY_ANNOTATION: str(directory)}
     metadata = msgspec.structs.replace(found.metadata, annotations=notes)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from prl_submit.backends.kubernetes.objects import Event, Job, Meta, Pod
+from prl_submit.backends.kubernetes.objects import Event, Meta, Pod, PyTorchJob
 from prl_submit.backends.kubernetes.reasons import (
     STUCK,
     clean,
@@ -32,7 +32,7 @@ MASTER = f"{NAME}-master-0"
 TAKEN = job("Created")
 
 
-def why(*pods: Pod, of: Job = TAKEN, events: list[Event] | None = None, **more: Any) -> str:
+def why(*pods: Pod, of: PyTorchJob = TAKEN, events: list[Event] | None = None, **more: Any) -> str:
     """Why a job of so many nodes waits."""
     nodes = more.pop("nodes", max(len(pods), 1))
     return why_waiting(of, pods, events or [], nodes, more.pop("queue", None), **more)
@@ -84,7 +84,7 @@ def test_a_cause_at_the_end_of_many_words_is_kept(cause: str) -> None:
         (job("Created", condition("Suspended", "False")), "team-a", "its pods are being made"),
     ],
 )
-def test_suspended(of: Job, queue: str | None, expected: str) -> None:
+def test_suspended(of: PyTorchJob, queue: str | None, expected: str) -> None:
     assert why(of=of, queue=queue, age=60.0) == expected
 
 

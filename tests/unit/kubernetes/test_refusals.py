@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from prl_submit.backends.kubernetes.api_status import ApiStatus, RefusedStatusError
 from prl_submit.backends.kubernetes.refusals import as_error, explain, not_allowed
-from prl_submit.backends.kubernetes.status import RefusedStatusError, Status
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, Refusal
 
 JOB = 'pytorchjobs.kubeflow.org "mr-01234567" is forbidden'
@@ -15,7 +15,7 @@ ROLE = "is the namespace the right one? then ask for the Role that docs/kubernet
 
 def refused(code: int, message: str, *, of_job: bool = False) -> Refusal:
     """The refusal in namespace `ml`."""
-    return explain(Status(code, "", message), "ml", of_job=of_job)
+    return explain(ApiStatus(code, "", message), "ml", of_job=of_job)
 
 
 def test_401() -> None:
@@ -50,12 +50,12 @@ def test_401() -> None:
 )  # fmt: skip
 def test_rights(said: str, message: str) -> None:
     assert refused(403, said, of_job=True) == Refusal("kubernetes.namespace", message, ROLE)
-    assert not_allowed(Status(403, "Forbidden", said), "ml") is not None
-    assert not_allowed(Status(500, "", said), "ml") is None
+    assert not_allowed(ApiStatus(403, "Forbidden", said), "ml") is not None
+    assert not_allowed(ApiStatus(500, "", said), "ml") is None
 
 
 def test_a_403_that_is_not_about_rights() -> None:
-    assert not_allowed(Status(403, "Forbidden", f"{POD}: exceeded quota: x"), "ml") is None
+    assert not_allowed(ApiStatus(403, "Forbidden", f"{POD}: exceeded quota: x"), "ml") is None
 
 
 @pytest.mark.parametrize(
@@ -134,18 +134,18 @@ def test_words_come_on_one_line() -> None:
 
 @pytest.mark.parametrize("code", [400, 403, 404, 409, 422])
 def test_a_refusal_of_something_else(code: int) -> None:
-    error = as_error(RefusedStatusError(Status(code, "", "no")), "ml", "show the log")
+    error = as_error(RefusedStatusError(ApiStatus(code, "", "no")), "ml", "show the log")
     assert type(error) is BackendRefusedError
     assert error.message == "Kubernetes refused to show the log: no"
 
 
 @pytest.mark.parametrize("code", [401, 429, 500, 503, 504])
 def test_one_that_is_no_answer(code: int) -> None:
-    error = as_error(RefusedStatusError(Status(code, "", "no")), "ml", "show the log")
+    error = as_error(RefusedStatusError(ApiStatus(code, "", "no")), "ml", "show the log")
     assert type(error) is BackendUnreachableError
 
 
 def test_the_hint_goes_along() -> None:
     said = 'pods is forbidden: User "dev" cannot list resource "pods" in API group "" in the namespace "ml"'
-    error = as_error(RefusedStatusError(Status(403, "", said)), "ml", "list its jobs")
+    error = as_error(RefusedStatusError(ApiStatus(403, "", said)), "ml", "list its jobs")
     assert (error.message, error.hint) == ("dev may not list pods in namespace ml", ROLE)

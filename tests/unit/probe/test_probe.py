@@ -14,8 +14,8 @@ import cloudpickle
 import msgspec
 import pytest
 
-from prl_submit.backends.slurm.commands import Slurm
 from prl_submit.backends.slurm.partitions import NodeKind, Partition
+from prl_submit.backends.slurm.slurm_commands import Slurm
 from prl_submit.errors import BackendUnreachableError, PrlSubmitError, Problem
 from prl_submit.planning.plan import Planned
 from prl_submit.probe import check_probed, load_facts, node, state_folder

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from prl_submit.backends.slurm.batch_script import container_words, render_script
 from prl_submit.backends.slurm.directives import directives
-from prl_submit.backends.slurm.environment import job_environ
+from prl_submit.backends.slurm.inherited_environment import job_environ
 from prl_submit.backends.slurm.options import OWNED
-from prl_submit.backends.slurm.script import container_words, render_script
 from prl_submit.launch import quote
 from prl_submit.planning.plan import Plan, Planned
 

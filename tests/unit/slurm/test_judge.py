@@ -1,4 +1,4 @@
-"""Evidence -> state. What must never be told wrongly: that a live job has ended, and how one ended."""
+"""SlurmEvidence -> state. What must never be told wrongly: that a live job has ended, and how one ended."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import datetime
 
 import pytest
 
-from prl_submit.backends.slurm.jobs import Job
-from prl_submit.backends.slurm.judge import Evidence, judge
+from prl_submit.backends.slurm.job_listing import ListedJob
+from prl_submit.backends.slurm.judge import SlurmEvidence, judge
 from prl_submit.backends.slurm.reasons import ENDED
 from prl_submit.runs.directory import ExitRecord
 from prl_submit.runs.states import (
@@ -54,19 +54,21 @@ def own(code: int, state: str | None = None, **more: object) -> ExitRecord:
     return ExitRecord(exit_code=code, state=word, **(fields | more))  # type: ignore[arg-type]
 
 
-def job(state: str, code: int | None = None, signal: int | None = None, **more: object) -> Job:
+def job(
+    state: str, code: int | None = None, signal: int | None = None, **more: object
+) -> ListedJob:
     """Slurm's word."""
     fields = {"started_at": at(1), "ended_at": at(11), "nodes": "n1", "name": "mr"}
     if state in (*WAITING, *ON_NODES):
         fields["ended_at"] = None  # type: ignore[assignment]
     if state in WAITING:
         fields |= {"started_at": None, "nodes": None}  # type: ignore[dict-item]
-    return Job(job_id="77", state=state, exit_code=code, signal=signal, **(fields | more))  # type: ignore[arg-type]
+    return ListedJob(job_id="77", state=state, exit_code=code, signal=signal, **(fields | more))  # type: ignore[arg-type]
 
 
 def verdict(**evidence: object) -> State:
     """The state; there must be one."""
-    state = judge(Evidence(**evidence))  # type: ignore[arg-type]
+    state = judge(SlurmEvidence(**evidence))  # type: ignore[arg-type]
     assert state is not None
     return state
 
@@ -191,7 +193,7 @@ def test_accounting_alone_tells_an_earlier_attempt_by_its_time(ended: ExitRecord
         (job("CONFIGURING"), {}, "its nodes are being made ready"),
     ],
 )
-def test_live_jobs_in_words(seen: Job, more: dict[str, object], reason: str | None) -> None:
+def test_live_jobs_in_words(seen: ListedJob, more: dict[str, object], reason: str | None) -> None:
     assert verdict(job=seen, **more).reason == reason
 
 
@@ -258,7 +260,7 @@ def test_a_run_that_was_started_by_hand_after_its_job() -> None:
         (own(1), None),
     ],
 )
-def test_both_say_the_same(ended: ExitRecord, seen: Job | None) -> None:
+def test_both_say_the_same(ended: ExitRecord, seen: ListedJob | None) -> None:
     assert verdict(exit=ended, job=seen) == State(
         state=str(ended.state),
         reason=ended.reason,
@@ -283,7 +285,7 @@ def test_both_say_the_same(ended: ExitRecord, seen: Job | None) -> None:
         (own(137), job("OUT_OF_MEMORY", 0, 9), FAILED, f"{OOM}; words for 137"),
     ],
 )  # fmt: skip
-def test_a_difference_is_told(ended: ExitRecord, seen: Job, state: str, reason: str) -> None:
+def test_a_difference_is_told(ended: ExitRecord, seen: ListedJob, state: str, reason: str) -> None:
     found = verdict(exit=ended, job=seen)
     assert (found.state, found.reason, found.exit_code) == (state, reason, ended.exit_code)
 
@@ -359,7 +361,7 @@ def test_an_interrupted_job_that_completed_is_not_told_to_have_left_nothing() ->
         (job("NODE_FAIL", 0, nodes="n1,n7"), FAILED, None, "a node failed (n1,n7)"),
     ],
 )  # fmt: skip
-def test_slurms_word_alone(seen: Job, state: str, code: int | None, reason: str) -> None:
+def test_slurms_word_alone(seen: ListedJob, state: str, code: int | None, reason: str) -> None:
     assert verdict(job=seen) == State(
         state=state, reason=reason, exit_code=code, started_at=at(1), ended_at=at(11)
     )
@@ -455,7 +457,7 @@ def test_srun_has_the_code_of_one_of_the_failed_nodes(told: int) -> None:
 
 
 @pytest.mark.parametrize("seen", [None, job("FAILED", 3)])
-def test_one_node_that_failed_is_a_failure(seen: Job | None) -> None:
+def test_one_node_that_failed_is_a_failure(seen: ListedJob | None) -> None:
     """Whatever node 0 says of its own part."""
     found = verdict(exit=own(0), others=[(1, own(3, node="n2"))], job=seen)
     assert (found.state, found.exit_code, found.reason) == (FAILED, 3, "node 1 (n2): words for 3")
@@ -477,9 +479,9 @@ def test_slurm_knows_better_than_the_nodes_that_it_ended(state: str) -> None:
 
 # ------------------------------------------------------------------ Slurm has forgotten it
 def test_nothing_is_known() -> None:
-    assert judge(Evidence()) is None
-    assert judge(Evidence(log="ordinary words\n")) is None
-    assert judge(Evidence(others=[(1, own(0)), (2, own(143))])) is None
+    assert judge(SlurmEvidence()) is None
+    assert judge(SlurmEvidence(log="ordinary words\n")) is None
+    assert judge(SlurmEvidence(others=[(1, own(0)), (2, own(143))])) is None
 
 
 @pytest.mark.parametrize(
@@ -516,7 +518,7 @@ def test_the_last_of_several_last_words() -> None:
     ],
 )
 def test_words_that_do_not_say_how_the_job_ended(log: str) -> None:
-    assert judge(Evidence(log=log)) is None
+    assert judge(SlurmEvidence(log=log)) is None
 
 
 @pytest.mark.parametrize(
@@ -551,7 +553,7 @@ def test_every_combination_keeps_the_promises() -> None:
     for seen, ended, others, log, cancelled in itertools.product(
         JOBS, EXITS, OTHERS, LOGS, [None, "cancelled by me"]
     ):
-        evidence = Evidence(job=seen, exit=ended, others=others, log=log, cancelled=cancelled)
+        evidence = SlurmEvidence(job=seen, exit=ended, others=others, log=log, cancelled=cancelled)
         found = judge(evidence)
         if seen is not None:
             assert found is not None, evidence
@@ -591,7 +593,7 @@ KILLED = "slurmstepd: error: Detected 1 oom_kill event in StepId=77.0. Some of t
     ],
 )
 def test_a_step_that_ran_out_of_memory(
-    seen: Job, ended: ExitRecord | None, state: str, reason: str | None
+    seen: ListedJob, ended: ExitRecord | None, state: str, reason: str | None
 ) -> None:
     """The job's own state need not say it."""
     found = verdict(job=seen, exit=ended, log=f"{BEGINNING}{KILLED}after\n")
@@ -609,7 +611,7 @@ def test_an_earlier_attempts_last_line_is_not_this_ones() -> None:
 
 
 def test_an_earlier_attempts_last_words_are_not_this_ones() -> None:
-    assert judge(Evidence(log=f"{last_words('PREEMPTION')}{BEGINNING}new words\n")) is None
+    assert judge(SlurmEvidence(log=f"{last_words('PREEMPTION')}{BEGINNING}new words\n")) is None
     assert verdict(log=f"{last_words()}{BEGINNING}{last_words('TIME LIMIT')}").state == TIMEOUT
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prl_submit.backends.slurm.jobs import Job
+from prl_submit.backends.slurm.job_listing import ListedJob
 from prl_submit.backends.slurm.reasons import wanted_words, why_waiting
 
 # What squeue prints as a reason: codes, and for some reasons a sentence.
@@ -13,7 +13,9 @@ NEVER = ("BadConstraints", "DependencyNeverSatisfied", "InvalidAccount", "Invali
 
 def words(reason: str | None, gpus: int = 4, nodes: int = 1) -> str:
     """The words for a waiting job."""
-    return why_waiting(Job(job_id="1", state="PENDING", reason=reason, gpus=gpus, node_count=nodes))
+    return why_waiting(
+        ListedJob(job_id="1", state="PENDING", reason=reason, gpus=gpus, node_count=nodes)
+    )
 
 
 @pytest.mark.parametrize(

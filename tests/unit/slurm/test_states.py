@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from prl_submit.backends.slurm import states as slurm_states
-from prl_submit.backends.slurm.commands import Slurm
-from prl_submit.backends.slurm.jobs import slurm_time
+from prl_submit.backends.slurm.job_listing import slurm_time
+from prl_submit.backends.slurm.slurm_commands import Slurm
 from prl_submit.backends.slurm.states import MISSING_S, states
 from prl_submit.runs.directory import (
     EXIT,

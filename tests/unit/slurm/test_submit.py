@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from prl_submit.backends.slurm import backend
-from prl_submit.backends.slurm.jobs import slurm_time
+from prl_submit.backends.slurm.job_listing import slurm_time
 from prl_submit.backends.slurm.partitions import SINFO
 from prl_submit.errors import (
     BackendRefusedError,

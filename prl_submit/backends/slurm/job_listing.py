@@ -21,7 +21,7 @@ _END = "\x1f"
 _SACCT = "JobIDRaw State ExitCode Start End NNodes NodeList Reason SubmitLine JobName"
 
 
-class Job(Struct, frozen=True, kw_only=True):
+class ListedJob(Struct, frozen=True, kw_only=True):
     """One job as Slurm has it. Times are ISO 8601 with zone.
 
     `exit_code`/`signal` are the batch script's; None where it has not ended. `gpus`: per node.
@@ -74,13 +74,13 @@ def sacct_argv(job_ids: Sequence[str]) -> list[str]:
     ]
 
 
-def parse_squeue(text: str) -> list[Job]:
+def parse_squeue(text: str) -> list[ListedJob]:
     """The answer to squeue_argv; what does not read (a control character in a name) is passed over."""
     rows = (line.split(_END) for line in text.split(f"{_END}\n"))
     return [job for row in rows if len(row) == len(_SQUEUE) and (job := _squeue(row))]
 
 
-def _squeue(row: list[str]) -> Job | None:
+def _squeue(row: list[str]) -> ListedJob | None:
     told = dict(zip(_SQUEUE, row, strict=True))
     job_id = told["JobID"].rpartition("\n")[2]  # what stands before it is a word of somebody else's
     restarts, state = told["RestartCnt"], told["State"]
@@ -90,7 +90,7 @@ def _squeue(row: list[str]) -> Job | None:
         return None
     ended = state in _ENDED
     code, signal = _wait_status(status) if ended else (None, None)
-    return Job(
+    return ListedJob(
         job_id=job_id,
         state=state,
         restarts=int(restarts),
@@ -111,19 +111,19 @@ def _squeue(row: list[str]) -> Job | None:
     )
 
 
-def parse_sacct(text: str) -> list[Job]:
+def parse_sacct(text: str) -> list[ListedJob]:
     """The answer to sacct_argv."""
     rows = (line.split("\x1f") for line in text.split("\n"))
     return [job for row in rows if len(row) == len(_SACCT.split()) and (job := _sacct(row))]
 
 
-def _sacct(row: list[str]) -> Job | None:
+def _sacct(row: list[str]) -> ListedJob | None:
     job_id, state, status, start, end, count, nodes, reason, line, name = row
     if not job_id.isdecimal():
         return None
     word, _, who = state.partition(" by ")  # `CANCELLED by 1000`
     code, _, signal = status.partition(":")
-    return Job(
+    return ListedJob(
         job_id=job_id,
         state=word,
         restarts=None,
@@ -170,12 +170,12 @@ _WAITING = frozenset(
 )
 
 
-def is_live(job: Job) -> bool:
+def is_live(job: ListedJob) -> bool:
     """Whether the job waits, runs, or is in a state that we do not know."""
     return job.state not in _ENDED
 
 
-def never_ran(job: Job) -> bool:
+def never_ran(job: ListedJob) -> bool:
     """Whether Slurm ended the job without ever giving it a node.
 
     slurmctld makes a job that it then refuses: "Requested node configuration is not available" leaves one.
@@ -183,7 +183,7 @@ def never_ran(job: Job) -> bool:
     return job.state == "FAILED" and job.nodes is None and job.started_at == job.ended_at
 
 
-def is_waiting(job: Job) -> bool:
+def is_waiting(job: ListedJob) -> bool:
     """Whether the job waits to start, or to start again."""
     return job.state in _WAITING
 
@@ -210,6 +210,6 @@ def slurm_time(text: str) -> str | None:
         return None
 
 
-def newest(jobs: Iterable[Job]) -> dict[str, Job]:
+def newest(jobs: Iterable[ListedJob]) -> dict[str, ListedJob]:
     """By job id; of several rows of one id (a requeue) the last."""
     return {job.job_id: job for job in jobs}

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from prl_submit.backends.kubernetes.names import job_name, labels, node_of, replica
+from prl_submit.backends.kubernetes.labels import job_name, labels, node_of, replica
 
 TOKEN = "0123456789abcdef"
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
-from prl_submit.backends.kubernetes.status import Status, refusal
+from prl_submit.backends.kubernetes.api_status import ApiStatus, refusal
 
 if TYPE_CHECKING:
     import httpx2
@@ -30,7 +30,7 @@ _CHUNK = 1 << 20
 
 def execute(
     client: httpx2.Client, path: str, container: str, argv: Sequence[str], stdout: BinaryIO
-) -> tuple[Status, bytes]:
+) -> tuple[ApiStatus, bytes]:
     """Run a program of the pod at `path` to its end; how it ended and what it wrote to stderr.
 
     Raises RefusedStatusError; httpx2.HTTPError where there is no connection, or it breaks.
@@ -60,11 +60,11 @@ def execute(
     raise AssertionError
 
 
-def _status(said: bytearray) -> Status:
+def _status(said: bytearray) -> ApiStatus:
     import httpcore2
 
     try:
-        return msgspec.json.decode(said, type=Status)
+        return msgspec.json.decode(said, type=ApiStatus)
     except ValueError as error:  # msgspec's errors are some
         raise httpcore2.ReadError(f"its last word cannot be read: {error}") from None
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from prl_submit.backends.slurm.commands import (
+from prl_submit.backends.slurm.inherited_environment import question_environ
+from prl_submit.backends.slurm.sbatch_answer import job_id_of, was_never_sent, was_refused
+from prl_submit.backends.slurm.slurm_commands import (
     QUESTION_S,
     SilentError,
     Slurm,
@@ -15,8 +17,6 @@ from prl_submit.backends.slurm.commands import (
     gave_no_answer,
     unreachable,
 )
-from prl_submit.backends.slurm.environment import question_environ
-from prl_submit.backends.slurm.outcome import job_id_of, was_never_sent, was_refused
 from prl_submit.errors import EXIT_UNREACHABLE, BackendUnreachableError
 from prl_submit.system.shell import Answer
 

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from prl_submit.backends.slurm.jobs import (
-    Job,
+from prl_submit.backends.slurm.job_listing import (
+    ListedJob,
     is_live,
     is_waiting,
     newest,
@@ -64,7 +64,7 @@ def sacct(**over: str) -> str:
     return "\x1f".join((fields | over).values())
 
 
-def live(**over: str) -> Job:
+def live(**over: str) -> ListedJob:
     """The one job of one line of squeue."""
     (job,) = parse_squeue(squeue(**over))
     return job
@@ -100,7 +100,7 @@ def test_the_question_to_sacct() -> None:
 
 # ------------------------------------------------------------------ squeue
 def test_a_running_job() -> None:
-    assert live() == Job(
+    assert live() == ListedJob(
         job_id="77",
         state="RUNNING",
         restarts=0,
@@ -282,7 +282,7 @@ def test_accounting_tells_no_token() -> None:
 # ------------------------------------------------------------------ sacct
 def test_an_accounted_job() -> None:
     assert parse_sacct(sacct()) == [
-        Job(
+        ListedJob(
             job_id="77",
             state="COMPLETED",
             restarts=None,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from prl_submit.backends.kubernetes.helper import helper_pod
+from prl_submit.backends.kubernetes.helper_pod import helper_pod
 
 Data = dict[str, Any]
 

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from prl_submit.backends.kubernetes.api import Api
-from prl_submit.backends.kubernetes.collecting import (
+from prl_submit.backends.kubernetes.collect_files import (
     Reader,
     Remote,
     chosen,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from prl_submit.backends.kubernetes.documents import dump, load
+from prl_submit.backends.kubernetes.yaml_text import dump, load
 
 TEXTS = [
     "",

@@ -13,8 +13,8 @@ import pytest
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong
 
-from prl_submit.backends.kubernetes.executing import execute, pieces
-from prl_submit.backends.kubernetes.status import Cause, Details, RefusedStatusError, Status
+from prl_submit.backends.kubernetes.api_status import ApiStatus, Cause, Details, RefusedStatusError
+from prl_submit.backends.kubernetes.pod_exec import execute, pieces
 
 
 class Wire:
@@ -102,13 +102,13 @@ def test_the_server_closes() -> None:
 @pytest.mark.parametrize(
     ("status", "code"),
     [
-        (Status(status="Success"), 0),
-        (Status(0, "NonZeroExitCode", "", "Failure", Details((Cause("ExitCode", "3"),))), 3),
-        (Status(500, "InternalError", "no such program", "Failure", Details((Cause(),))), None),
-        (Status(status="Failure"), None),
+        (ApiStatus(status="Success"), 0),
+        (ApiStatus(0, "NonZeroExitCode", "", "Failure", Details((Cause("ExitCode", "3"),))), 3),
+        (ApiStatus(500, "InternalError", "no such program", "Failure", Details((Cause(),))), None),
+        (ApiStatus(status="Failure"), None),
     ],
 )
-def test_exit_code(status: Status, code: int | None) -> None:
+def test_exit_code(status: ApiStatus, code: int | None) -> None:
     assert status.exit_code == code
 
 
@@ -126,7 +126,7 @@ class Client:
         yield self.answer
 
 
-def ended(client: Any) -> tuple[Status, bytes, bytes]:
+def ended(client: Any) -> tuple[ApiStatus, bytes, bytes]:
     out = io.BytesIO()
     status, errors = execute(client, "/pods/a", "main", ["x"], out)
     return status, out.getvalue(), errors
@@ -135,7 +135,7 @@ def ended(client: Any) -> tuple[Status, bytes, bytes]:
 def test_both_outputs_and_the_end() -> None:
     messages = [b"\x01a", b"\x02b", b"\x01c", b'\x03{"status": "Success"}']
     client = Client(frames(*map(BytesMessage, messages)))
-    assert ended(client) == (Status(status="Success"), b"ac", b"b")
+    assert ended(client) == (ApiStatus(status="Success"), b"ac", b"b")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from prl_submit.backends.slurm.environment import question_environ
+from prl_submit.backends.slurm.inherited_environment import question_environ
 from prl_submit.errors import BackendUnreachableError
 from prl_submit.system.shell import Answer, Shell
 

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, cast
 from msgspec import Struct
 
 from prl_submit.backends.kubernetes.api import Api
-from prl_submit.backends.kubernetes.names import CONTAINER
+from prl_submit.backends.kubernetes.labels import CONTAINER
 from prl_submit.errors import BackendUnreachableError, PrlSubmitError
 from prl_submit.system.files import open_inside, remove_inside
 

@@ -1,4 +1,4 @@
-"""What the API server says where it refuses, and how a program in a container ended (meta/v1 Status)."""
+"""What the API server says where it refuses, and how a program in a container ended (meta/v1 ApiStatus)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prl_submit.system.excerpt import excerpt
 
 #: The authorizer's words (apiserver 1.20 to 1.36).
 _NOT_ALLOWED = re.compile(r'User "[^"]*" cannot \S+ (resource|path) ')
-#: Bytes of an answer that is no Status: a proxy's page may be long.
+#: Bytes of an answer that is no ApiStatus: a proxy's page may be long.
 _READ = 65536
 
 
@@ -28,7 +28,7 @@ class Details(Struct, frozen=True):
     causes: tuple[Cause, ...] = ()
 
 
-class Status(Struct, frozen=True):
+class ApiStatus(Struct, frozen=True):
     """An answer that is no object."""
 
     code: int = 0
@@ -50,21 +50,21 @@ class Status(Struct, frozen=True):
 class RefusedStatusError(Exception):
     """The API server answered with an error."""
 
-    def __init__(self, status: Status) -> None:
+    def __init__(self, status: ApiStatus) -> None:
         super().__init__(status.message)
         self.status = status
 
 
-def is_about_rights(status: Status) -> bool:
+def is_about_rights(status: ApiStatus) -> bool:
     """Whether the authorizer refused, and not a quota or an admission plugin, which say 403 too."""
     return status.code == 403 and bool(_NOT_ALLOWED.search(status.message))
 
 
 def refusal(code: int, content: bytes) -> RefusedStatusError:
-    """The error that an HTTP answer is; `content` may be no Status, behind a proxy."""
+    """The error that an HTTP answer is; `content` may be no ApiStatus, behind a proxy."""
     try:
-        status = msgspec.json.decode(content, type=Status)
+        status = msgspec.json.decode(content, type=ApiStatus)
     except ValueError:
         text = excerpt(content[:_READ].decode("utf-8", "replace"), 500)
-        return RefusedStatusError(Status(code, "", text or f"HTTP {code}"))
+        return RefusedStatusError(ApiStatus(code, "", text or f"HTTP {code}"))
     return RefusedStatusError(msgspec.structs.replace(status, code=status.code or code))
