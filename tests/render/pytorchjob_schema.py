@@ -10,10 +10,8 @@ import jsonschema
 import kubernetes_validate
 import yaml
 
-#: The definition of training-operator v1.9.4; too large to be kept in the project.
-DEFINITION = (
-    Path(__file__).resolve().parents[3] / "shared" / "kubernetes" / "kubeflow.org_pytorchjobs.yaml"
-)
+#: The definition of training-operator v1.9.4.
+DEFINITION = Path(__file__).resolve().parents[2] / "tools" / "pytorchjob_definition.yaml"
 #: The newest Kubernetes whose strict schema we have.
 KUBERNETES = "1.37"
 

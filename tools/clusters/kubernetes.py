@@ -36,8 +36,8 @@ from tools.clusters.kubernetes_stand_ins.certificates import make_certificates
 from tools.clusters.processes import ClusterError, kill_all, wait_until, with_environ
 
 PROJECT = Path(__file__).resolve().parents[2]
-#: The definition of PyTorchJob, training-operator v1.9.4; too large to be kept in the project.
-DEFINITION = PROJECT.parent / "shared" / "kubernetes" / "kubeflow.org_pytorchjobs.yaml"
+#: The definition of PyTorchJob, training-operator v1.9.4.
+DEFINITION = PROJECT / "tools" / "pytorchjob_definition.yaml"
 JOBS = "/apis/kubeflow.org/v1/pytorchjobs"
 ADVICE = "sudo tools/install-kubernetes.sh"
 PROGRAMS = [
@@ -87,8 +87,6 @@ def available() -> str | None:
     missing = [name for name in PROGRAMS if find_program(name) is None]
     if missing:
         return f"{' '.join(missing)} not installed: {ADVICE}"
-    if not DEFINITION.exists():
-        return f"no {DEFINITION.name} in {DEFINITION.parent}"
     if os.geteuid() != 0:
         return "only root may give pods their own mounts: run the tests as root"
     return None
