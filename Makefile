@@ -1,5 +1,8 @@
-# Two commands do all the set-up: `make demo` and `make test`. Both need Python >= 3.10 and nothing
-# else; they make an environment in .venv and install into it.
+# Every command sets up what it needs: an environment in .venv, and into it
+#   make unit, make lint    the tools of developers alone (dev-env)
+#   make demo               torch and ms-swift (train-env)
+#   make test, make bench   both (test-env)
+# They need Python >= 3.10 and nothing else.
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -8,7 +11,12 @@ BIN := $(VENV)/bin
 # What a missing torch or cluster means for the tests: CI says --require, so that it fails.
 REQUIRE ?=
 
-.PHONY: demo test slurm kubernetes old-swift lint unit coverage bench train-env dev-env clean
+.PHONY: help demo test slurm kubernetes old-swift lint unit coverage bench train-env dev-env test-env clean
+# Two installations at once would break the environment, and `make test` orders its steps: `make -j` may not.
+.NOTPARALLEL:
+
+help:                      ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: train-env            ## train two real ranks on this machine and show where the results are
 	$(BIN)/python jobs/make_tiny_model.py models/tiny-qwen2
@@ -16,7 +24,10 @@ demo: train-env            ## train two real ranks on this machine and show wher
 	$(BIN)/prl-submit status latest
 	@echo; echo "The outputs are in output/$$(readlink output/latest):"; ls output/latest/
 
-test: dev-env slurm kubernetes old-swift lint coverage  ## everything: style, types, unit, real processes, schedulers, training
+# What needs no torch comes before the installation of torch: then `make test` tells of a wrong name in its
+# first minutes, and CI, whose environment is new, shows that lint and unit tests need no torch.
+test: lint coverage slurm kubernetes test-env old-swift  ## everything: style, types, unit, real processes, schedulers, training
+	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 tests/local tests/cli tests/slurm tests/kubernetes tests/training $(REQUIRE)
 
 slurm:                     ## install Slurm for the tests, where root or sudo may; else they are skipped
@@ -25,39 +36,49 @@ slurm:                     ## install Slurm for the tests, where root or sudo ma
 kubernetes:                ## build a Kubernetes API for the tests, likewise
 	@tools/install-kubernetes.sh || true
 
-old-swift: dev-env          ## make the environment with ms-swift 3.3 for the tests of real training, likewise
+old-swift: test-env         ## make the environment with ms-swift 3.3 for the tests of real training, likewise
 	@tools/make-old-swift-venv.sh $(BIN)/python >/dev/null || true
 
-lint: dev-env
+lint: dev-env              ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-unit: dev-env
+unit: dev-env              ## the fast tests: pure functions, rendered files, random input
 	$(BIN)/python -m pytest tests/unit tests/render tests/property
 
-coverage: dev-env
+coverage: dev-env          ## the same, with branch coverage of the pure modules
 	$(BIN)/python -m coverage run -m pytest tests/unit tests/render tests/property
 	$(BIN)/python -m coverage report
 
-bench: dev-env             ## speed, side by side with `python -c pass` and with the schedulers' own commands
+bench: test-env            ## speed, side by side with `python -c pass` and with the schedulers' own commands
 	@failed=0; for part in run slurm kubernetes; do $(BIN)/python -m benchmarks.$$part || failed=1; done; exit $$failed
 
 train-env: $(VENV)/.train
 dev-env: $(VENV)/.dev
+test-env: $(VENV)/.test
+
+PIP = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+LARGE = echo "installing torch and ms-swift into $(VENV): about 2 GB, some minutes the first time"
 
 $(VENV)/bin/python:
 	tools/make-venv.sh $(PYTHON) $(VENV)
 
-$(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "installing into $(VENV): about 2 GB, some minutes the first time"
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train]'
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing the developers' tools into $(VENV): about 280 MB"
+	$(PIP) -e '.[dev]'
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "installing into $(VENV): about 2 GB, some minutes the first time"
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
-	@touch $@ $(VENV)/.train
+$(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@$(LARGE)
+	$(PIP) -e '.[train]'
+	@touch $@
 
-clean:
+# In one step, so that pip finds versions that suit both.
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@$(LARGE)
+	$(PIP) -e '.[train,dev]'
+	@touch $@ $(VENV)/.train $(VENV)/.dev
+
+clean:                     ## remove the environment, the caches and the demo's model
 	rm -rf .venv models .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

@@ -184,7 +184,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10)
     rounds = parser.parse_args().rounds
-    if lack := available():
+    if lack := available(accounting=True):
         print(f"not measured: {lack}")
         return 0
     with tempfile.TemporaryDirectory() as name:

@@ -24,28 +24,30 @@ PROJECT = Path(__file__).resolve().parents[1]
 MARK = "PRL_EVALUATOR_TEST_WORLD"  # a PRL_ name that is passed on to the job untouched
 
 
-def _kubernetes_is_here() -> bool:
-    from tools.clusters.kubernetes import available
+def _training_lacks(*, everything: bool) -> str | None:
+    if all(importlib.util.find_spec(name) for name in ("torch", "swift")):
+        return None
+    return "torch and ms-swift are not installed: make test-env"
 
-    return available() is None
 
-
-def _slurm_is_here() -> bool:
+def _slurm_lacks(*, everything: bool) -> str | None:
     from tools.clusters.configuration import available
 
-    return available() is None
+    return available(accounting=everything)
 
 
-KINDS: dict[str, tuple[Callable[[], bool], str]] = {
-    "training": (
-        lambda: all(importlib.util.find_spec(name) for name in ("torch", "swift")),
-        "torch and ms-swift are not installed: pip install -c constraints.txt -e '.[train,dev]'",
-    ),
-    "slurm": (_slurm_is_here, "Slurm is not installed: sudo tools/install-slurm.sh"),
-    "kubernetes": (
-        _kubernetes_is_here,
-        "a Kubernetes API cannot be started here: sudo tools/install-kubernetes.sh, and as root",
-    ),
+def _kubernetes_lacks(*, everything: bool) -> str | None:
+    from tools.clusters.kubernetes import available
+
+    return available()
+
+
+#: What keeps the tests of a kind from running here, in a sentence, or None. `everything`: of any of
+#: them; else of all of them.
+KINDS: dict[str, Callable[..., str | None]] = {
+    "training": _training_lacks,
+    "slurm": _slurm_lacks,
+    "kubernetes": _kubernetes_lacks,
 }
 
 
@@ -79,14 +81,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for kind, (is_here, advice) in KINDS.items():
+    for kind, lacks in KINDS.items():
         marked = [item for item in items if item.get_closest_marker(kind)]
-        if not marked or is_here():
+        if not marked:
             continue
-        if kind in config.getoption("--require"):
-            raise pytest.UsageError(f"--require {kind}: {advice}")
+        required = kind in config.getoption("--require")
+        if (lack := lacks(everything=required)) is None:
+            continue
+        if required:
+            raise pytest.UsageError(f"--require {kind}: {lack}")
         for item in marked:
-            item.add_marker(pytest.mark.skip(reason=advice))
+            item.add_marker(pytest.mark.skip(reason=lack))
 
 
 #: Records its words byte for byte, then does what FAKE says. `step` is a training step's log line.

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import World
-from tools.clusters.configuration import cgroups_allow
+from tools.clusters.configuration import available, cgroups_allow
 from tools.clusters.slurm import SlurmCluster
 
 HERE = Path(__file__).parent
@@ -65,6 +65,8 @@ def slurm_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmClu
 @pytest.fixture(scope="session")
 def accounting_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
     """Four nodes with slurmdbd; unknown accounts are refused. Signals reach every process."""
+    if lack := available(accounting=True):
+        pytest.skip(lack)  # with `--require slurm` no test was started at all
     root = tmp_path_factory.mktemp("slurmdb")
     with SlurmCluster.start(
         root, accounting=True, enforce=True, message_timeout=3, cgroup_memory=LIMITED

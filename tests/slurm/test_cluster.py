@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tools.clusters import configuration
 from tools.clusters.configuration import ACCOUNT, QOS, cgroups_allow
 from tools.clusters.processes import SlurmError
 from tools.clusters.slurm import PortTakenError, SlurmCluster
@@ -246,3 +247,27 @@ def test_a_world_talks_to_its_cluster(any_slurm: SlurmWorld) -> None:
     assert len(any_slurm.cluster.jobs()) == 1
     any_slurm.close()
     assert any_slurm.cluster.jobs() == []
+
+
+@pytest.fixture
+def without_mariadb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has Slurm and slurmdbd, but no MariaDB: the daemons are looked for in one folder."""
+    for program in (*configuration.PROGRAMS, "slurmdbd"):
+        (tmp_path / program).symlink_to(configuration.find_program(program))
+    monkeypatch.setattr(configuration, "PATH", str(tmp_path))
+
+
+@pytest.mark.usefixtures("without_mariadb")
+def test_a_cluster_without_accounting_needs_no_mariadb(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(nodes=1)
+    assert cluster.states() == {"node1": "idle"}
+
+
+@pytest.mark.usefixtures("without_mariadb")
+def test_accounting_says_in_a_sentence_that_mariadb_is_missing(new_cluster: NewCluster) -> None:
+    with pytest.raises(SlurmError) as caught:
+        new_cluster(nodes=1, accounting=True)
+    assert str(caught.value) == (
+        "Slurm's accounting needs mariadbd, mariadb, mariadb-install-db, not installed here:"
+        " sudo tools/install-slurm.sh"
+    )

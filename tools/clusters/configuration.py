@@ -25,10 +25,6 @@ PROGRAMS = [
     "munged",
     "slurmctld",
     "slurmd",
-    "slurmdbd",
-    "mariadbd",
-    "mariadb",
-    "mariadb-install-db",
     "sbatch",
     "srun",
     "squeue",
@@ -38,6 +34,8 @@ PROGRAMS = [
     "sacct",
     "sacctmgr",
 ]
+#: A cluster without accounting does without these.
+ACCOUNTING_PROGRAMS = ["slurmdbd", "mariadbd", "mariadb", "mariadb-install-db"]
 #: A unix socket's path has at most 107 characters: ROOT/NODE/NODE_JOB.STEP is the longest here.
 LONGEST_ROOT = 70
 #: Below the range that the kernel gives to outgoing connections.
@@ -81,10 +79,18 @@ def version() -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", done.stdout)[:3])
 
 
-def available() -> str | None:
-    """None where a cluster can be started here, else one line that says what is missing."""
-    missing = [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]
-    return f"{' '.join(missing)} not installed: {ADVICE}" if missing else None
+def available(*, accounting: bool = False) -> str | None:
+    """None if a cluster can be started here, else one line that says which programs are missing."""
+    if missing := _missing(PROGRAMS):
+        return f"Slurm's tests need {missing}, not installed here: {ADVICE}"
+    if accounting and (missing := _missing(ACCOUNTING_PROGRAMS)):
+        return f"Slurm's accounting needs {missing}, not installed here: {ADVICE}"
+    return None
+
+
+def _missing(programs: list[str]) -> str:
+    """Those of the programs that are not installed, as `a, b`."""
+    return ", ".join(name for name in programs if shutil.which(name, path=PATH) is None)
 
 
 def cgroups_allow() -> str | None:

@@ -96,7 +96,7 @@ class SlurmCluster:
         root = root.resolve()
         if len(str(root)) > LONGEST_ROOT:
             raise SlurmError(f"{root}: longer than {LONGEST_ROOT} characters, too long for sockets")
-        if lack := available():
+        if lack := available(accounting=accounting):
             raise SlurmError(lack)
         for attempt in range(3):
             controller, database, *node_ports = free_ports(2 + nodes)
