@@ -42,8 +42,8 @@ def _kubernetes_lacks(*, everything: bool) -> str | None:
     return available()
 
 
-#: What keeps the tests of a kind from running here, in a sentence, or None. `everything`: of any of
-#: them; else of all of them.
+#: Each says in a sentence what is missing on this machine, or None. With `everything` it also names
+#: what only some tests of the kind need, such as MariaDB for Slurm's accounting.
 KINDS: dict[str, Callable[..., str | None]] = {
     "training": _training_lacks,
     "slurm": _slurm_lacks,
