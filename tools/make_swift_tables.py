@@ -25,10 +25,10 @@ from typing import Any
 from msgspec import UNSET
 
 from prl_submit.swift.argument import Argument
+from prl_submit.swift.argument_source import read_arguments
 from prl_submit.swift.history import number
 from prl_submit.swift.registries import Registries
 from prl_submit.swift.registry_source import read_registries
-from prl_submit.swift.source import read_arguments
 
 ROOT = Path(__file__).parent.parent
 FIRST = (3, 0)

@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from prl_submit.importing.findings import Findings
 from prl_submit.importing.scope import Field, Gap, Given
-from prl_submit.swift.names import what_is_wrong
 from prl_submit.swift.renames import RENAMED, REPLACED, name_in
 from prl_submit.swift.table import Table
+from prl_submit.swift.unknown_names import what_is_wrong
 from prl_submit.swift.values import OWNED
 
 _NEGATIVE = re.compile(r"-\d+|-\d*\.\d+", re.ASCII)  # argparse, `_negative_number_matcher`

@@ -2,10 +2,10 @@
 
     plugins.py      names that a plugin file registers, where its text plainly says so
     following.py    the same by `ast`, for what it does not plainly say
-    facts.py        syntax errors, imports and rewards of Python files, remembered between commands
+    plugin_facts.py        syntax errors, imports and rewards of Python files, remembered between commands
     source.py       reads them by `ast`
     swift_source.py the same of the ms-swift that runs: lines that users wrote into their checkout
-    settings.py     DeepSpeed and FSDP configurations: there, JSON, and in keeping with the arguments
+    parallel_configs.py DeepSpeed and FSDP configurations: there, JSON, and in keeping with the arguments
     rows.py         how many rows data files have, counted no further than needed
     damage.py       the first row of a data file that cannot be read
     columns.py      which columns are left for rewards when ms-swift has made messages of the rows
@@ -25,7 +25,7 @@ import os.path
 from collections.abc import Callable, Iterator
 
 from prl_submit.errors import Problem
-from prl_submit.inputs import data, models, plugins
+from prl_submit.inputs import data, model_folders, plugins
 from prl_submit.rules.job import DoubtfulError, Job
 
 Check = Callable[[Job, str], Iterator[Problem]]
@@ -54,7 +54,7 @@ def checks(job: Job) -> Iterator[Check]:
     """Those that a job has arguments for."""
     yield plugins.check
     yield data.check
-    yield models.check
+    yield model_folders.check
     if "target_modules" in job.swift or "target_regex" in job.swift:
         from prl_submit.inputs import targets
 
@@ -72,9 +72,9 @@ def checks(job: Job) -> Iterator[Check]:
 
         yield named.check
     if any(name in job.swift for name in ("deepspeed", "teacher_deepspeed", "fsdp")):
-        from prl_submit.inputs import settings  # not for the others' jobs
+        from prl_submit.inputs import parallel_configs  # not for the others' jobs
 
-        yield settings.check
+        yield parallel_configs.check
     if "resume_from_checkpoint" in job.swift:
         from prl_submit.inputs import checkpoint
 

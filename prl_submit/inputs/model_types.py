@@ -13,7 +13,7 @@ from prl_submit.errors import Problem
 from prl_submit.inputs.paths import made_by_setup, resolve
 from prl_submit.inputs.registered import are_silent
 from prl_submit.rules.job import Job
-from prl_submit.rules.models import unloaded
+from prl_submit.rules.other_models import unloaded
 from prl_submit.swift.registries import Registries
 from prl_submit.system.reading import decode_json, read_regular
 

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from prl_submit.errors import Problem
-from prl_submit.inputs.facts import Facts, Fault, facts_of
 from prl_submit.inputs.paths import made_by_setup, resolve
+from prl_submit.inputs.plugin_facts import Fault, PluginFacts, facts_of
 from prl_submit.rules.builtin import (
     CALLBACKS,
     MODEL_PLUGINS,
@@ -98,7 +98,7 @@ def _all_but(job: Job, argument: str, name: str, files: list[Plugin]) -> set[str
     return None if None in found or name in names else names - set(builtin)
 
 
-def _own_rewards(job: Job) -> tuple[str, Facts]:
+def _own_rewards(job: Job) -> tuple[str, PluginFacts]:
     """The file of the job's ms-swift that has its rewards, and what it says; nothing where it is not here."""
     if job.source is not None:
         from prl_submit.inputs.swift_source import reward_file
@@ -107,7 +107,7 @@ def _own_rewards(job: Job) -> tuple[str, Facts]:
         facts = facts_of(os.path.join(job.source, file)) if file else None
         if file and facts:
             return file, facts
-    return "", Facts()
+    return "", PluginFacts()
 
 
 def modules(job: Job, workdir: str) -> Iterator[Problem]:
@@ -177,7 +177,7 @@ def _may_be_later(fault: Fault) -> bool:
     return re.match(later, fault.text) is not None
 
 
-def _with_imports(path: str, workdir: str) -> Iterator[tuple[str, Facts]]:
+def _with_imports(path: str, workdir: str) -> Iterator[tuple[str, PluginFacts]]:
     """The file, and what it imports from beside it or from where the job runs, all once."""
     waiting, seen = [path], set[str]()
     while waiting and len(seen) < MAX_FILES:
@@ -225,7 +225,7 @@ def _is_known(job: Job) -> bool:
 
 
 def _lacking(
-    job: Job, argument: str, file: str, path: str, given: str, facts: Facts, workdir: str
+    job: Job, argument: str, file: str, path: str, given: str, facts: PluginFacts, workdir: str
 ) -> Iterator[Problem]:
     from prl_submit.inputs.packages import installed  # not for plugins of ms-swift and Python alone
 

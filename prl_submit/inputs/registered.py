@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from prl_submit.errors import Problem
 from prl_submit.inputs.plugins import read_plugins
 from prl_submit.rules.job import Job
-from prl_submit.rules.models import unloaded
+from prl_submit.rules.other_models import unloaded
 from prl_submit.swift.registries import STRATEGIES, Registries
 
 #: Argument -> the registry that it names a member of, and how a plugin registers one.

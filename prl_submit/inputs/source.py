@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from prl_submit.inputs.facts import Facts, Fault, Reward
+from prl_submit.inputs.plugin_facts import Fault, PluginFacts, Reward
 
 if TYPE_CHECKING:
     from typing import TypeGuard
@@ -20,7 +20,7 @@ _BASES = ("ORM", "AsyncORM", "object", "ABC")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def read_source(text: bytes) -> Facts:
+def read_source(text: bytes) -> PluginFacts:
     """The first syntax error, or imports and rewards. Never raises for what the text says."""
     try:
         with warnings.catch_warnings():
@@ -28,19 +28,21 @@ def read_source(text: bytes) -> Facts:
             tree = ast.parse(text)
             compile(text, "plugin", "exec", dont_inherit=True)  # `return` outside of a function
     except SyntaxError as error:
-        return Facts(fault=Fault(error.msg or "invalid syntax", error.lineno, error.text or ""))
+        return PluginFacts(
+            fault=Fault(error.msg or "invalid syntax", error.lineno, error.text or "")
+        )
     except (ValueError, RecursionError, MemoryError) as error:
-        return Facts(fault=Fault(str(error) or type(error).__name__, None, ""))
+        return PluginFacts(fault=Fault(str(error) or type(error).__name__, None, ""))
     try:
         return _facts(tree)
     except RecursionError:  # Python compiles deeper expressions than a Python function can walk
-        return Facts()
+        return PluginFacts()
 
 
-def _facts(tree: ast.Module) -> Facts:
+def _facts(tree: ast.Module) -> PluginFacts:
     names = [name for name, _ in _registered(tree)]
     relative = (n.lineno for n in tree.body if isinstance(n, ast.ImportFrom) and n.level)
-    return Facts(
+    return PluginFacts(
         relative=next(relative, None),
         imports=sorted(set(_imports(tree))),
         registered=sorted(set(names)),

@@ -252,8 +252,8 @@ def _of_another_version(name: str, table: Table) -> Problem | None:
     common a name (PRL_BATCH_SIZE) that it may be the job's own.
     """
     from prl_submit.swift.history import load_history  # few have variables of their own
-    from prl_submit.swift.names import of_another_version
     from prl_submit.swift.renames import RENAMED
+    from prl_submit.swift.unknown_names import of_another_version
 
     argument = name.removeprefix("PRL_").lower()
     told = of_another_version(argument, table)

@@ -279,7 +279,7 @@ def _doubtful(problems: list[Problem], nodes: dict[str, Node], table: Table) -> 
     unknown = [name for name in nodes if name not in table]
     misspelt = []
     if unknown and not is_true(nodes, IGNORING):
-        from prl_submit.swift.names import nearest
+        from prl_submit.swift.unknown_names import nearest
 
         misspelt = [near for name in unknown if (near := nearest(name, table))]
     return frozenset([p.key for p in problems if p.key] + [f"swift.{name}" for name in misspelt])

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 
 from prl_submit.errors import Problem
-from prl_submit.rules.environment import CREDENTIALS, looks_secret
 from prl_submit.rules.job import DoubtfulError, Job
+from prl_submit.rules.job_environment import CREDENTIALS, looks_secret
 
 __all__ = ["CREDENTIALS", "Rule", "all_rules", "check", "looks_secret"]
 
@@ -30,8 +30,8 @@ MODULES: tuple[tuple[str, str], ...] = (
     ("grpo", "grpo truncation_strategy"),
     ("losses", "loss_type loss_weights"),
     ("teacher", "gkd teacher_model teacher_model_server"),
-    ("model", "rope_scaling task_type num_labels quant_method quant_bits"),
-    ("models", "ppo ref_model ref_adapters reward_model adapters"),
+    ("trained_model", "rope_scaling task_type num_labels quant_method quant_bits"),
+    ("other_models", "ppo ref_model ref_adapters reward_model adapters"),
     ("rewards", "grpo"),
     (
         "tuner",
@@ -60,9 +60,9 @@ MODULES: tuple[tuple[str, str], ...] = (
         "fsdp deepspeed zero_hpz_partition_size deepspeed_autotp_size sequence_parallel_size "
         "use_cpu ddp_backend",
     ),
-    ("values", "mrl_dims accelerator_config"),
+    ("json_values", "mrl_dims accelerator_config"),
     ("ignored", ""),
-    ("environment", ""),
+    ("job_environment", ""),
     ("required", ""),
 )
 

@@ -29,7 +29,7 @@ MAX_CHARACTERS = 5_000_000
 Stamp = tuple[str, int, int]
 
 
-class Remembered(Struct, frozen=True):
+class RememberedArguments(Struct, frozen=True):
     """What was read. `stamps`: path, size in bytes and time in ns of each file it was read from."""
 
     format: int
@@ -96,15 +96,17 @@ def _file(installed: Installed, environ: Mapping[str, str], what: str = "") -> s
     return os.path.join(folder, "swift", f"{installed.version}-{place:08x}{what}.json")
 
 
-def _remembered(path: str) -> Remembered | None:
+def _remembered(path: str) -> RememberedArguments | None:
     try:
-        found: Remembered = decode_json(read_regular(path, PLAN_BYTES), Remembered)
+        found: RememberedArguments = decode_json(
+            read_regular(path, PLAN_BYTES), RememberedArguments
+        )
     except (OSError, ValueError):  # ValueError: damaged, or of another format
         return None
     return found
 
 
-def _is_true(remembered: Remembered, installed: Installed) -> bool:
+def _is_true(remembered: RememberedArguments, installed: Installed) -> bool:
     if (remembered.format, remembered.folders) != (FORMAT, installed.folders):
         return False
     return all(_stamp(path) == (path, size, time) for path, size, time in remembered.stamps)
@@ -118,8 +120,8 @@ def _stamp(path: str) -> Stamp | None:
     return path, found.st_size, found.st_mtime_ns
 
 
-def _read(installed: Installed) -> Remembered | str:
-    from prl_submit.swift.source import read_arguments  # not where it is remembered
+def _read(installed: Installed) -> RememberedArguments | str:
+    from prl_submit.swift.argument_source import read_arguments  # not where it is remembered
 
     stamps: list[Stamp] = []
     try:
@@ -130,7 +132,7 @@ def _read(installed: Installed) -> Remembered | str:
     missing = [name for name in ESSENTIAL if name not in arguments]
     if missing:
         return f"no {missing[0]} among {len(arguments)} arguments"
-    return Remembered(FORMAT, installed.version, installed.folders, stamps, arguments)
+    return RememberedArguments(FORMAT, installed.version, installed.folders, stamps, arguments)
 
 
 def _finder(installed: Installed, stamps: list[Stamp]) -> Callable[[str], tuple[str, bool] | None]:
@@ -149,7 +151,7 @@ def _finder(installed: Installed, stamps: list[Stamp]) -> Callable[[str], tuple[
     return find
 
 
-def _remember(path: str, remembered: Remembered | RememberedNames) -> None:
+def _remember(path: str, remembered: RememberedArguments | RememberedNames) -> None:
     from pathlib import Path  # for the first time alone
 
     from prl_submit.system.files import write_atomic

@@ -37,7 +37,10 @@ def type_arguments(nodes: dict[str, Node], table: Table) -> tuple[dict[str, Any]
         if node.origin.layer != "default" and name in OWNED:
             problems.append(problem_at(node.origin, key, "is set by prl-submit", OWNED[name]))
         elif name not in table:
-            from prl_submit.swift.names import is_of_another_version, unknown_name  # rarely needed
+            from prl_submit.swift.unknown_names import (
+                is_of_another_version,
+                unknown_name,
+            )  # rarely needed
 
             if node.value is None and is_of_another_version(name):
                 continue  # one spec for several versions leaves it out where it is unknown

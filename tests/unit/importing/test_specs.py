@@ -591,7 +591,7 @@ def test_a_spec_is_written_for_the_swift_that_will_run(
 def test_import_and_check_say_the_same_of_a_name(version: str, name: str) -> None:
     """One message, but for the name's own beginning."""
     from prl_submit.spec.nodes import Origin
-    from prl_submit.swift.names import unknown_name
+    from prl_submit.swift.unknown_names import unknown_name
 
     table = load_table(version)
     notes = [

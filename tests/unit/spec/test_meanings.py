@@ -12,8 +12,8 @@ from prl_submit.spec.sections import JobSpec
 from prl_submit.spec.typed import read_spec
 from prl_submit.spec.yaml import parse_document
 from prl_submit.swift.history import load_history
-from prl_submit.swift.names import unknown_name
 from prl_submit.swift.table import load_table
+from prl_submit.swift.unknown_names import unknown_name
 
 
 @pytest.mark.parametrize(

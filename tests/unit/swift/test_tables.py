@@ -11,15 +11,15 @@ import pytest
 
 from prl_submit.spec.nodes import Origin
 from prl_submit.spec.sections import Conda, Environment
-from prl_submit.swift import source
+from prl_submit.swift import argument_source
 from prl_submit.swift.argument import Argument
 from prl_submit.swift.cached import read_installed
 from prl_submit.swift.choice import NOTHING_KNOWN, Wanted, choose_table
 from prl_submit.swift.history import FILE, is_before, is_same, load_history, number
 from prl_submit.swift.installed import Installed, find_installed
-from prl_submit.swift.names import nearest, unknown_name
 from prl_submit.swift.renames import RENAMED, REPLACED
 from prl_submit.swift.table import Table, load_table
+from prl_submit.swift.unknown_names import nearest, unknown_name
 
 HISTORY = load_history()
 NEWEST = load_table()
@@ -271,13 +271,13 @@ def test_what_was_read_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert first.origin == f"read from {site}/swift"
     assert first.known_version == "4.6.0"
     reads: list[int] = []
-    real = source.read_arguments
+    real = argument_source.read_arguments
 
-    def counted(find: source.Find) -> dict[str, Argument]:
+    def counted(find: argument_source.Find) -> dict[str, Argument]:
         reads.append(1)
         return real(find)
 
-    monkeypatch.setattr(source, "read_arguments", counted)
+    monkeypatch.setattr(argument_source, "read_arguments", counted)
     assert read_installed(installed, environ) == first
     assert reads == []
     write(site, ARGUMENTS.replace("own", "other"))

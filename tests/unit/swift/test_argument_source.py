@@ -6,7 +6,7 @@ import pytest
 from msgspec import UNSET
 
 from prl_submit.swift.argument import Argument
-from prl_submit.swift.source import LOG_LEVELS, SourceError, read_arguments
+from prl_submit.swift.argument_source import LOG_LEVELS, SourceError, read_arguments
 
 HEAD = "from dataclasses import dataclass, field\nfrom typing import *\n"
 

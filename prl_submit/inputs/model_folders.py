@@ -41,6 +41,6 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
 def _unloaded(job: Job) -> set[str]:
     if not {"ref_model", "teacher_model"} & job.swift.keys():
         return set()
-    from prl_submit.rules.models import unloaded  # few jobs have a second model
+    from prl_submit.rules.other_models import unloaded  # few jobs have a second model
 
     return unloaded(job.swift)

@@ -43,7 +43,7 @@ class Reward(Struct, frozen=True):
     init_line: Union[int, None]
 
 
-class Facts(Struct, frozen=True):
+class PluginFacts(Struct, frozen=True):
     """What one file says."""
 
     fault: Union[Fault, None] = None
@@ -55,7 +55,7 @@ class Facts(Struct, frozen=True):
     rewards: dict[str, Reward] = {}
 
 
-class Remembered(Struct, frozen=True):
+class RememberedPlugin(Struct, frozen=True):
     """Facts, and of which state of which file, for which Python."""
 
     format: int
@@ -63,10 +63,10 @@ class Remembered(Struct, frozen=True):
     path: str
     size: int
     time: int
-    facts: Facts
+    facts: PluginFacts
 
 
-def facts_of(path: str, environ: Mapping[str, str] = os.environ) -> Facts | None:
+def facts_of(path: str, environ: Mapping[str, str] = os.environ) -> PluginFacts | None:
     """What the file says; None where it cannot be read, which others tell."""
     try:
         state = os.stat(path)
@@ -91,19 +91,19 @@ def facts_of(path: str, environ: Mapping[str, str] = os.environ) -> Facts | None
     from prl_submit.inputs.source import read_source  # not where it is remembered
 
     facts = read_source(text)
-    _remember(place, Remembered(*now, facts))
+    _remember(place, RememberedPlugin(*now, facts))
     return facts
 
 
-def _remembered(place: str) -> Remembered | None:
+def _remembered(place: str) -> RememberedPlugin | None:
     try:
-        known: Remembered = decode_json(read_regular(place, MAX_BYTES), Remembered)
+        known: RememberedPlugin = decode_json(read_regular(place, MAX_BYTES), RememberedPlugin)
     except (OSError, ValueError):  # ValueError: damaged, or of another format
         return None
     return known
 
 
-def _remember(place: str, known: Remembered) -> None:
+def _remember(place: str, known: RememberedPlugin) -> None:
     from pathlib import Path  # for the first time alone
 
     from prl_submit.system.files import write_atomic

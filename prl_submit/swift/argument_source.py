@@ -58,7 +58,7 @@ class Module(NamedTuple):
     imports: dict[str, tuple[str, str]]
 
 
-class Place(NamedTuple):
+class ClassPlace(NamedTuple):
     """A class, by the module that holds it."""
 
     module: Module
@@ -67,7 +67,7 @@ class Place(NamedTuple):
 
 def read_arguments(find: Find) -> dict[str, Argument]:
     """Every argument by name, in the order of `swift rlhf --help`. Raises SourceError."""
-    reader = _Reader(find)
+    reader = _ClassReader(find)
     root = next((place for entry in ENTRIES if (place := reader.resolve(entry, ROOT))), None)
     if root is None:
         raise SourceError(f"no class {ROOT} in {' or '.join(ENTRIES)}")
@@ -91,7 +91,7 @@ def read_arguments(find: Find) -> dict[str, Argument]:
     }
 
 
-class _Reader:
+class _ClassReader:
     """Modules that were read, and the ways between their classes."""
 
     def __init__(self, find: Find) -> None:
@@ -105,7 +105,7 @@ class _Reader:
             self._modules[name] = None if found is None else _module(name, *found)
         return self._modules[name]
 
-    def resolve(self, module_name: str, name: str, depth: int = 0) -> Place | None:
+    def resolve(self, module_name: str, name: str, depth: int = 0) -> ClassPlace | None:
         """Follow imports to the module that defines a class."""
         if module_name == "transformers":
             module_name = _TRANSFORMERS.get(name, module_name)
@@ -113,13 +113,13 @@ class _Reader:
         if module is None or depth > 10:
             return None
         if _class_start(module.text, name) >= 0:
-            return Place(module, name)
+            return ClassPlace(module, name)
         imports = module.imports
         if name not in imports and f" {name}" in module.text:
             imports = _imports(module.text, module.package)
         return self.resolve(*imports[name], depth + 1) if name in imports else None
 
-    def order(self, place: Place) -> list[Place]:
+    def order(self, place: ClassPlace) -> list[ClassPlace]:
         """Python's method resolution order, of the classes whose source is at hand."""
         bases = list(self._bases(place))
         rows = [row for row in [*map(self.order, bases), bases] if row]
@@ -132,7 +132,7 @@ class _Reader:
             rows = [kept for row in rows if (kept := row[1:] if _same(row[0], head) else row)]
         return merged
 
-    def _bases(self, place: Place) -> Iterator[Place]:
+    def _bases(self, place: ClassPlace) -> Iterator[ClassPlace]:
         for base in self._class(place).bases:
             outer = base.value if isinstance(base, ast.Subscript) else base  # Generic[T]
             name = outer.id if isinstance(outer, ast.Name) else ""
@@ -149,13 +149,13 @@ class _Reader:
         package = module.imports.get(name, ("",))[0].partition(".")[0]
         return package in ("abc", "typing", "typing_extensions", "enum", "collections", "builtins")
 
-    def class_body(self, place: Place) -> list[ast.stmt] | None:
+    def class_body(self, place: ClassPlace) -> list[ast.stmt] | None:
         """The statements of a dataclass; None for another class."""
         above = _decorators(place.module.text, place.name)
         is_dataclass = _DATACLASS.search(above) is not None
         return self._class(place).body if is_dataclass else None
 
-    def _class(self, place: Place) -> ast.ClassDef:
+    def _class(self, place: ClassPlace) -> ast.ClassDef:
         key = (place.module.name, place.name)
         if key not in self._bodies:
             self._bodies[key] = _parse_class(place.module.text, place.name)
@@ -199,7 +199,7 @@ class _Reader:
             return UNSET
 
 
-def _same(one: Place, other: Place) -> bool:
+def _same(one: ClassPlace, other: ClassPlace) -> bool:
     return one.name == other.name and one.module.name == other.module.name
 
 
