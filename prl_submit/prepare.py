@@ -8,7 +8,7 @@ import time
 import msgspec
 
 from prl_submit import backends
-from prl_submit.cli.options import absolute
+from prl_submit.cli.shared_options import absolute
 from prl_submit.errors import PrlSubmitError, Problem, SpecError
 from prl_submit.planning.layers import apply_overrides, outside_swift, read_files
 from prl_submit.planning.plan import Context, Planned, make_plan

@@ -25,7 +25,7 @@ def spec_file(spec: str, output_root: str | None) -> str:
         return spec
     import re
 
-    from prl_submit.cli.options import output_root as output_root_of
+    from prl_submit.cli.shared_options import output_root as output_root_of
     from prl_submit.errors import NoSuchRunError, SpecError
     from prl_submit.runs.directory import find_run
 

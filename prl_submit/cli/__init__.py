@@ -1,4 +1,4 @@
-"""The command line. Commands live in modules of their own, imported when they are called."""
+"""The command line. Each command is a module `cmd_<name>.py`, imported when it is called."""
 
 from __future__ import annotations
 
@@ -13,27 +13,25 @@ import click
 
 from prl_submit import __version__
 
-#: Command -> module, and what `--help` says; kept here so that help imports nothing.
+#: Each command with its line of `--help`, kept here so that `--help` imports no command.
+#: The command `check` is `command` in the module `cmd_check`, and so on.
 COMMANDS = {
-    "submit": (
-        "submit",
-        "Check SPEC, make its run directory and start the job (the default command).",
-    ),
-    "check": ("inspection", "Say everything that is wrong with SPEC; create nothing."),
-    "render": ("inspection", "Print what would be sent, and nothing else."),
-    "explain": ("inspection", "Print every resolved value with its source."),
-    "list": ("runs", "List the runs under the output root, newest last."),
-    "status": ("runs", "Show what runs are doing; without RUN, all that are not finished."),
-    "logs": ("logs", "Print a run's log; -f follows it to the end of the job."),
-    "collect": ("collect", "Bring the files of a Kubernetes run from its volume to this machine."),
-    "cancel": ("runs", "End jobs and everything they started."),
-    "wait": ("runs", "Wait until jobs have ended; exit 1 if one did not succeed."),
-    "resume": ("submit", "Continue a run from its last complete checkpoint, in its directory."),
-    "import": ("importing", "Translate a `swift rlhf` shell script into a job spec on stdout."),
-    "schema": ("inspection", "Print the JSON Schema of the job spec, for editors."),
-    "doctor": ("doctor", "Can I submit from here? One line per thing looked at."),
-    "probe": ("probe", "Look at what the nodes really have; remembered, used by later checks."),
-    "completion": ("completion", "Print the completion script of bash, zsh or fish."),
+    "submit": "Check SPEC, make its run directory and start the job (the default command).",
+    "check": "Say everything that is wrong with SPEC; create nothing.",
+    "render": "Print what would be sent, and nothing else.",
+    "explain": "Print every resolved value with its source.",
+    "list": "List the runs under the output root, newest last.",
+    "status": "Show what runs are doing; without RUN, all that are not finished.",
+    "logs": "Print a run's log; -f follows it to the end of the job.",
+    "collect": "Bring the files of a Kubernetes run from its volume to this machine.",
+    "cancel": "End jobs and everything they started.",
+    "wait": "Wait until jobs have ended; exit 1 if one did not succeed.",
+    "resume": "Continue a run from its last complete checkpoint, in its directory.",
+    "import": "Translate a `swift rlhf` shell script into a job spec on stdout.",
+    "schema": "Print the JSON Schema of the job spec, for editors.",
+    "doctor": "Can I submit from here? One line per thing looked at.",
+    "probe": "Look at what the nodes really have; remembered, used by later checks.",
+    "completion": "Print the completion script of bash, zsh or fish.",
 }
 
 #: Options of the default command whose value is the next word.
@@ -72,15 +70,13 @@ class Commands(click.Group):
         """Import the command's module."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"prl_submit.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = module.COMMANDS[cmd_name]
-        command.help = command.help or COMMANDS[cmd_name][1]
+        command: click.Command = import_module(f"prl_submit.cli.cmd_{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table, without importing a command."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+            formatter.write_dl(list(COMMANDS.items()))
 
     def shell_complete(
         self, ctx: click.Context, incomplete: str

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from prl_submit.errors import Problem
     from prl_submit.planning.plan import Planned
-    from prl_submit.probe.facts import Damaged, Facts
+    from prl_submit.probe.node_facts import Damaged, Facts
 
 
 def memory_problems(

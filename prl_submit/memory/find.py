@@ -20,7 +20,7 @@ from prl_submit.system.reading import read_regular
 
 if TYPE_CHECKING:
     from prl_submit.planning.plan import Planned
-    from prl_submit.probe.facts import Damaged, Facts
+    from prl_submit.probe.node_facts import Damaged, Facts
 
 _TUNERS = ("full", "lora")
 
@@ -112,8 +112,8 @@ def find_gpu(planned: Planned, facts: Facts | Damaged | None) -> tuple[int, ...]
 
 
 def _seen(wanted: str | None, facts: Facts | Damaged) -> tuple[int, ...]:
-    from prl_submit.probe.facts import Facts  # both are loaded where there are facts
-    from prl_submit.probe.rules import is_kind
+    from prl_submit.probe.check_facts import is_kind
+    from prl_submit.probe.node_facts import Facts  # both are loaded where there are facts
 
     if not isinstance(facts, Facts):
         return ()

@@ -16,7 +16,7 @@ from prl_submit.swift.table import load_table
 
 if TYPE_CHECKING:
     from prl_submit.planning.plan import Planned
-    from prl_submit.probe.facts import Damaged, Facts
+    from prl_submit.probe.node_facts import Damaged, Facts
 
 UNCOUNTED = "the LoRA's targets or the deepspeed configuration are not understood"
 

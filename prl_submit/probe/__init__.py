@@ -1,13 +1,13 @@
 """What nodes really have: looked at by a job on them, remembered, used by later checks.
 
-    node.py         what runs on the node: the standard library alone
-    environment.py  how it enters the training environment: launch.sh's own lines
-    facts.py        what is remembered, per cluster and partition
-    rules.py        facts and a plan -> problems
-    cluster.py      what Slurm says of its partitions; the probe job's options
-    run.py          submitit: the job is sent
-    jobs.py         its result, its state, its end
-    report.py       facts as a table
+    on_node.py         what runs on the node: the standard library alone
+    version_script.py  how it enters the training environment: launch.sh's own lines
+    targets.py         what Slurm says of its partitions; which are probed, by what job
+    start_jobs.py      submitit: the jobs are sent
+    wait_for_jobs.py   their results, their states, their end
+    node_facts.py      what is remembered, per cluster and partition
+    check_facts.py     facts and a plan -> problems
+    facts_table.py     facts as a table
 
 These two functions are all that `check` needs; where nothing was ever probed they cost one stat.
 """
@@ -23,7 +23,7 @@ from prl_submit.system.xdg import xdg_folder
 if TYPE_CHECKING:
     from prl_submit.errors import Problem
     from prl_submit.planning.plan import Planned
-    from prl_submit.probe.facts import Damaged, Facts
+    from prl_submit.probe.node_facts import Damaged, Facts
 
 
 def state_folder(environ: Mapping[str, str]) -> str:
@@ -42,7 +42,7 @@ def load_facts(
     folder = state_folder(environ)
     if backend not in ("local", "slurm") or not os.path.isdir(folder):
         return None
-    from prl_submit.probe.facts import find_facts
+    from prl_submit.probe.node_facts import find_facts
 
     return find_facts(folder, backend, partition, environ)
 
@@ -51,6 +51,6 @@ def check_probed(planned: Planned, facts: Facts | Damaged | None, now: float) ->
     """What a plan asks for and its nodes do not have. `now`: seconds since the epoch."""
     if facts is None:
         return []
-    from prl_submit.probe.rules import check_facts
+    from prl_submit.probe.check_facts import check_facts
 
     return check_facts(planned, facts, now)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from prl_submit.cli.options import output_root
+from prl_submit.cli.shared_options import output_root
 from prl_submit.prepare import plan_spec
 
 

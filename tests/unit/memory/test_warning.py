@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from prl_submit.cli.memory import show_memory
+from prl_submit.cli.cmd_explain import show_memory
 from prl_submit.memory import memory_problems
 from prl_submit.memory.find import find_config, find_gpu, find_inputs
 from prl_submit.memory.warning import UNCOUNTED, find_forecast
 from prl_submit.planning.plan import Planned
-from prl_submit.probe.facts import Damaged, Facts, Gpu, NodeFacts
+from prl_submit.probe.node_facts import Damaged, Facts, Gpu, NodeFacts
 
 Plan = Callable[..., Planned]
 

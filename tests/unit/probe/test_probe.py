@@ -18,9 +18,9 @@ from prl_submit.backends.slurm.partitions import NodeKind, Partition
 from prl_submit.backends.slurm.slurm_commands import Slurm
 from prl_submit.errors import BackendUnreachableError, PrlSubmitError, Problem
 from prl_submit.planning.plan import Planned
-from prl_submit.probe import check_probed, load_facts, node, state_folder
-from prl_submit.probe.cluster import ask_name, ask_partitions, choose, job_environ, job_parameters
-from prl_submit.probe.facts import (
+from prl_submit.probe import check_probed, load_facts, on_node, state_folder
+from prl_submit.probe.facts_table import HEADER, notes_of, rows_of
+from prl_submit.probe.node_facts import (
     Damaged,
     Facts,
     Gpu,
@@ -31,7 +31,7 @@ from prl_submit.probe.facts import (
     read_facts,
     save_facts,
 )
-from prl_submit.probe.report import HEADER, notes_of, rows_of
+from prl_submit.probe.targets import ask_name, ask_partitions, choose, job_environ, job_parameters
 from prl_submit.system.shell import Answer
 
 Plans = Callable[..., Planned]
@@ -486,7 +486,7 @@ def test_a_persons_variables_do_not_change_the_job() -> None:
     ],
 )
 def test_nvidia_smis_lines(line: str, gpu: dict[str, Any]) -> None:
-    assert node.parse_gpu(line) == gpu
+    assert on_node.parse_gpu(line) == gpu
 
 
 @pytest.mark.parametrize(
@@ -508,7 +508,7 @@ def test_the_lowest_limit_of_the_cgroups(
         (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "root" / name).write_text(f"{content}\n")
     (tmp_path / "own").write_text(own)
-    assert node.memory_limit_mib(str(tmp_path / "root"), str(tmp_path / "own")) == limit
+    assert on_node.memory_limit_mib(str(tmp_path / "root"), str(tmp_path / "own")) == limit
 
 
 ALONE = """\
@@ -525,7 +525,7 @@ print(sorted(function(request)))
 
 def test_the_function_needs_no_prl_submit_on_the_node() -> None:
     """By value, and with the standard library alone."""
-    cloudpickle.register_pickle_by_value(node)
+    cloudpickle.register_pickle_by_value(on_node)
     try:
         request: dict[str, Any] = {
             "output_root": "/",
@@ -534,9 +534,9 @@ def test_the_function_needs_no_prl_submit_on_the_node() -> None:
             "script": None,
             "script_s": 1,
         }
-        sent = cloudpickle.dumps((node.look, request | {"in_job": False}))
+        sent = cloudpickle.dumps((on_node.look, request | {"in_job": False}))
     finally:
-        cloudpickle.unregister_pickle_by_value(node)
+        cloudpickle.unregister_pickle_by_value(on_node)
     done = subprocess.run(
         [sys.executable, "-c", ALONE], input=sent, capture_output=True, check=True, timeout=60
     )

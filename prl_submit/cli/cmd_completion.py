@@ -25,4 +25,4 @@ def completion(shell: str) -> int:
     return 0
 
 
-COMMANDS = {"completion": completion}
+command = completion

@@ -15,14 +15,14 @@ import click
 
 from prl_submit import backends
 from prl_submit.cli.console import data, document, note, table
-from prl_submit.cli.options import json_option, output_root_option
-from prl_submit.cli.options import output_root as output_root_of
+from prl_submit.cli.shared_options import json_option, output_root_option
+from prl_submit.cli.shared_options import output_root as output_root_of
 from prl_submit.errors import EXIT_INTERRUPTED, PrlSubmitError, SpecError, format_error
 
 if TYPE_CHECKING:
     from prl_submit.planning.plan import Plan
-    from prl_submit.probe.facts import Facts
-    from prl_submit.probe.jobs import How, Outcome
+    from prl_submit.probe.node_facts import Facts
+    from prl_submit.probe.wait_for_jobs import How, Outcome
 
 #: Problems of a spec that stop a probe: they are about how the node is reached and entered.
 _NEEDED = ("environment", "slurm", "workdir", "output", "backend", "extends")
@@ -76,7 +76,7 @@ def probe(
     With SPEC a node is looked at as the job would find it: in its partition, its environment, with
     its paths. One small job per partition; nothing of it is left.
     """
-    from prl_submit.probe.jobs import How
+    from prl_submit.probe.wait_for_jobs import How
 
     plan = _plan(spec, backend, sets, profile, output_root)
     name = plan.backend if plan else _backend(backend)
@@ -161,7 +161,7 @@ def _signals_interrupt() -> Iterator[None]:
 
 def _request(plan: Plan | None, root: str) -> dict[str, Any]:
     """What the node is asked."""
-    from prl_submit.probe.environment import version_script
+    from prl_submit.probe.version_script import version_script
 
     script = version_script(plan)
     paths = [] if script is None or plan is None else [item.path for item in plan.paths]
@@ -176,8 +176,8 @@ def _request(plan: Plan | None, root: str) -> dict[str, Any]:
 
 
 def _local(request: dict[str, Any], how: How) -> list[Facts | PrlSubmitError]:
-    from prl_submit.probe.facts import NO_PARTITION
-    from prl_submit.probe.run import probe_local
+    from prl_submit.probe.node_facts import NO_PARTITION
+    from prl_submit.probe.start_jobs import probe_local
 
     outcome = probe_local(request, how)
     place = {"backend": "local", "cluster": os.uname().nodename, "partition": NO_PARTITION}
@@ -188,14 +188,14 @@ def _slurm(
     plan: Plan | None, names: Sequence[str], request: dict[str, Any], how: How
 ) -> list[Facts | PrlSubmitError]:
     from prl_submit.backends.slurm.slurm_commands import Slurm
-    from prl_submit.probe.cluster import (
+    from prl_submit.probe.start_jobs import probe_slurm
+    from prl_submit.probe.targets import (
         ask_name,
         ask_partitions,
         choose,
         job_environ,
         job_parameters,
     )
-    from prl_submit.probe.run import probe_slurm
     from prl_submit.system import shell
 
     slurm = Slurm(shell.run, os.environ)
@@ -227,7 +227,7 @@ def _slurm(
 def _with_missing(request: dict[str, Any], cluster: str, names: list[str]) -> dict[str, Any]:
     """The request, also for the paths that the last probe of these partitions did not find."""
     from prl_submit.probe import state_folder
-    from prl_submit.probe.facts import missing_paths
+    from prl_submit.probe.node_facts import missing_paths
 
     again = missing_paths(state_folder(os.environ), cluster, names)
     return request | {"paths": list(dict.fromkeys([*request["paths"], *again]))}
@@ -237,7 +237,7 @@ def _facts(outcome: Outcome, place: dict[str, Any]) -> Facts | PrlSubmitError:
     """A node's answer, typed."""
     import msgspec
 
-    from prl_submit.probe.facts import Facts, NodeFacts, PathFact
+    from prl_submit.probe.node_facts import Facts, NodeFacts, PathFact
 
     if isinstance(outcome, PrlSubmitError):
         return outcome
@@ -250,8 +250,8 @@ def _facts(outcome: Outcome, place: dict[str, Any]) -> Facts | PrlSubmitError:
 def _show(looked: Sequence[Facts | PrlSubmitError], plan: Plan | None, *, as_json: bool) -> int:
     """Remember and print; the exit code."""
     from prl_submit.probe import state_folder
-    from prl_submit.probe.facts import Facts, save_facts
-    from prl_submit.probe.report import HEADER, notes_of, rows_of
+    from prl_submit.probe.facts_table import HEADER, notes_of, rows_of
+    from prl_submit.probe.node_facts import Facts, save_facts
 
     facts = [found for found in looked if isinstance(found, Facts)]
     failed = [found for found in looked if isinstance(found, PrlSubmitError)]
@@ -273,4 +273,4 @@ def _show(looked: Sequence[Facts | PrlSubmitError], plan: Plan | None, *, as_jso
     return max((failure.exit_code for failure in failed), default=0)
 
 
-COMMANDS = {"probe": probe}
+command = probe

@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from prl_submit import __version__, backends
 from prl_submit.cli.console import data, document
-from prl_submit.cli.options import json_option, output_root_option
-from prl_submit.cli.options import output_root as output_root_of
+from prl_submit.cli.shared_options import json_option, output_root_option
+from prl_submit.cli.shared_options import output_root as output_root_of
 from prl_submit.errors import EXIT_JOB_FAILED, PrlSubmitError
 from prl_submit.launch.render import TEMPLATES
 from prl_submit.spec.sections import Environment
@@ -189,4 +189,4 @@ def _probe() -> Finding:
     return Finding("submitit", True if here else None, "installed" if here else "missing", hint)
 
 
-COMMANDS = {"doctor": doctor}
+command = doctor

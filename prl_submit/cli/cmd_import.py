@@ -168,4 +168,4 @@ def _write(path: Path, content: bytes) -> None:
     note(f"{path} was written; prl-submit check {path}")
 
 
-COMMANDS = {"import": import_}
+command = import_

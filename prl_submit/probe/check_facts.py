@@ -9,7 +9,7 @@ from prl_submit.errors import Problem
 from prl_submit.inputs.local_files import made_by_setup
 from prl_submit.launch.quote import bash
 from prl_submit.planning.plan import Plan, Planned
-from prl_submit.probe.facts import NO_PARTITION, Damaged, Facts
+from prl_submit.probe.node_facts import NO_PARTITION, Damaged, Facts
 from prl_submit.spec.nodes import near_origin, problem_at
 from prl_submit.spec.scalars import mebibytes
 

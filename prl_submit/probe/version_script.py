@@ -5,7 +5,7 @@ from __future__ import annotations
 from prl_submit.launch.quote import bash
 from prl_submit.launch.render import render_launch
 from prl_submit.planning.plan import Plan
-from prl_submit.probe.node import ANSWER
+from prl_submit.probe.on_node import ANSWER
 
 #: launch.sh's headings of the lines that make the environment; the next heading ends each.
 _SECTIONS = ("\n# --- this shell ---", "\n# --- environment ---")

@@ -8,17 +8,11 @@ from pathlib import Path
 import click
 
 from prl_submit.cli.console import note, raw
-from prl_submit.cli.options import output_root as output_root_of
-from prl_submit.cli.options import output_root_option, run_argument
-from prl_submit.cli.watching import (
-    describe,
-    finish,
-    follow_run,
-    interrupted,
-    log_copier,
-    node_name,
-    result_code,
-)
+from prl_submit.cli.follow import follow_run, node_name
+from prl_submit.cli.log_copies import finish, log_copier
+from prl_submit.cli.run_lines import describe, interrupted, result_code
+from prl_submit.cli.shared_options import output_root as output_root_of
+from prl_submit.cli.shared_options import output_root_option, run_argument
 from prl_submit.errors import PrlSubmitError
 from prl_submit.runs.directory import LOGS, PLAN, Run, find_run
 from prl_submit.runs.logs import LogReader, node_logs, rank_logs
@@ -103,4 +97,4 @@ def _instead(run: Run, node: int | None, rank: int | None) -> Find:
     return lambda: [(node or 0, path) for path in scheduler]
 
 
-COMMANDS = {"logs": logs}
+command = logs

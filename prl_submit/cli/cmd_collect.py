@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from prl_submit.cli.console import data, note
-from prl_submit.cli.options import output_root as output_root_of
-from prl_submit.cli.options import output_root_option, run_argument
+from prl_submit.cli.shared_options import output_root as output_root_of
+from prl_submit.cli.shared_options import output_root_option, run_argument
 from prl_submit.errors import EXIT_INTERRUPTED
 from prl_submit.runs.directory import find_run
 
@@ -48,4 +48,4 @@ def collect(run: str, only: str | None, output_root: str | None) -> int:
     return 0
 
 
-COMMANDS = {"collect": collect}
+command = collect

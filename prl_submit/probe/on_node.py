@@ -27,7 +27,7 @@ _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _QUERY = "--query-gpu=name,memory.total,driver_version,uuid"
 
 
-def on_node(request: dict[str, Any]) -> dict[str, Any]:
+def probe_node(request: dict[str, Any]) -> dict[str, Any]:
     """`look`, as a job: the first signal ends it and what it started, and no second disturbs that.
 
     By itself submitit would ignore SIGTERM, and Ctrl-C reaches a local probe by two ways.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from prl_submit.planning.plan import Plan
-from prl_submit.probe.facts import Facts, NodeFacts
-from prl_submit.probe.rules import gpu_words
+from prl_submit.probe.check_facts import gpu_words
+from prl_submit.probe.node_facts import Facts, NodeFacts
 
 HEADER = [
     *("PARTITION", "NODE", "GPUS", "GPU-MEM", "DRIVER", "CPUS", "MEMORY"),

@@ -13,8 +13,8 @@ from typing import Any
 
 from prl_submit.backends.slurm.slurm_commands import Slurm, first_line, gave_no_answer, unreachable
 from prl_submit.errors import PrlSubmitError
-from prl_submit.probe import node
-from prl_submit.probe.jobs import (
+from prl_submit.probe import on_node
+from prl_submit.probe.wait_for_jobs import (
     LOOK_S,
     How,
     LocalJob,
@@ -44,7 +44,7 @@ def probe_local(request: dict[str, Any], how: How) -> Outcome:
         stack.callback(end, open_jobs)
         with _surroundings(folder, os.environ):
             sent = {**request, "in_job": False}
-            open_jobs.append(LocalJob(executor.submit(node.on_node, sent)))
+            open_jobs.append(LocalJob(executor.submit(on_node.probe_node, sent)))
         return collect(open_jobs, how)[0]
 
 
@@ -75,7 +75,7 @@ def probe_slurm(
             executor.update_parameters(**{**target, **more})
             sent = {**request, "in_job": True, "script_s": script_s}
             with _surroundings(folder, environ), _refusals(target, slurm):
-                job = executor.submit(node.on_node, sent)
+                job = executor.submit(on_node.probe_node, sent)
                 open_jobs.append(SlurmJob(job, target["partition"], target["job_name"], slurm))
         return collect(open_jobs, how)
 
@@ -90,7 +90,7 @@ def load_submitit() -> Any:
     import logging
 
     logging.getLogger("submitit").handlers.clear()  # stdout is for data
-    cloudpickle.register_pickle_by_value(node)
+    cloudpickle.register_pickle_by_value(on_node)
     return submitit
 
 

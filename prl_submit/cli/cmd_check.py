@@ -1,4 +1,4 @@
-"""check, render, explain, schema: they look and create nothing."""
+"""check."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from prl_submit.cli.console import data, document, note, raw, table
-from prl_submit.cli.options import json_option, spec_options
+from prl_submit.cli.console import data, document, note
+from prl_submit.cli.problems import render_bytes
+from prl_submit.cli.shared_options import json_option, spec_options
 from prl_submit.errors import (
     EXIT_WRONG_INPUT,
     BackendUnreachableError,
@@ -17,10 +18,9 @@ from prl_submit.errors import (
     SpecError,
     format_problem,
 )
-from prl_submit.planning.plan import Planned, shown
-from prl_submit.prepare import errors_of, plan_spec, table_of
+from prl_submit.planning.plan import Planned
+from prl_submit.prepare import errors_of, plan_spec
 from prl_submit.spec.nodes import as_problem
-from prl_submit.swift.choice import is_release
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ def check(spec: str, templates: Path | None, online: bool, as_json: bool, **opti
         planned = plan_spec(spec, **options)
         problems = planned.problems
         if templates is not None and not errors_of(planned):
-            _render(planned, templates)
+            render_bytes(planned, templates)
         if online and not errors_of(planned):
             online_answer = _ask_online(planned, templates)
             refused = {(found.key, found.message) for found in online_answer.problems}
@@ -96,7 +96,7 @@ def _ask_online(planned: Planned, templates: Path | None) -> Online:
     """What the backend would do with the job, or why it would not."""
     from prl_submit import backends
 
-    artefact = _render(planned, templates).decode("utf-8")
+    artefact = render_bytes(planned, templates).decode("utf-8")
     try:
         answer = backends.load(planned.plan.backend).ask_online(planned.plan, artefact)
     except RefusedError as error:
@@ -116,72 +116,4 @@ def _summary(planned: Planned) -> str:
     return f"{planned.plan.name}, {planned.plan.backend}, {count} {unit}{plural}{nodes}"
 
 
-@click.command("render")
-@spec_options
-def render(spec: str, templates: Path | None, **options: Any) -> int:
-    """Print what would be sent, byte for byte (the run directory's name and the token aside)."""
-    planned = plan_spec(spec, **options)
-    warn_or_stop(planned)
-    raw(_render(planned, templates))
-    return 0
-
-
-def _render(planned: Planned, templates: Path | None) -> bytes:
-    from prl_submit.artefact import render_artefact  # a tenth of the time of `check`
-
-    return render_artefact(planned.plan, templates).encode("utf-8")
-
-
-@click.command("explain")
-@spec_options
-@click.option("--memory", is_flag=True, help="Instead: GPU memory per rank, forecast by its parts.")
-@json_option
-def explain(spec: str, templates: Path | None, memory: bool, as_json: bool, **options: Any) -> int:
-    """Print every resolved value with its source: default, profile, base, spec, env or flag."""
-    planned = plan_spec(spec, **options)
-    values = planned.plan.values
-    if memory:
-        from prl_submit.cli.memory import show_memory
-
-        show_memory(planned, as_json)
-    elif as_json:
-        document({"values": values})
-    else:
-        rows = [[item.key, shown(item.value), item.source, item.detail or ""] for item in values]
-        data(table(["KEY", "VALUE", "SOURCE", "DETAIL"], rows))
-    for problem in planned.problems:
-        note(format_problem(problem))
-    return EXIT_WRONG_INPUT if errors_of(planned) else 0
-
-
-@click.command("schema")
-@click.argument("spec", required=False, type=click.Path())
-@click.option("--swift-version", metavar="VERSION", help="The ms-swift whose arguments it has.")
-def schema(spec: str | None, swift_version: str | None) -> int:
-    """Print the JSON Schema of the job spec, for editors.
-
-    Its `swift:` arguments are those of SPEC's ms-swift, of VERSION, or of the newest release.
-    """
-    from prl_submit.planning.schema import job_schema, schema_text
-    from prl_submit.swift.table import load_table
-
-    if spec is not None and swift_version is not None:
-        raise click.UsageError("SPEC and --swift-version both say which ms-swift; give one")
-    if swift_version is not None and not is_release(swift_version):
-        raise click.UsageError(
-            f"--swift-version: expected a release such as 4.6.0, found {swift_version!r}"
-        )
-    table = table_of(spec) if spec else load_table(swift_version)
-    raw(schema_text(job_schema(table)).encode("utf-8") + b"\n")
-    return 0
-
-
-def warn_or_stop(planned: Planned) -> None:
-    """Print the warnings. Raises SpecError with all problems where one is an error."""
-    if errors_of(planned):
-        raise SpecError(planned.problems)
-    for problem in planned.problems:
-        note(format_problem(problem))
-
-
-COMMANDS = {"check": check, "render": render, "explain": explain, "schema": schema}
+command = check

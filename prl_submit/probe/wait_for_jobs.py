@@ -20,7 +20,7 @@ from prl_submit.backends.slurm.reasons import why_waiting
 from prl_submit.backends.slurm.slurm_commands import Slurm
 from prl_submit.backends.slurm.states import squeue
 from prl_submit.errors import EXIT_JOB_FAILED, BackendUnreachableError, PrlSubmitError
-from prl_submit.probe import node
+from prl_submit.probe import on_node
 
 #: Seconds between two looks for the result, and between two questions to squeue.
 LOOK_S = 0.1
@@ -182,14 +182,14 @@ def _result(job: ProbeJob) -> Outcome | None:
         answer: dict[str, Any] = value
         return answer
     return ProbeFailedError(
-        f"{job.where}: the probe failed there: {node.last_line(value)}", _PYTHON
+        f"{job.where}: the probe failed there: {on_node.last_line(value)}", _PYTHON
     )
 
 
 def _came_to_nothing(job: ProbeJob, words: str) -> ProbeFailedError:
     log: Path = job.job.paths.stderr
     try:
-        said = node.last_line(log.read_text("utf-8", "replace"))
+        said = on_node.last_line(log.read_text("utf-8", "replace"))
     except OSError:
         hint = f"nothing was written: do the nodes have {log.parent.parent}? --output-root DIR takes a folder that they share"
         return ProbeFailedError(f"{job.where}: no answer: {words}", hint)

@@ -60,6 +60,11 @@ force_owner_option = click.option(
     help="Also where the run is another user's (root is refused too without it).",
 )
 
+wait_option = click.option("--wait", is_flag=True, help="Wait for the job; exit with its result.")
+follow_option = click.option(
+    "--follow", "-f", is_flag=True, help="--wait, and print the job's output."
+)
+
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 

@@ -1,0 +1,66 @@
+"""explain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from prl_submit.cli.console import data, document, note, table
+from prl_submit.cli.shared_options import json_option, spec_options
+from prl_submit.errors import EXIT_WRONG_INPUT, format_problem
+from prl_submit.planning.plan import Planned, shown
+from prl_submit.prepare import errors_of, plan_spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command("explain")
+@spec_options
+@click.option("--memory", is_flag=True, help="Instead: GPU memory per rank, forecast by its parts.")
+@json_option
+def explain(spec: str, templates: Path | None, memory: bool, as_json: bool, **options: Any) -> int:
+    """Print every resolved value with its source: default, profile, base, spec, env or flag."""
+    planned = plan_spec(spec, **options)
+    values = planned.plan.values
+    if memory:
+        show_memory(planned, as_json)
+    elif as_json:
+        document({"values": values})
+    else:
+        rows = [[item.key, shown(item.value), item.source, item.detail or ""] for item in values]
+        data(table(["KEY", "VALUE", "SOURCE", "DETAIL"], rows))
+    for problem in planned.problems:
+        note(format_problem(problem))
+    return EXIT_WRONG_INPUT if errors_of(planned) else 0
+
+
+def show_memory(planned: Planned, as_json: bool) -> None:
+    """Print the parts, or on stderr why there is no forecast (JSON: `{"memory": null, "reason"}`)."""
+    import os
+
+    from prl_submit.memory.warning import find_forecast
+    from prl_submit.memory.words import document as as_document
+    from prl_submit.memory.words import rows, summary
+    from prl_submit.probe import load_facts
+
+    plan = planned.plan
+    facts = load_facts(plan.backend, plan.slurm.partition, os.environ)
+    found = find_forecast(planned, facts, os.environ)
+    if isinstance(found, str):
+        if as_json:
+            document({"memory": None, "reason": found})
+        else:
+            note(f"no forecast: {found}")
+        return
+    if as_json:
+        document({"memory": as_document(found.verdict, found.where), "reason": None})
+        return
+    header, lines = rows(found.verdict)
+    data(table(header, lines))
+    for line in summary(found.verdict, found.where):
+        data(line)
+
+
+command = explain

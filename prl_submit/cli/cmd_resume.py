@@ -1,0 +1,102 @@
+"""resume."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import click
+
+from prl_submit import backends
+from prl_submit.cli.console import note
+from prl_submit.cli.run_lines import interrupted
+from prl_submit.cli.run_states import refreshed, states_of
+from prl_submit.cli.shared_options import (
+    follow_option,
+    force_owner_option,
+    json_option,
+    output_root_option,
+    run_argument,
+    templates_option,
+    wait_option,
+)
+from prl_submit.cli.shared_options import output_root as output_root_of
+from prl_submit.cli.started import after_start
+from prl_submit.cli.watch import POLL_S
+from prl_submit.errors import EXIT_INTERRUPTED, PrlSubmitError
+from prl_submit.runs.belonging import belonging, refuse_copies, refuse_strangers
+from prl_submit.runs.checkpoints import Checkpoint
+from prl_submit.runs.directory import Run, find_run
+from prl_submit.runs.logs import log_sizes
+from prl_submit.runs.states import FINISHED, LOST, State
+from prl_submit.submission import World, exclusive
+from prl_submit.submission import resume as resume_run
+from prl_submit.system import shell
+
+
+@click.command("resume")
+@run_argument(many=False)
+@force_owner_option
+@output_root_option
+@templates_option
+@wait_option
+@follow_option
+@json_option
+def resume(
+    run: str,
+    force_owner: bool,
+    output_root: str | None,
+    templates: Path | None,
+    wait: bool,
+    follow: bool,
+    as_json: bool,
+) -> int:
+    """Continue a finished run from its last complete checkpoint, in the same run directory."""
+    found = find_run(run, output_root_of(output_root))
+    refuse_copies(found, "resume")
+    if not force_owner:
+        refuse_strangers(found, "runs that user's setup lines and plugins as you")
+    found.require_record()
+    try:
+        started, checkpoint, seen = _resume(found, templates)
+    except KeyboardInterrupt:
+        after = refreshed(found)
+        if after.record != found.record:  # the new attempt has a record, so perhaps a job
+            return interrupted([after])
+        note("\ninterrupted: nothing was resumed")
+        return EXIT_INTERRUPTED
+    note(f"continues from {checkpoint.path.name}")
+    return after_start(started, "resumed", wait=wait, follow=follow, as_json=as_json, seen=seen)
+
+
+def _resume(found: Run, templates: Path | None) -> tuple[Run, Checkpoint, dict[Path, int]]:
+    """The run with its new attempt, where that goes on, and how long its logs were before."""
+    with exclusive(found):
+        found = refreshed(found)  # another resume may have started it since
+        state = _when_it_has_ended(found)
+        if state.state not in FINISHED:
+            raise PrlSubmitError(f"{found.name} is {state.state}", "cancel it first, or wait")
+        if found.record is not None:
+            backend = backends.load(found.record.backend)
+            # What a killed launcher or a failed node left behind would train on beside the new attempt.
+            if belonging(found).has_job and (state.state == LOST or backend.is_left(found)):
+                backend.cancel(found, wait=True)
+        seen = log_sizes(found.path)
+        outside = World(os.environ, shell.run, templates, note)
+        started, checkpoint = resume_run(found, outside, state)
+    return started, checkpoint, seen
+
+
+def _when_it_has_ended(run: Run) -> State:
+    """The run's state; waited for where it has failed already and its last process is about to end."""
+    state = states_of([run])[0]
+    if state.is_ending:
+        note(f"{run.name}: waits until its processes have ended: {state.reason}")
+    while state.is_ending:
+        time.sleep(POLL_S)
+        state = states_of([run])[0]
+    return state
+
+
+command = resume

@@ -1,0 +1,70 @@
+"""submit."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from prl_submit import backends
+from prl_submit.artefact import render_artefact
+from prl_submit.cli.console import document, note, raw
+from prl_submit.cli.problems import warn_or_stop
+from prl_submit.cli.run_lines import interrupted
+from prl_submit.cli.shared_options import follow_option, json_option, spec_options, wait_option
+from prl_submit.cli.started import after_start
+from prl_submit.prepare import plan_spec
+from prl_submit.runs.states import Status
+from prl_submit.submission import World
+from prl_submit.submission import submit as submit_plan
+from prl_submit.system import shell
+
+
+@click.command("submit")
+@spec_options
+@click.option("--dry-run", is_flag=True, help="Print what would be sent; create nothing.")
+@wait_option
+@follow_option
+@json_option
+def submit(
+    spec: str,
+    templates: Path | None,
+    dry_run: bool,
+    wait: bool,
+    follow: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Check SPEC, make its run directory and start the job; print the run directory.
+
+    The job is detached: it survives this command and the terminal. With --wait or --follow the exit
+    code is the job's result, 0 or 1, and a SIGTERM is handed on to a local job, which is how a
+    platform that gives out containers runs it.
+    """
+    planned = plan_spec(spec, **options)
+    warn_or_stop(planned)
+    backends.load(planned.plan.backend)
+    if dry_run:
+        artefact = render_artefact(planned.plan, templates)
+        if as_json:
+            document({**_nothing(planned.plan.name, planned.plan.backend), "artefact": artefact})
+        else:
+            raw(artefact.encode("utf-8"))
+        return 0
+    try:
+        run = submit_plan(planned, World(os.environ, shell.run, templates, note))
+    except KeyboardInterrupt as interrupt:
+        if not interrupt.args:
+            note("\ninterrupted: nothing was submitted")
+        return interrupted(interrupt.args)
+    return after_start(run, "submitted", wait=wait, follow=follow, as_json=as_json)
+
+
+def _nothing(name: str, backend: str) -> dict[str, Any]:
+    fields = dict.fromkeys(Status.__struct_fields__)
+    return {**fields, "name": name, "backend": backend}
+
+
+command = submit

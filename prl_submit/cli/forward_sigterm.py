@@ -1,0 +1,31 @@
+"""SIGTERM while a command waits for a local job: the job gets it."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+from prl_submit.cli.console import note
+from prl_submit.cli.run_states import refreshed
+from prl_submit.runs.directory import Run
+
+
+class ForwardSigterm:
+    """While a container's main process waits, SIGTERM is meant for the job: hand it over."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(signal.SIGTERM, self._cancel)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)
+
+    def _cancel(self, number: int, frame: FrameType | None) -> None:
+        record = refreshed(self._run).record
+        if record is not None and record.process is not None:
+            from prl_submit.backends.local.backend import signal_job
+
+            note("got SIGTERM: handed on to the job, waiting for its end")
+            signal_job(refreshed(self._run), record.process, signal.SIGTERM)

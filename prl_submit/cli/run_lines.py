@@ -1,0 +1,76 @@
+"""What the commands print of runs: one line, a table, how to name a run, what Ctrl-C says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+
+from prl_submit.cli.console import note, table
+from prl_submit.cli.shared_options import output_root
+from prl_submit.errors import EXIT_INTERRUPTED, EXIT_JOB_FAILED
+from prl_submit.launch.quote import bash
+from prl_submit.runs.directory import Run
+from prl_submit.runs.states import RUNNING, SUCCEEDED, Status
+from prl_submit.runs.times import age
+from prl_submit.system.untrusted_text import words
+
+
+def result_code(statuses: Sequence[Status]) -> int:
+    """0 where all succeeded, else 1."""
+    return 0 if all(status.state == SUCCEEDED for status in statuses) else EXIT_JOB_FAILED
+
+
+def interrupted(runs: Sequence[Run]) -> int:
+    """What Ctrl-C says while one waits: the jobs go on."""
+    for run in runs:
+        if run.record is not None and run.record.job_id is None:
+            note(f"\ninterrupted: whether the job of {run.name} was submitted is not known yet")
+            note(f"  ask again: prl-submit status {typed(run)}")
+            continue
+        note(f"\ninterrupted: {run.name} goes on")
+        note(f"  follow it: prl-submit logs {typed(run)} -f")
+        note(f"  end it:    prl-submit cancel {typed(run)}")
+    return EXIT_INTERRUPTED
+
+
+def typed(run: Run) -> str:
+    """How a command typed here names the run."""
+    here = run.path.parent == output_root(None)
+    return run.name if here else bash(str(run.path))
+
+
+def describe(status: Status) -> str:
+    """One line on one run."""
+    steps = f", step {_progress(status)}" if status.step is not None else ""
+    reason = f": {status.reason}" if status.reason else ""
+    return words(f"{status.run} {status.state}{steps}{reason}")
+
+
+def _progress(status: Status) -> str:
+    """`5/60`; of a training that goes on, with the age of that step: `5/60, 12m ago`."""
+    if status.step is None:
+        return "-"
+    steps = f"{status.step}/{status.max_steps}"
+    if status.state != RUNNING or status.last_step_at is None:
+        return steps
+    seconds = time.time() - datetime.fromisoformat(status.last_step_at).timestamp()
+    return f"{steps}, {age(seconds)} ago"
+
+
+def status_table(statuses: Sequence[Status]) -> str:
+    """Runs as columns."""
+    rows = [
+        [
+            status.run,
+            status.name or "?",
+            status.backend or "?",
+            status.job_id or "-",
+            status.state,
+            _progress(status),
+            str(status.restarts),
+            status.reason or "",
+        ]
+        for status in statuses
+    ]
+    return table(["RUN", "NAME", "BACKEND", "JOB", "STATE", "STEP", "RESTARTS", "REASON"], rows)

@@ -1,0 +1,66 @@
+"""The states of runs: by their files, or by asking the backend."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import msgspec
+
+from prl_submit import backends
+from prl_submit.errors import PrlSubmitError
+from prl_submit.runs.belonging import belonging
+from prl_submit.runs.directory import Run, read_run
+from prl_submit.runs.final_state import read_verdict
+from prl_submit.runs.states import LOST, State, Status, finished_state, status_of
+
+
+def states_of(runs: Sequence[Run]) -> list[State]:
+    """Each run's state: a kept end first, then one question per backend for the rest.
+
+    A directory whose job is another one's has no state but what its files say.
+    """
+    found = [_without_asking(run) for run in runs]
+    open_runs: dict[str, list[int]] = defaultdict(list)
+    for index, run in enumerate(runs):
+        if found[index] is None and run.record is not None:
+            open_runs[run.record.backend].append(index)
+    for name, indices in open_runs.items():
+        for index, answer in zip(indices, _ask(name, [runs[i] for i in indices]), strict=True):
+            found[index] = answer
+    return [state for state in found if state is not None]
+
+
+def _without_asking(run: Run) -> State | None:
+    if run.record is None:
+        return State(state=LOST, reason=run.fault)
+    words = belonging(run).words
+    return read_verdict(run) if words is None else _by_its_files(run, words)
+
+
+def _by_its_files(run: Run, words: str) -> State:
+    """How a copied run had ended when it was copied. `words`: whose copy it is."""
+    state = finished_state(run) or read_verdict(run, is_copy=True)
+    if state is None:
+        return State(state=LOST, reason=f"{words}; that had not ended then")
+    reason = f"{state.reason}; {words}" if state.reason else words
+    return msgspec.structs.replace(state, reason=reason)
+
+
+def _ask(backend: str, runs: list[Run]) -> list[State]:
+    try:
+        module = backends.load(backend)
+    except PrlSubmitError as error:  # one such run must not hide the others
+        lost = State(state=LOST, reason=error.message)
+        return [finished_state(run) or lost for run in runs]
+    return module.states(runs)
+
+
+def statuses_of(runs: Sequence[Run]) -> list[Status]:
+    """Each run as JSON shows it."""
+    return [status_of(run, state) for run, state in zip(runs, states_of(runs), strict=True)]
+
+
+def refreshed(run: Run) -> Run:
+    """The run with its record read again; as it was, where its directory has gone."""
+    return read_run(run.path) or run

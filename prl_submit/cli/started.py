@@ -1,0 +1,78 @@
+"""After a job was started, by submit or by resume: what is printed, and the wait for its end."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import msgspec
+
+from prl_submit import backends
+from prl_submit.cli.console import data, document, note
+from prl_submit.cli.follow import follow_run
+from prl_submit.cli.forward_sigterm import ForwardSigterm
+from prl_submit.cli.run_lines import describe, interrupted, result_code, typed
+from prl_submit.cli.run_states import statuses_of
+from prl_submit.cli.watch import wait_for
+from prl_submit.errors import OutputError
+from prl_submit.runs.directory import Run
+from prl_submit.runs.states import Status
+
+
+def after_start(
+    run: Run,
+    verb: str,
+    *,
+    wait: bool,
+    follow: bool,
+    as_json: bool,
+    seen: dict[Path, int] | None = None,
+) -> int:
+    """Say that the job was started, wait for its end where the user asked for that; the exit code."""
+    job = run.record.job_id if run.record else None
+    note(f"{verb} {run.name} (job {job})")
+    try:
+        if not wait and not follow:
+            return _announce(run, as_json)
+        return _stay(run, follow=follow, as_json=as_json, seen=seen)
+    except KeyboardInterrupt:
+        return interrupted([run])
+    except OSError as error:
+        # Not exit code 2, by which nothing would have been sent.
+        where = f"{error.filename}: " if error.filename else ""
+        raise OutputError(
+            f"{run.name} was {verb} and goes on, but {where}{error.strerror or error}",
+            f"prl-submit status {typed(run)}",
+        ) from None
+
+
+def _stay(run: Run, *, follow: bool, as_json: bool, seen: dict[Path, int] | None) -> int:
+    """Wait for the job's end; its result as exit code."""
+    with ForwardSigterm(run) if run.record and run.record.process else contextlib.nullcontext():
+        if follow and not as_json:
+            status = follow_run(run, seen=seen)
+        else:
+            status = wait_for([run], lambda status: note(describe(status)))[0]
+    if follow and not as_json:
+        note(describe(status))  # waiting has told each change already
+    if as_json:
+        _document(run, status)
+    elif not follow:
+        data(str(run.path))
+    return result_code([status])
+
+
+def _announce(run: Run, as_json: bool) -> int:
+    if as_json:
+        _document(run, statuses_of([run])[0])
+    else:
+        data(str(run.path))
+        note(f"  status: prl-submit status {typed(run)}")
+        note(f"  follow: prl-submit logs {typed(run)} -f")
+    return 0
+
+
+def _document(run: Run, status: Status) -> None:
+    name = backends.load(run.record.backend).artefact_name() if run.record else None
+    artefact = None if name is None else str(run.path / name)
+    document({**msgspec.structs.asdict(status), "artefact": artefact})
