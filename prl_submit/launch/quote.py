@@ -1,4 +1,4 @@
-"""Quoting, one function per language. Each target reads its text by other rules."""
+"""Quoting a text for bash, for a `#SBATCH` line, and for a comment. Each has rules of its own."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _BARE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+", re.ASCII)
 
 
 def bash(text: str) -> str:
-    """One bash word that is exactly `text`; bare where that is safe, else in single quotes.
+    """One bash word that bash reads as exactly `text`: unquoted if that is safe, else in single quotes.
 
-    Raises ValueError for NUL, which no argument can hold.
+    Raises ValueError if the text holds a NUL byte, because no argument can hold one.
     """
     if "\0" in text:
         raise ValueError("an argument cannot hold a NUL byte")
@@ -20,10 +20,11 @@ def bash(text: str) -> str:
 
 
 def sbatch(text: str) -> str:
-    r"""A value on a `#SBATCH` line: bare where that is safe, else in double quotes.
+    r"""A value for a `#SBATCH` line: unquoted if that is safe, else in double quotes.
 
-    There `\` escapes the next character, inside quotes too (sbatch/opt.c `_get_argument`, 22.05),
-    so bash's quoting would lose backslashes. Raises ValueError for what no line can hold.
+    On such a line sbatch takes `\` as an escape of the next character, inside quotes too (Slurm 22.05,
+    sbatch/opt.c `_get_argument`). So bash's quoting would lose backslashes. Raises ValueError if the
+    text holds a line end or a NUL byte.
     """
     if any(char in text for char in "\0\n\r"):
         raise ValueError("a #SBATCH line cannot hold a line end or a NUL byte")
@@ -33,5 +34,5 @@ def sbatch(text: str) -> str:
 
 
 def comment(text: str) -> str:
-    """Text for the rest of a `#` line: control characters, line ends above all, become spaces."""
+    """Text for the rest of a `#` line. Line ends and other control characters become spaces."""
     return "".join(char if char.isprintable() else " " for char in text)

@@ -1,4 +1,7 @@
-"""What users write for things that have another name here: near by meaning, not by spelling."""
+"""Other tools' words for our commands, arguments and keys: `lr` for learning_rate, `gpus` for nproc_per_node.
+
+`suggest` finds names with a similar spelling; the tables here find names with the same meaning.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Container, Iterable, Mapping
 
 
 def _by_word(groups: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """From `name -> the words for it` to `word -> the names it may mean`."""
+    """Turn `name -> other tools' words for it` into `word -> the names that the word may mean`."""
     found: dict[str, tuple[str, ...]] = {}
     for name, words in groups.items():
         for word in words.split():
@@ -14,7 +17,7 @@ def _by_word(groups: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-#: Commands, by what other tools call them.
+#: Other tools' words for our commands.
 COMMANDS = _by_word(
     {
         "submit": "run launch train start sbatch apply create",
@@ -30,7 +33,7 @@ COMMANDS = _by_word(
     }
 )
 
-#: Arguments of ms-swift, by what papers, TRL, verl, OpenRLHF and other trainers call them.
+#: Words of papers, TRL, verl, OpenRLHF and other trainers for ms-swift's arguments.
 ARGUMENTS = _by_word(
     {
         "learning_rate": "lr step_size actor_lr policy_lr peak_lr max_lr",
@@ -106,7 +109,7 @@ ARGUMENTS = _by_word(
     }
 )
 
-#: Keys of the job spec outside `swift:`, by what Slurm, Kubernetes and other launchers call them.
+#: Words of Slurm, Kubernetes and other launchers for keys of the job spec outside `swift:`.
 KEYS = _by_word(
     {
         "resources.nproc_per_node": "gpus gpu num_gpus n_gpus ngpus gpu_count gpus_per_node "
@@ -146,25 +149,27 @@ KEYS = _by_word(
 
 
 def meant(word: str, table: Mapping[str, Iterable[str]], known: Container[str]) -> list[str]:
-    """The names among `known` that users mean by `word`; empty where none is told here."""
+    """The names among `known` that `word` may mean, after `table`. Empty if the table has no such word."""
     return [name for name in table.get(word.lower().replace("-", "_"), ()) if name in known]
 
 
 def key_elsewhere(word: str) -> str | None:
-    """The key of the job spec outside `swift:` that is called `word`, or is meant by it.
+    """The key in a section of the job spec that is called `word`, or else one that `word` may mean.
 
-    None where none is, or where that word is an everyday one of trainers too (`time`, `name`).
+    None if there is no such key. Keys at the top level of the spec are left out, because trainers use
+    the same words for arguments (`name`, `output`).
     """
     word = word.lower().replace("-", "_")
-    own = [
-        key
-        for key in {name for names in KEYS.values() for name in names}
-        if key.endswith(f".{word}")
-    ]
-    named = own or [key for key in KEYS.get(word, ()) if "." in key]
-    return named[0] if named else None
+    all_keys = dict.fromkeys(key for keys in KEYS.values() for key in keys)
+    for key in all_keys:
+        if key.endswith(f".{word}"):
+            return key
+    for key in KEYS.get(word, ()):
+        if "." in key:
+            return key
+    return None
 
 
 def did_you_mean_one_of(names: list[str]) -> str:
-    """`did you mean 'max_length' or 'max_completion_length'?`."""
+    """The hint `did you mean 'max_length' or 'max_completion_length'?`."""
     return f"did you mean {' or '.join(map(repr, names))}?"

@@ -1,6 +1,6 @@
-"""A job spec before it is typed: nested nodes that remember where each value came from.
+"""A job spec before it is typed: a tree of nodes that remember where each value was written.
 
-Scalars stay text until the wanted type is known, so `no` can be the word or the boolean.
+A scalar stays text until its wanted type is known, because `no` can be the word or the boolean.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ from msgspec import Struct
 
 from prl_submit.errors import Problem, Refusal
 
-#: Layers in their order of precedence, lowest first (contract, section 2).
+#: The places a value can come from. A later layer overrides an earlier one: our defaults, the profile
+#: in prl-submit.toml, the specs named by `extends`, the spec itself, PRL_* variables, `--set`.
 LAYERS = ("default", "profile", "base", "spec", "env", "flag")
 
 
 class Origin(Struct, frozen=True):
-    """Where a value was written: its layer, and file and 1-based line, or a label without a file."""
+    """Where a value was written: its layer, its file and its line (counted from 1).
+
+    A value without a file has a label instead, such as the name of a variable.
+    """
 
     layer: str
     file: str | None = None
@@ -25,7 +29,7 @@ class Origin(Struct, frozen=True):
     label: str | None = None
 
     def describe(self) -> str:
-        """`jobs/mr.yaml:12`, `PRL_BETA`, or the layer's name."""
+        """The origin in words: `jobs/mr.yaml:12`, or `PRL_BETA`, or the layer's name."""
         if self.file is None:
             return self.label or self.layer
         return self.file if self.line is None else f"{self.file}:{self.line}"
@@ -35,7 +39,10 @@ Value = Union[str, None, list["Node"], dict[str, "Node"]]
 
 
 class Node(Struct, frozen=True):
-    """A value with its origin. `plain` is true for an unquoted scalar, whose look decides its type."""
+    """A value with its origin.
+
+    `plain` is true for a scalar without quotes; such a scalar can mean a number or a boolean.
+    """
 
     value: Value
     origin: Origin
@@ -46,28 +53,29 @@ _NULLS = frozenset({"~", "null", "Null", "NULL"})
 
 
 def scalar_node(text: str, origin: Origin) -> Node:
-    """An unquoted scalar; the words for null are None."""
+    """The node of a scalar without quotes. YAML's words for null become None."""
     return Node(None if text in _NULLS else text, origin, plain=True)
 
 
 def mapping(node: Node | None) -> dict[str, Node]:
-    """The children of a mapping node; empty for anything else."""
+    """The children of a mapping node. Empty for any other node and for None."""
     return node.value if node is not None and isinstance(node.value, dict) else {}
 
 
 def merge(below: Node, above: Node) -> Node:
-    """`above` laid over `below`: maps merge key by key; scalars, lists and nulls replace."""
+    """`below` with the values of `above`: mappings merge key by key; scalars, lists and nulls replace."""
     if not isinstance(below.value, dict) or not isinstance(above.value, dict):
         return above
     merged = dict(below.value)
     for key, child in above.value.items():
         merged[key] = merge(merged[key], child) if key in merged else child
-    # An override without a file names its own values, not the mappings around them.
+    # `--set a.b=1` makes the mapping `a` too, but the user wrote only `b`. So `a` keeps the origin that
+    # it has in a file.
     return Node(merged, above.origin if above.origin.file else below.origin)
 
 
 def lookup(root: Node, path: str) -> Node | None:
-    """The node at a dotted path, or None where there is none or it is null."""
+    """The node at a dotted path. None if there is no such node or its value is null."""
     node: Node | None = root
     for part in path.split("."):
         node = mapping(node).get(part)
@@ -75,7 +83,7 @@ def lookup(root: Node, path: str) -> Node | None:
 
 
 def near_origin(tree: Node, key: str) -> Origin:
-    """Where `key` was written, or the nearest key around it that was."""
+    """The origin of a dotted key. If the key was not written: the origin of the nearest section around it."""
     while key and lookup(tree, key) is None:
         key = key.rpartition(".")[0]
     node = lookup(tree, key) if key else None
@@ -83,20 +91,20 @@ def near_origin(tree: Node, key: str) -> Origin:
 
 
 def as_problem(refusal: Refusal, tree: Node) -> Problem:
-    """A backend's refusal, at the line of the spec that it is about."""
+    """A backend's refusal as a problem at the line of the spec that the refusal is about."""
     origin = near_origin(tree, refusal.key or "")
     return problem_at(origin, refusal.key, refusal.message, refusal.hint)
 
 
 def nest(path: list[str], leaf: Node) -> Node:
-    """A tree that holds `leaf` alone, at `path`."""
+    """A tree that holds one value, `leaf`, at `path`."""
     for part in reversed(path):
         leaf = Node({part: leaf}, leaf.origin)
     return leaf
 
 
 def leaves(node: Node, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Node]]:
-    """Every value that is not a mapping, with its dotted key, in order. Lists count as one value."""
+    """The dotted key and node of every value that is not a mapping, in order. A list is one value."""
     if isinstance(node.value, dict):
         for key, child in node.value.items():
             yield from leaves(child, (*path, key))
@@ -111,7 +119,7 @@ def problem_at(
     hint: str | None = None,
     severity: str = "error",
 ) -> Problem:
-    """A problem placed at `origin`."""
+    """A problem at the file and line of `origin`, or with its label if there is no file."""
     label = None if origin.file else origin.label
     return Problem(
         file=origin.file,

@@ -1,6 +1,6 @@
-"""`prl-submit.toml`: a site's or a person's own values, below every spec.
+"""Profiles: values of a site or a person in `prl-submit.toml`, which every spec can override.
 
-[profile.default]           # used where --profile is not given
+[profile.default]           # used if --profile is not given
 backend = "slurm"
 [profile.default.slurm]
 partition = "gpu"
@@ -19,9 +19,10 @@ DEFAULT = "default"
 
 
 def read_profile(files: list[tuple[str, bytes]], name: str | None) -> Node | None:
-    """The profile `name` of the files (name and content), the first file winning key by key.
+    """The values of the profile `name`, merged from `files` (pairs of file name and content).
 
-    Without a name the profile `default` is used, if there is one. Raises SpecError.
+    If two files set one key, the first file wins. Without a name: the profile `default`, or None if no
+    file has one. Raises SpecError if there is no profile of that name or a file is not valid.
     """
     profiles = [_profiles(file, data) for file, data in files]
     wanted = name or DEFAULT
@@ -42,6 +43,7 @@ def _problem(file: str | None, message: str, hint: str | None, label: str | None
 
 
 def _profiles(file: str, data: bytes) -> dict[str, Node]:
+    """The profiles of one file by name. Raises SpecError if the file holds anything else."""
     try:
         import tomllib
     except ModuleNotFoundError:  # Python 3.10
@@ -51,20 +53,21 @@ def _profiles(file: str, data: bytes) -> dict[str, Node]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError([_problem(file, f"is not TOML: {error}", None, None)]) from None
     except RecursionError:
-        raise SpecError([_problem(file, "is nested too deep", None, None)]) from None
+        raise SpecError([_problem(file, "is nested too deeply", None, None)]) from None
     extra = sorted(set(content) - {"profile"})
     if extra:
-        hint = "values stand under [profile.NAME]"
+        hint = "write the values under [profile.NAME]"
         raise SpecError([_problem(file, f"unknown key {extra[0]!r}", hint, None)])
     tree = _node(content.get("profile", {}), Origin("profile", file))
     for name, node in (mapping(tree) or {"profile": tree}).items():
         if not isinstance(node.value, dict):
-            hint = "write [profile.NAME] and the values below it"
+            hint = "write [profile.NAME], and the values below that line"
             raise SpecError([_problem(file, f"{name!r} is not a profile", hint, None)])
     return mapping(tree)
 
 
 def _node(value: Any, origin: Origin) -> Node:
+    """A TOML value as a node. Raises SpecError for a text with a NUL byte."""
     if isinstance(value, dict):
         return Node({key: _node(child, origin) for key, child in value.items()}, origin)
     if isinstance(value, list):
@@ -72,7 +75,7 @@ def _node(value: Any, origin: Origin) -> Node:
     if isinstance(value, str):
         if "\0" in value:
             raise SpecError(
-                [_problem(origin.file, "holds a NUL, which no argument can", None, None)]
+                [_problem(origin.file, "holds a NUL, which no argument can hold", None, None)]
             )
         return Node(value, origin)
     text = str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,8 +1,10 @@
-"""What a user may write: the job spec's sections, typed (contract, section 2).
+"""The job spec as types: one class for each section, one field for each key that a user may write.
 
-The field types carry their limits and, as `description`, the words used when a value is refused;
-`prl-submit schema` prints the same as JSON Schema. (No postponed annotations here: evaluating them
-took a tenth of our own time in `check`.)
+Each field's type has its limits, and a `description` for the message when a value is refused.
+`prl-submit schema` prints these types as a JSON Schema. docs/reference.md explains each key.
+
+This module has no `from __future__ import annotations`, because evaluating postponed annotations
+took a tenth of the time that `check` spends in our own code.
 """
 
 from typing import Annotated, Any, Literal, Union
@@ -63,18 +65,18 @@ SwiftVersion = Annotated[
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A mapping of the spec with fixed keys."""
+    """A part of the spec with fixed keys; an unknown key is a mistake."""
 
 
 class Conda(Section, frozen=True, kw_only=True):
-    """A conda environment whose installation is not on PATH."""
+    """A conda environment: its name or path, and the folder of the conda installation."""
 
     name: Line
     root: Line | None = None
 
 
 class Container(Section, frozen=True, kw_only=True):
-    """The image a Slurm job runs in."""
+    """The container image that a Slurm job runs in."""
 
     image: Line
     mounts: list[Line] = []
@@ -82,7 +84,7 @@ class Container(Section, frozen=True, kw_only=True):
 
 
 class Environment(Section, frozen=True, kw_only=True):
-    """How a node gets to a shell in which `torchrun` and ms-swift are found."""
+    """How launch.sh prepares a node's shell, so that `torchrun` and ms-swift are found."""
 
     conda: Union[Line, Conda, None] = None
     venv: Line | None = None
@@ -95,7 +97,7 @@ class Environment(Section, frozen=True, kw_only=True):
 
 
 class Resources(Section, frozen=True, kw_only=True):
-    """What is asked for; `nproc_per_node` processes per node with one accelerator each."""
+    """What to ask for: nodes, and `nproc_per_node` processes per node with one accelerator each."""
 
     nodes: Nodes = 1
     nproc_per_node: Processes = 1
@@ -108,14 +110,14 @@ class Resources(Section, frozen=True, kw_only=True):
 
 
 class Restarts(Section, frozen=True, kw_only=True):
-    """After preemption, time-out or a lost node; `grace`: warning before the kill."""
+    """Restarts after preemption, a time-out or a lost node; `grace`: time between the warning signal and the kill."""
 
     max: Restart = 0
     grace: Duration = 120
 
 
 class Slurm(Section, frozen=True, kw_only=True):
-    """sbatch's own options."""
+    """Options of sbatch. `extra` takes those without a key of their own."""
 
     partition: Line | None = None
     account: Line | None = None
@@ -130,7 +132,7 @@ class Slurm(Section, frozen=True, kw_only=True):
 
 
 class Kubernetes(Section, frozen=True, kw_only=True):
-    """Where and how the PyTorchJob is made."""
+    """The cluster, namespace, image and pod settings of the PyTorchJob."""
 
     context: Line | None = None
     namespace: Line | None = None
@@ -149,13 +151,13 @@ class Kubernetes(Section, frozen=True, kw_only=True):
 
 
 class Local(Section, frozen=True, kw_only=True):
-    """This machine."""
+    """Settings of a job on this machine."""
 
     cuda_visible_devices: Line | None = None
 
 
 class JobSpec(Section, frozen=True, kw_only=True):
-    """A whole job. `swift` stays untyped here: its types are ms-swift's."""
+    """A whole job. `swift` has no types here, because they depend on the version of ms-swift."""
 
     name: Name
     extends: Line | None = None

@@ -1,4 +1,4 @@
-"""Node tree -> typed sections, gathering every problem instead of stopping at the first."""
+"""From a node tree to the typed sections of `sections`. All problems are collected, not only the first."""
 
 from __future__ import annotations
 
@@ -21,25 +21,32 @@ from prl_submit.spec.scalars import (
 from prl_submit.spec.sections import JobSpec
 from prl_submit.spec.suggest import did_you_mean
 
+#: Stands for a value that is wrong; its problem has been recorded.
 _BAD: Any = object()
 
 
 def read_spec(tree: Node) -> tuple[JobSpec, list[Problem]]:
-    """The typed spec and all that is wrong with it; a wrong value leaves its default in place."""
+    """The typed spec and everything that is wrong with it. A wrong value is replaced by its default."""
     problems: list[Problem] = []
     spec = _struct(JobSpec, tree, "", problems)
-    if spec is _BAD:  # only `name` is required
-        fields = {
-            field: _value(kind, tree.value[field], field, [])
-            for field, kind in _hints(JobSpec).items()
-            if isinstance(tree.value, dict) and field in tree.value and field != "name"
-        }
-        spec = JobSpec(name="unnamed", **{k: v for k, v in fields.items() if v is not _BAD})
+    if spec is _BAD:  # `name`, the only required field, is missing or wrong
+        spec = JobSpec(name="unnamed", **_without_name(tree))
     return spec, problems
 
 
+def _without_name(tree: Node) -> dict[str, Any]:
+    """The fields of a spec except `name`, without wrong values. Records no problem a second time."""
+    fields = {}
+    for field, kind in _hints(JobSpec).items():
+        if isinstance(tree.value, dict) and field in tree.value and field != "name":
+            value = _value(kind, tree.value[field], field, [])
+            if value is not _BAD:
+                fields[field] = value
+    return fields
+
+
 def plain(node: Node) -> Any:
-    """Plain data of a tree, each unquoted scalar as what it looks like."""
+    """A node as plain data. An unquoted scalar becomes a number or a boolean if it looks like one."""
     if isinstance(node.value, dict):
         return {key: plain(child) for key, child in node.value.items()}
     if isinstance(node.value, list):
@@ -48,6 +55,7 @@ def plain(node: Node) -> Any:
 
 
 def _struct(kind: type[Struct], node: Node, path: str, problems: list[Problem]) -> Any:
+    """A section of the type `kind`, or _BAD if the node is no mapping or a required field is missing."""
     if not isinstance(node.value, dict):
         problems.append(_mismatch(node, path, "a mapping of keys to values"))
         return _BAD
@@ -62,32 +70,44 @@ def _struct(kind: type[Struct], node: Node, path: str, problems: list[Problem]) 
             if value is not _BAD:
                 values[key] = value
     missing = [name for name in _required(kind) if name not in values]
+    if missing:
+        problems += _missing_fields(missing, node, path)
+        return _BAD
+    return kind(**values)
+
+
+def _missing_fields(missing: list[str], node: Node, path: str) -> list[Problem]:
+    """A problem for each required field that nobody wrote. A wrong value has its problem already."""
+    problems = []
     for name in missing:
-        here = f"{path}.{name}" if path else name
         if mapping_value(node, name) is None:
+            here = f"{path}.{name}" if path else name
             problems.append(problem_at(node.origin, here, "is required", f"add `{name}: …`"))
-    return _BAD if missing else kind(**values)
+    return problems
 
 
 def mapping_value(node: Node, key: str) -> Any:
-    """The value under `key`, None where it is absent or null."""
+    """The value under `key` of a mapping node. None if it is absent or null."""
     child = node.value.get(key) if isinstance(node.value, dict) else None
     return None if child is None else child.value
 
 
 def _hints(kind: type[Struct]) -> dict[str, Any]:
-    return kind.__annotations__  # real types: spec.py does not postpone them
+    """The type of each field. They are types, not texts, because sections.py does not postpone them."""
+    return kind.__annotations__
 
 
 def _required(kind: type[Struct]) -> list[str]:
-    """Names of the fields without a default; msgspec lists defaults for the last fields only."""
+    """The names of the fields without a default."""
     names, defaults = kind.__struct_fields__, kind.__struct_defaults__
+    # msgspec lists the defaults of the last fields only.
     first = len(names) - len(defaults)
     late = zip(names[first:], defaults, strict=True)
     return [*names[:first], *(name for name, default in late if default is msgspec.NODEFAULT)]
 
 
 def _value(kind: Any, node: Node, path: str, problems: list[Problem]) -> Any:
+    """A value of the type `kind`, or _BAD with its problem added to `problems`."""
     kind = _pick(kind, node)
     origin = get_origin(kind)
     if kind is Any:
@@ -102,34 +122,36 @@ def _value(kind: Any, node: Node, path: str, problems: list[Problem]) -> Any:
 
 
 def _pick(kind: Any, node: Node) -> Any:
-    """The member of a union that fits the node's shape; None is never wanted here."""
+    """The member of a union that fits the node: a section for a mapping, else the other member.
+
+    None is never picked, because a null never reaches this function.
+    """
     if get_origin(kind) is not Union and type(kind).__name__ != "UnionType":
         return kind
     members = [member for member in get_args(kind) if member is not type(None)]
     structs = [m for m in members if isinstance(m, type) and issubclass(m, Struct)]
     others = [m for m in members if m not in structs]
-    return structs[0] if structs and (isinstance(node.value, dict) or not others) else others[0]
+    wants_struct = isinstance(node.value, dict) or not others
+    return structs[0] if structs and wants_struct else others[0]
 
 
 def _list(item: Any, node: Node, path: str, problems: list[Problem]) -> Any:
     if not isinstance(node.value, list):
         problems.append(_mismatch(node, path, "a list", "write [item, item]"))
         return _BAD
-    values = [
-        _value(item, child, f"{path}[{i}]", problems)
-        if child.value is not None
-        else _null(child, f"{path}[{i}]", problems)
-        for i, child in enumerate(node.value)
-    ]
+    values = []
+    for index, child in enumerate(node.value):
+        here = f"{path}[{index}]"
+        if child.value is None:
+            problems.append(problem_at(child.origin, here, "is empty"))
+            values.append(_BAD)
+        else:
+            values.append(_value(item, child, here, problems))
     return _BAD if _BAD in values else values
 
 
-def _null(node: Node, path: str, problems: list[Problem]) -> Any:
-    problems.append(problem_at(node.origin, path, "is empty"))
-    return _BAD
-
-
 def _dict(kinds: tuple[Any, ...], node: Node, path: str, problems: list[Problem]) -> Any:
+    """A mapping whose keys and values have the two types in `kinds`. Wrong entries are left out."""
     if not isinstance(node.value, dict):
         problems.append(_mismatch(node, path, "a mapping of keys to values"))
         return _BAD
@@ -161,12 +183,13 @@ def _leaf(kind: Any, node: Node, path: str, problems: list[Problem]) -> Any:
 
 
 def _parse(kind: Any, text: str) -> Any:
-    """Text as the kind wants it, or None; limits are msgspec's business, in `_fits`."""
-    if _extra_kind(kind) == "duration":
+    """The text as a value of the type `kind`, or None. `_fits` then checks the type's limits."""
+    extra = _extra_kind(kind)
+    if extra == "duration":
         return parse_duration(text)
-    if _extra_kind(kind) == "memory":
+    if extra == "memory":
         return parse_memory(text)
-    if _extra_kind(kind) == "node memory":
+    if extra == "node memory":
         return parse_node_memory(text)
     base = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     if base is int:
@@ -174,13 +197,17 @@ def _parse(kind: Any, text: str) -> Any:
     return parse_bool(text) if base is bool else text
 
 
-def _extra_kind(kind: Any) -> Any:
-    return next(((m.extra or {}).get("kind") for m in _metas(kind)), None)
+def _extra_kind(kind: Any) -> str | None:
+    """`duration`, `memory` or `node memory` for the types that sections.py marks so; else None."""
+    metas = _metas(kind)
+    return (metas[0].extra or {}).get("kind") if metas else None
 
 
 def _fits(kind: Any, value: Any) -> bool:
-    if isinstance(value, str) and value.endswith("\n") and any(m.pattern for m in _metas(kind)):
-        return False  # `$` matches before a last newline
+    """True if the value keeps the limits of the type `kind`."""
+    has_pattern = any(meta.pattern for meta in _metas(kind))
+    if has_pattern and isinstance(value, str) and value.endswith("\n"):
+        return False  # a pattern's `$` would match before the last newline
     try:
         msgspec.convert(value, kind)
     except msgspec.ValidationError:
@@ -189,14 +216,14 @@ def _fits(kind: Any, value: Any) -> bool:
 
 
 def _metas(kind: Any) -> list[Meta]:
-    return (
-        [m for m in get_args(kind)[1:] if isinstance(m, Meta)]
-        if get_origin(kind) is Annotated
-        else []
-    )
+    """The limits and descriptions of an annotated type."""
+    if get_origin(kind) is not Annotated:
+        return []
+    return [meta for meta in get_args(kind)[1:] if isinstance(meta, Meta)]
 
 
 def _describe(kind: Any) -> str:
+    """What a value of the type `kind` looks like, for messages."""
     for meta in _metas(kind):
         if meta.description:
             return meta.description
@@ -205,6 +232,7 @@ def _describe(kind: Any) -> str:
 
 
 def _shown(node: Node) -> str:
+    """A node's value for messages, at most 60 characters of it."""
     if isinstance(node.value, dict):
         return "a mapping"
     if isinstance(node.value, list):
@@ -224,18 +252,21 @@ def _unknown(node: Node, path: str, key: str, known: dict[str, Any]) -> Problem:
 
 
 def _meant(path: str, key: str) -> str | None:
-    """The hint for a key by what it means: another name here, or a key of another section."""
-    from prl_submit.spec import meanings  # only where something is wrong
+    """A hint for an unknown key that other tools use: our name in this section, or in another one."""
+    from prl_submit.spec import meanings  # imported only when there is a mistake to report
     from prl_submit.swift.history import load_history
 
     section = path.removesuffix(key)
     wanted = meanings.KEYS.get(key.lower().replace("-", "_"), ())
-    here = [name for name in wanted if name.startswith(section) and "." not in name[len(section) :]]
-    if here:
-        return f"did you mean {here[0][len(section) :]!r}?"
-    own = meanings.key_elsewhere(key)
-    if elsewhere := list(wanted) or ([own] if own else []):
-        return meanings.did_you_mean_one_of(elsewhere)
+    for name in wanted:
+        rest = name.removeprefix(section)
+        if name.startswith(section) and "." not in rest:
+            return f"did you mean {rest!r}?"
+    if wanted:
+        return meanings.did_you_mean_one_of(list(wanted))
+    elsewhere = meanings.key_elsewhere(key)
+    if elsewhere:
+        return meanings.did_you_mean_one_of([elsewhere])
     arguments = [key, *meanings.ARGUMENTS.get(key, ())]
     known = [name for name in arguments if load_history().years(name) is not None]
     return f"an argument of ms-swift stands under `swift:`, as swift.{known[0]}" if known else None

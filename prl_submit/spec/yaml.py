@@ -1,7 +1,8 @@
-"""YAML text -> node tree, with bounds and plain data only.
+"""From YAML text to a node tree. Only plain data is read, and size and depth have limits.
 
-Built from libyaml's event stream, not from `yaml.load`: events keep the line and the quoting of
-every scalar, need no recursion in C, and let the bounds act before anything is expanded.
+The tree is built from libyaml's events, not with `yaml.load`, for three reasons: events keep the line
+and the quotes of every scalar, they need no recursion in C, and the limits act before an alias is
+expanded.
 """
 
 from __future__ import annotations
@@ -16,17 +17,20 @@ from prl_submit.errors import Problem, SpecError
 from prl_submit.spec.nodes import Node, Origin, scalar_node
 
 MAX_BYTES = 1_000_000
+#: Levels of mappings and lists inside one another.
 MAX_DEPTH = 40
 _TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
+#: Values of one document; an alias counts as many as it stands for.
 MAX_NODES = 20_000
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _STR_TAG = "tag:yaml.org,2002:str"
-# YAML 1.1's line ends that no editor shows as one: the reader would fold them to spaces.
+# YAML 1.1 takes these for line ends, but editors do not show them so. libyaml would turn them to spaces.
 _SEPARATORS = "\x85\u2028\u2029"
-# What is left are YAML 1.1's printable characters, as in `_is_text`; compiled on use.
+# Any character that is not one of YAML 1.1's printable characters, or is one of _SEPARATORS. The same
+# set as in `_is_text`; compiled when it is first used.
 _NO_TEXT = "[^\t\n\r -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
-#: What libyaml says, and what to do about it.
+#: A part of libyaml's message -> our hint.
 _HINTS = {
     "cannot start any token": "put quotes around a value that begins with @, ` or %",
     "mapping values are not allowed": "put quotes around a value that holds ': '; check the indent",
@@ -35,6 +39,8 @@ _HINTS = {
 
 
 class _FaultError(Exception):
+    """A document that cannot be read; `line` counts from 1."""
+
     def __init__(self, line: int | None, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.line = line
@@ -43,10 +49,11 @@ class _FaultError(Exception):
 
 
 def parse_document(data: bytes, file: str, layer: str) -> Node:
-    """Parse one YAML mapping.
+    """Parse one YAML mapping into a node tree.
 
-    `file` is the name to show in errors. Raises SpecError with one problem (YAML cannot be read on
-    after a fault): not UTF-8, too large, a syntax error, a duplicate key, a tag, an alias bomb.
+    `file` is the name to show in errors. Raises SpecError with one problem, because YAML cannot be read
+    any further after a mistake: not UTF-8, too large, a syntax error, a duplicate key, a tag, or aliases
+    that expand to too many values.
     """
     try:
         return _Builder(file, layer).build(_decode(data))
@@ -58,11 +65,12 @@ def parse_document(data: bytes, file: str, layer: str) -> Node:
 
 
 def parse_value(text: str, origin: Origin) -> Node:
-    """A value given on the command line: `[a, b]`, `{k: v}` and quoted text as YAML, else the text.
+    """A value given on the command line as a node.
 
-    Raises ValueError where a value that begins like YAML is not, or is not UTF-8.
+    `[a, b]`, `{k: v}` and quoted text are read as YAML. Any other text is taken as it is. Raises
+    ValueError if a value begins like YAML but is not, or if it is not UTF-8.
     """
-    if any(map(_is_surrogate, text)):  # how Python reads other bytes from the command line
+    if any(map(_is_surrogate, text)):  # Python turns bytes that are not UTF-8 into surrogates
         raise ValueError("is not UTF-8")
     if text[:1] not in ("[", "{", '"', "'"):
         return scalar_node(text, origin)
@@ -74,6 +82,7 @@ def parse_value(text: str, origin: Origin) -> Node:
 
 
 def _decode(data: bytes) -> str:
+    """The text of a file. Raises _FaultError if it is too large, not UTF-8, or has control characters."""
     if len(data) > MAX_BYTES:
         raise _FaultError(None, f"is larger than {MAX_BYTES:,} bytes, which no job spec is")
     if b"\0" in data:
@@ -85,7 +94,7 @@ def _decode(data: bytes) -> str:
         raise _FaultError(
             line, f"is not UTF-8: byte 0x{data[error.start]:02x}", "save the file as UTF-8"
         ) from None
-    if all(map(_is_text, set(text))):  # compiling the search takes longer than all of this
+    if all(map(_is_text, set(text))):  # faster than compiling the regular expression below
         return text
     if found := re.search(_NO_TEXT, text):
         line = len((text[: found.start()] + ".").splitlines())
@@ -100,6 +109,7 @@ def _decode(data: bytes) -> str:
 
 
 def _is_text(char: str) -> bool:
+    """True for YAML 1.1's printable characters except _SEPARATORS."""
     return (
         " " <= char <= "~"
         or char in "\t\n\r"
@@ -113,9 +123,10 @@ def _is_text(char: str) -> bool:
 
 
 class _Builder:
-    """Turns events into nodes; one instance per document."""
+    """Builds nodes from libyaml's events. Each document has its own instance."""
 
     def __init__(self, file: str, layer: str, origin: Origin | None = None) -> None:
+        """`origin`: the origin of all nodes. Without it, each node's origin is its line in `file`."""
         self._file = file
         self._layer = layer
         self._fixed = origin
@@ -123,6 +134,7 @@ class _Builder:
         self._count = 0
 
     def build(self, text: str, *, mapping_only: bool = True) -> Node:
+        """The node of a whole document. Raises _FaultError."""
         events = self._events(text)
         first = next(events)
         if isinstance(first, yaml.ScalarEvent) and not first.value and not first.style:
@@ -136,13 +148,16 @@ class _Builder:
         node = self._node(first, events, 0)
         extra = next(events, None)
         if extra is not None:
-            # libyaml places an empty document behind the last line.
+            # libyaml says of an empty document that it is on the line after the last one.
             line = min(_line(extra), len(text.splitlines()))
             raise _FaultError(line, "holds more than one document; a job spec is one")
         return node
 
     def _events(self, text: str) -> Iterator[Any]:
-        """Content events only; syntax errors become faults, an empty file too."""
+        """The events of scalars, aliases, lists and mappings.
+
+        Raises _FaultError for a syntax error and for an empty file.
+        """
         some = False
         try:
             for event in yaml.parse(text, Loader=_LOADER):
@@ -165,7 +180,7 @@ class _Builder:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
         self._spend(1, event)
-        before = self._count
+        count_before = self._count
         _refuse_tag(event)
         if isinstance(event, yaml.ScalarEvent):
             node = self._scalar(event)
@@ -174,10 +189,11 @@ class _Builder:
         else:
             node = self._mapping(event, events, depth)
         if event.anchor is not None:
-            self._anchors[event.anchor] = (node, self._count - before + 1)
+            self._anchors[event.anchor] = (node, self._count - count_before + 1)
         return node
 
     def _spend(self, nodes: int, event: Any) -> None:
+        """Count values against MAX_NODES."""
         self._count += nodes
         if self._count > MAX_NODES:
             raise _FaultError(
@@ -196,7 +212,7 @@ class _Builder:
         return node
 
     def _scalar(self, event: Any) -> Node:
-        plain = not event.style and event.tag is None  # libyaml says '', PyYAML None
+        plain = not event.style and event.tag is None  # no style: '' from libyaml, None from PyYAML
         if plain and not event.value:
             return Node(None, self._origin(event), plain)
         _refuse_unusable(event)
@@ -234,7 +250,7 @@ class _Builder:
             if event.value == "<<" and not event.style:
                 _merge_key(child, merged, event)
                 continue
-            # The key's line, not the value's: an editor should open where the name stands.
+            # The origin is the key's line, not the value's: an editor should open the line with the key.
             found[event.value] = Node(child.value, self._origin(event), child.plain)
         return Node({**merged, **found}, self._origin(start))
 
@@ -244,7 +260,7 @@ def _empty() -> _FaultError:
 
 
 def _merge_key(child: Node, merged: dict[str, Node], event: Any) -> None:
-    """YAML 1.1's `<<`: a mapping or a list of mappings; earlier ones win."""
+    """Add the values of YAML 1.1's `<<` to `merged`. If several mappings have a key, the first one wins."""
     sources = child.value if isinstance(child.value, list) else [child]
     for source in sources:
         if not isinstance(source.value, dict):
@@ -254,6 +270,7 @@ def _merge_key(child: Node, merged: dict[str, Node], event: Any) -> None:
 
 
 def _refuse_tag(event: Any) -> None:
+    """Raises _FaultError for a tag such as `!!python/object`."""
     if event.tag not in (None, "!", _STR_TAG):
         raise _FaultError(
             _line(event),
@@ -265,7 +282,7 @@ def _refuse_tag(event: Any) -> None:
 def _refuse_unusable(event: Any) -> None:
     if "\0" in event.value or any(map(_is_surrogate, event.value)):
         raise _FaultError(
-            _line(event), "holds a NUL or half a surrogate pair, which no argument can"
+            _line(event), "holds a NUL or half a surrogate pair, which no argument can hold"
         )
 
 
@@ -274,11 +291,12 @@ def _is_surrogate(char: str) -> bool:
 
 
 def _syntax_fault(error: yaml.MarkedYAMLError, text: str) -> _FaultError:
+    """The parser's error as our own, with a hint where we know one."""
     mark = error.problem_mark or error.context_mark
-    # At the end of the file libyaml names the line after the last.
+    # For an error at the end of the file libyaml gives the line after the last one.
     line = None if mark is None else min(mark.line + 1, max(1, len(text.splitlines())))
     what = " ".join(p for p in (error.context, error.problem) if p)
-    if "nesting depth" in what:  # libyaml 0.2.6 looks ahead, and has a bound of its own
+    if "nesting depth" in what:  # libyaml 0.2.6 reads ahead and has a limit of its own
         return _FaultError(line, _TOO_DEEP)
     begun = error.context_mark and error.context_mark.line + 1
     if line is not None and begun and begun < line:
@@ -302,8 +320,9 @@ def _name(event: Any) -> str:
 
 
 def _tab_at(text: str, line: int | None) -> bool:
+    """True if the line, or the one before it, holds a tab."""
     lines = text.splitlines()
     if line is None or line > len(lines):
         return False
-    # libyaml may report the line after the one that holds the tab.
+    # libyaml may report the line after the one with the tab.
     return any("\t" in near for near in lines[max(0, line - 2) : line])

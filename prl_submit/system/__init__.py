@@ -1,1 +1,4 @@
-"""The doors to disk and processes, and what others wrote made harmless. Nothing here knows of jobs."""
+"""Access to disk and to other programs, and making other people's text harmless for a terminal.
+
+Nothing in this package knows about jobs.
+"""

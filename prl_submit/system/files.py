@@ -1,7 +1,7 @@
-"""Writing files so that a reader, or a crash, never meets half of one.
+"""Writing files atomically: a reader sees the old file or the new file, and never half of one.
 
-A run directory is data that others may have written, so nothing in it is written through a symbolic
-link, and no name of a temporary file can be guessed.
+Other users may have written into a run directory. So prl-submit never writes through a symbolic link
+there, and the name of a temporary file holds 8 random bytes that nobody can guess.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from pathlib import Path, PurePath
 
 from prl_submit.system.reading import open_regular
 
-#: A folder that files are opened in; O_PATH, where there is one, needs no right to list it.
+#: How a folder is opened before files in it are opened. O_PATH (Linux) works without the right to
+#: list the folder.
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def write_atomic(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = True) -> None:
-    """Write `path` by a rename from the same folder. Raises OSError.
+    """Write `data` to a temporary file in the same folder, then rename it to `path`. Raises OSError.
 
-    `durable`: flushed to disk first, so that a power cut leaves the old file or the new one.
+    `durable`: flush the file to disk before the rename, so that after a power cut the old file or the
+    new file is there.
     """
     folder = os.open(path.parent, _FOLDER)
     try:
@@ -34,18 +36,19 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = 
 def write_inside(
     run: Path, name: str, data: bytes, mode: int = 0o644, *, durable: bool = True
 ) -> None:
-    """Write a file of a run directory as `write_atomic` does; `name` may be `logs/NAME`.
+    """Write a file of a run directory as `write_atomic` does. `name` may be `logs/NAME`.
 
-    Raises OSError, also where a folder on the way is a symbolic link.
+    Raises OSError, also if a folder between the run directory and the file is a symbolic link.
     """
     with _folder_inside(run, name) as folder:
         _replace(folder, PurePath(name).name, data, mode, durable)
 
 
 def open_inside(run: Path, name: str, flags: int, mode: int = 0o644) -> int:
-    """A descriptor of a regular file in a run directory, for writing.
+    """Open a regular file in a run directory for writing; the caller closes the descriptor.
 
-    Raises OSError, also where the file or a folder on the way is a symbolic link.
+    `flags` as for os.open. Raises OSError, also if the file is not a regular file, or if the file or a
+    folder between the run directory and the file is a symbolic link.
     """
     flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with _folder_inside(run, name) as folder:
@@ -60,12 +63,13 @@ def open_inside(run: Path, name: str, flags: int, mode: int = 0o644) -> int:
 
 
 def remove_inside(run: Path, name: str) -> None:
-    """Remove a file of a run directory, if it is there. Raises OSError as `open_inside`."""
+    """Remove a file of a run directory if the file exists. Raises OSError as `open_inside` does."""
     with contextlib.suppress(FileNotFoundError), _folder_inside(run, name) as folder:
         os.unlink(PurePath(name).name, dir_fd=folder)
 
 
 def _replace(folder: int, name: str, data: bytes, mode: int, durable: bool) -> None:
+    """Write `data` to a temporary file in an open folder and rename the temporary file to `name`."""
     part = f".{name}.{os.urandom(8).hex()}.part"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
@@ -83,7 +87,11 @@ def _replace(folder: int, name: str, data: bytes, mode: int, durable: bool) -> N
 
 @contextlib.contextmanager
 def _folder_inside(run: Path, name: str) -> Iterator[int]:
-    """The folder of a file in a run directory, each one on the way opened from the one above."""
+    """A descriptor of the folder that holds a file of a run directory.
+
+    Each folder is opened relative to its parent's descriptor, so nobody can put a symbolic link into
+    the path in between.
+    """
     folder = os.open(run, _FOLDER)
     try:
         for part in PurePath(name).parts[:-1]:
@@ -101,14 +109,17 @@ def _folder_inside(run: Path, name: str) -> Iterator[int]:
 
 
 def _explained(error: OSError, path: Path) -> OSError:
-    """The error with its whole path, and with words where a link is what is wrong."""
+    """The same error with the whole path; its text says so if a symbolic link is the cause."""
     if error.errno in (errno.ELOOP, errno.ENOTDIR) and path.is_symlink():
         return OSError(None, "is a symbolic link, through which nothing is written", str(path))
     return type(error)(error.errno, error.strerror, str(path))
 
 
 def tail_bytes(path: Path, size: int) -> bytes:
-    """The last `size` bytes of a regular file, or all of it; empty where there is none."""
+    """The last `size` bytes of a regular file, or all bytes of a shorter file.
+
+    Empty if the file is missing, cannot be read, or is a symbolic link.
+    """
     try:
         with open_regular(path, follow=False) as file:
             end = file.seek(0, os.SEEK_END)

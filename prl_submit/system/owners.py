@@ -1,4 +1,4 @@
-"""Whose files and folders are: a run directory is data that anybody may have written."""
+"""Who owns files and folders, what a user may read, and how a run directory is given to a user."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 
 
 def user_name(uid: int | None = None) -> str:
-    """The login name of a user, by default our own; `uid N` where it has none."""
+    """The login name of a user, by default our own. `uid N` if the uid has no name."""
     import pwd
 
     number = os.getuid() if uid is None else uid
@@ -20,7 +20,7 @@ def user_name(uid: int | None = None) -> str:
 
 
 def owner_of(path: str | os.PathLike[str]) -> int | None:
-    """The uid that has a file or folder; None where that cannot be seen."""
+    """The uid that owns a file or folder. None if the file cannot be examined."""
     try:
         return os.stat(path).st_uid
     except OSError:
@@ -28,7 +28,7 @@ def owner_of(path: str | os.PathLike[str]) -> int | None:
 
 
 def whose(path: str | os.PathLike[str]) -> str:
-    """`; it is bob's` where a file or folder is another user's, else nothing."""
+    """`; it is bob's` if another user owns a file or folder, else an empty text."""
     try:
         uid = os.stat(path, follow_symlinks=False).st_uid
     except OSError:
@@ -36,12 +36,15 @@ def whose(path: str | os.PathLike[str]) -> str:
     return "" if uid == os.geteuid() else f"; it is {user_name(uid)}'s"
 
 
-#: Of a mode: to read a file, to pass through a folder.
+#: Permission bits: reading a file, and passing through a folder.
 _READ, _PASS = 4, 1
 
 
 def could_read(uid: int, path: str) -> bool:
-    """Whether a user may read a file, as far as the modes of it and of the folders above it tell."""
+    """True if the permissions of a file and of all folders above it let a user read the file.
+
+    Access control lists are not examined.
+    """
     place, groups, bit = os.path.realpath(path), _groups(uid), _READ
     try:
         while _allows(os.stat(place), uid, groups, bit):
@@ -55,11 +58,18 @@ def could_read(uid: int, path: str) -> bool:
 
 
 def _allows(found: os.stat_result, uid: int, groups: Collection[int], bit: int) -> bool:
-    shift = 6 if found.st_uid == uid else 3 if found.st_gid in groups else 0
+    """True if the permission `bit` is set for the user: as the owner, as a group member, or as other."""
+    if found.st_uid == uid:
+        shift = 6
+    elif found.st_gid in groups:
+        shift = 3
+    else:
+        shift = 0
     return bool(found.st_mode >> shift & bit)
 
 
 def _groups(uid: int) -> Collection[int]:
+    """The ids of all groups of a user; none if the uid is unknown on this machine."""
     import pwd
 
     try:
@@ -69,15 +79,16 @@ def _groups(uid: int) -> Collection[int]:
     return os.getgrouplist(user.pw_name, user.pw_gid)
 
 
-#: The records by which we know a run for ours: they stay ours where its folder is given away.
+#: prl-submit recognises its own runs by the owner of these files. So these files keep their owner when
+#: the rest of the run directory is given to another user.
 _KEPT = frozenset({"run.json", "plan.json", "cancel.json", "verdict.json"})
 
 
 def give_run(run: str | os.PathLike[str], uid: int, gid: int) -> None:
-    """Give a run directory, its logs, and what a job writes beside them, to a user. Raises OSError.
+    """Make a user the owner of a run directory, its logs, and the JSON files that the job writes.
 
-    Whoever had the directory before may have put links there: nothing is given away through one,
-    nor a file that has a second name.
+    Somebody else may have put links into the directory. So a symbolic link is never followed, and a
+    file with more than one hard link is not given away. Raises OSError.
     """
     with _opened(run) as folder:
         for name in os.listdir(folder):
@@ -92,6 +103,7 @@ def give_run(run: str | os.PathLike[str], uid: int, gid: int) -> None:
 
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike[str], folder: int | None = None) -> Iterator[int]:
+    """A folder's descriptor. If `folder` is given, the path is inside it and must not be a link."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     flags |= 0 if folder is None else os.O_NOFOLLOW
     descriptor = os.open(path, flags, dir_fd=folder)
@@ -102,7 +114,7 @@ def _opened(path: str | os.PathLike[str], folder: int | None = None) -> Iterator
 
 
 def _give(name: str, folder: int, uid: int, gid: int) -> None:
-    """Give one file away by its descriptor: nobody can replace it in between."""
+    """Change the owner of one file through its descriptor, so that nobody can replace it meanwhile."""
     kind = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
     if not stat.S_ISREG(kind):
         return

@@ -1,4 +1,4 @@
-"""Reading what others wrote: files that may be no files, JSON that may be nested without end."""
+"""Reading files that other users may have written: only regular files, and bounded JSON."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-#: The most that run.json, exit.json and the other small records may hold.
+#: The largest size in bytes of run.json, exit.json and the other small records.
 RECORD_BYTES = 1 << 20
-#: The most that plan.json may hold, which has the whole job.
+#: The largest size in bytes of plan.json, which holds the whole job.
 PLAN_BYTES = 16 << 20
 
 
 def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> BinaryIO:
     """A regular file, opened for reading. Raises OSError for anything else.
 
-    A device is not opened at all, since opening one may already do something. A pipe is opened
-    without waiting for its writer. `follow` false: a symbolic link is refused too.
+    A device is not opened at all, because opening a device can have an effect. If somebody replaces the
+    file by a pipe meanwhile, opening does not wait for the pipe's writer. If `follow` is false, a
+    symbolic link is refused too.
     """
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     if not stat.S_ISREG(os.stat(path, follow_symlinks=follow).st_mode):
@@ -32,6 +33,7 @@ def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> Binary
 
 
 def _no_file(path: str | os.PathLike[str]) -> OSError:
+    """The error for a path that is not a regular file."""
     if os.path.islink(path):
         return OSError(None, "is a symbolic link", os.fspath(path))
     if os.path.isdir(path):
@@ -46,9 +48,9 @@ def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
 
 
 def read_record(path: str | os.PathLike[str], limit: int = RECORD_BYTES) -> bytes:
-    """A whole file of a run directory, which anybody may have written.
+    """The whole content of a file in a run directory.
 
-    Raises OSError where it is a link, no regular file, or has more than `limit` bytes.
+    Raises OSError if the file is a symbolic link, is not a regular file, or has more than `limit` bytes.
     """
     with open_regular(path, follow=False) as file:
         content = file.read(limit + 1)
@@ -58,7 +60,7 @@ def read_record(path: str | os.PathLike[str], limit: int = RECORD_BYTES) -> byte
 
 
 def decode_json(text: bytes | str, kind: Any = Any) -> Any:
-    """JSON as data. Raises ValueError, also where it is nested too deeply to be read."""
+    """JSON as data of the type `kind`. Raises ValueError, also for JSON that is nested too deeply."""
     try:
         return msgspec.json.decode(text, type=kind)
     except RecursionError:

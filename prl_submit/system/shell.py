@@ -1,4 +1,4 @@
-"""The only door to other programs whose answer we read."""
+"""Running other programs and reading their answers. All of prl-submit does so through this module."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from msgspec import Struct
 if TYPE_CHECKING:
     import subprocess
 
-#: Seconds after which a program that has not answered is doubted.
+#: After so many seconds without an answer, the caller's `doubt` function is asked whether to give up.
 DOUBT_S = 0.5
 
 
 class Answer(Struct, frozen=True):
-    """What a program said. `code` is 127 where it is not installed, 124 where it took too long."""
+    """A program's exit code, stdout and stderr.
+
+    `code` is 127 if the program is not installed, 126 if it cannot be started, and 124 if it did not
+    answer in time.
+    """
 
     code: int
     out: str
@@ -34,9 +38,10 @@ class Shell(Protocol):
         stdin: str | None = None,
         doubt: Callable[[], str | None] | None = None,
     ) -> Answer:
-        """`timeout` in seconds; `environ` instead of ours.
+        """Run `argv`. `timeout` is in seconds; `environ` replaces our own environment.
 
-        `doubt` is asked once, after DOUBT_S without an answer: what it returns ends the waiting.
+        `doubt` is called once, after DOUBT_S seconds without an answer. If it returns a text, the
+        program is killed and the text becomes the answer's stderr.
         """
 
 
@@ -48,9 +53,10 @@ def run(
     stdin: str | None = None,
     doubt: Callable[[], str | None] | None = None,
 ) -> Answer:
-    """Run a program for real, UTF-8; never raises for what the program does.
+    """Run a program and return its answer as text in UTF-8. Never raises for what the program does.
 
-    In a session of its own: Ctrl-C is for us, and must not end it half way.
+    The program runs in a session of its own, so that Ctrl-C reaches only prl-submit and does not end
+    the program half way.
     """
     import subprocess
 
@@ -85,7 +91,7 @@ def _wait(
     timeout: float,
     doubt: Callable[[], str | None] | None,
 ) -> Answer:
-    """Raises subprocess.TimeoutExpired."""
+    """Wait for the answer and ask `doubt` on the way. Raises subprocess.TimeoutExpired."""
     import subprocess
 
     if doubt is None:
@@ -97,7 +103,7 @@ def _wait(
     if why is not None:
         process.kill()
         return Answer(124, "", why)
-    return _answer(process, None, timeout)  # what was given goes on being sent
+    return _answer(process, None, timeout)  # communicate() goes on sending the input it already has
 
 
 def _answer(process: subprocess.Popen[bytes], given: bytes | None, timeout: float) -> Answer:

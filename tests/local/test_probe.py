@@ -260,7 +260,7 @@ def test_without_submitit_here(world: World) -> None:
         (["--set", "swift.beta=1"], "--set and --profile change a SPEC"),
         (["--backend", "k8s"], "probe looks at local and slurm nodes only"),
         (["--backend", "slrm"], "unknown backend 'slrm'"),
-        (["--timeout", "10"], "say the unit: 10s, 10m or 10h"),
+        (["--timeout", "10"], "write the unit: 10s, 10m or 10h"),
         (["gone.yaml"], "gone.yaml: cannot be read"),
     ],
 )

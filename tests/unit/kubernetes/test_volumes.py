@@ -88,7 +88,7 @@ SOURCES = "persistentVolumeClaim (or pvc), hostPath, nfs, emptyDir, or another o
         ({"mountPath": "/d", "pvc": 7}, "persistentVolumeClaim: 7 is neither text nor a map"),
         ({"mountPath": "/d", "pvc": None}, "persistentVolumeClaim: None is neither text nor a map"),
         ({"mountPath": "/d", "emptyDir": 50}, "emptyDir: 50 is neither text nor a map"),
-        ({"mountPath": "/d", "emptyDir": "lots"}, "is no size such as 50G"),
+        ({"mountPath": "/d", "emptyDir": "lots"}, "is not a size such as 50G"),
         ({"mountPath": "/d", "nfs": "server"}, "nfs: 'server' is not SERVER:/PATH"),
         ({"mountPath": "/d", "nfs": "server:export"}, "nfs: 'server:export' is not SERVER:/PATH"),
         ({"mountPath": "/d", "csi": "driver"}, "csi: needs a map of Kubernetes' own fields, found 'driver'"),
@@ -150,5 +150,5 @@ def test_what_lies_on_a_volume(mount: str, path: str, expected: bool) -> None:
 
 def test_quantities() -> None:
     assert [to_quantity(size) for size in ("256G", "1536M", "1T")] == ["256Gi", "1536Mi", "1Ti"]
-    with pytest.raises(ValueError, match="no size"):
+    with pytest.raises(ValueError, match="not a size"):
         to_quantity(None)

@@ -60,7 +60,7 @@ def test_origin_is_the_file() -> None:
     [
         ("a = ", "0.toml: is not TOML: Invalid value"),
         ("[profile.default]\na = 1\na = 2\nb = 3", "is not TOML: .*line 3"),
-        ('backend = "slurm"', "0.toml: unknown key 'backend'\nhint: values stand under"),
+        ('backend = "slurm"', "0.toml: unknown key 'backend'\nhint: write the values under"),
         ("[profile]\na = 1", "0.toml: 'a' is not a profile\nhint: write .profile.NAME."),
         ("profile = 3", "0.toml: 'profile' is not a profile"),
         ('[profile.default]\na = "\\u0000"', "0.toml: holds a NUL"),

@@ -79,7 +79,7 @@ def test_no_durations(text: str) -> None:
 
 
 def test_a_hint_for_what_is_read_in_two_ways() -> None:
-    assert duration_hint("90") == "say the unit: 90s, 90m or 90h"
+    assert duration_hint("90") == "write the unit: 90s, 90m or 90h"
     assert duration_hint("12:30") == "12:30:00 is 12 hours, 12m30s is 12 minutes"
     assert duration_hint("soon") is None
     assert parse_duration("12:30:00")

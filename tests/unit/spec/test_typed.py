@@ -152,7 +152,7 @@ def test_an_unknown_key_that_is_near_nothing_lists_the_known() -> None:
 
 def test_a_bare_duration_is_told_its_units() -> None:
     problem = only("resources: {time_limit: 90}")
-    assert problem.hint == "say the unit: 90s, 90m or 90h"
+    assert problem.hint == "write the unit: 90s, 90m or 90h"
 
 
 def test_null_removes() -> None:
