@@ -1,4 +1,4 @@
-"""job.sbatch."""
+"""Render job.sbatch, the batch script that prl-submit sends to Slurm."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCRIPT = "job.sbatch"
 
 
 def render_script(plan: Plan, token: str, site: Path | None) -> str:
-    """The batch script of a plan."""
+    """The text of job.sbatch. `site`: the folder of --templates, whose job.sbatch replaces ours."""
     resources = plan.resources
     cpus = resources.cpus_per_proc
     outer, inner = container_words(plan)
@@ -38,8 +38,9 @@ def render_script(plan: Plan, token: str, site: Path | None) -> str:
     return render(SCRIPT, variables, site)
 
 
-#: Options of sbatch that it hands on to srun by variables (sbatch(1), OUTPUT ENVIRONMENT VARIABLES).
-_HANDED_ON = {
+#: For each option in slurm.extra: the variables in which sbatch passes it to srun (sbatch(1), OUTPUT
+#: ENVIRONMENT VARIABLES).
+_VARIABLES_FOR_SRUN = {
     "acctg-freq": ["SLURM_ACCTG_FREQ"],
     "cpu-freq": ["SLURM_CPU_FREQ_REQ"],
     "distribution": ["SLURM_DISTRIBUTION", "SLURM_DIST_PLANESIZE"],
@@ -63,31 +64,42 @@ _HANDED_ON = {
 
 
 def _set_for_srun(plan: Plan) -> list[str]:
-    """The variables that this job's own sbatch sets for srun."""
-    memory = [] if plan.resources.memory is None else ["SLURM_MEM_PER_NODE"]
-    return memory + [name for key in plan.slurm.extra for name in _HANDED_ON.get(key, [])]
+    """The variables that sbatch sets for this job's srun; job.sbatch removes all others."""
+    found = [] if plan.resources.memory is None else ["SLURM_MEM_PER_NODE"]
+    for option in plan.slurm.extra:
+        found += _VARIABLES_FOR_SRUN.get(option, [])
+    return found
 
 
 def container_words(plan: Plan) -> tuple[list[str], list[str]]:
-    """What a container adds: options of srun (pyxis), and words before `bash launch.sh` (apptainer).
+    """How srun starts launch.sh in environment.container.
 
-    The run and working directories are mounted where they are; secrets and the rendezvous keep the
-    job's values where the image has its own.
+    With pyxis: options of srun, first in the pair. With apptainer: the words before `bash launch.sh`,
+    second in the pair. Both empty without a container.
+
+    The working directory and the output root are mounted under their own paths.
     """
     container = plan.environment.container
     if container is None:
         return [], []
-    inside = f"{plan.output_root}/".startswith(f"{plan.workdir}/")
-    paths = [plan.workdir] if inside else [plan.workdir, plan.output_root]
+    is_output_in_workdir = f"{plan.output_root}/".startswith(f"{plan.workdir}/")
+    paths = [plan.workdir] if is_output_in_workdir else [plan.workdir, plan.output_root]
     mounts = [*(f"{path}:{path}" for path in paths), *container.mounts]
     if container.runtime == "pyxis":
-        names = ["MASTER_ADDR", "MASTER_PORT"] if plan.resources.nodes > 1 else []
-        names += plan.environment.secrets
-        return [
-            f"--container-image={container.image}",
-            f"--container-mounts={','.join(mounts)}",
-            *([f"--container-env={','.join(names)}"] if names else []),
-        ], []
-    gpu = ["--nv"] if plan.resources.accelerator == "gpu" else []
-    binds = [word for mount in mounts for word in ("--bind", mount)]
-    return [], ["apptainer", "exec", *gpu, *binds, container.image]
+        return _pyxis_options(plan, container.image, mounts), []
+    words = ["apptainer", "exec"]
+    if plan.resources.accelerator == "gpu":
+        words.append("--nv")
+    for mount in mounts:
+        words += ["--bind", mount]
+    return [], [*words, container.image]
+
+
+def _pyxis_options(plan: Plan, image: str, mounts: list[str]) -> list[str]:
+    options = [f"--container-image={image}", f"--container-mounts={','.join(mounts)}"]
+    # An image may set these variables itself; --container-env keeps the job's values.
+    variables = ["MASTER_ADDR", "MASTER_PORT"] if plan.resources.nodes > 1 else []
+    variables += plan.environment.secrets
+    if variables:
+        options.append(f"--container-env={','.join(variables)}")
+    return options

@@ -1,4 +1,4 @@
-"""Plan -> the #SBATCH lines of its job."""
+"""The #SBATCH lines of a plan's job."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from prl_submit.planning.plan import Plan
 from prl_submit.runs.directory import LOGS
 from prl_submit.spec.scalars import format_duration
 
-#: Stands in the job's comment before the token by which a lost submission is found again.
+#: The job's comment holds this prefix and the run's token. If sbatch's answer is lost, prl-submit
+#: finds the job by that comment.
 TOKEN_PREFIX = "prl-submit:"
-#: What sbatch, srun and slurmstepd say of a job; launch.sh has its own log per node.
+#: Output of sbatch, srun and slurmstepd. launch.sh writes its own log for each node.
 LOG = "slurm.log"
 
+#: An option's long name without `--`, and its value; None for an option without a value.
+Option = tuple[str, "str | None"]
 
-def directives(plan: Plan, token: str) -> list[tuple[str, str | None]]:
-    """The options of sbatch, name and value, in the order a person would write them."""
+
+def directives(plan: Plan, token: str) -> list[Option]:
+    """The options of sbatch, in the order a person would write them."""
     resources, slurm = plan.resources, plan.slurm
     extra = {
         name: value
@@ -25,19 +29,19 @@ def directives(plan: Plan, token: str) -> list[tuple[str, str | None]]:
     }
     count = resources.nproc_per_node
     cpus, limit = resources.cpus_per_proc, resources.time_limit
-    found: list[tuple[str, str | None]] = [
+    found: list[Option] = [
         ("job-name", plan.name),
         ("comment", _comment(extra.pop("comment", None), token)),
         ("chdir", plan.workdir),
         ("output", _output(plan)),
         ("open-mode", "append"),
-        *_section(plan),
+        *_slurm_section(plan),
         ("nodes", str(resources.nodes)),
         ("ntasks-per-node", "1"),
-        *_some("gres", _gres(plan, extra.pop("gres", None))),
-        *_some("cpus-per-task", None if cpus is None else str(cpus * count)),
-        *_some("mem", resources.memory),
-        *_some("time", None if limit is None else format_duration(limit)),
+        *_unless_none("gres", _gres(plan, extra.pop("gres", None))),
+        *_unless_none("cpus-per-task", None if cpus is None else str(cpus * count)),
+        *_unless_none("mem", resources.memory),
+        *_unless_none("time", None if limit is None else format_duration(limit)),
         ("signal", f"B:USR1@{plan.restarts.grace}"),
         ("requeue" if plan.restarts.max else "no-requeue", None),
     ]
@@ -46,29 +50,39 @@ def directives(plan: Plan, token: str) -> list[tuple[str, str | None]]:
     return [*found, *((name, _value(value)) for name, value in extra.items())]
 
 
-def _section(plan: Plan) -> list[tuple[str, str | None]]:
-    names = [(o, k.partition(".")[2]) for o, k in OWNED.items() if k.startswith("slurm.")]
-    return [pair for option, field in names for pair in _some(option, getattr(plan.slurm, field))]
+def _slurm_section(plan: Plan) -> list[Option]:
+    """The options that keys of the `slurm:` section set: partition, account, …."""
+    found: list[Option] = []
+    for option, key in OWNED.items():
+        section, _, field = key.partition(".")
+        if section == "slurm":
+            found += _unless_none(option, getattr(plan.slurm, field))
+    return found
 
 
-def _some(name: str, value: str | None) -> list[tuple[str, str | None]]:
+def _unless_none(name: str, value: str | None) -> list[Option]:
     return [] if value is None else [(name, value)]
 
 
-def _comment(own: Any, token: str) -> str:
+def _comment(users_comment: Any, token: str) -> str:
     mark = f"{TOKEN_PREFIX}{token}"
-    return mark if own in (None, "") else f"{_value(own)} {mark}"
+    return mark if users_comment in (None, "") else f"{_value(users_comment)} {mark}"
 
 
-def _gres(plan: Plan, more: Any) -> str | None:
+def _gres(plan: Plan, users_gres: Any) -> str | None:
+    """`gpu:h100:4`, and after a comma what the user asks for in slurm.extra.gres."""
     resources = plan.resources
-    kind = f"{resources.gpu_type}:" if resources.gpu_type else ""
-    gpus = f"gpu:{kind}{resources.nproc_per_node}" if resources.accelerator == "gpu" else None
-    parts = [part for part in (gpus, None if more is None else _value(more)) if part]
+    parts = []
+    if resources.accelerator == "gpu":
+        kind = f"{resources.gpu_type}:" if resources.gpu_type else ""
+        parts.append(f"gpu:{kind}{resources.nproc_per_node}")
+    if users_gres is not None and (more := _value(users_gres)):
+        parts.append(more)
     return ",".join(parts) or None
 
 
 def _value(value: Any) -> str | None:
+    """A YAML value as sbatch wants it: true has no value, a list is joined by commas."""
     if value is True:
         return None
     if isinstance(value, list):
@@ -77,15 +91,16 @@ def _value(value: Any) -> str | None:
 
 
 def has_own_log_file(plan: Plan) -> bool:
-    r"""Whether job.sbatch opens slurm.log itself, since --output cannot name it.
+    r"""True if job.sbatch must open slurm.log itself, because --output cannot name its path.
 
-    A backslash there stands for the next character in 22.05 and 24.11, and is lost in 26.05.
+    That is so if the path has a backslash: in --output, Slurm 22.05 and 24.11 take it as an escape of
+    the next character, and Slurm 26.05 drops it.
     """
     return "\\" in plan.run_dir
 
 
 def _output(plan: Plan) -> str:
-    """The path for --output, where `%` begins a pattern and `%%` is a percent sign."""
+    """The path for --output. There `%` begins a pattern, and `%%` stands for a percent sign."""
     if has_own_log_file(plan):
         return "/dev/null"
     return f"{plan.run_dir}/{LOGS}/{LOG}".replace("%", "%%")

@@ -1,7 +1,8 @@
-"""The environment in which Slurm's commands are called, and which a job gets from its submitter.
+"""The environment in which prl-submit calls Slurm's commands, and which sbatch passes to the job.
 
-sbatch hands its whole environment on to the job (`--export=ALL`), and the srun in job.sbatch reads its
-options from there: SLURM_TIMELIMIT=1 in a user's shell would end the training after a minute.
+sbatch passes its whole environment to the job (`--export=ALL`), and the srun in job.sbatch reads
+options from it. For example, SLURM_TIMELIMIT=1 in a user's shell would end the training after one
+minute. So such variables are removed before sbatch is called.
 """
 
 from __future__ import annotations
@@ -11,22 +12,24 @@ from collections.abc import Collection, Mapping
 from prl_submit.backends.slurm.directives import directives
 from prl_submit.planning.plan import Plan
 
-#: Names of variables by which Slurm's programs take options, or by which a job's step is described.
+#: Variables that set options of Slurm's programs, or that describe a job step to its processes.
 _PREFIXES = (
     *("SLURM_", "SLURMD_", "SRUN_", "SBATCH_", "SALLOC_", "SCRON_", "SLURMRESTD_"),
     *("SQUEUE_", "SINFO_", "SACCT_", "SACCTMGR_", "SCONTROL_", "SCANCEL_", "SSTAT_", "SPRIO_"),
     *("SPANK_", "_SLURM_", "PMI_"),
 )
-#: Of these, the ones that say which cluster is meant and who asks.
+#: Exceptions from _PREFIXES: these name the cluster and authenticate the user.
 _CLUSTER = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
-#: A user's defaults for where jobs run and who pays, set once for a site. They count where the spec is silent.
+#: Exceptions from _PREFIXES: users set these once for a site, to say where their jobs run and who
+#: pays. Each is used if the spec does not set the same option.
 SITE_DEFAULTS = (
     *("SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_QOS"),
     *("SBATCH_RESERVATION", "SBATCH_CONSTRAINT", "SBATCH_WCKEY"),
 )
-#: What an outer job or a launcher left behind.
+#: Variables of a job or launcher inside which the user runs prl-submit. torchrun and launch.sh would
+#: take them for their own.
 _LAUNCHERS = ("PRL_SUBMIT_", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
-#: job.sbatch and launch.sh are bash scripts: these would change how bash reads them.
+#: Variables that change how bash runs a script. job.sbatch and launch.sh are bash scripts.
 _BASH = frozenset(
     [
         *("BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "POSIXLY_CORRECT", "BASH_COMPAT"),
@@ -36,7 +39,7 @@ _BASH = frozenset(
 
 
 def question_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment in which Slurm's commands answer in the form that we read."""
+    """`environ` without the variables that change what Slurm's commands print."""
     return {name: value for name, value in environ.items() if not _steers_slurm(name)}
 
 
@@ -45,12 +48,15 @@ def _steers_slurm(name: str) -> bool:
 
 
 def job_environ(plan: Plan, environ: Mapping[str, str]) -> dict[str, str]:
-    """What sbatch, and through it the job, inherits of the submitter's environment."""
+    """The part of the submitter's environment that sbatch gets, and that sbatch gives to the job."""
     return inherited(environ, site_defaults(plan))
 
 
 def inherited(environ: Mapping[str, str], kept: Collection[str]) -> dict[str, str]:
-    """The environment without what would steer sbatch, srun or bash. `kept`: variables of sbatch that count."""
+    """`environ` without the variables that would change what sbatch, srun or bash do.
+
+    `kept`: names of SBATCH_ variables to keep.
+    """
     return {
         name: value
         for name, value in environ.items()
@@ -59,9 +65,11 @@ def inherited(environ: Mapping[str, str], kept: Collection[str]) -> dict[str, st
 
 
 def site_defaults(plan: Plan) -> set[str]:
-    """Variables of sbatch that count for this job: the spec says nothing about them.
+    """The SITE_DEFAULTS that sbatch may read for this job: those whose option the spec does not set.
 
-    A variable beats the script's own line (sbatch(1), INPUT ENVIRONMENT VARIABLES).
+    The others must be removed, because a variable overrides the #SBATCH line of the same option
+    (sbatch(1), INPUT ENVIRONMENT VARIABLES).
     """
-    said = {f"SBATCH_{name.upper().replace('-', '_')}" for name, _ in directives(plan, token="")}
-    return set(SITE_DEFAULTS) - said
+    options = [name for name, _ in directives(plan, token="")]
+    set_by_spec = {f"SBATCH_{name.upper().replace('-', '_')}" for name in options}
+    return set(SITE_DEFAULTS) - set_by_spec

@@ -1,4 +1,4 @@
-"""What squeue and sacct say of jobs, read into one shape."""
+"""The questions to squeue and sacct, and their answers parsed into `ListedJob`s."""
 
 from __future__ import annotations
 
@@ -10,23 +10,27 @@ from msgspec import Struct
 from prl_submit.backends.slurm.directives import TOKEN_PREFIX
 from prl_submit.backends.slurm.partitions import parse_gres
 
-#: Unlimited width by the suffix form. Names, paths and comments may hold anything but control characters,
-#: which prl-submit lets into none of them; so one of those ends each field.
+#: The fields of squeue --Format. Written as `NAME:END`, a field has unlimited width and ends with END.
 _SQUEUE = [
     *("JobID", "RestartCnt", "State", "exit_code", "StartTime", "EndTime", "NumNodes"),
     *("tres-per-node", "NodeList", "Reason", "UserID", "SubmitTime"),
     *("Command", "STDOUT", "Name", "Comment"),
 ]
+#: Ends each field. Names, paths and comments may hold any other character; prl-submit refuses control
+#: characters in all of them.
 _END = "\x1f"
+#: The fields of sacct --format.
 _SACCT = "JobIDRaw State ExitCode Start End NNodes NodeList Reason SubmitLine JobName"
 
 
 class ListedJob(Struct, frozen=True, kw_only=True):
-    """One job as Slurm has it. Times are ISO 8601 with zone.
+    """One job as squeue or sacct lists it. Times are local, ISO 8601 with zone.
 
-    `exit_code`/`signal` are the batch script's; None where it has not ended. `gpus`: per node.
-    `restarts` None: not told. `cancelled_by`: a uid. `command`: its script's path, or how sacct says
-    that it was submitted. `stdout`: the path of its output, perhaps as a pattern.
+    `exit_code`, `signal`: of the batch script; None until it has ended.
+    `restarts`: how often Slurm has requeued the job; None from sacct, which does not list it.
+    `gpus`: per node. `cancelled_by`: a uid or user name, from sacct only.
+    `command`: the path of the batch script (squeue), or the whole sbatch command (sacct).
+    `stdout`: the path of its output, in which Slurm may not have replaced `%j` and the like.
     """
 
     job_id: str
@@ -49,7 +53,7 @@ class ListedJob(Struct, frozen=True, kw_only=True):
     stdout: str | None = None
 
     def has_token(self, token: str) -> bool | None:
-        """Whether its comment carries the token; None where it carries none at all."""
+        """True if its comment has this run's token, False if another's, None if it has no token."""
         if self.comment is None or TOKEN_PREFIX not in self.comment:
             return None
         rest = self.comment.rpartition(TOKEN_PREFIX)[2]
@@ -57,90 +61,99 @@ class ListedJob(Struct, frozen=True, kw_only=True):
 
 
 def squeue_argv(*, job_ids: Sequence[str] = (), uids: Sequence[int] = ()) -> list[str]:
-    """The question for live and lately ended jobs: these, or all of these users."""
+    """The squeue command that lists waiting, running and recently ended jobs.
+
+    `job_ids`: those jobs. Without ids: all jobs of the users `uids`.
+    """
     fields = ",".join(f"{name}:{_END}" for name in _SQUEUE)
-    users = f"--user={','.join(map(str, uids))}"
-    which = f"--jobs={','.join(job_ids)}" if job_ids else users
-    # --all: hidden partitions too.
+    which = (
+        f"--jobs={','.join(job_ids)}" if job_ids else f"--user={','.join(str(uid) for uid in uids)}"
+    )
+    # --all: also in partitions that are hidden from the user.
     return ["squeue", "--noheader", "--all", "--states=all", which, f"--Format={fields}"]
 
 
 def sacct_argv(job_ids: Sequence[str]) -> list[str]:
-    """The question for ended jobs. The delimiter is no character of a name."""
+    """The sacct command that lists these jobs, without their steps."""
     fields = ",".join(_SACCT.split())
     return [
-        *("sacct", "--noheader", "--parsable2", "--allocations", "--delimiter=\x1f"),
+        *("sacct", "--noheader", "--parsable2", "--allocations", f"--delimiter={_END}"),
         *(f"--jobs={','.join(job_ids)}", f"--format={fields}"),
     ]
 
 
 def parse_squeue(text: str) -> list[ListedJob]:
-    """The answer to squeue_argv; what does not read (a control character in a name) is passed over."""
-    rows = (line.split(_END) for line in text.split(f"{_END}\n"))
-    return [job for row in rows if len(row) == len(_SQUEUE) and (job := _squeue(row))]
+    """The jobs in the output of `squeue_argv`'s command.
+
+    Rows that cannot be parsed are skipped; somebody else's job may have a control character in its
+    name.
+    """
+    rows = [line.split(_END) for line in text.split(f"{_END}\n")]
+    jobs = [_from_squeue(row) for row in rows if len(row) == len(_SQUEUE)]
+    return [job for job in jobs if job is not None]
 
 
-def _squeue(row: list[str]) -> ListedJob | None:
-    told = dict(zip(_SQUEUE, row, strict=True))
-    job_id = told["JobID"].rpartition("\n")[2]  # what stands before it is a word of somebody else's
-    restarts, state = told["RestartCnt"], told["State"]
-    status, end, count = told["exit_code"], told["EndTime"], told["NumNodes"]
-    user = told["UserID"]
-    if not job_id.isdecimal() or not restarts.isdecimal():
+def _from_squeue(row: list[str]) -> ListedJob | None:
+    fields = dict(zip(_SQUEUE, row, strict=True))
+    # After a row that could not be parsed, its remainder precedes the id.
+    job_id = fields["JobID"].rpartition("\n")[2]
+    if not job_id.isdecimal() or not fields["RestartCnt"].isdecimal():
         return None
-    ended = state in _ENDED
-    code, signal = _wait_status(status) if ended else (None, None)
+    ended = fields["State"] in _ENDED
+    code, signal = _wait_status(fields["exit_code"]) if ended else (None, None)
     return ListedJob(
         job_id=job_id,
-        state=state,
-        restarts=int(restarts),
+        state=fields["State"],
+        restarts=int(fields["RestartCnt"]),
         exit_code=code,
         signal=signal,
-        started_at=slurm_time(told["StartTime"]),
-        ended_at=slurm_time(end) if ended else None,
-        node_count=int(count) if count.isdecimal() else 1,
-        gpus=sum(parse_gres(told["tres-per-node"]).values()),
-        nodes=told["NodeList"] or None,
-        reason=_meaning(told["Reason"]),
-        name=told["Name"],
-        comment=told["Comment"],
-        user_id=int(user) if user.isdecimal() else None,
-        submitted_at=slurm_time(told["SubmitTime"]),
-        command=_meaning(told["Command"]),
-        stdout=_meaning(told["STDOUT"]),
+        started_at=slurm_time(fields["StartTime"]),
+        ended_at=slurm_time(fields["EndTime"]) if ended else None,
+        node_count=_number(fields["NumNodes"]) or 1,
+        gpus=sum(parse_gres(fields["tres-per-node"]).values()),
+        nodes=fields["NodeList"] or None,
+        reason=_none_if_empty(fields["Reason"]),
+        name=fields["Name"],
+        comment=fields["Comment"],
+        user_id=_number(fields["UserID"]),
+        submitted_at=slurm_time(fields["SubmitTime"]),
+        command=_none_if_empty(fields["Command"]),
+        stdout=_none_if_empty(fields["STDOUT"]),
     )
 
 
 def parse_sacct(text: str) -> list[ListedJob]:
-    """The answer to sacct_argv."""
-    rows = (line.split("\x1f") for line in text.split("\n"))
-    return [job for row in rows if len(row) == len(_SACCT.split()) and (job := _sacct(row))]
+    """The jobs in the output of `sacct_argv`'s command. Rows that cannot be parsed are skipped."""
+    rows = [line.split(_END) for line in text.split("\n")]
+    jobs = [_from_sacct(row) for row in rows if len(row) == len(_SACCT.split())]
+    return [job for job in jobs if job is not None]
 
 
-def _sacct(row: list[str]) -> ListedJob | None:
+def _from_sacct(row: list[str]) -> ListedJob | None:
     job_id, state, status, start, end, count, nodes, reason, line, name = row
     if not job_id.isdecimal():
         return None
-    word, _, who = state.partition(" by ")  # `CANCELLED by 1000`
+    state, _, cancelled_by = state.partition(" by ")  # `CANCELLED by 1000`
     code, _, signal = status.partition(":")
     return ListedJob(
         job_id=job_id,
-        state=word,
+        state=state,
         restarts=None,
-        exit_code=int(code) if code.isdecimal() else None,
-        signal=int(signal) if signal.isdecimal() and signal != "0" else None,
+        exit_code=_number(code),
+        signal=_number(signal) or None,
         started_at=slurm_time(start),
         ended_at=slurm_time(end),
-        node_count=int(count) if count.isdecimal() else 1,
-        nodes=_meaning(nodes),
-        reason=_meaning(reason),
-        cancelled_by=who or None,
-        command=_meaning(line),
+        node_count=_number(count) or 1,
+        nodes=_none_if_empty(nodes),
+        reason=_none_if_empty(reason),
+        cancelled_by=cancelled_by or None,
+        command=_none_if_empty(line),
         name=name,
     )
 
 
-#: At their end (squeue(1), JOB STATE CODES). A word that is not here ends nothing.
+#: States of jobs that have ended (squeue(1), JOB STATE CODES). A state that is in neither set below is
+#: taken for a running job's, so that a new version's state never ends a run.
 _ENDED = frozenset(
     [
         "BOOT_FAIL",
@@ -155,7 +168,7 @@ _ENDED = frozenset(
         "TIMEOUT",
     ]
 )
-#: Not yet started, or not again.
+#: States of jobs that wait for their first start, or for the next one after a requeue.
 _WAITING = frozenset(
     [
         "PENDING",
@@ -171,39 +184,49 @@ _WAITING = frozenset(
 
 
 def is_live(job: ListedJob) -> bool:
-    """Whether the job waits, runs, or is in a state that we do not know."""
+    """True if the job waits, runs, or is in a state that prl-submit does not know."""
     return job.state not in _ENDED
 
 
 def never_ran(job: ListedJob) -> bool:
-    """Whether Slurm ended the job without ever giving it a node.
+    """True if Slurm ended the job without giving it a node.
 
-    slurmctld makes a job that it then refuses: "Requested node configuration is not available" leaves one.
+    When slurmctld refuses a job with "Requested node configuration is not available", it has already
+    created the job, and lists it like this (seen with Slurm 22.05.8).
     """
     return job.state == "FAILED" and job.nodes is None and job.started_at == job.ended_at
 
 
 def is_waiting(job: ListedJob) -> bool:
-    """Whether the job waits to start, or to start again."""
+    """True if the job waits for its first start, or for another start after a requeue."""
     return job.state in _WAITING
 
 
 def _wait_status(text: str) -> tuple[int | None, int | None]:
-    """The exit_code of squeue is the status of wait(2), or `code:signal` in newer versions."""
-    code, colon, signal = text.partition(":")
-    if not code.isdecimal():
+    """Exit code and signal from squeue's field exit_code.
+
+    Slurm 22.05 prints the status of wait(2) as one number, newer versions print `code:signal`.
+    """
+    first, colon, second = text.partition(":")
+    code, signal = _number(first), _number(second)
+    if code is None:
         return None, None
     if colon:
-        return int(code), int(signal) or None if signal.isdecimal() else None
-    return int(code) >> 8, int(code) & 0x7F or None
+        return code, signal or None
+    return code >> 8, (code & 0x7F) or None
 
 
-def _meaning(text: str) -> str | None:
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
+
+
+def _none_if_empty(text: str) -> str | None:
+    """None for the words that Slurm prints for a missing value."""
     return None if text in ("", "None", "None assigned", "(null)", "Unknown", "N/A") else text
 
 
 def slurm_time(text: str) -> str | None:
-    """Slurm prints local time without a zone."""
+    """A time as Slurm prints it (local, without zone) as ISO 8601 with zone; None for `Unknown`."""
     try:
         return datetime.fromisoformat(text).astimezone().isoformat(timespec="seconds")
     except ValueError:  # N/A, Unknown, None
@@ -211,5 +234,5 @@ def slurm_time(text: str) -> str | None:
 
 
 def newest(jobs: Iterable[ListedJob]) -> dict[str, ListedJob]:
-    """By job id; of several rows of one id (a requeue) the last."""
+    """The jobs by id. sacct lists a requeued job several times; the last row is the newest."""
     return {job.job_id: job for job in jobs}

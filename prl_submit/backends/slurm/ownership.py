@@ -1,9 +1,10 @@
-"""Whether a job of Slurm's is a run's own: run.json alone proves nothing, since anybody may have written it.
+"""Decide whether a Slurm job belongs to a run directory.
 
-A job is a run's own if Slurm says that it belongs to whom the run directory belongs to, and if the job
-itself names the run: by the token in its comment, or, where somebody has written another comment, by its
-id together with the directory that its script writes to. A job that names another directory with the
-same token is the job of the run that this directory was copied from.
+run.json alone proves nothing, because a user may have copied or edited it. Two things must hold. Slurm
+lists the job under the user who owns the run directory. And the job names the run: by the run's token in
+its comment or, if a user has changed the comment, by its job id and the directory that its output goes
+to. If the job writes to another run directory that has the same token, this run directory is a copy of
+that one, and the job belongs to the original.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from prl_submit.backends.slurm.job_listing import ListedJob
 from prl_submit.runs.belonging import is_same
 from prl_submit.runs.directory import LOGS, Record, read_run
 
-#: How much the clocks of the controller and of this machine may differ.
+#: slurmctld's clock and this machine's may differ by this much.
 _CLOCKS = timedelta(seconds=2)
 
 
 def is_own(run: Path, record: Record, job: ListedJob) -> bool:
-    """Whether the job is the run's. `record`: with the id of its job, where that is known."""
+    """True if the job belongs to the run. `record`: the run's, with its job id if that is known."""
     if record.job_id not in (None, job.job_id) or why_not_own(run, record, job) is not None:
         return False
     token = job.has_token(record.token)
@@ -35,7 +36,10 @@ def is_own(run: Path, record: Record, job: ListedJob) -> bool:
 
 
 def why_not_own(run: Path, record: Record, job: ListedJob) -> str | None:
-    """Whose job it is, in words, where Slurm shows that it belongs to somebody or somewhere else."""
+    """Whose job it is, in words, if Slurm shows that it is another user's or another directory's.
+
+    None otherwise; that does not yet prove that it is this run's.
+    """
     here = _writes_to(job, run)
     if not here:
         for folder in run_folders(job):
@@ -53,25 +57,25 @@ def why_not_own(run: Path, record: Record, job: ListedJob) -> str | None:
 
 
 def _names_another(job: ListedJob, run: Path, record: Record) -> bool:
-    """Whether the job writes to a directory that this one has never been.
+    """True if the job writes to another directory, and this one was not moved from there.
 
-    A run that was moved has the inode of the directory that its record and its job name.
+    A moved directory keeps its inode. The record has the path and inode of the directory at submission.
     """
-    born = record.directory
-    if born is None or not run_folders(job):
+    original = record.directory
+    if original is None or not run_folders(job):
         return False
-    if not any(str(folder) == born.path for folder in run_folders(job)):
+    if not any(str(folder) == original.path for folder in run_folders(job)):
         return True
     try:
-        return run.stat().st_ino != born.inode
-    except OSError:  # removed since its record was read
+        return run.stat().st_ino != original.inode
+    except OSError:  # somebody has removed the directory since its record was read
         return True
 
 
 def _owners(run: Path, here: bool) -> set[int]:
-    """Who may own the run's job: the directory's owner, and whoever submitted the job from it.
+    """The uids that may own the run's job: the directory's owner, and us if the job writes `here`.
 
-    A file server may give root's files to nobody.
+    The two differ for root on NFS, where the file server may make `nobody` the owner of root's files.
     """
     try:
         owner = run.stat().st_uid
@@ -81,9 +85,10 @@ def _owners(run: Path, here: bool) -> set[int]:
 
 
 def run_folders(job: ListedJob) -> list[Path]:
-    """The run directory that the job's output goes to, or its script lies in, as Slurm shows it.
+    """The run directory that the job's output goes to, or that its batch script lies in.
 
-    Versions of Slurm differ in whether they show `%%` of a path or `%`.
+    Two candidates if the path has `%%`: some versions of Slurm print a percent sign doubled, as in
+    #SBATCH --output, others print it once. Empty if the job is not one of prl-submit's.
     """
     end = f"/{LOGS}/{LOG}"
     if job.stdout is not None and job.stdout.startswith("/") and job.stdout.endswith(end):
@@ -100,12 +105,12 @@ def _writes_to(job: ListedJob, run: Path) -> bool:
 
 
 def _was_submitted_with(record: Record, job: ListedJob) -> bool:
-    """Whether it is the job of this submission, not of an earlier attempt in the same directory."""
+    """True if the job is of the run's newest submission, not of one before a `resume`."""
     if record.restarts == 0:
         return True
+    newest_submission = [record.submitted_at, *record.resumed_at][-1]
     try:
-        last = [record.submitted_at, *record.resumed_at][-1]
-        since = datetime.fromisoformat(last) - _CLOCKS
+        since = datetime.fromisoformat(newest_submission) - _CLOCKS
         return datetime.fromisoformat(job.submitted_at or "") >= since
     except (ValueError, TypeError):  # no time, or one without a zone
         return False

@@ -1,7 +1,7 @@
-"""The cluster's partitions, and jobs that could never start in them.
+"""The cluster's partitions, and what in a plan none of their nodes could ever run.
 
-A configuration that no node has is refused by sbatch too, but only after it has used up a job id
-and left a FAILED job behind (measured on 22.05.8).
+prl-submit checks this before it calls sbatch. Slurm refuses such a job too, but only after it has used
+a job id and listed a FAILED job (seen with Slurm 22.05.8).
 """
 
 from __future__ import annotations
@@ -16,21 +16,26 @@ from prl_submit.planning.plan import Plan
 from prl_submit.spec.scalars import ALL_MEMORY, format_duration, mebibytes
 from prl_submit.spec.suggest import closest
 
-#: One line per partition and kind of node; `-e`: do not lump different nodes together.
+#: Lists partitions, one line for each kind of node in each (--exact: sinfo does not merge kinds).
+#: Fields: partition, the same with `*` behind the default one, time limit, nodes, CPUs, MiB, gres.
 SINFO = ["sinfo", "--noheader", "--all", "--exact", "--format=%R|%P|%l|%D|%c|%m|%G"]
 
-#: Likewise, with the state of the nodes and why an administrator set it.
+#: The same without the time limit, with the nodes' state and the administrator's reason for it.
 SINFO_STATES = ["sinfo", "--noheader", "--all", "--exact", "--format=%R|%P|%D|%c|%m|%G|%T|%E"]
 
-#: States in which no new job starts on a node (sinfo(1), NODE STATE CODES).
-_AWAY = re.compile(r"drain|down|fail|maint|inval|unknown|error|reboot|no_respond")
+#: Parts of the names of states in which a node starts no new job (sinfo(1), NODE STATE CODES).
+_UNAVAILABLE = re.compile(r"drain|down|fail|maint|inval|unknown|error|reboot|no_respond")
 
-#: Flags of each QoS: PartitionTimeLimit lifts the limits of partitions (sacctmgr(1)).
+#: Lists the flags of each QoS. With the flag PartitionTimeLimit, a QoS overrides the time limits of
+#: partitions (sacctmgr(1)).
 QOS_FLAGS = ["sacctmgr", "--noheader", "--parsable2", "show", "qos", "format=flags"]
 
 
 class NodeKind(Struct, frozen=True):
-    """Nodes of a partition that are alike. `gpus` by type ('' where the cluster names none)."""
+    """Nodes of a partition that are alike. `cpus`, `memory_mib`, `gpus`: of each node.
+
+    `gpus`: number by GPU type; the type is '' if the cluster's gres has no type.
+    """
 
     nodes: int
     cpus: int
@@ -39,7 +44,7 @@ class NodeKind(Struct, frozen=True):
 
 
 class Partition(Struct, frozen=True):
-    """`max_seconds` None: no limit."""
+    """A partition and its kinds of nodes. `max_seconds`: its time limit; None if it has none."""
 
     name: str
     default: bool
@@ -48,22 +53,29 @@ class Partition(Struct, frozen=True):
 
 
 def parse_sinfo(text: str) -> dict[str, Partition]:
-    """The answer to SINFO, by partition name. Lines that do not read are passed over."""
+    """The partitions in SINFO's output, by name. Lines that cannot be parsed are skipped."""
     found: dict[str, Partition] = {}
     for line in text.splitlines():
         fields = line.split("|")
         if len(fields) != 7:
             continue
         name, marked, limit, nodes, cpus, memory, gres = fields
-        counts = [nodes, cpus, memory.rstrip("+") or "0"]
-        if not all(text.isdecimal() and text.isascii() for text in counts):
+        kind = _node_kind(nodes, cpus, memory, gres)
+        if kind is None:
             continue
-        kind = NodeKind(int(nodes), int(cpus), int(counts[2]), parse_gres(gres))
-        before = found.get(name)
-        kinds = [*(before.kinds if before else []), kind]
-        kinds = [kind for kind in kinds if kind.nodes]  # they may be made on demand
+        known = found[name].kinds if name in found else []
+        # A partition may have no nodes yet, because a cloud plugin creates them on demand.
+        kinds = [*known, kind] if kind.nodes else known
         found[name] = Partition(name, marked.endswith("*"), parse_limit(limit), kinds)
     return found
+
+
+def _node_kind(nodes: str, cpus: str, memory: str, gres: str) -> NodeKind | None:
+    """From sinfo's fields; None if they are not numbers. `memory` may be `512000+`: at least that."""
+    memory = memory.rstrip("+") or "0"
+    if not all(text.isdecimal() and text.isascii() for text in (nodes, cpus, memory)):
+        return None
+    return NodeKind(int(nodes), int(cpus), int(memory), parse_gres(gres))
 
 
 def in_words(partition: Partition) -> str:
@@ -73,10 +85,10 @@ def in_words(partition: Partition) -> str:
         f"{kind.nodes} node{'s' if kind.nodes != 1 else ''} with {_gpu_words(kind.gpus)}"
         for kind in partition.kinds
     )
-    limit = partition.max_seconds
-    return f"{name}: {kinds or 'no nodes yet'}" + (
-        "" if limit is None else f", up to {format_duration(limit)}"
-    )
+    words = f"{name}: {kinds or 'no nodes yet'}"
+    if partition.max_seconds is not None:
+        words += f", up to {format_duration(partition.max_seconds)}"
+    return words
 
 
 def _gpu_words(gpus: dict[str, int]) -> str:
@@ -89,41 +101,48 @@ def _gpu_words(gpus: dict[str, int]) -> str:
 
 
 def unavailable(plan: Plan, text: str, default: str | None) -> Refusal | None:
-    """Why no node can take the job now: too many of those that could are drained or down.
+    """The refusal if too many of the nodes that could run the job are drained or down now.
 
-    `text`: the answer to SINFO_STATES; `default`: the partition where the spec names none.
+    `text`: SINFO_STATES's output; `default`: the partition to use if the spec names none.
     """
-    fit, away = 0, dict[str, int]()
-    names = (plan.slurm.partition or default or "").split(",")
-    seen = set[str]()
+    suitable, away = 0, dict[str, int]()
+    partitions = set[str]()
     for line in text.splitlines():
         fields = line.split("|", 7)
-        if len(fields) != 8 or not all(field.isdecimal() for field in fields[2:4]):
+        if len(fields) != 8 or not _is_asked_for(plan, default, fields[0], fields[1]):
             continue
-        name, marked, nodes, cpus, memory, gres, state, reason = fields
-        if name not in names and not (names == [""] and marked.endswith("*")):
+        name, _, nodes, cpus, memory, gres, state, reason = fields
+        kind = _node_kind(nodes, cpus, memory, gres)
+        if kind is None or not _could_run(plan, kind):
             continue
-        kind = NodeKind(int(nodes), int(cpus), int(memory.rstrip("+") or 0), parse_gres(gres))
-        if not _could_take(plan, kind):
-            continue
-        seen.add(name)
-        fit += kind.nodes
-        if _AWAY.search(state):
-            why = "" if reason in ("none", "None", "") else f" ({reason})"
-            word = state.rstrip("*~#!%$@^-+") + why
-            away[word] = away.get(word, 0) + kind.nodes
-    if not away or fit - sum(away.values()) >= plan.resources.nodes:
+        partitions.add(name)
+        suitable += kind.nodes
+        if _UNAVAILABLE.search(state):
+            words = _state_words(state, reason)
+            away[words] = away.get(words, 0) + kind.nodes
+    if not away or suitable - sum(away.values()) >= plan.resources.nodes:
         return None
-    listed = ", ".join(f"{count} {word}" for word, count in away.items())
-    where = f"partition {', '.join(sorted(seen))}"
-    message = (
-        f"Slurm could not start it now: of the {fit} nodes of {where} that could run it, {listed}"
-    )
-    hint = "submitted, it would wait until they are back: `sinfo -R`"
+    listed = ", ".join(f"{count} {words}" for words, count in away.items())
+    where = f"partition {', '.join(sorted(partitions))}"
+    message = f"Slurm could not start it now: of the {suitable} nodes of {where} that could run it, {listed}"
+    hint = "if you submit it, it waits until those nodes are back: `sinfo -R`"
     return Refusal("slurm.partition" if plan.slurm.partition else None, message, hint)
 
 
-def _could_take(plan: Plan, kind: NodeKind) -> bool:
+def _is_asked_for(plan: Plan, default: str | None, name: str, marked: str) -> bool:
+    """True if the job may run in that partition. `marked`: its name, with `*` if it is the default."""
+    names = plan.slurm.partition or default
+    return name in names.split(",") if names else marked.endswith("*")
+
+
+def _state_words(state: str, reason: str) -> str:
+    """`drained (bad fan)`: without the flags that sinfo appends to a state, such as `*` and `~`."""
+    words = state.rstrip("*~#!%$@^-+")
+    return words if reason in ("none", "None", "") else f"{words} ({reason})"
+
+
+def _could_run(plan: Plan, kind: NodeKind) -> bool:
+    """True if a node of that kind, when idle, has enough of everything."""
     resources = plan.resources
     count = resources.nproc_per_node
     gpus = kind.gpus.get(resources.gpu_type, 0) if resources.gpu_type else sum(kind.gpus.values())
@@ -135,10 +154,10 @@ def _could_take(plan: Plan, kind: NodeKind) -> bool:
 
 
 def parse_gres(text: str) -> dict[str, int]:
-    """`gpu:h100:8(S:0-1),tmpfs:100` -> {"h100": 8}."""
+    """The number of GPUs by type: `gpu:h100:8(S:0-1),tmpfs:100` -> {"h100": 8}."""
     gpus: dict[str, int] = {}
     for item in re.sub(r"\([^)]*\)", "", text).split(","):
-        name, *words = re.sub("^gres[:/]", "", item).split(":")  # squeue's prefix
+        name, *words = re.sub("^gres[:/]", "", item).split(":")  # squeue writes `gres:gpu:…`
         if name == "gpu":
             count = int(words.pop()) if words and words[-1].isdecimal() else 1
             kind = words[0] if words and words[0] != "no_consume" else ""
@@ -147,7 +166,7 @@ def parse_gres(text: str) -> dict[str, int]:
 
 
 def parse_limit(text: str) -> int | None:
-    """Seconds of Slurm's `[D-]HH:MM:SS` or `MM:SS`; None for infinite or what does not read."""
+    """Seconds in Slurm's `[D-]HH:MM:SS` or `MM:SS`; None for `infinite` or anything else."""
     match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text)
     if match is None:
         return None
@@ -156,7 +175,10 @@ def parse_limit(text: str) -> int | None:
 
 
 def chosen(plan: Plan, partitions: dict[str, Partition], default: str | None) -> list[Partition]:
-    """The known ones of the partitions that the job may run in."""
+    """The partitions that the job may run in; those that sinfo did not list are omitted.
+
+    `default`: the partitions to use if the spec names none; None: the cluster's default one.
+    """
     names = plan.slurm.partition or default
     if names:
         return [partitions[name] for name in names.split(",") if name in partitions]
@@ -166,10 +188,11 @@ def chosen(plan: Plan, partitions: dict[str, Partition], default: str | None) ->
 def hopeless(
     plan: Plan, partitions: Sequence[Partition], *, other_qos: bool = False
 ) -> list[Refusal]:
-    """Everything for which no node of these partitions could ever run the job.
+    """One refusal for each reason why no node of these partitions could ever run the job.
 
-    A QoS may allow more time than its partition, so with one (`other_qos`: named outside the spec)
-    Slurm alone can tell.
+    Empty if sinfo listed none of the partitions, or one that has no nodes yet. The time limit is checked
+    only if no QoS is named, because a QoS may allow more time than the partition. `other_qos`: a QoS is
+    named outside the spec.
     """
     if not partitions or not all(partition.kinds for partition in partitions):
         return []
@@ -188,21 +211,21 @@ def _gpu_type(plan: Plan, kinds: list[NodeKind], where: str) -> Refusal | None:
     if not wanted or plan.resources.accelerator != "gpu" or wanted in known:
         return None
     if not any(kind.gpus for kind in kinds):
-        return None  # _gpus says that there are none at all
+        return None  # _gpus then reports that the partition has no GPUs
     near = closest(wanted, known, 0.5)
     guess = f"did you mean {near!r}? " if near else ""
-    listed = f"it has: {', '.join(known)}" if known else "its GPUs have no type: leave gpu_type out"
+    listed = f"it has: {', '.join(known)}" if known else "its GPUs have no type: remove gpu_type"
     return Refusal("resources.gpu_type", f"{wanted!r} is no GPU type of {where}", guess + listed)
 
 
 def _gpus(plan: Plan, kinds: list[NodeKind], where: str) -> Refusal | None:
     if plan.resources.accelerator != "gpu":
         return None
-    count, kind = plan.resources.nproc_per_node, plan.resources.gpu_type
-    most = max(kind_.gpus.get(kind, 0) if kind else sum(kind_.gpus.values()) for kind_ in kinds)
+    count, wanted = plan.resources.nproc_per_node, plan.resources.gpu_type
+    most = max(kind.gpus.get(wanted, 0) if wanted else sum(kind.gpus.values()) for kind in kinds)
     if count <= most:
         return None
-    name = f"{kind} GPUs" if kind else "GPUs"
+    name = f"{wanted} GPUs" if wanted else "GPUs"
     hint = "take another partition" if most == 0 else f"nproc_per_node up to {most}, on more nodes"
     message = f"{count} {name} per node are asked for; no node of {where} has more than {most}"
     return Refusal("resources.nproc_per_node", message, hint)

@@ -1,4 +1,4 @@
-"""Slurm's words for why a job waits or how it ended, in plain ones."""
+"""Why a job waits and how it ended: Slurm's codes translated into plain words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from prl_submit.backends.slurm.job_listing import ListedJob
 
-#: squeue(1), JOB REASON CODES: what the user can know or do about each.
+#: squeue's reason codes (squeue(1), JOB REASON CODES) and what each means for the user.
 _WAITING = {
     "AssociationJobLimit": "your account may not run more jobs at once",
     "BadConstraints": "no node has what it asks for; it will never start",
@@ -37,12 +37,13 @@ _WAITING = {
     "launch_failed_requeued_held": "its start failed, and Slurm holds it; `scontrol release` tries again",
     "job_requeued_in_held_state": "put back and held; `scontrol release` lets it go",
 }
+#: The same for families of codes, by their beginning.
 _PREFIXES = {
     "Assoc": "your account is at a limit",
     "QOS": "its QoS is at a limit",
     "Nodes_required_for_job_are_DOWN": "the nodes it could run on are down, drained or reserved",
 }
-#: What the states of ended jobs mean, where no exit.json says it better.
+#: Slurm's states of ended jobs and what each means; used if the job left no exit.json.
 ENDED = {
     "BOOT_FAIL": "its node did not boot",
     "DEADLINE": "its deadline passed",
@@ -55,7 +56,7 @@ ENDED = {
 
 
 def why_waiting(job: ListedJob) -> str:
-    """`waiting for 4 GPUs (Priority)`, or the reason in words with Slurm's own behind it."""
+    """`waiting for 4 GPUs (Priority)`: the reason in words, and Slurm's own code in brackets."""
     reason = job.reason
     code = (reason or "").replace(" ", "_").partition(",")[0]
     if code in ("", "Priority", "Resources"):
@@ -69,7 +70,11 @@ def why_waiting(job: ListedJob) -> str:
 
 
 def _node_words(reason: str) -> str:
-    """Why a node that a job asks for is not to be had; Slurm has one code for all of it."""
+    """Why a node that the job asks for is not available.
+
+    Slurm has the one code ReqNodeNotAvail for several causes; the text behind the code tells them
+    apart.
+    """
     if re.search(r"[Uu]navailable(?:Nodes)?:[^\s)]", reason):
         return "a node it asks for is down or drained"
     if "maintenance" in reason:
@@ -78,12 +83,12 @@ def _node_words(reason: str) -> str:
 
 
 def wanted(job: ListedJob) -> str:
-    """`8 GPUs on 2 nodes`, `1 node`."""
+    """What the job asks for: `8 GPUs on 2 nodes`, `1 node`."""
     return wanted_words(job.gpus, job.node_count)
 
 
 def wanted_words(gpus_per_node: int, nodes: int) -> str:
-    """The same from numbers; no GPUs: the nodes alone."""
+    """`8 GPUs on 2 nodes` for 4 and 2; without GPUs only the nodes: `2 nodes`."""
     places = f"{nodes} node{'s' if nodes != 1 else ''}"
     total = gpus_per_node * nodes
     if not total:

@@ -1,4 +1,4 @@
-"""sbatch's refusals: which key of the spec they are about, and what the cluster has instead."""
+"""Translate sbatch's refusal: which key of the spec caused it, and which values the cluster has."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class _Cause(Struct, frozen=True):
     hint: str | None = None
 
 
-#: sbatch's words (slurm_errno.c and sbatch/opt.c of 22.05) and the key that causes them.
+#: Parts of sbatch's messages, in lower case (slurm_errno.c and sbatch/opt.c of Slurm 22.05), and the
+#: key of the spec that causes each. The first match counts.
 _CAUSES = (
     _Cause(
         "job violates accounting/qos policy",
@@ -58,7 +59,8 @@ _CAUSES = (
 )
 
 
-#: What sbatch says where no node can take a job, also if all that could are drained.
+#: sbatch says one of these if no node can run the job. It says the same if suitable nodes exist but
+#: are drained or down.
 NO_NODE = (
     "Requested node configuration is not available",
     "Required node not available",
@@ -67,27 +69,30 @@ NO_NODE = (
 
 
 def explain(err: str, plan: Plan, choices: Sequence[str] = ()) -> Refusal:
-    """A refusal in Slurm's words, with the key it is about and the cluster's real choices."""
+    """The refusal that sbatch printed as `err`, with the key of the spec that caused it.
+
+    `choices`: the names that the cluster has for that key (partitions, accounts, QoS), for the hint.
+    """
     said = first_line(err)
     key, hint = _cause(err)
     if key == "resources.gpu_type" and "gres" in plan.slurm.extra:
         key = "slurm.extra.gres"
-    if key is not None and key.startswith("slurm.") and key.count(".") == 1:
-        name = key.rpartition(".")[2]
-        found = getattr(plan.slurm, name, None)
-        listed = f"has: {', '.join(choices)}" if choices else None
-        near = closest(found, choices, 0.6) if found else None
+    section, _, name = (key or "").partition(".")
+    if section != "slurm" or "." in name:
+        return Refusal(key, f"Slurm refused the job: {said}", hint)
+    value = getattr(plan.slurm, name, None)
+    if choices:
+        near = closest(value, choices, 0.6) if value else None
         guess = f"did you mean {near!r}? " if near else ""
-        if listed:
-            hint = f"{guess}{listed}"
-        if found:
-            return Refusal(key, f"{found!r}: Slurm refused the job: {said}", hint)
-    return Refusal(key, f"Slurm refused the job: {said}", hint)
+        hint = f"{guess}has: {', '.join(choices)}"
+    about = f"{value!r}: " if value else ""
+    return Refusal(key, f"{about}Slurm refused the job: {said}", hint)
 
 
 def _cause(err: str) -> tuple[str | None, str | None]:
+    """The key of the spec that caused the refusal, and a hint; None where unknown."""
     if option := re.search(r"unrecognized option '--([a-z-]+)", err):
-        return f"slurm.extra.{option[1]}", "this version of Slurm does not have it: leave it out"
+        return f"slurm.extra.{option[1]}", "this version of Slurm does not have it: remove it"
     low = err.lower()
     for cause in _CAUSES:
         if re.search(cause.pattern, low):
@@ -96,7 +101,10 @@ def _cause(err: str) -> tuple[str | None, str | None]:
 
 
 def choices_argv(key: str | None, user: str) -> list[str] | None:
-    """The question that lists what there is instead, or None. Each answer line holds one name."""
+    """The command that lists the valid values of a key; None for keys without such a command.
+
+    Parse its output with `parse_choices`. `user`: whose accounts and QoS to list.
+    """
     if key == "slurm.partition":
         return ["sinfo", "--noheader", "--all", "--format=%R"]
     field = {"slurm.account": "account", "slurm.qos": "qos"}.get(key or "")
@@ -107,6 +115,9 @@ def choices_argv(key: str | None, user: str) -> list[str] | None:
 
 
 def parse_choices(text: str) -> list[str]:
-    """Names, one or several (by commas) per line, each once and in order."""
+    """The names in the output of `choices_argv`'s command, each once, in the order printed.
+
+    A line holds one name, or several separated by commas.
+    """
     names = [name.strip() for line in text.splitlines() for name in line.split(",")]
     return list(dict.fromkeys(name for name in names if name))

@@ -1,7 +1,8 @@
-"""What sbatch's answer proves: that Slurm took the job, that it did not, or neither.
+"""What sbatch's answer proves: that slurmctld accepted the job, that it refused it, or neither.
 
-sbatch can fail after Slurm has taken the job: the answer is lost on its way, a site's wrapper fails
-behind it. So a failure proves a refusal only if its words are known to be one.
+sbatch can fail although slurmctld has accepted the job: the network loses the answer, or a wrapper
+script of the site fails after the real sbatch has succeeded. So a failure counts as a refusal only if
+sbatch prints one of the known refusals.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import re
 
 from prl_submit.system.shell import Answer
 
-#: slurmctld's reasons to make no job (slurm_errno.c, 22.05 to 24.11; what a job_submit plugin and the
-#: network say is not among them). The beginnings of the lines.
+#: The beginnings of the messages with which slurmctld refuses a job (slurm_errno.c of Slurm 22.05 to
+#: 24.11). Messages of job_submit plugins and network errors are not in this list.
 _REFUSALS = (
     "Access denied to requested reservation",
     "Access/permission denied",
@@ -59,7 +60,8 @@ _REFUSALS = (
     "Task distribution specification invalid",
     "User's group not permitted to use this partition",
 )
-#: sbatch could not reach a controller, or had no configuration: it sent nothing.
+#: With these messages sbatch reports that it found no configuration or reached no slurmctld, so it
+#: sent nothing.
 _NEVER_SENT = (
     "Connection refused",
     "Could not establish a configuration source",
@@ -69,21 +71,23 @@ _NEVER_SENT = (
 )
 _FAILED = re.compile(r"^(?:sbatch: )?(?:error: )?Batch job submission failed: (.*)$", re.MULTILINE)
 _FATAL = re.compile(r"^sbatch: fatal: (.*)$", re.MULTILINE)
-#: sbatch reads its options before it talks to anybody; it exits so.
+#: sbatch checks its options before it contacts slurmctld. With a bad one it prints this and exits 255.
 _BAD_OPTION = re.compile(r"^sbatch: (?:unrecognized|invalid|ambiguous) option|^Try \"?sbatch --help", re.MULTILINE)  # fmt: skip
 _BAD_OPTION_CODE = 255
-#: What our own shell says of a program that it could not start.
+#: prl_submit.system.shell reports with this line that it could not start sbatch.
 _NOT_STARTED = re.compile(r"sbatch: [^:\n]*\n?")
 
 
 def job_id_of(answer: Answer) -> str | None:
-    """The id that `sbatch --parsable` printed (`77`, `77;cluster`); None where it says no such thing."""
-    job_id = answer.out.strip().rpartition("\n")[2].partition(";")[0]
-    return job_id if answer.code == 0 and job_id.isascii() and job_id.isdecimal() else None
+    """The id that `sbatch --parsable` printed (`77`, or `77;cluster`); None if it printed none."""
+    last_line = answer.out.strip().rpartition("\n")[2]
+    job_id = last_line.partition(";")[0]
+    is_id = job_id.isascii() and job_id.isdecimal()
+    return job_id if answer.code == 0 and is_id else None
 
 
 def was_refused(answer: Answer) -> bool:
-    """Whether Slurm is known to have taken no job, for a reason that lies in the job."""
+    """True if it is certain that there is no job, because sbatch or slurmctld refused it."""
     if answer.code <= 0 or answer.out.strip():
         return False
     if answer.code == _BAD_OPTION_CODE and _BAD_OPTION.search(answer.err):
@@ -92,7 +96,7 @@ def was_refused(answer: Answer) -> bool:
 
 
 def was_never_sent(answer: Answer) -> bool:
-    """Whether Slurm is known to have heard nothing of the job."""
+    """True if it is certain that slurmctld never received the job."""
     if answer.code <= 0 or answer.out.strip():
         return False
     if answer.code in (126, 127) and _NOT_STARTED.fullmatch(answer.err):

@@ -1,4 +1,4 @@
-"""Asking Slurm by its own commands."""
+"""Run Slurm's commands (squeue, sbatch, scancel, …) and recognise when slurmctld did not answer."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from prl_submit.backends.slurm.inherited_environment import question_environ
 from prl_submit.errors import BackendUnreachableError
 from prl_submit.system.shell import Answer, Shell
 
-#: Seconds. A busy controller takes its time; a dead one is found out by `scontrol ping`.
+#: Seconds that a command may take. The limit is long because a busy slurmctld answers slowly;
+#: a dead one is detected earlier, by `scontrol ping`.
 QUESTION_S = 60.0
+#: Seconds that `scontrol ping` may take.
 _PING_S = 2.0
-#: The controller gave no answer (slurm_errno.h; measured on 22.05.8).
+#: A failed command whose stderr holds one of these texts got no answer from slurmctld
+#: (texts of slurm_errno.h; seen with Slurm 22.05.8).
 _NO_ANSWER = (
     "Unable to contact slurm controller",
     "Socket timed out",
@@ -35,47 +38,53 @@ _NO_ANSWER = (
     "Protocol authentication error",
     "Protocol version has incompatible versions",
 )
-#: What stands before what matters.
+#: Beginnings of an error line that say nothing about the error.
 _PREAMBLES = (
     *("sbatch: ", "squeue: ", "sacct: ", "scancel: ", "sinfo: ", "error: ", "fatal: "),
     *("Batch job submission failed: ", "allocation failure: "),
 )
+#: Slurm ends its error line with these words when a job_submit plugin of the site refused the job.
+#: The plugin's own message is on another line.
+_REFUSED_BY_PLUGIN = ": Unspecified error"
 
-
-#: All that Slurm itself says where a plugin of the site refuses a job.
-_NOTHING = ": Unspecified error"
+_TIMED_OUT, _NOT_EXECUTABLE, _NOT_FOUND = 124, 126, 127
 
 
 def gave_no_answer(answer: Answer) -> bool:
-    """Whether the controller, not the command, is what failed."""
-    return answer.code in (124, 126, 127) or (
-        answer.code != 0 and any(text in answer.err for text in _NO_ANSWER)
-    )
+    """True if the command could not run or could not reach slurmctld, so nothing is known."""
+    if answer.code in (_TIMED_OUT, _NOT_EXECUTABLE, _NOT_FOUND):
+        return True
+    return answer.code != 0 and any(text in answer.err for text in _NO_ANSWER)
 
 
 def first_line(text: str) -> str:
-    """A command's complaint, without its name: the line that says what failed."""
+    """The line of a command's output that says what failed, without the command's name.
+
+    `no answer` for an empty text.
+    """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        return "no answer"
     marks = ("failed: ", "failure: ", "fatal: ")
-    chosen = next((line for line in lines if any(mark in line for mark in marks)), None)
-    if chosen is not None and chosen.endswith(_NOTHING) and len(lines) > 1:
-        chosen = None  # a plugin of the site says why
-    line = chosen or (lines[0] if lines else "no answer")
+    failures = [line for line in lines if any(mark in line for mark in marks)]
+    line = failures[0] if failures else lines[0]
+    if line.endswith(_REFUSED_BY_PLUGIN) and len(lines) > 1:
+        line = lines[0]
     for start in _PREAMBLES:
         line = line.removeprefix(start)
     return line
 
 
 class NotInstalledError(BackendUnreachableError):
-    """The command is not on this machine."""
+    """The command is not installed on this machine."""
 
 
 class SilentError(BackendUnreachableError):
-    """A controller is there, but gave no answer in time; it may yet act on what it was sent."""
+    """slurmctld runs but did not answer in time. It may still act on what it was sent."""
 
 
 class Slurm:
-    """Slurm's commands, in one environment."""
+    """Slurm's commands, called without the environment variables that would change their output."""
 
     def __init__(self, shell: Shell, environ: Mapping[str, str]) -> None:
         self._shell = shell
@@ -89,12 +98,15 @@ class Slurm:
         environ: Mapping[str, str] | None = None,
         timeout: float = QUESTION_S,
     ) -> Answer:
-        """The answer to a question, asked in `environ` where one is given.
+        """Run a command that only reads, and return its answer.
 
-        Raises BackendUnreachableError where there is none within `timeout` seconds.
+        `environ` replaces the usual environment. Raises BackendUnreachableError if slurmctld does
+        not answer within `timeout` seconds.
 
-        A stopped controller lets commands hang for 9 s; ping knows in 20 ms (facts, 22.05.8). A
-        missing configuration is waited for by every command, ping too, for 60 s.
+        Two shortcuts save the user from waiting (times measured with Slurm 22.05.8). While slurmctld
+        is down, every command hangs for 9 s, but `scontrol ping` reports it within 20 ms: the shell
+        calls `why_down` while the command runs. If the file in SLURM_CONF is missing, every command
+        retries for 60 s, so the file is looked for first.
         """
         conf = self._environ.get("SLURM_CONF")
         if conf and not os.path.exists(conf):
@@ -113,20 +125,23 @@ class Slurm:
         return answer
 
     def order(self, argv: Sequence[str], environ: Mapping[str, str] | None = None) -> Answer:
-        """An order: never cut short by doubt, for nobody could say then what became of it."""
+        """Run a command that changes something (sbatch, scancel) and return its answer.
+
+        Unlike `ask` it is never stopped early, because then nobody would know whether Slurm obeyed.
+        """
         return self._shell(argv, timeout=QUESTION_S, environ=environ or self._environ)
 
     def why_down(self) -> str | None:
-        """What `scontrol ping` says where no controller is up; None where one is, or may be."""
+        """`scontrol ping`'s line if no slurmctld is up; None if one is up or ping was too slow."""
         answer = self._shell(["scontrol", "ping"], timeout=_PING_S, environ=self._environ)
-        if answer.code in (0, 124) or " is UP" in answer.out:
+        if answer.code in (0, _TIMED_OUT) or " is UP" in answer.out:
             return None
         return first_line(answer.out or answer.err)
 
 
 def unreachable(answer: Answer) -> BackendUnreachableError:
-    """The error for a controller that gave no answer."""
-    if answer.code == 127:
+    """The error to raise for an answer for which `gave_no_answer` is true."""
+    if answer.code == _NOT_FOUND:
         return NotInstalledError(
             answer.err, "Slurm's commands are needed: submit from a login node of the cluster"
         )

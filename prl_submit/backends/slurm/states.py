@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from prl_submit.backends.slurm.batch_script import SCRIPT
 from prl_submit.backends.slurm.directives import LOG
+from prl_submit.backends.slurm.evidence import SlurmEvidence
 from prl_submit.backends.slurm.job_listing import (
     ListedJob,
     is_live,
@@ -24,7 +25,7 @@ from prl_submit.backends.slurm.job_listing import (
     slurm_time,
     squeue_argv,
 )
-from prl_submit.backends.slurm.judge import SlurmEvidence, judge, may_start_again
+from prl_submit.backends.slurm.judge import judge, may_start_again
 from prl_submit.backends.slurm.ownership import is_own, why_not_own
 from prl_submit.backends.slurm.slurm_commands import NotInstalledError, Slurm, first_line
 from prl_submit.errors import BackendUnreachableError

@@ -7,8 +7,9 @@ from datetime import datetime
 
 import pytest
 
+from prl_submit.backends.slurm.evidence import SlurmEvidence
 from prl_submit.backends.slurm.job_listing import ListedJob
-from prl_submit.backends.slurm.judge import SlurmEvidence, judge
+from prl_submit.backends.slurm.judge import judge
 from prl_submit.backends.slurm.reasons import ENDED
 from prl_submit.runs.directory import ExitRecord
 from prl_submit.runs.states import (

@@ -242,7 +242,7 @@ def test_what_fits_is_let_through(planned: Plans, resources: str, slurm: str) ->
             "partition: low",
             "resources.gpu_type",
             "'h100' is no GPU type of partition low",
-            "its GPUs have no type: leave gpu_type out",
+            "its GPUs have no type: remove gpu_type",
         ),
         (
             "nproc_per_node: 8, cpus_per_proc: 9",

@@ -117,7 +117,7 @@ def test_an_option_of_a_later_version(planned: Plans, err: str, key: str) -> Non
     assert explain(f"{err}\nTry \"sbatch --help\" for more information\n", plan) == Refusal(
         key,
         f"Slurm refused the job: {said}",
-        "this version of Slurm does not have it: leave it out",
+        "this version of Slurm does not have it: remove it",
     )  # fmt: skip
 
 
