@@ -21,8 +21,10 @@ from prl_submit.launch.render import render_launch
 from prl_submit.planning.plan import Plan, Planned, resume_from, with_run_dir
 from prl_submit.runs import checkpoints, directory
 from prl_submit.runs.belonging import is_same
-from prl_submit.runs.directory import Record, Run
+from prl_submit.runs.directory import Run
+from prl_submit.runs.exits import read_exit, read_node_exits
 from prl_submit.runs.plan_file import PlanFile, dump_spec, encode_plan, git_state, read_plan
+from prl_submit.runs.record import RECORD, Record, ScheduledJob, directory_of
 from prl_submit.runs.states import State
 from prl_submit.spec.nodes import as_problem
 from prl_submit.system.files import open_inside, remove_inside, write_inside
@@ -56,7 +58,7 @@ def submit(planned: Planned, outside: World) -> Run:
             job_id=None,
             submitted_at=now(),
             token=new_token(),
-            directory=directory.directory_of(path),
+            directory=directory_of(path),
         )
         (path / directory.LOGS).mkdir()
         write_inside(path, directory.SPEC, dump_spec(planned.tree))
@@ -65,10 +67,8 @@ def submit(planned: Planned, outside: World) -> Run:
         with contextlib.suppress(OSError):  # `latest` is a convenience; the job runs
             directory.point_latest(path)
     except BaseException as error:
-        if not os.path.lexists(
-            path / directory.RECORD
-        ):  # with a record there is a job: keep its directory
-            _remove(path)
+        if not os.path.lexists(path / RECORD):
+            _remove(path)  # with a record there is a job, and its directory must stay
         else:
             with contextlib.suppress(OSError):
                 directory.point_latest(path)
@@ -118,10 +118,10 @@ def resume(run: Run, outside: World, before: State) -> tuple[Run, checkpoints.Ch
         token=new_token(),
         restarts=max(last.restarts, before.restarts, *_attempts_left(run.path)) + 1,
         job_id=None,
-        process=None,
+        place=ScheduledJob(),
         resumed_at=[*last.resumed_at, now()],
         started_at=last.started_at or before.started_at,
-        directory=directory.directory_of(run.path),
+        directory=directory_of(run.path),
     )
     backend = backends.load(plan.backend)
     with _as_it_was(run, backend.artefact_name()):
@@ -235,8 +235,8 @@ def exclusive(run: Run) -> Iterator[None]:
 def _attempts_left(path: Path) -> list[int]:
     """What the files of earlier attempts say of their number."""
     records = [
-        directory.read_exit(path, 0),
-        *(record for _, record in directory.read_node_exits(path, 0)),
+        read_exit(path, 0),
+        *(record for _, record in read_node_exits(path, 0)),
     ]
     return [record.restarts for record in records if record is not None] or [0]
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:  # `check` needs names only; these would be a tenth of its tim
     from pathlib import Path
 
     from prl_submit.planning.plan import Plan
-    from prl_submit.runs.directory import Record, Run
+    from prl_submit.runs.directory import Run
+    from prl_submit.runs.record import Record
     from prl_submit.runs.states import State
 
 ALIASES = {"k8s": "kubernetes"}

@@ -11,7 +11,8 @@ from types import FrameType
 import msgspec
 
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError
-from prl_submit.runs.directory import RECORD, Record, Run, write_record
+from prl_submit.runs.directory import Run
+from prl_submit.runs.record import RECORD, Record, write_record
 from prl_submit.system.files import remove_inside
 
 #: Seconds that an order to a scheduler has after Ctrl-C.

@@ -8,6 +8,7 @@ from types import FrameType
 from prl_submit.cli.console import note
 from prl_submit.cli.run_states import refreshed
 from prl_submit.runs.directory import Run
+from prl_submit.runs.record import LocalProcess
 
 
 class ForwardSigterm:
@@ -24,8 +25,8 @@ class ForwardSigterm:
 
     def _cancel(self, number: int, frame: FrameType | None) -> None:
         record = refreshed(self._run).record
-        if record is not None and record.process is not None:
+        if record is not None and isinstance(record.place, LocalProcess):
             from prl_submit.backends.local.backend import signal_job
 
             note("got SIGTERM: handed on to the job, waiting for its end")
-            signal_job(refreshed(self._run), record.process, signal.SIGTERM)
+            signal_job(refreshed(self._run), record.place, signal.SIGTERM)

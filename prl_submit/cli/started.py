@@ -16,6 +16,7 @@ from prl_submit.cli.run_states import statuses_of
 from prl_submit.cli.watch import wait_for
 from prl_submit.errors import OutputError
 from prl_submit.runs.directory import Run
+from prl_submit.runs.record import LocalProcess
 from prl_submit.runs.states import Status
 
 
@@ -48,7 +49,8 @@ def after_start(
 
 def _stay(run: Run, *, follow: bool, as_json: bool, seen: dict[Path, int] | None) -> int:
     """Wait for the job's end; its result as exit code."""
-    with ForwardSigterm(run) if run.record and run.record.process else contextlib.nullcontext():
+    is_local = run.record is not None and isinstance(run.record.place, LocalProcess)
+    with ForwardSigterm(run) if is_local else contextlib.nullcontext():
         if follow and not as_json:
             status = follow_run(run, seen=seen)
         else:

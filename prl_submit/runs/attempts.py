@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from prl_submit.runs.directory import LOGS, Record
+from prl_submit.runs.directory import LOGS
+from prl_submit.runs.record import Record
 from prl_submit.system.files import tail_bytes
 
 ATTEMPTS = "attempts.jsonl"

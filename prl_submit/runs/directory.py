@@ -1,4 +1,4 @@
-"""Run directories: their numbers, their record, and finding them again (contract, section 4)."""
+"""Run directories: their numbers, and finding them again."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ import contextlib
 import os
 import re
 import time
-from datetime import datetime
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
 from prl_submit.errors import NoSuchRunError, PrlSubmitError
-from prl_submit.system.files import write_inside
+from prl_submit.runs.record import RECORD, Record, decode_record
 from prl_submit.system.owners import whose
-from prl_submit.system.reading import decode_json, read_record
+from prl_submit.system.reading import read_record
 
 SPEC = "spec.yaml"
 PLAN = "plan.json"
 LAUNCH = "launch.sh"
-RECORD = "run.json"
 EXIT = "exit.json"
 CANCEL = "cancel.json"
 LOGS = "logs"
@@ -60,80 +57,6 @@ def kept_file(logs: Path, node: int) -> Path:
 #: ms-swift 4.6.0 utils.py `_get_version` counts every name that begins like this.
 _NUMBERED = r"v([0-9]+)"
 _RUN_NAME = r"v([0-9]+)-[0-9]{8}-[0-9]{6}"
-#: Fits into a file's name, a comment of Slurm and a label of Kubernetes, as `new_token` makes them.
-_TOKEN = r"[A-Za-z0-9][A-Za-z0-9-]{0,62}"
-
-
-class Process(Struct, frozen=True):
-    """A process that cannot be mistaken for a later one with its pid.
-
-    `started`: clock ticks after boot (proc(5), stat field 22); `boot`: the kernel's boot id;
-    `namespace`: the pid namespace, since containers of one machine share a kernel but no pids.
-    """
-
-    pid: int
-    started: int
-    boot: str
-    host: str
-    namespace: str | None = None
-
-
-class Directory(Struct, frozen=True):
-    """Which directory an attempt was started in: its path then, and its inode.
-
-    `mv` within a file system keeps the inode and `cp` does not. No device number: that of one file
-    system differs between machines (NFS), and after a restart.
-    """
-
-    path: str
-    inode: int
-
-
-def directory_of(run: Path) -> Directory:
-    """The directory as it is now. Raises OSError."""
-    return Directory(str(run), os.stat(run).st_ino)
-
-
-class Record(Struct, frozen=True, kw_only=True):
-    """run.json. Times are ISO 8601 with zone; `restarts` counts the earlier attempts.
-
-    `submitted_at`: when the run was first submitted; `resumed_at`: when each `resume` submitted it again.
-    `directory`: null in the records of older versions.
-
-    `context`, `namespace`, `server`: which Kubernetes cluster has the job; null on other backends.
-    """
-
-    name: str
-    backend: str
-    job_id: str | None
-    submitted_at: str
-    token: str
-    restarts: int = 0
-    process: Process | None = None
-    context: str | None = None
-    namespace: str | None = None
-    server: str | None = None
-    directory: Directory | None = None
-    resumed_at: list[str] = []
-    #: When the first attempt began, as far as `resume` knew; None before the first `resume`.
-    started_at: str | None = None
-
-    @property
-    def ordered_at(self) -> str:
-        """When the present job was submitted."""
-        return self.resumed_at[-1] if self.resumed_at else self.submitted_at
-
-
-class ExitRecord(Struct, frozen=True, kw_only=True):
-    """exit.json, written by the job."""
-
-    exit_code: int
-    started_at: str | None = None
-    ended_at: str | None = None
-    restarts: int = 0
-    node: str | None = None
-    reason: str | None = None
-    state: str | None = None
 
 
 class Run(Struct, frozen=True):
@@ -219,11 +142,6 @@ def _number(name: str) -> int:
     return int(match[1]) if match else -1
 
 
-def write_record(path: Path, record: Record) -> None:
-    """Write run.json; from here on the run is listed."""
-    write_inside(path, RECORD, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
-
-
 def read_run(path: Path) -> Run | None:
     """The run in a directory, or None where no run was ever submitted from it."""
     number = _number(path.name)
@@ -235,23 +153,10 @@ def read_run(path: Path) -> Run | None:
         fault = f"{RECORD} cannot be read: {error.strerror}{whose(path)}"
         return Run(path, number, None, fault)
     try:
-        record: Record = decode_json(data, Record)
-        _validate(record)
+        record = decode_record(data)
     except ValueError as error:  # msgspec's DecodeError, and UnicodeDecodeError
         return Run(path, number, None, f"{RECORD} is damaged: {error}")
     return Run(path, number, record)
-
-
-def _validate(record: Record) -> None:
-    """Raises ValueError for a record that this program never wrote: other code relies on these."""
-    if not re.fullmatch(_TOKEN, record.token):
-        raise ValueError("its token is none")
-    try:
-        for text in (record.submitted_at, *record.resumed_at, record.started_at):
-            if text is not None:
-                datetime.fromisoformat(text).astimezone()
-    except OverflowError:
-        raise ValueError("one of its times is none") from None
 
 
 def _no_directory(path: Path) -> Run | None:
@@ -266,31 +171,6 @@ def _no_directory(path: Path) -> Run | None:
     except OSError as error:
         fault = f"it cannot be read: {error.strerror}"
     return Run(path, _number(path.name), None, fault)
-
-
-def read_exit(path: Path, restarts: int) -> ExitRecord | None:
-    """exit.json of this attempt, or None: not there, an earlier attempt's, or not readable."""
-    ended = _decode_exit(path / EXIT)
-    return ended if ended is not None and ended.restarts >= restarts else None
-
-
-def _decode_exit(file: Path) -> ExitRecord | None:
-    try:
-        ended: ExitRecord = decode_json(read_record(file).decode("utf-8", "replace"), ExitRecord)
-    except (OSError, ValueError):
-        return None
-    return ended
-
-
-def read_node_exits(path: Path, restarts: int) -> list[tuple[int, ExitRecord]]:
-    """The words of the nodes besides node 0, by node rank, of this attempt or later."""
-    found = []
-    for name in names_in(path / LOGS):
-        match = re.fullmatch(r"node([0-9]{1,9})\.exit\.json", name, re.ASCII)
-        record = _decode_exit(path / LOGS / name) if match else None
-        if match and record is not None and record.restarts >= restarts:
-            found.append((int(match[1]), record))
-    return sorted(found, key=lambda item: item[0])
 
 
 def names_in(folder: Path) -> list[str]:

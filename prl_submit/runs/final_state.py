@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit.runs.belonging import stranger
-from prl_submit.runs.directory import LOGS, Record, Run, starts_file
+from prl_submit.runs.directory import LOGS, Run, starts_file
+from prl_submit.runs.record import Record
 from prl_submit.runs.states import FINISHED, State
 from prl_submit.system.files import write_inside
 from prl_submit.system.reading import decode_json, read_record

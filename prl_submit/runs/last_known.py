@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 
 from prl_submit.runs.belonging import stranger
-from prl_submit.runs.directory import LOGS, Record
+from prl_submit.runs.directory import LOGS
+from prl_submit.runs.record import Record
 from prl_submit.runs.states import QUEUED, RUNNING, State
 from prl_submit.system.files import remove_inside, write_inside
 from prl_submit.system.reading import read_record

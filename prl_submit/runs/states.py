@@ -11,8 +11,10 @@ from msgspec import Struct
 
 from prl_submit.runs.attempts import Attempt, read_attempts
 from prl_submit.runs.cancellation import cancel_reason
-from prl_submit.runs.directory import ExitRecord, Record, Run, read_exit
+from prl_submit.runs.directory import Run
+from prl_submit.runs.exits import ExitRecord, read_exit
 from prl_submit.runs.progress import read_progress
+from prl_submit.runs.record import Record
 
 QUEUED = "QUEUED"
 RUNNING = "RUNNING"

@@ -27,15 +27,16 @@ from prl_submit.backends.kubernetes.objects import Pod, PyTorchJob
 from prl_submit.backends.kubernetes.ownership import require_own
 from prl_submit.backends.kubernetes.reasons import name_of
 from prl_submit.backends.kubernetes.refusals import as_error
-from prl_submit.backends.kubernetes.states import list_jobs, list_pods
+from prl_submit.backends.kubernetes.states import cluster_of, list_jobs, list_pods
 from prl_submit.backends.kubernetes.submitting import ask_first, create
 from prl_submit.backends.kubernetes.yaml_text import load
 from prl_submit.backends.submit_once import record_first
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
 from prl_submit.planning.plan import Plan
 from prl_submit.runs.cancellation import CancelNote
-from prl_submit.runs.directory import CANCEL, LOGS, PLAN, Record, Run, read_run, writes_here
+from prl_submit.runs.directory import CANCEL, LOGS, PLAN, Run, read_run, writes_here
 from prl_submit.runs.plan_file import read_plan
+from prl_submit.runs.record import KubernetesJob, Record
 from prl_submit.runs.states import State
 from prl_submit.system import shell
 from prl_submit.system.files import remove_inside, write_inside
@@ -69,9 +70,8 @@ def submit(
     manifest = read_record(run / labels.MANIFEST, PLAN_BYTES).decode("utf-8")
     ask_first(api, manifest, tell)
     _give_to_pods(run, plan, record, tell)
-    record = msgspec.structs.replace(
-        record, context=api.access.context, namespace=api.namespace, server=api.server
-    )
+    place = KubernetesJob(api.access.context, api.namespace, api.server)
+    record = msgspec.structs.replace(record, place=place)
     name = labels.job_name(plan.name, record.token)
 
     def order() -> str:
@@ -84,11 +84,10 @@ def submit(
 def _where_it_was(before: Run | None, plan: Plan) -> Api:
     """The spec's cluster, or the current one; for a run that is resumed, the one that has its volume."""
     context, namespace = plan.kubernetes.context, plan.kubernetes.namespace
-    last = before.record if before is not None else None
-    if last is not None:
-        context, namespace = last.context or context, last.namespace or namespace
+    last = cluster_of(before.record if before is not None else None)
+    context, namespace = last.context or context, last.namespace or namespace
     api = _connect(context, namespace)
-    if last is not None and last.server not in (None, api.server):
+    if last.server not in (None, api.server):
         raise BackendUnreachableError(
             f"the run is at {last.server}, and the context {context!r} is of {api.server} now",
             "set KUBECONFIG to the file that has its cluster",
@@ -133,7 +132,7 @@ def log_copier(run: Run, tell: Callable[[str], None] = ignore_message) -> LogCop
     record = run.require_record()
     if _write_here(run, record):
         return NoLogCopier()
-    api = _connect(record.context, record.namespace)
+    api = _connect_to(record)
     return PodLogs(run.path, record.token, api, tell)
 
 
@@ -149,7 +148,7 @@ def _write_here(run: Run, record: Record) -> bool:
 def is_left(run: Run) -> bool:
     """Whether pods of the job still run: one node's end is the job's, and the others may go on."""
     record = run.require_record()
-    api = _connect(record.context, record.namespace)
+    api = _connect_to(record)
     try:
         return any(pod.is_running for pod in list_pods(api, [record.token]))
     except RefusedStatusError as error:
@@ -159,7 +158,7 @@ def is_left(run: Run) -> bool:
 def cancel(run: Run, *, wait: bool) -> bool:
     """Delete the job in the foreground: it goes when its pods have gone."""
     record = run.require_record()
-    api = _connect(record.context, record.namespace)
+    api = _connect_to(record)
     try:
         job = _find(api, record)
         cancel_note = None
@@ -259,7 +258,7 @@ def collect(run: Run, only: Sequence[str], tell: Callable[[str], None]) -> tuple
     if _write_here(run, record):
         tell(f"{run.name}: the pods write into this very directory; there is nothing to collect")
         return 0, 0
-    api = _connect(record.context, record.namespace)
+    api = _connect_to(record)
     plan = read_plan(run.path / PLAN).plan
     try:
         pods = list_pods(api, [record.token])
@@ -314,6 +313,12 @@ def _collect(
 def _find(api: Api, record: Record) -> PyTorchJob | None:
     jobs = [job for job in list_jobs(api, [record.token]) if job.token == record.token]
     return jobs[0] if jobs else None
+
+
+def _connect_to(record: Record) -> Api:
+    """The API server that has a run's job. Raises as `connect`."""
+    cluster = cluster_of(record)
+    return _connect(cluster.context, cluster.namespace)
 
 
 @cache  # a connection costs more than a question

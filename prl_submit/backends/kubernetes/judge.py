@@ -24,7 +24,7 @@ from prl_submit.backends.kubernetes.objects import (
 )
 from prl_submit.backends.kubernetes.reasons import clean, is_suspended, name_of, why_waiting
 from prl_submit.backends.kubernetes.remaining_pods import SOMEBODY, Remaining
-from prl_submit.runs.directory import ExitRecord
+from prl_submit.runs.exits import ExitRecord
 from prl_submit.runs.states import (
     CANCELLED,
     FAILED,

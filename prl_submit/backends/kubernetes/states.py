@@ -48,19 +48,17 @@ from prl_submit.runs.cancellation import cancel_reason
 from prl_submit.runs.directory import (
     LOGS,
     PLAN,
-    ExitRecord,
-    Record,
     Run,
     pod_file,
-    read_exit,
-    read_node_exits,
     starts_file,
     suspensions_file,
     writes_here,
 )
+from prl_submit.runs.exits import ExitRecord, read_exit, read_node_exits
 from prl_submit.runs.final_state import write_verdict
 from prl_submit.runs.last_known import as_last_known, forget_missing, last_known, missing_since
 from prl_submit.runs.progress import read_progress
+from prl_submit.runs.record import KubernetesJob, Record
 from prl_submit.runs.states import FINISHED, LOST, QUEUED, RUNNING, State
 from prl_submit.system.excerpt import one_line
 from prl_submit.system.reading import PLAN_BYTES, decode_json, read_record
@@ -76,14 +74,9 @@ _TOKEN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
 #: A selector with more tokens than this would not fit into some proxies' URLs (8 KiB).
 MANY = 100
 
+#: A context of the kubeconfig, and a namespace.
+Namespace = tuple[str | None, str | None]
 Connect = Callable[[str | None, str | None], Api]
-
-
-class Place(Struct, frozen=True):
-    """Which cluster and which namespace."""
-
-    context: str | None
-    namespace: str | None
 
 
 class _Resources(Struct, frozen=True):
@@ -142,11 +135,11 @@ class Answers(Struct, frozen=True):
 def states(runs: Sequence[Run], connect: Connect) -> list[State]:
     """The state of each run."""
     here = [_look(run, run.record) if run.record is not None else None for run in runs]
-    by_place: dict[Place, dict[str, Here]] = defaultdict(dict)
+    by_namespace: dict[Namespace, dict[str, Here]] = defaultdict(dict)
     for run, known in zip(runs, here, strict=True):
         if run.record is not None and known is not None:
-            by_place[place_of(run.record)][run.record.token] = known
-    answers = {place: _ask(place, several, connect) for place, several in by_place.items()}
+            by_namespace[namespace_of(run.record)][run.record.token] = known
+    answers = {where: _ask(where, several, connect) for where, several in by_namespace.items()}
     return [_state(run, known, answers) for run, known in zip(runs, here, strict=True)]
 
 
@@ -157,9 +150,16 @@ def _look(run: Run, record: Record) -> Here:
     )
 
 
-def place_of(record: Record) -> Place:
-    """Where a run's job is."""
-    return Place(record.context, record.namespace)
+def cluster_of(record: Record | None) -> KubernetesJob:
+    """Where a run's job is; nothing is known of it where its record names no cluster."""
+    place = record.place if record is not None else None
+    return place if isinstance(place, KubernetesJob) else KubernetesJob()
+
+
+def namespace_of(record: Record) -> Namespace:
+    """The namespace that has a run's job."""
+    cluster = cluster_of(record)
+    return cluster.context, cluster.namespace
 
 
 def read_planned(run: Path) -> Planned:
@@ -208,9 +208,9 @@ def _selector(tokens: Sequence[str]) -> str:
     return f"{TOKEN_LABEL} in ({','.join(tokens)})" if tokens else f"{TOKEN_LABEL}=none"
 
 
-def _ask(place: Place, here: Mapping[str, Here], connect: Connect) -> Answers:
+def _ask(where: Namespace, here: Mapping[str, Here], connect: Connect) -> Answers:
     try:
-        api = connect(place.context, place.namespace)
+        api = connect(*where)
         return _ask_api(api, here)
     except PrlSubmitError as error:
         denied = isinstance(error, BackendRefusedError)
@@ -302,11 +302,11 @@ def _read_change(line: bytes) -> PodChange:
     return change
 
 
-def _state(run: Run, here: Here | None, answers_by_place: Mapping[Place, Answers]) -> State:
+def _state(run: Run, here: Here | None, answers_by_namespace: Mapping[Namespace, Answers]) -> State:
     record = run.record
     if record is None or here is None:
         return State(state=LOST, reason=run.fault)
-    answers = answers_by_place[place_of(record)]
+    answers = answers_by_namespace[namespace_of(record)]
     job = answers.jobs.get(record.token)
     if job is not None and not belongs(job, record.token, run.path):
         return _not_ours(job)
@@ -439,9 +439,10 @@ def _readmitted(run: Path, token: str, planned: Planned) -> int:
 
 def _elsewhere(record: Record, server: str | None) -> str | None:
     """Why the cluster that answered is not the job's: contexts of one name are many."""
-    if record.server in (None, server):
+    cluster = cluster_of(record)
+    if cluster.server in (None, server):
         return None
-    return f"the context {record.context!r} is of {server} now, and the job is at {record.server}"
+    return f"the context {cluster.context!r} is of {server} now, and the job is at {cluster.server}"
 
 
 def _unknown(run: Run, record: Record, silence: str | None) -> State:

@@ -25,18 +25,8 @@ from prl_submit.backends.local import processes
 from prl_submit.errors import BackendRefusedError, RefusedError
 from prl_submit.planning.plan import Plan
 from prl_submit.runs.cancellation import CancelNote, cancel_reason
-from prl_submit.runs.directory import (
-    CANCEL,
-    EXIT,
-    LAUNCH,
-    PLAN,
-    RECORD,
-    Process,
-    Record,
-    Run,
-    read_run,
-    write_record,
-)
+from prl_submit.runs.directory import CANCEL, EXIT, LAUNCH, PLAN, Run, read_run
+from prl_submit.runs.record import RECORD, LocalProcess, Record, write_record
 from prl_submit.runs.states import CANCELLED, LOST, RUNNING, State, finished_state
 from prl_submit.system.files import remove_inside, write_inside
 from prl_submit.system.owners import owner_of, user_name
@@ -151,7 +141,7 @@ def _become_job(run: Path, record: Record, writer: int) -> None:
         if mark is not None:
             environ[processes.TOKEN_VARIABLE] = mark.of_launcher
         me = processes.identify(os.getpid())
-        write_record(run, msgspec.structs.replace(record, job_id=str(me.pid), process=me))
+        write_record(run, msgspec.structs.replace(record, job_id=str(me.pid), place=me))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, set())
@@ -188,7 +178,7 @@ def states(runs: Sequence[Run]) -> list[State]:
 
 
 def _state(run: Run) -> State:
-    process = run.record.process if run.record else None
+    process = _process_of(run)
     if process is None:
         return State(state=LOST, reason="run.json names no process")
     if processes.is_alive(process) and _looks_like_the_job(run, process):
@@ -199,12 +189,18 @@ def _state(run: Run) -> State:
     return finished_state(run) or _vanished(run, process)
 
 
-def _is_elsewhere(process: Process) -> bool:
+def _process_of(run: Run) -> LocalProcess | None:
+    """The process that run.json names; None where it names none."""
+    place = run.record.place if run.record else None
+    return place if isinstance(place, LocalProcess) else None
+
+
+def _is_elsewhere(process: LocalProcess) -> bool:
     """On another machine, or in another container of this one, that shares the output folder."""
     return not processes.is_visible(process) and process.host != os.uname().nodename
 
 
-def _vanished(run: Run, process: Process) -> State:
+def _vanished(run: Run, process: LocalProcess) -> State:
     if os.path.exists(run.path / CANCEL) and not _left(run):
         return State(state=CANCELLED, reason=cancel_reason(run.path))
     if process.boot != processes.boot_id():
@@ -252,7 +248,7 @@ def _is_file_of(run: Run, pid: int, script: str) -> bool:
     return named and processes.user_of(pid) in users
 
 
-def is_job(run: Run, process: Process) -> bool | None:
+def is_job(run: Run, process: LocalProcess) -> bool | None:
     """Whether a process is launch.sh of this very run; None where we may not look at it."""
     mark = processes.mark_of(run.record.token, run.path) if run.record else None
     while mark is not None:
@@ -269,7 +265,7 @@ def is_job(run: Run, process: Process) -> bool | None:
     return False
 
 
-def _looks_like_the_job(run: Run, process: Process) -> bool:
+def _looks_like_the_job(run: Run, process: LocalProcess) -> bool:
     """As far as can be seen: to look at another user's processes is not allowed."""
     found = is_job(run, process)
     return processes.user_of(process.pid) == owner_of(run.path) if found is None else found
@@ -298,7 +294,7 @@ def cancel(run: Run, *, wait: bool) -> bool:
 
     Always waits: a local job holds this machine's GPUs until it is gone.
     """
-    process = run.record.process if run.record else None
+    process = _process_of(run)
     if process is None:
         return False
     if _is_elsewhere(process):
@@ -323,7 +319,7 @@ def cancel(run: Run, *, wait: bool) -> bool:
     return True
 
 
-def _end(run: Run, process: Process, deadline: float) -> None:
+def _end(run: Run, process: LocalProcess, deadline: float) -> None:
     signal_job(run, process, signal.SIGTERM)
     by_hand = _started_by_hand(run, _left(run))
     if by_hand is not None:
@@ -347,7 +343,7 @@ def _end(run: Run, process: Process, deadline: float) -> None:
         time.sleep(_POLL_S)
 
 
-def signal_job(run: Run, process: Process, number: signal.Signals) -> None:
+def signal_job(run: Run, process: LocalProcess, number: signal.Signals) -> None:
     """Signal launch.sh, which leads its group, and a setup command in its foreground.
 
     bash hears of the signal only when that command has ended. Nothing is signalled that is not of

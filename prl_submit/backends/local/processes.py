@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from prl_submit.runs.directory import Process
+from prl_submit.runs.record import LocalProcess
 
 _PROC = Path("/proc")
 TOKEN_VARIABLE = "PRL_SUBMIT_TOKEN"
@@ -19,12 +19,12 @@ def boot_id() -> str:
     return (_PROC / "sys/kernel/random/boot_id").read_text("ascii").strip()
 
 
-def identify(pid: int) -> Process:
+def identify(pid: int) -> LocalProcess:
     """The process that has `pid` now. Raises ProcessLookupError."""
     stat = _stat(pid)
     if stat is None:
         raise ProcessLookupError(pid)
-    return Process(pid, stat[1], boot_id(), os.uname().nodename, pid_namespace())
+    return LocalProcess(pid, stat[1], boot_id(), os.uname().nodename, pid_namespace())
 
 
 def pid_namespace() -> str | None:
@@ -35,12 +35,12 @@ def pid_namespace() -> str | None:
         return None
 
 
-def is_visible(process: Process) -> bool:
+def is_visible(process: LocalProcess) -> bool:
     """Whether its pid means here what it meant there: same boot, same pid namespace."""
     return process.boot == boot_id() and process.namespace == pid_namespace()
 
 
-def is_alive(process: Process) -> bool:
+def is_alive(process: LocalProcess) -> bool:
     """Whether this very process runs: visible from here, same start, and not a zombie."""
     if not is_visible(process):
         return False
@@ -153,7 +153,7 @@ def user_of(pid: int) -> int | None:
     return next((int(line.split()[1]) for line in text.splitlines() if line[:4] == "Uid:"), None)
 
 
-def age(process: Process) -> float:
+def age(process: LocalProcess) -> float:
     """Seconds since it was started, by its record."""
     up = float((_PROC / "uptime").read_text("ascii").split()[0])
     return up - process.started / os.sysconf("SC_CLK_TCK")

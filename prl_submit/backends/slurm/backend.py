@@ -47,7 +47,8 @@ from prl_submit.errors import (
 )
 from prl_submit.planning.plan import Plan
 from prl_submit.runs.cancellation import CancelNote
-from prl_submit.runs.directory import CANCEL, JOB, Record, Run, read_run
+from prl_submit.runs.directory import CANCEL, JOB, Run, read_run
+from prl_submit.runs.record import Record
 from prl_submit.runs.states import State
 from prl_submit.system import shell
 from prl_submit.system.files import remove_inside

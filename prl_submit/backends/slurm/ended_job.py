@@ -10,7 +10,7 @@ from prl_submit.backends.slurm.batch_log import SRUN, due_to, last_line, of_this
 from prl_submit.backends.slurm.evidence import SlurmEvidence, first_to_fail, is_before
 from prl_submit.backends.slurm.job_listing import ListedJob, is_live
 from prl_submit.backends.slurm.reasons import ENDED
-from prl_submit.runs.directory import ExitRecord
+from prl_submit.runs.exits import ExitRecord
 from prl_submit.runs.states import (
     CANCELLED,
     FAILED,

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from prl_submit.backends.slurm.batch_log import OUT_OF_MEMORY, of_this_attempt
 from prl_submit.backends.slurm.job_listing import ListedJob
-from prl_submit.runs.directory import ExitRecord
+from prl_submit.runs.exits import ExitRecord
 from prl_submit.runs.states import FAILED, INTERRUPTED
 
 

@@ -17,7 +17,8 @@ from prl_submit.backends.slurm.batch_script import SCRIPT
 from prl_submit.backends.slurm.directives import LOG
 from prl_submit.backends.slurm.job_listing import ListedJob
 from prl_submit.runs.belonging import is_same
-from prl_submit.runs.directory import LOGS, Record, read_run
+from prl_submit.runs.directory import LOGS, read_run
+from prl_submit.runs.record import Record
 
 #: slurmctld's clock and this machine's may differ by this much.
 _CLOCKS = timedelta(seconds=2)

@@ -31,9 +31,11 @@ from prl_submit.backends.slurm.slurm_commands import NotInstalledError, Slurm, f
 from prl_submit.errors import BackendUnreachableError
 from prl_submit.runs.belonging import record_job_id
 from prl_submit.runs.cancellation import cancel_reason
-from prl_submit.runs.directory import JOB, LOGS, PLAN, Record, Run, read_exit, read_node_exits
+from prl_submit.runs.directory import JOB, LOGS, PLAN, Run
+from prl_submit.runs.exits import read_exit, read_node_exits
 from prl_submit.runs.final_state import write_verdict
 from prl_submit.runs.last_known import as_last_known, forget_missing, last_known, missing_since
+from prl_submit.runs.record import Record
 from prl_submit.runs.states import FINISHED, LOST, QUEUED, TIMEOUT, State
 from prl_submit.runs.times import until
 from prl_submit.system.files import tail_bytes

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from prl_submit.backends.kubernetes.objects import Event, Pod, PyTorchJob
-from prl_submit.runs.directory import ExitRecord
+from prl_submit.runs.exits import ExitRecord
 from prl_submit.runs.states import FAILED, SUCCEEDED
 
 TOKEN = "0123456789abcdef"

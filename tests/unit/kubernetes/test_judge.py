@@ -19,7 +19,7 @@ from prl_submit.backends.kubernetes.judge import (
     still_running,
 )
 from prl_submit.backends.kubernetes.objects import Meta, Pod, PyTorchJob
-from prl_submit.runs.directory import ExitRecord
+from prl_submit.runs.exits import ExitRecord
 from prl_submit.runs.states import (
     CANCELLED,
     FAILED,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from prl_submit.runs.attempts import ATTEMPTS, read_attempts
-from prl_submit.runs.directory import Record
+from prl_submit.runs.record import Record
 
 RECORD = Record(
     name="x",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,17 +13,17 @@ import pytest
 
 from prl_submit.errors import EXIT_NO_SUCH_RUN, NoSuchRunError, PrlSubmitError
 from prl_submit.runs import directory
-from prl_submit.runs.directory import (
-    ExitRecord,
-    Process,
-    Record,
-    Run,
-    find_run,
-    list_runs,
-    read_exit,
-    read_run,
-)
+from prl_submit.runs.directory import Run, find_run, list_runs, read_run
+from prl_submit.runs.exits import ExitRecord, read_exit
 from prl_submit.runs.progress import Progress
+from prl_submit.runs.record import (
+    KubernetesJob,
+    LocalProcess,
+    Record,
+    ScheduledJob,
+    encode_record,
+    write_record,
+)
 from prl_submit.runs.states import State, finished_state, state_of_exit, status_of
 from prl_submit.system.files import tail_bytes, write_atomic
 
@@ -40,7 +41,7 @@ def make(root: Path, number: int, **fields: object) -> Path:
     """A run directory with its record."""
     path = root / f"v{number}-20261122-21{number % 60:02d}00"
     path.mkdir(parents=True)
-    directory.write_record(path, record(**fields))  # type: ignore[arg-type]
+    write_record(path, record(**fields))  # type: ignore[arg-type]
     return path
 
 
@@ -208,12 +209,28 @@ def test_somebodys_own_latest_stays(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------ records
-def test_a_record_reads_back(tmp_path: Path) -> None:
-    process = Process(pid=1, started=2, boot="b", host="h", namespace="n")
-    path = make(tmp_path, 3, restarts=2, process=process)
+PLACES = {
+    "process": LocalProcess(pid=1, started=2, boot="b", host="h", namespace="n"),
+    "server": KubernetesJob("test", "default", "https://127.0.0.1:6443"),
+    "job_id": ScheduledJob(),
+}
+
+
+@pytest.mark.parametrize("key", PLACES)
+def test_a_record_reads_back(tmp_path: Path, key: str) -> None:
+    path = make(tmp_path, 3, restarts=2, place=PLACES[key])
     run = read_run(path)
-    assert run == directory.Run(path, 3, record(restarts=2, process=process))
+    assert run == directory.Run(path, 3, record(restarts=2, place=PLACES[key]))
     assert run.name == path.name
+
+
+@pytest.mark.parametrize("key", PLACES)
+def test_the_keys_of_run_json_do_not_depend_on_the_place(key: str) -> None:
+    written = json.loads(encode_record(record(place=PLACES[key])))
+    keys = "name backend job_id submitted_at token restarts process context namespace server "
+    assert set((keys + "directory resumed_at started_at").split()) <= set(written)
+    filled = [name for name in ("process", "server") if written[name] is not None]
+    assert filled == [name for name in [key] if name != "job_id"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"name": 3}', "\xff\xff"])
@@ -329,7 +346,7 @@ def test_a_number_of_several_lists_the_candidates(tmp_path: Path) -> None:
     make(tmp_path, 1)
     other = tmp_path / "v1-20200101-000000"
     other.mkdir()
-    directory.write_record(other, record())
+    write_record(other, record())
     with pytest.raises(PrlSubmitError, match="names 2 runs: v1-20200101-000000, v1-2026"):
         find_run("v1", tmp_path)
     assert find_run("v1-20200101-000000", tmp_path).path == other

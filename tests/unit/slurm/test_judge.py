@@ -11,7 +11,7 @@ from prl_submit.backends.slurm.evidence import SlurmEvidence
 from prl_submit.backends.slurm.job_listing import ListedJob
 from prl_submit.backends.slurm.judge import judge
 from prl_submit.backends.slurm.reasons import ENDED
-from prl_submit.runs.directory import ExitRecord
+from prl_submit.runs.exits import ExitRecord
 from prl_submit.runs.states import (
     CANCELLED,
     FAILED,

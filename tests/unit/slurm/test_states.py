@@ -16,17 +16,10 @@ from prl_submit.backends.slurm import states as slurm_states
 from prl_submit.backends.slurm.job_listing import slurm_time
 from prl_submit.backends.slurm.slurm_commands import Slurm
 from prl_submit.backends.slurm.states import MISSING_S, states
-from prl_submit.runs.directory import (
-    EXIT,
-    LOGS,
-    PLAN,
-    ExitRecord,
-    Record,
-    Run,
-    read_run,
-    write_record,
-)
+from prl_submit.runs.directory import EXIT, LOGS, PLAN, Run, read_run
+from prl_submit.runs.exits import ExitRecord
 from prl_submit.runs.final_state import read_verdict
+from prl_submit.runs.record import Record, write_record
 from prl_submit.runs.states import (
     CANCELLED,
     FAILED,
@@ -353,7 +346,7 @@ def test_a_run_that_cannot_be_written_is_told_all_the_same(
     def fail(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("prl_submit.runs.directory.write_record", fail)
+    monkeypatch.setattr("prl_submit.runs.belonging.write_record", fail)
     assert ask_one(FakeSlurm(live("9", "tNone")), make(None)).state == RUNNING
 
 

@@ -19,7 +19,8 @@ from prl_submit.errors import (
     RefusedError,
 )
 from prl_submit.planning.plan import Plan, Planned
-from prl_submit.runs.directory import CANCEL, LOGS, RECORD, Record, Run, read_run, write_record
+from prl_submit.runs.directory import CANCEL, LOGS, Run, read_run
+from prl_submit.runs.record import RECORD, Record, write_record
 from prl_submit.system import shell
 from prl_submit.system.shell import Answer
 

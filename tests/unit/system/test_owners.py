@@ -10,7 +10,9 @@ import msgspec
 import pytest
 
 from prl_submit.runs.belonging import BROUGHT, COPY, HOME, MOVED, belonging
-from prl_submit.runs.directory import Directory, Record, Run, read_run, write_record
+from prl_submit.runs.directory import Run, read_run
+from prl_submit.runs.exits import ExitRecord
+from prl_submit.runs.record import Directory, Record, write_record
 from prl_submit.system.files import open_inside, remove_inside, write_atomic, write_inside
 from prl_submit.system.owners import could_read, give_run
 from prl_submit.system.reading import decode_json, read_record
@@ -167,7 +169,7 @@ def test_what_is_no_record_is_not_read(tmp_path: Path, make: Callable[[Path], No
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"unknown": ' + "[" * 100_000])
 def test_nesting_without_end(text: str) -> None:
-    for kind in (Record, object):
+    for kind in (ExitRecord, object):
         with pytest.raises(ValueError):  # noqa: PT011 - msgspec's words for the second
             decode_json(text, kind)
 

@@ -1,0 +1,152 @@
+"""run.json: who runs a job, and where that job is.
+
+The file has one flat object, whose keys users may read; keys are only ever added. In the code the place
+of a job is one of the classes of `Place`, because a job has a process or a Kubernetes cluster, never both.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from prl_submit.system.files import write_inside
+from prl_submit.system.reading import decode_json
+
+RECORD = "run.json"
+#: A token fits into a file's name, a comment of Slurm and a label of Kubernetes.
+_TOKEN = r"[A-Za-z0-9][A-Za-z0-9-]{0,62}"
+
+
+class LocalProcess(Struct, frozen=True):
+    """A process of one machine, described so that no later process with the same pid passes for it.
+
+    `started`: clock ticks after boot (proc(5), stat field 22); `boot`: the kernel's boot id;
+    `namespace`: the pid namespace, because containers of one machine share a kernel but no pids.
+    """
+
+    pid: int
+    started: int
+    boot: str
+    host: str
+    namespace: str | None = None
+
+
+class KubernetesJob(Struct, frozen=True):
+    """An object in a Kubernetes cluster: the kubeconfig's context, the namespace, the API server's URL."""
+
+    context: str | None = None
+    namespace: str | None = None
+    server: str | None = None
+
+
+class ScheduledJob(Struct, frozen=True):
+    """A job that its id and its token are enough to find, as those of Slurm are."""
+
+
+Place = LocalProcess | KubernetesJob | ScheduledJob
+
+
+class Directory(Struct, frozen=True):
+    """Which directory an attempt was started in: its path then, and its inode.
+
+    `mv` within a file system keeps the inode and `cp` does not. The device number is left out because
+    the number of one file system differs between machines (NFS), and after a restart.
+    """
+
+    path: str
+    inode: int
+
+
+def directory_of(run: Path) -> Directory:
+    """The directory as it is now. Raises OSError."""
+    return Directory(str(run), os.stat(run).st_ino)
+
+
+class _Common(Struct, frozen=True, kw_only=True):
+    """What `Record` and run.json have alike."""
+
+    name: str
+    backend: str
+    job_id: str | None
+    submitted_at: str
+    token: str
+    restarts: int = 0
+    directory: Directory | None = None
+    resumed_at: list[str] = []
+    #: When the first attempt began, as far as `resume` knew; None before the first `resume`.
+    started_at: str | None = None
+
+
+class Record(_Common, frozen=True, kw_only=True):
+    """What is known of a run's job. Times are ISO 8601 with zone; `restarts` counts the earlier attempts.
+
+    `submitted_at`: when the run was first submitted; `resumed_at`: when each `resume` submitted it again.
+    `directory`: None in the records of older versions.
+    """
+
+    place: Place = ScheduledJob()
+
+    @property
+    def ordered_at(self) -> str:
+        """When the present job was submitted."""
+        return self.resumed_at[-1] if self.resumed_at else self.submitted_at
+
+
+class _RecordFile(_Common, frozen=True, kw_only=True):
+    """run.json: the keys of all places stand side by side, and those that do not apply are null."""
+
+    process: LocalProcess | None = None
+    context: str | None = None
+    namespace: str | None = None
+    server: str | None = None
+
+
+def _common(record: _Common) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in _Common.__struct_fields__}
+
+
+def encode_record(record: Record) -> bytes:
+    """run.json's bytes."""
+    place = record.place
+    process = place if isinstance(place, LocalProcess) else None
+    cluster = place if isinstance(place, KubernetesJob) else KubernetesJob()
+    keys = {"process": process, **msgspec.structs.asdict(cluster)}
+    file = _RecordFile(**_common(record), **keys)
+    return msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n"
+
+
+def decode_record(data: bytes) -> Record:
+    """The record that run.json holds. Raises ValueError where this program never wrote such a file."""
+    file: _RecordFile = decode_json(data, _RecordFile)
+    _validate(file)
+    return Record(**_common(file), place=_place(file))
+
+
+def _place(file: _RecordFile) -> Place:
+    if file.process is not None:
+        return file.process
+    cluster = KubernetesJob(file.context, file.namespace, file.server)
+    return ScheduledJob() if cluster == KubernetesJob() else cluster
+
+
+def _validate(file: _RecordFile) -> None:
+    """Raises ValueError for a token or a time that this program never wrote: other code relies on them."""
+    if not re.fullmatch(_TOKEN, file.token):
+        raise ValueError("its token is none")
+    try:
+        for text in (file.submitted_at, *file.resumed_at, file.started_at):
+            if text is not None:
+                datetime.fromisoformat(text).astimezone()
+    except OverflowError:
+        raise ValueError("one of its times is none") from None
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write run.json into the run directory `path`; from here on the run is listed."""
+    write_inside(path, RECORD, encode_record(record))
