@@ -17,10 +17,10 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from prl_submit.planning.layers import load_layers
-from prl_submit.planning.plan import Context, Planned, make_plan
+from prl_submit.planning.plan import Context, Planned
 from prl_submit.runs.plan_file import dump_spec
 from prl_submit.swift.table import load_table
+from tests.support.plans import planned
 
 if TYPE_CHECKING:
     from tests.conftest import World
@@ -102,11 +102,9 @@ def spec_with(swift: dict[str, Any], quote: str | None = None, **options: Any) -
     return text
 
 
-def planned_from(text: str, root: Path) -> Planned:
-    layered = load_layers(
-        "job.yaml", read=lambda _: text.encode(), profile=None, environ={}, sets=(), table=TABLE
-    )
-    return make_plan(layered, TABLE, "job.yaml", Context(cwd=str(root), home=str(root)))
+def planned_in(root: Path, text: str) -> Planned:
+    """The plan of a spec in the folder `root`."""
+    return planned(text, context=Context(cwd=str(root), home=str(root)))
 
 
 def given_words(swift: dict[str, Any]) -> list[list[str]]:
@@ -185,11 +183,11 @@ def test_any_value_survives(
     argv = argv_of(text)
     for group in given_words(swift):
         assert contains(argv, group), str(group)[:2000]
-    planned = planned_from(text, argv_of.root)  # type: ignore[attr-defined]
-    assert not [problem for problem in planned.problems if problem.severity == "error"]
-    assert argv == planned.plan.argv  # in their order too
-    again = planned_from(dump_spec(planned.tree).decode(), argv_of.root)  # type: ignore[attr-defined]
-    assert again.plan.argv == planned.plan.argv
+    made = planned_in(argv_of.root, text)  # type: ignore[attr-defined]
+    assert not [problem for problem in made.problems if problem.severity == "error"]
+    assert argv == made.plan.argv  # in their order too
+    again = planned_in(argv_of.root, dump_spec(made.tree).decode())  # type: ignore[attr-defined]
+    assert again.plan.argv == made.plan.argv
 
 
 def test_other_writings_of_a_value(argv_of: Callable[[str], list[str]]) -> None:

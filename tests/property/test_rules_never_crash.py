@@ -9,11 +9,10 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from prl_submit.planning.layers import load_layers
-from prl_submit.planning.plan import Context, make_plan
 from prl_submit.rules import all_rules
 from prl_submit.rules.job import DoubtfulError
 from prl_submit.swift.table import Table, load_table
+from tests.support.plans import planned
 
 VERSIONS = ("3.0.0", "3.3.0", "3.4.1", "3.8.3", "3.12.6", "4.0.0", "4.6.0")
 TYPES = ("dpo", "orpo", "simpo", "kto", "cpo", "rm", "ppo", "grpo", "gkd")
@@ -75,14 +74,9 @@ def jobs(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
 )
 def test_no_rule_raises(job: tuple[str, dict[str, Any]]) -> None:
     version, spec = job
-    text = json.dumps(spec).encode()
-    table = table_of(version)
-    layered = load_layers(
-        "job.yaml", read=lambda _: text, profile=None, environ={}, sets=(), table=table
-    )
-    planned = make_plan(layered, table, "job.yaml", Context(cwd="/c", home="/h"))
+    job_ = planned(json.dumps(spec), table=table_of(version)).job
     for rule in all_rules():
         try:
-            list(rule(planned.job))
+            list(rule(job_))
         except DoubtfulError:
             continue

@@ -11,9 +11,8 @@ import pytest
 from prl_submit import __version__
 from prl_submit.backends.slurm.batch_script import render_script
 from prl_submit.launch.render import render_launch
-from prl_submit.planning.layers import load_layers
-from prl_submit.planning.plan import Context, Plan, make_plan
-from prl_submit.swift.table import load_table
+from prl_submit.planning.plan import Context, Plan
+from tests.support.plans import planned
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).parent / "golden"
@@ -41,30 +40,23 @@ SCRIPTS = {
 }
 
 
-def plan_of(job: str, sets: tuple[str, ...] = (), backend: str | None = None) -> Plan:
-    """A job of ours, as if in /home/me/prl."""
-    table = load_table()
-    layered = load_layers(
-        f"jobs/{job}.yaml",
+def plan_of_job(job: str, sets: tuple[str, ...] = (), backend: str | None = None) -> Plan:
+    """The plan of a file in jobs/, as if the repository were /home/me/prl."""
+    made = planned(
+        None,
+        name=f"jobs/{job}.yaml",
         read=lambda path: (ROOT / path).read_bytes(),
-        profile=None,
-        environ={},
         sets=sets,
-        table=table,
+        context=Context(cwd="/home/me/prl", home="/home/me"),
+        backend=backend,
     )
-    planned = make_plan(
-        layered,
-        table,
-        f"jobs/{job}.yaml",
-        Context(cwd="/home/me/prl", home="/home/me", backend=backend),
-    )
-    assert planned.problems == []
-    return planned.plan
+    assert made.problems == []
+    return made.plan
 
 
 @pytest.mark.parametrize("job", JOBS)
 def test_launch_script(job: str) -> None:
-    same_as_golden(render_launch(plan_of(job), token="0123456789abcdef"), f"{job}.launch.sh")
+    same_as_golden(render_launch(plan_of_job(job), token="0123456789abcdef"), f"{job}.launch.sh")
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -74,7 +66,7 @@ def test_batch_script(name: str) -> None:
 
 def script_of(name: str) -> str:
     job, sets = SCRIPTS[name]
-    return render_script(plan_of(job, tuple(sets), "slurm"), "0123456789abcdef", None)
+    return render_script(plan_of_job(job, tuple(sets), "slurm"), "0123456789abcdef", None)
 
 
 def same_as_golden(text: str, file: str) -> None:
@@ -90,7 +82,7 @@ def same_as_golden(text: str, file: str) -> None:
 
 @pytest.mark.parametrize("job", JOBS)
 def test_launch_script_is_bash(job: str) -> None:
-    script = render_launch(plan_of(job), token="t")
+    script = render_launch(plan_of_job(job), token="t")
     done = subprocess.run(["bash", "-n"], input=script.encode(), capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 
@@ -103,6 +95,6 @@ def test_batch_script_is_bash(name: str) -> None:
 
 
 def test_rendering_is_repeatable() -> None:
-    assert render_launch(plan_of("mr_cpu"), token="t") == render_launch(
-        plan_of("mr_cpu"), token="t"
+    assert render_launch(plan_of_job("mr_cpu"), token="t") == render_launch(
+        plan_of_job("mr_cpu"), token="t"
     )

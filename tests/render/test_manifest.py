@@ -12,7 +12,7 @@ from prl_submit.backends.kubernetes.yaml_text import dump, load
 from prl_submit.launch.render import render_launch
 from prl_submit.planning.plan import Plan
 from tests.render.pytorchjob_schema import faults
-from tests.render.test_golden import plan_of, same_as_golden
+from tests.render.test_golden import plan_of_job, same_as_golden
 
 TOKEN = "0123456789abcdef"
 BASE = [
@@ -69,7 +69,7 @@ MANIFESTS = {
 
 def plan_named(name: str) -> Plan:
     job, sets = MANIFESTS[name]
-    return plan_of(job, tuple(sets), "kubernetes")
+    return plan_of_job(job, tuple(sets), "kubernetes")
 
 
 def manifest_of(plan: Plan) -> str:
@@ -121,7 +121,7 @@ def test_launch_script_is_in_it_as_it_is(name: str) -> None:
 
 def pods_of(*sets: str, job: str = "mr_4gpu") -> tuple[Any, Any]:
     """The job, and the one pod template that all its replicas have."""
-    made = load(manifest_of(plan_of(job, (*BASE, *sets), "kubernetes")))
+    made = load(manifest_of(plan_of_job(job, (*BASE, *sets), "kubernetes")))
     replicas = made["spec"]["pytorchReplicaSpecs"]
     assert all(
         replica["template"] == replicas["Master"]["template"] for replica in replicas.values()

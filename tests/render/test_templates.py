@@ -10,9 +10,7 @@ import pytest
 
 from prl_submit.errors import PrlSubmitError
 from prl_submit.launch.render import TEMPLATES, render, render_launch
-from prl_submit.planning.layers import load_layers
-from prl_submit.planning.plan import Context, Plan, make_plan
-from prl_submit.swift.table import load_table
+from tests.support.plans import plan_of
 
 NASTY = "a'b\"c $HOME `x`\n\\ #中"
 
@@ -21,16 +19,6 @@ def rendered(tmp_path: Path, template: str, **variables: object) -> str:
     """A site's template with variables."""
     (tmp_path / "t.sh").write_text(template, encoding="utf-8")
     return render("t.sh", variables, tmp_path)
-
-
-def plan_of(text: str, **changes: object) -> Plan:
-    """The plan of a spec's text."""
-    table = load_table()
-    layered = load_layers(
-        "job.yaml", read=lambda _: text.encode(), profile=None, environ={}, sets=(), table=table
-    )
-    plan = make_plan(layered, table, "job.yaml", Context("/cwd", "/home/me")).plan
-    return msgspec.structs.replace(plan, **changes)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +104,8 @@ def test_a_site_replaces_single_files(tmp_path: Path) -> None:
 
 def test_every_text_of_a_spec_is_quoted() -> None:
     """One awkward text everywhere it can stand appears only as bash, or in a comment, reads it."""
-    plan = plan_of(
-        "name: x\nenvironment: {env: {A: b}}\nswift: {system: c}\n",
+    plan = msgspec.structs.replace(
+        plan_of("name: x\nenvironment: {env: {A: b}}\nswift: {system: c}\n"),
         exports={"A": NASTY},
         arguments=[["--system", NASTY]],
         spec_file=f"{NASTY}.yaml",

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prl_submit.launch.render import render_launch
-from prl_submit.planning.layers import load_layers
-from prl_submit.planning.plan import Context, make_plan, with_run_dir
-from prl_submit.swift.table import load_table
+from prl_submit.planning.plan import Context, with_run_dir
+from tests.support.plans import planned
 
 if TYPE_CHECKING:
     from tests.conftest import World
@@ -16,20 +15,15 @@ if TYPE_CHECKING:
 
 def launch(world: World, *, restarts: int = 0, run: str = "run", **over: Any) -> Path:
     """The run directory of a rendered launch.sh; `restarts` attempts were made before it."""
-    spec = str(world.spec(**over))
-    table = load_table()
-    layered = load_layers(
-        spec,
+    made = planned(
+        None,
+        name=str(world.spec(**over)),
         read=lambda path: Path(path).read_bytes(),
-        profile=None,
-        environ={},
-        sets=(),
-        table=table,
+        context=Context(str(world.root), str(world.root)),
     )
-    planned = make_plan(layered, table, spec, Context(str(world.root), str(world.root)))
-    assert [problem for problem in planned.problems if problem.severity == "error"] == []
+    assert [problem for problem in made.problems if problem.severity == "error"] == []
     folder = world.root / run
     folder.mkdir(exist_ok=True)
-    plan = with_run_dir(planned.plan, str(folder))
+    plan = with_run_dir(made.plan, str(folder))
     (folder / "launch.sh").write_text(render_launch(plan, token=world.mark, restarts=restarts))
     return folder

@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 from prl_submit.errors import Problem
 from prl_submit.inputs import check_inputs
 from prl_submit.inputs.local_files import check_presence
-from prl_submit.planning.layers import load_layers
-from prl_submit.planning.plan import Context, Planned, make_plan
+from prl_submit.planning.plan import Context, Planned
 from prl_submit.swift.table import Table, load_table
+from tests.support.plans import planned
 from tests.training.configurations import SHORT, Configuration, argv, spec
 from tests.training.random_jobs import random_jobs
 
@@ -101,26 +101,22 @@ def is_later(problem: Problem) -> bool:
     return any(re.match(pattern, line) for pattern, _ in LATER)
 
 
-def plan_of(job: Configuration, table: Table, folder: Path) -> Planned:
-    """As `check` makes it, without a file for the spec."""
-    text = spec(job).encode()
-    layered = load_layers(
-        "job.yaml", read=lambda _: text, profile=None, environ={}, sets=(), table=table
-    )
-    return make_plan(layered, table, "job.yaml", Context(cwd=str(folder), home=str(folder)))
+def planned_in(folder: Path, job: Configuration, table: Table) -> Planned:
+    """The job's plan as `check` makes it in that folder, without a file for the spec."""
+    return planned(spec(job), table=table, context=Context(cwd=str(folder), home=str(folder)))
 
 
-def errors_of(planned: Planned, folder: Path) -> list[Problem]:
+def errors_of(made: Planned, folder: Path) -> list[Problem]:
     """What `check` refuses."""
-    problems = [*planned.problems, *check_presence(planned)]
-    problems += check_inputs(planned.job, str(folder))
+    problems = [*made.problems, *check_presence(made)]
+    problems += check_inputs(made.job, str(folder))
     return [problem for problem in problems if problem.severity == "error"]
 
 
-def words_of(job: Configuration, planned: Planned) -> list[str]:
+def words_of(job: Configuration, made: Planned) -> list[str]:
     """The job's command line: what is written, and what prl-submit adds of its own."""
     written = {f"--{name}" for name in job.swift}
-    own = [word for group in planned.plan.arguments if group[0] not in written for word in group]
+    own = [word for group in made.plan.arguments if group[0] not in written for word in group]
     return argv(job.swift) + own
 
 
@@ -128,11 +124,11 @@ def compare(
     jobs: list[Configuration], table: Table, folder: Path, python: str, *, run: bool = False
 ) -> list[Compared]:
     """Both verdicts on each job."""
-    plans = [plan_of(job, table, folder) for job in jobs]
-    ours = [errors_of(planned, folder) for planned in plans]
+    plans = [planned_in(folder, job, table) for job in jobs]
+    ours = [errors_of(made, folder) for made in plans]
     questions = [
-        {"argv": words_of(job, planned), "world": job.world}
-        for job, planned in zip(jobs, plans, strict=True)
+        {"argv": words_of(job, made), "world": job.world}
+        for job, made in zip(jobs, plans, strict=True)
     ]
     answers = answers_of(questions, folder, python)
     compared = [
@@ -151,22 +147,22 @@ def _with_runs(
         for one in compared
         if one.theirs is None
     ]
-    plans = [plan_of(job, table, folder) for job in short]
+    plans = [planned_in(folder, job, table) for job in short]
     questions = [
-        {"argv": words_of(job, planned), "world": 1, "run": True}
-        for job, planned in zip(short, plans, strict=True)
+        {"argv": words_of(job, made), "world": 1, "run": True}
+        for job, made in zip(short, plans, strict=True)
     ]
     answers = dict(
         zip((job.number for job in short), answers_of(questions, folder, python), strict=True)
     )
-    changed = {job.number: (job, planned) for job, planned in zip(short, plans, strict=True)}
+    changed = {job.number: (job, made) for job, made in zip(short, plans, strict=True)}
     for one in compared:
         if one.theirs is not None:
             yield one
             continue
-        job, planned = changed[one.job.number]
+        job, made = changed[one.job.number]
         answer = answers[job.number]
-        yield Compared(job, errors_of(planned, folder), answer["error"], answer.get("where", "run"))
+        yield Compared(job, errors_of(made, folder), answer["error"], answer.get("where", "run"))
 
 
 def answers_of(questions: list[dict[str, Any]], folder: Path, python: str) -> list[dict[str, Any]]:

@@ -18,11 +18,11 @@ import pytest
 from prl_submit.inputs import Check
 from prl_submit.inputs import checks as input_checks
 from prl_submit.inputs.local_files import check_presence
-from prl_submit.planning.layers import load_layers
-from prl_submit.planning.plan import Context, Planned, make_plan
+from prl_submit.planning.plan import Context, Planned
 from prl_submit.rules import all_rules, check
 from prl_submit.rules.job import DoubtfulError, Job
 from prl_submit.swift.table import load_table
+from tests.support.plans import planned
 from tests.training.configurations import (
     BASES,
     MODEL,
@@ -139,26 +139,22 @@ class Verdict(NamedTuple):
         return [error for error in self.errors if not any(re.match(p, error) for p in listed)]
 
 
-def plan_of(configuration: Configuration, folder: Path) -> Planned:
-    """As `check` makes it, without a file for the spec."""
-    text = spec(configuration).encode()
-    layered = load_layers(
-        "job.yaml", read=lambda _: text, profile=None, environ={}, sets=(), table=TABLE
-    )
-    return make_plan(layered, TABLE, "job.yaml", Context(cwd=str(folder), home=str(folder)))
+def planned_in(folder: Path, configuration: Configuration) -> Planned:
+    """The job's plan as `check` makes it in that folder, without a file for the spec."""
+    return planned(spec(configuration), context=Context(cwd=str(folder), home=str(folder)))
 
 
-def judge(planned: Planned, folder: Path) -> Verdict:
+def judge(made: Planned, folder: Path) -> Verdict:
     """All problems of a plan, each under the name of what found it."""
-    by_rule = [(name_of(rule), list(problems_of(rule, planned.job))) for rule in RULES]
+    by_rule = [(name_of(rule), list(problems_of(rule, made.job))) for rule in RULES]
     of_rules = [problem for _, problems in by_rule for problem in problems]
-    assert check(planned.job) == of_rules  # none is left out for want of its argument
+    assert check(made.job) == of_rules  # none is left out for want of its argument
     by_rule += [
-        ("values", [p for p in planned.problems if p not in of_rules]),
-        ("presence", check_presence(planned)),
+        ("values", [p for p in made.problems if p not in of_rules]),
+        ("presence", check_presence(made)),
     ]
-    for look in input_checks(planned.job):
-        found = list(problems_of(partial(_on_disk, look, str(folder)), planned.job))
+    for look in input_checks(made.job):
+        found = list(problems_of(partial(_on_disk, look, str(folder)), made.job))
         by_rule.append((name_of(look), found))
     said = [(name, problem) for name, problems in by_rule for problem in problems]
     return Verdict(
@@ -182,10 +178,10 @@ def problems_of(rule: Callable[[Job], Any], job: Job) -> Iterator[Any]:
         return
 
 
-def question(configuration: Configuration, planned: Planned, **more: Any) -> dict[str, Any]:
+def question(configuration: Configuration, made: Planned, **more: Any) -> dict[str, Any]:
     """The job's command line: what is written, and what prl-submit adds of its own."""
     written = {f"--{name}" for name in configuration.swift}
-    own = [word for group in planned.plan.arguments if group[0] not in written for word in group]
+    own = [word for group in made.plan.arguments if group[0] not in written for word in group]
     words = argv(configuration.swift) + own
     return {"argv": words, "world": configuration.world, **more}
 
@@ -193,9 +189,9 @@ def question(configuration: Configuration, planned: Planned, **more: Any) -> dic
 def test_the_same_verdicts(folder: Path, ask: Ask) -> None:
     """On every configuration, and every rule has its say."""
     many = configurations(COUNT)
-    plans = [plan_of(configuration, folder) for configuration in many]
-    ours = [judge(planned, folder) for planned in plans]
-    theirs = ask([question(one, planned) for one, planned in zip(many, plans, strict=True)])
+    plans = [planned_in(folder, configuration) for configuration in many]
+    ours = [judge(plan, folder) for plan in plans]
+    theirs = ask([question(one, plan) for one, plan in zip(many, plans, strict=True)])
     differing = []
     later = set()
     for configuration, verdict, answer in zip(many, ours, theirs, strict=True):
@@ -240,11 +236,11 @@ def test_a_difference_is_still_one(
 ) -> None:
     """ms-swift takes it, we do not."""
     one = Configuration(0, BASES[kind] | changes, 2)
-    planned = plan_of(one, folder)
-    errors = judge(planned, folder).errors
+    made = planned_in(folder, one)
+    errors = judge(made, folder).errors
     assert len(errors) == 1
     assert re.match(said, errors[0]), (why, errors)
-    (answer,) = ask([question(one, planned)])
+    (answer,) = ask([question(one, made)])
     assert answer["error"] is None, why
 
 
@@ -479,11 +475,11 @@ def test_what_fails_later_really_fails(folder: Path, ask: Ask) -> None:
     questions = []
     for rule, kind, changes, _ in RUNS:
         one = Configuration(0, short(kind, **changes), 1)
-        planned = plan_of(one, folder)
-        errors = judge(planned, folder).errors
+        made = planned_in(folder, one)
+        errors = judge(made, folder).errors
         if [error for error in errors if not error.startswith(f"{rule}: ")] or not errors:
             differing.append((rule, kind, changes, errors))
-        questions.append(question(one, planned, run=True))
+        questions.append(question(one, made, run=True))
     for (rule, kind, changes, words), answer in zip(RUNS, ask(questions), strict=True):
         if words not in str(answer["error"]) or answer["where"] != "run":
             differing.append((rule, kind, changes, answer))
@@ -496,8 +492,8 @@ def test_what_fails_later_really_fails(folder: Path, ask: Ask) -> None:
 def test_temperature_zero_spoils_the_model(folder: Path, ask: Ask) -> None:
     """That is why it is refused although ms-swift takes it."""
     one = Configuration(0, short("grpo", temperature="0"), 1)
-    planned = plan_of(one, folder)
-    (answer,) = ask([question(one, planned, run=True)])
+    made = planned_in(folder, one)
+    (answer,) = ask([question(one, made, run=True)])
     assert answer["error"] is None
     log = next(folder.glob("output/*/logging.jsonl")).read_text().splitlines()
     assert any('"grad_norm": NaN' in line for line in log)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,7 @@ from prl_submit.inputs.plugin_ast import provided
 from prl_submit.inputs.plugins import says
 from prl_submit.inputs.rows import Count, count_rows
 from prl_submit.inputs.source import read_source
-from prl_submit.planning.plan import Planned
-
-Plans = Callable[..., Planned]
+from tests.support.plans import planned
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +30,7 @@ OURS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 CHAT = '{"messages": [], "label": true, "rejected_response": "x"}'
 
 
-def told(planned: Plans, folder: Path, swift: str, nproc: int = 2, kind: str = "grpo") -> list[str]:
+def told(folder: Path, swift: str, nproc: int = 2, kind: str = "grpo") -> list[str]:
     """`severity key: message` of what the files say; the pure rules' problems are not asked for."""
     own = "reward_funcs: [format], num_generations: 2, per_device_train_batch_size: 2"
     base = f"swift: {{rlhf_type: {kind}, tuner_type: full, {own if kind == 'grpo' else ''}}}"
@@ -118,33 +115,33 @@ def test_a_large_file_costs_no_more_than_what_is_needed(tmp_path: Path) -> None:
     assert count_rows(str(tmp_path / "c.json"), 10) is None
 
 
-def test_a_model_is_a_folder_with_a_config(planned: Plans, tmp_path: Path) -> None:
+def test_a_model_is_a_folder_with_a_config(tmp_path: Path) -> None:
     write(tmp_path, m___config__json={}, empty___x="", file="")
-    assert told(planned, tmp_path, "model: m") == []
-    assert told(planned, tmp_path, "model: org/name") == []
-    assert told(planned, tmp_path, "model: empty") == ["error model: empty holds no config.json"]
-    (said,) = told(planned, tmp_path, "model: file")
+    assert told(tmp_path, "model: m") == []
+    assert told(tmp_path, "model: org/name") == []
+    assert told(tmp_path, "model: empty") == ["error model: empty holds no config.json"]
+    (said,) = told(tmp_path, "model: file")
     assert said.startswith("error model: file is a file; a model is a folder")
 
 
-def test_data_that_is_no_json(planned: Plans, tmp_path: Path) -> None:
+def test_data_that_is_no_json(tmp_path: Path) -> None:
     write(tmp_path, a__jsonl="import os\n")
-    (said,) = told(planned, tmp_path, "dataset: a.jsonl")
+    (said,) = told(tmp_path, "dataset: a.jsonl")
     assert said == "error dataset: a.jsonl:1: is not JSON: it begins with 'import os'"
 
 
-def test_columns_that_rewards_need(planned: Plans, tmp_path: Path) -> None:
+def test_columns_that_rewards_need(tmp_path: Path) -> None:
     write(tmp_path, a__jsonl=f"{CHAT}\n" * 9, b__jsonl='{"messages": [], "solution": "1"}\n' * 9)
-    (said,) = told(planned, tmp_path, "dataset: a.jsonl, reward_funcs: [accuracy, format]")
+    (said,) = told(tmp_path, "dataset: a.jsonl, reward_funcs: [accuracy, format]")
     assert said.startswith("error dataset: a.jsonl: the first rows have no solution, which the")
     for swift in ("dataset: b.jsonl, reward_funcs: [accuracy]",
                   "dataset: a.jsonl, reward_funcs: [accuracy], columns: {label: solution}"):  # fmt: skip
-        assert told(planned, tmp_path, swift) == []
+        assert told(tmp_path, swift) == []
 
 
-def test_a_run_is_no_checkpoint(planned: Plans, tmp_path: Path) -> None:
+def test_a_run_is_no_checkpoint(tmp_path: Path) -> None:
     write(tmp_path, **{"v7___checkpoint-9___x": "", "v7___checkpoint-10___x": ""})
-    assert told(planned, tmp_path, "resume_from_checkpoint: v7") == [
+    assert told(tmp_path, "resume_from_checkpoint: v7") == [
         "error resume_from_checkpoint: is a run's directory, no checkpoint of it"
     ]
 
@@ -159,7 +156,7 @@ def test_what_is_nested_without_end_is_no_row(tmp_path: Path) -> None:
     assert count_rows(str(tmp_path / "b.json"), 3) is None
 
 
-def test_pipes_and_devices_hold_nothing_up(planned: Plans, tmp_path: Path) -> None:
+def test_pipes_and_devices_hold_nothing_up(tmp_path: Path) -> None:
     """Nobody writes to these pipes: whoever opens one for reading waits for ever."""
     checkpoint = tmp_path / "checkpoint-1"
     checkpoint.mkdir()
@@ -170,10 +167,10 @@ def test_pipes_and_devices_hold_nothing_up(planned: Plans, tmp_path: Path) -> No
         "reward_funcs: [mine], external_plugins: [plug.py], deepspeed: ds.json, "
         "resume_from_checkpoint: checkpoint-1, dataset: [/dev/zero]"
     )
-    assert not [line for line in told(planned, tmp_path, swift) if "reward" in line]
+    assert not [line for line in told(tmp_path, swift) if "reward" in line]
 
 
-def test_odd_names_in_a_checkpoint_are_no_error(planned: Plans, tmp_path: Path) -> None:
+def test_odd_names_in_a_checkpoint_are_no_error(tmp_path: Path) -> None:
     write(
         tmp_path,
         c___model__safetensors="",
@@ -181,9 +178,9 @@ def test_odd_names_in_a_checkpoint_are_no_error(planned: Plans, tmp_path: Path) 
         c___trainer_state__json={"global_step": 1},
         c___global_step5="a file, no folder",
     )
-    assert told(planned, tmp_path, "resume_from_checkpoint: c") == []
+    assert told(tmp_path, "resume_from_checkpoint: c") == []
     write(tmp_path, c___trainer_state__json=DEEP)
-    assert told(planned, tmp_path, "resume_from_checkpoint: c") == []
+    assert told(tmp_path, "resume_from_checkpoint: c") == []
 
 
 # ------------------------------------------------------------------ data
@@ -229,7 +226,7 @@ def test_odd_names_in_a_checkpoint_are_no_error(planned: Plans, tmp_path: Path) 
         ("dataset: [lines.json]", ""),
     ],
 )  # fmt: skip
-def test_data_against_the_batch(planned: Plans, tmp_path: Path, swift: str, said: str) -> None:
+def test_data_against_the_batch(tmp_path: Path, swift: str, said: str) -> None:
     write(
         tmp_path,
         one__jsonl=f"{CHAT}\n",
@@ -240,7 +237,7 @@ def test_data_against_the_batch(planned: Plans, tmp_path: Path, swift: str, said
         registers__py="register_dataset(1)",
         lines__json='{\n"messages": 1\n}',
     )
-    found = told(planned, tmp_path, swift)
+    found = told(tmp_path, swift)
     assert len(found) == bool(said), found
     assert not said or found[0].startswith(said)
 
@@ -260,34 +257,32 @@ def test_data_against_the_batch(planned: Plans, tmp_path: Path, swift: str, said
         ("gkd", "chats.jsonl", "error dataset: has 1 row; one batch takes 16 = "),
     ],
 )
-def test_data_of_the_other_types(
-    planned: Plans, tmp_path: Path, kind: str, file: str, said: str
-) -> None:
+def test_data_of_the_other_types(tmp_path: Path, kind: str, file: str, said: str) -> None:
     write(
         tmp_path,
         chats__jsonl='{"messages": []}\n',
         pairs__csv="query,response,Rejected_Response\n1,2,3\n",
         answers__jsonl='{"text": 1}\n',
     )
-    found = told(planned, tmp_path, f"dataset: [{file}]", 1, kind)
+    found = told(tmp_path, f"dataset: [{file}]", 1, kind)
     assert len(found) == bool(said), found
     assert not said or found[0].startswith(said)
 
 
-def test_where_max_steps_is_given_nobody_would_notice(planned: Plans, tmp_path: Path) -> None:
+def test_where_max_steps_is_given_nobody_would_notice(tmp_path: Path) -> None:
     write(tmp_path, one__jsonl=f"{CHAT}\n")
-    (silent,) = told(planned, tmp_path, "dataset: [one.jsonl], max_steps: 3")
-    (heard,) = told(planned, tmp_path, "dataset: [one.jsonl]")
+    (silent,) = told(tmp_path, "dataset: [one.jsonl], max_steps: 3")
+    (heard,) = told(tmp_path, "dataset: [one.jsonl]")
     assert silent.endswith("no step would be trained, and the job succeeds")
     assert heard.endswith("no step would be trained")
 
 
-def test_what_the_second_row_has_counts_too(planned: Plans, tmp_path: Path) -> None:
+def test_what_the_second_row_has_counts_too(tmp_path: Path) -> None:
     write(tmp_path, a__jsonl='{"messages": []}\n{"messages": [], "rejected_images": []}\n')
-    assert told(planned, tmp_path, "dataset: [a.jsonl]", kind="dpo") == []
+    assert told(tmp_path, "dataset: [a.jsonl]", kind="dpo") == []
     own = "dataset: [a.jsonl], custom_dataset_info: [i.json]"
-    assert told(planned, tmp_path, own, kind="kto") == []
-    assert len(told(planned, tmp_path, "dataset: [a.jsonl]", kind="kto")) == 1
+    assert told(tmp_path, own, kind="kto") == []
+    assert len(told(tmp_path, "dataset: [a.jsonl]", kind="kto")) == 1
 
 
 @pytest.mark.parametrize(
@@ -309,7 +304,7 @@ def test_what_a_line_names(path: str, line: str, named: bool) -> None:
     assert is_named(path, "/w", ["true", line]) is named
 
 
-def test_what_setup_makes_is_not_looked_at(planned: Plans, tmp_path: Path) -> None:
+def test_what_setup_makes_is_not_looked_at(tmp_path: Path) -> None:
     """What is there now is what an earlier run left."""
     write(tmp_path, a__jsonl="", p__py="", d__json="{")
     setup = "environment: {setup: [make a.jsonl p.py d.json]}"
@@ -318,8 +313,8 @@ def test_what_setup_makes_is_not_looked_at(planned: Plans, tmp_path: Path) -> No
     assert check_inputs(job, str(tmp_path)) == []
 
 
-def test_nothing_is_said_of_a_folder_that_is_elsewhere(planned: Plans, tmp_path: Path) -> None:
-    assert told(planned, tmp_path / "none", "reward_funcs: [x], deepspeed: zero9") == []
+def test_nothing_is_said_of_a_folder_that_is_elsewhere(tmp_path: Path) -> None:
+    assert told(tmp_path / "none", "reward_funcs: [x], deepspeed: zero9") == []
 
 
 # ------------------------------------------------------------------ plugins
@@ -427,15 +422,15 @@ def test_all_names_or_none(source: str, names: set[str] | None) -> None:
         ("optimizer: muon, external_plugins: [plain.py]", ""),
     ],
 )  # fmt: skip
-def test_names_against_plugins(planned: Plans, tmp_path: Path, swift: str, said: str) -> None:
+def test_names_against_plugins(tmp_path: Path, swift: str, said: str) -> None:
     write(tmp_path, plain__py=PLAIN, dynamic__py="orms[name()] = A")
     (tmp_path / "latin.py").write_bytes(b"# \xff\n")
-    found = told(planned, tmp_path, swift)
+    found = told(tmp_path, swift)
     assert len(found) == bool(said), found
     assert not said or found[0].startswith(said)
 
 
-def test_a_later_ms_swift_may_bring_more_names(planned: Plans, tmp_path: Path) -> None:
+def test_a_later_ms_swift_may_bring_more_names(tmp_path: Path) -> None:
     spec = "name: x\nswift: {rlhf_type: grpo, reward_funcs: [mine]}"
     job = planned(spec).job
     assert len(check_inputs(job, str(tmp_path))) == 1
@@ -478,7 +473,7 @@ GOOD = {"zero_optimization": {"stage": 2}, "train_micro_batch_size_per_gpu": "au
         ("fsdp: strange.json", ""),
     ],
 )
-def test_configurations(planned: Plans, tmp_path: Path, swift: str, said: str) -> None:
+def test_configurations(tmp_path: Path, swift: str, said: str) -> None:
     write(
         tmp_path,
         good__json=GOOD,
@@ -493,7 +488,7 @@ def test_configurations(planned: Plans, tmp_path: Path, swift: str, said: str) -
         strange__json={"fsdp": [1], "fsdp_config": "x"},
     )
     (tmp_path / "latin.json").write_bytes(b'"\xff"')
-    found = told(planned, tmp_path, swift)
+    found = told(tmp_path, swift)
     assert len(found) == bool(said), found
     assert not said or found[0].startswith(said)
 
@@ -529,7 +524,7 @@ STATE = {"global_step": 4, "max_steps": 10}
     ],
 )  # fmt: skip
 def test_checkpoints(
-    planned: Plans, tmp_path: Path, names: tuple[str, ...], state: Any, swift: str, said: str
+    tmp_path: Path, names: tuple[str, ...], state: Any, swift: str, said: str
 ) -> None:
     for name in names:
         path = tmp_path / "checkpoint-4" / name
@@ -538,24 +533,24 @@ def test_checkpoints(
     if state is not None:
         (tmp_path / "checkpoint-4").mkdir(exist_ok=True)
         write(tmp_path / "checkpoint-4", trainer_state__json=state)
-    found = told(planned, tmp_path, f"resume_from_checkpoint: checkpoint-4, {swift}")
+    found = told(tmp_path, f"resume_from_checkpoint: checkpoint-4, {swift}")
     assert len(found) == bool(said), found
     assert not said or found[0].startswith(said)
 
 
-def test_a_checkpoint_that_is_none(planned: Plans, tmp_path: Path) -> None:
+def test_a_checkpoint_that_is_none(tmp_path: Path) -> None:
     write(tmp_path, file="x")
-    assert told(planned, tmp_path, "resume_from_checkpoint: none") == []
-    (said,) = told(planned, tmp_path, "resume_from_checkpoint: file")
+    assert told(tmp_path, "resume_from_checkpoint: none") == []
+    (said,) = told(tmp_path, "resume_from_checkpoint: file")
     assert "file is a file; a checkpoint is a folder" in said
 
 
-def test_adapters(planned: Plans, tmp_path: Path) -> None:
+def test_adapters(tmp_path: Path) -> None:
     write(tmp_path, good___adapter_config__json={}, bad___config__json={})
-    assert told(planned, tmp_path, "adapters: [good, org/name]") == []
-    (said,) = told(planned, tmp_path, "adapters: [good, bad]")
+    assert told(tmp_path, "adapters: [good, org/name]") == []
+    (said,) = told(tmp_path, "adapters: [good, bad]")
     assert said == "error adapters: bad holds no adapter_config.json"
-    assert told(planned, tmp_path, "tuner_type: ia3, adapters: [bad]") == []
+    assert told(tmp_path, "tuner_type: ia3, adapters: [bad]") == []
 
 
 @pytest.mark.parametrize(
@@ -575,9 +570,7 @@ def test_adapters(planned: Plans, tmp_path: Path) -> None:
         ("new_special_tokens: [<a>, latin.txt]", "error new_special_tokens: latin.txt is not UTF-8 text: byte 4"),
     ],
 )  # fmt: skip
-def test_text_and_json_files_of_arguments(
-    planned: Plans, tmp_path: Path, swift: str, said: str | None
-) -> None:
+def test_text_and_json_files_of_arguments(tmp_path: Path, swift: str, said: str | None) -> None:
     write(
         tmp_path,
         good__json='{"min_lr": 1e-7}',
@@ -589,7 +582,7 @@ def test_text_and_json_files_of_arguments(
         empty__txt=" \n",
     )
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
-    assert told(planned, tmp_path, swift) == ([said] if said else [])
+    assert told(tmp_path, swift) == ([said] if said else [])
 
 
 # ------------------------------------------------------------------ what a plugin's code says
@@ -612,15 +605,13 @@ SOLVED = '{"messages": [], "solution": "1", "extra": 2}\n' * 9
         ("x = '\\d'\n", "", None),  # a warning of Python's
     ],
 )  # fmt: skip
-def test_syntax_of_plugins(
-    planned: Plans, tmp_path: Path, plugin: str, helper: str, said: str | None
-) -> None:
+def test_syntax_of_plugins(tmp_path: Path, plugin: str, helper: str, said: str | None) -> None:
     write(tmp_path, p__py=plugin, helper__py=helper)
-    assert told(planned, tmp_path, "external_plugins: p.py") == ([said] if said else [])
+    assert told(tmp_path, "external_plugins: p.py") == ([said] if said else [])
     # What is remembered of the files is what they say.
-    assert told(planned, tmp_path, "external_plugins: p.py") == ([said] if said else [])
+    assert told(tmp_path, "external_plugins: p.py") == ([said] if said else [])
     write(tmp_path, p__py="x = 1  # another size\n")
-    assert told(planned, tmp_path, "external_plugins: p.py") == []
+    assert told(tmp_path, "external_plugins: p.py") == []
 
 
 @pytest.mark.parametrize(
@@ -633,7 +624,7 @@ def test_syntax_of_plugins(
     ],
 )
 def test_syntax_that_another_python_may_know(
-    planned: Plans, tmp_path: Path, theirs: str | None, text: str, severity: str
+    tmp_path: Path, theirs: str | None, text: str, severity: str
 ) -> None:
     if sys.version_info >= (3, 12) and "[T]" in text:
         severity = "error"
@@ -719,11 +710,11 @@ REWARD = HEAD + "class R(ORM):\n  def __call__(self, completions, {}, **kw): ...
     ],
 )  # fmt: skip
 def test_columns_against_a_plugins_reward(
-    planned: Plans, tmp_path: Path, rows: str, needed: str, more: str, said: str | None
+    tmp_path: Path, rows: str, needed: str, more: str, said: str | None
 ) -> None:
     write(tmp_path, a__jsonl=rows, p__py=REWARD.format(needed))
     swift = f"dataset: a.jsonl, external_plugins: p.py, reward_funcs: [r], {more}"
-    assert told(planned, tmp_path, swift) == ([f"error dataset: {said}"] if said else [])
+    assert told(tmp_path, swift) == ([f"error dataset: {said}"] if said else [])
 
 
 @pytest.mark.parametrize(
@@ -735,38 +726,36 @@ def test_columns_against_a_plugins_reward(
         ("def __init__(self, **more): ...\n  def __call__(self, completions, **kw): ...", None),
     ],
 )  # fmt: skip
-def test_how_rewards_are_called(
-    planned: Plans, tmp_path: Path, body: str, said: str | None
-) -> None:
+def test_how_rewards_are_called(tmp_path: Path, body: str, said: str | None) -> None:
     write(tmp_path, p__py=f"{HEAD}class R(ORM):\n  {body}\norms['r'] = R\n")
-    found = told(planned, tmp_path, "external_plugins: p.py, reward_funcs: [r]")
+    found = told(tmp_path, "external_plugins: p.py, reward_funcs: [r]")
     assert found == ([f"error reward_funcs: {said}"] if said else [])
 
 
-def test_files_in_other_formats(planned: Plans, tmp_path: Path) -> None:
+def test_files_in_other_formats(tmp_path: Path) -> None:
     write(tmp_path, a__tsv="a\tb\n", plain="{}", p__py="register_dataset()", b__gz="")
     for name in ("a.tsv", "plain", "b.gz"):
-        (said,) = told(planned, tmp_path, f"dataset: {name}")
+        (said,) = told(tmp_path, f"dataset: {name}")
         assert said.startswith(f"error dataset: {name}: no reader for ")
-        assert told(planned, tmp_path, f"dataset: {name}, external_plugins: p.py") == []
+        assert told(tmp_path, f"dataset: {name}, external_plugins: p.py") == []
 
 
-def test_a_bad_row_is_named(planned: Plans, tmp_path: Path) -> None:
+def test_a_bad_row_is_named(tmp_path: Path) -> None:
     """Of validation data too, and where rows are streamed."""
     write(tmp_path, a__jsonl=CHAT + "\n{'x'}\n", b__jsonl=f"{CHAT}\n" * 9)
     bad = "a.jsonl:2: is not JSON: Expecting property name enclosed in double quotes"
-    assert told(planned, tmp_path, "dataset: 'a.jsonl#5'") == [f"error dataset: {bad}"]
-    assert told(planned, tmp_path, "dataset: a.jsonl, streaming: true") == [f"error dataset: {bad}"]
+    assert told(tmp_path, "dataset: 'a.jsonl#5'") == [f"error dataset: {bad}"]
+    assert told(tmp_path, "dataset: a.jsonl, streaming: true") == [f"error dataset: {bad}"]
     swift = "dataset: b.jsonl, val_dataset: a.jsonl"
-    assert told(planned, tmp_path, swift) == [f"error val_dataset: {bad}"]
+    assert told(tmp_path, swift) == [f"error val_dataset: {bad}"]
 
 
-def test_a_folder_for_data(planned: Plans, tmp_path: Path) -> None:
+def test_a_folder_for_data(tmp_path: Path) -> None:
     (tmp_path / "empty/deeper").mkdir(parents=True)
     write(tmp_path, full___deeper___a__jsonl=CHAT)
-    (said,) = told(planned, tmp_path, "dataset: ./empty")
+    (said,) = told(tmp_path, "dataset: ./empty")
     assert said == "error dataset: ./empty is a folder without a file"
-    assert told(planned, tmp_path, "dataset: ./full") == []
+    assert told(tmp_path, "dataset: ./full") == []
 
 
 @pytest.mark.parametrize(
@@ -780,9 +769,7 @@ def test_a_folder_for_data(planned: Plans, tmp_path: Path) -> None:
         ("3.3.0", "[my.rewards.py]", ["error: my.rewards.py is not what ms-swift can import"]),
     ],
 )  # fmt: skip
-def test_names_of_plugin_files(
-    planned: Plans, tmp_path: Path, version: str, plugins: str, said: list[str]
-) -> None:
+def test_names_of_plugin_files(tmp_path: Path, version: str, plugins: str, said: list[str]) -> None:
     write(tmp_path, p__py="", q___p__py="", json__py="", my__rewards__py="", p__txt="")
     job = planned(f"name: x\nswift: {{external_plugins: {plugins}}}").job
     job = msgspec.structs.replace(job, swift_version=version)
@@ -806,9 +793,7 @@ def test_names_of_plugin_files(
         ("from . import beside", "", "p.py:1: a plugin is no package: `from .` imports nothing"),
     ],
 )  # fmt: skip
-def test_what_plugins_import(
-    planned: Plans, tmp_path: Path, plugin: str, spec: str, said: str | None
-) -> None:
+def test_what_plugins_import(tmp_path: Path, plugin: str, spec: str, said: str | None) -> None:
     write(
         tmp_path, p__py=plugin, beside__py="", helper__py="import lost", site___there__py="",
         site___named_otherwise_1__dist_info___METADATA="",
@@ -837,7 +822,7 @@ def test_what_plugins_import(
     ],
 )
 def test_an_fsdp_configuration_of_old_releases(
-    planned: Plans, tmp_path: Path, version: str, file: str, said: list[str]
+    tmp_path: Path, version: str, file: str, said: list[str]
 ) -> None:
     write(tmp_path, bad__json="{", good__json="{}")
     job = planned(f"name: x\nswift: {{fsdp_config: {file}}}").job

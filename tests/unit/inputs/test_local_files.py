@@ -5,37 +5,35 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from prl_submit.errors import Problem
 from prl_submit.inputs.local_files import check_local, check_presence, check_training
-from prl_submit.planning.plan import Planned
+from tests.support.plans import planned
 from tests.support.users import let_others_pass
 
-Plans = Callable[..., Planned]
 CPU = "resources: {accelerator: cpu}"
 
 
-def missing(planned: Plans, tmp_path: Path, text: str, **more: object) -> list[Problem]:
+def missing(tmp_path: Path, text: str, **more: Any) -> list[Problem]:
     """What is missing for a job whose working directory is `tmp_path`."""
     return check_presence(planned(f"name: x\nworkdir: {tmp_path}\n{text}", **more))
 
 
-def test_all_there(planned: Plans, tmp_path: Path) -> None:
+def test_all_there(tmp_path: Path) -> None:
     (tmp_path / "d.jsonl").touch()
     (tmp_path / "m").mkdir()
-    assert missing(planned, tmp_path, "swift: {dataset: [d.jsonl#5, org/x], model: ./m}") == []
+    assert missing(tmp_path, "swift: {dataset: [d.jsonl#5, org/x], model: ./m}") == []
 
 
-def test_a_missing_file_is_placed_and_explained(planned: Plans, tmp_path: Path) -> None:
+def test_a_missing_file_is_placed_and_explained(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train.jsonl").touch()
     problems = missing(
-        planned,
         tmp_path,
         "swift:\n  dataset: [data/trian.jsonl]\n  model: ./gone\n  external_plugins: no/p.py",
     )
@@ -49,38 +47,36 @@ def test_a_missing_file_is_placed_and_explained(planned: Plans, tmp_path: Path) 
     assert problems[2].hint == problems[0].hint
 
 
-def test_what_a_setup_line_makes_is_left_to_the_node(planned: Plans, tmp_path: Path) -> None:
+def test_what_a_setup_line_makes_is_left_to_the_node(tmp_path: Path) -> None:
     text = "environment: {setup: [make ./m]}\nswift: {model: ./m}"
-    assert missing(planned, tmp_path, text) == []
+    assert missing(tmp_path, text) == []
 
 
 @pytest.mark.parametrize(("backend", "severity"), [("local", "error"), ("slurm", "warning")])
-def test_a_working_directory_that_is_elsewhere(
-    planned: Plans, tmp_path: Path, backend: str, severity: str
-) -> None:
+def test_a_working_directory_that_is_elsewhere(tmp_path: Path, backend: str, severity: str) -> None:
     """A cluster may have it; nothing else is looked for."""
-    (problem,) = missing(planned, tmp_path / "gone", "swift: {model: ./m}", backend=backend)
+    (problem,) = missing(tmp_path / "gone", "swift: {model: ./m}", backend=backend)
     assert (problem.key, problem.line, problem.severity) == ("workdir", 2, severity)
     assert "is not a folder on this machine" in problem.message
 
 
-def test_a_working_directory_that_only_pods_have(planned: Plans, tmp_path: Path) -> None:
+def test_a_working_directory_that_only_pods_have(tmp_path: Path) -> None:
     """Its output root would be made here at the same path; output_mount lets it be elsewhere."""
     gone = tmp_path / "gone"
-    (problem,) = missing(planned, gone, "swift: {model: ./m}", backend="kubernetes")
+    (problem,) = missing(gone, "swift: {model: ./m}", backend="kubernetes")
     assert problem.severity == "warning"
     assert problem.hint is not None
     assert f"runs go to {gone}/output here" in problem.hint
     mount = "kubernetes: {output_mount: /out}\nswift: {model: ./m}"
-    assert missing(planned, gone, mount, backend="kubernetes") == []
+    assert missing(gone, mount, backend="kubernetes") == []
 
 
-def test_the_default_working_directory_has_the_specs_place(planned: Plans) -> None:
+def test_the_default_working_directory_has_the_specs_place() -> None:
     (problem,) = check_presence(planned("name: x"))
     assert (problem.file, problem.key) == ("job.yaml", "workdir")
 
 
-def test_a_local_job_needs_its_secrets_set(planned: Plans, tmp_path: Path) -> None:
+def test_a_local_job_needs_its_secrets_set(tmp_path: Path) -> None:
     found = planned(
         f"name: x\nworkdir: {tmp_path}\nenvironment: {{secrets: [A_TOKEN, B_TOKEN]}}\n{CPU}"
     )
@@ -89,18 +85,18 @@ def test_a_local_job_needs_its_secrets_set(planned: Plans, tmp_path: Path) -> No
     assert "B_TOKEN is not set" in problems[0].message
 
 
-def test_a_job_for_a_cluster_takes_its_secrets_there(planned: Plans, tmp_path: Path) -> None:
+def test_a_job_for_a_cluster_takes_its_secrets_there(tmp_path: Path) -> None:
     spec = f"name: x\nbackend: kubernetes\nworkdir: {tmp_path}\nenvironment: {{secrets: [A_TOKEN]}}"
     assert check_local(planned(spec), {}) == []
 
 
-def test_sbatch_hands_on_the_secrets_of_here(planned: Plans, tmp_path: Path) -> None:
+def test_sbatch_hands_on_the_secrets_of_here(tmp_path: Path) -> None:
     spec = f"name: x\nbackend: slurm\nworkdir: {tmp_path}\nenvironment: {{secrets: [A_TOKEN]}}"
     assert [p.key for p in check_local(planned(spec), {})] == ["environment.secrets"]
     assert check_local(planned(spec), {"A_TOKEN": "x"}) == []
 
 
-def test_a_missing_virtual_environment_is_a_warning(planned: Plans, tmp_path: Path) -> None:
+def test_a_missing_virtual_environment_is_a_warning(tmp_path: Path) -> None:
     """It may be made before the job runs; launch.sh says so where it was not."""
     spec = f"name: x\nworkdir: {tmp_path}\nenvironment: {{venv: .venv}}\n{CPU}"
     (problem,) = check_local(planned(spec), {})
@@ -109,7 +105,7 @@ def test_a_missing_virtual_environment_is_a_warning(planned: Plans, tmp_path: Pa
     assert check_local(planned(spec), {}) == []
 
 
-def test_an_output_root_below_a_file_is_an_error(planned: Plans, tmp_path: Path) -> None:
+def test_an_output_root_below_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     spec = f"name: x\nworkdir: {tmp_path}\noutput: file/deeper\n{CPU}"
     (problem,) = check_local(planned(spec), {})
@@ -155,19 +151,19 @@ def test_an_output_root_below_a_file_is_an_error(planned: Plans, tmp_path: Path)
         ("model: elsewhere/tiny", None),
     ],
 )  # fmt: skip
-def test_what_arguments_name(planned: Plans, tmp_path: Path, swift: str, said: str | None) -> None:
+def test_what_arguments_name(tmp_path: Path, swift: str, said: str | None) -> None:
     for folder in ("folder", "folder.json", "models/here"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "file").touch()
     (tmp_path / "link.py").symlink_to("nowhere.py")
     kind = "" if "rlhf_type" in swift else "rlhf_type: grpo, "
-    problems = missing(planned, tmp_path, f"swift: {{{kind}{swift}}}")
+    problems = missing(tmp_path, f"swift: {{{kind}{swift}}}")
     assert [problem.message for problem in problems] == ([said] if said else [])
     assert all(problem.hint for problem in problems)
 
 
-def test_a_wrong_value_is_told_once(planned: Plans, tmp_path: Path) -> None:
-    assert missing(planned, tmp_path, "swift: {model: $SCRATCH/models/q}") == []
+def test_a_wrong_value_is_told_once(tmp_path: Path) -> None:
+    assert missing(tmp_path, "swift: {model: $SCRATCH/models/q}") == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user's file is made by root")
@@ -206,15 +202,13 @@ print(said())
         ("name: x\nswift: {model: m}", None, None),
     ],
 )  # fmt: skip
-def test_a_spec_with_nothing_to_train(
-    planned: Plans, text: str, line: int | None, said: str | None
-) -> None:
+def test_a_spec_with_nothing_to_train(text: str, line: int | None, said: str | None) -> None:
     problems = check_training(planned(text))
     found = [(p.line, p.key, p.message, p.severity) for p in problems]
     assert found == ([(line, "swift", said, "error")] if said else [])
 
 
-def test_a_package_for_a_plugin(planned: Plans, tmp_path: Path) -> None:
+def test_a_package_for_a_plugin(tmp_path: Path) -> None:
     """Imported by its name before 4.6, which imports files alone."""
     (tmp_path / "rewards").mkdir()
     (tmp_path / "rewards" / "__init__.py").touch()

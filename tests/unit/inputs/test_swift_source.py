@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -11,14 +10,12 @@ import pytest
 from prl_submit.inputs import check_inputs
 from prl_submit.inputs.plugins import needs
 from prl_submit.inputs.swift_source import names_in, registered
-from prl_submit.planning.layers import load_layers
-from prl_submit.planning.plan import Context, Planned, make_plan
+from prl_submit.planning.plan import Context
 from prl_submit.rules import check
 from prl_submit.rules.job import Job
 from prl_submit.spec.sections import Environment
 from prl_submit.swift.choice import Wanted, choose_table
-
-Plans = Callable[..., Planned]
+from tests.support.plans import planned
 
 ORM = """
 class ORM:
@@ -95,7 +92,7 @@ def test_all_modules_are_read(tmp_path: Path) -> None:
     assert registered(folders[0], "multi_turns") == set()
 
 
-def job(planned: Plans, folders: tuple[str, ...], swift: str, version: str = "3.3.0.dev0") -> Job:
+def job(folders: tuple[str, ...], swift: str, version: str = "3.3.0.dev0") -> Job:
     """A GRPO job that runs with that source."""
     own = "rlhf_type: grpo, model: m, dataset: d, num_generations: 2, eval_strategy: 'no'"
     more = "per_device_train_batch_size: 2, reward_funcs: [format]"
@@ -120,27 +117,25 @@ def told(made: Job, workdir: Path) -> list[str]:
         {"rewards/orm.py": ORM % "" + "orms['my_reward'] = Mine"},  # as since 4.0
     ],
 )
-def test_a_reward_of_a_checkout_is_known(
-    planned: Plans, tmp_path: Path, files: dict[str, str]
-) -> None:
+def test_a_reward_of_a_checkout_is_known(tmp_path: Path, files: dict[str, str]) -> None:
     folders = write(tmp_path, files)
-    assert told(job(planned, folders, "reward_funcs: [my_reward]"), tmp_path) == []
+    assert told(job(folders, "reward_funcs: [my_reward]"), tmp_path) == []
 
 
-def test_a_misspelt_one_is_told_with_the_nearest(planned: Plans, tmp_path: Path) -> None:
+def test_a_misspelt_one_is_told_with_the_nearest(tmp_path: Path) -> None:
     folders = write(tmp_path, {"plugin/orm.py": ORM % "" + "orms['my_reward'] = Mine"})
-    (text,) = told(job(planned, folders, "reward_funcs: [my_rewards]"), tmp_path)
+    (text,) = told(job(folders, "reward_funcs: [my_rewards]"), tmp_path)
     assert text == (
         "my_rewards is not known to ms-swift, and no plugin is given; did you mean my_reward?"
     )
-    (text,) = told(job(planned, folders, "reward_funcs: [other]"), tmp_path)
+    (text,) = told(job(folders, "reward_funcs: [other]"), tmp_path)
     assert "known: my_reward, toolbench, math, accuracy, format" in text
 
 
-def test_the_columns_of_a_reward_of_a_checkout(planned: Plans, tmp_path: Path) -> None:
+def test_the_columns_of_a_reward_of_a_checkout(tmp_path: Path) -> None:
     """From its signature, as those of a plugin's."""
     folders = write(tmp_path, {"plugin/orm.py": ORM % "" + "orms['my_reward'] = Mine"})
-    made = job(planned, folders, "reward_funcs: [my_reward]")
+    made = job(folders, "reward_funcs: [my_reward]")
     assert list(needs(made, str(tmp_path))) == [
         ("my_reward", ["solution"], "swift/plugin/orm.py:7")
     ]
@@ -163,19 +158,19 @@ def test_the_columns_of_a_reward_of_a_checkout(planned: Plans, tmp_path: Path) -
     ],
 )
 def test_every_registry_of_a_checkout(
-    planned: Plans, tmp_path: Path, version: str, swift: str, file: str, line: str
+    tmp_path: Path, version: str, swift: str, file: str, line: str
 ) -> None:
     """Known where its source says so, and told where neither that nor a plugin does."""
     folders = write(tmp_path, {"plugin/orm.py": ORM % "", file: line})
-    assert told(job(planned, folders, swift, version), tmp_path) == []
+    assert told(job(folders, swift, version), tmp_path) == []
     (tmp_path / "swift" / file).write_text("")
-    (text,) = told(job(planned, folders, swift, version), tmp_path)
+    (text,) = told(job(folders, swift, version), tmp_path)
     assert text.startswith("mine is not known to ms-swift, and no plugin is given; ")
 
 
-def test_a_tuner_of_3_x(planned: Plans, tmp_path: Path) -> None:
+def test_a_tuner_of_3_x(tmp_path: Path) -> None:
     folders = write(tmp_path, {"plugin/tuner.py": "extra_tuners = {'mine': 1}"})
-    made = job(planned, folders, "seed: 1")
+    made = job(folders, "seed: 1")
     made = msgspec.structs.replace(made, swift=made.swift | {"train_type": "mine"})
     assert told(made, tmp_path) == []
     made = msgspec.structs.replace(made, swift=made.swift | {"train_type": "mien"})
@@ -188,12 +183,12 @@ def test_a_tuner_of_3_x(planned: Plans, tmp_path: Path) -> None:
      ("3.10.3", False), ("4.6.0", False)],
 )  # fmt: skip
 def test_releases_whose_grpo_imports_math_verify(
-    planned: Plans, tmp_path: Path, version: str, is_told: bool
+    tmp_path: Path, version: str, is_told: bool
 ) -> None:
     """Whatever the rewards; seen with 3.8.3. A warning: ms-swift's parser takes the job."""
     folders = write(tmp_path, {"plugin/orm.py": ORM % ""})
     (tmp_path / "math_verify").rmdir()
-    made = job(planned, folders, "seed: 1", version)
+    made = job(folders, "seed: 1", version)
     found = [p for p in check_inputs(made, str(tmp_path)) if "math_verify" in p.message]
     assert [problem.severity for problem in found] == ["warning"] * is_told
     (tmp_path / "math_verify").mkdir()
@@ -220,14 +215,6 @@ name: x
 swift: {rlhf_type: grpo, model: m, dataset: d, num_generations: 2, eval_strategy: 'no',
   per_device_train_batch_size: 2, use_vllm: true, num_infer_workers: 1, reward_funcs: [my_reward]}
 """
-    layered = load_layers(
-        "job.yaml",
-        read=lambda path: spec.encode(),
-        profile=None,
-        environ={},
-        sets=(),
-        table=table,
-    )
-    made = make_plan(layered, table, "job.yaml", Context(cwd=str(tmp_path), home="/nowhere"))
+    made = planned(spec, table=table, context=Context(cwd=str(tmp_path), home="/nowhere"))
     assert made.problems == []
     assert told(made.job, tmp_path) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +13,12 @@ import yaml
 from prl_submit.backends.kubernetes.kubeconfig import Access, find_access
 from prl_submit.errors import BackendUnreachableError, PrlSubmitError
 from prl_submit.system.shell import Answer
+from tests.support.fake_shell import FakeShell
 
 Data = dict[str, Any]
 
 
-class Plugin:
-    """A shell whose one program is an exec plugin."""
-
-    def __init__(self, answer: Answer) -> None:
-        self.answer = answer
-        self.argv: list[str] = []
-        self.environ: Mapping[str, str] = {}
-
-    def __call__(
-        self,
-        argv: Sequence[str],
-        *,
-        timeout: float,
-        environ: Mapping[str, str] | None = None,
-        stdin: str | None = None,
-        doubt: Callable[[], str | None] | None = None,
-    ) -> Answer:
-        """Its answer."""
-        self.argv, self.environ = list(argv), environ or {}
-        return self.answer
-
-
-NO_PLUGIN = Plugin(Answer(127, "", "it must not be asked"))
+NO_PLUGIN = FakeShell(otherwise=Answer(127, "", "it must not be asked"))
 
 
 def config(name: str = "a", *, user: Data | None = None, cluster: Data | None = None, **context: str) -> Data:  # fmt: skip
@@ -75,7 +53,7 @@ class Home:
         *files: Data | str,
         context: str | None = None,
         namespace: str | None = None,
-        shell: Plugin = NO_PLUGIN,
+        shell: FakeShell = NO_PLUGIN,
     ) -> Access:
         """Access by these files, in this order."""
         paths = [self.write(f"{i}/config", content) for i, content in enumerate(files)]
@@ -283,16 +261,21 @@ def credential(**status: str) -> Answer:
 
 
 def test_a_plugins_token(home: Home) -> None:
-    plugin = Plugin(credential(token="short-lived", expirationTimestamp="2026-11-22T20:00:00Z"))
+    plugin = FakeShell(
+        otherwise=credential(token="short-lived", expirationTimestamp="2026-11-22T20:00:00Z")
+    )
     home.write("0/config", "")
     path = home.write("config", config(user={"exec": CLOUD}))
     environ = {"KUBECONFIG": str(path), "PATH": "/bin"}
     access = find_access(None, None, environ, plugin)
     assert access.config.user.token == "short-lived"
     assert access.plugin == CLOUD
-    assert plugin.argv == ["cloud-login", "token", "7"]
-    assert (plugin.environ["PROFILE"], plugin.environ["PATH"]) == ("ml", "/bin")
-    assert json.loads(plugin.environ["KUBERNETES_EXEC_INFO"]) == {
+    assert plugin.argvs[-1] == ["cloud-login", "token", "7"]
+    assert (
+        plugin.environ_of("cloud-login")["PROFILE"],
+        plugin.environ_of("cloud-login")["PATH"],
+    ) == ("ml", "/bin")
+    assert json.loads(plugin.environ_of("cloud-login")["KUBERNETES_EXEC_INFO"]) == {
         "apiVersion": "client.authentication.k8s.io/v1",
         "kind": "ExecCredential",
         "spec": {"interactive": False},
@@ -300,7 +283,7 @@ def test_a_plugins_token(home: Home) -> None:
 
 
 def test_a_plugins_certificate(home: Home) -> None:
-    plugin = Plugin(credential(clientCertificateData="CERT", clientKeyData="KEY"))
+    plugin = FakeShell(otherwise=credential(clientCertificateData="CERT", clientKeyData="KEY"))
     user = home.find(config(user={"exec": {"command": "p"}}), shell=plugin).config.user
     assert base64.b64decode(user.client_cert_data) == b"CERT"
     assert base64.b64decode(user.client_key_data) == b"KEY"
@@ -308,9 +291,9 @@ def test_a_plugins_certificate(home: Home) -> None:
 
 
 def test_a_plugin_that_wants_to_know_the_cluster(home: Home) -> None:
-    plugin = Plugin(credential(token="t"))
+    plugin = FakeShell(otherwise=credential(token="t"))
     home.find(config(user={"exec": {**CLOUD, "provideClusterInfo": True}}), shell=plugin)
-    info = json.loads(plugin.environ["KUBERNETES_EXEC_INFO"])
+    info = json.loads(plugin.environ_of("cloud-login")["KUBERNETES_EXEC_INFO"])
     assert info["spec"]["cluster"] == {"server": "https://a.example:6443"}
 
 
@@ -319,9 +302,9 @@ def test_a_plugin_that_wants_to_know_the_cluster(home: Home) -> None:
     [("bin/login", "{0}/0/bin/login"), ("/opt/login", "/opt/login"), ("login", "login")],
 )
 def test_where_a_plugin_is(home: Home, command: str, expected: str) -> None:
-    plugin = Plugin(credential(token="t"))
+    plugin = FakeShell(otherwise=credential(token="t"))
     home.find(config(user={"exec": {"command": command, "env": None}}), shell=plugin)
-    assert plugin.argv == [expected.format(home.folder)]
+    assert plugin.argvs[-1] == [expected.format(home.folder)]
 
 
 @pytest.mark.parametrize(
@@ -338,7 +321,7 @@ def test_a_plugin_that_fails(
     home: Home, answer: Answer, more: dict[str, str], said: str, hint: str
 ) -> None:
     with pytest.raises(BackendUnreachableError) as caught:
-        home.find(config(user={"exec": {**CLOUD, **more}}), shell=Plugin(answer))
+        home.find(config(user={"exec": {**CLOUD, **more}}), shell=FakeShell(otherwise=answer))
     assert caught.value.message == f"kubeconfig's plugin cloud-login gave no credentials {said}"
     assert caught.value.hint == hint
 
@@ -359,6 +342,6 @@ def test_a_plugin_that_fails(
 )
 def test_a_plugin_that_answers_something_else(home: Home, out: str) -> None:
     with pytest.raises(BackendUnreachableError) as caught:
-        home.find(config(user={"exec": CLOUD}), shell=Plugin(Answer(0, out, "")))
+        home.find(config(user={"exec": CLOUD}), shell=FakeShell(otherwise=Answer(0, out, "")))
     said = "kubeconfig's plugin cloud-login: its answer is no ExecCredential"
     assert caught.value.message == said

@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 
 from prl_submit.backends.local.this_machine import lacking
-from prl_submit.planning.plan import Planned
 from prl_submit.system.shell import Answer, run
-
-Plans = Callable[..., Planned]
+from tests.support.plans import planned
 
 
 @pytest.fixture
@@ -45,7 +43,6 @@ def smi(tmp_path: Path) -> Callable[[int], dict[str, str]]:
     ],
 )  # fmt: skip
 def test_gpus(
-    planned: Plans,
     smi: Callable[[int], dict[str, str]],
     spec: str,
     visible: str | None,
@@ -59,9 +56,7 @@ def test_gpus(
     )
 
 
-def test_without_asking_nvidia_smi_nothing_is_claimed(
-    planned: Plans, smi: Callable[[int], dict[str, str]]
-) -> None:
+def test_without_asking_nvidia_smi_nothing_is_claimed(smi: Callable[[int], dict[str, str]]) -> None:
     """Where it is installed and there are no device files, as in WSL, only it knows."""
     if any(name.startswith("nvidia") for name in os.listdir("/dev")):
         pytest.skip("this machine has device files")
@@ -69,9 +64,7 @@ def test_without_asking_nvidia_smi_nothing_is_claimed(
     assert list(lacking(plan, smi(4))) == []
 
 
-def test_a_slow_nvidia_smi_is_no_answer(
-    planned: Plans, smi: Callable[[int], dict[str, str]]
-) -> None:
+def test_a_slow_nvidia_smi_is_no_answer(smi: Callable[[int], dict[str, str]]) -> None:
     plan = planned("name: x\nresources: {nproc_per_node: 9}").plan
     said = list(lacking(plan, smi(4), lambda *_, **__: Answer(124, "", "")))
     assert all("9 GPUs are needed" in lack.message for lack in said)
@@ -91,7 +84,7 @@ def test_a_slow_nvidia_smi_is_no_answer(
         ("venv: gone", "virtual environment gone is not here"),
     ],
 )  # fmt: skip
-def test_conda(planned: Plans, tmp_path: Path, environment: str, said: str | None) -> None:
+def test_conda(tmp_path: Path, environment: str, said: str | None) -> None:
     (tmp_path / "miniconda3/envs/there").mkdir(parents=True)
     (tmp_path / "miniconda3/etc/profile.d").mkdir(parents=True)
     (tmp_path / "miniconda3/etc/profile.d/conda.sh").touch()
@@ -104,7 +97,7 @@ def test_conda(planned: Plans, tmp_path: Path, environment: str, said: str | Non
     assert all(lack.hint for lack in found)
 
 
-def test_no_conda_at_all(planned: Plans, tmp_path: Path) -> None:
+def test_no_conda_at_all(tmp_path: Path) -> None:
     plan = planned("name: x\nenvironment: {conda: e}\nresources: {accelerator: cpu}").plan
     if any(os.path.isdir(f"/opt/{name}") for name in ("conda", "miniconda3", "miniforge3")):
         pytest.skip("this machine has conda")

@@ -7,9 +7,9 @@ import pytest
 from prl_submit.memory.find import find_inputs
 from prl_submit.memory.fitting import Inputs
 from prl_submit.memory.warning import check_memory
-from prl_submit.planning.layers import load_layers
-from prl_submit.planning.plan import Context, Planned, make_plan
+from prl_submit.planning.plan import Planned
 from prl_submit.swift.table import load_table
+from tests.support.plans import planned
 
 SPEC = """
 name: x
@@ -19,22 +19,13 @@ swift: {rlhf_type: grpo, model: Qwen/Qwen2.5-7B-Instruct, dataset: [d], reward_f
 """
 
 
-def planned(version: str, swift: str = "") -> Planned:
+def job_of(version: str, swift: str = "") -> Planned:
     """A job under that release, as its table has it."""
-    table = load_table(version)
-    layered = load_layers(
-        "job.yaml",
-        read=lambda path: (SPEC % swift).encode(),
-        profile=None,
-        environ={},
-        sets=(),
-        table=table,
-    )
-    return make_plan(layered, table, "job.yaml", Context(cwd="/cwd", home="/home/me"))
+    return planned(SPEC % swift, table=load_table(version))
 
 
 def inputs(version: str, swift: str = "") -> Inputs:
-    found = find_inputs(planned(version, swift), {})
+    found = find_inputs(job_of(version, swift), {})
     assert isinstance(found, Inputs)
     return found
 
@@ -81,17 +72,17 @@ def test_steps_as_each_release_counts_them() -> None:
 )
 def test_the_warning_points_at_names_of_that_release(version: str, argument: str) -> None:
     """And what it proposes can be said to it."""
-    job = planned(version, f"{argument}: full")
+    job = job_of(version, f"{argument}: full")
     (problem,) = check_memory(job, None, {})
     assert problem.key == f"swift.{argument}"
     assert "deepspeed zero2" in (problem.hint or "")
 
 
 def test_what_cannot_be_counted() -> None:
-    assert find_inputs(planned("3.3.0", "train_type: ia3"), {}) == (
+    assert find_inputs(job_of("3.3.0", "train_type: ia3"), {}) == (
         "train_type ia3 is not among what it can count: full, lora"
     )
-    lmdeploy = find_inputs(planned("3.3.0", "use_lmdeploy: true"), {})
+    lmdeploy = find_inputs(job_of("3.3.0", "use_lmdeploy: true"), {})
     assert lmdeploy == "LMDeploy is not among what it can count"
-    wrong = find_inputs(planned("3.3.0", "per_device_train_batch_size: x"), {})
+    wrong = find_inputs(job_of("3.3.0", "per_device_train_batch_size: x"), {})
     assert wrong == "swift.per_device_train_batch_size is wrong"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -14,8 +13,7 @@ from prl_submit.memory.find import find_config, find_gpu, find_inputs
 from prl_submit.memory.warning import UNCOUNTED, find_forecast
 from prl_submit.planning.plan import Planned
 from prl_submit.probe.node_facts import Damaged, Facts, Gpu, NodeFacts
-
-Plan = Callable[..., Planned]
+from tests.support.plans import planned
 
 SPEC = """\
 name: mr
@@ -52,14 +50,14 @@ def facts(*gpus: Gpu) -> Facts:
     )
 
 
-def warnings(planned: Planned, known: Facts | None = None) -> list[str]:
+def warnings(job: Planned, known: Facts | None = None) -> list[str]:
     """Messages, each with its key and line."""
-    found = memory_problems(planned, known, {"HOME": "/nowhere"})
+    found = memory_problems(job, known, {"HOME": "/nowhere"})
     assert all(problem.severity == "warning" and problem.hint for problem in found)
     return [f"{problem.key}:{problem.line}: {problem.message}" for problem in found]
 
 
-def test_warns_at_the_largest_part_that_was_written(planned: Plan) -> None:
+def test_warns_at_the_largest_part_that_was_written() -> None:
     """vLLM's share is a default here, so the line is the next argument's that matters."""
     (text,) = warnings(planned(SPEC))
     assert text.startswith("swift.vllm_gpu_memory_utilization:")
@@ -69,7 +67,7 @@ def test_warns_at_the_largest_part_that_was_written(planned: Plan) -> None:
     )
 
 
-def test_every_proposal_silences_the_warning(planned: Plan) -> None:
+def test_every_proposal_silences_the_warning() -> None:
     """Each alternative of the hint, written into the spec, makes `check` silent and stays valid."""
     (problem,) = memory_problems(planned(SPEC), None, {})
     assert problem.hint is not None
@@ -95,12 +93,12 @@ def test_every_proposal_silences_the_warning(planned: Plan) -> None:
         ["swift.tuner_type=adalora"],
     ],
 )
-def test_silent(planned: Plan, sets: list[str]) -> None:
+def test_silent(sets: list[str]) -> None:
     """Where it fits, and where nothing can be said."""
     assert warnings(planned(SPEC, sets=sets)) == []
 
 
-def test_cpu_jobs_are_not_looked_at(planned: Plan) -> None:
+def test_cpu_jobs_are_not_looked_at() -> None:
     """They have no GPU."""
     cpu = ["resources.accelerator=cpu", "swift.use_vllm=false", "swift.vllm_mode=null"]
     job = planned(SPEC, sets=cpu)
@@ -108,7 +106,7 @@ def test_cpu_jobs_are_not_looked_at(planned: Plan) -> None:
     assert find_inputs(job, {}) == "the job uses no GPU"
 
 
-def test_says_why_there_is_no_forecast(planned: Plan) -> None:
+def test_says_why_there_is_no_forecast() -> None:
     """For `explain --memory`."""
     reasons = {
         "swift.model=null": "no model is set",
@@ -124,13 +122,13 @@ def test_says_why_there_is_no_forecast(planned: Plan) -> None:
     assert find_forecast(odd, None, {}) == UNCOUNTED
 
 
-def test_ambiguous_types_count_as_their_largest(planned: Plan) -> None:
+def test_ambiguous_types_count_as_their_largest() -> None:
     """An a100 has 40 or 80 GiB: no false alarm."""
     (text,) = warnings(planned(SPEC, sets=["resources.gpu_type=a100"]))
     assert "of the largest a100's 80.0 GiB" in text
 
 
-def test_the_probe_knows_better(planned: Plan) -> None:
+def test_the_probe_knows_better() -> None:
     """What nvidia-smi gave, for the GPUs of the type asked for."""
     big = Gpu(name="NVIDIA H100 80GB HBM3", memory_mib=200_000)
     other = Gpu(name="NVIDIA A100", memory_mib=900_000)
@@ -145,7 +143,7 @@ def test_the_probe_knows_better(planned: Plan) -> None:
     assert "of each GPU's 40.0 GiB" in warnings(untyped, small)[0]
 
 
-def test_vllm_that_cannot_start(planned: Plan) -> None:
+def test_vllm_that_cannot_start() -> None:
     """All else fits; the line is the share's."""
     sets = ["swift.tuner_type=lora", "swift.vllm_gpu_memory_utilization=0.1"]
     (text,) = warnings(planned(SPEC, sets=sets))
@@ -200,7 +198,7 @@ def test_config_of_the_hubs_caches(tmp_path: Path) -> None:
 
 
 def test_the_table(
-    planned: Plan, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+    capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`explain --memory`: parts in rows, moments in columns, the sum against the GPU; or why not."""
     monkeypatch.setenv("XDG_STATE_HOME", "/nowhere")
@@ -226,7 +224,7 @@ def test_the_table(
     assert out.err.startswith(b"no forecast: the GPU's memory is not known")
 
 
-def test_deepspeed_file_is_read(planned: Plan, tmp_path: Path) -> None:
+def test_deepspeed_file_is_read(tmp_path: Path) -> None:
     """Relative to the working directory."""
     (tmp_path / "mine.json").write_text('{"zero_optimization": {"stage": 3}}')
     job = planned(SPEC, sets=[f"workdir={tmp_path}", "swift.deepspeed=mine.json"])

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from prl_submit.errors import SpecError, format_problem
-from prl_submit.planning.layers import Layered, load_layers, parse_set
+from prl_submit.planning.layers import Layered, parse_set
 from prl_submit.planning.plan import Planned
 from prl_submit.spec.nodes import Node, lookup, mapping
 from prl_submit.spec.typed import plain
 from prl_submit.swift.table import load_table
-
-Layers = Callable[..., Layered]
-Plans = Callable[..., Planned]
+from tests.support.plans import layered, planned
 
 
 def at(found: Layered, path: str) -> object:
@@ -24,10 +22,10 @@ def at(found: Layered, path: str) -> object:
     return None if node is None else plain(node)
 
 
-def from_layers(load: Plans, given: tuple[str, ...]) -> Planned:
+def from_layers(given: tuple[str, ...]) -> Planned:
     """A job whose dataloader_num_workers comes from each of the layers given."""
     line = "swift: {{dataloader_num_workers: {}}}\n"
-    return load(
+    return planned(
         "name: x\nextends: base.yaml\n" + (line.format(3) if "spec" in given else ""),
         files={"base.yaml": line.format(2) if "base" in given else "workdir: ."},
         toml="[profile.default.swift]\ndataloader_num_workers = 1" if "profile" in given else None,
@@ -40,16 +38,16 @@ ORDER = ("default", "profile", "base", "spec", "env", "flag")
 
 
 @pytest.mark.parametrize(("lower", "higher"), list(itertools.combinations(ORDER, 2)))
-def test_precedence(planned: Plans, lower: str, higher: str) -> None:
+def test_precedence(lower: str, higher: str) -> None:
     """Built-in < profile < extends < spec < environment < --set, pair by pair."""
-    plan = from_layers(planned, (lower, higher)).plan
+    plan = from_layers((lower, higher)).plan
     (value,) = [v for v in plan.values if v.key == "swift.dataloader_num_workers"]
     assert value.source == higher
     assert value.value == ORDER.index(higher)
     assert ["--dataloader_num_workers", str(ORDER.index(higher))] in plan.arguments
 
 
-def test_maps_merge_and_lists_replace(layered: Layers) -> None:
+def test_maps_merge_and_lists_replace() -> None:
     found = layered(
         "extends: base.yaml\nname: x\nswift: {beta: 2, dataset: [c]}\nlocal: null",
         files={"base.yaml": "swift: {beta: 1, lr: 3, dataset: [a, b]}\nlocal: {a: 1}"},
@@ -62,7 +60,7 @@ def test_maps_merge_and_lists_replace(layered: Layers) -> None:
     }
 
 
-def test_a_chain_of_bases_is_relative_to_each_file(layered: Layers) -> None:
+def test_a_chain_of_bases_is_relative_to_each_file() -> None:
     found = layered(
         "extends: base/a.yaml\nname: x",
         files={
@@ -91,26 +89,24 @@ def test_a_chain_of_bases_is_relative_to_each_file(layered: Layers) -> None:
         ("extends: a.yaml", {"a.yaml": "x: 1\nx: 2"}, "a.yaml:2: duplicate key 'x'"),
     ],
 )
-def test_a_base_that_cannot_be_used(
-    layered: Layers, spec: str, files: dict[str, str], message: str
-) -> None:
+def test_a_base_that_cannot_be_used(spec: str, files: dict[str, str], message: str) -> None:
     with pytest.raises(SpecError, match=message) as caught:
         layered(spec, files=files)
     assert len(caught.value.problems) == 1
 
 
-def test_a_circle_is_shown_whole(layered: Layers) -> None:
+def test_a_circle_is_shown_whole() -> None:
     with pytest.raises(SpecError, match=r"job\.yaml -> a\.yaml -> b\.yaml -> a\.yaml"):
         layered("extends: a.yaml", files={"a.yaml": "extends: b.yaml", "b.yaml": "extends: a.yaml"})
 
 
-def test_a_missing_spec_is_the_callers_business(layered: Layers) -> None:
+def test_a_missing_spec_is_the_callers_business() -> None:
     with pytest.raises(FileNotFoundError):
         layered(None)
 
 
 @pytest.mark.parametrize("how", ["set", "profile"])
-def test_a_base_is_named_in_files_only(layered: Layers, how: str) -> None:
+def test_a_base_is_named_in_files_only(how: str) -> None:
     """Elsewhere it would silently do nothing."""
     found = layered(
         "name: x",
@@ -142,9 +138,7 @@ def test_a_base_is_named_in_files_only(layered: Layers, how: str) -> None:
         ("PRL_USE_VLLM", "false", "swift.use_vllm", False),
     ],
 )
-def test_variables_override(
-    layered: Layers, name: str, value: str, path: str, expected: object
-) -> None:
+def test_variables_override(name: str, value: str, path: str, expected: object) -> None:
     found = layered("name: x", environ={name: value, "OTHER": "1", "MODEL": "2"})
     assert found.problems == []
     assert found.passed_on == {}
@@ -156,12 +150,12 @@ def test_variables_override(
 
 
 @pytest.mark.parametrize("name", ["PRL_NUM_GENERATIONS", "PRL_BACKEND", "PRL_UNKNOWN_THING"])
-def test_an_empty_variable_is_unset(layered: Layers, name: str) -> None:
+def test_an_empty_variable_is_unset(name: str) -> None:
     found = layered("name: x", environ={name: ""})
     assert (plain(found.tree), found.passed_on, found.problems) == ({"name": "x"}, {}, [])
 
 
-def test_a_misspelt_variable_is_an_error_without_its_value(layered: Layers) -> None:
+def test_a_misspelt_variable_is_an_error_without_its_value() -> None:
     found = layered("name: x", environ={"PRL_NUM_GENERATION": "hf_secret"})
     (problem,) = found.problems
     text = format_problem(problem)
@@ -171,7 +165,7 @@ def test_a_misspelt_variable_is_an_error_without_its_value(layered: Layers) -> N
     assert found.passed_on == {}
 
 
-def test_a_variable_of_another_version_is_an_error(layered: Layers) -> None:
+def test_a_variable_of_another_version_is_an_error() -> None:
     """Passed on, it would train a LoRA where the script of old trained all."""
     found = layered("name: x", environ={"PRL_TRAIN_TYPE": "full", "PRL_MY_THING": "7"})
     (problem,) = found.problems
@@ -182,7 +176,7 @@ def test_a_variable_of_another_version_is_an_error(layered: Layers) -> None:
     assert set(found.passed_on) == {"PRL_MY_THING"}
 
 
-def test_so_common_a_name_may_be_the_jobs_own(layered: Layers) -> None:
+def test_so_common_a_name_may_be_the_jobs_own() -> None:
     found = layered("name: x", environ={"PRL_BATCH_SIZE": "7"})
     (problem,) = found.problems
     assert format_problem(problem) == (
@@ -192,7 +186,7 @@ def test_so_common_a_name_may_be_the_jobs_own(layered: Layers) -> None:
     assert found.passed_on == {"PRL_BATCH_SIZE": "7"}
 
 
-def test_other_variables_are_passed_on_and_shown(planned: Plans) -> None:
+def test_other_variables_are_passed_on_and_shown() -> None:
     environ = {"PRL_EVALUATOR_URL": "http://e", "PRL_MY_THING": "7", "PRL_SUBMIT_TOKEN": "no"}
     plan = planned("name: x", environ=environ).plan
     assert plan.exports == {"PRL_EVALUATOR_URL": "http://e", "PRL_MY_THING": "7"}
@@ -205,13 +199,13 @@ def test_other_variables_are_passed_on_and_shown(planned: Plans) -> None:
     assert not any("PRL_SUBMIT" in key for key in shown)
 
 
-def test_the_jobs_own_names_are_never_a_misspelling(layered: Layers) -> None:
+def test_the_jobs_own_names_are_never_a_misspelling() -> None:
     found = layered("name: x", environ={"PRL_PREFLIGHT": "off", "PRL_EVALUATOR_MODEL": "m"})
     assert found.problems == []
     assert set(found.passed_on) == {"PRL_PREFLIGHT", "PRL_EVALUATOR_MODEL"}
 
 
-def test_a_value_that_is_not_utf8(layered: Layers) -> None:
+def test_a_value_that_is_not_utf8() -> None:
     found = layered("name: x", environ={"PRL_MODEL": "\udcff", "PRL_ZZZZZZ": "\udcff"})
     assert [(p.label, p.message) for p in found.problems] == [
         ("PRL_MODEL", "is not UTF-8"),
@@ -220,7 +214,7 @@ def test_a_value_that_is_not_utf8(layered: Layers) -> None:
     assert found.passed_on == {}
 
 
-def test_a_value_that_is_half_a_list(layered: Layers) -> None:
+def test_a_value_that_is_half_a_list() -> None:
     found = layered("name: x", environ={"PRL_REWARD_FUNCS": "[a", "PRL_NODES": "[1"})
     assert [(p.label, p.key) for p in found.problems] == [
         ("PRL_NODES", "resources.nodes"),
@@ -229,28 +223,32 @@ def test_a_value_that_is_half_a_list(layered: Layers) -> None:
     assert plain(found.tree) == {"name": "x"}
 
 
-def test_the_specs_backend_beats_the_variable(layered: Layers) -> None:
+def test_the_specs_backend_beats_the_variable() -> None:
     environ = {"PRL_BACKEND": "kubernetes"}
     base = {"base.yaml": "backend: slurm"}
     assert at(layered("name: x\nbackend: slurm", environ=environ), "backend") == "slurm"
     assert at(layered("extends: base.yaml", files=base, environ=environ), "backend") == "slurm"
 
 
-def test_the_variable_beats_a_profiles_backend(layered: Layers) -> None:
+def test_the_variable_beats_a_profiles_backend() -> None:
     toml = '[profile.default]\nbackend = "slurm"'
     found = layered("name: x", toml=toml, environ={"PRL_BACKEND": "kubernetes"})
     assert at(found, "backend") == "kubernetes"
 
 
-def test_a_wrong_value_names_its_variable(planned: Plans) -> None:
+def test_a_wrong_value_names_its_variable() -> None:
     problems = planned("name: x", environ={"PRL_NPROC_PER_NODE": "four"}).problems
     (text,) = [format_problem(p) for p in problems if p.severity == "error"]
     assert text.startswith("error: PRL_NPROC_PER_NODE: resources.nproc_per_node: expected a whole")
 
 
-def test_the_name_is_missed_in_the_spec_whatever_lies_over_it(planned: Plans) -> None:
+def test_the_name_is_missed_in_the_spec_whatever_lies_over_it() -> None:
     """A variable or flag on top does not take the place out of the message."""
-    more = {"environ": {"PRL_BETA": "1"}, "sets": ["swift.beta=2"], "toml": "[profile.default]"}
+    more: dict[str, Any] = {
+        "environ": {"PRL_BETA": "1"},
+        "sets": ["swift.beta=2"],
+        "toml": "[profile.default]",
+    }
     problems = planned("\nbackend: local", **more).problems
     assert format_problem(problems[0]) == (
         "error: job.yaml:2: name: is required\nhint: add `name: …`"
@@ -261,14 +259,14 @@ def test_the_name_is_missed_in_the_spec_whatever_lies_over_it(planned: Plans) ->
 WORKERS = "name: x\nresources: {nproc_per_node: 4}\nswift:\n  use_vllm: true\n"
 
 
-def test_infer_workers_equal_to_the_processes_mean_colocate(layered: Layers) -> None:
+def test_infer_workers_equal_to_the_processes_mean_colocate() -> None:
     found = layered(WORKERS, environ={"PRL_NUM_INFER_WORKERS": "4"})
     assert found.problems == []
     assert at(found, "swift.vllm_mode") == "colocate"
     assert found.passed_on == {}
 
 
-def test_infer_workers_compare_with_the_overridden_processes(layered: Layers) -> None:
+def test_infer_workers_compare_with_the_overridden_processes() -> None:
     environ = {"PRL_NUM_INFER_WORKERS": "2", "PRL_NPROC_PER_NODE": "2"}
     assert at(layered(WORKERS, environ=environ), "swift.vllm_mode") == "colocate"
     found = layered("swift: {use_vllm: 1}", environ={"PRL_NUM_INFER_WORKERS": "1"})
@@ -276,7 +274,7 @@ def test_infer_workers_compare_with_the_overridden_processes(layered: Layers) ->
 
 
 @pytest.mark.parametrize("workers", ["1", "5", "many", "-4"])
-def test_other_infer_workers_name_todays_arguments(layered: Layers, workers: str) -> None:
+def test_other_infer_workers_name_todays_arguments(workers: str) -> None:
     (problem,) = layered(WORKERS, environ={"PRL_NUM_INFER_WORKERS": workers}).problems
     assert problem.label == "PRL_NUM_INFER_WORKERS"
     assert f"{workers} is not nproc_per_node (4)" in problem.message
@@ -285,14 +283,14 @@ def test_other_infer_workers_name_todays_arguments(layered: Layers, workers: str
 
 
 @pytest.mark.parametrize("off", ["no", "false", "null"])
-def test_infer_workers_without_vllm_do_nothing(layered: Layers, off: str) -> None:
+def test_infer_workers_without_vllm_do_nothing(off: str) -> None:
     spec = WORKERS.replace("true", off)
     found = layered(spec, environ={"PRL_NUM_INFER_WORKERS": "4"})
     assert at(found, "swift.vllm_mode") is None
     assert found.problems == []
 
 
-def test_todays_argument_wins_over_the_old_one(layered: Layers) -> None:
+def test_todays_argument_wins_over_the_old_one() -> None:
     environ = {"PRL_NUM_INFER_WORKERS": "4"}
     spec = WORKERS + "  vllm_mode: server"
     assert at(layered(spec, environ=environ), "swift.vllm_mode") == "colocate"
@@ -302,7 +300,7 @@ def test_todays_argument_wins_over_the_old_one(layered: Layers) -> None:
     assert at(found, "swift.vllm_mode") == "server"
 
 
-def test_infer_workers_beside_wrong_processes_stay_silent(layered: Layers) -> None:
+def test_infer_workers_beside_wrong_processes_stay_silent() -> None:
     spec = "name: x\nresources: {nproc_per_node: [4]}"
     assert layered(spec, environ={"PRL_NUM_INFER_WORKERS": "4"}).problems == []
 
@@ -332,14 +330,7 @@ def test_infer_workers_beside_wrong_processes_stay_silent(layered: Layers) -> No
 def test_infer_workers_mean_what_the_version_that_runs_means(
     version: str, workers: str, value: int | None, mode: str | None, message: str
 ) -> None:
-    found = load_layers(
-        "job.yaml",
-        read=lambda path: WORKERS.encode(),
-        profile=None,
-        environ={"PRL_NUM_INFER_WORKERS": workers},
-        sets=(),
-        table=load_table(version),
-    )
+    found = layered(WORKERS, environ={"PRL_NUM_INFER_WORKERS": workers}, table=load_table(version))
     assert at(found, "swift.num_infer_workers") == value
     assert at(found, "swift.vllm_mode") == mode
     assert [problem.message.startswith(message) for problem in found.problems] == [True] * bool(
@@ -366,12 +357,9 @@ def test_colocate_is_said_in_the_words_of_the_version_that_runs(
     version: str, swift: str, workers: int | None, mode: str | None
 ) -> None:
     """One spec for all releases; only a mode that is written is translated."""
-    found = load_layers(
-        "job.yaml",
-        read=lambda path: f"resources: {{nproc_per_node: 4}}\nswift: {{{swift}}}".encode(),
-        profile=None,
+    found = layered(
+        f"resources: {{nproc_per_node: 4}}\nswift: {{{swift}}}",
         environ={},
-        sets=(),
         table=load_table(version),
     )
     assert at(found, "swift.num_infer_workers") == workers
@@ -382,12 +370,9 @@ def test_colocate_is_said_in_the_words_of_the_version_that_runs(
 @pytest.mark.parametrize("workers", ["4", "2"])
 def test_infer_workers_of_the_environment_beside_colocate(workers: str) -> None:
     """Under 3.3 the variable is the argument itself, and comes after the spec."""
-    found = load_layers(
-        "job.yaml",
-        read=lambda path: (WORKERS + "  vllm_mode: colocate").encode(),
-        profile=None,
+    found = layered(
+        WORKERS + "  vllm_mode: colocate",
         environ={"PRL_NUM_INFER_WORKERS": workers},
-        sets=(),
         table=load_table("3.3.0"),
     )
     assert at(found, "swift.num_infer_workers") == int(workers)
@@ -416,7 +401,7 @@ def test_set(text: str, expected: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a", "=1", ".a=1", "a..b=1", "a.=1", "a=[1", "a=\udcff"])
-def test_a_bad_set_is_a_problem_and_the_rest_goes_on(layered: Layers, text: str) -> None:
+def test_a_bad_set_is_a_problem_and_the_rest_goes_on(text: str) -> None:
     found = layered("name: x", sets=[text, "workdir=w"])
     (problem,) = found.problems
     assert problem.label == "--set"
@@ -444,16 +429,14 @@ def test_set_leaves_text_and_json_of_an_argument_alone() -> None:
         ("swift: {max-length: 4, max_length: 5}", [], {"max-length": "4", "max_length": "5"}),
     ],
 )
-def test_dashes_are_another_spelling(
-    layered: Layers, spec: str, sets: list[str], expected: dict[str, str]
-) -> None:
+def test_dashes_are_another_spelling(spec: str, sets: list[str], expected: dict[str, str]) -> None:
     """The parser that transformers makes takes each option in both."""
     tree = layered(f"name: x\n{spec}", sets=sets).tree
     found = mapping(lookup(tree, "swift"))
     assert {name: node.value for name, node in found.items()} == expected
 
 
-def test_dashes_in_a_base_and_a_profile(layered: Layers) -> None:
+def test_dashes_in_a_base_and_a_profile() -> None:
     found = layered(
         "name: x\nextends: b.yaml\nswift: {max_length: 1}",
         files={"b.yaml": "swift: {max-length: 2, num-generations: 3}"},
@@ -463,10 +446,10 @@ def test_dashes_in_a_base_and_a_profile(layered: Layers) -> None:
     assert values == {"max_length": "1", "num_generations": "3", "max_steps": "6"}
 
 
-def test_the_last_set_wins(layered: Layers) -> None:
+def test_the_last_set_wins() -> None:
     assert at(layered("name: x", sets=["workdir=a", "workdir=b"]), "workdir") == "b"
 
 
-def test_set_to_null_takes_a_value_away(planned: Plans) -> None:
+def test_set_to_null_takes_a_value_away() -> None:
     plan = planned("name: x\nswift: {beta: 1}", sets=["swift.beta=null"]).plan
     assert not [group for group in plan.arguments if group[0] == "--beta"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 import pytest
 
@@ -11,15 +9,13 @@ from prl_submit.planning.plan import (
     RUN_PLACEHOLDER,
     NodePath,
     Plan,
-    Planned,
     Resolved,
     local_path,
     resume_from,
     shown,
     with_run_dir,
 )
-
-Plans = Callable[..., Planned]
+from tests.support.plans import planned
 
 
 def value(plan: Plan, key: str) -> Resolved | None:
@@ -36,7 +32,7 @@ def argument(plan: Plan, name: str) -> list[str] | None:
     return found[0] if found else None
 
 
-def test_built_in_defaults(planned: Plans) -> None:
+def test_built_in_defaults() -> None:
     plan = planned("name: x").plan
     assert plan.backend == "local"
     assert plan.workdir == "/cwd"
@@ -62,7 +58,7 @@ def test_built_in_defaults(planned: Plans) -> None:
 
 
 @pytest.mark.parametrize("word", ["true", "yes", "on", "1", "t", '"y"'])
-def test_defaults_for_vllm(planned: Plans, word: str) -> None:
+def test_defaults_for_vllm(word: str) -> None:
     plan = planned(f"name: x\nswift: {{use_vllm: {word}}}").plan
     assert argument(plan, "vllm_mode") == ["--vllm_mode", "colocate"]
     assert argument(plan, "vllm_gpu_memory_utilization") == [
@@ -75,17 +71,17 @@ def test_defaults_for_vllm(planned: Plans, word: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "swift: {use_vllm: no}", "swift: {use_vllm: null}"])
-def test_no_vllm_no_defaults_for_it(planned: Plans, text: str) -> None:
+def test_no_vllm_no_defaults_for_it(text: str) -> None:
     assert argument(planned(f"name: x\n{text}").plan, "vllm_mode") is None
 
 
-def test_a_null_is_a_value_that_beats_a_default(planned: Plans) -> None:
+def test_a_null_is_a_value_that_beats_a_default() -> None:
     plan = planned("name: x\nswift: {use_vllm: true, vllm_mode: null}").plan
     assert argument(plan, "vllm_mode") is None
     assert argument(planned("name: x\nswift: null").plan, "dataloader_num_workers") is None
 
 
-def test_defaults_for_cpu(planned: Plans) -> None:
+def test_defaults_for_cpu() -> None:
     """No GPU is visible, gloo, and use_cpu: without it every rank trains alone."""
     plan = planned("name: x\nresources: {accelerator: cpu}").plan
     assert argument(plan, "use_cpu") == ["--use_cpu", "true"]
@@ -93,13 +89,13 @@ def test_defaults_for_cpu(planned: Plans) -> None:
     assert plan.exports == {"CUDA_VISIBLE_DEVICES": ""}
 
 
-def test_several_nodes(planned: Plans) -> None:
+def test_several_nodes() -> None:
     plan = planned("name: x\nbackend: slurm\nresources: {nodes: 2, nproc_per_node: 8}").plan
     assert plan.torchrun == ["torchrun", "--nnodes=2", "--nproc_per_node=8"]
     assert plan.world_size == 16
 
 
-def test_each_value_has_its_source(planned: Plans) -> None:
+def test_each_value_has_its_source() -> None:
     plan = planned(
         "name: x\nextends: b.yaml\nswift:\n  beta: 0.1\n  dataset: [a, b]\n",
         files={"b.yaml": "output: runs\nswift: {loss_type: grpo}"},
@@ -136,14 +132,14 @@ def test_each_value_has_its_source(planned: Plans) -> None:
         ("output: ~you", "/cwd", "/cwd/~you"),
     ],
 )
-def test_paths_are_absolute(planned: Plans, spec: str, workdir: str, output: str) -> None:
+def test_paths_are_absolute(spec: str, workdir: str, output: str) -> None:
     """`~` alone is YAML's null, quoted it is the home."""
     plan = planned(f"name: x\n{spec}").plan
     assert (plan.workdir, plan.output_root) == (workdir, output)
 
 
 @pytest.mark.parametrize("name", ["output_dir", "add_version"])
-def test_what_prl_submit_sets_is_not_for_the_spec(planned: Plans, name: str) -> None:
+def test_what_prl_submit_sets_is_not_for_the_spec(name: str) -> None:
     planned_ = planned(f"name: x\nswift: {{{name}: true}}")
     (problem,) = [p for p in planned_.problems if p.severity == "error"]
     assert (problem.key, problem.message) == (f"swift.{name}", "is set by prl-submit")
@@ -151,7 +147,7 @@ def test_what_prl_submit_sets_is_not_for_the_spec(planned: Plans, name: str) -> 
     assert argument(planned_.plan, name) is not None
 
 
-def test_place_and_place_again(planned: Plans) -> None:
+def test_place_and_place_again() -> None:
     plan = planned("name: x").plan
     placed = with_run_dir(with_run_dir(plan, "/runs/v1"), "/runs/v2")
     assert placed.run_dir == "/runs/v2"
@@ -163,7 +159,7 @@ def test_place_and_place_again(planned: Plans) -> None:
 
 
 @pytest.mark.parametrize("before", ["/old", "-odd", None])
-def test_resume_from_replaces_an_earlier_checkpoint(planned: Plans, before: str | None) -> None:
+def test_resume_from_replaces_an_earlier_checkpoint(before: str | None) -> None:
     plan = planned(f"name: x\nswift: {{resume_from_checkpoint: {before or 'null'}}}").plan
     assert (argument(plan, "resume_from_checkpoint") is None) == (before is None)
     resumed = resume_from(resume_from(plan, "/c-1"), "/c-2")
@@ -197,7 +193,7 @@ def test_what_names_a_local_path(kind: str, text: str, path: str | None) -> None
     assert local_path(kind, text) == path
 
 
-def test_paths_the_node_must_have(planned: Plans) -> None:
+def test_paths_the_node_must_have() -> None:
     plan = planned(
         "name: x\nworkdir: w\nswift:\n  model: ~/m\n  dataset: [a.jsonl#5, org/d, /b.json]\n"
         "  external_plugins: p.py\n  deepspeed: zero2\n"
@@ -221,7 +217,7 @@ def everything(plan: Plan, *, but_environment: bool = False) -> str:
     return msgspec.json.encode(plan).decode()
 
 
-def test_a_secret_variable_travels_by_name(planned: Plans) -> None:
+def test_a_secret_variable_travels_by_name() -> None:
     environ = {"PRL_EVALUATOR_API_KEY": SECRET, "PRL_EVALUATOR_URL": f"http://u:{SECRET}@h/"}
     spec = "name: x\nenvironment: {secrets: [HF_TOKEN, PRL_EVALUATOR_API_KEY]}"
     planned_ = planned(spec, environ=environ)
@@ -235,7 +231,7 @@ def test_a_secret_variable_travels_by_name(planned: Plans) -> None:
     assert SECRET not in str(planned_.problems)
 
 
-def test_a_secret_written_into_a_spec_is_refused_and_not_shown(planned: Plans) -> None:
+def test_a_secret_written_into_a_spec_is_refused_and_not_shown() -> None:
     spec = (
         f"name: x\nenvironment: {{env: {{HF_TOKEN: {SECRET}, U: 'http://u:{SECRET}@h'}}}}\n"
         f"swift: {{model: m, dataset: d, hub_token: {SECRET}}}"
@@ -251,7 +247,7 @@ def test_a_secret_written_into_a_spec_is_refused_and_not_shown(planned: Plans) -
     assert SECRET not in str(planned_.plan.values)
 
 
-def test_a_token_variable_that_is_an_argument_is_refused(planned: Plans) -> None:
+def test_a_token_variable_that_is_an_argument_is_refused() -> None:
     spec = "name: x\nswift: {model: m, dataset: d}"
     planned_ = planned(spec, environ={"PRL_HUB_TOKEN": SECRET})
     (error,) = [p for p in planned_.problems if p.severity == "error"]
@@ -259,7 +255,7 @@ def test_a_token_variable_that_is_an_argument_is_refused(planned: Plans) -> None
     assert SECRET not in str(error)
 
 
-def test_literal_variables_are_exported(planned: Plans) -> None:
+def test_literal_variables_are_exported() -> None:
     spec = "name: x\nresources: {accelerator: cpu}\nenvironment: {env: {A: 1, PRL_B: spec}}"
     plan = planned(spec, environ={"PRL_B": "outside"}).plan
     assert plan.exports == {"CUDA_VISIBLE_DEVICES": "", "A": "1", "PRL_B": "outside"}

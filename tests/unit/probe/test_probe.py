@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ import pytest
 from prl_submit.backends.slurm.partitions import NodeKind, Partition
 from prl_submit.backends.slurm.slurm_commands import Slurm
 from prl_submit.errors import BackendUnreachableError, PrlSubmitError, Problem
-from prl_submit.planning.plan import Planned
 from prl_submit.probe import check_probed, load_facts, on_node, state_folder
 from prl_submit.probe.facts_table import HEADER, notes_of, rows_of
 from prl_submit.probe.node_facts import (
@@ -33,8 +31,9 @@ from prl_submit.probe.node_facts import (
 )
 from prl_submit.probe.targets import ask_name, ask_partitions, choose, job_environ, job_parameters
 from prl_submit.system.shell import Answer
+from tests.support.fake_shell import FakeShell
+from tests.support.plans import planned
 
-Plans = Callable[..., Planned]
 NOW = datetime(2026, 11, 22, 21, 0, tzinfo=timezone.utc)
 H100 = Gpu("NVIDIA H100 80GB HBM3", 81559, "550.54.15", "GPU-1")
 
@@ -163,9 +162,7 @@ def test_other_specs_paths_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xfe", b'{"backend": 1}'])
-def test_a_damaged_file_warns_and_is_written_anew(
-    planned: Plans, environ: dict[str, str], content: bytes
-) -> None:
+def test_a_damaged_file_warns_and_is_written_anew(environ: dict[str, str], content: bytes) -> None:
     path = save_facts(state_folder(environ), facts())
     path.write_bytes(content)
     found = load_facts("slurm", "gpu", environ)
@@ -182,9 +179,7 @@ def test_a_damaged_file_warns_and_is_written_anew(
 # --- the rules
 
 
-def problems(
-    planned: Plans, text: str, found: Facts | None = None, *, days: float = 0
-) -> list[Problem]:
+def problems(text: str, found: Facts | None = None, *, days: float = 0) -> list[Problem]:
     """What the facts say of a spec, `days` after the probe."""
     now = (NOW + timedelta(days=days)).timestamp()
     return check_probed(planned(f"name: x\nbackend: slurm\n{text}"), found or facts(), now)
@@ -201,12 +196,12 @@ def problems(
         "name: x",
     ],
 )
-def test_what_is_there_is_no_problem(planned: Plans, text: str) -> None:
-    assert problems(planned, text.replace("name: x", "workdir: .")) == []
+def test_what_is_there_is_no_problem(text: str) -> None:
+    assert problems(text.replace("name: x", "workdir: .")) == []
 
 
-def test_too_few_gpus(planned: Plans) -> None:
-    (problem,) = problems(planned, "resources:\n  nproc_per_node: 8\nslurm: {partition: gpu}")
+def test_too_few_gpus() -> None:
+    (problem,) = problems("resources:\n  nproc_per_node: 8\nslurm: {partition: gpu}")
     assert (problem.line, problem.key, problem.severity) == (4, "resources.nproc_per_node", "error")
     assert problem.message == (
         "8 GPUs per node are asked for; the nodes of partition gpu have 4 x h100"
@@ -217,57 +212,55 @@ def test_too_few_gpus(planned: Plans) -> None:
     )
 
 
-def test_the_hint_names_a_partition_that_the_spec_does_not(planned: Plans) -> None:
-    (problem,) = problems(planned, "resources: {nproc_per_node: 8}")
+def test_the_hint_names_a_partition_that_the_spec_does_not() -> None:
+    (problem,) = problems("resources: {nproc_per_node: 8}")
     assert problem.hint is not None
     assert problem.hint.endswith("probe job.yaml --backend slurm --partition gpu`")
 
 
-def test_the_largest_node_counts(planned: Plans) -> None:
+def test_the_largest_node_counts() -> None:
     kinds = [NodeKind(1, 8, 64_000, {}), NodeKind(2, 64, 512_000, {"a100": 4, "h100": 4})]
     mixed = facts(kinds=kinds)
-    assert problems(planned, "resources: {nproc_per_node: 8}", mixed) == []
-    (problem,) = problems(planned, "resources: {nproc_per_node: 8, gpu_type: a100}", mixed)
+    assert problems("resources: {nproc_per_node: 8}", mixed) == []
+    (problem,) = problems("resources: {nproc_per_node: 8, gpu_type: a100}", mixed)
     assert "8 a100 GPUs per node are asked for" in problem.message
     assert "have none or 4 x a100 + 4 x h100" in problem.message
 
 
-def test_another_gpu_type_is_a_warning(planned: Plans) -> None:
-    (problem,) = problems(planned, "resources: {nproc_per_node: 8, gpu_type: b200}")
+def test_another_gpu_type_is_a_warning() -> None:
+    (problem,) = problems("resources: {nproc_per_node: 8, gpu_type: b200}")
     assert (problem.key, problem.severity) == ("resources.gpu_type", "warning")
     assert problem.message.startswith("the nodes of partition gpu have no b200: 4 x h100 (")
 
 
 @pytest.mark.parametrize(("wanted", "known"), [("h100", True), ("a100", False)])
-def test_a_type_that_slurm_does_not_name_is_what_nvidia_smi_says(
-    planned: Plans, wanted: str, known: bool
-) -> None:
+def test_a_type_that_slurm_does_not_name_is_what_nvidia_smi_says(wanted: str, known: bool) -> None:
     untyped = facts(kinds=[NodeKind(4, 64, 512_000, {"": 4})])
-    found = problems(planned, f"resources: {{nproc_per_node: 4, gpu_type: {wanted}}}", untyped)
+    found = problems(f"resources: {{nproc_per_node: 4, gpu_type: {wanted}}}", untyped)
     assert [problem.key for problem in found] == ([] if known else ["resources.gpu_type"])
 
 
-def test_several_kinds_without_a_type_may_be_anything(planned: Plans) -> None:
+def test_several_kinds_without_a_type_may_be_anything() -> None:
     untyped = facts(kinds=[NodeKind(4, 64, 9, {"": 4}), NodeKind(4, 64, 9, {"": 8})])
-    assert problems(planned, "resources: {nproc_per_node: 8, gpu_type: a100}", untyped) == []
+    assert problems("resources: {nproc_per_node: 8, gpu_type: a100}", untyped) == []
 
 
 @pytest.mark.parametrize(("gpus", "wrong"), [(4, False), (2, True), (0, True), (None, False)])
-def test_this_machines_gpus(planned: Plans, gpus: int | None, wrong: bool) -> None:
-    found = problems(planned, "resources: {nproc_per_node: 4}", local_facts(gpus))
+def test_this_machines_gpus(gpus: int | None, wrong: bool) -> None:
+    found = problems("resources: {nproc_per_node: 4}", local_facts(gpus))
     assert bool(found) == wrong
     if wrong:
         has = f"{gpus} x NVIDIA H100 80GB HBM3" if gpus else "none"
         assert f"box has {has} (probed" in found[0].message
 
 
-def test_memory(planned: Plans) -> None:
-    (problem,) = problems(planned, "resources: {memory: 501G}")
+def test_memory() -> None:
+    (problem,) = problems("resources: {memory: 501G}")
     assert (problem.key, problem.severity) == ("resources.memory", "error")
     assert "501G per node are asked for; the nodes of partition gpu have 512000 MiB at most" in (
         problem.message
     )
-    assert problems(planned, "resources: {memory: 9T, accelerator: cpu}", local_facts(0)) == []
+    assert problems("resources: {memory: 9T, accelerator: cpu}", local_facts(0)) == []
 
 
 def missing(path: str = "/cwd/m", days: float = 0) -> Facts:
@@ -276,44 +269,44 @@ def missing(path: str = "/cwd/m", days: float = 0) -> Facts:
     return facts(paths=[PathFact(path, False, at, "node3")])
 
 
-def test_a_path_that_is_not_on_the_nodes(planned: Plans) -> None:
-    (problem,) = problems(planned, "swift:\n  model: ./m", missing())
+def test_a_path_that_is_not_on_the_nodes() -> None:
+    (problem,) = problems("swift:\n  model: ./m", missing())
     assert (problem.line, problem.key, problem.severity) == (4, "swift.model", "error")
     assert "model /cwd/m is not on the nodes: node3 did not have it (probed 2026-11-22 21:00)" in (
         problem.message
     )
 
 
-def test_only_that_very_path_counts(planned: Plans) -> None:
-    assert problems(planned, "swift: {model: ./m2}", missing()) == []
+def test_only_that_very_path_counts() -> None:
+    assert problems("swift: {model: ./m2}", missing()) == []
     there = facts(paths=[PathFact("/cwd/m", True, NOW.isoformat(), "node3")])
-    assert problems(planned, "swift: {model: ./m}", there) == []
+    assert problems("swift: {model: ./m}", there) == []
 
 
 @pytest.mark.parametrize(
     "environment",
     ["{setup: [make /cwd/m]}", "{setup: [make m]}", "{container: {image: x}}"],
 )
-def test_a_path_that_may_be_made_is_left_to_the_node(planned: Plans, environment: str) -> None:
+def test_a_path_that_may_be_made_is_left_to_the_node(environment: str) -> None:
     text = f"environment: {environment}\nswift: {{model: ./m}}"
-    assert problems(planned, text, missing()) == []
+    assert problems(text, missing()) == []
 
 
-def test_this_machines_paths_are_looked_at_not_remembered(planned: Plans) -> None:
+def test_this_machines_paths_are_looked_at_not_remembered() -> None:
     here = msgspec.structs.replace(local_facts(8), paths=missing().paths)
-    assert problems(planned, "swift: {model: ./m}", here) == []
+    assert problems("swift: {model: ./m}", here) == []
 
 
 @pytest.mark.parametrize(("days", "severity"), [(29.9, "error"), (30.1, "warning")])
-def test_old_facts_only_warn(planned: Plans, days: float, severity: str) -> None:
+def test_old_facts_only_warn(days: float, severity: str) -> None:
     text = "resources: {nproc_per_node: 8, memory: 600G}\nswift: {model: ./m}"
-    found = problems(planned, text, missing(), days=days)
+    found = problems(text, missing(), days=days)
     assert [problem.severity for problem in found] == [severity] * 3
 
 
-def test_a_path_has_an_age_of_its_own(planned: Plans) -> None:
+def test_a_path_has_an_age_of_its_own() -> None:
     """It was looked for long ago; the last probe was of a spec that does not name it."""
-    (problem,) = problems(planned, "swift: {model: ./m}", missing(days=40))
+    (problem,) = problems("swift: {model: ./m}", missing(days=40))
     assert problem.severity == "warning"
 
 
@@ -368,19 +361,9 @@ def test_a_row_of_nothing() -> None:
 # --- Slurm's answers, and the job
 
 
-class Answers:
-    """Slurm's commands at the door to other processes: what each of them says."""
-
-    def __init__(self, **said: Answer) -> None:
-        self.said = said
-
-    def __call__(self, argv: Sequence[str], **_: object) -> Answer:
-        """By the command's name."""
-        return self.said[argv[0]]
-
-
-def slurm(**said: Answer) -> Slurm:
-    return Slurm(Answers(**said), {})
+def slurm(**said: Any) -> Slurm:
+    """Slurm whose programs answer so."""
+    return Slurm(FakeShell(**said), {})
 
 
 def test_the_cluster_is_asked() -> None:
@@ -427,9 +410,7 @@ def test_the_choice_of_partitions() -> None:
         (CPU, None, None),
     ],
 )
-def test_one_gpu_is_enough(
-    planned: Plans, partition: Partition, resources: str | None, gres: str | None
-) -> None:
+def test_one_gpu_is_enough(partition: Partition, resources: str | None, gres: str | None) -> None:
     plan = planned(f"name: x\nresources: {resources}").plan if resources else None
     assert job_parameters(partition, plan, "n").get("gres") == gres
 
@@ -439,7 +420,7 @@ def test_the_job_stays_within_the_partitions_limit() -> None:
     assert job_parameters(CPU, None, "n")["time"] == 1
 
 
-def test_the_job_takes_the_specs_section(planned: Plans) -> None:
+def test_the_job_takes_the_specs_section() -> None:
     section = "{account: a, qos: q, constraint: c, reservation: r, exclude: n1, nodelist: n2}"
     plan = planned(f"name: x\nbackend: slurm\nslurm: {section}").plan
     found = job_parameters(GPU, plan, "n")

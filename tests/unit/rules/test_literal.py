@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from prl_submit.planning.plan import Planned
-
-Plans = Callable[..., Planned]
+from tests.support.plans import planned
 
 
-def told(planned: Plans, text: str, **more: object) -> list[tuple[str, str, str]]:
+def told(text: str, **more: Any) -> list[tuple[str, str, str]]:
     """Severity, key and what nobody replaces, of every such problem."""
     problems = planned(f"name: x\n{text}", **more).problems
     return [
@@ -77,8 +75,8 @@ def told(planned: Plans, text: str, **more: object) -> list[tuple[str, str, str]
         ("swift: {run_name: $RUN}", "warning", "swift.run_name", "$RUN"),
     ],
 )
-def test_what_no_shell_reads(planned: Plans, text: str, severity: str, key: str, sign: str) -> None:
-    assert told(planned, text) == [(severity, key, sign)]
+def test_what_no_shell_reads(text: str, severity: str, key: str, sign: str) -> None:
+    assert told(text) == [(severity, key, sign)]
 
 
 @pytest.mark.parametrize(
@@ -99,17 +97,17 @@ def test_what_no_shell_reads(planned: Plans, text: str, severity: str, key: str,
         "kubernetes: {extra: {spec: {command: [echo, $(X)]}}}",
     ],
 )
-def test_text_and_known_homes_are_left_alone(planned: Plans, text: str) -> None:
-    assert told(planned, text) == []
+def test_text_and_known_homes_are_left_alone(text: str) -> None:
+    assert told(text) == []
 
 
-def test_the_hint_is_a_line_of_bash(planned: Plans) -> None:
+def test_the_hint_is_a_line_of_bash() -> None:
     planned_ = planned("name: x\nenvironment: {env: {PATH: '~/b:$PATH'}}")
     (problem,) = [p for p in planned_.problems if p.key == "environment.env.PATH"]
     assert problem.hint == "environment.setup is bash: ['export PATH=\"$HOME/b:$PATH\"']"
 
 
-def test_an_override_is_named(planned: Plans) -> None:
+def test_an_override_is_named() -> None:
     planned_ = planned("name: x", environ={"PRL_MODEL": "$SCRATCH/m"})
     (problem,) = [p for p in planned_.problems if "nobody replaces" in p.message]
     assert (problem.key, problem.label) == ("swift.model", "PRL_MODEL")
@@ -123,9 +121,7 @@ def test_an_override_is_named(planned: Plans) -> None:
         ("/opt/mine/bin:/bin/", ", venv: v", "warning"),
     ],
 )
-def test_a_path_without_the_systems_commands(
-    planned: Plans, path: str, more: str, severity: str | None
-) -> None:
+def test_a_path_without_the_systems_commands(path: str, more: str, severity: str | None) -> None:
     problems = planned(f"name: x\nenvironment: {{env: {{PATH: '{path}'}}{more}}}").problems
     found = [p.severity for p in problems if p.key == "environment.env.PATH"]
     assert found == ([severity] if severity else [])

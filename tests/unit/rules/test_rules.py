@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prl_submit.errors import Problem
-from prl_submit.planning.plan import Planned
 from prl_submit.rules import looks_secret
+from tests.support.plans import planned
 
-Plans = Callable[..., Planned]
 GRPO = "name: x\nresources: {{nodes: {nodes}, nproc_per_node: {nproc}}}\nbackend: slurm\nswift:\n"
 
 
-def found(
-    planned: Plans, swift: str, nodes: int = 1, nproc: int = 4, **more: object
-) -> list[Problem]:
+def found(swift: str, nodes: int = 1, nproc: int = 4, **more: Any) -> list[Problem]:
     """The errors of a GRPO job; `swift` is a flow mapping's inside."""
     head = GRPO.format(nodes=nodes, nproc=nproc)
     spec = f"{head}  {{rlhf_type: grpo, model: m, dataset: d, {swift}}}"
@@ -41,8 +38,8 @@ def found(
         "generation_batch_size: 8, steps_per_generation: 2",
     ],
 )
-def test_generation_batches_that_work(planned: Plans, swift: str) -> None:
-    assert found(planned, swift) == []
+def test_generation_batches_that_work(swift: str) -> None:
+    assert found(swift) == []
 
 
 @pytest.mark.parametrize(
@@ -96,42 +93,40 @@ def test_generation_batches_that_work(planned: Plans, swift: str) -> None:
         ("gradient_accumulation_steps: 0", "gradient_accumulation_steps", "at least 1", "1 or"),
     ],
 )
-def test_generation_batches_that_do_not(
-    planned: Plans, swift: str, key: str, message: str, hint: str
-) -> None:
-    (problem,) = found(planned, swift)
+def test_generation_batches_that_do_not(swift: str, key: str, message: str, hint: str) -> None:
+    (problem,) = found(swift)
     assert problem.key == f"swift.{key}"
     assert message in problem.message
     assert hint in (problem.hint or "")
     assert problem.line == 5
 
 
-def test_nodes_count(planned: Plans) -> None:
-    assert found(planned, "num_generations: 16", nodes=2, nproc=8) == []
-    (problem,) = found(planned, "num_generations: 16", nodes=1, nproc=8)
+def test_nodes_count() -> None:
+    assert found("num_generations: 16", nodes=2, nproc=8) == []
+    (problem,) = found("num_generations: 16", nodes=1, nproc=8)
     assert "nproc_per_node 8 x nodes 1" in problem.message
 
 
-def test_other_algorithms_have_no_groups(planned: Plans) -> None:
+def test_other_algorithms_have_no_groups() -> None:
     assert planned("name: x\nswift: {rlhf_type: dpo, model: m, dataset: d}").problems == []
 
 
-def test_a_fixed_batch_of_one_has_one_way_out(planned: Plans) -> None:
+def test_a_fixed_batch_of_one_has_one_way_out() -> None:
     swift = "num_generations: 2, generation_batch_size: 1, steps_per_generation: 1"
-    (problem,) = found(planned, swift, nproc=1)
+    (problem,) = found(swift, nproc=1)
     assert problem.hint == "leave one of generation_batch_size and steps_per_generation out"
 
 
-def test_a_batch_of_one_has_no_group_to_propose(planned: Plans) -> None:
-    (problem,) = found(planned, "num_generations: 2", nproc=1)
+def test_a_batch_of_one_has_no_group_to_propose() -> None:
+    (problem,) = found("num_generations: 2", nproc=1)
     assert problem.hint == "these work: per_device_train_batch_size 2"
 
 
-def test_a_wrong_number_draws_no_second_message(planned: Plans) -> None:
-    assert len(found(planned, "per_device_train_batch_size: x, num_generations: 3")) == 1
-    assert len(found(planned, "num_generation: 4")) == 1  # misspelt: 8 would not divide 4
-    assert len(found(planned, "num_generations: 3", sets=["resources.nodes=x"])) == 1
-    assert len(found(planned, "num_generations: 3", sets=["resources=x"])) == 1
+def test_a_wrong_number_draws_no_second_message() -> None:
+    assert len(found("per_device_train_batch_size: x, num_generations: 3")) == 1
+    assert len(found("num_generation: 4")) == 1  # misspelt: 8 would not divide 4
+    assert len(found("num_generations: 3", sets=["resources.nodes=x"])) == 1
+    assert len(found("num_generations: 3", sets=["resources=x"])) == 1
 
 
 def proposals(problem: Problem, own: str) -> list[tuple[str, str]]:
@@ -155,7 +150,6 @@ maybe = st.none() | sizes
 @given(nodes=st.integers(1, 4), nproc=st.integers(1, 9), group=st.integers(2, 40), device=sizes,
        steps=maybe, accumulate=maybe, total=st.none() | st.integers(1, 300))  # fmt: skip
 def test_proposed_training_values_really_work(
-    planned: Plans,
     nodes: int,
     nproc: int,
     group: int,
@@ -172,7 +166,7 @@ def test_proposed_training_values_really_work(
         "generation_batch_size": total,
     }
     swift = ", ".join(f"{k}: {v}" for k, v in given_.items() if v is not None)
-    problems = found(planned, swift, nodes, nproc)
+    problems = found(swift, nodes, nproc)
     world = nodes * nproc
     if total is None:
         batch = device * world * (steps or accumulate or 1)
@@ -184,26 +178,24 @@ def test_proposed_training_values_really_work(
         named = proposals(problem, (problem.key or "").removeprefix("swift."))
         assert named
         for name, number in named:
-            assert found(planned, swift, nodes, nproc, sets=[f"swift.{name}={number}"]) == []
+            assert found(swift, nodes, nproc, sets=[f"swift.{name}={number}"]) == []
 
 
 @settings(max_examples=50, deadline=None)
 @given(nproc=st.integers(1, 9), group=st.integers(2, 20), device=sizes)
-def test_proposed_evaluation_values_really_work(
-    planned: Plans, nproc: int, group: int, device: int
-) -> None:
+def test_proposed_evaluation_values_really_work(nproc: int, group: int, device: int) -> None:
     swift = (
         f"num_generations: {group}, per_device_train_batch_size: {group}, val_dataset: [v], "
         f"per_device_eval_batch_size: {device}"
     )
-    problems = found(planned, swift, 1, nproc)
+    problems = found(swift, 1, nproc)
     assert bool(problems) == (device * nproc % group != 0)
     for problem in problems:
         named = proposals(problem, "")
         assert {name for name, _ in named} == {"per_device_eval_batch_size", "num_generations_eval"}
         for name, number in named:
-            assert found(planned, swift, 1, nproc, sets=[f"swift.{name}={number}"]) == []
-        assert found(planned, swift, 1, nproc, sets=["swift.eval_strategy=no"]) == []
+            assert found(swift, 1, nproc, sets=[f"swift.{name}={number}"]) == []
+        assert found(swift, 1, nproc, sets=["swift.eval_strategy=no"]) == []
 
 
 # ------------------------------------------------------------------ the evaluation batch
@@ -225,8 +217,8 @@ EVAL = "num_generations: 4, per_device_eval_batch_size: 1"
         (f"{EVAL}, val_dataset: [v], num_generations_eval: 3", 2, "num_generations_eval"),
     ],
 )
-def test_evaluation_batch(planned: Plans, swift: str, nproc: int, key: str | None) -> None:
-    problems = found(planned, f"{swift}, per_device_train_batch_size: 4", nproc=nproc)
+def test_evaluation_batch(swift: str, nproc: int, key: str | None) -> None:
+    problems = found(f"{swift}, per_device_train_batch_size: 4", nproc=nproc)
     assert [p.key for p in problems] == ([] if key is None else [f"swift.{key}"])
     for problem in problems:
         assert f"batch {nproc} = per_device_eval_batch_size 1 x nproc_per_node" in problem.message
@@ -290,8 +282,8 @@ SERVER = "use_vllm: true, vllm_mode: server, vllm_server_host: h"
         ("swanlab_token: hf_x", "swanlab_token", "is a credential", "SWANLAB_API_KEY"),
     ],
 )
-def test_swift_rules(planned: Plans, swift: str, key: str | None, message: str, hint: str) -> None:
-    problems = found(planned, swift if OK[:15] in swift else f"{OK}, {swift}")
+def test_swift_rules(swift: str, key: str | None, message: str, hint: str) -> None:
+    problems = found(swift if OK[:15] in swift else f"{OK}, {swift}")
     assert [p.key for p in problems] == ([] if key is None else [f"swift.{key}"])
     for problem in problems:
         assert message in problem.message
@@ -328,7 +320,7 @@ JOB = "model: m, dataset: d"
         ("resources: {nodes: 2}\nbackend: slurm", None, ""),
     ],
 )
-def test_spec_rules(planned: Plans, spec: str, key: str | None, message: str) -> None:
+def test_spec_rules(spec: str, key: str | None, message: str) -> None:
     problems = [p for p in planned(f"name: x\n{spec}").problems if p.severity == "error"]
     assert [p.key for p in problems] == ([] if key is None else [key])
     for problem in problems:
@@ -337,7 +329,7 @@ def test_spec_rules(planned: Plans, spec: str, key: str | None, message: str) ->
         assert problem.line is not None
 
 
-def test_lora_arguments_in_a_full_training_are_warned_of(planned: Plans) -> None:
+def test_lora_arguments_in_a_full_training_are_warned_of() -> None:
     swift = "swift: {model: m, dataset: d, lora_rank: 8, use_dora: true, tuner_type: "
     problems = planned(f"name: x\n{swift}full}}").problems
     assert [(p.key, p.severity) for p in problems] == [
@@ -347,12 +339,12 @@ def test_lora_arguments_in_a_full_training_are_warned_of(planned: Plans) -> None
     assert planned(f"name: x\n{swift}lora}}").problems == []
 
 
-def test_the_backend_of_the_command_line_counts(planned: Plans) -> None:
+def test_the_backend_of_the_command_line_counts() -> None:
     spec = "name: x\nresources: {nodes: 2}\nbackend: slurm"
     assert "resources.nodes" in [p.key for p in planned(spec, backend="local").problems]
 
 
-def test_model_and_dataset_are_missed(planned: Plans) -> None:
+def test_model_and_dataset_are_missed() -> None:
     """That a spec has nothing to train at all is told once: tests/unit/inputs/test_local_files.py."""
     problems = planned("name: x\nswift: {rlhf_type: dpo}").problems
     assert [(p.key, p.severity) for p in problems] == [("swift", "error"), ("swift", "error")]

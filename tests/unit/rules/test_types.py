@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 import pytest
 
 from prl_submit.errors import Problem
 from prl_submit.planning.plan import Planned
 from prl_submit.rules import all_rules, check
+from tests.support.plans import planned
 
-Plans = Callable[..., Planned]
 
-
-def job_of(planned: Plans, kind: str, swift: str, more: str = "") -> Planned:
+def job_of(kind: str, swift: str, more: str = "") -> Planned:
     """A job of that type, changed; `swift` is a flow mapping's inside."""
     own = "reward_funcs: [format], num_generations: 2, per_device_train_batch_size: 2"
     inside = f"rlhf_type: {kind}, model: m, dataset: d, tuner_type: full"
@@ -24,9 +21,9 @@ def job_of(planned: Plans, kind: str, swift: str, more: str = "") -> Planned:
     return planned(spec, files={"base.yaml": base})
 
 
-def problems(planned: Plans, kind: str, swift: str, more: str = "") -> list[Problem]:
+def problems(kind: str, swift: str, more: str = "") -> list[Problem]:
     """All its problems; none is missed because a file of rules was not asked."""
-    job = job_of(planned, kind, swift, more)
+    job = job_of(kind, swift, more)
     assert [p for rule in all_rules() for p in rule(job.job)] == check(job.job)
     return job.problems
 
@@ -40,9 +37,9 @@ TYPES = ("dpo", "orpo", "simpo", "kto", "cpo", "rm", "ppo", "grpo", "gkd")
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_each_type_has_a_job_without_a_word(planned: Plans, kind: str) -> None:
+def test_each_type_has_a_job_without_a_word(kind: str) -> None:
     swift = {"ppo": "reward_model: [r]", "gkd": "teacher_model: t"}.get(kind, "")
-    assert problems(planned, kind, swift) == []
+    assert problems(kind, swift) == []
 
 
 SERVER = "use_vllm: true, vllm_mode: server"
@@ -351,16 +348,16 @@ URLS = "[{url: a, tags: [x]}, {url: b, tags: [%s]}]"
         ("grpo", "vllm_max_model_len: 9", "warning vllm_max_model_len: does nothing without use_v"),
     ],
 )  # fmt: skip
-def test_one_word(planned: Plans, kind: str, swift: str, said: str) -> None:
+def test_one_word(kind: str, swift: str, said: str) -> None:
     """About that one thing, and about nothing else."""
-    found = told(problems(planned, kind, swift))
+    found = told(problems(kind, swift))
     assert len(found) == bool(said), found
     assert not said or found[0].startswith(said)
 
 
-def test_every_word_has_advice(planned: Plans) -> None:
+def test_every_word_has_advice() -> None:
     swift = "lr_scheduler_type: cosin, report_to: [wandbb], loss_type: [sigmoi], tuner_type: lorra"
-    hints = [p.hint for p in problems(planned, "dpo", swift)]
+    hints = [p.hint for p in problems("dpo", swift)]
     wanted = ("cosine?", "wandb?", "sigmoid?", "lora?")
     assert all(any(word in (hint or "") for hint in hints) for word in wanted)
 
@@ -378,11 +375,11 @@ def test_every_word_has_advice(planned: Plans) -> None:
         ("[]", "is a list of servers, and not empty"),
     ],
 )
-def test_several_teachers(planned: Plans, value: str, said: str) -> None:
+def test_several_teachers(value: str, said: str) -> None:
     text = value.replace("url", '"url"').replace("tags", '"tags"')
     for name in ("a", "b", "x", "y"):
         text = text.replace(f" {name}", f' "{name}"').replace(f"[{name}", f'["{name}"')
-    found = problems(planned, "gkd", f"teacher_model_server: '{text}', gkd_logits_topk: 2")
+    found = problems("gkd", f"teacher_model_server: '{text}', gkd_logits_topk: 2")
     assert [p.message for p in found] == ([said] if said else [])
 
 
@@ -398,9 +395,9 @@ def test_several_teachers(planned: Plans, value: str, said: str) -> None:
         ("'0,1,2,3'", "", "backend: kubernetes\nkubernetes: {image: i}", None),
     ],
 )
-def test_devices(planned: Plans, devices: str, swift: str, more: str, said: str | None) -> None:
+def test_devices(devices: str, swift: str, more: str, said: str | None) -> None:
     head = f"resources: {{nproc_per_node: 2}}\nlocal: {{cuda_visible_devices: {devices}}}\n{more}"
-    found = [text for text in told(problems(planned, "grpo", swift, head)) if "local." in text]
+    found = [text for text in told(problems("grpo", swift, head)) if "local." in text]
     assert len(found) == bool(said), found
     assert not said or found[0].startswith(said)
 
@@ -453,18 +450,16 @@ def test_devices(planned: Plans, devices: str, swift: str, more: str, said: str 
         ("4.6.3", "dpo", "tuner_type: x", "error tuner_type: x is not known"),
     ],
 )  # fmt: skip
-def test_rules_hold_from_their_version_on(
-    planned: Plans, version: str, kind: str, swift: str, said: str
-) -> None:
+def test_rules_hold_from_their_version_on(version: str, kind: str, swift: str, said: str) -> None:
     """The same job under another ms-swift; the ignored arguments are those of the newest."""
-    job = job_of(planned, kind, f"eval_strategy: 'no', {swift}").job
+    job = job_of(kind, f"eval_strategy: 'no', {swift}").job
     job = msgspec.structs.replace(job, swift_version=version)
     found = told(check(job))
     assert len(found) == bool(said), found
     assert not said or found[0].startswith(said)
 
 
-def test_before_4_the_tuner_had_another_name(planned: Plans) -> None:
+def test_before_4_the_tuner_had_another_name() -> None:
     job = planned("name: x\nswift: {model: m, dataset: d, ref_model: r}").job
     full = msgspec.structs.replace(job, swift=job.swift | {"train_type": "full"})
     assert [p.key for p in check(job)] == ["swift.ref_model"]
@@ -475,9 +470,7 @@ def test_before_4_the_tuner_had_another_name(planned: Plans) -> None:
     ("version", "argument"),
     [("3.3.0", "train_type"), ("3.12.6", "train_type"), ("4.0.0", "tuner_type")],
 )
-def test_words_name_the_tuner_as_the_version_that_runs(
-    planned: Plans, version: str, argument: str
-) -> None:
+def test_words_name_the_tuner_as_the_version_that_runs(version: str, argument: str) -> None:
     """A hint that names another version's argument would be refused where it is followed."""
     inside = "model: m, dataset: d, rlhf_type: dpo, eval_strategy: 'no'"
     for tuner, other, words in [
@@ -518,27 +511,27 @@ TWO = "resources: {nproc_per_node: 2}"
     ],
 )  # fmt: skip
 def test_adapters_on_several_processes_before_3_6(
-    planned: Plans, version: str, swift: str, more: str, is_told: bool
+    version: str, swift: str, more: str, is_told: bool
 ) -> None:
     """DDP does not go with reentrant checkpoints, which was the default; tests/training has the run."""
-    job = job_of(planned, "grpo", f"eval_strategy: 'no', {swift}", more).job
+    job = job_of("grpo", f"eval_strategy: 'no', {swift}", more).job
     found = told(check(msgspec.structs.replace(job, swift_version=version)))
     kwargs = [text for text in found if text.startswith("warning gradient_checkpointing_kwargs: ")]
     assert bool(kwargs) == is_told, found
     assert not is_told or "lora on 2 processes fails at its first step" in kwargs[0]
 
 
-def test_ms_swift_before_3_6_evaluates_on_a_hundredth(planned: Plans) -> None:
+def test_ms_swift_before_3_6_evaluates_on_a_hundredth() -> None:
     swift = "rlhf_type: grpo, reward_funcs: [format], model: m, dataset: d, num_generations: 4"
     spec = f"name: x\nswift: {{{swift}, per_device_train_batch_size: 4}}"
     job = msgspec.structs.replace(planned(spec).job, swift_version="3.5.3")
     assert ["evaluation batch" in p.message for p in check(job)] == [True]
 
 
-def test_defaults_of_ours_are_not_complained_of(planned: Plans) -> None:
+def test_defaults_of_ours_are_not_complained_of() -> None:
     """vllm_mode and its share of memory come with use_vllm, and nobody wrote them."""
-    assert problems(planned, "grpo", "use_vllm: true") == []
-    found = told(problems(planned, "dpo", "use_vllm: true"))
+    assert problems("grpo", "use_vllm: true") == []
+    found = told(problems("dpo", "use_vllm: true"))
     assert found == [
         "warning use_vllm: does nothing with rlhf_type dpo; it is read by grpo, gkd",
     ]

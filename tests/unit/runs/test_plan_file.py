@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from prl_submit.errors import PrlSubmitError
 from prl_submit.launch import quote
-from prl_submit.planning.plan import Planned
 from prl_submit.runs.plan_file import Git, PlanFile, dump_spec, encode_plan, git_state, read_plan
 from prl_submit.spec.typed import plain
 from prl_submit.spec.yaml import parse_document
 from prl_submit.system.shell import Answer
+from tests.support.fake_shell import FakeShell
+from tests.support.plans import planned
 
-Plans = Callable[..., Planned]
 
-
-def test_plan_json_reads_back(planned: Plans, tmp_path: Path) -> None:
+def test_plan_json_reads_back(tmp_path: Path) -> None:
     plan = planned(
         "name: x\nbackend: slurm\n"
         "environment: {conda: {name: a, root: /c}, secrets: [HF_TOKEN], env: {A: b}}\n"
@@ -52,18 +50,6 @@ def test_a_missing_plan_json(tmp_path: Path) -> None:
         read_plan(tmp_path / "plan.json")
 
 
-class FakeShell:
-    """Answers by git's subcommand."""
-
-    def __init__(self, **answers: Answer) -> None:
-        self.answers = answers
-
-    def __call__(self, argv: Sequence[str], **_: Any) -> Answer:
-        """The answer prepared."""
-        assert argv[:3] == ["git", "-C", "/w"]
-        return self.answers[argv[3].replace("-", "_")]
-
-
 HEAD = Answer(0, "abc\n", "")
 
 
@@ -78,7 +64,11 @@ HEAD = Answer(0, "abc\n", "")
     ],
 )
 def test_the_commit_of_the_working_directory(head: Answer, status: Answer, git: Git | None) -> None:
-    assert git_state("/w", FakeShell(rev_parse=head, status=status)) == git
+    def answer(argv: Sequence[str]) -> Answer:
+        assert argv[:3] == ["git", "-C", "/w"]
+        return {"rev-parse": head, "status": status}[argv[3]]
+
+    assert git_state("/w", FakeShell(git=answer)) == git
 
 
 def test_the_spec_that_is_kept_is_readable() -> None:

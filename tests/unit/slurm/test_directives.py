@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 import pytest
 
@@ -12,23 +10,14 @@ from prl_submit.backends.slurm.directives import directives
 from prl_submit.backends.slurm.inherited_environment import job_environ
 from prl_submit.backends.slurm.options import OWNED
 from prl_submit.launch import quote
-from prl_submit.planning.plan import Plan, Planned
+from tests.support.plans import planned, slurm_plan
 
-Plans = Callable[..., Planned]
 TOKEN = "0123456789abcdef"
-#: What the code does not do yet.
 
 
-def plan_of(planned: Plans, text: str = "") -> Plan:
-    """The plan of a Slurm job without problems; `text`: further lines of its spec."""
-    made = planned(f"name: x\nbackend: slurm\n{text}")
-    assert [p for p in made.problems if p.severity == "error"] == []
-    return made.plan
-
-
-def options(planned: Plans, text: str = "") -> dict[str, str | None]:
+def options(text: str = "") -> dict[str, str | None]:
     """Its options, each given once."""
-    pairs = directives(plan_of(planned, text), TOKEN)
+    pairs = directives(slurm_plan(text), TOKEN)
     assert len({name for name, _ in pairs}) == len(pairs), "an option twice"
     return dict(pairs)
 
@@ -41,8 +30,8 @@ def lines(script: str) -> list[str]:
 
 
 # ------------------------------------------------------------------ options
-def test_a_bare_job(planned: Plans) -> None:
-    assert directives(plan_of(planned), TOKEN) == [
+def test_a_bare_job() -> None:
+    assert directives(slurm_plan(), TOKEN) == [
         ("job-name", "x"),
         ("comment", f"prl-submit:{TOKEN}"),
         ("chdir", "/cwd"),
@@ -81,8 +70,8 @@ def test_a_bare_job(planned: Plans) -> None:
         ("slurm: {partition: 'gpu,low'}", {"partition": "gpu,low"}),
     ],
 )
-def test_keys_and_their_options(planned: Plans, text: str, expected: dict[str, str | None]) -> None:
-    given = options(planned, text)
+def test_keys_and_their_options(text: str, expected: dict[str, str | None]) -> None:
+    given = options(text)
     assert {name: given.get(name, "(absent)") for name in expected} == expected
 
 
@@ -96,19 +85,19 @@ def test_keys_and_their_options(planned: Plans, text: str, expected: dict[str, s
         ("slurm: {extra: {mail-type: false}, mail_user: me}", []),
     ],
 )
-def test_what_is_not_asked_for(planned: Plans, text: str, absent: list[str]) -> None:
-    assert not set(absent) & set(options(planned, text))
+def test_what_is_not_asked_for(text: str, absent: list[str]) -> None:
+    assert not set(absent) & set(options(text))
 
 
-def test_a_cpu_job_may_have_its_own_resources(planned: Plans) -> None:
+def test_a_cpu_job_may_have_its_own_resources() -> None:
     text = "resources: {accelerator: cpu}\nslurm: {extra: {gres: 'nvme:1'}}"
-    assert options(planned, text)["gres"] == "nvme:1"
+    assert options(text)["gres"] == "nvme:1"
 
 
-def test_each_key_of_the_section_has_its_option(planned: Plans) -> None:
+def test_each_key_of_the_section_has_its_option() -> None:
     keys = {key.partition(".")[2]: name for name, key in OWNED.items() if key.startswith("slurm.")}
     text = ", ".join(f"{key}: v-{key}" for key in keys)
-    given = options(planned, f"slurm: {{{text}}}")
+    given = options(f"slurm: {{{text}}}")
     assert {name: given[name] for name in keys.values()} == {n: f"v-{k}" for k, n in keys.items()}
 
 
@@ -149,16 +138,16 @@ def test_what_no_line_can_hold(char: str) -> None:
         ("/a\\b/%j/v1", "/dev/null"),
     ],
 )
-def test_the_path_of_the_log(planned: Plans, run: str, pattern: str) -> None:
+def test_the_path_of_the_log(run: str, pattern: str) -> None:
     """What versions of Slurm read differently in --output (a backslash) is opened by the script."""
-    plan = msgspec.structs.replace(plan_of(planned), run_dir=run)
+    plan = msgspec.structs.replace(slurm_plan(), run_dir=run)
     assert dict(directives(plan, TOKEN))["output"] == pattern
     opens = '>>"$run_dir/logs/slurm.log"' in render_script(plan, TOKEN, None)
     assert opens is (pattern == "/dev/null")
 
 
-def test_the_script_has_the_options_quoted(planned: Plans) -> None:
-    plan = plan_of(planned, "workdir: /w/a b\nslurm: {extra: {comment: 'say \"x\"'}}")
+def test_the_script_has_the_options_quoted() -> None:
+    plan = slurm_plan("workdir: /w/a b\nslurm: {extra: {comment: 'say \"x\"'}}")
     found = lines(render_script(plan, TOKEN, None))
     assert '--chdir="/w/a b"' in found
     assert f'--comment="say \\"x\\" prl-submit:{TOKEN}"' in found
@@ -166,23 +155,23 @@ def test_the_script_has_the_options_quoted(planned: Plans) -> None:
     assert len(found) == len(directives(plan, TOKEN))
 
 
-def test_sbatch_stops_reading_only_behind_the_options(planned: Plans) -> None:
+def test_sbatch_stops_reading_only_behind_the_options() -> None:
     """At the first line that is neither empty nor a comment."""
-    text = render_script(plan_of(planned, "resources: {nodes: 2}"), TOKEN, None).splitlines()
+    text = render_script(slurm_plan("resources: {nodes: 2}"), TOKEN, None).splitlines()
     last = max(i for i, line in enumerate(text) if line.startswith("#SBATCH"))
     assert all(line.startswith("#") or not line for line in text[: last + 1])
 
 
-def test_the_file_name_of_a_spec_cannot_become_a_line(planned: Plans) -> None:
+def test_the_file_name_of_a_spec_cannot_become_a_line() -> None:
     text = "a\n#SBATCH --uid=0\nrm -rf /"
-    evil = msgspec.structs.replace(plan_of(planned), spec_file=text)
+    evil = msgspec.structs.replace(slurm_plan(), spec_file=text)
     script = render_script(evil, TOKEN, None)
     assert not [line for line in lines(script) if "uid" in line]
     assert not [line for line in script.splitlines() if line.startswith("rm -rf")]
 
 
-def test_rendering_is_repeatable(planned: Plans) -> None:
-    plan = plan_of(planned)
+def test_rendering_is_repeatable() -> None:
+    plan = slurm_plan()
     assert render_script(plan, TOKEN, None) == render_script(plan, TOKEN, None)
 
 
@@ -217,9 +206,9 @@ SBATCH_ACCOUNT SBATCH_PARTITION SBATCH_QOS SBATCH_RESERVATION SBATCH_CONSTRAINT 
 """
 
 
-def test_what_the_job_inherits(planned: Plans) -> None:
+def test_what_the_job_inherits() -> None:
     environ = dict.fromkeys(f"{INPUT_VARIABLES} {KEPT}".split(), "1")
-    assert set(job_environ(plan_of(planned), environ)) == set(KEPT.split())
+    assert set(job_environ(slurm_plan(), environ)) == set(KEPT.split())
 
 
 @pytest.mark.parametrize(
@@ -232,9 +221,9 @@ def test_what_the_job_inherits(planned: Plans) -> None:
         ("slurm: {extra: {wckey: w}}", "SBATCH_WCKEY", "SBATCH_CONSTRAINT"),
     ],
 )
-def test_the_spec_beats_a_users_defaults(planned: Plans, text: str, hidden: str, kept: str) -> None:
+def test_the_spec_beats_a_users_defaults(text: str, hidden: str, kept: str) -> None:
     environ = dict.fromkeys(f"{hidden} {kept}".split(), "1")
-    assert set(job_environ(plan_of(planned, text), environ)) == set(kept.split())
+    assert set(job_environ(slurm_plan(text), environ)) == set(kept.split())
 
 
 @pytest.mark.parametrize(
@@ -246,11 +235,9 @@ def test_the_spec_beats_a_users_defaults(planned: Plans, text: str, hidden: str,
         ("slurm: {extra: {hint: nomultithread, distribution: block}}", "SLURM_HINT SLURM_DISTRIBUTION"),
     ],
 )  # fmt: skip
-def test_srun_gets_only_what_this_jobs_sbatch_sets_for_it(
-    planned: Plans, text: str, kept: str
-) -> None:
+def test_srun_gets_only_what_this_jobs_sbatch_sets_for_it(text: str, kept: str) -> None:
     """The rest may be inherited from an allocation in which somebody typed `sbatch job.sbatch`."""
-    script = render_script(plan_of(planned, text), TOKEN, None)
+    script = render_script(slurm_plan(text), TOKEN, None)
     (removal,) = [line for line in script.splitlines() if 'unset "$name"' in line]
     assert removal.strip() == 'SLURM_* | SRUN_* | PMI_*) unset "$name" ;;'
     for name in ("SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU", "SLURM_HINT", "SLURM_DISTRIBUTION"):
@@ -258,8 +245,8 @@ def test_srun_gets_only_what_this_jobs_sbatch_sets_for_it(
 
 
 @pytest.mark.parametrize("memory", ["0", "all"])
-def test_all_the_memory_of_a_node(planned: Plans, memory: str) -> None:
-    plan = plan_of(planned, f"resources: {{memory: {memory}}}")
+def test_all_the_memory_of_a_node(memory: str) -> None:
+    plan = slurm_plan(f"resources: {{memory: {memory}}}")
     assert dict(directives(plan, TOKEN))["mem"] == "0"
 
 
@@ -267,21 +254,21 @@ def test_all_the_memory_of_a_node(planned: Plans, memory: str) -> None:
 IMAGE = "environment: {{secrets: [HF_TOKEN], container: {{image: '{image}', runtime: {runtime}{more}}}}}"
 
 
-def words(planned: Plans, runtime: str, head: str = "", **more: str) -> tuple[list[str], list[str]]:
+def words(runtime: str, head: str = "", **more: str) -> tuple[list[str], list[str]]:
     """The words before and behind srun's own."""
     image = more.pop("image", "a.sqsh")
     mounts = f", mounts: {more['mounts']}" if more else ""
     text = IMAGE.format(image=image, runtime=runtime, more=mounts)
-    return container_words(plan_of(planned, f"{head}{text}"))
+    return container_words(slurm_plan(f"{head}{text}"))
 
 
-def test_no_container(planned: Plans) -> None:
-    assert container_words(plan_of(planned)) == ([], [])
+def test_no_container() -> None:
+    assert container_words(slurm_plan()) == ([], [])
 
 
-def test_pyxis(planned: Plans) -> None:
+def test_pyxis() -> None:
     head = "output: /scratch/out\n"
-    outer, inner = words(planned, "pyxis", head, mounts="['/data:/data:ro', '/x y:/z']")
+    outer, inner = words("pyxis", head, mounts="['/data:/data:ro', '/x y:/z']")
     assert outer == [
         "--container-image=a.sqsh",
         "--container-mounts=/cwd:/cwd,/scratch/out:/scratch/out,/data:/data:ro,/x y:/z",
@@ -290,8 +277,8 @@ def test_pyxis(planned: Plans) -> None:
     assert inner == []
 
 
-def test_apptainer(planned: Plans) -> None:
-    outer, inner = words(planned, "apptainer", image="docker://a:b", mounts="['/data:/data:ro']")
+def test_apptainer() -> None:
+    outer, inner = words("apptainer", image="docker://a:b", mounts="['/data:/data:ro']")
     assert outer == []
     assert inner == [
         *("apptainer", "exec", "--nv", "--bind", "/cwd:/cwd"),
@@ -307,23 +294,23 @@ def test_apptainer(planned: Plans) -> None:
         (".", "/cwd:/cwd"),
     ],
 )
-def test_nothing_is_mounted_twice(planned: Plans, output: str, mounts: str) -> None:
-    outer, _ = words(planned, "pyxis", f"output: {output}\n")
+def test_nothing_is_mounted_twice(output: str, mounts: str) -> None:
+    outer, _ = words("pyxis", f"output: {output}\n")
     assert outer[1] == f"--container-mounts={mounts}"
 
 
-def test_the_meeting_point_of_several_nodes_beats_the_images(planned: Plans) -> None:
-    outer, _ = words(planned, "pyxis", "resources: {nodes: 2}\n")
+def test_the_meeting_point_of_several_nodes_beats_the_images() -> None:
+    outer, _ = words("pyxis", "resources: {nodes: 2}\n")
     assert outer[2] == "--container-env=MASTER_ADDR,MASTER_PORT,HF_TOKEN"
 
 
-def test_a_container_without_any_variable_to_keep(planned: Plans) -> None:
-    plan = plan_of(planned, "environment: {container: {image: i}}")
+def test_a_container_without_any_variable_to_keep() -> None:
+    plan = slurm_plan("environment: {container: {image: i}}")
     assert container_words(plan)[0] == ["--container-image=i", "--container-mounts=/cwd:/cwd"]
 
 
-def test_no_gpu_for_a_container_of_a_cpu_job(planned: Plans) -> None:
-    _, inner = words(planned, "apptainer", "resources: {accelerator: cpu}\n")
+def test_no_gpu_for_a_container_of_a_cpu_job() -> None:
+    _, inner = words("apptainer", "resources: {accelerator: cpu}\n")
     assert inner[:3] == ["apptainer", "exec", "--bind"]
 
 
@@ -331,14 +318,14 @@ def test_no_gpu_for_a_container_of_a_cpu_job(planned: Plans) -> None:
     ("runtime", "expected"),
     [("pyxis", "'--container-image=a$(id) b'"), ("apptainer", "'a$(id) b'")],
 )
-def test_an_image_is_one_word_of_the_script(planned: Plans, runtime: str, expected: str) -> None:
+def test_an_image_is_one_word_of_the_script(runtime: str, expected: str) -> None:
     text = IMAGE.format(image="a$(id) b", runtime=runtime, more="")
-    script = render_script(plan_of(planned, text), TOKEN, None)
+    script = render_script(slurm_plan(text), TOKEN, None)
     assert expected in script
     assert script.count("$(id)") == 1
 
 
-def test_a_secrets_value_is_nowhere(planned: Plans) -> None:
+def test_a_secrets_value_is_nowhere() -> None:
     text = IMAGE.format(image="a", runtime="pyxis", more="")
     made = planned(f"name: x\nbackend: slurm\n{text}", environ={"HF_TOKEN": "hf_hidden"})
     assert "hf_hidden" not in render_script(made.plan, TOKEN, None)

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from prl_submit.backends.slurm.options import OTHERS, OWNED, REFUSED
 from prl_submit.errors import Problem
-from prl_submit.planning.plan import Planned
-
-Plans = Callable[..., Planned]
+from tests.support.plans import planned
 
 
-def found(planned: Plans, text: str, **more: object) -> list[Problem]:
+def found(text: str, **more: Any) -> list[Problem]:
     """The errors of a Slurm job; `text`: further lines of its spec."""
     problems = planned(f"name: x\nbackend: slurm\n{text}", **more).problems
     return [problem for problem in problems if problem.severity == "error"]
 
 
-def only(planned: Plans, text: str) -> Problem:
+def only(text: str) -> Problem:
     """The one error."""
-    problems = found(planned, text)
+    problems = found(text)
     assert len(problems) == 1, problems
     return problems[0]
 
@@ -44,8 +42,8 @@ def only(planned: Plans, text: str) -> Problem:
         "wckey: ''",
     ],
 )
-def test_options_that_are_sbatchs_own_business(planned: Plans, extra: str) -> None:
-    assert found(planned, f"slurm: {{extra: {{{extra}}}}}") == []
+def test_options_that_are_sbatchs_own_business(extra: str) -> None:
+    assert found(f"slurm: {{extra: {{{extra}}}}}") == []
 
 
 def test_each_option_is_in_one_table() -> None:
@@ -54,8 +52,8 @@ def test_each_option_is_in_one_table() -> None:
 
 
 @pytest.mark.parametrize("option", sorted(OWNED))
-def test_an_option_that_another_key_sets(planned: Plans, option: str) -> None:
-    problem = only(planned, f"slurm: {{extra: {{{option}: 1}}}}")
+def test_an_option_that_another_key_sets(option: str) -> None:
+    problem = only(f"slurm: {{extra: {{{option}: 1}}}}")
     assert problem.key == f"slurm.extra.{option}"
     assert problem.message == f"is set by {OWNED[option]}"
     assert problem.hint == f"use {OWNED[option]} instead"
@@ -63,8 +61,8 @@ def test_an_option_that_another_key_sets(planned: Plans, option: str) -> None:
 
 
 @pytest.mark.parametrize("option", sorted(REFUSED))
-def test_an_option_that_would_change_what_a_submission_is(planned: Plans, option: str) -> None:
-    problem = only(planned, f"slurm: {{extra: {{{option}: 1}}}}")
+def test_an_option_that_would_change_what_a_submission_is(option: str) -> None:
+    problem = only(f"slurm: {{extra: {{{option}: 1}}}}")
     assert (problem.message, problem.hint) == ("is prl-submit's own", REFUSED[option])
 
 
@@ -83,10 +81,8 @@ def test_an_option_that_would_change_what_a_submission_is(planned: Plans, option
         ("open_mode", "is prl-submit's own", "the logs of a run are kept across restarts"),
     ],
 )  # fmt: skip
-def test_names_that_are_not_as_sbatch_has_them(
-    planned: Plans, name: str, message: str, hint: str
-) -> None:
-    problem = only(planned, f'slurm: {{extra: {{"{name}": 1}}}}')
+def test_names_that_are_not_as_sbatch_has_them(name: str, message: str, hint: str) -> None:
+    problem = only(f'slurm: {{extra: {{"{name}": 1}}}}')
     assert (problem.key, problem.message, problem.hint) == (f"slurm.extra.{name}", message, hint)
 
 
@@ -100,25 +96,25 @@ def test_names_that_are_not_as_sbatch_has_them(
         (r'["a\nb"]', "holds a control character"),
     ],
 )
-def test_values_that_no_line_can_hold(planned: Plans, value: str, message: str | None) -> None:
-    problems = found(planned, f"slurm: {{extra: {{wckey: {value}}}}}")
+def test_values_that_no_line_can_hold(value: str, message: str | None) -> None:
+    problems = found(f"slurm: {{extra: {{wckey: {value}}}}}")
     assert [p.message for p in problems] == ([] if message is None else [message])
 
 
-def test_all_problems_are_told_at_once(planned: Plans) -> None:
-    problems = found(planned, "slurm: {extra: {time: 1, array: 1, zzz: 1}}")
+def test_all_problems_are_told_at_once() -> None:
+    problems = found("slurm: {extra: {time: 1, array: 1, zzz: 1}}")
     assert [p.key for p in problems] == [f"slurm.extra.{n}" for n in ("time", "array", "zzz")]
 
 
 @pytest.mark.parametrize("backend", ["local", "kubernetes"])
-def test_other_backends_do_not_look_at_it(planned: Plans, backend: str) -> None:
-    problems = found(planned, "slurm: {extra: {array: 1-9}}", backend=backend)
+def test_other_backends_do_not_look_at_it(backend: str) -> None:
+    problems = found("slurm: {extra: {array: 1-9}}", backend=backend)
     assert [problem for problem in problems if (problem.key or "").startswith("slurm")] == []
 
 
 @pytest.mark.parametrize("option", ["mem-per-cpu", "mem-per-gpu"])
-def test_memory_is_given_once(planned: Plans, option: str) -> None:
-    problem = only(planned, f"resources: {{memory: 8G}}\nslurm: {{extra: {{{option}: 1G}}}}")
+def test_memory_is_given_once(option: str) -> None:
+    problem = only(f"resources: {{memory: 8G}}\nslurm: {{extra: {{{option}: 1G}}}}")
     assert problem.key == f"slurm.extra.{option}"
     assert problem.message == "resources.memory is given too"
 
@@ -133,11 +129,9 @@ def test_memory_is_given_once(planned: Plans, option: str) -> None:
         (None, "19h", False),
     ],
 )
-def test_the_warning_fits_into_the_time(
-    planned: Plans, limit: str | None, grace: str, fits: bool
-) -> None:
+def test_the_warning_fits_into_the_time(limit: str | None, grace: str, fits: bool) -> None:
     time = f"resources: {{time_limit: {limit}}}\n" if limit else ""
-    problems = found(planned, f"{time}restarts: {{grace: {grace}}}")
+    problems = found(f"{time}restarts: {{grace: {grace}}}")
     assert [p.key for p in problems] == ([] if fits else ["restarts.grace"])
 
 
@@ -155,18 +149,18 @@ def test_the_warning_fits_into_the_time(
         ("/a,b:/c", False),
     ],
 )
-def test_mounts(planned: Plans, mount: str, good: bool) -> None:
+def test_mounts(mount: str, good: bool) -> None:
     text = f"environment: {{container: {{image: i, mounts: ['{mount}']}}}}"
-    keys = [p.key for p in found(planned, text)]
+    keys = [p.key for p in found(text)]
     assert keys == ([] if good else ["environment.container.mounts"])
 
 
 @pytest.mark.parametrize("wckey", ["'*'", "'*mine'"])
-def test_a_wckey_that_slurm_refuses(planned: Plans, wckey: str) -> None:
+def test_a_wckey_that_slurm_refuses(wckey: str) -> None:
     """`*` marks the default wckey in Slurm; 26.05 refuses it."""
-    problem = only(planned, f"slurm: {{extra: {{wckey: {wckey}}}}}")
+    problem = only(f"slurm: {{extra: {{wckey: {wckey}}}}}")
     assert (problem.key, "begins with *" in problem.message) == ("slurm.extra.wckey", True)
 
 
-def test_a_wckey(planned: Plans) -> None:
-    assert found(planned, "slurm: {extra: {wckey: 'a*'}}") == []
+def test_a_wckey() -> None:
+    assert found("slurm: {extra: {wckey: 'a*'}}") == []

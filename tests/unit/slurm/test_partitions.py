@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from prl_submit.backends.slurm.partitions import (
@@ -20,10 +18,9 @@ from prl_submit.backends.slurm.partitions import (
     unavailable,
 )
 from prl_submit.errors import Refusal
-from prl_submit.planning.plan import Plan, Planned
+from prl_submit.planning.plan import Plan
+from tests.support.plans import planned, slurm_plan
 
-Plans = Callable[..., Planned]
-#: What the code does not do yet.
 CLUSTER = """\
 gpu|gpu*|2-00:00:00|4|64|500000|gpu:h100:8(S:0-1)
 gpu|gpu*|2-00:00:00|2|32|250000|gpu:a100:4(S:0)
@@ -32,17 +29,14 @@ cpu|cpu|30:00|8|128|1000000|(null)
 """
 
 
-def plan_of(planned: Plans, resources: str = "", slurm: str = "") -> Plan:
-    """A Slurm job's plan."""
-    text = f"resources: {{{resources}}}\nslurm: {{{slurm}}}"
-    made = planned(f"name: x\nbackend: slurm\n{text}")
-    assert [p for p in made.problems if p.severity == "error"] == []
-    return made.plan
+def plan_with(resources: str = "", slurm: str = "") -> Plan:
+    """The plan of a Slurm job; each text is the inside of the section of its name."""
+    return slurm_plan(f"resources: {{{resources}}}\nslurm: {{{slurm}}}")
 
 
-def refusal(planned: Plans, resources: str, slurm: str = "") -> Refusal | None:
+def refusal(resources: str, slurm: str = "") -> Refusal | None:
     """What is against the job on that cluster."""
-    plan = plan_of(planned, resources, slurm)
+    plan = plan_with(resources, slurm)
     found = hopeless(plan, chosen(plan, parse_sinfo(CLUSTER), None))
     assert len(found) <= 1
     return found[0] if found else None
@@ -158,9 +152,9 @@ def test_limits(text: str, seconds: int | None) -> None:
     ],
 )
 def test_the_partitions_of_a_job(
-    planned: Plans, partition: str | None, default: str | None, names: list[str]
+    partition: str | None, default: str | None, names: list[str]
 ) -> None:
-    plan = plan_of(planned, slurm=f"partition: '{partition}'" if partition else "")
+    plan = plan_with(slurm=f"partition: '{partition}'" if partition else "")
     assert [p.name for p in chosen(plan, parse_sinfo(CLUSTER), default)] == names
 
 
@@ -188,8 +182,8 @@ def test_the_partitions_of_a_job(
         ("nproc_per_node: 64, gpu_type: none-such", "partition: typo"),  # Slurm says it better
     ],
 )
-def test_what_fits_is_let_through(planned: Plans, resources: str, slurm: str) -> None:
-    assert refusal(planned, resources, slurm) is None
+def test_what_fits_is_let_through(resources: str, slurm: str) -> None:
+    assert refusal(resources, slurm) is None
 
 
 @pytest.mark.parametrize(
@@ -282,20 +276,20 @@ def test_what_fits_is_let_through(planned: Plans, resources: str, slurm: str) ->
     ],
 )
 def test_what_could_never_start(
-    planned: Plans, resources: str, slurm: str, key: str, message: str, hint: str | None
+    resources: str, slurm: str, key: str, message: str, hint: str | None
 ) -> None:
-    assert refusal(planned, resources, slurm) == Refusal(key, message, hint)
+    assert refusal(resources, slurm) == Refusal(key, message, hint)
 
 
-def test_a_partition_whose_nodes_are_made_on_demand_refuses_nothing(planned: Plans) -> None:
+def test_a_partition_whose_nodes_are_made_on_demand_refuses_nothing() -> None:
     plan = planned("resources: {nproc_per_node: 8, memory: 8G}").plan
     found = parse_sinfo("cloud|cloud*|infinite|0|0|0|(null)\n")
     assert hopeless(plan, chosen(plan, found, None)) == []
     assert in_words(found["cloud"]) == "cloud (default): no nodes yet"
 
 
-def test_a_cluster_that_does_not_answer_refuses_nothing(planned: Plans) -> None:
-    plan = plan_of(planned, "nproc_per_node: 1000")
+def test_a_cluster_that_does_not_answer_refuses_nothing() -> None:
+    plan = plan_with("nproc_per_node: 1000")
     assert hopeless(plan, chosen(plan, parse_sinfo(""), None)) == []
 
 
@@ -345,17 +339,17 @@ def test_the_question_for_states_has_as_many_fields() -> None:
         ("nproc_per_node: 8, memory: 900G, nodes: 3", "", None),  # that is what is wrong
     ],
 )  # fmt: skip
-def test_nodes_that_are_away(planned: Plans, resources: str, slurm: str, words: str | None) -> None:
-    found = unavailable(plan_of(planned, resources, slurm), STATES, None)
+def test_nodes_that_are_away(resources: str, slurm: str, words: str | None) -> None:
+    found = unavailable(plan_with(resources, slurm), STATES, None)
     assert (found is None) is (words is None), found
     assert found is None or (words or "") in found.message
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "gpu|gpu*|x|1|1|(null)|down|none\n"])
-def test_states_that_do_not_read(planned: Plans, text: str) -> None:
-    assert unavailable(plan_of(planned), text, None) is None
+def test_states_that_do_not_read(text: str) -> None:
+    assert unavailable(plan_with(), text, None) is None
 
 
-def test_all_the_memory_of_a_node_fits_every_node(planned: Plans) -> None:
-    assert refusal(planned, "memory: 0") is None
-    assert refusal(planned, "memory: all") is None
+def test_all_the_memory_of_a_node_fits_every_node() -> None:
+    assert refusal("memory: 0") is None
+    assert refusal("memory: all") is None

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from prl_submit.backends.slurm.refusals import choices_argv, explain, parse_choices
 from prl_submit.errors import Refusal
-from prl_submit.planning.plan import Plan, Planned
+from tests.support.plans import slurm_plan
 
-Plans = Callable[..., Planned]
-#: What the code does not do yet.
 FAILED = "sbatch: error: Batch job submission failed: "
-
-
-def plan_of(planned: Plans, slurm: str = "") -> Plan:
-    """A Slurm job's plan."""
-    return planned(f"name: x\nbackend: slurm\nslurm: {{{slurm}}}").plan
 
 
 @pytest.mark.parametrize(
@@ -51,8 +42,8 @@ def plan_of(planned: Plans, slurm: str = "") -> Plan:
         ("Unspecified error", None),
     ],
 )
-def test_which_key_is_to_blame(planned: Plans, said: str, key: str | None) -> None:
-    refusal = explain(f"{FAILED}{said}\n", plan_of(planned))
+def test_which_key_is_to_blame(said: str, key: str | None) -> None:
+    refusal = explain(f"{FAILED}{said}\n", slurm_plan())
     assert (refusal.key, refusal.message) == (key, f"Slurm refused the job: {said}")
 
 
@@ -69,12 +60,12 @@ def test_which_key_is_to_blame(planned: Plans, said: str, key: str | None) -> No
         ("", "no answer"),
     ],
 )  # fmt: skip
-def test_slurms_own_words(planned: Plans, err: str, message: str) -> None:
-    assert explain(err, plan_of(planned)).message == f"Slurm refused the job: {message}"
+def test_slurms_own_words(err: str, message: str) -> None:
+    assert explain(err, slurm_plan()).message == f"Slurm refused the job: {message}"
 
 
-def test_the_value_and_what_there_is_instead(planned: Plans) -> None:
-    plan = plan_of(planned, "partition: gppu")
+def test_the_value_and_what_there_is_instead() -> None:
+    plan = slurm_plan("slurm: {partition: gppu}")
     err = FAILED + "Invalid partition name specified"
     assert explain(err, plan, ["cpu", "gpu"]) == Refusal(
         "slurm.partition",
@@ -91,16 +82,14 @@ def test_the_value_and_what_there_is_instead(planned: Plans) -> None:
         ("partition: xyz", [], None),
     ],
 )
-def test_hints_about_partitions(
-    planned: Plans, slurm: str, choices: list[str], hint: str | None
-) -> None:
+def test_hints_about_partitions(slurm: str, choices: list[str], hint: str | None) -> None:
     err = FAILED + "Invalid partition name specified"
-    assert explain(err, plan_of(planned, slurm), choices).hint == hint
+    assert explain(err, slurm_plan(f"slurm: {{{slurm}}}"), choices).hint == hint
 
 
-def test_choices_belong_to_the_section_alone(planned: Plans) -> None:
+def test_choices_belong_to_the_section_alone() -> None:
     err = FAILED + "Node count specification invalid"
-    assert explain(err, plan_of(planned), ["gpu"]).hint is None
+    assert explain(err, slurm_plan(), ["gpu"]).hint is None
 
 
 @pytest.mark.parametrize(
@@ -111,9 +100,9 @@ def test_choices_belong_to_the_section_alone(planned: Plans) -> None:
         ("sbatch: unrecognized option '--extra=x'", "slurm.extra.extra"),
     ],
 )
-def test_an_option_of_a_later_version(planned: Plans, err: str, key: str) -> None:
+def test_an_option_of_a_later_version(err: str, key: str) -> None:
     said = err.removeprefix("sbatch: ")
-    plan = plan_of(planned, "extra: {extra: x, segment: 4}")
+    plan = slurm_plan("slurm: {extra: {extra: x, segment: 4}}")
     assert explain(f"{err}\nTry \"sbatch --help\" for more information\n", plan) == Refusal(
         key,
         f"Slurm refused the job: {said}",
@@ -121,9 +110,9 @@ def test_an_option_of_a_later_version(planned: Plans, err: str, key: str) -> Non
     )  # fmt: skip
 
 
-def test_mail_type(planned: Plans) -> None:
+def test_mail_type() -> None:
     err = "sbatch: error: Invalid --mail-type specification"
-    assert explain(err, plan_of(planned)).key == "slurm.extra.mail-type"
+    assert explain(err, slurm_plan()).key == "slurm.extra.mail-type"
 
 
 # ------------------------------------------------------------------ choices

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,39 +18,10 @@ from prl_submit.backends.slurm.slurm_commands import (
 )
 from prl_submit.errors import EXIT_UNREACHABLE, BackendUnreachableError
 from prl_submit.system.shell import Answer
+from tests.support.fake_shell import FakeShell
 
 DOWN = "Slurmctld(primary) at node1 is DOWN"
 UP = "Slurmctld(primary) at node1 is UP"
-
-
-class FakeShell:
-    """One answer per program; `slow` ones are doubted, as the real shell does."""
-
-    def __init__(self, slow: Sequence[str] = (), **answers: Answer) -> None:
-        self.answers = answers
-        self.slow = slow
-        self.calls: list[list[str]] = []
-        self.environs: list[Mapping[str, str] | None] = []
-        self.timeouts: list[float] = []
-        self.stdins: list[str | None] = []
-
-    def __call__(
-        self,
-        argv: Sequence[str],
-        *,
-        timeout: float,
-        environ: Mapping[str, str] | None = None,
-        stdin: str | None = None,
-        doubt: Callable[[], str | None] | None = None,
-    ) -> Answer:
-        """The answer of the program."""
-        self.calls.append(list(argv))
-        self.environs.append(environ)
-        self.timeouts.append(timeout)
-        self.stdins.append(stdin)
-        if argv[0] in self.slow and doubt is not None and (why := doubt()) is not None:
-            return Answer(124, "", why)
-        return self.answers.get(argv[0], Answer(127, "", f"{argv[0]}: not installed"))
 
 
 def failed(err: str, code: int = 1) -> Answer:
@@ -231,11 +201,8 @@ def test_a_controller_that_may_yet_act(answer: Answer, silent: bool) -> None:
 def test_a_question_is_asked_with_patience() -> None:
     shell = FakeShell(squeue=Answer(0, "out", ""))
     assert Slurm(shell, {}).ask(["squeue", "--me"], stdin="text") == Answer(0, "out", "")
-    assert (shell.calls, shell.timeouts, shell.stdins) == (
-        [["squeue", "--me"]],
-        [QUESTION_S],
-        ["text"],
-    )
+    (call,) = shell.calls
+    assert (call.argv, call.timeout, call.stdin) == (["squeue", "--me"], QUESTION_S, "text")
 
 
 @pytest.mark.parametrize("answer", [*SENT_NOTHING, *PERHAPS_SENT])
@@ -270,15 +237,15 @@ def test_doubt_asks_ping(ping: Answer, why: str | None) -> None:
         with pytest.raises(BackendUnreachableError) as caught:
             slurm.ask(["squeue"])
         assert why in caught.value.message
-    assert shell.calls[1:] == [["squeue"], ["scontrol", "ping"]]
-    assert shell.timeouts[0] < 5, "ping is the quick one"
+    assert shell.argvs[1:] == [["squeue"], ["scontrol", "ping"]]
+    assert shell.calls[0].timeout < 5, "ping is the quick one"
 
 
 def test_an_order_is_never_cut_short() -> None:
     """A killed sbatch may have been heard."""
     shell = FakeShell(slow=["sbatch"], scontrol=Answer(1, DOWN, ""), sbatch=Answer(0, "77", ""))
     assert Slurm(shell, {}).order(["sbatch"]).out == "77"
-    assert shell.calls == [["sbatch"]]
+    assert shell.argvs == [["sbatch"]]
 
 
 def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
@@ -288,10 +255,10 @@ def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
     slurm = Slurm(shell, {"SLURM_CONF": str(conf)})
     with pytest.raises(BackendUnreachableError, match=r"SLURM_CONF=.* is not there"):
         slurm.ask(["squeue"])
-    assert shell.calls == []
+    assert shell.argvs == []
     conf.touch()
     slurm.ask(["squeue"])
-    assert shell.calls == [["squeue"]]
+    assert shell.argvs == [["squeue"]]
 
 
 # ------------------------------------------------------------------ the environment
@@ -325,4 +292,8 @@ def test_questions_and_orders_have_that_environment() -> None:
     slurm.ask(["squeue"])
     slurm.order(["scancel", "77"])
     slurm.order(["sbatch"], {"MINE": "1"})
-    assert shell.environs == [{"PATH": "/bin"}, {"PATH": "/bin"}, {"MINE": "1"}]
+    assert [call.environ for call in shell.calls] == [
+        {"PATH": "/bin"},
+        {"PATH": "/bin"},
+        {"MINE": "1"},
+    ]

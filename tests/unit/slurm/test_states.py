@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from prl_submit.runs.states import (
 )
 from prl_submit.submission import now
 from prl_submit.system.shell import Answer
+from tests.support.fake_shell import FakeShell
 
 #: What the code does not do yet.
 THEN = "2026-11-22T21:00:00"
@@ -81,32 +82,21 @@ def accounted(job_id: str, state: str, **more: str) -> dict[str, str]:
     } | more
 
 
-class FakeSlurm:
-    """Filters and prints as squeue and sacct do. `said`: an answer of a program, whatever is asked."""
+def options(argv: Sequence[str]) -> dict[str, str]:
+    """The options of a command line, without their dashes."""
+    return dict(word.removeprefix("--").partition("=")[::2] for word in argv[1:])
+
+
+class FakeSlurm(FakeShell):
+    """squeue and sacct of a cluster with these jobs; `rows` None: it has no accounting."""
 
     def __init__(self, *jobs: dict[str, str], rows: Sequence[dict[str, str]] | None = None) -> None:
+        super().__init__(squeue=self._squeue, sacct=self._sacct)
         self.jobs = list(jobs)
         self.rows = rows
-        self.said: dict[str, Answer] = {}
-        self.calls: list[str] = []
 
-    def __call__(
-        self,
-        argv: Sequence[str],
-        *,
-        timeout: float,
-        environ: Mapping[str, str] | None = None,
-        stdin: str | None = None,
-        doubt: Callable[[], str | None] | None = None,
-    ) -> Answer:
-        """What the program says."""
-        self.calls.append(argv[0])
-        if argv[0] in self.said:
-            return self.said[argv[0]]
-        words = dict(word.removeprefix("--").partition("=")[::2] for word in argv[1:])
-        return {"squeue": self._squeue, "sacct": self._sacct}[argv[0]](words)
-
-    def _squeue(self, words: dict[str, str]) -> Answer:
+    def _squeue(self, argv: Sequence[str]) -> Answer:
+        words = options(argv)
         wanted = words["jobs"].split(",") if "jobs" in words else None
         jobs = [job for job in self.jobs if wanted is None or job["JobID"] in wanted]
         jobs = [job for job in jobs if "me" not in words or job["user"] == "me"]
@@ -115,7 +105,8 @@ class FakeSlurm:
         names = [field.partition(":")[0] for field in words["Format"].split(",")]
         return Answer(0, "".join("".join(f"{j[n]}\x1f" for n in names) + "\n" for j in jobs), "")
 
-    def _sacct(self, words: dict[str, str]) -> Answer:
+    def _sacct(self, argv: Sequence[str]) -> Answer:
+        words = options(argv)
         if self.rows is None:
             return NO_ACCOUNTING
         names = words["format"].split(",")
@@ -199,7 +190,7 @@ def test_one_question_for_any_number_of_live_jobs(make: Make, count: int) -> Non
     runs = [make(str(i)) for i in range(count)]
     slurm = FakeSlurm(*(live(str(i), f"t{i}") for i in range(count)))
     assert {state.state for state in ask(slurm, *runs)} == {RUNNING}
-    assert slurm.calls == ["squeue"]
+    assert slurm.programs == ["squeue"]
 
 
 @pytest.mark.parametrize("count", [2, 200])
@@ -212,14 +203,14 @@ def test_two_questions_where_some_have_ended(make: Make, count: int) -> None:
     found = [state.state for state in ask(slurm, *runs)]
     assert found[0] == RUNNING
     assert found[1] == CANCELLED
-    assert sorted(slurm.calls) == ["sacct", "squeue"]
+    assert sorted(slurm.programs) == ["sacct", "squeue"]
 
 
 def test_accounting_is_not_asked_where_squeue_gave_no_answer(make: Make) -> None:
     slurm = FakeSlurm(rows=[accounted("77", "FAILED")])
-    slurm.said["squeue"] = DOWN
+    slurm.says(squeue=DOWN)
     ask(slurm, make())
-    assert slurm.calls == ["squeue"]
+    assert slurm.programs == ["squeue"]
 
 
 def test_a_damaged_record_hides_no_other_run(make: Make) -> None:
@@ -329,7 +320,7 @@ def test_a_job_without_an_id_is_found_by_its_token(make: Make, state: str) -> No
     assert found.record == msgspec.structs.replace(run.record, job_id="9")
     slurm.calls.clear()
     assert ask_one(slurm, run).state != LOST
-    assert slurm.calls == ["squeue"]
+    assert slurm.programs == ["squeue"]
 
 
 def test_without_a_token_nobodys_job_is_adopted(make: Make) -> None:
@@ -384,7 +375,7 @@ def test_lost_only_after_a_while(
 ) -> None:
     run, slurm = make(), FakeSlurm(rows=[])
     if answer is not None:
-        slurm.said["squeue"] = answer
+        slurm.says(squeue=answer)
     if began:
         log(run)
     for _ in range(3):
@@ -424,7 +415,7 @@ def test_no_answer_is_never_a_loss(make: Make, answer: Answer) -> None:
     run, slurm = make(), FakeSlurm()
     ask_one(slurm, run)
     age(marker(run), 10 * MISSING_S)
-    slurm.said["squeue"] = answer
+    slurm.says(squeue=answer)
     found = ask_one(slurm, run)
     assert found.state == QUEUED
     assert found.unreachable
@@ -436,7 +427,7 @@ def test_no_answer_is_never_a_loss(make: Make, answer: Answer) -> None:
 
 def test_no_answer_starts_no_clock(make: Make) -> None:
     run, slurm = make(), FakeSlurm()
-    slurm.said["squeue"] = DOWN
+    slurm.says(squeue=DOWN)
     ask_one(slurm, run)
     assert not marker(run).exists()
 
@@ -476,7 +467,7 @@ def test_a_colleagues_run_that_writes_its_log_is_not_lost(
 # ------------------------------------------------------------------ no answer, and what the files say
 def test_its_own_word_needs_no_slurm(make: Make) -> None:
     run, slurm = make(), FakeSlurm()
-    slurm.said["squeue"] = DOWN
+    slurm.says(squeue=DOWN)
     leave(run, 0, SUCCEEDED)
     found = ask_one(slurm, run)
     assert (found.state, found.unreachable) == (SUCCEEDED, None)
@@ -487,7 +478,7 @@ def test_its_own_word_needs_no_slurm(make: Make) -> None:
 def test_an_earlier_jobs_word_is_not_this_ones(make: Make, restarts: int) -> None:
     run, slurm = make(restarts=2), FakeSlurm()
     leave(run, 0, SUCCEEDED, restarts=restarts)
-    slurm.said["squeue"] = DOWN
+    slurm.says(squeue=DOWN)
     assert ask_one(slurm, run).state == QUEUED
 
 
@@ -503,7 +494,7 @@ def test_a_job_that_may_start_again_is_not_finished_while_slurm_is_silent(
     (run.path / PLAN).write_text('{"plan": {"restarts": {"max": 3}}}')
     leave(run, code, state)
     log(run, last_words(words) if words else "", "slurm.log")
-    slurm.said["squeue"] = DOWN
+    slurm.says(squeue=DOWN)
     found = ask_one(slurm, run)
     assert found.state in (QUEUED, RUNNING)
     assert found.unreachable
@@ -515,7 +506,7 @@ def test_the_log_of_an_earlier_job_says_nothing_of_this_one(make: Make, silent: 
     run, slurm = make("78", restarts=1), FakeSlurm()
     log(run, last_words(job_id="77"), "slurm.log")
     if silent:
-        slurm.said["squeue"] = DOWN
+        slurm.says(squeue=DOWN)
     assert ask_one(slurm, run).state == QUEUED
     assert kept(run) is None
 
@@ -621,7 +612,7 @@ def test_what_accounting_adds(
 )
 def test_squeues_word_does_without_accounting(make: Make, answer: Answer, state: str) -> None:
     slurm = FakeSlurm(live("77", "t77", "FAILED", exit_code="256"))
-    slurm.said["sacct"] = answer
+    slurm.says(sacct=answer)
     found = ask_one(slurm, make())
     assert (found.state, found.exit_code, found.unreachable) == (state, 1, None)
 
@@ -635,7 +626,7 @@ def test_accounting_that_gives_no_answer_ends_nothing_for_good(make: Make, answe
     """Unlike a site without accounting, it may know more in a minute."""
     known, forgotten = make("77"), make("78")
     slurm = FakeSlurm(live("77", "t77", "CANCELLED"))
-    slurm.said["sacct"] = answer
+    slurm.says(sacct=answer)
     ask(slurm, known, forgotten)
     for run in (known, forgotten):
         assert kept(run) is None
@@ -648,7 +639,7 @@ def test_accounting_that_gives_no_answer_ends_nothing_for_good(make: Make, answe
 
 def test_a_site_without_sacct(make: Make) -> None:
     run, slurm = make(), FakeSlurm(live("77", "t77", "CANCELLED"))
-    slurm.said["sacct"] = Answer(127, "", "sacct: not installed")
+    slurm.says(sacct=Answer(127, "", "sacct: not installed"))
     assert kept(run) is None
     found = ask_one(slurm, run)
     assert kept(run) == found
@@ -672,7 +663,7 @@ def test_accounting_is_not_asked_about_live_jobs(make: Make) -> None:
     """It shows them as PENDING, or as an earlier attempt's NODE_FAIL."""
     slurm = FakeSlurm(live("77", "t77", RestartCnt="1"), rows=[accounted("77", "NODE_FAIL")])
     assert ask_one(slurm, make()).state == RUNNING
-    assert slurm.calls == ["squeue"]
+    assert slurm.programs == ["squeue"]
 
 
 def test_a_job_that_only_accounting_knows(make: Make) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,14 +19,14 @@ from prl_submit.errors import (
     OutcomeUnknownError,
     RefusedError,
 )
-from prl_submit.planning.plan import Plan, Planned
+from prl_submit.planning.plan import Plan
 from prl_submit.runs.directory import CANCEL, LOGS, Run, read_run
 from prl_submit.runs.record import RECORD, Record, write_record
 from prl_submit.system import shell
 from prl_submit.system.shell import Answer
+from tests.support.fake_shell import FakeShell, Said
+from tests.support.plans import planned
 
-Plans = Callable[..., Planned]
-#: What the code does not do yet.
 NEW = Record(
     name="mr", backend="slurm", job_id=None, submitted_at="2026-11-22T21:00:00+01:00", token="mine"
 )
@@ -49,7 +50,7 @@ class Jobs:
         self.jobs = jobs
         self.more = more
 
-    def answer(self, argv: Sequence[str]) -> Answer:
+    def __call__(self, argv: Sequence[str]) -> Answer:
         """The lines."""
         words = dict(word.removeprefix("--").partition("=")[::2] for word in argv[1:])
         wanted = words["jobs"].split(",") if "jobs" in words else None
@@ -74,48 +75,18 @@ class Jobs:
         return Answer(0, "".join(lines), "")
 
 
-Said = Answer | Jobs | BaseException
-
-
-class FakeSlurm:
-    """Each program's answers in turn, the last for ever; what was called, and with what."""
+class FakeSlurm(FakeShell):
+    """Slurm's programs. It remembers what run.json held when each of them was called."""
 
     def __init__(self, run: Path) -> None:
+        super().__init__()
         self.run = run
-        self.said: dict[str, list[Said]] = {}
-        self.calls: list[list[str]] = []
-        self.environs: dict[str, Mapping[str, str]] = {}
-        #: run.json as it was at each call.
         self.records: dict[str, Record | None] = {}
 
-    def says(self, **answers: Said | list[Said]) -> None:
-        """Set the answers of programs."""
-        for name, said in answers.items():
-            self.said[name] = said if isinstance(said, list) else [said]
-
-    def count(self, program: str) -> int:
-        """How often it was called."""
-        return sum(call[0] == program for call in self.calls)
-
-    def __call__(
-        self,
-        argv: Sequence[str],
-        *,
-        timeout: float,
-        environ: Mapping[str, str] | None = None,
-        stdin: str | None = None,
-        doubt: Callable[[], str | None] | None = None,
-    ) -> Answer:
-        """What the program says now."""
-        self.calls.append(list(argv))
-        self.environs[argv[0]] = {} if environ is None else environ
-        found = read_run(self.run)
-        self.records[argv[0]] = None if found is None else found.record
-        answers = self.said[argv[0]]
-        said = answers.pop(0) if len(answers) > 1 else answers[0]
-        if isinstance(said, BaseException):
-            raise said
-        return said.answer(argv) if isinstance(said, Jobs) else said
+    def __call__(self, argv: Sequence[str], **how: Any) -> Answer:
+        """The program's answer to this call."""
+        self.records[argv[0]] = written(self.run)
+        return super().__call__(argv, **how)
 
 
 @pytest.fixture
@@ -132,11 +103,11 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlurm]
         if name.startswith(("SLURM_", "SBATCH_", "SRUN_", "SQUEUE_", "SINFO_")):
             monkeypatch.delenv(name)
     yield slurm
-    assert slurm.count("sbatch") <= 1, "a second sbatch may start a second job"
+    assert slurm.programs.count("sbatch") <= 1, "a second sbatch may start a second job"
 
 
 @pytest.fixture
-def plan(planned: Plans) -> Plan:
+def plan() -> Plan:
     """A job without wishes."""
     return planned("name: mr\nbackend: slurm").plan
 
@@ -156,7 +127,7 @@ def test_a_submission(fake: FakeSlurm, plan: Plan, out: str) -> None:
     record = backend.submit(fake.run, plan, NEW)
     assert record == msgspec.structs.replace(NEW, job_id="77")
     assert written(fake.run) == record
-    assert fake.calls == [SINFO, ["sbatch", "--parsable", str(fake.run / "job.sbatch")]]
+    assert fake.argvs == [SINFO, ["sbatch", "--parsable", str(fake.run / "job.sbatch")]]
 
 
 def test_what_sbatch_says_of_a_job_that_it_takes_is_told(fake: FakeSlurm, plan: Plan) -> None:
@@ -187,9 +158,7 @@ LONG = "resources: {time_limit: 2d}"
         (Answer(127, "", "sacctmgr: not installed"), True),
     ],
 )
-def test_a_qos_that_may_lift_the_time_limit(
-    fake: FakeSlurm, planned: Plans, answer: Answer, refused: bool
-) -> None:
+def test_a_qos_that_may_lift_the_time_limit(fake: FakeSlurm, answer: Answer, refused: bool) -> None:
     """The user's default QoS is not in the spec; then Slurm alone can tell."""
     plan = planned(f"name: mr\nbackend: slurm\n{LONG}").plan
     fake.says(sacctmgr=answer)
@@ -268,7 +237,7 @@ def test_twice_no_is_a_no(fake: FakeSlurm, plan: Plan, answer: Answer, other: Jo
     fake.says(sbatch=answer, squeue=other)
     with pytest.raises(BackendUnreachableError):
         backend.submit(fake.run, plan, NEW)
-    assert fake.count("squeue") == 2
+    assert fake.programs.count("squeue") == 2
     assert not (fake.run / RECORD).exists()
 
 
@@ -279,7 +248,7 @@ def test_a_no_counts_across_a_silence(
     fake.says(sbatch=TIMED_OUT, squeue=[Jobs(), NO_CONTROLLER, Jobs()])
     with pytest.raises(BackendUnreachableError):
         backend.submit(fake.run, plan, NEW)
-    assert fake.count("squeue") == 3
+    assert fake.programs.count("squeue") == 3
 
 
 @pytest.mark.parametrize("looks", [[NO_CONTROLLER], [Jobs(), NO_CONTROLLER]])
@@ -335,7 +304,7 @@ def test_a_failure_of_which_slurm_has_no_job(
     fake.says(sbatch=answer)
     with pytest.raises(BackendRefusedError, match=words):
         backend.submit(fake.run, plan, NEW)
-    assert fake.count("squeue") == 2
+    assert fake.programs.count("squeue") == 2
     assert written(fake.run) is None
 
 
@@ -381,7 +350,7 @@ def test_nothing_was_submitted_and_nothing_is_left(
     with pytest.raises(error):
         backend.submit(fake.run, plan, NEW)
     assert not (fake.run / RECORD).exists()
-    assert fake.count("squeue") == 0
+    assert fake.programs.count("squeue") == 0
 
 
 @pytest.mark.parametrize("answer", [DOWN, BAD_PARTITION, TIMED_OUT])
@@ -414,7 +383,7 @@ def test_a_resumed_run_whose_fate_is_unknown(fake: FakeSlurm, plan: Plan) -> Non
     ],
 )
 def test_a_refusal_names_its_key_and_what_there_is(
-    fake: FakeSlurm, planned: Plans, sinfo: list[Said], hint: str | None
+    fake: FakeSlurm, sinfo: list[Said], hint: str | None
 ) -> None:
     fake.says(sbatch=BAD_PARTITION, sinfo=sinfo)
     wanted = planned("name: mr\nbackend: slurm\nslurm: {partition: gppu}").plan
@@ -427,18 +396,18 @@ def test_a_refusal_names_its_key_and_what_there_is(
 
 
 # ------------------------------------------------------------------ before sbatch
-def test_a_hopeless_job_never_reaches_sbatch(fake: FakeSlurm, planned: Plans) -> None:
+def test_a_hopeless_job_never_reaches_sbatch(fake: FakeSlurm) -> None:
     """It would use up a job id and leave a FAILED job behind."""
     wanted = planned("name: mr\nbackend: slurm\nresources: {nproc_per_node: 9}").plan
     with pytest.raises(RefusedError) as caught:
         backend.submit(fake.run, wanted, NEW)
     assert caught.value.refusals[0].key == "resources.nproc_per_node"
-    assert fake.count("sbatch") == 0
+    assert fake.programs.count("sbatch") == 0
     assert not (fake.run / RECORD).exists()
 
 
 def test_the_partition_may_be_named_by_the_environment(
-    fake: FakeSlurm, planned: Plans, monkeypatch: pytest.MonkeyPatch
+    fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake.says(sinfo=Answer(0, f"{GPUS}big|big|1-00:00:00|1|64|500000|gpu:16\n", ""))
     wanted = planned("name: mr\nbackend: slurm\nresources: {nproc_per_node: 9}").plan
@@ -450,9 +419,7 @@ def test_the_partition_may_be_named_by_the_environment(
     "answer",
     [Answer(0, "", ""), Answer(1, "", "sinfo: error: nonsense"), Answer(124, "", "no answer within 60 s")],
 )  # fmt: skip
-def test_what_sinfo_does_not_tell_stops_nobody(
-    fake: FakeSlurm, planned: Plans, answer: Answer
-) -> None:
+def test_what_sinfo_does_not_tell_stops_nobody(fake: FakeSlurm, answer: Answer) -> None:
     fake.says(sinfo=answer)
     wanted = planned("name: mr\nbackend: slurm\nresources: {nproc_per_node: 9}").plan
     assert backend.submit(fake.run, wanted, NEW).job_id == "77"
@@ -464,7 +431,7 @@ def test_a_controller_that_is_down_is_seen_before_anything_is_written(
     fake.says(sinfo=NO_CONTROLLER)
     with pytest.raises(BackendUnreachableError):
         backend.submit(fake.run, plan, NEW)
-    assert fake.count("sbatch") == 0
+    assert fake.programs.count("sbatch") == 0
     assert not (fake.run / RECORD).exists()
 
 
@@ -488,7 +455,6 @@ def test_a_controller_that_is_down_is_seen_before_anything_is_written(
 )  # fmt: skip
 def test_the_environment_of_sbatch(
     fake: FakeSlurm,
-    planned: Plans,
     monkeypatch: pytest.MonkeyPatch,
     slurm: str,
     environ: dict[str, str],
@@ -497,7 +463,7 @@ def test_the_environment_of_sbatch(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     backend.submit(fake.run, planned(f"name: mr\nbackend: slurm\nslurm: {{{slurm}}}").plan, NEW)
-    given = fake.environs["sbatch"]
+    given = fake.environ_of("sbatch")
     assert {name for name in environ if name in given} == set(kept.split())
     assert given["PATH"] == os.environ["PATH"]
 
@@ -510,7 +476,7 @@ def test_the_configuration_stays_inside_an_allocation(
     monkeypatch.setenv("SLURM_CONF", str(conf))
     monkeypatch.setenv("SLURM_JOB_ID", "5")
     backend.submit(fake.run, plan, NEW)
-    assert fake.environs["sbatch"]["SLURM_CONF"] == str(conf)
+    assert fake.environ_of("sbatch")["SLURM_CONF"] == str(conf)
 
 
 def test_another_cluster_is_not_chosen_by_a_variable(
@@ -519,8 +485,8 @@ def test_another_cluster_is_not_chosen_by_a_variable(
     """SBATCH_CLUSTERS is hidden already; SLURM_CLUSTERS means the same to sbatch and squeue."""
     monkeypatch.setenv("SLURM_CLUSTERS", "other")
     backend.submit(fake.run, plan, NEW)
-    assert "SLURM_CLUSTERS" not in fake.environs["sbatch"]
-    assert "SLURM_CLUSTERS" not in fake.environs["sinfo"]
+    assert "SLURM_CLUSTERS" not in fake.environ_of("sbatch")
+    assert "SLURM_CLUSTERS" not in fake.environ_of("sinfo")
 
 
 # ------------------------------------------------------------------ cancel
@@ -537,7 +503,7 @@ def submitted(fake: FakeSlurm, job_id: str | None = "77") -> Run:
 def test_cancel(fake: FakeSlurm, state: str, job_id: str | None) -> None:
     fake.says(squeue=Jobs(("77", "prl-submit:mine", state)), scancel=Answer(0, "", ""))
     backend.cancel(submitted(fake, job_id), wait=False)
-    assert fake.calls[-1] == ["scancel", "77"]
+    assert fake.argvs[-1] == ["scancel", "77"]
     assert (fake.run / CANCEL).exists()
 
 
@@ -555,19 +521,19 @@ ENDED = Jobs(("77", "prl-submit:mine", "COMPLETED"))
 def test_nothing_to_cancel(fake: FakeSlurm, jobs: Jobs) -> None:
     fake.says(squeue=jobs)
     assert backend.cancel(submitted(fake), wait=False) is (jobs.jobs[-1:] == ENDED.jobs)
-    assert fake.count("scancel") == 0
+    assert fake.programs.count("scancel") == 0
     assert not (fake.run / CANCEL).exists()
 
 
 def test_without_an_id_only_the_token_counts(fake: FakeSlurm) -> None:
     fake.says(squeue=Jobs(("5", None, "RUNNING"), ("6", "prl-submit:other", "RUNNING")))
     backend.cancel(submitted(fake, None), wait=False)
-    assert fake.count("scancel") == 0
+    assert fake.programs.count("scancel") == 0
 
 
 def test_a_run_without_a_record(fake: FakeSlurm) -> None:
     backend.cancel(Run(fake.run, 1, None, "damaged"), wait=False)
-    assert fake.calls == []
+    assert fake.argvs == []
 
 
 def test_cancel_where_the_site_writes_the_comments(fake: FakeSlurm) -> None:
@@ -575,7 +541,7 @@ def test_cancel_where_the_site_writes_the_comments(fake: FakeSlurm) -> None:
     jobs = Jobs(("77", "project=x", "RUNNING"), Command=f"{fake.run}/job.sbatch")
     fake.says(squeue=jobs, scancel=Answer(0, "", ""))
     assert backend.cancel(submitted(fake), wait=False)
-    assert fake.count("scancel") == 1
+    assert fake.programs.count("scancel") == 1
 
 
 @pytest.mark.parametrize("comment", [None, "project=x"])
@@ -585,7 +551,7 @@ def test_a_job_that_says_nothing_of_this_run_is_not_cancelled(
     """Anybody can write the id and name of a stranger's job into a run.json."""
     fake.says(squeue=Jobs(("77", comment, "RUNNING")), scancel=Answer(0, "", ""))
     assert not backend.cancel(submitted(fake), wait=False)
-    assert fake.count("scancel") == 0
+    assert fake.programs.count("scancel") == 0
 
 
 @pytest.mark.parametrize(
@@ -605,7 +571,7 @@ def test_a_copied_token_is_no_proof(
     fake.says(squeue=Jobs(("77", "prl-submit:mine", "RUNNING"), **more), scancel=Answer(0, "", ""))
     with pytest.raises(BackendRefusedError, match=words):
         backend.cancel(submitted(fake), wait=False)
-    assert fake.count("scancel") == 0
+    assert fake.programs.count("scancel") == 0
 
 
 def test_a_question_that_failed_does_not_pass_for_cancelled(fake: FakeSlurm) -> None:
@@ -641,7 +607,7 @@ def test_cancel_waits_until_the_job_is_gone(
     ]
     fake.says(squeue=stages, scancel=Answer(0, "", ""))
     backend.cancel(submitted(fake), wait=True)
-    assert (fake.count("squeue"), len(slept)) == (3, 1)
+    assert (fake.programs.count("squeue"), len(slept)) == (3, 1)
 
 
 # ------------------------------------------------------------------ check --online
@@ -651,7 +617,7 @@ def test_the_online_check(fake: FakeSlurm, plan: Plan) -> None:
     assert backend.ask_online(plan, "#!/bin/bash") == (
         f"Slurm would start it now ({slurm_time('2026-11-22T21:00:00')}) on node1"
     )
-    assert fake.calls[-1] == ["sbatch", "--test-only"]
+    assert fake.argvs[-1] == ["sbatch", "--test-only"]
 
 
 def test_the_online_check_says_no(fake: FakeSlurm, plan: Plan) -> None:
@@ -665,11 +631,11 @@ def test_the_online_check_says_no(fake: FakeSlurm, plan: Plan) -> None:
 
 
 def test_the_online_check_sees_what_submit_would_hide(
-    fake: FakeSlurm, planned: Plans, monkeypatch: pytest.MonkeyPatch
+    fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else it judges another job than the one that would be sent."""
     monkeypatch.setenv("SBATCH_PARTITION", "p")
     fake.says(sbatch=Answer(0, "", "x"))
     wanted = planned("name: mr\nbackend: slurm\nslurm: {partition: gpu}").plan
     backend.ask_online(wanted, "#!/bin/bash")
-    assert "SBATCH_PARTITION" not in fake.environs["sbatch"]
+    assert "SBATCH_PARTITION" not in fake.environ_of("sbatch")

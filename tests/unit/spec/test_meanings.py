@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from prl_submit.cli import COMMANDS
-from prl_submit.planning.layers import load_layers
 from prl_submit.spec import meanings
 from prl_submit.spec.nodes import Origin
 from prl_submit.spec.sections import JobSpec
@@ -14,6 +13,7 @@ from prl_submit.spec.yaml import parse_document
 from prl_submit.swift.history import load_history
 from prl_submit.swift.table import load_table
 from prl_submit.swift.unknown_names import unknown_name
+from tests.support.plans import layered
 
 
 @pytest.mark.parametrize(
@@ -76,17 +76,10 @@ def test_a_key_by_its_meaning(text: str, hint: str) -> None:
 )
 def test_a_variable_by_its_meaning(name: str, hint: str | None) -> None:
     """A warning: it may be the job's own, to which it goes in any case."""
-    layered = load_layers(
-        "f.yaml",
-        read=lambda _: b"name: x\n",
-        profile=None,
-        environ={name: "1"},
-        sets=(),
-        table=load_table(),
-    )
-    assert layered.passed_on == {name: "1"}
-    found = [(problem.severity, problem.label, problem.hint) for problem in layered.problems]
-    assert found == ([("warning", name, hint)] if hint else [])
+    found = layered("name: x\n", environ={name: "1"})
+    assert found.passed_on == {name: "1"}
+    told = [(problem.severity, problem.label, problem.hint) for problem in found.problems]
+    assert told == ([("warning", name, hint)] if hint else [])
 
 
 def test_what_is_meant_exists() -> None:

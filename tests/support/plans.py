@@ -1,0 +1,78 @@
+"""Plans from the texts of specs: without a disk, an environment, or a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from prl_submit.planning.layers import Layered, load_layers
+from prl_submit.planning.plan import Context, Plan, Planned, make_plan
+from prl_submit.spec.profiles import read_profile
+from prl_submit.swift.table import Table, load_table
+
+CONTEXT = Context(cwd="/cwd", home="/home/me")
+
+
+def layered(
+    spec: str | None,
+    *,
+    files: Mapping[str, str] | None = None,
+    read: Callable[[str], bytes] | None = None,
+    name: str = "job.yaml",
+    environ: Mapping[str, str] | None = None,
+    sets: Sequence[str] = (),
+    toml: str | None = None,
+    table: Table | None = None,
+) -> Layered:
+    """One tree from a spec's text, the files it names, a profile, variables and `--set`.
+
+    `spec` None: there is no such file. `read` replaces `spec` and `files`: it is given a path.
+    """
+    texts = {**({} if spec is None else {name: spec}), **(files or {})}
+
+    def read_text(path: str) -> bytes:
+        if path not in texts:
+            raise FileNotFoundError(2, "No such file or directory", path)
+        return texts[path].encode("utf-8")
+
+    profile = None
+    if toml is not None:
+        profile = read_profile([("prl-submit.toml", toml.encode("utf-8"))], None)
+    return load_layers(
+        name,
+        read=read or read_text,
+        profile=profile,
+        environ=environ or {},
+        sets=sets,
+        table=table or load_table(),
+    )
+
+
+def planned(
+    spec: str | None,
+    *,
+    name: str = "job.yaml",
+    table: Table | None = None,
+    context: Context = CONTEXT,
+    backend: str | None = None,
+    **layers: Any,
+) -> Planned:
+    """A plan with all its problems. `backend`: the option of that name; `layers`: see `layered`."""
+    table = table or load_table()
+    tree = layered(spec, name=name, table=table, **layers)
+    asked = msgspec.structs.replace(context, backend=backend)
+    return make_plan(tree, table, name, asked)
+
+
+def plan_of(spec: str) -> Plan:
+    """The plan of a spec, whatever problems it has."""
+    return planned(spec).plan
+
+
+def slurm_plan(more: str = "") -> Plan:
+    """The plan of a Slurm job without errors; `more`: further lines of its spec."""
+    made = planned(f"name: x\nbackend: slurm\n{more}")
+    assert [problem for problem in made.problems if problem.severity == "error"] == []
+    return made.plan
