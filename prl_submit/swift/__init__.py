@@ -1,1 +1,1 @@
-"""What is known of ms-swift's own arguments."""
+"""ms-swift's arguments: which names each release has, their types, and the names that ms-swift registers."""

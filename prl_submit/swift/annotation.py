@@ -1,6 +1,6 @@
-"""A dataclass field's annotation -> the argument that transformers' HfArgumentParser makes of it.
+"""From a dataclass field's annotation to the argument that transformers' HfArgumentParser makes of it.
 
-transformers 4.47 to 5.19, hf_argparser.py `_parse_dataclass_field`, followed branch by branch.
+The functions follow hf_argparser.py `_parse_dataclass_field` of transformers 4.47 to 5.19 branch by branch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Union
 from prl_submit.swift.argument import Argument
 
 Enumeration = dict[str, Any]
-#: An annotation as the parser sees it: `int`, `None`, a Literal's values, list[...], a union.
+#: An annotation as the parser sees it: a simple type such as `int` or `None`, a Literal, a list, a union.
 Type = Union[str, "Literals", "ListOf", "OneOf"]
 
 
@@ -25,18 +25,21 @@ class ListOf(tuple[Type]):
 
 
 class OneOf(tuple[Type, ...]):
-    """`X | Y | None`, flat."""
+    """The members of `X | Y | None`; a union inside a union is flattened."""
 
 
 _SIMPLE = ("int", "float", "bool", "str", "dict", "None", "Any")
-#: A class of accelerate whose fields are numbers: it can be made of no text.
+#: Classes that the parser cannot make from a text. accelerate's ParallelismConfig is one.
 _UNMADE = ("ParallelismConfig",)
 _LISTS = ("list", "List", "Sequence")
 _DICTS = ("dict", "Dict", "Mapping")
 
 
 def describe(annotation: ast.expr, enumeration: Callable[[str], Enumeration | None]) -> Argument:
-    """Kind, number of words and choices; `enumeration` gives an Enum's members by its name."""
+    """The argument's kind, choices, and whether it takes several words.
+
+    `enumeration`: a function that returns the members of an Enum by the Enum's name, or None.
+    """
     kind = _type(annotation, enumeration)
     if isinstance(kind, OneOf):
         kind = _member(kind)
@@ -51,21 +54,25 @@ def describe(annotation: ast.expr, enumeration: Callable[[str], Enumeration | No
 
 
 def _member(kind: OneOf) -> Type:
-    """Which member of a union the parser takes.
+    """The member of a union that the parser uses.
 
-    Of `str | dict | None` text: ms-swift sees to it since 3.9, and before `typing`, which remembers
-    the first order in which a union of these was written, did by chance (measured with 3.8.0).
+    For `str | dict | None` the parser uses text. ms-swift arranges that since 3.9. In earlier releases it
+    was so by chance: `typing` caches unions and keeps the order that was written first (measured with
+    3.8.0).
     """
     if set(kind) == {"str", "dict", "None"}:
         return "str"
     if "None" not in kind:
         return kind[0] if kind[1] == "str" else kind[1]
     if "bool" in kind:
-        return "bool" if len(kind) == 2 else "dict"  # a union itself can read no text either
+        return (
+            "bool" if len(kind) == 2 else "dict"
+        )  # like a dict, a longer union cannot be made from text
     return kind[0] if kind[1] == "None" else kind[1]
 
 
 def _type(node: ast.expr, enumeration: Callable[[str], Enumeration | None]) -> Type:
+    """The type that an annotation's syntax tree stands for. An unknown class counts as text."""
     if isinstance(node, ast.Constant):
         if isinstance(node.value, str):  # a forward reference
             return _type(ast.parse(node.value, mode="eval").body, enumeration)
@@ -84,6 +91,7 @@ def _type(node: ast.expr, enumeration: Callable[[str], Enumeration | None]) -> T
 
 
 def _subscript(node: ast.Subscript, enumeration: Callable[[str], Enumeration | None]) -> Type:
+    """The type of an annotation with brackets, such as `Literal["a"]` or `list[int]`."""
     outer = getattr(node.value, "id", getattr(node.value, "attr", ""))
     inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     if outer == "Literal":
@@ -98,7 +106,11 @@ def _subscript(node: ast.Subscript, enumeration: Callable[[str], Enumeration | N
 
 
 def _one_of(kinds: list[Type]) -> Type:
+    """The union of several types without duplicates; a single type if only one is left."""
     flat: list[Type] = []
     for kind in kinds:
-        flat += [x for x in (kind if isinstance(kind, OneOf) else (kind,)) if x not in flat]
+        members = kind if isinstance(kind, OneOf) else (kind,)
+        for member in members:
+            if member not in flat:
+                flat.append(member)
     return OneOf(flat) if len(flat) > 1 else flat[0]

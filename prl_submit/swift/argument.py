@@ -1,4 +1,4 @@
-"""One argument of `swift rlhf`, as ms-swift's own parser takes it."""
+"""One argument of `swift rlhf`: its type, choices and default."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from msgspec import UNSET, Struct, UnsetType
 
 
 class Argument(Struct, frozen=True, omit_defaults=True):
-    """`kind`: int, float, bool, str, json, or none where no text is taken; `many`: several words.
+    """An argument as ms-swift's own parser understands it.
 
-    `json`: text that ms-swift reads as JSON, or as the name of a file of it. `default` is unset
-    where ms-swift computes it.
+    `kind`: int, float, bool, str, json, or none. `json`: ms-swift reads the text as JSON or as the name
+    of a JSON file. `none`: the command line cannot set the argument. `many`: the argument takes several
+    words. `default` is unset if ms-swift computes the default when it starts.
     """
 
     kind: str

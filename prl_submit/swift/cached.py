@@ -1,7 +1,8 @@
-"""An installed ms-swift's arguments, read from its source once and remembered.
+"""The arguments and registered names of an installed ms-swift, read from its source and cached.
 
-Kept in `$XDG_CACHE_HOME/prl-submit/swift`, by default below ~/.cache, one file per place. A file that was
-changed, as in a checkout somebody works in, is seen by its size and time, and all is read anew.
+The cache is `$XDG_CACHE_HOME/prl-submit/swift` (by default below ~/.cache), with one file for each
+installation. If the size or time of a source file has changed, as in a checkout that somebody edits, the
+source is read again.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -20,17 +22,18 @@ from prl_submit.swift.table import Table
 from prl_submit.system.reading import PLAN_BYTES, decode_json, read_regular
 from prl_submit.system.xdg import xdg_folder
 
-#: Raised whenever the reader learns something: what an older one remembered is read anew.
+#: The version of the cache files. Increase it when the code that reads the source changes.
 FORMAT = 5
-#: Every release has these; a table without them is none.
+#: Every release has these arguments. If one is missing, the source was not understood.
 ESSENTIAL = ("model", "dataset", "rlhf_type", "per_device_train_batch_size")
 MAX_CHARACTERS = 5_000_000
 
+#: A file's path, size in bytes, and modification time in ns.
 Stamp = tuple[str, int, int]
 
 
 class RememberedArguments(Struct, frozen=True):
-    """What was read. `stamps`: path, size in bytes and time in ns of each file it was read from."""
+    """A cache file with arguments. `stamps`: the state of each source file when it was read."""
 
     format: int
     version: str
@@ -39,11 +42,23 @@ class RememberedArguments(Struct, frozen=True):
     arguments: dict[str, Argument]
 
 
+class RememberedNames(Struct, frozen=True):
+    """A cache file with registered names. `stamps`: the state of each source file when it was read."""
+
+    format: int
+    folders: list[str]
+    stamps: list[Stamp]
+    registries: Registries
+
+
+Cached = TypeVar("Cached", RememberedArguments, RememberedNames)
+
+
 def read_installed(installed: Installed, environ: Mapping[str, str]) -> Table | str:
-    """The table of an installed ms-swift; or why its source cannot be read."""
+    """The arguments of an installed ms-swift, or a text that says why its source cannot be read."""
     path = _file(installed, environ)
-    remembered = _remembered(path)
-    if remembered is None or not _is_true(remembered, installed):
+    remembered = _cached(path, RememberedArguments)
+    if remembered is None or not _is_current(remembered, installed):
         read = _read(installed)
         if isinstance(read, str):
             return read
@@ -57,33 +72,19 @@ def read_installed(installed: Installed, environ: Mapping[str, str]) -> Table | 
     return table
 
 
-class RememberedNames(Struct, frozen=True):
-    """The registries that were read, with the stamps of their files."""
-
-    format: int
-    folders: list[str]
-    stamps: list[Stamp]
-    registries: Registries
-
-
 def read_names(installed: Installed, environ: Mapping[str, str]) -> Registries | None:
-    """What an installed ms-swift registers; None where its source cannot be read."""
+    """The names that an installed ms-swift registers. None if its source cannot be read."""
     path = _file(installed, environ, "-names")
-    try:
-        found: RememberedNames = decode_json(read_regular(path, PLAN_BYTES), RememberedNames)
-        if (found.format, found.folders) == (FORMAT, installed.folders) and all(
-            _stamp(path) == (path, size, time) for path, size, time in found.stamps
-        ):
-            return found.registries
-    except (OSError, ValueError):
-        pass  # damaged, or never written
-    from prl_submit.swift.registry_source import read_registries  # not where it is remembered
+    found = _cached(path, RememberedNames)
+    if found is not None and _is_current(found, installed):
+        return found.registries
+    from prl_submit.swift.registry_source import read_registries  # not needed if the cache has them
 
     stamps: list[Stamp] = []
     try:
         registries = read_registries(_finder(installed, stamps))
     except Exception:
-        return None  # somebody else's source, in any state
+        return None  # users edit their checkout, so its source may raise anything in our reader
     if not registries.models or not registries.others.get("template"):
         return None
     _remember(path, RememberedNames(FORMAT, installed.folders, stamps, registries))
@@ -91,28 +92,30 @@ def read_names(installed: Installed, environ: Mapping[str, str]) -> Registries |
 
 
 def _file(installed: Installed, environ: Mapping[str, str], what: str = "") -> str:
+    """The path of an installation's cache file."""
     folder = xdg_folder(environ, "XDG_CACHE_HOME", ".cache")
     place = zlib.crc32(os.fsencode("\0".join(installed.folders)))
     return os.path.join(folder, "swift", f"{installed.version}-{place:08x}{what}.json")
 
 
-def _remembered(path: str) -> RememberedArguments | None:
+def _cached(path: str, kind: type[Cached]) -> Cached | None:
+    """The content of a cache file. None if it is missing, damaged, or of another format."""
     try:
-        found: RememberedArguments = decode_json(
-            read_regular(path, PLAN_BYTES), RememberedArguments
-        )
-    except (OSError, ValueError):  # ValueError: damaged, or of another format
+        found: Cached = decode_json(read_regular(path, PLAN_BYTES), kind)
+    except (OSError, ValueError):
         return None
     return found
 
 
-def _is_true(remembered: RememberedArguments, installed: Installed) -> bool:
-    if (remembered.format, remembered.folders) != (FORMAT, installed.folders):
+def _is_current(found: RememberedArguments | RememberedNames, installed: Installed) -> bool:
+    """True if no source file has changed since the cache file was written."""
+    if (found.format, found.folders) != (FORMAT, installed.folders):
         return False
-    return all(_stamp(path) == (path, size, time) for path, size, time in remembered.stamps)
+    return all(_stamp(path) == (path, size, time) for path, size, time in found.stamps)
 
 
 def _stamp(path: str) -> Stamp | None:
+    """The present state of a file; None if it cannot be examined."""
     try:
         found = os.stat(path)
     except OSError:
@@ -121,13 +124,14 @@ def _stamp(path: str) -> Stamp | None:
 
 
 def _read(installed: Installed) -> RememberedArguments | str:
-    from prl_submit.swift.argument_source import read_arguments  # not where it is remembered
+    """The arguments read from the source, or a text that says why it cannot be read."""
+    from prl_submit.swift.argument_source import read_arguments  # not needed if the cache has them
 
     stamps: list[Stamp] = []
     try:
         arguments = read_arguments(_finder(installed, stamps))
     except Exception as error:
-        # Somebody else's source, in any state: whatever it does to the reader is its answer.
+        # Users edit their checkout, so its source may raise anything in our reader.
         return " ".join(str(error).split())[:100] or type(error).__name__
     missing = [name for name in ESSENTIAL if name not in arguments]
     if missing:
@@ -136,13 +140,17 @@ def _read(installed: Installed) -> RememberedArguments | str:
 
 
 def _finder(installed: Installed, stamps: list[Stamp]) -> Callable[[str], tuple[str, bool] | None]:
-    """What finds the source of a module, and notes in `stamps` which files it read."""
+    """A function that returns the source of a module, and adds each file that it read to `stamps`.
+
+    The function returns the text and whether the module is a package, or None if there is no such module.
+    """
 
     def find(module: str) -> tuple[str, bool] | None:
         for folder in installed.folders:
             path = os.path.join(folder, *module.split("."))
             for file, is_package in ((f"{path}.py", False), (f"{path}/__init__.py", True)):
-                if os.path.isfile(file) and (stamp := _stamp(file)):
+                stamp = _stamp(file) if os.path.isfile(file) else None
+                if stamp:
                     stamps.append(stamp)
                     with open(file, encoding="utf-8") as source:
                         return source.read(MAX_CHARACTERS), is_package
@@ -152,13 +160,14 @@ def _finder(installed: Installed, stamps: list[Stamp]) -> Callable[[str], tuple[
 
 
 def _remember(path: str, remembered: RememberedArguments | RememberedNames) -> None:
-    from pathlib import Path  # for the first time alone
+    """Write a cache file. If that fails, the source is read again next time."""
+    from pathlib import Path  # needed only when a cache file is written
 
     from prl_submit.system.files import write_atomic
 
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        # Not flushed to disk: what a power cut damages is read anew.
+        # Not flushed to disk: if a power cut damages the file, the source is read again.
         write_atomic(Path(path), msgspec.json.encode(remembered), durable=False)
     except (OSError, TypeError, ValueError):
-        pass  # a read-only home, or a default that is no JSON: it is read anew each time
+        pass  # the home directory is read-only, or a default value cannot be written as JSON

@@ -1,4 +1,4 @@
-"""Which ms-swift will run a job, as far as anybody can know before it does."""
+"""Choosing the table of arguments for a job: which ms-swift will run it, as far as that is known before."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from prl_submit.swift.cached import read_installed
 from prl_submit.swift.installed import find_installed
 from prl_submit.swift.table import Table, load_table
 
-#: Why the newest stands, and what a user can do about it.
+#: Says why the newest release's arguments are used, and how a user can say another release.
 NOTHING_KNOWN = (
     "nothing is known of the job's ms-swift (environment.swift_version says it); the newest"
 )
 
 
 def is_release(text: str) -> bool:
-    """Whether a text looks like a version, as `environment.swift_version` does."""
+    """True if a text has the form of a version, as `environment.swift_version` must have."""
     return re.fullmatch(RELEASE, text) is not None
 
 
 class Wanted(Struct, frozen=True):
-    """What a spec says of where the job runs.
+    """What a spec says about the place where the job runs.
 
-    `is_here`: whether the nodes see the environment that this machine sees; in an image they do not.
+    `workdir` is absolute. `is_here`: the nodes see the same environment as this machine; in a container
+    image they do not. `stated`: the version in `environment.swift_version`.
     """
 
     environment: Environment
@@ -38,9 +39,11 @@ class Wanted(Struct, frozen=True):
 def choose_table(
     wanted: Wanted, probed: Callable[[], str | None], environ: Mapping[str, str]
 ) -> Table:
-    """The installed one where the nodes have it too, else the stated, the probed, or the newest.
+    """The arguments of the ms-swift that will run the job.
 
-    `probed` gives the version that `prl-submit probe` found on the nodes.
+    These are tried in order: the ms-swift installed here, if the nodes have the same environment; the
+    version that the spec states; the version that `prl-submit probe` found on the nodes, which `probed`
+    returns; the newest release.
     """
     installed = None
     if wanted.is_here:
@@ -51,7 +54,7 @@ def choose_table(
             return table
         found = load_table(installed.version)
         found.source = installed.folders[0]
-        return _because(f"installed, but not to be read ({table})", found)
+        return _because(f"installed, but its source cannot be read ({table})", found)
     if wanted.stated is not None and is_release(wanted.stated):
         return load_table(wanted.stated)
     version = probed()
@@ -61,5 +64,6 @@ def choose_table(
 
 
 def _because(why: str, table: Table) -> Table:
+    """The table, with the reason for its choice added to its origin."""
     table.origin = f"{why}; {table.origin}"
     return table

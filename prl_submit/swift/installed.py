@@ -1,8 +1,8 @@
-"""The ms-swift of an environment on this machine, found without running or importing it.
+"""Finding the ms-swift of an environment on this machine, without running or importing it.
 
-It is looked for where Python would: torchrun runs `python -m swift.cli.rlhf` in the working directory,
-which therefore comes first, then PYTHONPATH, then ~/.local (a virtual environment leaves that out), then the
-environment's own folders.
+The folders are searched in Python's order. torchrun runs `python -m swift.cli.rlhf` in the working
+directory, so Python looks there first; then in PYTHONPATH; then in ~/.local, except in a virtual
+environment; then in the environment's own folders.
 """
 
 from __future__ import annotations
@@ -19,12 +19,16 @@ from prl_submit.spec.sections import Conda, Environment
 UNKNOWN = "unknown"
 _INFO = re.compile(r"ms_swift-(.+)\.dist-info")
 _VERSION = re.compile(r"^__version__ *= *['\"]([^'\"]+)['\"]", re.MULTILINE)
-#: What makes a folder called swift ms-swift: since 4.0, and before.
+#: A folder with one of these files holds ms-swift: the first since 4.0, the second before.
 _MARKS = ("swift/arguments/rlhf_args.py", "swift/llm/argument/rlhf_args.py")
 
 
 class Installed(Struct, frozen=True):
-    """An installed ms-swift. `folders`: where `import swift` and `import transformers` look, in order."""
+    """An installed ms-swift.
+
+    `folders`: the folders in which Python looks for `swift` and `transformers`, in order; the first one
+    holds `swift`. `version` is UNKNOWN if nothing says it.
+    """
 
     version: str
     folders: list[str]
@@ -33,16 +37,19 @@ class Installed(Struct, frozen=True):
 def find_installed(
     environment: Environment, workdir: str, environ: Mapping[str, str]
 ) -> Installed | None:
-    """The ms-swift that a job would import, as this machine sees it, or None.
+    """The ms-swift that a job with this environment would import on this machine, or None.
 
-    `environ` has PATH (without conda or venv the job's torchrun is the first one there), HOME,
-    CONDA_EXE and Python's own variables, which `environment.env` may replace. `workdir` is absolute.
+    `workdir` is absolute. Of `environ` these are used: PATH (without conda or venv the job runs the first
+    torchrun on it), HOME, CONDA_EXE, PYTHONPATH, PYTHONUSERBASE and PYTHONNOUSERSITE. The variables in
+    `environment.env` replace them.
     """
     prefix = _prefix(environment, workdir, environ)
     environ = {**environ, **environment.env}
     sites = _sites(prefix, environ) if prefix else []
-    written = environ.get("PYTHONPATH", "")
-    before = [workdir, *(os.path.join(workdir, path) for path in written.split(":") if path)]
+    before = [workdir]
+    for path in environ.get("PYTHONPATH", "").split(":"):
+        if path:
+            before.append(os.path.join(workdir, path))
     for folder in [*before, *sites]:
         if _has_swift(folder):
             return Installed(_version(folder, sites), _once([folder, *before[1:], *sites]))
@@ -62,7 +69,7 @@ def _has_swift(folder: str) -> bool:
 
 
 def _version(folder: str, sites: list[str]) -> str:
-    """The source's own word, else what pip noted."""
+    """The version in swift/version.py, else the one in the name of pip's dist-info folder."""
     try:
         with open(os.path.join(folder, "swift", "version.py"), encoding="utf-8") as file:
             found = _VERSION.search(file.read(10_000))
@@ -70,13 +77,16 @@ def _version(folder: str, sites: list[str]) -> str:
         found = None
     if found:
         return found[1]
-    noted = [
-        match[1] for site in sites for name in _names(site) if (match := _INFO.fullmatch(name))
-    ]
-    return noted[0] if noted else UNKNOWN
+    for site in sites:
+        for name in _names(site):
+            info = _INFO.fullmatch(name)
+            if info:
+                return info[1]
+    return UNKNOWN
 
 
 def _names(folder: str) -> list[str]:
+    """The sorted names in a folder; none if it cannot be read."""
     try:
         return sorted(os.listdir(folder))
     except OSError:
@@ -84,7 +94,10 @@ def _names(folder: str) -> list[str]:
 
 
 def _sites(prefix: str, environ: Mapping[str, str]) -> list[str]:
-    """Where the Python of `prefix` looks after PYTHONPATH, in its order (the standard library's site.py)."""
+    """The folders in which the Python of `prefix` looks after PYTHONPATH, in order.
+
+    Source: site.py of Python's standard library.
+    """
     pythons = _pythons(prefix)
     own = _site_folders(prefix, pythons)
     user = _user_sites(pythons, environ)
@@ -101,7 +114,7 @@ def _sites(prefix: str, environ: Mapping[str, str]) -> list[str]:
 
 
 def _pythons(prefix: str) -> list[str]:
-    """`python3.11` and so on, as below lib/; that of `bin/python3` first."""
+    """The names of the folders for each Python below lib/, such as `python3.11`. That of bin/python3 first."""
     own = os.path.basename(os.path.realpath(os.path.join(prefix, "bin", "python3")))
     if not os.path.exists(os.path.join(prefix, "bin", "python3")):
         own = os.path.basename(os.path.realpath(os.path.join(prefix, "bin", "python")))
@@ -110,7 +123,10 @@ def _pythons(prefix: str) -> list[str]:
 
 
 def _site_folders(prefix: str, pythons: list[str]) -> list[str]:
-    """site-packages, and what Debian calls it, which has the packages of /usr also in /usr/local."""
+    """The folders of installed packages below a prefix that exist.
+
+    Debian calls them dist-packages, and Debian's Python in /usr also has packages in /usr/local.
+    """
     libs = ["/usr/local/lib", "/usr/lib"] if prefix == "/usr" else [os.path.join(prefix, "lib")]
     folders = [
         os.path.join(lib, python, packages)
@@ -122,7 +138,7 @@ def _site_folders(prefix: str, pythons: list[str]) -> list[str]:
 
 
 def _user_sites(pythons: list[str], environ: Mapping[str, str]) -> list[str]:
-    """~/.local's folder, which comes before the environment's own."""
+    """The user's own package folder below ~/.local, if it exists and Python uses it."""
     home = environ.get("HOME")
     base = environ.get("PYTHONUSERBASE") or (os.path.join(home, ".local") if home else None)
     if not base or not pythons or environ.get("PYTHONNOUSERSITE"):
@@ -132,7 +148,11 @@ def _user_sites(pythons: list[str], environ: Mapping[str, str]) -> list[str]:
 
 
 def _links(site: str) -> Iterator[str]:
-    """Folders elsewhere: `pip install -e` (PEP 610), .egg-link, and the lines of .pth files."""
+    """Folders elsewhere that a package folder points to.
+
+    These are folders of `pip install -e` (named in direct_url.json, PEP 610), of .egg-link files, and the
+    lines of .pth files.
+    """
     for name in _names(site):
         if _INFO.fullmatch(name):
             yield from _checkout(os.path.join(site, name, "direct_url.json"))
@@ -143,6 +163,7 @@ def _links(site: str) -> Iterator[str]:
 
 
 def _lines(path: str, size: int = 100_000) -> list[str]:
+    """The lines in the first `size` characters of a file; none if it cannot be read."""
     try:
         with open(path, encoding="utf-8") as file:
             return file.read(size).splitlines()
@@ -151,6 +172,7 @@ def _lines(path: str, size: int = 100_000) -> list[str]:
 
 
 def _checkout(path: str) -> Iterator[str]:
+    """The folder that pip's direct_url.json names, if it names a folder on this machine."""
     try:
         url = msgspec.json.decode("\n".join(_lines(path)).encode(), type=dict[str, msgspec.Raw])
         scheme, _, place = msgspec.json.decode(url["url"], type=str).partition("://")
@@ -163,24 +185,35 @@ def _checkout(path: str) -> Iterator[str]:
 
 
 def _prefix(environment: Environment, workdir: str, environ: Mapping[str, str]) -> str | None:
+    """The folder above bin/ of the job's Python; None if it is not found on this machine."""
     if environment.venv:
         return os.path.join(workdir, _expanded(environment.venv, environ))
     if environment.conda:
         return conda_prefix(environment.conda, workdir, environ)
+    python = _python_of_torchrun(environ.get("PATH", os.defpath))
+    return os.path.dirname(os.path.dirname(python)) or None
+
+
+def _python_of_torchrun(path: str) -> str:
+    """The Python in the first line of the first torchrun on PATH, or torchrun itself; empty without one.
+
+    The Python decides, because torchrun may lie elsewhere, as in ~/.local/bin.
+    """
     import shutil
 
-    launcher = shutil.which("torchrun", path=environ.get("PATH", os.defpath))
+    launcher = shutil.which("torchrun", path=path)
     if not launcher:
-        return None
+        return ""
     first = (_lines(launcher, 4096) or [""])[0]
-    if first.startswith("#!/") and os.path.basename(first.split()[-1]).startswith("python"):
-        launcher = first[2:].strip().split()[0]  # torchrun may lie elsewhere, as in ~/.local/bin
-        if os.path.basename(launcher) == "env":
-            launcher = shutil.which("python3", path=environ.get("PATH", os.defpath)) or ""
-    return os.path.dirname(os.path.dirname(launcher)) or None
+    if not first.startswith("#!/") or not os.path.basename(first.split()[-1]).startswith("python"):
+        return launcher
+    interpreter = first[2:].strip().split()[0]
+    if os.path.basename(interpreter) == "env":
+        return shutil.which("python3", path=path) or ""
+    return interpreter
 
 
-#: Below these launch.sh looks for conda, where neither the spec nor CONDA_EXE says where it is.
+#: launch.sh looks for conda in these folders if neither the spec nor CONDA_EXE says where it is.
 _CONDA_ROOTS = (
     *("~/miniconda3", "~/miniforge3", "~/anaconda3"),
     *("/opt/conda", "/opt/miniconda3", "/opt/miniforge3"),
@@ -188,22 +221,30 @@ _CONDA_ROOTS = (
 
 
 def conda_prefix(conda: str | Conda, workdir: str, environ: Mapping[str, str]) -> str | None:
-    """Where a conda environment would lie; None where conda is not found."""
+    """The folder of a conda environment, whether it exists or not. None if conda itself is not found."""
     name, root = (conda, None) if isinstance(conda, str) else (conda.name, conda.root)
-    executable = environ.get("CONDA_EXE")
-    found = root or (os.path.dirname(os.path.dirname(executable)) if executable else None)
-    if not found:
-        roots = (_expanded(path, environ) for path in _CONDA_ROOTS)
-        marks = (root for root in roots if os.path.isfile(f"{root}/etc/profile.d/conda.sh"))
-        found = next(marks, None)
     if "/" in name:
         return os.path.join(workdir, _expanded(name, environ))
+    found = root or _conda_root(environ)
     if not found:
         return None
     found = os.path.join(workdir, _expanded(found, environ))
     return found if name == "base" else os.path.join(found, "envs", name)
 
 
+def _conda_root(environ: Mapping[str, str]) -> str | None:
+    """The folder of the conda installation: from CONDA_EXE, else the first of the usual places."""
+    executable = environ.get("CONDA_EXE")
+    if executable and os.path.dirname(os.path.dirname(executable)):
+        return os.path.dirname(os.path.dirname(executable))
+    for path in _CONDA_ROOTS:
+        root = _expanded(path, environ)
+        if os.path.isfile(f"{root}/etc/profile.d/conda.sh"):
+            return root
+    return None
+
+
 def _expanded(path: str, environ: Mapping[str, str]) -> str:
+    """The path with `~` at its beginning replaced by HOME."""
     home = environ.get("HOME")
     return home + path[1:] if home and (path == "~" or path.startswith("~/")) else path

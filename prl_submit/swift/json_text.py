@@ -1,7 +1,7 @@
-"""Arguments whose text ms-swift reads as JSON: what it cannot read, and what it never looks at.
+"""Arguments that take JSON: problems with text that ms-swift cannot read, and with text that nothing uses.
 
-ms-swift 4.6.0 utils/utils `json_parse_to_dict` (before 3.7 base_args `parse_to_dict`) opens the file of
-that name, else decodes the text, else repairs it by guessing.
+Source: ms-swift 4.6.0 utils/utils `json_parse_to_dict` (before 3.7 base_args `parse_to_dict`). ms-swift
+opens the text as a file if there is one of that name; else it decodes the text; else it repairs the text.
 """
 
 from __future__ import annotations
@@ -12,20 +12,24 @@ from prl_submit.spec.scalars import parse_bool
 from prl_submit.swift.history import number
 from prl_submit.system.reading import decode_json
 
-#: ms-swift 3.1-4.6 trainers/arguments `__post_init__` reads these behind eval_use_evalscope.
+#: ms-swift 3.1-4.6 trainers/arguments `__post_init__` reads these only if eval_use_evalscope is true.
 _EVALSCOPE = (
     "eval_dataset_args", "eval_datasets_args", "eval_generation_config", "extra_eval_args",
 )  # fmt: skip
-#: Source: transformers TrainingArguments `__post_init__`: real JSON, nothing is repaired.
+#: transformers TrainingArguments `__post_init__` reads these itself and repairs nothing.
 _STRICT = ("accelerator_config", "fsdp_config")
-#: The types whose configuration has vLLM's arguments before ms-swift 3.9.
+#: Before ms-swift 3.9 only the configurations of these rlhf types have vLLM's arguments.
 _GENERATING = ("grpo", "gkd")
 
 
 def json_problems(
     name: str, node: Node, nodes: dict[str, Node], version: str | None
 ) -> list[Problem]:
-    """What is wrong with one text; only a warning where nothing reads it under these settings."""
+    """The problem with one argument's text, if there is one.
+
+    It is a warning if ms-swift never reads the argument with the job's other arguments. `nodes`: all
+    arguments of the job. `version`: the ms-swift that will run, None if unknown.
+    """
     text = str(node.value)
     wrong = _wrong(name, text, version)
     if wrong is None:
@@ -33,14 +37,14 @@ def json_problems(
     unread = _unread(name, text, nodes, version)
     message = f"{wrong}; {unread}" if unread else wrong
     severity = "warning" if unread else "error"
-    hint = "leave it out" if unread else None
+    hint = f"remove {name}" if unread else None
     return [problem_at(node.origin, f"swift.{name}", message, hint, severity)]
 
 
 def _wrong(name: str, text: str, version: str | None) -> str | None:
-    """Why the text is neither JSON nor the name of a file, or None.
+    """What is wrong with the text, or None if ms-swift can read it.
 
-    What is nearly JSON is repaired since ms-swift 3.9.
+    Since 3.9 ms-swift repairs text that is nearly JSON.
     """
     repairs = version is None or number(version) >= (3, 9)
     if name == "max_memory" and is_literal(text):
@@ -53,15 +57,15 @@ def _wrong(name: str, text: str, version: str | None) -> str | None:
         decode_json(text.encode())
     except ValueError as error:
         if repairs and name not in _STRICT and is_literal(text):
-            return None  # `{'min_lr': 1e-7}`: another quote is what repairing gets right
+            return None  # `{'min_lr': 1e-7}`: ms-swift repairs other quotes correctly
         return f"is not JSON: {error}; found {shorten(text)}"
     return None
 
 
 def is_literal(text: str) -> bool:
-    """Whether a text is a Python value, such as `{0: "20GB"}`.
+    """True if a text is a Python value, such as `{0: "20GB"}`.
 
-    ms-swift >= 3.2 model_args `_init_max_memory` tries Python before JSON.
+    ms-swift >= 3.2 model_args `_init_max_memory` reads max_memory as Python before it tries JSON.
     """
     import ast
 
@@ -73,7 +77,7 @@ def is_literal(text: str) -> bool:
 
 
 def _unread(name: str, text: str, nodes: dict[str, Node], version: str | None) -> str | None:
-    """Why nothing reads the argument, or None where something does."""
+    """The reason why nothing reads the argument, or None if something reads it."""
     if name in _EVALSCOPE:
         return None if _is_true(nodes, "eval_use_evalscope") else "only eval_use_evalscope reads it"
     if name == "fsdp_config":
@@ -84,20 +88,23 @@ def _unread(name: str, text: str, nodes: dict[str, Node], version: str | None) -
 
 
 def _unread_vllm(text: str, nodes: dict[str, Node], version: str | None) -> str | None:
-    if not _is_true(nodes, "use_vllm"):
-        kind = nodes.get("rlhf_type")
-        is_old = version is not None and number(version) < (3, 9)
-        is_another_type = kind is None or kind.value not in _GENERATING
-        if _is_json(text) or (is_old and is_another_type):
-            return "only vLLM reads it, and use_vllm is false"
+    """Without use_vllm nothing reads vLLM's arguments, but ms-swift >= 3.9 still decodes them."""
+    if _is_true(nodes, "use_vllm"):
+        return None
+    kind = nodes.get("rlhf_type")
+    is_old = version is not None and number(version) < (3, 9)
+    is_another_type = kind is None or kind.value not in _GENERATING
+    if _is_json(text) or (is_old and is_another_type):
+        return "only vLLM reads it, and use_vllm is false"
     return None
 
 
 def _unread_fsdp(text: str, nodes: dict[str, Node], version: str | None) -> str | None:
-    """Source: transformers >= 5.10 (ms-swift >= 4.3) `_process_fsdp_args`: without fsdp no file is opened.
+    """Why nothing opens the file that fsdp_config names, or None if transformers opens it.
 
-    ms-swift >= 3.12 sft_args `_init_fsdp` replaces it by what fsdp names. Text that begins with a
-    brace is decoded in any case (TrainingArguments `__post_init__`).
+    transformers >= 5.10 (ms-swift >= 4.3) `_process_fsdp_args` opens no file without fsdp. ms-swift >= 3.12
+    sft_args `_init_fsdp` replaces fsdp_config by the configuration that fsdp names. transformers decodes
+    text that begins with a brace in any case (TrainingArguments `__post_init__`).
     """
     fsdp = nodes.get("fsdp")
     is_on = fsdp is not None and fsdp.value is not None
@@ -120,5 +127,5 @@ def _is_true(nodes: dict[str, Node], name: str) -> bool:
 
 
 def shorten(text: str) -> str:
-    """A value for a message."""
+    """A value in quotes for a message, at most 60 characters of it."""
     return repr(text if len(text) <= 60 else text[:57] + "…")

@@ -1,4 +1,4 @@
-"""The names that ms-swift registers itself: model types, templates, loss scales and the like."""
+"""The names that each release of ms-swift registers itself: model types, templates, loss scales and others."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from msgspec import Struct
 
 from prl_submit.swift.history import load_history
 
-#: Made by tools/make_swift_tables.py from the published wheels.
+#: tools/make_swift_tables.py makes this file from the published wheels.
 FILE = os.path.join(os.path.dirname(__file__), "registries.json")
 
 
-#: The key of the strategies, the first word of a loss_scale, among the other registries.
+#: A loss_scale may begin with a strategy (`last_round+react`). `Registries.others` has the strategies
+#: under this key.
 STRATEGIES = "loss_scale+"
 
 
 class ModelKind(Struct, frozen=True, array_like=True):
-    """A model type: the architectures it stands for, its template, and those of its groups of models."""
+    """A model type: its architectures (as in config.json), its template, and the templates of its groups."""
 
     architectures: tuple[str, ...] = ()
     template: str | None = None
@@ -28,11 +29,11 @@ class ModelKind(Struct, frozen=True, array_like=True):
 
 
 class Registries(Struct, frozen=True):
-    """One release's registries.
+    """The names that one release registers.
 
-    `models`: by model type, in the order in which ms-swift registers them. `names`: the last part of a
-    model's name, in lower case -> the model type, and the template of its group where it has one.
-    `others`: argument -> the names that it takes.
+    `models`: model type -> its data, in the order in which ms-swift registers model types.
+    `names`: the last part of a model's name in lower case -> its model type, and its group's template if
+    the group has one. `others`: argument -> the names that it accepts.
     """
 
     models: dict[str, ModelKind]
@@ -40,7 +41,7 @@ class Registries(Struct, frozen=True):
     others: dict[str, tuple[str, ...]]
 
     def types_of(self, architecture: str) -> list[str]:
-        """The model types that an architecture may be; `null` stands for none at all."""
+        """The model types with an architecture. `null` finds the types that have no architecture."""
         return [
             kind
             for kind, known in self.models.items()
@@ -49,7 +50,10 @@ class Registries(Struct, frozen=True):
 
 
 class Bundle(Struct, frozen=True):
-    """All releases: each entry with the releases that have it, as `[first, last, …]` places."""
+    """The names of all releases. Each entry begins with its first and last release.
+
+    Releases are given as indexes of `History.versions`.
+    """
 
     kinds: dict[str, list[tuple[int, int, ModelKind]]]
     names: dict[str, list[tuple[int, int, str, str | None]]]
@@ -57,7 +61,7 @@ class Bundle(Struct, frozen=True):
 
 
 def bundled(version: str) -> Registries:
-    """The registries of a release, or of the one before it."""
+    """The names that a release registers. For an unknown release: those of the last one before it."""
     place = load_history().place(version)
     bundle = _load()
     return Registries(

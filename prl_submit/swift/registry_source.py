@@ -1,7 +1,7 @@
-"""ms-swift's registries, read from its source by `ast`; nothing of it is imported.
+"""Reading the names that ms-swift registers from its source, without importing it.
 
-ms-swift registers models and templates by calls at the left margin of some sixty modules, and all other
-names as keys of dictionaries. Only the text of those calls and dictionaries is parsed.
+ms-swift registers models and templates by function calls at the top level of about sixty modules. Its
+other names are keys of dictionaries. Only the text of those calls and dictionaries is parsed with `ast`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from collections.abc import Callable, Iterator
 
 from prl_submit.swift.registries import STRATEGIES, ModelKind, Registries
 
-#: Dotted module name -> its source, and whether it is a package; None where there is none.
+#: A function from a dotted module name to the module's source and whether it is a package. It returns None
+#: if there is no such module.
 Find = Callable[[str], "tuple[str, bool] | None"]
 
-#: Where models and templates are registered: since 4.0, and before.
+#: The modules that register models and templates, each with the module of its constants: since 4.0, and
+#: before.
 _MODELS = (("swift.model.models", "swift.model.constant"),
            ("swift.llm.model.model", "swift.llm.model.constant"))  # fmt: skip
 _TEMPLATES = (("swift.template.templates", "swift.template.constant"),
               ("swift.llm.template.template", "swift.llm.template.constant"))  # fmt: skip
-#: Argument -> the modules and names of its dictionary, newest first.
+#: Argument -> the module and name of the dictionary with its names; the newest release's comes first.
 _DICTIONARIES: dict[str, tuple[tuple[str, str], ...]] = {
     "loss_scale": (
         ("swift.loss_scale.mapping", "loss_scale_map"),
@@ -52,37 +54,39 @@ _DICTIONARIES: dict[str, tuple[tuple[str, str], ...]] = {
         ("swift.plugin.tuner", "extra_tuners"),
     ),
 }
-#: ms-swift >= 3.9 loss_scale/base: the first word of `last_round+react`.
+#: The module and name of the list of strategies, the first word of `last_round+react` (ms-swift >= 3.9).
 _STRATEGIES = (
     ("swift.loss_scale.base", "ALL_BASE_STRATEGY"),
     ("swift.plugin.loss_scale.base", "ALL_BASE_STRATEGY"),
     ("swift.plugin.loss_scale.loss_scale", "ALL_BASE_STRATEGY"),
 )
+#: The beginning of the next statement at the top level.
 _MARGIN = re.compile(r"\n[^\s#)\]}]")
 _FROM_HERE = re.compile(r"from \. import (\([^)]*\)|[^\n]+)")
 _CONSTANT = re.compile(r"^    (\w+) = ['\"]([^'\"]+)['\"]", re.MULTILINE)
 
 
 def read_registries(find: Find) -> Registries:
-    """All registries of an ms-swift. Raises an exception of any kind where its source is another."""
+    """All names that an ms-swift registers.
+
+    May raise any exception if the source is not laid out like that of a known release.
+    """
     models: dict[str, ModelKind] = {}
     names: dict[str, tuple[str, str | None]] = {}
     model_types, template_types = _constants(find, _MODELS), _constants(find, _TEMPLATES)
     for call in _calls(find, _MODELS, "register_model"):
         _add_model(call, model_types, template_types, models, names)
-    others = {
-        argument: found
-        for argument, places in _DICTIONARIES.items()
-        if (found := _first(find, places)) is not None
-    }
-    if (strategies := _first(find, _STRATEGIES)) is not None:
-        others[STRATEGIES] = strategies
+    others: dict[str, tuple[str, ...]] = {}
+    for argument, places in (*_DICTIONARIES.items(), (STRATEGIES, _STRATEGIES)):
+        found = _first(find, places)
+        if found is not None:
+            others[argument] = found
     others["template"] = tuple(dict.fromkeys(_templates(find, template_types)))
     return Registries(models, names, others)
 
 
 def _templates(find: Find, constants: dict[str, str]) -> Iterator[str]:
-    """The names of all templates; a class may have one of its own."""
+    """The names of all templates. A template's class may set the name itself (`template_type`)."""
     own: dict[str, str] = {}
     for text in _modules(find, _TEMPLATES):
         for match in re.finditer(
@@ -107,14 +111,14 @@ def _add_model(
     models: dict[str, ModelKind],
     names: dict[str, tuple[str, str | None]],
 ) -> None:
-    """One `register_model(ModelMeta(...))`."""
+    """Add the model of one call `register_model(ModelMeta(...))` to `models` and `names`."""
     meta = call.args[0]
     if not isinstance(meta, ast.Call):
         return
     kind = _text(_argument(meta, 0, "model_type"), types)
     if not kind:
         return
-    # Before 4.0 the third word is the template, since then the loader.
+    # The third argument is the template before 4.0, and the loader (not a text) since then.
     third = _text(meta.args[2], constants) if len(meta.args) > 2 else None
     template = _text(_argument(meta, None, "template"), constants) or third
     templates: list[str] = [template] if template else []
@@ -132,26 +136,31 @@ def _add_model(
 
 
 def _groups(node: ast.expr | None) -> Iterator[ast.Call]:
-    """The ModelGroup calls of a list, or the one there is."""
+    """All ModelGroup(...) calls inside an expression."""
     for part in ast.walk(node) if node is not None else ():
         if isinstance(part, ast.Call) and getattr(part.func, "id", "") == "ModelGroup":
             yield part
 
 
 def _model_names(group: ast.Call) -> Iterator[str]:
-    """ms-swift 4.6.0 model_meta `get_matched_model_group`: what stands behind the last slash."""
+    """The names of a group's models, without the part before the last slash, in lower case.
+
+    ms-swift 4.6.0 model_meta `get_matched_model_group` compares names so.
+    """
     for part in ast.walk(group):
-        if isinstance(part, ast.Call) and getattr(part.func, "id", "") == "Model":
-            words = [
-                *part.args[:3],
-                *(k.value for k in part.keywords if k.arg and "revision" not in k.arg),
-            ]
-            for word in words:
-                if isinstance(word, ast.Constant) and isinstance(word.value, str):
-                    yield word.value.rsplit("/", 1)[-1].lower()
+        if not isinstance(part, ast.Call) or getattr(part.func, "id", "") != "Model":
+            continue
+        words = list(part.args[:3])
+        for keyword in part.keywords:
+            if keyword.arg and "revision" not in keyword.arg:
+                words.append(keyword.value)
+        for word in words:
+            if isinstance(word, ast.Constant) and isinstance(word.value, str):
+                yield word.value.rsplit("/", 1)[-1].lower()
 
 
 def _argument(call: ast.Call, place: int | None, name: str) -> ast.expr | None:
+    """The argument of a call with this name, or at this position (None: by name only)."""
     for keyword in call.keywords:
         if keyword.arg == name:
             return keyword.value
@@ -159,7 +168,7 @@ def _argument(call: ast.Call, place: int | None, name: str) -> ast.expr | None:
 
 
 def _text(node: ast.expr | None, constants: dict[str, str]) -> str | None:
-    """A constant, or `TemplateType.qwen2_5` by its definition."""
+    """The text of a constant, or of an expression such as `TemplateType.qwen2_5`; None for anything else."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else None
     if isinstance(node, ast.Attribute) and getattr(node.value, "id", "").endswith("Type"):
@@ -168,61 +177,68 @@ def _text(node: ast.expr | None, constants: dict[str, str]) -> str | None:
 
 
 def _texts(node: ast.expr | None, constants: dict[str, str]) -> Iterator[str]:
+    """The texts in a list or tuple."""
     items = node.elts if isinstance(node, (ast.List, ast.Tuple)) else []
     for item in items:
-        if value := _text(item, constants):
+        value = _text(item, constants)
+        if value:
             yield value
 
 
 def _constants(find: Find, places: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """The names of a constant.py whose value is another one."""
+    """The constants in constant.py whose value differs from their name: name -> value."""
     for _, module in places:
-        if found := find(module):
+        found = find(module)
+        if found:
             return {name: value for name, value in _CONSTANT.findall(found[0]) if name != value}
     return {}
 
 
 def _modules(find: Find, places: tuple[tuple[str, str], ...]) -> Iterator[str]:
-    """The texts of a package's modules, in the order of its imports."""
+    """The texts of a package's modules, in the order in which the package imports them."""
     for package, _ in places:
         front = find(package)
         if front is None:
             continue
-        # utils, which the others import, registers chatml and dummy.
+        # The module utils registers chatml and dummy; the other modules import utils, so it comes first.
         for names in ["utils", *_FROM_HERE.findall(front[0])]:
             for name in names.strip("()").split(","):
-                if (found := find(f"{package}.{name.strip()}")) is not None:
+                found = find(f"{package}.{name.strip()}")
+                if found is not None:
                     yield found[0]
         return
 
 
 def _calls(find: Find, places: tuple[tuple[str, str], ...], name: str) -> Iterator[ast.Call]:
-    """The calls of a function at the left margin."""
+    """The calls of a function at the top level of the modules."""
     for text in _modules(find, places):
-        end = 0
-        while (start := text.find(f"\n{name}(", end)) >= 0:
+        start = text.find(f"\n{name}(")
+        while start >= 0:
             margin = _MARGIN.search(text, start + 1)
             end = margin.start() if margin else len(text)
             node = ast.parse(text[start:end]).body[0]
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
                 yield node.value
+            start = text.find(f"\n{name}(", end)
 
 
 def _first(find: Find, places: tuple[tuple[str, str], ...]) -> tuple[str, ...] | None:
-    """The words of the first of several dictionaries or lists that is there."""
+    """The keys or items of the first dictionary or list that exists; None if none does."""
     for module, name in places:
         found = find(module)
-        if found is not None and (words := _words(found[0], name)) is not None:
+        words = None if found is None else _words(found[0], name)
+        if words is not None:
             return words
     return None
 
 
 def _words(text: str, name: str) -> tuple[str, ...] | None:
-    """The keys of `NAME = {...}`, or the items of a list, at the left margin."""
+    """The keys of `NAME = {...}`, or the items of `NAME = [...]`, at the top level; None without either."""
     match = re.search(rf"^{name}(?:: [^=\n]+)? = (?=[\[{{])", text, re.MULTILINE)
     if match is None:
         return None
     margin = _MARGIN.search(text, match.end())
-    node = ast.parse(text[match.end() : margin.start() if margin else len(text)], mode="eval").body
+    end = margin.start() if margin else len(text)
+    node = ast.parse(text[match.end() : end], mode="eval").body
     items = node.keys if isinstance(node, ast.Dict) else getattr(node, "elts", [])
     return tuple(str(item.value) for item in items if isinstance(item, ast.Constant))

@@ -1,14 +1,14 @@
-"""What became of the arguments that ms-swift no longer has.
+"""Arguments that ms-swift no longer has: their present names, or what to write instead.
 
-Read off ms-swift's and transformers' own sources, 2.6 to 4.6.0; tests hold every name against the
-bundled history.
+The tables were made by reading the sources of ms-swift 2.6 to 4.6.0 and of transformers. Tests compare
+every name with the bundled history.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-#: Another name, the same values.
+#: Old name -> present name of the same argument with the same values.
 RENAMED = {
     "sft_type": "tuner_type",
     "train_type": "tuner_type",
@@ -41,7 +41,7 @@ RENAMED = {
 
 
 def name_in(name: str, table: Collection[str]) -> str | None:
-    """What the releases of `table` call an argument that another release calls `name`; None: nothing."""
+    """The name in `table` of an argument that another release calls `name`; None if `table` lacks it."""
     if name in table:
         return name
     today = RENAMED.get(name, name)
@@ -50,7 +50,7 @@ def name_in(name: str, table: Collection[str]) -> str | None:
     return next((old for old, new in RENAMED.items() if new == today and old in table), None)
 
 
-#: What to write instead, where it takes more than another name.
+#: Old name -> what to write instead, where another name alone does not do.
 REPLACED = {
     "num_infer_workers": "vllm_mode (server or colocate), vllm_tensor_parallel_size",
     "vllm_device": "vllm_mode",

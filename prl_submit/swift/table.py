@@ -1,4 +1,4 @@
-"""The arguments that a job's ms-swift takes, and which ms-swift that is."""
+"""The arguments that one ms-swift accepts, by name, and which ms-swift that is."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ if TYPE_CHECKING:
 
 
 def bundled_names(version: str) -> Registries | None:
-    """What a release registers."""
-    from prl_submit.swift.registries import bundled  # for those who ask
+    """The names that a release registers, from the bundled file."""
+    from prl_submit.swift.registries import bundled  # few jobs need it
 
     return bundled(version)
 
 
 class Table(dict[str, Argument]):
-    """Arguments by name.
+    """The arguments of one ms-swift by name.
 
-    `version`: the ms-swift they are of. `origin`: where they come from, in words. `is_certain`: false
-    where that version is not at hand and its neighbour stands for it; then what the table lacks may
-    still be right. `is_assumed`: true where nothing is known of the job's ms-swift.
+    `version`: the version of ms-swift. `origin`: where the arguments come from, in words.
+    `is_certain`: false if that version is unknown and the last known one before it is used; then a name
+    that the table lacks may still be valid. `is_assumed`: true if nothing is known about the job's
+    ms-swift and the newest release is used.
     """
 
     def __init__(
@@ -42,28 +43,31 @@ class Table(dict[str, Argument]):
         self.origin = origin
         self.is_certain = is_certain
         self.is_assumed = is_assumed
-        #: Where that ms-swift and what it imports lie, if that is on this machine.
+        #: The folders in which this ms-swift and the packages it imports are, if they are on this machine.
         self.folders: tuple[str, ...] = ()
-        #: The folder with its `swift/`, also where what it imports is not to be seen, as of a checkout.
+        #: The folder that holds `swift/`, if it is on this machine. It can be set while `folders` is empty.
         self.source: str | None = None
-        #: Its registries, read when they are asked for; None where they cannot be.
+        #: Reads the names that this ms-swift registers. It returns None if its source cannot be read.
         self.names: Callable[[], Registries | None] = partial(bundled_names, version)
 
     @property
     def known_version(self) -> str | None:
-        """The version, where it is more than an assumption."""
+        """The version; None if it is only assumed."""
         return None if self.is_assumed else self.version
 
 
 def load_table(version: str | None = None) -> Table:
-    """The bundled table of a release, or of the one before it; without `version` of the newest."""
+    """The bundled arguments of a release. For an unknown release: those of the last one before it.
+
+    Without `version`: those of the newest release, marked as an assumption.
+    """
     history = load_history()
     place = history.place(version) if version else len(history.versions) - 1
     release, transformers = history.versions[place]
     is_known = version is None or history.knows(version)
     origin = f"bundled: ms-swift {release} with transformers {transformers}"
     if not is_known:
-        origin += f", which stands for {version}"
+        origin += f", used in place of {version}"
     return Table(
         history.table(place),
         version or release,

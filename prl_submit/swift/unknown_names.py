@@ -1,4 +1,7 @@
-"""What to say of a name that the job's ms-swift does not have."""
+"""Messages for an argument that the job's ms-swift does not have.
+
+The name may be one of another release, an abbreviation, another tool's word, or a misspelling.
+"""
 
 from __future__ import annotations
 
@@ -11,101 +14,127 @@ from prl_submit.swift.table import Table
 
 
 def unknown_name(name: str, origin: Origin, table: Table, is_passed_over: bool = False) -> Problem:
-    """The problem of `swift.NAME`: of another version, an abbreviation, or a misspelling.
+    """The problem of an unknown argument `swift.NAME`.
 
-    `is_passed_over`: ms-swift only warns of names that it does not know.
+    It is only a warning if the table may lack a valid name (`table.is_certain` is false), or if
+    `is_passed_over` is true: then the job tells ms-swift to ignore unknown arguments.
     """
     message, hint = what_is_wrong(name, table)
     severity = "error" if table.is_certain else "warning"
     if is_passed_over:
-        message, severity = f"{message}; ignore_args_error passes over it", "warning"
+        message, severity = f"{message}; with ignore_args_error ms-swift ignores it", "warning"
     return problem_at(origin, f"swift.{name}", message, hint, severity)
 
 
 def what_is_wrong(name: str, table: Table) -> tuple[str, str]:
-    """What to say of a name that the table lacks, and what to do; `import` and `check` say the same."""
+    """The message and the hint for a name that the table lacks. `check` and `import` both use it."""
     other = of_another_version(name, table)
-    message, hint = (
-        other or _abbreviation(name, table) or _by_meaning(name, table) or _else(name, table)
-    )
-    if other and table.is_assumed:
-        hint += "; where the job's ms-swift is another one: environment.swift_version says which"
-    return message, hint
+    if other:
+        message, hint = other
+        if table.is_assumed:
+            hint += "; if the job's ms-swift is another release, set environment.swift_version"
+        return message, hint
+    return _abbreviation(name, table) or _by_meaning(name, table) or _misspelt(name, table)
 
 
 def nearest(name: str, table: Table) -> str | None:
-    """The argument that an unknown name probably means."""
+    """The argument whose spelling is most similar to an unknown name; None if none is similar."""
     return closest(name.replace("-", "_"), table, cutoff=0.7)
 
 
 def is_of_another_version(name: str) -> bool:
-    """True if some release has the argument, or had it under this name before 3.0."""
-    from prl_submit.swift.history import load_history  # only where a name is unknown
+    """True if some release since 3.0 has the argument, or ms-swift 2 had an argument of this name."""
+    from prl_submit.swift.history import load_history  # needed only for an unknown name
 
     return name in load_history().arguments or name in RENAMED or name in REPLACED
 
 
 def of_another_version(name: str, table: Table) -> tuple[str, str] | None:
-    """What became of an argument that other releases have, and what to do; None for any other name."""
-    from prl_submit.swift.history import load_history, number  # only where something is wrong
+    """The message and the hint for an argument that other releases have; None for any other name."""
+    from prl_submit.swift.history import load_history, number  # needed only for an unknown name
 
-    history = load_history()
-    years = history.years(name)
+    years = load_history().years(name)
     today = RENAMED.get(name)
-    if years is None:
-        is_renamed = today is not None and today in table
-        return (f"is {today} since ms-swift 3.0", f"write {today}") if is_renamed else None
+    if years is None:  # no release since 3.0 has it
+        if today is None or today not in table:
+            return None
+        return f"is {today} since ms-swift 3.0", f"write {today}"
     begin, end = years
     if number(begin) > number(table.version):
-        old = next((old for old, new in RENAMED.items() if new == name and old in table), None)
-        hint = f"leave it out, or run a newer ms-swift than {table.version}"
-        message = f"is in ms-swift since {begin}; {table.version} will run"
-        return message, f"there it is {old}" if old else hint
+        return _too_new(name, begin, table)
     if end is None:
-        return None  # every release has it, this environment has not
+        return None  # every release has it, but the ms-swift of this environment does not
     if today is not None and today in table:
-        since = (history.years(today) or ("",))[0]
-        is_later = number(since) > number(begin)
-        return f"is {today}{f' since ms-swift {since}' if is_later else ' today'}", f"write {today}"
+        return _renamed(begin, today)
     instead = REPLACED.get(name)
-    hint = f"today: {instead}" if instead else "leave it out"
-    return f"in ms-swift {begin if begin == end else f'{begin}-{end}'}, gone since", hint
+    hint = f"today: {instead}" if instead else f"remove {name}"
+    releases = begin if begin == end else f"{begin}-{end}"
+    return f"was in ms-swift {releases} and is gone since", hint
+
+
+def _too_new(name: str, begin: str, table: Table) -> tuple[str, str]:
+    """The message for an argument that came with a release after the one that will run."""
+    message = f"is in ms-swift since {begin}; {table.version} will run"
+    for old, new in RENAMED.items():
+        if new == name and old in table:
+            return message, f"in ms-swift {table.version} it is called {old}"
+    return message, f"remove {name}, or run a newer ms-swift than {table.version}"
+
+
+def _renamed(begin: str, today: str) -> tuple[str, str]:
+    """The message for an argument whose name was changed to `today`. `begin`: its first release."""
+    from prl_submit.swift.history import load_history, number  # needed only for an unknown name
+
+    years = load_history().years(today)
+    since = years[0] if years else ""
+    when = f"since ms-swift {since}" if number(since) > number(begin) else "today"
+    return f"is {today} {when}", f"write {today}"
 
 
 def _abbreviation(name: str, table: Table) -> tuple[str, str] | None:
-    """The parser takes a beginning for the whole name where it fits one alone, without a word."""
+    """The message for the beginning of one or several arguments' names.
+
+    ms-swift's parser silently accepts the beginning of a name if only one argument begins so.
+    """
     beginning = name.replace("-", "_")
     whole = [known for known in table if known.startswith(beginning)]
     if not name or not whole or beginning in table:
         return None
     named = meanings.meant(name, meanings.ARGUMENTS, table)
-    if len(whole) > 1 and named:
-        return None  # `lr` means learning_rate, not lr_scheduler_type
-    if len(whole) > 1 and closest(beginning, whole, cutoff=0.9):
-        return None  # `num_generation`: a letter was forgotten
     if len(whole) == 1:
-        return (
-            f"is short for {whole[0]}; ms-swift would take it silently",
-            meanings.did_you_mean_one_of([*dict.fromkeys([*named, *whole])])
-            if set(named) - set(whole)
-            else f"write {whole[0]}",
+        return f"is short for {whole[0]}; ms-swift would accept it silently", _which(
+            whole[0], named
         )
+    if named:
+        return None  # `lr` means learning_rate, not lr_scheduler_type
+    if closest(beginning, whole, cutoff=0.9):
+        return None  # `num_generation`: the user forgot one letter
     shown = ", ".join(whole[:5]) + (", …" if len(whole) > 5 else "")
     return f"is the beginning of {len(whole)} arguments", f"write one of {shown}"
 
 
+def _which(whole: str, named: list[str]) -> str:
+    """The hint for an abbreviation of `whole` that may also mean the arguments in `named`."""
+    if not set(named) - {whole}:
+        return f"write {whole}"
+    return meanings.did_you_mean_one_of(list(dict.fromkeys([*named, whole])))
+
+
 def _by_meaning(name: str, table: Table) -> tuple[str, str] | None:
-    """What other trainers call an argument, or a key of the job spec that stands elsewhere."""
+    """The message for another trainer's word, or for a key that belongs outside of `swift:`."""
     message = f"ms-swift {table.version} has no such argument"
-    if named := meanings.meant(name, meanings.ARGUMENTS, table):
+    named = meanings.meant(name, meanings.ARGUMENTS, table)
+    if named:
         return message, meanings.did_you_mean_one_of(named)
-    if keys := meanings.key_elsewhere(name):
-        return message, f"it stands outside `swift:`, as {keys}"
+    key = meanings.key_elsewhere(name)
+    if key:
+        return message, f"write it outside of `swift:`, as {key}"
     return None
 
 
-def _else(name: str, table: Table) -> tuple[str, str]:
+def _misspelt(name: str, table: Table) -> tuple[str, str]:
+    """The message for any other unknown name, with the name of the most similar spelling."""
     message = f"ms-swift {table.version} has no such argument"
     near = nearest(name, table)
-    hint = f"did you mean {near!r}?" if near else "arguments are listed by `swift rlhf --help`"
+    hint = f"did you mean {near!r}?" if near else "`swift rlhf --help` lists all arguments"
     return message, hint

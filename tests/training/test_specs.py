@@ -134,7 +134,7 @@ TRAINED = {
     "Adam's numbers beside sgd": Case({"optim": "sgd", "adam_beta1": 1.0}, None),
     "dashes": Case({"num_generations": None, "num-generations": 2}, None),
     "an argument that is passed over": Case(
-        {"ignore_args_error": True, "bogus": 1}, "ignore_args_error passes over it"
+        {"ignore_args_error": True, "bogus": 1}, "with ignore_args_error ms-swift ignores it"
     ),
     "JSON that nobody reads": Case(
         {"eval_dataset_args": "x", "fsdp_config": "foo", "vllm_limit_mm_per_prompt": "0.5"},

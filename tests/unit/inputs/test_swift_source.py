@@ -209,7 +209,7 @@ def test_a_checkout_whose_environment_is_not_here(tmp_path: Path) -> None:
     wanted = Wanted(Environment(), str(tmp_path), True, None)
     table = choose_table(wanted, lambda: None, {"PATH": "/nowhere"})
     assert (table.version, table.source, table.folders) == ("3.3.0.dev0", str(tmp_path), ())
-    assert table.origin.startswith("installed, but not to be read")
+    assert table.origin.startswith("installed, but its source cannot be read")
     spec = """
 name: x
 swift: {rlhf_type: grpo, model: m, dataset: d, num_generations: 2, eval_strategy: 'no',

@@ -29,9 +29,9 @@ from tests.support.plans import layered
         ("group_size", None, "did you mean 'num_generations'?"),
         ("lora", "4.6.0", "did you mean 'tuner_type'?"),
         ("lora", "3.3.0", "did you mean 'train_type'?"),
-        ("gpus", None, "it stands outside `swift:`, as resources.nproc_per_node"),
-        ("nodes", None, "it stands outside `swift:`, as resources.nodes"),
-        ("partition", None, "it stands outside `swift:`, as slurm.partition"),
+        ("gpus", None, "write it outside of `swift:`, as resources.nproc_per_node"),
+        ("nodes", None, "write it outside of `swift:`, as resources.nodes"),
+        ("partition", None, "write it outside of `swift:`, as slurm.partition"),
         ("num_generation", None, "did you mean 'num_generations'?"),  # by its letters, as before
     ],
 )

@@ -69,7 +69,7 @@ def test_a_version_that_is_not_bundled(version: str, stands: str) -> None:
     assert not table.is_certain
     assert table.known_version == version
     assert f"ms-swift {stands} " in table.origin
-    assert table.origin.endswith(f"stands for {version}")
+    assert table.origin.endswith(f"used in place of {version}")
 
 
 def test_two_parts_mean_the_newest_of_them() -> None:
@@ -157,19 +157,19 @@ def told(name: str, version: str | None = None) -> tuple[str, str | None, str]:
 @pytest.mark.parametrize(
     ("name", "version", "message", "hint"),
     [
-        ("num_infer_workers", None, "in ms-swift 3.2-3.5, gone since", "today: vllm_mode (server or colocate), vllm_tensor_parallel_size"),
+        ("num_infer_workers", None, "was in ms-swift 3.2-3.5 and is gone since", "today: vllm_mode (server or colocate), vllm_tensor_parallel_size"),
         ("train_type", None, "is tuner_type since ms-swift 4.0", "write tuner_type"),
         ("sft_type", None, "is tuner_type since ms-swift 3.0", "write tuner_type"),
         ("evaluation_strategy", None, "is eval_strategy today", "write eval_strategy"),
-        ("past_index", None, "in ms-swift 3.0-3.12, gone since", "leave it out"),
+        ("past_index", None, "was in ms-swift 3.0-3.12 and is gone since", "remove past_index"),
         ("train_sampler_random", None, "is train_dataloader_shuffle since ms-swift 3.3", "write train_dataloader_shuffle"),
-        ("vllm_mode", "3.4.1", "is in ms-swift since 3.5; 3.4.1 will run", "leave it out, or run a newer ms-swift than 3.4.1"),
-        ("tuner_type", "3.4.1", "is in ms-swift since 4.0; 3.4.1 will run", "there it is train_type"),
+        ("vllm_mode", "3.4.1", "is in ms-swift since 3.5; 3.4.1 will run", "remove vllm_mode, or run a newer ms-swift than 3.4.1"),
+        ("tuner_type", "3.4.1", "is in ms-swift since 4.0; 3.4.1 will run", "in ms-swift 3.4.1 it is called train_type"),
         ("num_generation", None, f"ms-swift {NEWEST.version} has no such argument", "did you mean 'num_generations'?"),
         ("num-generations", None, f"ms-swift {NEWEST.version} has no such argument", "did you mean 'num_generations'?"),
-        ("zzzzzz", "3.8.0", "ms-swift 3.8.0 has no such argument", "arguments are listed by `swift rlhf --help`"),
-        ("", None, f"ms-swift {NEWEST.version} has no such argument", "arguments are listed by `swift rlhf --help`"),
-        ("max_grad", None, "is short for max_grad_norm; ms-swift would take it silently", "write max_grad_norm"),
+        ("zzzzzz", "3.8.0", "ms-swift 3.8.0 has no such argument", "`swift rlhf --help` lists all arguments"),
+        ("", None, f"ms-swift {NEWEST.version} has no such argument", "`swift rlhf --help` lists all arguments"),
+        ("max_grad", None, "is short for max_grad_norm; ms-swift would accept it silently", "write max_grad_norm"),
         ("vllm", None, f"is the beginning of {sum(n.startswith('vllm') for n in NEWEST)} arguments", None),
         ("vllm_m", None, "", None),
     ],
@@ -373,7 +373,9 @@ def test_an_installed_one_that_cannot_be_read_is_known_by_its_version(tmp_path: 
     table = chosen(tmp_path, venv="env")
     assert table.known_version == "4.2.0"
     assert "num_generations" in table
-    assert table.origin.startswith("installed, but not to be read (no class RLHFArguments in ")
+    assert table.origin.startswith(
+        "installed, but its source cannot be read (no class RLHFArguments in "
+    )
 
 
 def test_pythons_own_order(tmp_path: Path) -> None:
