@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 
 import msgspec
 
 from prl_submit import backends
-from prl_submit.cli.shared_options import absolute
-from prl_submit.errors import PrlSubmitError, Problem, SpecError
-from prl_submit.planning.layers import apply_overrides, outside_swift, read_files
+from prl_submit.errors import PrlSubmitError, Problem
+from prl_submit.inputs.spec_files import find_profile, of_another_user, read_spec_files, spec_file
+from prl_submit.planning.layers import apply_overrides, backend_of, outside_swift
 from prl_submit.planning.plan import Context, Planned, make_plan
-from prl_submit.spec.nodes import Node, merge
-from prl_submit.spec.suggest import closest
-from prl_submit.spec.yaml import MAX_BYTES
+from prl_submit.spec.nodes import Node, lookup, mapping
+from prl_submit.spec.sections import Conda, Environment
+from prl_submit.swift.choice import Wanted, choose_table
 from prl_submit.swift.table import Table
-from prl_submit.system.reading import read_record, read_regular
-from prl_submit.which_spec import folders_of_its_run, is_of_a_run, of_another_user, spec_file
-from prl_submit.which_swift import choose
+from prl_submit.system.user_paths import absolute
 
 #: The user of a pod that root submits: "restricted" namespaces take no root.
 NOBODY_IN_PARTICULAR = 1000
+#: The distribution, as the probe and pip name it.
+DISTRIBUTION = "ms-swift"
+#: Variables that say where Python looks for packages.
+_PYTHON = ("PYTHONPATH", "PYTHONNOUSERSITE", "PYTHONUSERBASE", "HOME")
 
 
 def plan_spec(
@@ -45,9 +48,9 @@ def plan_spec(
     environ = _environ()
     if output_root:
         sets = (*sets, f"output={absolute(output_root)}")
-    overlay = _profile(profile)
-    files = _files(spec, overlay)
-    table = choose(outside_swift(files, sets), backend, environ)
+    overlay = find_profile(profile)
+    files = read_spec_files(spec, overlay)
+    table = table_for(outside_swift(files, sets), backend, environ)
     layered = apply_overrides(files, profile=overlay, environ=environ, sets=sets, table=table)
     context = Context(
         cwd=os.getcwd(),
@@ -75,16 +78,13 @@ def plan_spec(
 
 def table_of(spec: str) -> Table:
     """The argument table of a spec's ms-swift. Raises SpecError where it cannot be read."""
-    return choose(_files(spec_file(spec, None), _profile(None)), None, _environ())
+    files = read_spec_files(spec_file(spec, None), find_profile(None))
+    return table_for(files, None, _environ())
 
 
-def _files(spec: str, profile: Node | None) -> Node:
-    try:
-        files = read_files(spec, read=_SpecFiles(), profile=profile)
-        folders = folders_of_its_run(spec)
-        return files if folders is None else merge(files, folders)
-    except OSError as error:
-        raise SpecError([_unreadable(spec, error)]) from None
+def errors_of(planned: Planned) -> list[Problem]:
+    """The problems that stop a submission."""
+    return [problem for problem in planned.problems if problem.severity == "error"]
 
 
 def _environ() -> dict[str, str]:
@@ -97,60 +97,48 @@ def _environ() -> dict[str, str]:
     return environ
 
 
-def errors_of(planned: Planned) -> list[Problem]:
-    """The problems that stop a submission."""
-    return [problem for problem in planned.problems if problem.severity == "error"]
+def table_for(tree: Node, backend: str | None, environ: Mapping[str, str]) -> Table:
+    """The table of the ms-swift that will run a job; `backend` is what the command line says.
 
-
-class _SpecFiles:
-    """Reads a spec and then its bases, each of which is named by the file before it.
-
-    A spec of another user must not show, nor write into a run, what that user may not read itself.
+    A wrong value counts as none here: it is told where the spec is typed.
     """
+    name = backend or backend_of(tree, environ) or "local"
+    name = backends.ALIASES.get(name, name)
+    has_image = name == "kubernetes" or lookup(tree, "environment.container") is not None
+    written = os.path.expanduser(_text(tree, "workdir") or ".")
+    workdir = os.path.normpath(os.path.join(os.getcwd(), written))
+    wanted = Wanted(
+        _environment(tree), workdir, not has_image, _text(tree, "environment.swift_version")
+    )
 
-    def __init__(self) -> None:
-        self._naming: str | None = None
+    def probed() -> str | None:
+        return None if has_image else _probed(name, _text(tree, "slurm.partition"), environ)
 
-    def __call__(self, path: str) -> bytes:
-        naming, self._naming = self._naming, path
-        if naming is None:
-            return read_record(path, MAX_BYTES + 1) if is_of_a_run(path) else _read(path)
-        from prl_submit.system.owners import could_read, owner_of, user_name
-
-        writer = owner_of(naming)
-        if writer not in (None, 0, os.geteuid()) and not could_read(writer, path):
-            raise OSError(None, f"{user_name(writer)}, whose {naming} is, may not read it", path)
-        return read_regular(path, MAX_BYTES + 1)
-
-
-def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read(MAX_BYTES + 1)  # one more than allowed: enough to refuse it
+    return choose_table(wanted, probed, environ)
 
 
-def _unreadable(spec: str, error: OSError) -> Problem:
-    hint = _near_file(spec) if isinstance(error, FileNotFoundError) else None
-    what = "is a folder" if isinstance(error, IsADirectoryError) else error.strerror or str(error)
-    return Problem(file=spec, line=None, key=None, message=f"cannot be read: {what}", hint=hint)
+def _text(tree: Node, key: str) -> str | None:
+    node = lookup(tree, key)
+    return node.value if node is not None and isinstance(node.value, str) else None
 
 
-def _near_file(spec: str) -> str | None:
-    folder, name = os.path.split(spec)
-    try:
-        here = [os.path.splitext(item) for item in os.listdir(folder or ".")]
-    except OSError:
-        return f"there is no folder {folder}"
-    specs = {stem: stem + ending for stem, ending in here if ending in (".yaml", ".yml")}
-    near = closest(os.path.splitext(name)[0], specs, 0.6)
-    return f"did you mean {os.path.join(folder, specs[near])}?" if near else None
+def _environment(tree: Node) -> Environment:
+    conda = lookup(tree, "environment.conda")
+    whole: str | Conda | None = _text(tree, "environment.conda")
+    if mapping(conda):
+        name = _text(tree, "environment.conda.name")
+        root = _text(tree, "environment.conda.root")
+        whole = Conda(name=name, root=root) if name else None
+    texts = {name: _text(tree, f"environment.env.{name}") for name in _PYTHON}
+    env = {name: text for name, text in texts.items() if text is not None}
+    return Environment(conda=whole, venv=_text(tree, "environment.venv"), env=env)
 
 
-def _profile(name: str | None) -> Node | None:
-    config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    candidates = ["prl-submit.toml", os.path.join(config, "prl-submit", "prl-submit.toml")]
-    found = [path for path in candidates if os.path.isfile(path)]
-    if not found and name is None:
-        return None
-    from prl_submit.spec.profiles import read_profile
+def _probed(backend: str, partition: str | None, environ: Mapping[str, str]) -> str | None:
+    """The version on the nodes, where all that were probed have one and the same."""
+    from prl_submit.probe import load_facts
 
-    return read_profile([(path, _read(path)) for path in found], name)
+    facts = load_facts(backend, partition, environ)
+    nodes = getattr(facts, "nodes", ())  # damaged facts have none; that is told elsewhere
+    versions = {node.versions.get(DISTRIBUTION) for node in nodes}
+    return versions.pop() if len(versions) == 1 else None

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit import backends
-from prl_submit.artefact import artefact_of
+from prl_submit.backends.artefact import artefact_of
 from prl_submit.errors import PrlSubmitError, Problem, RefusedError, SpecError, format_problem
 from prl_submit.launch.quote import bash
 from prl_submit.launch.render import render_launch

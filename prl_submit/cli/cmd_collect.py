@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from prl_submit.cli.console import data, note
-from prl_submit.cli.shared_options import output_root as output_root_of
 from prl_submit.cli.shared_options import output_root_option, run_argument
 from prl_submit.errors import EXIT_INTERRUPTED
 from prl_submit.runs.directory import find_run
+from prl_submit.system.user_paths import output_root as output_root_of
 
 
 @click.command("collect")

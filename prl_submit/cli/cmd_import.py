@@ -114,14 +114,14 @@ def _check_version(version: str | None) -> None:
 def _table(where: dict[str, Tree], version: str | None) -> Table:
     """The arguments of the ms-swift that is named, or that `check` would find for such a spec."""
     from prl_submit.importing.write import write_spec
+    from prl_submit.prepare import table_for
     from prl_submit.spec.yaml import parse_document
     from prl_submit.swift.table import load_table
-    from prl_submit.which_swift import choose
 
     if version is not None:
         return load_table(version)
     text = write_spec({"name": "x", **where}, "where the job runs")
-    return choose(parse_document(text.encode("utf-8"), "spec", "spec"), None, os.environ)
+    return table_for(parse_document(text.encode("utf-8"), "spec", "spec"), None, os.environ)
 
 
 def _count(errors: list[Problem]) -> str:

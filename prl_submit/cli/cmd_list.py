@@ -6,8 +6,8 @@ import click
 
 from prl_submit.cli.cmd_status import show_runs
 from prl_submit.cli.shared_options import json_option, output_root_option
-from prl_submit.cli.shared_options import output_root as output_root_of
 from prl_submit.runs.directory import list_runs
+from prl_submit.system.user_paths import output_root as output_root_of
 
 
 @click.command("list")

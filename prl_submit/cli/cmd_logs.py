@@ -11,13 +11,13 @@ from prl_submit.cli.console import note, raw
 from prl_submit.cli.follow import follow_run, node_name
 from prl_submit.cli.log_copies import finish, log_copier
 from prl_submit.cli.run_lines import describe, interrupted, result_code
-from prl_submit.cli.shared_options import output_root as output_root_of
 from prl_submit.cli.shared_options import output_root_option, run_argument
 from prl_submit.errors import PrlSubmitError
 from prl_submit.runs.directory import LOGS, PLAN, Run, find_run
 from prl_submit.runs.logs import LogReader, node_logs, rank_logs
 from prl_submit.runs.plan_file import read_plan
 from prl_submit.spec.sections import Resources
+from prl_submit.system.user_paths import output_root as output_root_of
 
 Find = Callable[[], list[tuple[int, Path]]]
 

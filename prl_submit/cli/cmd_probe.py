@@ -16,8 +16,8 @@ import click
 from prl_submit import backends
 from prl_submit.cli.console import data, document, note, table
 from prl_submit.cli.shared_options import json_option, output_root_option
-from prl_submit.cli.shared_options import output_root as output_root_of
 from prl_submit.errors import EXIT_INTERRUPTED, PrlSubmitError, SpecError, format_error
+from prl_submit.system.user_paths import output_root as output_root_of
 
 if TYPE_CHECKING:
     from prl_submit.planning.plan import Plan

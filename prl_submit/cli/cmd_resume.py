@@ -21,7 +21,6 @@ from prl_submit.cli.shared_options import (
     templates_option,
     wait_option,
 )
-from prl_submit.cli.shared_options import output_root as output_root_of
 from prl_submit.cli.started import after_start
 from prl_submit.cli.watch import POLL_S
 from prl_submit.errors import EXIT_INTERRUPTED, PrlSubmitError
@@ -33,6 +32,7 @@ from prl_submit.runs.states import FINISHED, LOST, State
 from prl_submit.submission import World, exclusive
 from prl_submit.submission import resume as resume_run
 from prl_submit.system import shell
+from prl_submit.system.user_paths import output_root as output_root_of
 
 
 @click.command("resume")

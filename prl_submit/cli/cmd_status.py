@@ -14,11 +14,11 @@ from prl_submit.cli.console import data, document, is_terminal, note
 from prl_submit.cli.run_lines import describe, result_code, status_table
 from prl_submit.cli.run_states import states_of, statuses_of
 from prl_submit.cli.shared_options import json_option, output_root_option, run_argument
-from prl_submit.cli.shared_options import output_root as output_root_of
 from prl_submit.cli.watch import wait_for
 from prl_submit.errors import EXIT_INTERRUPTED, EXIT_UNREACHABLE
 from prl_submit.runs.directory import Run, find_run, list_runs
 from prl_submit.runs.states import FINISHED, SUCCEEDED, Status, status_of
+from prl_submit.system.user_paths import output_root as output_root_of
 
 _WATCH_S = 1.0
 

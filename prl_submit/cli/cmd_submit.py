@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from prl_submit import backends
-from prl_submit.artefact import render_artefact
+from prl_submit.backends.artefact import render_artefact
 from prl_submit.cli.console import document, note, raw
 from prl_submit.cli.problems import warn_or_stop
 from prl_submit.cli.run_lines import interrupted

@@ -23,6 +23,6 @@ def warn_or_stop(planned: Planned) -> None:
 
 def render_bytes(planned: Planned, templates: Path | None) -> bytes:
     """What the backend would be sent for the job."""
-    from prl_submit.artefact import render_artefact  # a tenth of the time of `check`
+    from prl_submit.backends.artefact import render_artefact  # a tenth of the time of `check`
 
     return render_artefact(planned.plan, templates).encode("utf-8")

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from prl_submit.cli.console import note, table
-from prl_submit.cli.shared_options import output_root
 from prl_submit.errors import EXIT_INTERRUPTED, EXIT_JOB_FAILED
 from prl_submit.launch.quote import bash
 from prl_submit.runs.directory import Run
 from prl_submit.runs.states import RUNNING, SUCCEEDED, Status
 from prl_submit.runs.times import age
 from prl_submit.system.untrusted_text import words
+from prl_submit.system.user_paths import output_root
 
 
 def result_code(statuses: Sequence[Status]) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from prl_submit.system.user_paths import output_root
 
 if TYPE_CHECKING:  # `check` has no use for it, and it is a twentieth of its time
     from pathlib import Path
@@ -72,16 +73,6 @@ def _path(text: str) -> Path:
     from pathlib import Path
 
     return Path(text)
-
-
-def absolute(text: str) -> str:
-    """A folder as the user means it: `~` is the home directory, in quotes too."""
-    return os.path.abspath(os.path.expanduser(text))
-
-
-def output_root(option: str | None) -> Path:
-    """The output root of commands that have no spec."""
-    return _path(absolute(option or os.environ.get("PRL_OUTPUT_ROOT") or "output"))
 
 
 def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

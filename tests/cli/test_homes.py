@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from prl_submit.cli.shared_options import output_root
 from prl_submit.prepare import plan_spec
+from prl_submit.system.user_paths import output_root
 
 
 @pytest.fixture
