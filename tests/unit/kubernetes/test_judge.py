@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
@@ -31,6 +30,7 @@ from prl_submit.runs.states import (
     TIMEOUT,
     State,
 )
+from tests.support.time_zone import time_zone
 from tests.unit.kubernetes.objects import (
     NAME,
     condition,
@@ -60,13 +60,10 @@ AGAIN = job("Created", "Restarting")
 
 
 @pytest.fixture(autouse=True)
-def _an_hour_east(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _an_hour_east() -> Iterator[None]:
     """The submitter's zone is not the pods'."""
-    monkeypatch.setenv("TZ", "XYZ-1")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+    with time_zone("XYZ-1"):
+        yield
 
 
 def at(minute: int, second: int = 0) -> str:

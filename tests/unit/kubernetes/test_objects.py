@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 
 import msgspec
@@ -18,6 +17,7 @@ from prl_submit.backends.kubernetes.objects import (
     PyTorchJobList,
     local_time,
 )
+from tests.support.time_zone import time_zone
 from tests.unit.kubernetes.objects import TOKEN, condition, job
 
 JOB = """
@@ -140,12 +140,9 @@ def test_an_event_without_any_time() -> None:
 
 
 @pytest.fixture
-def _an_hour_east(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", "XYZ-1")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+def _an_hour_east() -> Iterator[None]:
+    with time_zone("XYZ-1"):
+        yield
 
 
 @pytest.mark.usefixtures("_an_hour_east")

@@ -5,16 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from prl_submit.runs.attempts import ATTEMPTS, read_attempts
-from prl_submit.runs.record import Record
+from tests.support.records import record
 
-RECORD = Record(
-    name="x",
-    backend="local",
-    job_id="1",
-    submitted_at="2026-11-30T10:00:00+00:00",
-    token="t",
-    resumed_at=["2026-11-30T12:00:00+00:00"],
-)
+RECORD = record(submitted_at="2026-11-30T10:00:00+00:00", resumed_at=["2026-11-30T12:00:00+00:00"])
 BEGAN = '{"started_at": "2026-11-30T%s:01+00:00", "restarts": %d, "node": "n"}\n'
 ENDED = '{"exit_code": 1, "state": "FAILED", "started_at": "2026-11-30T%s:01+00:00", "ended_at": "x", "restarts": %d, "node": "n", "reason": "r"}\n'
 

@@ -2,47 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from prl_submit.errors import EXIT_NO_SUCH_RUN, NoSuchRunError, PrlSubmitError
 from prl_submit.runs import directory
-from prl_submit.runs.directory import Run, find_run, list_runs, read_run
-from prl_submit.runs.exits import ExitRecord, read_exit
-from prl_submit.runs.progress import Progress
-from prl_submit.runs.record import (
-    KubernetesJob,
-    LocalProcess,
-    Record,
-    ScheduledJob,
-    encode_record,
-    write_record,
-)
-from prl_submit.runs.states import State, finished_state, state_of_exit, status_of
-from prl_submit.system.files import tail_bytes, write_atomic
+from prl_submit.runs.directory import find_run, list_runs
+from prl_submit.runs.record import write_record
+from prl_submit.runs.states import State, finished_state, status_of
+from tests.support.records import make_run, record
 
 ROOT = Path(__file__).resolve().parents[3]
 THEN = time.struct_time((2026, 11, 22, 21, 0, 0, 6, 326, 0))
 
 
-def record(name: str = "mr", job_id: str | None = "77", **more: object) -> Record:
-    """A record of a local job."""
-    fields = {"backend": "local", "submitted_at": "2026-11-22T21:00:00+01:00", "token": "t"}
-    return Record(name=name, job_id=job_id, **{**fields, **more})  # type: ignore[arg-type]
-
-
-def make(root: Path, number: int, **fields: object) -> Path:
+def make(root: Path, number: int, **fields: Any) -> Path:
     """A run directory with its record."""
     path = root / f"v{number}-20261122-21{number % 60:02d}00"
-    path.mkdir(parents=True)
-    write_record(path, record(**fields))  # type: ignore[arg-type]
-    return path
+    return make_run(path, **fields).path
 
 
 # ------------------------------------------------------------------ numbers
@@ -208,31 +191,6 @@ def test_somebodys_own_latest_stays(tmp_path: Path) -> None:
     assert not (tmp_path / "latest").is_symlink()
 
 
-# ------------------------------------------------------------------ records
-PLACES = {
-    "process": LocalProcess(pid=1, started=2, boot="b", host="h", namespace="n"),
-    "server": KubernetesJob("test", "default", "https://127.0.0.1:6443"),
-    "job_id": ScheduledJob(),
-}
-
-
-@pytest.mark.parametrize("key", PLACES)
-def test_a_record_reads_back(tmp_path: Path, key: str) -> None:
-    path = make(tmp_path, 3, restarts=2, place=PLACES[key])
-    run = read_run(path)
-    assert run == directory.Run(path, 3, record(restarts=2, place=PLACES[key]))
-    assert run.name == path.name
-
-
-@pytest.mark.parametrize("key", PLACES)
-def test_the_keys_of_run_json_do_not_depend_on_the_place(key: str) -> None:
-    written = json.loads(encode_record(record(place=PLACES[key])))
-    keys = "name backend job_id submitted_at token restarts process context namespace server "
-    assert set((keys + "directory resumed_at started_at").split()) <= set(written)
-    filled = [name for name in ("process", "server") if written[name] is not None]
-    assert filled == [name for name in [key] if name != "job_id"]
-
-
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"name": 3}', "\xff\xff"])
 def test_a_damaged_record_is_listed_with_its_fault(tmp_path: Path, text: str) -> None:
     path = make(tmp_path, 1)
@@ -357,87 +315,3 @@ def test_a_removed_run_is_gone(tmp_path: Path) -> None:
     (path / "run.json").unlink()
     with pytest.raises(NoSuchRunError):
         find_run("1", tmp_path)
-
-
-# ------------------------------------------------------------------ exit.json and states
-@pytest.mark.parametrize("text", [None, "", "{", "[]", '{"exit_code": "x"}'])
-def test_no_exit_record(tmp_path: Path, text: str | None) -> None:
-    path = make(tmp_path, 1)
-    if text is not None:
-        (path / "exit.json").write_text(text)
-    run = read_run(path)
-    assert run is not None
-    assert read_exit(path, 0) is None
-    assert finished_state(run) is None
-
-
-def test_an_exit_record_of_an_earlier_attempt_is_none(tmp_path: Path) -> None:
-    (tmp_path / "exit.json").write_bytes(b'{"exit_code": 1, "restarts": 1, "reason": "\xff"}')
-    assert read_exit(tmp_path, 2) is None
-    ended = read_exit(tmp_path, 1)
-    assert ended == ExitRecord(exit_code=1, restarts=1, reason="\ufffd")
-
-
-@pytest.mark.parametrize(
-    ("ended", "state"),
-    [
-        (ExitRecord(exit_code=0), "SUCCEEDED"),
-        (ExitRecord(exit_code=1), "FAILED"),
-        (ExitRecord(exit_code=143, state="CANCELLED"), "CANCELLED"),
-        (ExitRecord(exit_code=124, state="TIMEOUT"), "TIMEOUT"),
-        (ExitRecord(exit_code=0, state="RUNNING"), "FAILED"),
-    ],
-)
-def test_the_jobs_own_word(ended: ExitRecord, state: str) -> None:
-    assert state_of_exit(ended).state == state
-
-
-def test_everything_known_of_a_run(tmp_path: Path) -> None:
-    path = make(tmp_path, 1, restarts=1)
-    (path / "exit.json").write_text('{"exit_code": 3, "restarts": 1, "ended_at": "e"}')
-    (path / "logging.jsonl").write_text('{"global_step/max_steps": "4/8"}')
-    run = read_run(path)
-    assert run is not None
-    state = finished_state(run)
-    assert state is not None
-    status = status_of(run, state)
-    assert (status.state, status.exit_code, status.restarts) == ("FAILED", 3, 1)
-    assert (status.step, status.max_steps, status.ended_at) == (4, 8, "e")
-    assert (status.job_id, status.name, status.run) == ("77", "mr", path.name)
-
-
-# ------------------------------------------------------------------ files
-def test_a_file_is_written_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "run.json"
-    write_atomic(path, b"old", 0o755)
-    assert path.stat().st_mode & 0o100
-
-    def fail(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="No space"):
-        write_atomic(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
-
-
-def test_the_tail_of_a_file(tmp_path: Path) -> None:
-    (tmp_path / "f").write_bytes(b"abcdef")
-    assert tail_bytes(tmp_path / "f", 2) == b"ef"
-    assert tail_bytes(tmp_path / "f", 99) == b"abcdef"
-    assert tail_bytes(tmp_path / "gone", 2) == b""
-
-
-def test_a_step_that_was_logged_in_the_year_30489(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A file's time may be any number; one run must not end `list`."""
-    run = Run(tmp_path, 0, record())
-    for seconds, known in [(9e11, False), (0.0, True)]:
-        progress = Progress(1, 2, seconds)
-        monkeypatch.setattr("prl_submit.runs.states.read_progress", lambda _, found=progress: found)
-        status = status_of(run, State(state="RUNNING"))
-        assert (status.last_step_at is not None) is known

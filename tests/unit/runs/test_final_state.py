@@ -12,13 +12,11 @@ from prl_submit.errors import OutputError
 from prl_submit.runs.cancellation import CancelNote, cancel_reason, write_cancel
 from prl_submit.runs.directory import CANCEL, Run
 from prl_submit.runs.final_state import VERDICT, read_verdict, write_verdict
-from prl_submit.runs.record import Record
 from prl_submit.runs.states import FAILED, State
 from prl_submit.system.owners import user_name
+from tests.support.records import record
 
-RECORD = Record(
-    name="mr", backend="slurm", job_id="77", submitted_at="2026-11-22T21:00:00+01:00", token="t"
-)
+RECORD = record(backend="slurm")
 STATE = State(
     state=FAILED, reason="node n1 failed", exit_code=None, started_at="a", ended_at="b", restarts=2
 )

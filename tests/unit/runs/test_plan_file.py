@@ -1,4 +1,4 @@
-"""plan.json, the commit of the working directory, quoting."""
+"""plan.json, spec.yaml and the commit of the working directory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from prl_submit.errors import PrlSubmitError
-from prl_submit.launch import quote
 from prl_submit.runs.plan_file import Git, PlanFile, dump_spec, encode_plan, git_state, read_plan
 from prl_submit.spec.typed import plain
 from prl_submit.spec.yaml import parse_document
@@ -86,33 +85,3 @@ def test_the_spec_that_is_kept_is_readable() -> None:
     again = plain(parse_document(dumped.encode(), "f", "spec"))
     before = plain(parse_document(text.encode(), "f", "spec"))
     assert again == {k: v for k, v in before.items() if k != "extends"}
-
-
-# ------------------------------------------------------------------ quoting
-@pytest.mark.parametrize(
-    ("text", "word"),
-    [
-        ("plain-1.5_/@%+=:,", "plain-1.5_/@%+=:,"),
-        ("", "''"),
-        ("a b", "'a b'"),
-        ('$HOME `x` \\ "', "'$HOME `x` \\ \"'"),
-        ("it's", "'it'\\''s'"),
-        ("a\nb", "'a\nb'"),
-        ("=ls", "'=ls'"),
-        ("~", "'~'"),
-        ("*", "'*'"),
-        ("中", "'中'"),
-        ("{a,b}", "'{a,b}'"),
-    ],
-)
-def test_bash_words(text: str, word: str) -> None:
-    assert quote.bash(text) == word
-
-
-def test_bash_has_no_word_with_a_nul() -> None:
-    with pytest.raises(ValueError, match="NUL"):
-        quote.bash("a\0b")
-
-
-def test_comments_cannot_be_left() -> None:
-    assert quote.comment("a\nrm -rf /\r\x1b[31m\u2028中") == "a rm -rf /  [31m 中"

@@ -18,7 +18,6 @@ from prl_submit.backends.slurm.job_listing import (
 )
 
 TOKEN = "0123456789abcdef"
-#: What the code does not do yet.
 THEN = "2026-11-22T21:00:00"
 
 

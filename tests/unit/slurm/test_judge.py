@@ -23,8 +23,6 @@ from prl_submit.runs.states import (
     State,
 )
 
-#: What the code does not do yet.
-
 OOM = ENDED["OUT_OF_MEMORY"]
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT")
 ON_NODES = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,7 +20,7 @@ from prl_submit.backends.slurm.states import MISSING_S, states
 from prl_submit.runs.directory import EXIT, LOGS, PLAN, Run, read_run
 from prl_submit.runs.exits import ExitRecord
 from prl_submit.runs.final_state import read_verdict
-from prl_submit.runs.record import Record, write_record
+from prl_submit.runs.record import write_record
 from prl_submit.runs.states import (
     CANCELLED,
     FAILED,
@@ -34,8 +35,8 @@ from prl_submit.runs.states import (
 from prl_submit.submission import now
 from prl_submit.system.shell import Answer
 from tests.support.fake_shell import FakeShell
+from tests.support.records import make_run
 
-#: What the code does not do yet.
 THEN = "2026-11-22T21:00:00"
 DOWN = Answer(1, "", "slurm_load_jobs error: Unable to contact slurm controller (connect failure)")
 NO_ACCOUNTING = Answer(1, "", "Slurm accounting storage is disabled")
@@ -133,16 +134,12 @@ Make = Callable[..., Run]
 def make(tmp_path: Path) -> Make:
     """`make(job_id, …)`: a submitted run; its token is `t` and its job id."""
 
-    def made(job_id: str | None = "77", **fields: object) -> Run:
+    def made(job_id: str | None = "77", **fields: Any) -> Run:
         number = len(list(tmp_path.iterdir()))
         path = tmp_path / f"v{number}-20261122-210000"
         (path / LOGS).mkdir(parents=True)
-        given = {"name": "mr", "backend": "slurm", "submitted_at": f"{THEN}+00:00"}
-        record = Record(job_id=job_id, **{**given, "token": f"t{job_id}", **fields})  # type: ignore[arg-type]
-        write_record(path, record)
-        run = read_run(path)
-        assert run is not None
-        return run
+        usual = {"backend": "slurm", "submitted_at": f"{THEN}+00:00", "token": f"t{job_id}"}
+        return make_run(path, job_id=job_id, **usual | fields)
 
     return made
 

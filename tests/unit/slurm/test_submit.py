@@ -26,10 +26,9 @@ from prl_submit.system import shell
 from prl_submit.system.shell import Answer
 from tests.support.fake_shell import FakeShell, Said
 from tests.support.plans import planned
+from tests.support.records import record
 
-NEW = Record(
-    name="mr", backend="slurm", job_id=None, submitted_at="2026-11-22T21:00:00+01:00", token="mine"
-)
+NEW = record(backend="slurm", job_id=None, token="mine")
 FAILED = "sbatch: error: Batch job submission failed: "
 TIMED_OUT = Answer(1, "", f"{FAILED}Socket timed out on send/recv operation")
 KILLED = Answer(124, "", "sbatch: no answer within 60 s")

@@ -1,0 +1,46 @@
+"""run.json is read as it was written, and its keys do not depend on the backend."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from prl_submit.runs import directory
+from prl_submit.runs.directory import read_run
+from prl_submit.runs.record import (
+    KubernetesJob,
+    LocalProcess,
+    ScheduledJob,
+    encode_record,
+)
+from tests.support.records import make_run, record
+
+ROOT = Path(__file__).resolve().parents[3]
+THEN = time.struct_time((2026, 11, 22, 21, 0, 0, 6, 326, 0))
+
+
+PLACES = {
+    "process": LocalProcess(pid=1, started=2, boot="b", host="h", namespace="n"),
+    "server": KubernetesJob("test", "default", "https://127.0.0.1:6443"),
+    "job_id": ScheduledJob(),
+}
+
+
+@pytest.mark.parametrize("key", PLACES)
+def test_a_record_reads_back(tmp_path: Path, key: str) -> None:
+    path = make_run(tmp_path / "v3-20261122-210300", restarts=2, place=PLACES[key]).path
+    run = read_run(path)
+    assert run == directory.Run(path, 3, record(restarts=2, place=PLACES[key]))
+    assert run.name == path.name
+
+
+@pytest.mark.parametrize("key", PLACES)
+def test_the_keys_of_run_json_do_not_depend_on_the_place(key: str) -> None:
+    written = json.loads(encode_record(record(place=PLACES[key])))
+    keys = "name backend job_id submitted_at token restarts process context namespace server "
+    assert set((keys + "directory resumed_at started_at").split()) <= set(written)
+    filled = [name for name in ("process", "server") if written[name] is not None]
+    assert filled == [name for name in [key] if name != "job_id"]
