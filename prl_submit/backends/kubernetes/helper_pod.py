@@ -12,8 +12,8 @@ import msgspec
 
 from prl_submit.backends.kubernetes.api import Api
 from prl_submit.backends.kubernetes.api_status import RefusedStatusError
-from prl_submit.backends.kubernetes.judge import why_pod_ended
 from prl_submit.backends.kubernetes.labels import CONTAINER, MANAGED_BY, OURS
+from prl_submit.backends.kubernetes.node_ends import why_pod_ended
 from prl_submit.backends.kubernetes.objects import Meta, Pod
 from prl_submit.backends.kubernetes.reasons import why_pod_waits
 from prl_submit.backends.kubernetes.refusals import as_error, explain

@@ -15,12 +15,9 @@ from msgspec import Struct
 
 from prl_submit.backends.kubernetes.api import Api
 from prl_submit.backends.kubernetes.api_status import RefusedStatusError
-from prl_submit.backends.kubernetes.judge import (
-    KubernetesEvidence,
-    judge,
-    needs_pods,
-    still_running,
-)
+from prl_submit.backends.kubernetes.ended_job import still_running
+from prl_submit.backends.kubernetes.evidence import KubernetesEvidence
+from prl_submit.backends.kubernetes.judge import judge, needs_pods
 from prl_submit.backends.kubernetes.labels import (
     LAST_WORDS_S,
     MANAGED_BY,

@@ -9,14 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from prl_submit.backends.kubernetes.judge import (
-    KubernetesEvidence,
-    judge,
-    needs_pods,
-    own_word,
-    restarts_of,
-    still_running,
-)
+from prl_submit.backends.kubernetes.ended_job import still_running
+from prl_submit.backends.kubernetes.evidence import KubernetesEvidence, termination_record
+from prl_submit.backends.kubernetes.judge import judge, needs_pods
 from prl_submit.backends.kubernetes.objects import Meta, Pod, PyTorchJob
 from prl_submit.runs.exits import ExitRecord
 from prl_submit.runs.states import (
@@ -229,7 +224,7 @@ def test_a_restart_that_only_the_run_directory_tells() -> None:
     ],
 )
 def test_restarts_of(evidence: dict[str, Any], restarts: int) -> None:
-    assert restarts_of(KubernetesEvidence(job=None, **evidence)) == restarts
+    assert KubernetesEvidence(job=None, **evidence).restarts == restarts
 
 
 # ------------------------------------------------------------------ success
@@ -533,8 +528,8 @@ def test_whether_pods_are_asked_after(seen: PyTorchJob, has_word: bool, expected
     "text", ["", "last line", "[]", "{}", '{"exit_code": "3"}', '{"exit_code": 3']
 )
 def test_no_words_of_ours(text: str) -> None:
-    assert own_word(dead_pod(0, 3, said=text).terminated) is None
-    assert own_word(None) is None
+    assert termination_record(dead_pod(0, 3, said=text).terminated) is None
+    assert termination_record(None) is None
 
 
 def test_every_end_is_one() -> None:
