@@ -1,42 +1,45 @@
-"""Names and labels: how a run, its PyTorchJob and its pods find each other."""
+"""Names, labels and annotations by which a run, its PyTorchJob and its pods find each other."""
 
 from __future__ import annotations
 
 MANIFEST = "pytorchjob.yaml"
-#: The one container that every training-operator gives the topology to.
+#: The container's name. Every training-operator sets MASTER_ADDR, RANK and the like only in a container
+#: of this name.
 CONTAINER = "pytorch"
-#: In the run directory as the submitter has it: the token, by which a pod knows that it has the same.
+#: A file that prl-submit writes into the run directory before it submits; it holds the run's token. If a
+#: pod finds it with the same token, the pod's output volume and the submitter's are the same.
 HERE = "logs/.here"
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 OURS = "prl-submit"
-#: Holds the whole token of a run; the job's name has room for half of it.
+#: Label with the run's whole token. The job's name has room for half of the token only.
 TOKEN_LABEL = "prl-submit/token"
-#: The run directory that a job belongs to, as its submitter has it: a run.json may be copied or forged.
+#: Annotation with the run directory that the job belongs to, as the submitter names it. prl-submit
+#: compares it, because a user may have copied or edited a run.json.
 DIRECTORY_ANNOTATION = "prl-submit/run-directory"
-#: The launch script of a pod, which the downward API makes a file of.
+#: Annotation with the text of launch.sh. A downwardAPI volume gives it to the pod as a file.
 LAUNCH_ANNOTATION = "prl-submit/launch.sh"
-#: Kueue's: which LocalQueue a job waits in.
+#: Kueue's label with the LocalQueue in which the job waits.
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
-#: Seconds that a pod has beyond the training's own grace, for the last words.
+#: Seconds of a pod's grace period beyond restarts.grace, in which launch.sh writes exit.json.
 LAST_WORDS_S = 15
-#: Set on each pod by training-operator 1.5 and later.
+#: Labels that training-operator 1.5 and later set on each pod.
 TYPE_LABEL = "training.kubeflow.org/replica-type"
 INDEX_LABEL = "training.kubeflow.org/replica-index"
 
 
 def job_name(name: str, token: str) -> str:
-    """The PyTorchJob's name.
+    """The PyTorchJob's name: the spec's name and half of the token.
 
-    The operator adds `-worker-9998` and makes services of that name, which have at most 63
-    characters and begin with a letter (RFC 1035).
+    The operator appends `-worker-9998` and creates services of that name. A service's name has at most
+    63 characters and begins with a letter (RFC 1035), so a `j` precedes a name that begins with a digit.
     """
     start = "" if name[:1].isalpha() else "j"
     return f"{start}{name}-{token[:8]}"
 
 
 def labels(name: str, token: str) -> dict[str, str]:
-    """What the job and its pods carry."""
+    """The labels of the job and of its pods."""
     return {
         "app.kubernetes.io/name": name,
         "app.kubernetes.io/instance": job_name(name, token),
@@ -47,12 +50,12 @@ def labels(name: str, token: str) -> dict[str, str]:
 
 
 def replica(node: int) -> str:
-    """Kubernetes' name of a node of the job: `master-0`, `worker-0`, …."""
+    """The operator's name for the node of that rank: `master-0`, `worker-0`, …."""
     return "master-0" if node == 0 else f"worker-{node - 1}"
 
 
 def node_of(pod_labels: dict[str, str]) -> int | None:
-    """The node that a pod is, by its labels; None where the operator did not make it."""
+    """The node rank of a pod, by the operator's labels; None if the operator did not create it."""
     index = pod_labels.get(INDEX_LABEL, "")
     if not index.isdecimal():
         return None

@@ -1,6 +1,7 @@
-"""What we read of Kubernetes' objects: the fields that say how a job is doing, and no others.
+"""The fields of Kubernetes' objects that prl-submit reads. Names are Kubernetes' own, in snake_case.
 
-Go writes an empty list as null, and leaves out what is not set.
+The API server, written in Go, sends an empty list as null and omits fields that are not set. Times are
+RFC 3339 in UTC, unless a comment says otherwise.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ class Meta(Struct, frozen=True, rename="camel"):
     annotations: dict[str, str] | None = None
     resource_version: str = ""
     creation_timestamp: str | None = None
-    #: When it will be killed, not when it was told to end: that was its grace earlier.
+    #: When the grace period ends and the kubelet kills the container. The deletion began
+    #: deletion_grace_period_seconds earlier.
     deletion_timestamp: str | None = None
     deletion_grace_period_seconds: int | None = None
 
@@ -37,7 +39,7 @@ class Condition(Struct, frozen=True, rename="camel"):
 
 
 class ReplicaStatus(Struct, frozen=True):
-    """How many pods of one replica type run, came to their end, or failed."""
+    """How many pods of one replica type (Master, Worker) run, have succeeded, have failed."""
 
     active: int = 0
     succeeded: int = 0
@@ -54,13 +56,13 @@ class PyTorchJobStatus(Struct, frozen=True, rename="camel"):
 
 
 class RunPolicy(Struct, frozen=True):
-    """`suspend`: the operator makes no pods until it is false."""
+    """Of spec.runPolicy. While `suspend` is true, the operator creates no pods."""
 
     suspend: bool | None = None
 
 
 class PyTorchJobSpec(Struct, frozen=True, rename="camel"):
-    """Of the spec, what others than we change."""
+    """Of a PyTorchJob's spec, the part that others (Kueue, a user) change after submission."""
 
     run_policy: RunPolicy | None = None
 
@@ -74,11 +76,11 @@ class PyTorchJob(Struct, frozen=True):
 
     @property
     def token(self) -> str:
-        """The run's token; empty where it is no job of ours."""
+        """The token of the run it belongs to; empty if prl-submit did not create it."""
         return (self.metadata.labels or {}).get(TOKEN_LABEL, "")
 
     def condition(self, kind: str) -> Condition | None:
-        """The condition of that type where it holds."""
+        """The condition of that type if its status is True."""
         for condition in self.status.conditions or ():
             if condition.type == kind and condition.status == "True":
                 return condition
@@ -86,7 +88,7 @@ class PyTorchJob(Struct, frozen=True):
 
 
 class Terminated(Struct, frozen=True, rename="camel"):
-    """How a container ended; `message` is what it wrote to /dev/termination-log."""
+    """How a container ended. `message`: what launch.sh wrote to /dev/termination-log."""
 
     exit_code: int = 0
     reason: str | None = None
@@ -96,7 +98,7 @@ class Terminated(Struct, frozen=True, rename="camel"):
 
 
 class Waiting(Struct, frozen=True):
-    """Why a container has not started."""
+    """Why the kubelet has not started a container yet."""
 
     reason: str | None = None
     message: str | None = None
@@ -109,7 +111,7 @@ class Running(Struct, frozen=True, rename="camel"):
 
 
 class ContainerState(Struct, frozen=True):
-    """One of the three."""
+    """Exactly one of the three is set; none for a last_state that never was."""
 
     waiting: Waiting | None = None
     running: Running | None = None
@@ -127,7 +129,7 @@ class ContainerStatus(Struct, frozen=True, rename="camel"):
 
 
 class PodStatus(Struct, frozen=True, rename="camel"):
-    """The status of a pod; `reason` where the pod as a whole failed (`Evicted`)."""
+    """The status of a pod. `reason`, `message`: set if the pod as a whole failed (`Evicted`)."""
 
     phase: str = ""
     reason: str | None = None
@@ -139,7 +141,7 @@ class PodStatus(Struct, frozen=True, rename="camel"):
 
 
 class PodSpec(Struct, frozen=True, rename="camel"):
-    """Where a pod runs; None: nowhere yet."""
+    """Of a pod's spec, the node it is on; None until the scheduler has chosen one."""
 
     node_name: str | None = None
 
@@ -153,12 +155,12 @@ class Pod(Struct, frozen=True):
 
     @property
     def token(self) -> str:
-        """The token of its run."""
+        """The token of the run it belongs to; empty if it is not a pod of prl-submit."""
         return (self.metadata.labels or {}).get(TOKEN_LABEL, "")
 
     @property
     def node(self) -> int | None:
-        """Which node of its job it is."""
+        """Its node rank in the job: 0 is the master. None if the operator did not create it."""
         return node_of(self.metadata.labels or {})
 
     @property
@@ -171,17 +173,20 @@ class Pod(Struct, frozen=True):
 
     @property
     def is_running(self) -> bool:
-        """Whether the training's container runs."""
+        """True if the training's container runs."""
         return bool(self.container and self.container.state.running)
 
     @property
     def is_up(self) -> bool:
-        """Whether it runs and is not being removed, as the pods of a lost node are for ever."""
+        """True if the training's container runs and the pod is not being deleted.
+
+        A pod on a lost node is listed as running and being deleted until an administrator removes it.
+        """
         return self.is_running and not self.metadata.deletion_timestamp
 
     @property
     def may_start(self) -> bool:
-        """Whether its training's container has not begun and nobody has stopped that."""
+        """True if the training's container has not started yet, and may still do so."""
         waits = self.container is None or self.container.state.running is None
         return (
             waits
@@ -192,11 +197,11 @@ class Pod(Struct, frozen=True):
 
     @property
     def terminated(self) -> Terminated | None:
-        """How the training's container ended, where it has."""
+        """How the training's container ended; None if it has not."""
         return self.container.state.terminated if self.container else None
 
     def condition(self, kind: str) -> Condition | None:
-        """The condition of that type, whether it holds or not."""
+        """The condition of that type, whatever its status."""
         for condition in self.status.conditions or ():
             if condition.type == kind:
                 return condition
@@ -212,13 +217,13 @@ class Reference(Struct, frozen=True):
 
 
 class Series(Struct, frozen=True, rename="camel"):
-    """Of an event that came again and again, the last time."""
+    """Of an event that repeats, when it was seen last."""
 
     last_observed_time: str | None = None
 
 
 class Event(Struct, frozen=True, rename="camel"):
-    """An event, old form or new."""
+    """An event. Older components write last_timestamp, newer ones event_time and series."""
 
     metadata: Meta
     involved_object: Reference = Reference()
@@ -231,7 +236,7 @@ class Event(Struct, frozen=True, rename="camel"):
 
     @property
     def at(self) -> str:
-        """When it was seen last; such times sort as text."""
+        """When it was seen last. All these times sort as text, since all are UTC."""
         series = self.series.last_observed_time if self.series else None
         return (
             series
@@ -243,32 +248,32 @@ class Event(Struct, frozen=True, rename="camel"):
 
 
 class PyTorchJobList(Struct, frozen=True):
-    """An answer with jobs."""
+    """The answer to a list of PyTorchJobs."""
 
     items: list[PyTorchJob] | None = None
 
 
 class PodList(Struct, frozen=True):
-    """An answer with pods."""
+    """The answer to a list of pods."""
 
     items: list[Pod] | None = None
 
 
 class EventList(Struct, frozen=True):
-    """An answer with events."""
+    """The answer to a list of events."""
 
     items: list[Event] | None = None
 
 
 class PodChange(Struct, frozen=True):
-    """A line of a watch on pods; DELETED has the pod as it was last."""
+    """One line of a watch on pods. With the type DELETED, `object` is the pod as it was last."""
 
     type: str = ""
     object: Pod | None = None
 
 
 def seconds_of(time: str | None) -> float | None:
-    """Kubernetes' time as seconds since the epoch; None where there is none or it is not one."""
+    """A time (RFC 3339) as seconds since the epoch; None for None or for another text."""
     local = local_time(time)
     try:
         return datetime.fromisoformat(local).timestamp() if local else None
@@ -277,11 +282,14 @@ def seconds_of(time: str | None) -> float | None:
 
 
 def local_time(time: str | None) -> str | None:
-    """Kubernetes' UTC time (RFC 3339) as ours: local, with zone, to the second."""
+    """A UTC time (RFC 3339) as local time, ISO 8601 with zone, in whole seconds.
+
+    None for an empty text. A text that is not a time is returned as it is.
+    """
     if not time:
         return None
     try:
-        utc = f"{time[:-1]}+00:00" if time.endswith("Z") else time  # Python 3.10 reads no Z
+        utc = f"{time[:-1]}+00:00" if time.endswith("Z") else time  # Python 3.10 cannot parse Z
         return datetime.fromisoformat(utc).astimezone().isoformat(timespec="seconds")
     except ValueError:
         return time
