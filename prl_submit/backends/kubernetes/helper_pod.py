@@ -14,7 +14,7 @@ from prl_submit.backends.kubernetes.api import Api
 from prl_submit.backends.kubernetes.api_status import RefusedStatusError
 from prl_submit.backends.kubernetes.labels import CONTAINER, MANAGED_BY, OURS
 from prl_submit.backends.kubernetes.node_ends import why_pod_ended
-from prl_submit.backends.kubernetes.objects import Meta, Pod
+from prl_submit.backends.kubernetes.objects import ObjectMeta, Pod
 from prl_submit.backends.kubernetes.reasons import why_pod_waits
 from prl_submit.backends.kubernetes.refusals import as_error, explain
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
@@ -35,7 +35,9 @@ _RESOURCES = {
 _NOT_NEEDED = ("initContainers", "priorityClassName", "affinity", "schedulerName")
 
 
-def helper_pod(job: dict[str, Any], node: str | None, owner: Meta | None = None) -> dict[str, Any]:
+def helper_pod(
+    job: dict[str, Any], node: str | None, owner: ObjectMeta | None = None
+) -> dict[str, Any]:
     """The pod's manifest, made of the job's.
 
     `node`: where a hostPath volume is; `owner`: the job, with which the pod goes at the latest.

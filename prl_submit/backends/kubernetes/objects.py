@@ -13,7 +13,7 @@ from msgspec import Struct
 from prl_submit.backends.kubernetes.labels import CONTAINER, TOKEN_LABEL, node_of
 
 
-class Meta(Struct, frozen=True, rename="camel"):
+class ObjectMeta(Struct, frozen=True, rename="camel"):
     """ObjectMeta."""
 
     name: str = ""
@@ -70,7 +70,7 @@ class PyTorchJobSpec(Struct, frozen=True, rename="camel"):
 class PyTorchJob(Struct, frozen=True):
     """A PyTorchJob."""
 
-    metadata: Meta
+    metadata: ObjectMeta
     spec: PyTorchJobSpec = PyTorchJobSpec()
     status: PyTorchJobStatus = PyTorchJobStatus()
 
@@ -149,7 +149,7 @@ class PodSpec(Struct, frozen=True, rename="camel"):
 class Pod(Struct, frozen=True):
     """A pod."""
 
-    metadata: Meta
+    metadata: ObjectMeta
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
 
@@ -225,7 +225,7 @@ class Series(Struct, frozen=True, rename="camel"):
 class Event(Struct, frozen=True, rename="camel"):
     """An event. Older components write last_timestamp, newer ones event_time and series."""
 
-    metadata: Meta
+    metadata: ObjectMeta
     involved_object: Reference = Reference()
     type: str = ""
     reason: str = ""

@@ -1,7 +1,8 @@
-"""Whether a PyTorchJob is a run's own: run.json may be copied, or forged to name somebody else's job.
+"""Decide whether a PyTorchJob belongs to a run directory.
 
-The job itself says which directory it belongs to. Its name, namespace, uid and token do not prove that,
-since whoever may list jobs can write them into a run.json.
+A user may have copied a run.json, or edited it so that it names another user's job. So prl-submit asks
+the job: its annotation names the run directory. Name, namespace, uid and token prove nothing, because
+everybody who may list jobs can write them into a run.json.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from prl_submit.system.excerpt import one_line
 
 
 def owning_directory(job: PyTorchJob) -> str | None:
-    """The run directory that a job says it belongs to."""
+    """The run directory in the job's annotation; None without one."""
     return (job.metadata.annotations or {}).get(DIRECTORY_ANNOTATION)
 
 
 def belongs(job: PyTorchJob, token: str, run: Path) -> bool:
-    """Whether a job carries that token and belongs to that directory, which may have been renamed since."""
+    """True if the job has that token and names that directory, or the one that it was renamed from."""
     directory = owning_directory(job)
     if job.token != token or not directory:
         return False
     if directory == str(run):
         return True
     try:
-        return os.path.samefile(directory, run)  # a link, a mount
+        return os.path.samefile(directory, run)  # a symbolic link or another mount point
     except FileNotFoundError:
         return _was_renamed(directory, run)
     except (OSError, ValueError):
@@ -38,22 +39,26 @@ def belongs(job: PyTorchJob, token: str, run: Path) -> bool:
 
 
 def _was_renamed(directory: str, run: Path) -> bool:
-    """Whether the directory that is not there any more is the one that this run was started in.
+    """True if `directory`, which no longer exists, is the former name of `run`.
 
-    Its inode says so, which nobody can choose; records of older versions have none.
+    A renamed directory keeps its inode, which nobody can choose. The record has path and inode of the
+    directory at submission. Records of older versions have neither; those runs are trusted.
     """
     found = read_run(run)
-    born = found.record.directory if found is not None and found.record is not None else None
-    if born is None:
+    original = found.record.directory if found is not None and found.record is not None else None
+    if original is None:
         return True
     try:
-        return born.path == directory and born.inode == os.stat(run).st_ino
-    except OSError:  # removed since its record was read
+        return original.path == directory and original.inode == os.stat(run).st_ino
+    except OSError:  # somebody has removed the directory since its record was read
         return False
 
 
 def require_own(job: PyTorchJob, token: str, run: Path, what: str) -> None:
-    """Raises PrlSubmitError where a job is not that run's. `what`: what was not done."""
+    """Raise PrlSubmitError if the job is not that run's.
+
+    `what`: what prl-submit did not do because of that, such as `nothing was cancelled`.
+    """
     if belongs(job, token, run):
         return
     name = job.metadata.name

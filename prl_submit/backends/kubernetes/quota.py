@@ -1,4 +1,7 @@
-"""Whether all pods of a job fit into a namespace's quotas: a dry run asks for one pod alone."""
+"""Check whether all pods of a job fit into a namespace's quotas.
+
+The API server checks this for one pod only, when prl-submit asks it with a dry run.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from prl_submit.backends.kubernetes.objects import ObjectMeta
 from prl_submit.backends.kubernetes.refusals import quota_refusal
 from prl_submit.errors import Refusal
 
@@ -15,21 +19,15 @@ _BINARY = {suffix: 1024 ** (i + 1) for i, suffix in enumerate(("Ki", "Mi", "Gi",
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 
 
-class Meta(Struct, frozen=True):
-    """Of the metadata, the name."""
-
-    name: str = ""
-
-
 class QuotaSpec(Struct, frozen=True):
-    """A quota with scopes counts some pods only."""
+    """Of a quota's spec, its scopes. A quota with scopes counts only some pods of the namespace."""
 
     scopes: list[str] | None = None
     scopeSelector: dict[str, Any] | None = None  # noqa: N815  # Kubernetes' own name
 
 
 class QuotaStatus(Struct, frozen=True):
-    """Quantities by resource."""
+    """The limit and the present use of each resource: `requests.cpu` -> `500m`."""
 
     hard: dict[str, str] | None = None
     used: dict[str, str] | None = None
@@ -38,19 +36,19 @@ class QuotaStatus(Struct, frozen=True):
 class Quota(Struct, frozen=True):
     """A ResourceQuota."""
 
-    metadata: Meta
+    metadata: ObjectMeta
     spec: QuotaSpec = QuotaSpec()
     status: QuotaStatus = QuotaStatus()
 
 
 class QuotaList(Struct, frozen=True):
-    """An answer with quotas."""
+    """The answer to a list of ResourceQuotas."""
 
     items: list[Quota] | None = None
 
 
 def parse_quantity(text: str) -> Fraction:
-    """A quantity of Kubernetes as a number: `500m`, `4`, `1Gi`, `2e3`. Raises ValueError."""
+    """A quantity of Kubernetes as an exact number: `500m`, `4`, `1Gi`, `2e3`. Raises ValueError."""
     for suffix, factor in _BINARY.items():
         if text.endswith(suffix):
             return Fraction(text.removesuffix(suffix)) * Fraction(factor)
@@ -66,37 +64,48 @@ def _power(exponent: int) -> Fraction:
 def exceeded(
     container: dict[str, Any], nodes: int, quotas: Sequence[Quota], *, used_counts: bool = True
 ) -> Refusal | None:
-    """The first quota that `nodes` pods with such a container do not fit into.
+    """The refusal for the first quota that is too small for `nodes` pods with such a container.
 
-    `used_counts` false: what others use now will be free when its turn comes.
+    Quotas with scopes are skipped. `used_counts` false: the job waits in a queue until others have
+    released what they use, so only the quota's limit counts.
     """
-    wanted = _wanted(container)
     for quota in quotas:
-        if quota.spec.scopes or quota.spec.scopeSelector:
-            continue
-        hard, used = quota.status.hard or {}, (quota.status.used or {}) if used_counts else {}
-        over = [
-            name
-            for name, limit in hard.items()
-            if name in wanted
-            and nodes * wanted[name] + parse_quantity(used.get(name, "0")) > parse_quantity(limit)
-        ]
-        if over:
-            return quota_refusal(
-                quota.metadata.name,
-                _listed({name: _text(name, nodes * wanted[name]) for name in over}),
-                _listed({name: used.get(name, "0") for name in over}),
-                _listed({name: hard[name] for name in over}),
-            )
+        if not (quota.spec.scopes or quota.spec.scopeSelector):
+            used = quota.status.used or {} if used_counts else {}
+            refusal = _exceeded(container, nodes, quota, used)
+            if refusal is not None:
+                return refusal
     return None
 
 
-def _wanted(container: dict[str, Any]) -> dict[str, Fraction]:
-    """What one pod asks of each resource that quotas count."""
+def _exceeded(
+    container: dict[str, Any], nodes: int, quota: Quota, used: dict[str, str]
+) -> Refusal | None:
+    hard = quota.status.hard or {}
+    wanted = {name: nodes * amount for name, amount in _wanted_by_pod(container).items()}
+    over = [
+        name
+        for name, limit in hard.items()
+        if name in wanted
+        and wanted[name] + parse_quantity(used.get(name, "0")) > parse_quantity(limit)
+    ]
+    if not over:
+        return None
+    return quota_refusal(
+        quota.metadata.name,
+        _listed({name: _text(name, wanted[name]) for name in over}),
+        _listed({name: used.get(name, "0") for name in over}),
+        _listed({name: hard[name] for name in over}),
+    )
+
+
+def _wanted_by_pod(container: dict[str, Any]) -> dict[str, Fraction]:
+    """How much of each resource that quotas count a pod with this container asks for."""
     wanted = {"pods": Fraction(1), "count/pods": Fraction(1)}
     resources = container.get("resources") or {}
     limits = resources.get("limits") or {}
-    requests = {**limits, **(resources.get("requests") or {})}  # as the API server completes them
+    # The API server takes the limit for a request that is not given.
+    requests = {**limits, **(resources.get("requests") or {})}
     for kind, amounts in (("requests", requests), ("limits", limits)):
         for name, amount in amounts.items():
             quantity = parse_quantity(str(amount))
@@ -107,6 +116,7 @@ def _wanted(container: dict[str, Any]) -> dict[str, Fraction]:
 
 
 def _text(name: str, amount: Fraction) -> str:
+    """The amount as Kubernetes writes it: memory in Gi or Mi where that is exact."""
     if "memory" in name and amount % 1024**2 == 0:
         return f"{amount / 1024**3}Gi" if amount % 1024**3 == 0 else f"{amount / 1024**2}Mi"
     return str(amount) if amount.denominator == 1 else f"{float(amount):g}"

@@ -1,4 +1,4 @@
-"""Why a job waits, in the scheduler's and the kubelet's own words, and why a pod ended."""
+"""Why a job or a pod does not run yet, by the pods' conditions, container states and events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from prl_submit.backends.kubernetes.labels import replica
 from prl_submit.backends.kubernetes.objects import ContainerStatus, Event, Pod, PyTorchJob, Waiting
 from prl_submit.system.excerpt import excerpt
 
-#: Reasons for which a container does not start until somebody mends something (kubelet 1.20-1.33).
+#: The kubelet's reasons for a container that will not start until somebody corrects something (kubelet
+#: 1.20 to 1.33), in words.
 STUCK = {
     "ErrImagePull": "the image cannot be pulled",
     "ImagePullBackOff": "the image cannot be pulled",
@@ -22,7 +23,7 @@ STUCK = {
     "RunContainerError": "the container cannot be started",
     "CrashLoopBackOff": "the container ends again and again",
 }
-#: Events that say why a pod is not there yet or does not start.
+#: Reasons of events that say why a pod was not created or does not start.
 _WARNINGS = (
     "FailedCreatePod",
     "FailedCreate",
@@ -32,22 +33,25 @@ _WARNINGS = (
     "Failed",
     "Unschedulable",
 )
-#: The container of the operator that lets workers wait for the master.
+#: The init container that the operator adds to workers. It waits until the master's name resolves.
 _INIT = "init-pytorch"
 _OF_THE_OPERATOR = " (that is the operator's own container: docs/kubernetes.md)"
-#: Seconds after which an operator that has not said a word is doubted.
+#: If the operator has set no condition after this many seconds, prl-submit asks whether it runs.
 OPERATOR_S = 5.0
-#: How the API server begins an event that stands for several similar ones.
+#: The API server begins an event with this if it stands for several similar ones.
 _COMBINED = "(combined from similar events): "
 
 
 def clean(text: str | None) -> str:
-    """Somebody else's words on one line, shortened in the middle: runc and resolvers name the cause last."""
+    """A message of another program on one line, shortened.
+
+    It is shortened in the middle, because runc and DNS resolvers name the cause at the end.
+    """
     return excerpt((text or "").removeprefix(_COMBINED)).rstrip(". ")
 
 
 def name_of(pod: Pod) -> str:
-    """What users call the pod: `worker-0`."""
+    """The pod's short name: `worker-0`."""
     return replica(pod.node) if pod.node is not None else pod.metadata.name
 
 
@@ -59,79 +63,100 @@ def why_waiting(
     queue: str | None = None,
     age: float = 0.0,
 ) -> str:
-    """Why the job does not run yet."""
+    """Why the job does not run yet: the first pod that is stuck, else how many pods run.
+
+    `nodes`: resources.nodes. `queue`: kubernetes.queue. `age`: seconds since the job was submitted.
+    """
     if is_suspended(job):
         return f"waits in Kueue's queue {queue}" if queue else "suspended"
-    words = [why_pod_waits(pod, events) for pod in pods if not (_runs(pod) or _is_over(pod))]
-    stuck = [text for text, is_stuck in words if is_stuck]
-    if stuck:
-        return stuck[0]
-    if len(pods) < nodes:
-        warned = _warning(events, job.metadata.name, job.metadata.uid)
-        if warned:
-            return f"its pods cannot be made: {warned}{_OF_THE_OPERATOR if _INIT in warned else ''}"
-        if not job.status.conditions and age > OPERATOR_S:
-            return "no operator has taken it yet; is the training-operator running?"
-    statuses = (job.status.replica_statuses or {}).values()
-    running = sum(map(_runs, pods)) if pods else sum(status.active for status in statuses)
-    counted = f"{running} of {nodes} pods run" if nodes > 1 else ""
-    first = words[0][0] if words else ""
-    return "; ".join(part for part in (counted, first) if part) or "its pods are being made"
+    reasons = [why_pod_waits(pod, events) for pod in pods if not (_runs(pod) or _is_over(pod))]
+    for words, is_stuck in reasons:
+        if is_stuck:
+            return words
+    if len(pods) < nodes and (words := _why_pods_are_missing(job, events, age)):
+        return words
+    parts = []
+    if nodes > 1:
+        statuses = (job.status.replica_statuses or {}).values()
+        running = sum(map(_runs, pods)) if pods else sum(status.active for status in statuses)
+        parts.append(f"{running} of {nodes} pods run")
+    if reasons:
+        parts.append(reasons[0][0])
+    return "; ".join(parts) or "its pods are being made"
+
+
+def _why_pods_are_missing(job: PyTorchJob, events: Sequence[Event], age: float) -> str:
+    """Why the operator has not created all pods; empty if no warning says it and the job is new."""
+    warning = _newest_warning(events, job.metadata.name, job.metadata.uid)
+    if warning:
+        return f"its pods cannot be made: {warning}{_OF_THE_OPERATOR if _INIT in warning else ''}"
+    if not job.status.conditions and age > OPERATOR_S:
+        return "no operator has taken it yet; is the training-operator running?"
+    return ""
 
 
 def is_suspended(job: PyTorchJob) -> bool:
-    """Whether its pods are held back, by Kueue or by somebody's own hand."""
-    wanted = job.spec.run_policy is not None and bool(job.spec.run_policy.suspend)
-    return wanted or job.condition("Suspended") is not None
+    """True if the operator creates no pods, because Kueue or a user has suspended the job."""
+    policy = job.spec.run_policy
+    if policy is not None and policy.suspend:
+        return True
+    return job.condition("Suspended") is not None
 
 
 def why_pod_waits(pod: Pod, events: Sequence[Event]) -> tuple[str, bool]:
-    """Why a pod does not run, and whether it will not without somebody's help or luck."""
-    name = name_of(pod)
+    """Why a pod does not run, and True if it will not start by itself."""
+    words = _why_pod_is_stuck(pod, events)
+    is_stuck = words != ""
+    if not is_stuck:
+        if pod.condition("PodScheduled") is None and not pod.spec.node_name:
+            words = "waits for the scheduler"
+        elif waits_for_master(pod):
+            words = "waits for master-0"
+        else:
+            words = f"starts on {pod.spec.node_name}"
+    return f"{name_of(pod)}: {words}", is_stuck
+
+
+def _why_pod_is_stuck(pod: Pod, events: Sequence[Event]) -> str:
+    """Why a pod will not start by itself; empty if nothing says so."""
     if pod.metadata.deletion_timestamp:
         node = pod.spec.node_name
-        return f"{name}: is being removed from {node}; if it stays so, {node} is lost", True
+        return f"is being removed from {node}; if it stays so, {node} is lost"
     scheduled = pod.condition("PodScheduled")
     if scheduled is not None and scheduled.status == "False":
         words = clean(scheduled.message) or "it is not on a node yet"
-        return f"{name}: {_scheduler(words)}", True
-    for status in [
-        *(pod.status.init_container_statuses or ()),
-        *(pod.status.container_statuses or ()),
-    ]:
-        waiting = status.state.waiting
+        return _without_preemption(words)
+    containers = list(pod.status.init_container_statuses or ())
+    containers += pod.status.container_statuses or ()
+    for container in containers:
+        waiting = container.state.waiting
         if waiting is not None and waiting.reason in STUCK:
-            return f"{name}: {_stuck(status, waiting, pod, events)}", True
-    warned = _warning(events, pod.metadata.name, pod.metadata.uid)
-    if warned:
-        return f"{name}: {warned}", True
-    if scheduled is None and not pod.spec.node_name:
-        return f"{name}: waits for the scheduler", False
-    if waits_for_master(pod):
-        return f"{name}: waits for master-0", False
-    return f"{name}: starts on {pod.spec.node_name}", False
+            return _why_container_is_stuck(container, waiting, pod, events)
+    return _newest_warning(events, pod.metadata.name, pod.metadata.uid)
 
 
-def _stuck(status: ContainerStatus, waiting: Waiting, pod: Pod, events: Sequence[Event]) -> str:
-    said, reason = clean(waiting.message), waiting.reason
+def _why_container_is_stuck(
+    container: ContainerStatus, waiting: Waiting, pod: Pod, events: Sequence[Event]
+) -> str:
+    reason, message = waiting.reason or "", clean(waiting.message)
+    words = STUCK[reason]
     if reason in ("ErrImagePull", "ImagePullBackOff"):
-        # The kubelet alternates between ErrImagePull and ImagePullBackOff. Only the pull event has the cause.
+        # The kubelet alternates between ErrImagePull and ImagePullBackOff. Only the pull event has
+        # the cause.
         reason = "ErrImagePull"
-        failed = [event for event in events if event.involved_object.name == pod.metadata.name]
-        pulls = [event.message for event in failed if "ailed to pull image" in event.message]
-        said = clean(pulls[-1]) if pulls else said
-    image = (
-        f" {status.image}"
-        if "image" in STUCK[waiting.reason or ""] and status.image not in said
-        else ""
-    )
-    return f"{STUCK[waiting.reason or '']}{image} ({reason}{': ' + said if said else ''})"
+        own = [event for event in events if event.involved_object.name == pod.metadata.name]
+        pulls = [event.message for event in own if "ailed to pull image" in event.message]
+        message = clean(pulls[-1]) if pulls else message
+    if "image" in words and container.image not in message:
+        words += f" {container.image}"
+    return f"{words} ({reason}: {message})" if message else f"{words} ({reason})"
 
 
 def waits_for_master(pod: Pod) -> bool:
-    """Whether the operator's init container still looks for the master.
+    """True if the operator's init container still waits for the master's name to resolve.
 
-    Sidecars are init containers too since Kubernetes 1.28, and run as long as the pod does.
+    Other init containers do not count: since Kubernetes 1.28 a sidecar is an init container that runs as
+    long as the pod does.
     """
     return any(
         status.state.running is not None and status.name == _INIT
@@ -139,14 +164,20 @@ def waits_for_master(pod: Pod) -> bool:
     )
 
 
-def _scheduler(words: str) -> str:
-    """`0/4 nodes are available: 4 Insufficient nvidia.com/gpu.`, without what preemption says."""
-    more = r"[.,]?( no new claims to deallocate,)? preemption:.*"
-    return re.sub(more, "", words).replace(" are available", "")
+def _without_preemption(words: str) -> str:
+    """The scheduler's `0/4 nodes are available: 4 Insufficient nvidia.com/gpu.`, shortened.
+
+    Its sentence about preemption is removed, because it only repeats the reason.
+    """
+    preemption = r"[.,]?( no new claims to deallocate,)? preemption:.*"
+    return re.sub(preemption, "", words).replace(" are available", "")
 
 
-def _warning(events: Sequence[Event], name: str, uid: str) -> str:
-    """The newest warning about an object, and not about an earlier one of its name."""
+def _newest_warning(events: Sequence[Event], name: str, uid: str) -> str:
+    """The newest warning about an object; empty if there is none.
+
+    The uid excludes warnings about an earlier object of the same name.
+    """
     about = [
         event
         for event in events
@@ -159,7 +190,10 @@ def _warning(events: Sequence[Event], name: str, uid: str) -> str:
 
 
 def _is_over(pod: Pod) -> bool:
-    """Whether the training's container has ended; the phase follows a moment later, or never beside a sidecar."""
+    """True if the training's container has ended.
+
+    The pod's phase changes a moment later, or never while a sidecar runs on.
+    """
     return pod.status.phase in ("Succeeded", "Failed") or pod.terminated is not None
 
 

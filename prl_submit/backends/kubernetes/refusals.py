@@ -1,7 +1,7 @@
-"""The API server's refusals: what is missing, which key of the spec it is about, what to do.
+"""Translate the API server's refusals: which key of the spec caused one, and what the user can do.
 
-Its words are those of apiserver 1.20 to 1.36: apimachinery's errors.go, RBAC's authorizer, the quota
-and service account admission.
+The messages are those of kube-apiserver 1.20 to 1.36: apimachinery's errors.go, the RBAC authorizer, and
+the admission plugins ResourceQuota and ServiceAccount.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NO_OPERATOR = Refusal(
     "install the training operator: kubectl apply --server-side -k "
     "'github.com/kubeflow/training-operator.git/manifests/overlays/standalone?ref=v1.9.4'",
 )
-#: What an admission plugin says, and the key that causes it.
+#: Messages of admission plugins, and the key of the spec that causes each. The first match counts.
 _CAUSES = (
     (re.compile(r"serviceaccount .*not found", re.IGNORECASE), "kubernetes.service_account"),
     (re.compile(r"no PriorityClass with name", re.IGNORECASE), "kubernetes.priority_class"),
@@ -49,7 +49,7 @@ _CAUSES = (
 
 
 def not_allowed(status: ApiStatus, namespace: str) -> Refusal | None:
-    """The verb that the account lacks, where RBAC is why; else None."""
+    """The refusal if the account lacks a right (RBAC), naming the verb; None for other refusals."""
     found = _NOT_ALLOWED.search(one_line(status.message))
     if status.code != 403 or found is None:
         return None
@@ -62,39 +62,42 @@ def not_allowed(status: ApiStatus, namespace: str) -> Refusal | None:
 
 
 def explain(status: ApiStatus, namespace: str, *, of_job: bool = False) -> Refusal:
-    """A refusal in words. `of_job`: the answer was to a PyTorchJob."""
-    said = one_line(status.message)
+    """The refusal in words. `of_job`: the request was about a PyTorchJob, not about a pod."""
     if status.code == 401:
         hint = (
             "log in again: the credentials of the kubeconfig have run out or are another cluster's"
         )
         return Refusal(None, "the cluster does not know who you are (401 Unauthorized)", hint)
-    lacking = not_allowed(status, namespace)
-    if lacking is not None:
-        return lacking
-    if status.code == 404:
-        missing = _NO_NAMESPACE.search(said)
-        if missing:
-            hint = f"kubectl create namespace {missing['name']}, or set kubernetes.namespace"
-            return Refusal("kubernetes.namespace", f"there is no namespace {missing['name']}", hint)
-        if of_job:
-            return _NO_OPERATOR
-    quota = _QUOTA.search(said)
+    refusal = not_allowed(status, namespace)
+    if refusal is None and status.code == 404:
+        refusal = _not_found(status, of_job=of_job)
+    return refusal or _by_message(one_line(status.message))
+
+
+def _not_found(status: ApiStatus, *, of_job: bool) -> Refusal | None:
+    missing = _NO_NAMESPACE.search(one_line(status.message))
+    if missing:
+        hint = f"kubectl create namespace {missing['name']}, or set kubernetes.namespace"
+        return Refusal("kubernetes.namespace", f"there is no namespace {missing['name']}", hint)
+    return _NO_OPERATOR if of_job else None
+
+
+def _by_message(message: str) -> Refusal:
+    """The refusal by what an admission plugin says."""
+    quota = _QUOTA.search(message)
     if quota:
         return quota_refusal(quota["name"], quota["requested"], quota["used"], quota["hard"])
-    for pattern, key in _CAUSES:
-        if pattern.search(said):
-            return Refusal(key, f"Kubernetes refused the job: {said}")
-    return Refusal(None, f"Kubernetes refused the job: {said}")
+    keys = [key for pattern, key in _CAUSES if pattern.search(message)]
+    return Refusal(keys[0] if keys else None, f"Kubernetes refused the job: {message}")
 
 
 def is_about_quota(status: ApiStatus) -> bool:
-    """Whether a quota is full."""
+    """True if the API server refused because a ResourceQuota has too little left."""
     return _QUOTA.search(status.message) is not None
 
 
 def quota_refusal(name: str, requested: str, used: str, hard: str) -> Refusal:
-    """What a quota has left is not enough."""
+    """The refusal for a quota that has too little left. Amounts are lists such as `pods=4,cpu=8`."""
     return Refusal(
         "resources",
         f"quota {name} of the namespace is exceeded: requested {requested}, used {used}, hard {hard}",
@@ -106,12 +109,13 @@ def quota_refusal(name: str, requested: str, used: str, hard: str) -> Refusal:
 def as_error(
     error: RefusedStatusError, namespace: str, what: str, *, of_job: bool = False
 ) -> PrlSubmitError:
-    """A refusal of something else than a job. `what`: what was tried, for words of no known kind."""
+    """The error for a refused request that does not submit a job.
+
+    `what`: what was tried, such as `show the log`. Overload, faults of the server and expired credentials
+    give a BackendUnreachableError, because the same request may succeed later.
+    """
     refusal = explain(error.status, namespace, of_job=of_job)
-    kind = (
-        BackendUnreachableError
-        if error.status.code in (401, 429, 500, 503, 504)
-        else BackendRefusedError
-    )
     message = refusal.message.replace("Kubernetes refused the job", f"Kubernetes refused to {what}")
+    may_succeed_later = error.status.code in (401, 429, 500, 503, 504)
+    kind = BackendUnreachableError if may_succeed_later else BackendRefusedError
     return kind(message, refusal.hint)

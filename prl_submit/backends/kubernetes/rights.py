@@ -1,4 +1,7 @@
-"""What an account needs to be allowed: the Role of docs/kubernetes.md, and whether it has it."""
+"""The rights that prl-submit needs in a namespace, and which of them an account lacks.
+
+docs/kubernetes.md has them as a Role.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from prl_submit.backends.kubernetes.api_status import RefusedStatusError
 
 
 class Rule(Struct, frozen=True):
-    """Verbs on a kind of the namespace; `why`: what does not work without them."""
+    """Verbs on a resource of the namespace. `why`: what the user cannot do without them."""
 
     group: str
     resource: str
@@ -38,12 +41,13 @@ RULES = (
 
 def in_words(lacking: Sequence[tuple[Rule, str]]) -> str:
     """`create, get pods (collect); list events (why a job waits)`."""
-    rules = dict.fromkeys(rule for rule, _ in lacking)
-    verbs = {rule: ", ".join(verb for each, verb in lacking if each == rule) for rule in rules}
-    return "; ".join(f"{verbs[rule]} {rule.resource} ({rule.why})" for rule in rules)
+    verbs: dict[Rule, list[str]] = {}
+    for rule, verb in lacking:
+        verbs.setdefault(rule, []).append(verb)
+    return "; ".join(f"{', '.join(verbs[rule])} {rule.resource} ({rule.why})" for rule in verbs)
 
 
-#: Without these a job can be made, and neither followed nor ended.
+#: The rights to submit a job, read its state and logs, and cancel it.
 TO_FOLLOW = RULES[:3]
 
 
@@ -56,7 +60,7 @@ class _Review(Struct, frozen=True):
 
 
 def missing(api: Api, rules: Sequence[Rule] = RULES) -> list[tuple[Rule, str]]:
-    """The verbs that the account lacks (SelfSubjectAccessReview). Raises as Api.create."""
+    """The verbs that the account lacks, by one SelfSubjectAccessReview each. Raises as Api.create."""
     return [(rule, verb) for rule in rules for verb in rule.verbs if not _may(api, rule, verb)]
 
 
@@ -80,7 +84,7 @@ def _may(api: Api, rule: Rule, verb: str) -> bool:
 
 
 def knows_pytorchjobs(api: Api) -> bool:
-    """Whether the operator's kinds are there; every account may ask. Raises as Api.get."""
+    """True if the cluster has the kind PyTorchJob, which every account may ask. Raises as Api.get."""
     try:
         return b'"pytorchjobs"' in api.get("/apis/kubeflow.org/v1")
     except RefusedStatusError as error:

@@ -12,7 +12,7 @@ import pytest
 from prl_submit.backends.kubernetes.ended_job import still_running
 from prl_submit.backends.kubernetes.evidence import KubernetesEvidence, termination_record
 from prl_submit.backends.kubernetes.judge import judge, needs_pods
-from prl_submit.backends.kubernetes.objects import Meta, Pod, PyTorchJob
+from prl_submit.backends.kubernetes.objects import ObjectMeta, Pod, PyTorchJob
 from prl_submit.runs.exits import ExitRecord
 from prl_submit.runs.states import (
     CANCELLED,
@@ -438,7 +438,7 @@ def test_words_and_pods_are_of_different_zones() -> None:
 
 
 def test_a_pod_that_is_no_node_tells_nothing_of_the_jobs_end() -> None:
-    stray = msgspec.structs.replace(dead_pod(0, 9), metadata=Meta(name="x"))
+    stray = msgspec.structs.replace(dead_pod(0, 9), metadata=ObjectMeta(name="x"))
     assert str(verdict(failed_job("said"), stray).reason).startswith("said; master-0 gone")
 
 

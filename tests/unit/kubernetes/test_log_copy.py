@@ -17,7 +17,7 @@ from prl_submit.backends.kubernetes.log_copy import (
     _starts,
     _utc,
 )
-from prl_submit.backends.kubernetes.objects import Meta, Pod
+from prl_submit.backends.kubernetes.objects import ObjectMeta, Pod
 from prl_submit.runs.directory import writes_here
 from tests.unit.kubernetes.objects import ended, pod, utc
 
@@ -205,7 +205,7 @@ def note(logs: Path) -> Progress:
 def other(uid: str) -> Pod:
     """A pod made anew: the same name, another uid."""
     first = pod(0)
-    return msgspec.structs.replace(first, metadata=Meta(first.metadata.name, uid))
+    return msgspec.structs.replace(first, metadata=ObjectMeta(first.metadata.name, uid))
 
 
 def test_lines_are_appended_and_noted(logs: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from prl_submit.backends.kubernetes.objects import Event, Meta, Pod, PyTorchJob
+from prl_submit.backends.kubernetes.objects import Event, ObjectMeta, Pod, PyTorchJob
 from prl_submit.backends.kubernetes.reasons import (
     STUCK,
     clean,
@@ -240,7 +240,7 @@ def test_waiting_that_will_end() -> None:
 
 
 def test_name_of_a_pod_that_is_no_replica() -> None:
-    helper = Pod(metadata=Meta(name="mr-01234567-collect-1"))
+    helper = Pod(metadata=ObjectMeta(name="mr-01234567-collect-1"))
     assert name_of(helper) == "mr-01234567-collect-1"
     assert name_of(pod(2)) == "worker-1"
 
