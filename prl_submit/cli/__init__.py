@@ -27,6 +27,7 @@ COMMANDS = {
     "cancel": "End jobs and everything they started.",
     "wait": "Wait until jobs have ended; exit 1 if one did not succeed.",
     "resume": "Continue a run from its last complete checkpoint, in its directory.",
+    "init": "Print a first job spec, made of the model, data and rewards you name.",
     "import": "Translate a `swift rlhf` shell script into a job spec on stdout.",
     "schema": "Print the JSON Schema of the job spec, for editors.",
     "doctor": "Can I submit from here? One line per thing looked at.",

@@ -28,6 +28,7 @@ COMMANDS = _by_word(
         "logs": "log tail output follow",
         "cancel": "kill stop delete abort scancel end",
         "resume": "restart continue requeue retry",
+        "init": "new scaffold example quickstart generate",
         "import": "convert translate migrate",
         "collect": "download fetch pull",
     }

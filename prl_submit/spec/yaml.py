@@ -256,7 +256,7 @@ class _Builder:
 
 
 def _empty() -> _FaultError:
-    return _FaultError(None, "is empty", "see `prl-submit schema` and the files in jobs/")
+    return _FaultError(None, "is empty", "`prl-submit init` prints a first one, which you can edit")
 
 
 def _merge_key(child: Node, merged: dict[str, Node], event: Any) -> None:

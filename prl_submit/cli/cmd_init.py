@@ -1,0 +1,231 @@
+"""init."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, cast
+
+import click
+import msgspec
+
+from prl_submit import backends
+from prl_submit.cli.console import note, raw
+from prl_submit.errors import PrlSubmitError, Problem, SpecError
+from prl_submit.spec.first_spec import FirstJob, first_spec
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from prl_submit.planning.plan import Planned
+    from prl_submit.spec.sections import Backend
+
+DEFAULT_MODEL = "Qwen/Qwen2.5-0.5B-Instruct"
+DEFAULT_DATA = "train.jsonl"
+DEFAULT_REWARD = "format"
+_HOW_TO_REGISTER = "write orms['NAME'] = CLASS in it, or name the reward too: --reward NAME"
+
+#: The flag that gave the value of a key.
+_FLAGS = {
+    "name": "--name",
+    "backend": "--backend",
+    "resources.nproc_per_node": "--nproc-per-node",
+    "swift.model": "--model",
+    "swift.dataset": "--data",
+    "swift.reward_funcs": "--reward",
+    "swift.external_plugins": "--reward",
+}
+
+
+def _complete_reward(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """ms-swift's own rewards, and files, for the shell."""
+    from click.shell_completion import CompletionItem
+
+    from prl_submit.rules.builtin import REWARDS
+
+    # click's scripts drop the words as soon as one item asks for files.
+    names = [name for name in REWARDS if name.startswith(incomplete)]
+    return [CompletionItem(name) for name in names] or [CompletionItem("", type="file")]
+
+
+def _complete_backend(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in backends.NAMES if name.startswith(incomplete)]
+
+
+@click.command("init")
+@click.option(
+    "--name", metavar="NAME", default="first-job", help="The job's name. Default: first-job."
+)
+@click.option(
+    "--model",
+    metavar="MODEL",
+    type=click.Path(),
+    default=DEFAULT_MODEL,
+    help=f"A model hub's name or a folder. Default: {DEFAULT_MODEL}.",
+)
+@click.option(
+    "--data",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(),
+    help=f"JSON lines with messages, or a data set of the hub. Repeatable. Default: {DEFAULT_DATA}.",
+)
+@click.option(
+    "--reward",
+    "rewards",
+    metavar="NAME|FILE.py",
+    multiple=True,
+    shell_complete=_complete_reward,
+    help="A reward of ms-swift, or a Python file that registers rewards of your own: all of them, or"
+    f" those that other --reward name. Repeatable. Default: {DEFAULT_REWARD}.",
+)
+@click.option(
+    "--nproc-per-node",
+    metavar="N",
+    type=int,
+    default=1,
+    help="Processes on the node, one GPU each. Default: 1.",
+)
+@click.option(
+    "--backend",
+    metavar="NAME",
+    shell_complete=_complete_backend,
+    help="local, slurm or kubernetes (k8s). Default: none in the spec, so local.",
+)
+def init(
+    name: str,
+    model: str,
+    data: tuple[str, ...],
+    rewards: tuple[str, ...],
+    nproc_per_node: int,
+    backend: str | None,
+) -> int:
+    """Print a first job spec, with a comment on each line that a newcomer would ask about.
+
+    What it prints passes `prl-submit check`, once the data is there. Nothing is asked and no file is
+    written: prl-submit init --data train.jsonl --reward accuracy > job.yaml
+    """
+    _refuse_unusable("--name", name)
+    for flag, values in (("--model", [model]), ("--data", data), ("--reward", rewards)):
+        _refuse_unusable(flag, *values)
+    names, plugins = _rewards(rewards or (DEFAULT_REWARD,))
+    job = FirstJob(
+        name=name,
+        model=model,
+        data=data or (DEFAULT_DATA,),
+        rewards=names,
+        plugins=plugins,
+        nproc_per_node=nproc_per_node,
+        backend=None if backend is None else cast("Backend", backends.normalize(backend)),
+    )
+    planned = _plan(first_spec(job))
+    _refuse_wrong(planned)
+    raw(first_spec(msgspec.structs.replace(job, columns=_columns(planned))).encode("utf-8"))
+    _say_what_to_replace(planned, job)
+    return 0
+
+
+def _refuse_unusable(flag: str, *values: str) -> None:
+    """Raises PrlSubmitError if a value is empty or cannot be written into a file of UTF-8."""
+    for value in values:
+        if any("\ud800" <= char <= "\udfff" for char in value):  # how Python reads other bytes
+            raise PrlSubmitError(f"{flag} {os.fsencode(value)!r} is not UTF-8", "rename it")
+        if not value.strip():
+            raise PrlSubmitError(
+                f"{flag}: the value is empty", "leave the flag out for its default"
+            )
+
+
+def _rewards(given: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The rewards' names, and the plugin files that register some of them. Raises PrlSubmitError."""
+    plugins = tuple(value for value in given if _is_file(value))
+    named = [value for value in given if not _is_file(value)]
+    names: list[str] = []
+    for value in given:
+        names += _taken_from(value, named) if value in plugins else [value]
+    return tuple(names), plugins
+
+
+def _is_file(reward: str) -> bool:
+    return reward.endswith(".py") or os.sep in reward
+
+
+def _taken_from(plugin: str, named: list[str]) -> list[str]:
+    """All rewards that a plugin file registers; none if the user named those that are wanted of it.
+
+    Raises PrlSubmitError if the file cannot be read, or no name is known that could be one of its.
+    """
+    from prl_submit.inputs.plugin_facts import facts_of
+    from prl_submit.rules.builtin import REWARDS
+
+    facts = facts_of(os.path.abspath(plugin))
+    if facts is None:
+        hint = "a reward without '/' and '.py' in its name is taken for one of ms-swift's"
+        raise PrlSubmitError(f"--reward {plugin}: no such file, or it cannot be read", hint)
+    registered = list(dict.fromkeys(facts.registered))
+    may_be_its_own = [name for name in named if name not in REWARDS]
+    if not registered and not may_be_its_own:
+        if facts.fault is not None:
+            raise PrlSubmitError(f"--reward {plugin}:{facts.fault.line}: {facts.fault.message}")
+        message = f"--reward {plugin}: the file plainly registers no reward"
+        raise PrlSubmitError(message, _HOW_TO_REGISTER)
+    return registered if set(named).isdisjoint(registered) else []
+
+
+def _plan(text: str) -> Planned:
+    """The spec planned as `check` would do it, without the environment and the profiles."""
+    from prl_submit.planning.layers import apply_overrides
+    from prl_submit.planning.plan import Context, make_plan
+    from prl_submit.spec.yaml import parse_document
+    from prl_submit.which_swift import choose
+
+    tree = parse_document(text.encode("utf-8"), "spec", "spec")
+    table = choose(tree, None, os.environ)
+    layered = apply_overrides(tree, profile=None, environ={}, sets=(), table=table)
+    context = Context(cwd=os.getcwd(), home=os.path.expanduser("~"))
+    return make_plan(layered, table, "spec", context)
+
+
+def _refuse_wrong(planned: Planned) -> None:
+    """Raises SpecError with all that `check` has against the values, each with its flag.
+
+    Files are looked for here, for pods too. That data or a model is not here is left to `check`: the
+    user may be about to put it there.
+    """
+    from prl_submit.inputs import check_inputs
+
+    problems = [*planned.problems, *check_inputs(planned.job, os.getcwd())]
+    wrong = [_with_flag(problem) for problem in problems if problem.severity == "error"]
+    if wrong:
+        raise SpecError(wrong)
+
+
+def _with_flag(problem: Problem) -> Problem:
+    """The problem, placed at the flag instead of at a line of a file that is not there yet."""
+    flag = _FLAGS.get(problem.key or "")
+    return msgspec.structs.replace(problem, file=None, line=None, label=flag)
+
+
+def _columns(planned: Planned) -> tuple[str, ...]:
+    """The columns of the data that the rewards read, beside `messages`."""
+    from prl_submit.inputs.plugins import needs
+
+    found = [column for _, columns, _ in needs(planned.job, os.getcwd()) for column in columns]
+    return tuple(column for column in dict.fromkeys(found) if column != "messages")
+
+
+def _say_what_to_replace(planned: Planned, job: FirstJob) -> None:
+    """Notes on what the user has to add before the job can run."""
+    from prl_submit.planning.plan import local_path
+
+    if job.backend == "kubernetes":
+        note("note: the image and the volume claim in the spec are placeholders: put yours there")
+        return
+    for value in job.data:
+        path = local_path("dataset", value)
+        if path is not None and not os.path.exists(os.path.expanduser(path)):
+            note(f"note: {value} is not here yet; `prl-submit check` finds no other fault")
+
+
+command = init

@@ -1,0 +1,145 @@
+"""The first job spec of a newcomer: the values they gave, and a comment on each line they would ask about."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from prl_submit.spec.sections import Backend
+from prl_submit.spec.write import scalar
+
+#: Where comments begin, unless a value reaches further: then its comment stands on a line above.
+_COLUMN = 44
+
+#: Nobody can guess these for a cluster: whoever gets them in a spec must replace them.
+PLACEHOLDER_IMAGE = "registry.example/ms-swift:4.6"
+PLACEHOLDER_CLAIM = "work"
+
+
+class FirstJob(Struct, frozen=True, kw_only=True):
+    """What `prl-submit init` was asked for.
+
+    `plugins` are Python files that register some of the `rewards`; `columns` are those that the rewards
+    read of each example.
+    """
+
+    name: str
+    model: str
+    data: tuple[str, ...]
+    rewards: tuple[str, ...]
+    plugins: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    nproc_per_node: int = 1
+    backend: Backend | None = None
+
+
+class Line(NamedTuple):
+    """A line of the spec and what to say about it; empty where it needs no word."""
+
+    text: str
+    comment: str = ""
+
+
+def first_spec(job: FirstJob) -> str:
+    """The spec's text. It reads back as exactly the values of `job`."""
+    lines = [
+        Line("# A GRPO job. `prl-submit check FILE` says what is wrong with it,"),
+        Line("# `prl-submit FILE` starts it, and `prl-submit schema` lists every key."),
+        Line(f"name: {_text(job.name)}", "of the run, as `prl-submit list` shows it"),
+        *_place(job),
+        *_swift(job),
+    ]
+    return "".join(_commented(line) for line in lines)
+
+
+def _place(job: FirstJob) -> list[Line]:
+    """Where the job runs, and what it asks for there."""
+    lines = []
+    if job.backend is not None:
+        lines.append(Line(f"backend: {job.backend}", "where the job runs; --backend overrides it"))
+    if job.backend == "kubernetes":
+        lines.append(Line("workdir: /data", "in the pods; the paths under swift: start here"))
+    else:
+        comment = "or {venv: PATH}; without it, the torchrun that is on PATH"
+        lines.append(Line("# environment: {conda: NAME}", comment))
+    if job.backend == "slurm":
+        lines.append(Line("# slurm: {partition: NAME, account: NAME}", "if your site wants them"))
+    processes = f"  nproc_per_node: {job.nproc_per_node}"
+    lines += [Line("resources:"), Line(processes, "processes on the node, one GPU each")]
+    if job.backend == "slurm":
+        lines.append(Line("  cpus_per_proc: 8"))
+        lines.append(Line('  time_limit: "12:00:00"', "then Slurm ends the job"))
+    return [*lines, *_KUBERNETES] if job.backend == "kubernetes" else lines
+
+
+_KUBERNETES = (
+    Line("kubernetes:"),
+    Line(f"  image: {PLACEHOLDER_IMAGE}", "put your image here; it needs torch and ms-swift"),
+    Line(
+        f"  volumes: [{{pvc: {PLACEHOLDER_CLAIM}, mountPath: /data}}]",
+        "put your volume claim here; the data lies on it",
+    ),
+    Line("  output_mount: /data/output", "in the pods; runs and checkpoints go here"),
+)
+
+
+def _swift(job: FirstJob) -> list[Line]:
+    """The training: ms-swift's own arguments, by their own names."""
+    lines = [
+        Line("swift:", "arguments of ms-swift, by its own names"),
+        Line("  rlhf_type: grpo"),
+        Line(f"  model: {_text(job.model)}", "a name on the model hub, or a folder"),
+        Line(f"  dataset: {_texts(job.data)}", f"JSON lines such as {_example(job.columns)}"),
+    ]
+    if job.plugins:
+        plugins = _texts(job.plugins)
+        lines.append(Line(f"  external_plugins: {plugins}", "Python that registers rewards"))
+    lines.append(Line(f"  reward_funcs: {_texts(job.rewards)}", _about(job)))
+    if "soft_overlong" in job.rewards:
+        comment = "soft_overlong punishes what is longer than max_completion_length minus this"
+        lines.append(Line("  soft_cache_length: 128", comment))
+    return [
+        *lines,
+        Line("  num_generations: 4", "completions of each prompt, which are compared"),
+        Line(
+            "  per_device_train_batch_size: 4",
+            "completions on each GPU at a time; less if memory runs out",
+        ),
+        Line("  max_completion_length: 512", "tokens"),
+        Line("  num_train_epochs: 1"),
+        Line("  eval_strategy: no", "or steps, with a val_dataset: [FILE]"),
+        Line("  # use_vllm: true", "far faster completions, if vLLM is installed"),
+    ]
+
+
+def _about(job: FirstJob) -> str:
+    if len(job.rewards) > 1:
+        return "the training learns their sum; reward_weights: [1.0, …] weighs them"
+    return (
+        "registered by the plugin" if job.plugins else "built into ms-swift; a plugin has your own"
+    )
+
+
+def _example(columns: tuple[str, ...]) -> str:
+    """A line of data that these rewards can read."""
+    shown = [column for column in columns if column.isprintable()]  # a comment has one line
+    answers = "".join(f', "{column}": "…"' for column in shown)
+    return '{"messages": [{"role": "user", "content": "…"}]' + answers + "}"
+
+
+def _commented(line: Line) -> str:
+    if not line.comment:
+        return f"{line.text}\n"
+    if len(line.text) < _COLUMN - 1 and len(line.comment) + _COLUMN <= 110:
+        return f"{line.text:<{_COLUMN}}# {line.comment}\n"
+    indent = " " * (len(line.text) - len(line.text.lstrip(" ")))
+    return f"{indent}# {line.comment}\n{line.text}\n"
+
+
+def _text(value: str) -> str:
+    return scalar(value, texts=True)
+
+
+def _texts(values: tuple[str, ...]) -> str:
+    return f"[{', '.join(map(_text, values))}]"

@@ -1,0 +1,80 @@
+"""The spec that `prl-submit init` prints: it passes the rules of each ms-swift that has GRPO."""
+
+from __future__ import annotations
+
+import pytest
+
+from prl_submit.errors import Problem
+from prl_submit.planning.layers import apply_overrides
+from prl_submit.planning.plan import Context, make_plan
+from prl_submit.spec.first_spec import FirstJob, first_spec
+from prl_submit.spec.sections import Backend
+from prl_submit.spec.yaml import parse_document
+from prl_submit.swift.history import load_history
+from prl_submit.swift.table import load_table
+
+FIRST = FirstJob(name="first-job", model="org/model", data=("train.jsonl",), rewards=("format",))
+#: GRPO is in ms-swift since 3.1.1.
+RELEASES = [
+    version for version, _ in load_history().versions if not version.startswith(("3.0", "3.1.0"))
+]
+
+
+def problems_of(text: str, version: str | None = None) -> list[Problem]:
+    """What the rules have against a spec."""
+    table = load_table(version)
+    tree = parse_document(text.encode("utf-8"), "spec", "spec")
+    layered = apply_overrides(tree, profile=None, environ={}, sets=(), table=table)
+    return make_plan(layered, table, "spec", Context(cwd="/here", home="/home/me")).problems
+
+
+def errors_of(text: str, version: str | None = None) -> list[Problem]:
+    return [found for found in problems_of(text, version) if found.severity == "error"]
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_every_release_with_grpo_takes_it(version: str) -> None:
+    assert errors_of(first_spec(FIRST), version) == []
+
+
+@pytest.mark.parametrize("backend", [None, "local", "slurm", "kubernetes"])
+@pytest.mark.parametrize("processes", [1, 3, 8])
+def test_no_rule_has_a_word_against_it(backend: Backend | None, processes: int) -> None:
+    """Neither an error nor a warning, whatever the backend and the number of GPUs."""
+    job = FirstJob(
+        name="first-job",
+        model="org/model",
+        data=("train.jsonl",),
+        rewards=("accuracy", "format"),
+        backend=backend,
+        nproc_per_node=processes,
+    )
+    assert problems_of(first_spec(job)) == []
+
+
+@pytest.mark.parametrize("reward", ["accuracy", "cosine", "repetition", "soft_overlong"])
+def test_what_a_reward_needs_is_there(reward: str) -> None:
+    job = FirstJob(name="x", model="org/model", data=("a.jsonl",), rewards=(reward,))
+    assert errors_of(first_spec(job)) == []
+
+
+def test_the_columns_that_rewards_read_are_shown() -> None:
+    job = FirstJob(
+        name="x", model="m/m", data=("a.jsonl",), rewards=("r",), columns=("solution", "level")
+    )
+    example = '{"messages": [{"role": "user", "content": "…"}], "solution": "…", "level": "…"}'
+    assert example in first_spec(job)
+
+
+def test_a_dozen_lines_and_none_too_wide() -> None:
+    text = first_spec(FIRST)
+    keys = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    assert len(keys) == 13
+    assert max(map(len, text.splitlines())) <= 110
+
+
+def test_a_long_value_has_its_comment_above() -> None:
+    job = FirstJob(name="x", model="org/" + "m" * 60, data=("a.jsonl",), rewards=("format",))
+    above, model = first_spec(job).split("\n  model: ")
+    assert above.endswith("\n  # a name on the model hub, or a folder")
+    assert model.startswith("org/mmm")
