@@ -177,11 +177,11 @@ def _plan(text: str) -> Planned:
     """The spec planned as `check` would do it, without the environment and the profiles."""
     from prl_submit.planning.layers import apply_overrides
     from prl_submit.planning.plan import Context, make_plan
+    from prl_submit.prepare import table_for
     from prl_submit.spec.yaml import parse_document
-    from prl_submit.which_swift import choose
 
     tree = parse_document(text.encode("utf-8"), "spec", "spec")
-    table = choose(tree, None, os.environ)
+    table = table_for(tree, None, os.environ)
     layered = apply_overrides(tree, profile=None, environ={}, sets=(), table=table)
     context = Context(cwd=os.getcwd(), home=os.path.expanduser("~"))
     return make_plan(layered, table, "spec", context)
