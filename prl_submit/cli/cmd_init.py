@@ -122,7 +122,7 @@ def init(
     planned = _plan(first_spec(job))
     _refuse_wrong(planned)
     raw(first_spec(msgspec.structs.replace(job, columns=_columns(planned))).encode("utf-8"))
-    _say_what_to_replace(planned, job)
+    _say_what_is_missing(planned)
     return 0
 
 
@@ -215,17 +215,16 @@ def _columns(planned: Planned) -> tuple[str, ...]:
     return tuple(column for column in dict.fromkeys(found) if column != "messages")
 
 
-def _say_what_to_replace(planned: Planned, job: FirstJob) -> None:
+def _say_what_is_missing(planned: Planned) -> None:
     """Notes on what the user has to add before the job can run."""
-    from prl_submit.planning.plan import local_path
-
-    if job.backend == "kubernetes":
+    plan = planned.plan
+    if plan.backend == "kubernetes":
         note("note: the image and the volume claim in the spec are placeholders: put yours there")
         return
-    for value in job.data:
-        path = local_path("dataset", value)
-        if path is not None and not os.path.exists(os.path.expanduser(path)):
-            note(f"note: {value} is not here yet; `prl-submit check` finds no other fault")
+    for item in plan.paths:
+        if not os.path.exists(item.path):
+            shown = item.path.removeprefix(f"{plan.workdir}/")
+            note(f"note: the {item.kind} {shown} is not here yet; `prl-submit check` needs it")
 
 
 command = init

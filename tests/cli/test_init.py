@@ -92,7 +92,7 @@ def test_data_that_is_not_here_yet(world: World) -> None:
     made = world.prl("init", "--data", "later.jsonl")
     assert made.code == 0
     assert (
-        made.err == "note: later.jsonl is not here yet; `prl-submit check` finds no other fault\n"
+        made.err == "note: the dataset later.jsonl is not here yet; `prl-submit check` needs it\n"
     )
     found = json.loads(check(world, made.out, "--json").out)["problems"]
     errors = [problem["message"] for problem in found if problem["severity"] == "error"]

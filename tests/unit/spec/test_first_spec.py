@@ -5,13 +5,11 @@ from __future__ import annotations
 import pytest
 
 from prl_submit.errors import Problem
-from prl_submit.planning.layers import apply_overrides
-from prl_submit.planning.plan import Context, make_plan
 from prl_submit.spec.first_spec import FirstJob, first_spec
 from prl_submit.spec.sections import Backend
-from prl_submit.spec.yaml import parse_document
 from prl_submit.swift.history import load_history
 from prl_submit.swift.table import load_table
+from tests.support.plans import planned
 
 FIRST = FirstJob(name="first-job", model="org/model", data=("train.jsonl",), rewards=("format",))
 #: GRPO is in ms-swift since 3.1.1.
@@ -22,10 +20,7 @@ RELEASES = [
 
 def problems_of(text: str, version: str | None = None) -> list[Problem]:
     """What the rules have against a spec."""
-    table = load_table(version)
-    tree = parse_document(text.encode("utf-8"), "spec", "spec")
-    layered = apply_overrides(tree, profile=None, environ={}, sets=(), table=table)
-    return make_plan(layered, table, "spec", Context(cwd="/here", home="/home/me")).problems
+    return planned(text, table=load_table(version)).problems
 
 
 def errors_of(text: str, version: str | None = None) -> list[Problem]:
