@@ -109,7 +109,7 @@ def _uncounted(job: Job, argument: str, entry: str, workdir: str) -> Iterator[Pr
     count = parse_int(rows.strip())
     if count is None or count < 1:
         message = f"{entry}: behind # stands the number of rows, found {rows!r}"
-        yield job.refuse(argument, message, "such as #500; leave it out for all rows")
+        yield job.refuse(argument, message, f"such as #500; remove {argument} for all rows")
 
 
 def rewarded_columns(

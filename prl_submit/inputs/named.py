@@ -50,7 +50,7 @@ def _fsdp_config(job: Job, workdir: str) -> Iterator[Problem]:
         return
     if not os.path.isfile(path):
         yield job.refuse(
-            "fsdp_config", f"JSON file {value} is not here", "write it, or leave it out"
+            "fsdp_config", f"JSON file {value} is not here", "write it, or remove fsdp_config"
         )
     elif fault := _json_fault(path, "fsdp_config"):
         yield job.refuse("fsdp_config", f"{value} {fault[0]}", fault[1])

@@ -99,7 +99,7 @@ def saves_whole(job: Job, settings: dict[str, Any]) -> Iterator[Problem]:
     config = settings.get("fsdp_config", {})
     kind = config.get("state_dict_type", "SHARDED_STATE_DICT") if isinstance(config, dict) else ""
     if job.get("save_only_model", False) and "SHARDED" in str(kind).upper():
-        message = f"does not go with fsdp's state_dict_type {kind}"
+        message = f"cannot be combined with fsdp's state_dict_type {kind}"
         hint = "set it false, or state_dict_type: FULL_STATE_DICT"
         yield job.refuse("save_only_model", message, hint)
     known = ("full_shard", "shard_grad_op", "auto_wrap", "offload")

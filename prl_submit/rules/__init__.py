@@ -1,12 +1,13 @@
-"""Rules across fields: plain functions from a job to problems, a file for each matter.
+"""Rules that compare several values of a job. Each rule is a function from a job to problems.
 
-Each rule names its source in ms-swift, trl or transformers, and since when it holds. They run on a
-spec that is already typed; a rule that needs a value that was wrong by itself stays silent. What
-ms-swift refuses is an error, what it passes over or turns into something else a warning. None of
-them reads the disk: what needs files is in `prl_submit.inputs`.
+A rule's docstring says what the rule demands, in which file and function of ms-swift, trl or transformers
+its reason is found, and which versions it holds for. A rule runs on a typed spec. If a value that it needs
+is wrong already, the rule stays silent. A problem is an error if ms-swift would stop, and a warning if
+ms-swift would ignore the value or change it. No rule reads the disk; `prl_submit.inputs` has the checks
+that need files.
 
-A file is imported where the job has something that it looks at: there are many rules, and most jobs
-are about few of them.
+Each module holds the rules of one matter. A module is imported only if the job has an argument that its
+rules look at, because there are many rules and most jobs need few of them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ __all__ = ["CREDENTIALS", "Rule", "all_rules", "check", "looks_secret"]
 
 Rule = Callable[[Job], Iterator[Problem]]
 
-#: Files in their order, with the types and arguments that call for them; nothing: every job.
+#: The modules in the order of their problems, each with the rlhf types and arguments that it looks at.
+#: A module with an empty text looks at every job.
 MODULES: tuple[tuple[str, str], ...] = (
     ("batch", ""),
     ("evaluation", ""),
@@ -68,12 +70,12 @@ MODULES: tuple[tuple[str, str], ...] = (
 
 
 def all_rules() -> list[Rule]:
-    """Every rule there is, in order."""
+    """All rules of all modules, in order."""
     return [rule for name, _ in MODULES for rule in _rules(name)]
 
 
 def check(job: Job) -> list[Problem]:
-    """All rules, in their order; one that needs a doubtful value stays silent."""
+    """The problems that the rules find, in the order of the rules."""
     about = {str(job.swift.get("rlhf_type", "dpo")), *job.swift}
     problems: list[Problem] = []
     for name, words in MODULES:
@@ -83,7 +85,7 @@ def check(job: Job) -> list[Problem]:
             try:
                 problems.extend(rule(job))
             except (DoubtfulError, TypeError):
-                continue  # TypeError: another ms-swift takes text where ours takes a number
+                continue  # TypeError: some releases take text where the rule expects a number
     return problems
 
 

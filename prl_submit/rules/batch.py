@@ -1,4 +1,4 @@
-"""Batch arithmetic, as ms-swift and trl do it."""
+"""Rules on batch sizes: the generation batch, the evaluation batch, and the batches of KTO and PPO."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from prl_submit.rules.evaluation import evaluates
 from prl_submit.rules.job import Job
 from prl_submit.rules.vllm import GENERATING
 
-ONE_TOO_MANY = "leave one of generation_batch_size and steps_per_generation out"
+ONE_TOO_MANY = "remove generation_batch_size or steps_per_generation"
 
 
-#: What counts and cannot be less than one, with the types that look at it (none: all).
+#: Numbers that must be at least 1, with the rlhf types that read them (empty: all types).
 _SIZES = (
     ("per_device_train_batch_size", ()),
     ("gradient_accumulation_steps", ()),
@@ -23,10 +23,10 @@ _SIZES = (
 
 
 def sizes(job: Job) -> Iterator[Problem]:
-    """At least one of everything that is multiplied.
+    """Every factor of the batch must be at least 1.
 
-    ms-swift 4.6.0 trainers/arguments divides by the batch size, args_mixin refuses
-    steps_per_generation 0, torch's DataLoader a batch of none; -1 accumulation steps train nothing.
+    ms-swift 4.6.0 trainers/arguments divides by the batch size, args_mixin refuses steps_per_generation 0,
+    and torch's DataLoader refuses an empty batch. With -1 accumulation steps nothing is trained.
     """
     for name, types in _SIZES:
         value = job.get(name, None)
@@ -35,10 +35,10 @@ def sizes(job: Job) -> Iterator[Problem]:
 
 
 def generation_batch(job: Job) -> Iterator[Problem]:
-    """ms-swift 4.6.0 args_mixin `_init_generation_batch_params` (gkd since 4.2; before 3.11 trl's).
+    """The sizes of the generation batch must agree, and for GRPO num_generations must divide it.
 
-    The sizes agree, and for GRPO num_generations divides their product; it may be 1 only with a
-    teacher (rlhf_args `_check_teacher`, since 4.4).
+    num_generations may be 1 only with a teacher (rlhf_args `_check_teacher`, since 4.4). Source: ms-swift
+    4.6.0 args_mixin `_init_generation_batch_params`, which holds for gkd since 4.2; before 3.11 trl has it.
     """
     if job.rlhf_type not in GENERATING or (job.rlhf_type == "gkd" and not job.since("4.2")):
         return
@@ -51,7 +51,7 @@ def generation_batch(job: Job) -> Iterator[Problem]:
         )
         return
     if any(job.get(name, 1) < 1 for name, _ in _SIZES):
-        return  # said already
+        return  # the rule `sizes` reports it
     device = job.get("per_device_train_batch_size", 1)
     batch = device * job.world
     parts = _batch_sizes(job, batch)
@@ -62,13 +62,16 @@ def generation_batch(job: Job) -> Iterator[Problem]:
 
 
 def _taught(job: Job) -> bool:
-    """Distillation compares with the teacher, not within a group."""
+    """True if a teacher trains the job: then a completion is compared with the teacher, not with its group."""
     named = job.get("teacher_model", None) or job.get("teacher_model_server", None)
     return bool(named) and job.since("4.4")
 
 
 def _batch_sizes(job: Job, batch: int) -> tuple[int, int, str] | Problem:
-    """Generation batch, steps per generation, and the name the steps come from."""
+    """The generation batch, the steps per generation, and the argument that the steps come from.
+
+    `batch`: the rows of one step on all processes. Returns a problem instead if the sizes disagree.
+    """
     total = job.get("generation_batch_size", None)
     steps = job.get("steps_per_generation", None)
     formula = f"per_device_train_batch_size x {job.world_words} = {batch}"
@@ -76,7 +79,7 @@ def _batch_sizes(job: Job, batch: int) -> tuple[int, int, str] | Problem:
         name = "steps_per_generation" if steps is not None else "gradient_accumulation_steps"
         steps = steps if steps is not None else accumulation(job)
         if not job.since("3.4"):
-            steps = 1  # grpo_trainer counted one step alone
+            steps = 1  # before 3.4 grpo_trainer counts one step only
         return batch * steps, steps, name
     if steps is not None and not job.since("3.11"):
         message = "and steps_per_generation are both set; before ms-swift 3.11 only one may be"
@@ -102,6 +105,7 @@ def _batch_sizes(job: Job, batch: int) -> tuple[int, int, str] | Problem:
 def _indivisible(
     job: Job, device: int, group: int, total: int, steps: int, steps_name: str
 ) -> Problem:
+    """The problem of a group size that does not divide the generation batch, with sizes that work."""
     batch = device * job.world
     formula = (
         f"per_device_train_batch_size {device} x nproc_per_node "
@@ -115,7 +119,7 @@ def _indivisible(
     if job.get("generation_batch_size", None) is None:
         sizes = around_sizes(device, job.world * steps, group)
         works.append(f"per_device_train_batch_size {listed(sizes)}")
-    elif steps_name == "generation_batch_size":  # it fixes the product, whatever its factors
+    elif steps_name == "generation_batch_size":  # then other factors do not change the product
         works.append(f"{steps_name} {listed(around_multiples(total, lcm(batch, group)))}")
     hint = f"these work: {', or '.join(works)}" if works else ONE_TOO_MANY
     return job.refuse(
@@ -126,9 +130,10 @@ def _indivisible(
 
 
 def accumulation(job: Job) -> int:
-    """gradient_accumulation_steps; the default makes about 16 rows a step, for GRPO it is 1.
+    """gradient_accumulation_steps, or ms-swift's default: 1 for GRPO, else about 16 rows a step.
 
-    ms-swift 4.6.0 trainers/arguments `__post_init__`; GRPO's own since 3.7, rlhf_args `_set_default`.
+    Source: ms-swift 4.6.0 trainers/arguments `__post_init__`. GRPO has its own default since 3.7
+    (rlhf_args `_set_default`).
     """
     default = 1
     if job.rlhf_type != "grpo" or not job.since("3.7"):
@@ -138,7 +143,10 @@ def accumulation(job: Job) -> int:
 
 
 def evaluation_batch(job: Job) -> Iterator[Problem]:
-    """ms-swift >= 3.1.1 args_mixin (before: grpo_trainer), the eval twin, where there is data for it."""
+    """For GRPO with an evaluation, the number of generations must divide the evaluation batch.
+
+    Source: ms-swift >= 3.1.1 args_mixin, before that grpo_trainer.
+    """
     if job.rlhf_type != "grpo" or job.get("num_generations", 8) <= 1 or not evaluates(job):
         return
     name = "num_generations_eval" if job.get("num_generations_eval", None) else "num_generations"
@@ -161,15 +169,18 @@ def evaluation_batch(job: Job) -> Iterator[Problem]:
 
 
 def kto_batch(job: Job) -> Iterator[Problem]:
-    """ms-swift >= 3.0 pipelines/train/kto `prepare_kto_dataset`: its KL term needs two rows."""
+    """KTO needs at least two rows in a batch, because its KL term compares rows with each other.
+
+    Source: ms-swift >= 3.0 pipelines/train/kto `prepare_kto_dataset`. The loss apo_zero_unpaired has no KL
+    term. Since 4.0 that function reads gradient_accumulation_steps before ms-swift sets its default.
+    """
     if job.rlhf_type != "kto" or "apo_zero_unpaired" in job.many("loss_type"):
         return
     if job.since("4.0") and job.get("gradient_accumulation_steps", None) is None:
-        # The default is set in the trainer's own copy of the arguments, and read here before.
         yield job.refuse(
             "gradient_accumulation_steps",
-            "is not set; ms-swift's kto multiplies with it before it has a default",
-            "set it, 1 for none",
+            "is not set, and ms-swift's kto reads it before it has a default",
+            "set gradient_accumulation_steps: 1, or more",
         )
         return
     device = job.get("per_device_train_batch_size", 1)
@@ -178,13 +189,16 @@ def kto_batch(job: Job) -> Iterator[Problem]:
         yield job.refuse(
             "per_device_train_batch_size",
             f"the whole batch is 1 = per_device_train_batch_size 1 x {job.world_words} x "
-            "gradient_accumulation_steps 1; kto's KL term compares rows with each other",
+            "gradient_accumulation_steps 1, but kto's KL term compares rows with each other",
             "these work: per_device_train_batch_size 2, or gradient_accumulation_steps 2",
         )
 
 
 def ppo_batch(job: Job) -> Iterator[Problem]:
-    """Source: trl 0.29 ppo_trainer: mini batches are whole, and whitening needs 8 rows in each."""
+    """num_mini_batches must divide PPO's batch, and whiten_rewards needs 8 rows in each mini batch.
+
+    Source: trl 0.29 ppo_trainer.
+    """
     if job.rlhf_type != "ppo":
         return
     device, steps = job.get("per_device_train_batch_size", 1), accumulation(job)
@@ -205,7 +219,7 @@ def ppo_batch(job: Job) -> Iterator[Problem]:
             "whiten_rewards",
             f"needs 8 rows in each mini batch, found {local // parts} = {formula} / "
             f"num_mini_batches {parts}",
-            f"use gradient_accumulation_steps {8 * parts}, or set it false",
+            f"use gradient_accumulation_steps {8 * parts}, or set whiten_rewards: false",
         )
 
 

@@ -1,4 +1,4 @@
-"""Names that ms-swift registers itself; plugins may add to each of these registries."""
+"""Names of rewards, schedulers, callbacks and others that ms-swift 4.6.0 registers. Plugins may add more."""
 
 from __future__ import annotations
 

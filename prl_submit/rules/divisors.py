@@ -1,4 +1,4 @@
-"""Numbers that work instead of the one that does not: for the hints of the batch rules."""
+"""Numbers for the hints of the batch rules: the nearest numbers that work in place of the given one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from math import gcd
 
 
 def divisors(number: int) -> list[int]:
-    """All divisors, ascending, none for 0 and below; trial division keeps huge batches cheap."""
+    """The divisors of a number in ascending order; none for 0 and below.
+
+    Only divisors up to 10,000 and their counterparts are tried, so that a huge number takes no time.
+    """
     if number < 1:
         return []
     small = [n for n in range(1, min(int(number**0.5), 10_000) + 1) if number % n == 0]
@@ -26,13 +29,13 @@ def around_sizes(size: int, others: int, group: int) -> list[int]:
 
 
 def around_multiples(total: int, batch: int) -> list[int]:
-    """The multiples of `batch` next to `total`; at least one, whatever `total` is."""
+    """The positive multiples of `batch` just below and just above `total`; always at least one."""
     below = max(total // batch * batch, 0)
     return [n for n in (below, below + batch) if n > 0]
 
 
 def listed(numbers: list[int]) -> str:
-    """`2, 4 or 8`; empty for no number."""
+    """The numbers in words: `2, 4 or 8`. Empty for an empty list."""
     words = [str(n) for n in numbers]
     if not words:
         return ""

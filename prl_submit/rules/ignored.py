@@ -1,9 +1,9 @@
-"""Arguments that ms-swift takes and nothing reads: each gets a warning, nobody an error.
+"""Warnings for arguments that ms-swift accepts but does not read with the job's other arguments.
 
-Derived from ms-swift 4.6.0: which configuration class of swift/rlhf_trainers/arguments has the
-field, and which code reads it. `tests/training/test_ignored.py` trains each type with and without
-all that is called ignored for it and compares what is logged. Not here is what looks ignored and is
-not: temperature, top_p and their like, which go into the saved generation_config of every type.
+The tables come from the source of ms-swift 4.6.0: which configuration class in
+swift/rlhf_trainers/arguments has the field, and which code reads it. tests/training/test_ignored.py trains
+each rlhf type with and without its ignored arguments and compares the logs. Arguments such as temperature
+and top_p are not in the tables, because every type writes them into the saved generation_config.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from prl_submit.rules.job import Job
 _GRPO, _ROLLOUT, _PPO, _GKD = ("grpo",), ("grpo", "gkd"), ("ppo",), ("gkd",)
 _REWARDED, _REFERRING = ("ppo", "grpo"), ("dpo", "kto", "ppo", "grpo")
 
-#: Types -> the arguments that they alone read.
+#: rlhf types, and the arguments that only these types read.
 _READERS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         _GRPO,
@@ -72,26 +72,26 @@ _READERS: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 READERS = {name: types for types, names in _READERS for name in names.split()}
 
-#: What another rule refuses for the same reason.
+#: Argument -> the argument with which another rule refuses it, so that no warning is needed.
 _REFUSED = {"loss_weights": "loss_type"}
 
 
 def by_type(job: Job) -> Iterator[Problem]:
-    """What the chosen rlhf_type never reads; sources at the top of this file."""
+    """Arguments that the chosen rlhf_type never reads. The module's docstring has the source."""
     kind = job.rlhf_type
     for name in job.swift:
         types = READERS.get(name)
         if types is None or kind in types or not job.written(name):
             continue
         if job.swift[name] is False:
-            continue  # it says so itself
+            continue  # false switches the argument off, so that it is ignored is no surprise
         if name in _REFUSED and job.get(_REFUSED[name], None) is not None:
             continue
-        message = f"does nothing with rlhf_type {kind}; it is read by {', '.join(types)}"
-        yield job.warn(name, message, "leave it out")
+        message = f"does nothing with rlhf_type {kind}; it is only for {' and '.join(types)}"
+        yield job.warn(name, message, f"remove {name}")
 
 
-#: What only some tuners read, by the beginning of the name; lora's own are in `tuner.lora`.
+#: Beginning of an argument's name -> the tuners that read it. LoRA's arguments are in `tuner.lora`.
 _TUNERS = (
     ("adalora_", ("adalora",)),
     ("boft_", ("boft",)),
@@ -105,7 +105,7 @@ _TUNERS = (
     ("freeze_parameters", ("full",)),
     ("trainable_parameters", ("full",)),
 )
-#: Beginning of the name -> the argument that switches it on.
+#: Beginning of an argument's name -> the argument that switches it on.
 _SWITCHES = (
     ("galore_", "use_galore"),
     ("lisa_step_interval", "lisa_activated_layers"),
@@ -129,7 +129,7 @@ _SWITCHES = (
     ("sleep_level", "use_vllm"),
     ("swanlab_", "swanlab in report_to"),
 )
-#: Beginning of the name -> the losses that read it.
+#: Beginning of an argument's name -> the losses that read it.
 _LOSSES = (
     ("real_tau", ("real",)),
     ("fipo_", ("fipo",)),
@@ -142,32 +142,40 @@ _BEGINNINGS = tuple(name for name, _ in (*_TUNERS, *_SWITCHES, *_LOSSES))
 
 
 def by_switch(job: Job) -> Iterator[Problem]:
-    """What is read only where another argument says so; sources as above."""
-    kind, tuner = job.rlhf_type, job.tuner_type
-    losses = job.many("loss_type") or (["simpo"] if kind == "simpo" else [])
+    """Arguments that are read only with another argument. The module's docstring has the source."""
+    kind = job.rlhf_type
     for name in job.swift:
         if not name.startswith(_BEGINNINGS) or kind not in READERS.get(name, (kind,)):
-            continue  # nothing of ours, or said by `by_type`
+            continue  # not in these tables, or reported by `by_type`
         if not job.written(name) or job.swift[name] is False:
             continue
-        if (tuners := _found(_TUNERS, name)) and tuner not in tuners:
-            message = (
-                f"does nothing with {job.tuner_argument} {tuner}; it is read by {', '.join(tuners)}"
-            )
-        elif (switch := _found(_SWITCHES, name)) and not _is_on(job, switch):
-            message = f"does nothing without {switch}"
-        elif (kinds := _found(_LOSSES, name)) and not set(kinds) & set(losses):
-            message = f"does nothing without loss_type {' or '.join(kinds)}"
-        else:
-            continue
-        yield job.warn(name, message, "leave it out")
+        why = _why_ignored(job, name)
+        if why:
+            yield job.warn(name, f"does nothing {why}", f"remove {name}")
+
+
+def _why_ignored(job: Job, name: str) -> str | None:
+    """`with tuner_type full …` or `without use_vllm`; None if the job reads the argument."""
+    tuners = _found(_TUNERS, name)
+    if tuners and job.tuner_type not in tuners:
+        return f"with {job.tuner_argument} {job.tuner_type}; it is only for {' and '.join(tuners)}"
+    switch = _found(_SWITCHES, name)
+    if switch and not _is_on(job, switch):
+        return f"without {switch}"
+    losses = job.many("loss_type") or (["simpo"] if job.rlhf_type == "simpo" else [])
+    kinds = _found(_LOSSES, name)
+    if kinds and not set(kinds) & set(losses):
+        return f"without loss_type {' or '.join(kinds)}"
+    return None
 
 
 def _found(table: tuple[tuple[str, Any], ...], name: str) -> Any:
+    """The entry of a table whose key is the beginning of the name; None if there is none."""
     return next((value for start, value in table if name.startswith(start)), None)
 
 
 def _is_on(job: Job, switch: str) -> bool:
+    """True if the argument that switches others on is set."""
     if switch == "swanlab in report_to":
         return bool({"swanlab", "all"} & set(job.many("report_to")))
     return bool(job.get(switch, None))

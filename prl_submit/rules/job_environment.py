@@ -1,4 +1,4 @@
-"""The Python environment, credentials, and where the job runs."""
+"""Rules on the environment of a job: Python, variables, credentials, and the machine that it runs on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from prl_submit.errors import Problem
 from prl_submit.rules.job import Job
 from prl_submit.spec.nodes import leaves
 
-#: ms-swift 4.6.0's arguments that hold a secret themselves.
+#: ms-swift 4.6.0's arguments whose value is a secret.
 CREDENTIALS = ("hub_token", "swanlab_token", "swanlab_secret")
 _SHELL_SIGNS = frozenset("$~`")
 _NO_SECRETS = frozenset(["empty", "none", "null", "dummy", "fake", "not-needed", "true", "false"])
@@ -16,43 +16,46 @@ _SECRET_WORDS = ("TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS", 
 
 
 def environment(job: Job) -> Iterator[Problem]:
-    """One Python environment, and no credentials in files."""
+    """A job has one Python environment, and `env` holds no credential and no name of prl-submit's own."""
     env = job.spec.environment
     if env.conda and env.venv:
         yield job.problem(
             "environment.venv",
-            "conda is given too",
-            "keep one of the two; `conda: null` drops what a base or a profile sets",
+            "conda is set too",
+            "keep one of the two; `conda: null` removes a value of a base or a profile",
         )
     for name, value in env.env.items():
         if looks_secret(name, value):
             yield job.problem(
                 f"environment.env.{name}",
                 "looks like a credential, and env is written into files",
-                f"`secrets: [{name}]` takes it from your environment and writes only the name",
+                f"`secrets: [{name}]` takes the value from your environment and writes only the name",
             )
         if name.startswith(("PRL_SUBMIT_", "prl_")):  # launch.sh's own names
             yield job.problem(
-                f"environment.env.{name}", "is prl-submit's own, set for each job", "leave it out"
+                f"environment.env.{name}",
+                "is a name that prl-submit sets for each job",
+                f"remove {name}",
             )
     for name in sorted(set(env.secrets) & set(env.env)):
-        yield job.problem(f"environment.env.{name}", "is listed under secrets too", "keep one")
+        hint = "keep one of the two"
+        yield job.problem(f"environment.env.{name}", "is listed under secrets too", hint)
 
 
 def credentials(job: Job) -> Iterator[Problem]:
-    """A secret among the arguments would stand in every file of the run and in `ps`."""
+    """No argument may be a secret, because arguments are written into the run's files and shown by `ps`."""
     for name in CREDENTIALS:
         if job.get(name, None) is not None:
             yield job.refuse(
                 name,
                 "is a credential, and arguments are written into files",
-                "leave it out; `environment.secrets: [HF_TOKEN]` (or MODELSCOPE_API_TOKEN, "
-                "SWANLAB_API_KEY) takes it from your environment and writes only the name",
+                f"remove {name}; `environment.secrets: [HF_TOKEN]` (or MODELSCOPE_API_TOKEN, "
+                "SWANLAB_API_KEY) takes the value from your environment and writes only the name",
             )
 
 
 def one_machine(job: Job) -> Iterator[Problem]:
-    """The local backend is this machine."""
+    """A job on the local backend has one node: this machine."""
     if job.backend == "local" and job.spec.resources.nodes > 1:
         yield job.problem(
             "resources.nodes",
@@ -62,9 +65,11 @@ def one_machine(job: Job) -> Iterator[Problem]:
 
 
 def devices(job: Job) -> Iterator[Problem]:
-    """ms-swift 4.6.0 utils/env `is_mp`: more GPUs than processes spread the model over them.
+    """The local backend should have one GPU for each process.
 
-    Then deepspeed (>= 3.2.1), fsdp, vLLM and Liger are refused; a number that does not divide always.
+    With more GPUs ms-swift spreads the model of each process over several of them, and then refuses
+    deepspeed (>= 3.2.1), fsdp, vLLM and Liger. It always refuses a number of GPUs that the number of
+    processes does not divide. Source: ms-swift 4.6.0 utils/env `is_mp`.
     """
     text, processes = job.spec.local.cuda_visible_devices, job.spec.resources.nproc_per_node
     single = job.spec.environment.env.get("SWIFT_SINGLE_DEVICE_MODE") == "1"
@@ -87,7 +92,7 @@ def devices(job: Job) -> Iterator[Problem]:
 
 
 def slurm(job: Job) -> Iterator[Problem]:
-    """The `slurm:` section, for jobs that go there."""
+    """The rules on the `slurm:` section, for a job on Slurm."""
     if job.backend != "slurm":
         return iter(())
     from prl_submit.backends.slurm.options import slurm_section  # not for the others' jobs
@@ -96,7 +101,11 @@ def slurm(job: Job) -> Iterator[Problem]:
 
 
 def search_path(job: Job) -> Iterator[Problem]:
-    """launch.sh sets environment.env after it has activated the environment, and needs date, df, awk."""
+    """PATH in environment.env must hold the system's commands, and replaces the environment's own PATH.
+
+    launch.sh sets environment.env after it has activated the Python environment, and then runs date, df
+    and awk.
+    """
     env = job.spec.environment
     path = env.env.get("PATH")
     if path is None or _SHELL_SIGNS & set(path):
@@ -104,26 +113,27 @@ def search_path(job: Job) -> Iterator[Problem]:
     hint = "environment.setup is bash: ['export PATH=\"/opt/mine/bin:$PATH\"']"
     key = "environment.env.PATH"
     if not {"/bin", "/usr/bin"} & {part.rstrip("/") for part in path.split(":")}:
-        message = "has neither /usr/bin nor /bin: launch.sh would find no command"
+        message = "has neither /usr/bin nor /bin, so launch.sh would find no command"
         yield job.problem(key, message, hint)
     elif env.conda or env.venv or env.modules:
-        message = "replaces what conda, venv or modules put on PATH: their torchrun is not found"
+        message = "replaces what conda, venv or modules put on PATH, so their torchrun is not found"
         yield job.problem(key, message, hint, "warning")
 
 
 def literal(job: Job) -> Iterator[Problem]:
-    """Values that look like shell; few specs have a sign that a shell would see."""
+    """Values that look like shell code; see the module `literal`."""
     if not any(_SHELL_SIGNS & set(str(node.value)) for _, node in leaves(job.tree)):
         return iter(())
-    from prl_submit.rules.literal import literal  # not for the others' jobs
+    from prl_submit.rules.literal import literal  # few specs have such a value
 
     return literal(job)
 
 
 def looks_secret(name: str, value: str) -> bool:
-    """A variable's name ends like a credential's, or its value is a URL with a password.
+    """True if a variable's name ends like that of a credential, or its value is a URL with a password.
 
-    Words that stand for no credential (`EMPTY`, which vLLM's clients send) and short numbers are none.
+    A short number is no credential, and neither is a word such as `EMPTY`, which vLLM's clients send in
+    place of one.
     """
     if value.lower() in _NO_SECRETS or (value.isdecimal() and len(value) <= 6):
         return False

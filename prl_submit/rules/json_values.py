@@ -1,4 +1,4 @@
-"""What is in arguments whose text is JSON; that it is JSON is `prl_submit.swift.values`' matter."""
+"""Rules on the content of arguments that hold JSON. `prl_submit.swift.json_text` checks that it is JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from prl_submit.errors import Problem
 from prl_submit.rules.job import Job
 from prl_submit.system.reading import decode_json
 
-#: accelerate 1.15 AcceleratorConfig, which transformers makes of accelerator_config.
+#: The keys of accelerator_config (accelerate 1.15 AcceleratorConfig, which transformers makes from it).
 _ACCELERATOR = (
     "split_batches", "dispatch_batches", "even_batches", "use_seedable_sampler", "non_blocking",
     "gradient_accumulation_kwargs", "use_configured_state",
@@ -17,34 +17,35 @@ _ACCELERATOR = (
 
 
 def mrl_dims(job: Job) -> Iterator[Problem]:
-    """ms-swift >= 4.4 trainers/arguments `__post_init__`: dimension -> weight."""
-    value = _parsed(job.get("mrl_dims", None))
-    for key, weight in value.items() if isinstance(value, dict) else ():
+    """mrl_dims maps dimensions to weights. Source: ms-swift >= 4.4 trainers/arguments `__post_init__`."""
+    for key, weight in _mapping(job, "mrl_dims").items():
         if not _is_number(key, whole=True) or not _is_number(weight):
-            message = f"maps dimensions to weights, found {key!r}: {weight!r}"
+            message = f"must map dimensions to weights, found {key!r}: {weight!r}"
             yield job.refuse("mrl_dims", message, 'such as {"64": 1.0, "128": 1.0}')
             return
 
 
 def accelerator(job: Job) -> Iterator[Problem]:
-    """Source: accelerate AcceleratorConfig: its own keys alone."""
-    value = _parsed(job.get("accelerator_config", None))
-    for key in value if isinstance(value, dict) else ():
+    """accelerator_config has a fixed set of keys. Source: accelerate AcceleratorConfig."""
+    for key in _mapping(job, "accelerator_config"):
         if key not in _ACCELERATOR:
             hint = f"these work: {', '.join(_ACCELERATOR)}"
-            yield job.refuse("accelerator_config", f"has no {key}", hint)
+            yield job.refuse("accelerator_config", f"has no key {key}", hint)
 
 
-def _parsed(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        return decode_json(value)
-    except ValueError:
-        return None
+def _mapping(job: Job, name: str) -> dict[str, Any]:
+    """The mapping that an argument holds, also as JSON text. Empty if it holds anything else."""
+    value = job.get(name, None)
+    if isinstance(value, str):
+        try:
+            value = decode_json(value)
+        except ValueError:
+            return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _is_number(value: Any, whole: bool = False) -> bool:
+    """True if Python can make a number from the value; `whole`: a whole number."""
     try:
         int(value) if whole else float(value)
     except (TypeError, ValueError):

@@ -1,7 +1,8 @@
-"""Values that look like shell, `$SCRATCH/runs` or `~/runs`, where no shell reads them.
+"""Rule on values that look like shell code, such as `$SCRATCH/runs` or `~/runs`.
 
-prl-submit quotes all values, so the job gets them letter by letter. `environment.setup` is bash.
-Text is left alone: a prompt, a regular expression or a template may hold a dollar sign.
+prl-submit quotes every value, so no shell replaces anything in it and the job gets it unchanged. Only
+`environment.setup` is bash. The rule does not look at free text, because a prompt, a regular expression
+or a template may hold a dollar sign.
 """
 
 from __future__ import annotations
@@ -15,21 +16,21 @@ from prl_submit.spec.nodes import Node, leaves
 
 #: `$NAME`, `${NAME…}`, `$(command)` and `command` in backticks.
 _SHELL = r"\$(?:[A-Za-z_]\w*|\{[A-Za-z_]\w*[^}]*\}|\([^)]+\))|`[^`]+`"
-#: In a path: a whole part begins so, or the name is in capitals or in braces.
+#: Shell code in a path: at the beginning of one of its parts, or a name in capitals or in braces.
 _IN_PATH = re.compile(rf"(?:^|[/:,=])(?:{_SHELL})|\$(?:[A-Z_][A-Z0-9_]+|\{{[A-Za-z_]\w*[^}}]*\}})")
 _HOME = re.compile(r"(?:^|:)~(?:[\w.-]+(?=/)|(?=/|:|$))")
 _WHOLE = re.compile(r"\$(?:[A-Z_][A-Z0-9_]*|\{[A-Za-z_]\w*\})")
 
-#: Beginnings of spec keys whose values are paths or names, never text.
+#: Beginnings of the spec's keys whose values are paths or names and never free text.
 _PLAIN = (
     "workdir", "output", "environment.venv", "environment.conda", "environment.modules",
     "environment.container.", "resources.", "slurm.", "kubernetes.context", "kubernetes.namespace",
     "kubernetes.image", "kubernetes.output_mount", "kubernetes.queue", "kubernetes.secret",
     "kubernetes.service_account", "kubernetes.priority_class", "local.",
 )  # fmt: skip
-#: Where `~/` is understood: prl-submit or launch.sh replaces it.
+#: Keys in whose values prl-submit or launch.sh replaces `~/`.
 _HOME_IS_KNOWN = ("workdir", "output", "environment.venv", "environment.conda.root")
-#: Arguments whose value is a path or a hub's id, and whether ms-swift replaces `~/` in it.
+#: Arguments whose value is a path or a hub's id. True: ms-swift replaces `~/` in it.
 _PATHS = {
     "model": True, "ref_model": True, "reward_model": True, "teacher_model": True,
     "adapters": True, "ref_adapters": True, "reward_adapters": True, "teacher_adapters": True,
@@ -41,8 +42,9 @@ _PATHS = {
     "gradient_checkpointing_kwargs": False, "model_kwargs": False, "local_repo_path": False,
     "system": False, "new_special_tokens": False,
 }  # fmt: skip
+#: Arguments that take free text or the name of a .txt file.
 _TEXT_FILES = ("system", "new_special_tokens")
-#: Variables whose readers (the loader, Python, CUDA) expand neither `~` nor `$NAME`.
+#: Variables that are read by the dynamic linker, Python or CUDA, which replace neither `~` nor `$NAME`.
 _NEVER_EXPANDED = (
     "PATH", "LD_LIBRARY_PATH", "LD_PRELOAD", "LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "TMPDIR", "HOME",
     "CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES", "VIRTUAL_ENV", "CONDA_PREFIX",
@@ -50,17 +52,18 @@ _NEVER_EXPANDED = (
 
 
 def literal(job: Job) -> Iterator[Problem]:
-    """Every value of the spec that a shell would have changed, and nobody does."""
+    """A problem for each key whose value a shell would change. One value of a list is enough."""
     for key, node in leaves(job.tree):
-        texts = [text for text in _texts(node) if "$" in text or "~" in text or "`" in text]
-        for text in texts:
-            problem = _problem(job, key, text)
+        for text in _texts(node):
+            has_sign = "$" in text or "~" in text or "`" in text
+            problem = _problem(job, key, text) if has_sign else None
             if problem:
                 yield problem
                 break
 
 
 def _texts(node: Node) -> Iterator[str]:
+    """The texts of a value or of the items of a list."""
     items = node.value if isinstance(node.value, list) else [node]
     for item in items:
         if isinstance(item.value, str):
@@ -68,12 +71,13 @@ def _texts(node: Node) -> Iterator[str]:
 
 
 def _problem(job: Job, key: str, text: str) -> Problem | None:
+    """The problem of one value, if a shell would change it."""
     if key.startswith("environment.env."):
         return _variable(job, key, text)
     if key.startswith("swift."):
         return _argument(job, key.removeprefix("swift."), text)
     if key in ("environment.conda", "environment.conda.name") and "/" in text:
-        return None  # a path, which conda itself expands (conda.activate, `expand`)
+        return None  # a path, in which conda itself replaces `~` and variables (conda.activate, `expand`)
     if not key.startswith(_PLAIN):
         return None
     found = _found(text, home=key not in _HOME_IS_KNOWN or not text.startswith("~/"))
@@ -84,7 +88,10 @@ def _problem(job: Job, key: str, text: str) -> Problem | None:
 
 
 def _found(text: str, *, home: bool) -> str | None:
-    """What a shell would have replaced in a path; `home`: a `~` at its beginning too."""
+    """The part of a path that a shell would replace; None if there is none.
+
+    `home`: look also for a `~` at the beginning of a path.
+    """
     found = _IN_PATH.search(text)
     if found:
         return found[0].lstrip("/:,=")
@@ -94,17 +101,23 @@ def _found(text: str, *, home: bool) -> str | None:
 
 def _message(text: str, found: str) -> str:
     shown = text if len(text) <= 60 else text[:57] + "…"
-    return f"{shown}: nobody replaces {found} here; the job gets it letter by letter"
+    return f"{shown}: no shell replaces {found} here, so the job gets the text as it is"
 
 
 def _hint(key: str, found: str) -> str:
     if key == "output" and found != "~":
-        return "write the path out, or let your shell do it: --output-root or PRL_OUTPUT_ROOT"
-    return f"write it out, or let your shell do it: --set {key}=…"
+        return (
+            "write the whole path, or let your shell replace it: --output-root or PRL_OUTPUT_ROOT"
+        )
+    return f"write the whole value, or let your shell replace it: --set {key}=…"
 
 
 def _variable(job: Job, key: str, text: str) -> Problem | None:
-    """A variable of the job. Some programs replace `~` and `$NAME` in their own; most do not."""
+    """The problem of a variable in environment.env.
+
+    Some programs replace `~` and `$NAME` in the variables they read, so it is an error only for a variable
+    whose readers are known not to.
+    """
     name = key.removeprefix("environment.env.")
     sure = name in _NEVER_EXPANDED
     found = _found(text, home=True)
@@ -115,12 +128,12 @@ def _variable(job: Job, key: str, text: str) -> Problem | None:
 
 
 def _for_bash(text: str) -> str:
-    """Bash replaces no `~` in quotes."""
+    """The value for bash in double quotes, where bash replaces `$HOME` but not `~`."""
     return re.sub(r"(^|:)~(?=/|:|$)", r"\1$HOME", text)
 
 
 def _argument(job: Job, name: str, text: str) -> Problem | None:
-    """An argument of ms-swift's."""
+    """The problem of an argument of ms-swift."""
     if name in _PATHS and (name not in _TEXT_FILES or text.endswith(".txt")):
         if text.lstrip()[:1] in ("{", "["):
             return None  # JSON

@@ -1,4 +1,4 @@
-"""Numbers that argparse takes and a library refuses later, some after the model is loaded."""
+"""Rules on numbers that ms-swift's parser accepts and a library refuses later, some after loading the model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from prl_submit.errors import Problem
 from prl_submit.rules.job import Job
 
 _SEEDS = 2**32 - 1
-#: Argument, least, most, whether the most itself is too much, and who refuses it.
+#: The argument, its least and greatest value (None: no limit), and whether the greatest value itself is
+#: refused. The comments say who refuses it.
 _RANGES = (
     ("learning_rate", 0, None, False),  # torch.optim: Invalid learning rate
     ("adam_beta1", 0, 1, True),  # torch.optim: Invalid beta parameter
@@ -18,29 +19,33 @@ _RANGES = (
     ("seed", 0, _SEEDS, False),  # numpy.random.seed
     ("data_seed", 0, _SEEDS, False),
     ("dataset_num_proc", 1, None, False),  # datasets divides by it
-    ("max_length", 1, None, False),  # ms-swift: no row is left, and the trainer gets None
+    ("max_length", 1, None, False),  # ms-swift drops all rows, and the trainer gets None
 )
 
 
 def positive(job: Job) -> Iterator[Problem]:
-    """Source: torch 2.13, numpy; ms-swift 4.6.0 for max_length. All types meet these."""
+    """Numbers with limits in all rlhf types. Source: torch 2.13, numpy; ms-swift 4.6.0 for max_length."""
     for name, least, most, excluded in _RANGES:
         value = job.get(name, None)
         if value is None or not _is_read(job, name):
             continue
-        too_much = most is not None and (value >= most if excluded else value > most)
+        if most is None:
+            too_much, limits = False, f"at least {least}"
+        elif excluded:
+            too_much, limits = value >= most, f"from {least} to less than {most}"
+        else:
+            too_much, limits = value > most, f"from {least} to {most}"
         if value < least or too_much:
-            limits = f"at least {least}" if most is None else f"from {least} to {most}"
-            limits = limits.replace("to 1", "to less than 1") if excluded else limits
-            yield job.refuse(name, f"must be {limits}, found {value}", "remove it or correct it")
+            hint = f"remove {name} or correct it"
+            yield job.refuse(name, f"must be {limits}, found {value}", hint)
 
 
 def _is_read(job: Job, name: str) -> bool:
-    """Whether the optimiser looks at the number; what is no optimiser's is always read.
+    """True if something reads the number. Only some optimisers read the numbers of an optimiser.
 
-    Source: transformers trainer_optimizer, before 5 Trainer `get_optimizer_cls_and_kwargs`: Adam's
-    numbers go to the adamw_* optimisers, and its own Adafactor takes any learning rate. ms-swift's
-    own optimisers (optimizer, use_galore, lorap_lr_ratio) are not followed.
+    Adam's numbers are for the adamw_* optimisers, and transformers' Adafactor accepts any learning rate.
+    ms-swift's own optimisers (optimizer, use_galore, lorap_lr_ratio) are not examined. Source: transformers
+    trainer_optimizer; before transformers 5, Trainer `get_optimizer_cls_and_kwargs`.
     """
     if not name.startswith("adam_") and name != "learning_rate":
         return True
@@ -52,7 +57,10 @@ def _is_read(job: Job, name: str) -> bool:
 
 
 def completion_length(job: Job) -> int:
-    """ms-swift 4.6.0 rlhf_args `_init_max_completion_length`: three names, the first that is set."""
+    """The longest completion in tokens. Three arguments can set it, and the first that is set counts.
+
+    Source: ms-swift 4.6.0 rlhf_args `_init_max_completion_length`.
+    """
     for name in ("response_length", "max_new_tokens", "max_completion_length"):
         value = job.get(name, None)
         if value:
@@ -61,7 +69,10 @@ def completion_length(job: Job) -> int:
 
 
 def lengths(job: Job) -> Iterator[Problem]:
-    """Source: transformers GenerationConfig `validate`: all types prepare one before they train."""
+    """A completion must have at least one token. All types make a GenerationConfig before they train.
+
+    Source: transformers GenerationConfig `validate`.
+    """
     longest = completion_length(job)
     if longest < 1:
         message = f"must be at least 1, found {longest}"
@@ -69,21 +80,22 @@ def lengths(job: Job) -> Iterator[Problem]:
 
 
 def sampling(job: Job) -> Iterator[Problem]:
-    """Source: transformers logits processors, vLLM SamplingParams: what both refuse.
+    """For GRPO, temperature and repetition_penalty must be above 0.
 
-    ms-swift 4.6.0 grpo_trainer divides the logits by the temperature: with 0 the first gradient is
-    not a number, and the training goes on.
+    ms-swift 4.6.0 grpo_trainer divides the logits by the temperature. With 0 the first gradient is not a
+    number, and the training goes on all the same. Source of both: transformers' logits processors, vLLM
+    SamplingParams.
     """
     if job.rlhf_type != "grpo":
         return
     temperature = job.get("temperature", 0.9)
     if temperature <= 0:
-        message = f"must be above 0, found {temperature}; the logits are divided by it"
+        message = f"must be above 0, because the logits are divided by it; found {temperature}"
         yield job.refuse("temperature", message, "0.9 is the default")
     penalty = job.get("repetition_penalty", 1.0)
     if penalty <= 0:
         message = f"must be above 0, found {penalty}"
-        yield job.refuse("repetition_penalty", message, "1 is none at all")
+        yield job.refuse("repetition_penalty", message, "1 means no penalty")
 
 
 RULES = (positive, lengths, sampling)

@@ -1,4 +1,4 @@
-"""The models beside the trained one: reference, rewards, adapters."""
+"""Rules on the models beside the trained one: the reference model, reward models and adapters."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 from prl_submit.errors import Problem
 from prl_submit.rules.job import Job
 
-#: ms-swift 4.6.0 rlhf_args `__post_init__`: full trainings of these compare with a reference.
+#: The rlhf types whose full trainings use a reference model (ms-swift 4.6.0 rlhf_args `__post_init__`).
 REFERRING = ("dpo", "kto", "ppo", "grpo")
 
 
 def unloaded(swift: dict[str, Any]) -> set[str]:
-    """Which of the models beside the trained one ms-swift never loads.
+    """The arguments of models that ms-swift never loads with these values of `swift:`.
 
-    ms-swift >= 3.2 rlhf_args `__post_init__`: grpo with beta 0 forgets its ref_model. ms-swift 4.6.0
-    pipelines/train/rlhf `_prepare_model_tokenizer`: only gkd and grpo have a teacher.
+    grpo with beta 0 ignores ref_model (ms-swift >= 3.2 rlhf_args `__post_init__`). Only gkd and grpo have a
+    teacher (ms-swift 4.6.0 pipelines/train/rlhf `_prepare_model_tokenizer`).
     """
     kind = swift.get("rlhf_type", "dpo")
     names = set()
@@ -28,51 +28,59 @@ def unloaded(swift: dict[str, Any]) -> set[str]:
 
 
 def reference(job: Job) -> Iterator[Problem]:
-    """ms-swift >= 3.0 rlhf_args `__post_init__`: ref_model, for full trainings of some types."""
+    """ref_model is only for full trainings of some types. Source: ms-swift >= 3.0 rlhf_args `__post_init__`."""
     if job.get("ref_model", None) is None:
         return
     kind = job.rlhf_type
     if kind == "grpo" and job.get("beta", None) == 0:
-        yield job.warn("ref_model", "does nothing with beta 0", "leave it out")
+        yield job.warn("ref_model", "does nothing with beta 0", "remove ref_model")
     elif kind not in REFERRING:
-        yield job.refuse("ref_model", f"is not used by {kind}, which refuses it", "leave it out")
+        yield job.refuse("ref_model", f"is refused with rlhf_type {kind}", "remove ref_model")
     elif job.tuner_type != "full":
         yield job.refuse(
             "ref_model",
-            f"is refused with {job.tuner_argument} {job.tuner_type}: the model without its adapter is the reference",
-            f"leave it out, or set {job.tuner_argument}: full; ref_adapters names another adapter",
+            f"is refused with {job.tuner_argument} {job.tuner_type}, because the model without its adapter is the reference",
+            f"remove ref_model, or set {job.tuner_argument}: full; ref_adapters names a reference adapter",
         )
 
 
 def reference_adapters(job: Job) -> Iterator[Problem]:
-    """ms-swift >= 3.8 pipelines/train/rlhf `prepare_model`: one, for dpo, kto and grpo."""
+    """ref_adapters takes one adapter, for dpo, kto and grpo.
+
+    Source: ms-swift >= 3.8 pipelines/train/rlhf `prepare_model`.
+    """
     names = job.many("ref_adapters")
     if not names or not job.since("3.8"):
         return
     if job.rlhf_type not in ("dpo", "kto", "grpo"):
         message = f"is for dpo, kto and grpo, found rlhf_type {job.rlhf_type}"
-        yield job.refuse("ref_adapters", message, "leave it out")
+        yield job.refuse("ref_adapters", message, "remove ref_adapters")
     elif len(names) > 1:
         yield job.refuse("ref_adapters", f"takes one adapter, found {len(names)}", "keep one")
 
 
 def rewarding(job: Job) -> Iterator[Problem]:
-    """ms-swift 4.6.0 pipelines/train/rlhf: PPO has one reward model, GRPO may have several.
+    """PPO needs one reward model, and GRPO may have several. Other types have none.
 
-    The other types load it and (since 3.5) hand it to a trainer that does not take it.
+    With another type ms-swift loads the model and (since 3.5) passes it to a trainer that refuses it.
+    Source: ms-swift 4.6.0 pipelines/train/rlhf.
     """
     found = job.many("reward_model")
     if job.rlhf_type == "ppo" and len(found) != 1:
-        message = "ppo needs a reward_model" if not found else f"is one for ppo, found {len(found)}"
+        message = f"ppo takes one, found {len(found)}" if found else "ppo needs a reward_model"
         key = "swift.reward_model" if found else "swift.rlhf_type"
-        yield job.problem(key, message, "a sequence classifier, as rlhf_type rm trains one")
+        hint = "reward_model names a sequence classifier, such as rlhf_type rm trains"
+        yield job.problem(key, message, hint)
     elif found and job.rlhf_type not in ("ppo", "grpo") and job.since("3.5"):
         message = f"is for ppo and grpo, found rlhf_type {job.rlhf_type}"
-        yield job.refuse("reward_model", message, "leave it out")
+        yield job.refuse("reward_model", message, "remove reward_model")
 
 
 def one_each(job: Job) -> Iterator[Problem]:
-    """ms-swift >= 3.5 pipelines/train/rlhf `_prepare_model_tokenizer`: as many as reward models."""
+    """Arguments that describe reward models need one value for each.
+
+    Source: ms-swift >= 3.5 pipelines/train/rlhf `_prepare_model_tokenizer`.
+    """
     count = len(job.many("reward_model"))
     if not count:
         return
@@ -80,15 +88,18 @@ def one_each(job: Job) -> Iterator[Problem]:
         values = job.many(name)
         if values and len(values) != count:
             message = f"has {len(values)} for {count} reward_model"
-            yield job.refuse(name, message, "give one for each, in their order, or leave it out")
+            yield job.refuse(name, message, f"give one for each, in their order, or remove {name}")
 
 
 def adapters(job: Job) -> Iterator[Problem]:
-    """ms-swift 4.6.0 pipelines/train/tuner `prepare_model`: training goes on from one adapter."""
+    """A training can continue from one adapter only.
+
+    Source: ms-swift 4.6.0 pipelines/train/tuner `prepare_model`.
+    """
     names = job.many("adapters")
     if len(names) > 1 and job.tuner_type != "full":
-        message = f"training goes on from one, found {len(names)}"
-        yield job.refuse("adapters", message, "keep one, or merge them first")
+        message = f"a training can continue from one adapter, found {len(names)}"
+        yield job.refuse("adapters", message, "keep one, or merge the adapters first")
 
 
 RULES = (reference, reference_adapters, rewarding, one_each, adapters)

@@ -1,4 +1,4 @@
-"""Numbers and names of the training loop, as transformers and ms-swift take them."""
+"""Rules on the training loop: precision, warm-up, saving, schedules, reports, callbacks, epochs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCHEDULERS = (
     "inverse_sqrt", "reduce_lr_on_plateau", "cosine_with_min_lr", "cosine_warmup_with_min_lr",
     "warmup_stable_decay", "greedy",
 )  # fmt: skip
-#: Those that older ms-swift's transformers have not, and since when they are there.
+#: Schedules that the transformers of older ms-swift releases lack, and the first release that has them.
 _NEWER_SCHEDULERS = {"cosine_warmup_with_min_lr": "3.7", "greedy": "4.1"}
 #: transformers 5.19 integration_utils INTEGRATION_TO_CALLBACK; ms-swift provides swanlab's.
 REPORTS = (
@@ -28,34 +28,42 @@ NOTIFICATIONS = ("lark", "dingtalk", "email", "discord", "wxwork", "slack")
 
 
 def precision(job: Job) -> Iterator[Problem]:
-    """ms-swift 4.6.0 model_args `_init_mixed_precision`, transformers `_validate_args`.
+    """fp16 and bf16 exclude each other.
 
-    What is not given follows torch_dtype: float16 and float32 train with fp16, bfloat16 with bf16.
-    Before 3.3.1 both always did.
+    If one is not set, ms-swift derives it from torch_dtype: float16 and float32 mean fp16, bfloat16 means
+    bf16. Before 3.3.1 ms-swift always derived both. Source: ms-swift 4.6.0 model_args
+    `_init_mixed_precision`, transformers `_validate_args`.
     """
     if job.since("3.3.1"):
         yield from _both_halves(job)
     if job.get("fp16_full_eval", False) and job.get("bf16_full_eval", False):
         message = "and bf16_full_eval exclude each other"
-        yield job.refuse("fp16_full_eval", message, "keep one")
+        yield job.refuse("fp16_full_eval", message, "keep one of the two")
 
 
 def _both_halves(job: Job) -> Iterator[Problem]:
+    """A problem if both fp16 and bf16 are true, after torch_dtype has set what the user did not."""
     dtype = job.get("torch_dtype", None)
-    half = None if dtype is None else dtype in ("float16", "float32")
-    fp16, bf16 = job.get("fp16", half), job.get("bf16", None if half is None else not half)
-    if fp16 and bf16:
-        given = [f"{name} true" for name in ("fp16", "bf16") if job.get(name, None)]
-        name = "bf16" if job.get("bf16", None) else "fp16"
-        if len(given) < 2:
-            given.append(f"torch_dtype {dtype}, which sets the other one")
-        message = f"fp16 and bf16 exclude each other, found {' and '.join(given)}"
-        hint = "set torch_dtype: bfloat16 or float16 and leave fp16 and bf16 out"
-        yield job.refuse(name, message, hint)
+    from_dtype: dict[str, bool | None] = {"fp16": None, "bf16": None}
+    if dtype is not None:
+        is_half = dtype in ("float16", "float32")
+        from_dtype = {"fp16": is_half, "bf16": not is_half}
+    if not all(job.get(name, default) for name, default in from_dtype.items()):
+        return
+    given = [f"{name} true" for name in ("fp16", "bf16") if job.get(name, None)]
+    if len(given) < 2:
+        given.append(f"torch_dtype {dtype}, which sets the other one")
+    name = "bf16" if job.get("bf16", None) else "fp16"
+    message = f"fp16 and bf16 exclude each other, found {' and '.join(given)}"
+    hint = "set torch_dtype: bfloat16 or float16, and remove fp16 and bf16"
+    yield job.refuse(name, message, hint)
 
 
 def warmup(job: Job) -> Iterator[Problem]:
-    """ms-swift >= 4.5 trainers/arguments `_handle_hf_removed_args`, transformers `_validate_args`."""
+    """warmup_steps is not negative, and warmup_ratio is a share from 0 to 1. Since 4.5 only one may be set.
+
+    Source: ms-swift >= 4.5 trainers/arguments `_handle_hf_removed_args`, transformers `_validate_args`.
+    """
     ratio, steps = job.get("warmup_ratio", 0), job.get("warmup_steps", 0)
     if steps < 0:
         yield job.refuse("warmup_steps", f"cannot be negative, found {steps}", "0 is the default")
@@ -63,21 +71,27 @@ def warmup(job: Job) -> Iterator[Problem]:
         message = f"{ratio} and warmup_steps {steps} are both set"
         yield job.refuse("warmup_ratio", message, "keep one of the two")
     elif ratio < 0 or ratio >= (1 if job.since("4.5") else 1.0000001):
-        message = f"is a share of the steps, from 0 to less than 1; found {ratio}"
+        message = f"must be a share of the steps, from 0 to less than 1; found {ratio}"
         yield job.refuse("warmup_ratio", message, "warmup_steps takes a number of steps")
 
 
 def workers(job: Job) -> Iterator[Problem]:
-    """Source: transformers `_validate_args`; without a number ms-swift takes 1, prl-submit 0."""
+    """dataloader_prefetch_factor needs worker processes that load data.
+
+    Source: transformers `_validate_args`. If the number of workers is not set, ms-swift uses 1.
+    """
     ahead = job.get("dataloader_prefetch_factor", None)
     if ahead is not None and job.get("dataloader_num_workers", None) == 0:
         message = "needs dataloader_num_workers above 0, found 0"
-        hint = "leave it out, or set dataloader_num_workers: 1"
+        hint = "remove dataloader_prefetch_factor, or set dataloader_num_workers: 1"
         yield job.refuse("dataloader_prefetch_factor", message, hint)
 
 
 def saving(job: Job) -> Iterator[Problem]:
-    """Source: transformers `_validate_args`: steps are whole, or shares below 1 of all steps."""
+    """logging_steps is not 0, and save_steps is whole or a share below 1 of all steps.
+
+    Source: transformers `_validate_args`.
+    """
     if job.get("logging_strategy", "steps") == "steps" and job.get("logging_steps", 5) == 0:
         hint = "use 1 or more, or logging_strategy: 'no'"
         yield job.refuse("logging_steps", "cannot be 0", hint)
@@ -86,7 +100,7 @@ def saving(job: Job) -> Iterator[Problem]:
 
 
 def schedule(job: Job) -> Iterator[Problem]:
-    """Source: transformers trainer_utils SchedulerType."""
+    """lr_scheduler_type must be a known schedule. Source: transformers trainer_utils SchedulerType."""
     chosen = str(job.get("lr_scheduler_type", "cosine"))
     known = [n for n in SCHEDULERS if job.since(_NEWER_SCHEDULERS.get(n, "3.0"))]
     if chosen not in known and job.has_known_names:
@@ -96,7 +110,10 @@ def schedule(job: Job) -> Iterator[Problem]:
 
 
 def reports(job: Job) -> Iterator[Problem]:
-    """Source: transformers integration_utils `get_reporting_integration_callbacks`; all and none alone."""
+    """report_to must name known trackers. `all` and `none` must be the only value.
+
+    Source: transformers integration_utils `get_reporting_integration_callbacks`.
+    """
     names = job.many("report_to")
     if (len(names) == 1 and names[0] in ("all", "none")) or not job.has_known_names:
         return
@@ -109,7 +126,10 @@ def reports(job: Job) -> Iterator[Problem]:
 
 
 def notifications(job: Job) -> Iterator[Problem]:
-    """ms-swift >= 3.12 sft_args `_init_swanlab`."""
+    """swanlab_notification_method must be known, and email needs four more arguments.
+
+    Source: ms-swift >= 3.12 sft_args `_init_swanlab`.
+    """
     method = job.get("swanlab_notification_method", None)
     if method is None or "swanlab" not in job.many("report_to"):
         return
@@ -120,35 +140,41 @@ def notifications(job: Job) -> Iterator[Problem]:
     missing = [f"swanlab_{name}" for name in fields if not job.get(f"swanlab_{name}", None)]
     if method == "email" and missing:
         message = f"email needs {', '.join(missing)}"
-        yield job.refuse("swanlab_notification_method", message, "set them as well")
+        yield job.refuse("swanlab_notification_method", message, "set these arguments too")
 
 
 def plugins(job: Job) -> Iterator[Problem]:
-    """ms-swift >= 4.0 trainers/mixin: callbacks and optimizer by name, its own or a plugin's."""
+    """`callbacks` and `optimizer` must be known names. `prl_submit.inputs.plugins` checks those of plugins.
+
+    Source: ms-swift >= 4.0 trainers/mixin.
+    """
     if not job.since("4.0") or job.may_know_more or not job.has_known_names:
         return
     for name, known in (("callbacks", CALLBACKS), ("optimizer", OPTIMIZERS)):
         for value in job.many(name):
             if value not in known:
-                hint = f"known: {', '.join(known)}; external_plugins provides others"
+                hint = f"known: {', '.join(known)}; a plugin in external_plugins can provide others"
                 yield job.refuse(name, f"{value} is not known", hint)
 
 
 def cache(job: Job) -> Iterator[Problem]:
-    """Source: transformers `_validate_args`."""
+    """torch_empty_cache_steps must be at least 1. Source: transformers `_validate_args`."""
     steps = job.get("torch_empty_cache_steps", None)
     if steps is not None and steps < 1:
         message = f"must be at least 1, found {steps}"
-        yield job.refuse("torch_empty_cache_steps", message, "leave it out")
+        yield job.refuse("torch_empty_cache_steps", message, "remove torch_empty_cache_steps")
 
 
 def epochs(job: Job) -> Iterator[Problem]:
-    """Source: transformers trainer `set_initial_training_values`: a training of no steps ends well."""
+    """With 0 epochs and no max_steps nothing is trained, and ms-swift exits with 0.
+
+    Source: transformers trainer `set_initial_training_values`.
+    """
     if job.get("max_steps", -1) > 0:
         return
     count = job.get("num_train_epochs", 3)
     if count <= 0:
-        message = f"{count} trains nothing, and the job succeeds"
+        message = f"{count} trains nothing, and ms-swift reports no failure"
         yield job.warn("num_train_epochs", message, "use 1 or more, or max_steps")
 
 

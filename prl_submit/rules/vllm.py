@@ -1,4 +1,4 @@
-"""vLLM beside the trainer, for the types that generate with it."""
+"""Rules on vLLM, which generates completions on the trainer's GPUs or on a server of its own."""
 
 from __future__ import annotations
 
@@ -8,37 +8,33 @@ from prl_submit.errors import Problem
 from prl_submit.rules.divisors import divisors, listed
 from prl_submit.rules.job import Job
 
-#: ms-swift 4.6.0 rlhf_args `rlhf_support_vllm_types`.
+#: The rlhf types that generate completions (ms-swift 4.6.0 rlhf_args `rlhf_support_vllm_types`).
 GENERATING = ("grpo", "gkd")
 
 
 def mode(job: Job) -> Iterator[Problem]:
-    """ms-swift >= 3.11.1 rlhf_args `_init_rollout`: use_vllm and vllm_mode come together.
+    """use_vllm and vllm_mode need each other. Source: ms-swift >= 3.11.1 rlhf_args `_init_rollout`.
 
-    Before, vllm_mode had the default colocate.
+    Before 3.11.1 the default of vllm_mode was colocate.
     """
     if job.rlhf_type not in GENERATING or not job.since("3.11.1"):
         return
     chosen = job.get("vllm_mode", None)
     if chosen and not job.get("use_vllm", False):
-        hint = "set vllm_mode to null as well, or use_vllm to true"
+        hint = "set vllm_mode: null, or use_vllm: true"
         yield job.refuse("vllm_mode", "is set, but use_vllm is false", hint)
     if not chosen and job.get("use_vllm", False):
         hint = "colocate shares the trainer's GPUs, server uses a running `swift rollout`"
-        yield job.refuse("vllm_mode", "is required where use_vllm is true", hint)
+        yield job.refuse("vllm_mode", "is required if use_vllm is true", hint)
 
 
 def workers(job: Job) -> Iterator[Problem]:
-    """ms-swift 3.2.2 to 3.4.1 rlhf_args `_check_grpo`: the node's GPUs are shared, or each has its part.
+    """In ms-swift 3.2.2 to 3.4.1 num_infer_workers must fit the node's GPUs.
 
-    As many num_infer_workers as GPUs share them with the trainer; else each process and each worker
-    has its own. Since 3.4 a running server takes the workers' place.
+    If there are as many workers as GPUs, they share the GPUs with the trainer. Else each training process
+    and each worker needs a GPU of its own. Source: rlhf_args `_check_grpo`.
     """
-    using = job.get("use_vllm", False) or job.get("use_lmdeploy", False)
-    served = job.since("3.4") and job.get("vllm_server_host", None) is not None
-    if job.rlhf_type != "grpo" or not using or served or job.swift_version is None:
-        return
-    if not job.since("3.2.2") or job.since("3.5"):
+    if not _has_infer_workers(job):
         return
     processes = job.spec.resources.nproc_per_node
     given = job.spec.local.cuda_visible_devices if job.backend == "local" else None
@@ -46,24 +42,41 @@ def workers(job: Job) -> Iterator[Problem]:
     chosen = job.get("num_infer_workers", 1)
     if count == chosen:
         if job.get("async_generate", False):
-            message = f"needs GPUs of its own; num_infer_workers {chosen} shares the trainer's"
-            yield job.refuse("async_generate", message, "set it false")
+            message = f"needs GPUs of its own, but num_infer_workers {chosen} shares the trainer's"
+            yield job.refuse("async_generate", message, "set async_generate: false")
         return
     if count != processes + chosen:
         name = "num_infer_workers" if "num_infer_workers" in job.swift else "use_vllm"
         message = f"{count} GPUs are neither num_infer_workers {chosen} nor nproc_per_node {processes} + {chosen}"
-        hint = f"set num_infer_workers: {processes}, which share the trainer's GPUs"
+        hint = f"set num_infer_workers: {processes}; these workers share the trainer's GPUs"
         yield job.refuse(name, message, hint)
 
 
+def _has_infer_workers(job: Job) -> bool:
+    """True if the job's ms-swift generates with num_infer_workers processes.
+
+    Since 3.4 a running vLLM server replaces these workers.
+    """
+    if job.rlhf_type != "grpo" or job.swift_version is None:
+        return False
+    if not job.since("3.2.2") or job.since("3.5"):
+        return False
+    if job.since("3.4") and job.get("vllm_server_host", None) is not None:
+        return False
+    return bool(job.get("use_vllm", False) or job.get("use_lmdeploy", False))
+
+
 def server(job: Job) -> Iterator[Problem]:
-    """ms-swift 4.6.0 rlhf_args `_init_rollout`, `_init_external_vllm`; vllm_client (>= 3.7)."""
+    """vllm_mode server needs addresses of servers, with one port for each.
+
+    Source: ms-swift 4.6.0 rlhf_args `_init_rollout`, `_init_external_vllm`; vllm_client (>= 3.7).
+    """
     if job.rlhf_type not in GENERATING:
         return
     using, hosts = job.get("use_vllm", False), job.many("vllm_server_host")
     urls = job.many("vllm_server_base_url")
     if using and job.get("vllm_mode", None) == "server" and not hosts and not urls:
-        hint = "set vllm_server_host or vllm_server_base_url; `swift rollout` starts one"
+        hint = "set vllm_server_host or vllm_server_base_url; `swift rollout` starts a server"
         yield job.refuse("vllm_mode", "server needs the address of a vLLM server", hint)
     if not hosts and not urls:
         return
@@ -74,56 +87,60 @@ def server(job: Job) -> Iterator[Problem]:
         yield job.refuse(
             "vllm_server_host",
             f"has {len(hosts)} for {len(ports)} vllm_server_port",
-            "give one port per host, in their order",
+            "give one port per host, in the same order",
         )
     groups, count = job.many("vllm_server_group_port"), len(urls or hosts)
     if groups and len(groups) != count:
         yield job.refuse(
             "vllm_server_group_port",
             f"has {len(groups)} for {count} servers",
-            "give one per server, or leave it out",
+            "give one per server, or remove vllm_server_group_port",
         )
 
 
 def unused_server(job: Job) -> Iterator[Problem]:
-    """ms-swift >= 3.4 rlhf_args `_init_external_vllm`: an address is connected to in every case.
+    """ms-swift connects to a vLLM server whenever an address is set, even if vllm_mode is not server.
 
-    It needs vLLM, waits vllm_server_timeout for the server and then stops. From 3.7 to 3.11 an address
-    together with use_vllm set vllm_mode to server.
+    The connection needs the package vLLM. If no server answers within vllm_server_timeout seconds,
+    ms-swift stops. From 3.7 to 3.11 an address together with use_vllm sets vllm_mode to server. Source:
+    ms-swift >= 3.4 rlhf_args `_init_external_vllm`; for gkd since 3.12.
     """
     using, chosen = job.get("use_vllm", False), job.get("vllm_mode", None)
     if not job.since("3.4" if job.rlhf_type == "grpo" else "3.12") or chosen == "server":
-        return  # 3.12: gkd too
+        return
     if using == (chosen is None) and (using or job.since("3.11.1")):
-        return  # told by `mode`
+        return  # the rule `mode` reports it
     name = "vllm_server_base_url" if job.many("vllm_server_base_url") else "vllm_server_host"
     if using and not job.since("3.11.1"):
         yield job.warn(
-            name, f"makes ms-swift take vllm_mode server, found {chosen}", "leave it out"
+            name, f"makes ms-swift take vllm_mode server, found {chosen}", f"remove {name}"
         )
         return
     timeout = job.get("vllm_server_timeout", 240)
     why = f"vllm_mode is {chosen}" if using else "use_vllm is false"
-    message = f"is connected to all the same while {why}: without a server the job stops after {timeout:g} s"
-    yield job.refuse(name, message, "leave it out, or set use_vllm: true and vllm_mode: server")
+    message = f"is set while {why}: ms-swift connects all the same, and stops after {timeout:g} s without a server"
+    yield job.refuse(name, message, f"remove {name}, or set use_vllm: true and vllm_mode: server")
 
 
 def addresses(job: Job) -> Iterator[Problem]:
-    """ms-swift >= 3.7 vllm_client: `http://HOST:PORT/health` is asked for, or BASE_URL/health."""
+    """vllm_server_base_url is a URL, and vllm_server_host is the name of a host.
+
+    ms-swift >= 3.7 vllm_client requests `http://HOST:PORT/health` or BASE_URL/health.
+    """
     for url in map(str, job.many("vllm_server_base_url")):
         if not url.startswith(("http://", "https://")):
             message = f"{url} begins with neither http:// nor https://"
             yield job.refuse("vllm_server_base_url", message, f"such as http://{url}")
     for host in map(str, job.many("vllm_server_host")):
         if "/" in host:
-            hint = "the host's name alone; vllm_server_port says the port"
-            yield job.refuse("vllm_server_host", f"{host} is no host", hint)
+            hint = "give only the host's name; vllm_server_port has the port"
+            yield job.refuse("vllm_server_host", f"{host} is not the name of a host", hint)
 
 
 def colocated(job: Job) -> Iterator[Problem]:
-    """ms-swift >= 3.5 rollout_mixin `_prepare_vllm`: tensor parallelism divides the world.
+    """The tensor parallel size of vLLM must divide the number of processes, and its share of memory be up to 1.
 
-    The share of memory is vLLM's own limit (vllm.config.CacheConfig).
+    Source: ms-swift >= 3.5 rollout_mixin `_prepare_vllm`; vllm.config.CacheConfig for the memory.
     """
     if job.rlhf_type not in GENERATING or not job.get("use_vllm", False):
         return
@@ -138,35 +155,40 @@ def colocated(job: Job) -> Iterator[Problem]:
     if not 0 < share <= 1:
         yield job.refuse(
             "vllm_gpu_memory_utilization",
-            f"is a share of the GPU's memory, between 0 and 1; found {share}",
+            f"must be a share of the GPU's memory, between 0 and 1; found {share}",
             "0.4 leaves room for the trainer beside a colocated vLLM",
         )
 
 
 def asynchronous(job: Job) -> Iterator[Problem]:
-    """ms-swift 4.6.0 rlhf_args `_init_rollout`, `_check_grpo`, `_check_gkd` (grpo since 3.5)."""
+    """async_generate needs a vLLM server, and excludes gkd and multi_turn_scheduler.
+
+    Source: ms-swift 4.6.0 rlhf_args `_init_rollout`, `_check_grpo`, `_check_gkd` (grpo since 3.5).
+    """
     if job.rlhf_type not in GENERATING or not job.get("async_generate", False):
         return
     if not job.since("3.5"):
-        return  # `workers` knows its GPUs
+        return  # the rule `workers` checks these releases
     found = job.get("vllm_mode", None) if job.get("use_vllm", False) else None
     if found != "server":
         what = found or "use_vllm false"
         message = f"needs vllm_mode server, found {what}"
-        yield job.refuse("async_generate", message, "leave it out")
+        yield job.refuse("async_generate", message, "remove async_generate")
     elif job.rlhf_type == "gkd" and job.since("3.10"):
-        yield job.refuse("async_generate", "is not supported for gkd", "leave it out")
+        yield job.refuse("async_generate", "is not supported for gkd", "remove async_generate")
     elif job.get("multi_turn_scheduler", None) is not None and job.since("3.5"):
         message = "is not supported together with multi_turn_scheduler"
-        yield job.refuse("async_generate", message, "leave one of the two out")
+        yield job.refuse("async_generate", message, "keep one of the two")
 
 
 def reasoning_parser(job: Job) -> Iterator[Problem]:
-    """ms-swift >= 3.8 rlhf_trainers/arguments GRPOConfig."""
+    """GRPO refuses vllm_reasoning_parser. Source: ms-swift >= 3.8 rlhf_trainers/arguments GRPOConfig."""
     if job.rlhf_type != "grpo" or not job.since("3.8"):
         return
     if job.get("vllm_reasoning_parser", None) is not None:
-        yield job.refuse("vllm_reasoning_parser", "is not supported for GRPO", "leave it out")
+        yield job.refuse(
+            "vllm_reasoning_parser", "is not supported for GRPO", "remove vllm_reasoning_parser"
+        )
 
 
 RULES = (mode, workers, server, colocated, asynchronous, reasoning_parser)

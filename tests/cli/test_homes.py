@@ -41,4 +41,4 @@ def test_a_dollar_sign_in_it_is_an_error(home: Path) -> None:
     )
     (problem,) = [p for p in planned.problems if p.key == "output"]
     assert (problem.severity, problem.label) == ("error", "--set")
-    assert "nobody replaces $SCRATCH" in problem.message
+    assert "no shell replaces $SCRATCH" in problem.message

@@ -185,7 +185,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "half a step between evaluations",
         ("swift.eval_steps=2.5",),
-        r"swift\.eval_steps: above 1 is a whole number, found 2\.5",
+        r"swift\.eval_steps: must be a whole number if it is above 1, found 2\.5",
         r"--eval_steps must be an integer if bigger than 1",
     ),
     Fault(
@@ -326,13 +326,13 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "longer positions without saying how long",
         ("swift.rope_scaling=yarn",),
-        r"swift\.rope_scaling: needs factor or max_model_len",
+        r"swift\.rope_scaling: needs `factor` or `max_model_len`",
         r"max_model_len must be set",
     ),
     Fault(
         "three bits of bitsandbytes",
         ("swift.quant_method=bnb", "swift.quant_bits=3"),
-        r"swift\.quant_bits: bnb has no 3 bits",
+        r"swift\.quant_bits: bnb cannot use 3 bits",
         r"bnb not support quant_bits: 3",
     ),
     Fault(
@@ -362,7 +362,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "gkd's share above one",
         other("gkd", "swift.lmbda=1.5"),
-        r"swift\.lmbda: lies between 0 and 1 for gkd, found 1\.5",
+        r"swift\.lmbda: must be from 0 to 1 for gkd, found 1\.5",
         r"lmbda must be in the range \[0\.0, 1\.0\]",
     ),
     Fault(
@@ -393,7 +393,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "an argument of another type",
         other("dpo", "swift.num_iterations=4"),
-        r"swift\.num_iterations: does nothing with rlhf_type dpo; it is read by grpo",
+        r"swift\.num_iterations: does nothing with rlhf_type dpo; it is only for grpo",
         SILENT,
     ),
     # ------------------------------------------------------------------ several GPUs
@@ -418,7 +418,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "DeepSpeed and FSDP",
         ("swift.deepspeed=zero2", "swift.fsdp=fsdp2"),
-        r"swift\.fsdp: does not go with deepspeed",
+        r"swift\.fsdp: cannot be combined with deepspeed",
         r"FSDP2 is not compatible with DeepSpeed",
     ),
     Fault(
@@ -502,7 +502,7 @@ FAULTS: tuple[Fault, ...] = (
             "swift.attn_impl=flash_attn",
             "swift.lazy_tokenize=true",
         ),
-        r"swift\.lazy_tokenize: does not go with packing",
+        r"swift\.lazy_tokenize: cannot be combined with packing",
         r"Packing and lazy_tokenize are incompatible",
     ),
     # ------------------------------------------------------------------ resuming
@@ -619,13 +619,13 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "the home directory in a configuration's path",
         ("swift.deepspeed=~/ds.json",),
-        r"swift\.deepspeed: ~/ds\.json: nobody replaces ~ here",
+        r"swift\.deepspeed: ~/ds\.json: no shell replaces ~ here",
         r"JSONDecodeError",
     ),
     Fault(
         "a variable in a plugin's path",
         ("swift.external_plugins=[$SCRATCH/p.py]", *rewards("format")),
-        r"swift\.external_plugins: \$SCRATCH/p\.py: nobody replaces \$SCRATCH here",
+        r"swift\.external_plugins: \$SCRATCH/p\.py: no shell replaces \$SCRATCH here",
         r"py_dir: .*\$SCRATCH",
     ),
     # ------------------------------------------------------------------ plugins and rewards

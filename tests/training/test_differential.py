@@ -95,7 +95,7 @@ DIFFERENCES: tuple[tuple[str, str, dict[str, Any], str], ...] = (
         "asserted in gkd_trainer, behind Liger, which is not here",
         "gkd",
         {"use_liger_kernel": "true", "sft_alpha": "0.5"},
-        r"teacher\.gkd: swift\.sft_alpha: does not go with use_liger_kernel",
+        r"teacher\.gkd: swift\.sft_alpha: cannot be combined with use_liger_kernel",
     ),
     (
         "vLLM divides the world in the trainer, and is not here",

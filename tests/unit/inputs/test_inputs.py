@@ -466,7 +466,7 @@ GOOD = {"zero_optimization": {"stage": 2}, "train_micro_batch_size_per_gpu": "au
         ("fsdp: sharded.json", ""),
         (
             "fsdp: sharded.json, save_only_model: true",
-            "error save_only_model: does not go with fsd",
+            "error save_only_model: cannot be combined with fsd",
         ),
         ("fsdp: whole_fsdp.json, save_only_model: true", ""),
         ("fsdp: option.json", "error fsdp: has no option sideways"),

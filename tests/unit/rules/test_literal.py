@@ -10,12 +10,16 @@ from tests.support.plans import planned
 
 
 def told(text: str, **more: Any) -> list[tuple[str, str, str]]:
-    """Severity, key and what nobody replaces, of every such problem."""
+    """Severity, key and the part that no shell replaces, of each such problem."""
     problems = planned(f"name: x\n{text}", **more).problems
     return [
-        (p.severity, p.key or "", p.message.partition("nobody replaces ")[2].partition(" here")[0])
+        (
+            p.severity,
+            p.key or "",
+            p.message.partition("no shell replaces ")[2].partition(" here")[0],
+        )
         for p in problems
-        if "nobody replaces" in p.message
+        if "no shell replaces" in p.message
     ]
 
 
@@ -109,7 +113,7 @@ def test_the_hint_is_a_line_of_bash() -> None:
 
 def test_an_override_is_named() -> None:
     planned_ = planned("name: x", environ={"PRL_MODEL": "$SCRATCH/m"})
-    (problem,) = [p for p in planned_.problems if "nobody replaces" in p.message]
+    (problem,) = [p for p in planned_.problems if "no shell replaces" in p.message]
     assert (problem.key, problem.label) == ("swift.model", "PRL_MODEL")
 
 

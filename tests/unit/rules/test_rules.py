@@ -78,7 +78,7 @@ def test_generation_batches_that_work(swift: str) -> None:
             "generation_batch_size",
             "8 is not per_device_train_batch_size x nproc_per_node 4 x nodes 1 = 4 x "
             "steps_per_generation 3 = 12",
-            "leave one of generation_batch_size and steps_per_generation out",
+            "remove generation_batch_size or steps_per_generation",
         ),
         (
             "generation_batch_size: 8, steps_per_generation: 2, num_generations: 3",
@@ -114,7 +114,7 @@ def test_other_algorithms_have_no_groups() -> None:
 def test_a_fixed_batch_of_one_has_one_way_out() -> None:
     swift = "num_generations: 2, generation_batch_size: 1, steps_per_generation: 1"
     (problem,) = found(swift, nproc=1)
-    assert problem.hint == "leave one of generation_batch_size and steps_per_generation out"
+    assert problem.hint == "remove generation_batch_size or steps_per_generation"
 
 
 def test_a_batch_of_one_has_no_group_to_propose() -> None:
@@ -172,7 +172,7 @@ def test_proposed_training_values_really_work(
         batch = device * world * (steps or accumulate or 1)
         assert bool(problems) == (batch % group != 0)
     for problem in problems:
-        if "leave one of" in (problem.hint or ""):
+        if "remove generation_batch_size or" in (problem.hint or ""):
             assert steps is not None
             continue
         named = proposals(problem, (problem.key or "").removeprefix("swift."))
@@ -242,7 +242,12 @@ SERVER = "use_vllm: true, vllm_mode: server, vllm_server_host: h"
             "vllm_server_host or vllm_server_base_url",
         ),
         (f"{SERVER}, async_generate: true", None, "", ""),
-        ("use_vllm: true, async_generate: true", "async_generate", "needs vllm_mode server", "out"),
+        (
+            "use_vllm: true, async_generate: true",
+            "async_generate",
+            "needs vllm_mode server",
+            "remove",
+        ),
         ("vllm_mode: colocate", "vllm_mode", "is set, but use_vllm is false", "null"),
         ("use_vllm: true, vllm_gpu_memory_utilization: 1", None, "", ""),
         ("truncation_strategy: left", None, "", ""),
@@ -302,7 +307,7 @@ JOB = "model: m, dataset: d"
         (f"{CPU}\nswift: {{{JOB}, use_cpu: false}}", "swift.use_cpu", "alone"),
         (f"{CPU}\nswift: {{{JOB}, ddp_backend: nccl}}", "swift.ddp_backend", "nccl needs GPUs"),
         ("environment: {venv: .venv}", None, ""),
-        ("environment: {conda: a, venv: b}", "environment.venv", "conda is given too"),
+        ("environment: {conda: a, venv: b}", "environment.venv", "conda is set too"),
         ("environment: {env: {HF_TOKEN: x}}", "environment.env.HF_TOKEN", "a credential"),
         (
             "environment: {env: {HTTPS_PROXY: 'http://u:p@h/'}}",
@@ -314,7 +319,7 @@ JOB = "model: m, dataset: d"
         (
             "environment: {env: {PRL_SUBMIT_TOKEN_: x}}",
             "environment.env.PRL_SUBMIT_TOKEN_",
-            "prl-submit's own",
+            "a name that prl-submit sets",
         ),
         ("resources: {nodes: 2}", "resources.nodes", "the local backend has one node, found 2"),
         ("resources: {nodes: 2}\nbackend: slurm", None, ""),

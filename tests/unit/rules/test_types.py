@@ -54,7 +54,7 @@ URLS = "[{url: a, tags: [x]}, {url: b, tags: [%s]}]"
     ("kind", "swift", "said"),
     [
         # vLLM
-        ("grpo", "use_vllm: true, vllm_mode: null", "error vllm_mode: is required where"),
+        ("grpo", "use_vllm: true, vllm_mode: null", "error vllm_mode: is required if"),
         ("dpo", "vllm_mode: colocate", "warning vllm_mode: does nothing with rlhf_type dpo"),
         ("grpo", f"{SERVER}, vllm_server_host: [a, b]", "error vllm_server_host: has 2 for 1"),
         ("grpo", f"{SERVER}, vllm_server_host: [a, b], vllm_server_port: [1, 2]", ""),
@@ -66,20 +66,20 @@ URLS = "[{url: a, tags: [x]}, {url: b, tags: [%s]}]"
         (
             "grpo",
             "vllm_server_host: [h]",
-            "error vllm_server_host: is connected to all the same while use_vllm is false: without "
-            "a server the job stops after 240 s",
+            "error vllm_server_host: is set while use_vllm is false: ms-swift connects "
+            "all the same, and stops after 240 s without a server",
         ),
         (
             "grpo",
             "use_vllm: true, vllm_mode: colocate, vllm_server_host: [h], vllm_server_timeout: 9",
-            "error vllm_server_host: is connected to all the same while vllm_mode is colocate: "
-            "without a server the job stops after 9 s",
+            "error vllm_server_host: is set while vllm_mode is colocate: "
+            "ms-swift connects all the same, and stops after 9 s without a server",
         ),
         ("grpo", "vllm_mode: server, vllm_server_host: [h]", "error vllm_mode: is set, but use_"),
         (
             "gkd",
             "teacher_model: t, vllm_server_base_url: ['http://u']",
-            "error vllm_server_base_url: is connected to all the same while use_vllm is false",
+            "error vllm_server_base_url: is set while use_vllm is false",
         ),
         (
             "grpo",
@@ -89,7 +89,7 @@ URLS = "[{url: a, tags: [x]}, {url: b, tags: [%s]}]"
         (
             "grpo",
             "use_vllm: true, vllm_mode: server, vllm_server_host: ['http://h']",
-            "error vllm_server_host: http://h is no host",
+            "error vllm_server_host: http://h is not the name of a host",
         ),
         ("grpo", "use_vllm: true, vllm_mode: server, vllm_server_host: ['::1']", ""),
         ("grpo", "async_generate: true", "error async_generate: needs vllm_mode server, found use"),
@@ -107,7 +107,7 @@ URLS = "[{url: a, tags: [x]}, {url: b, tags: [%s]}]"
         ("grpo", "vllm_reasoning_parser: x", "error vllm_reasoning_parser: is not supported"),
         # GRPO
         ("grpo", "truncation_strategy: delete", ""),
-        ("orpo", "truncation_strategy: split", "error truncation_strategy: split is for pre-"),
+        ("orpo", "truncation_strategy: split", "error truncation_strategy: split is only for pre-"),
         ("gkd", "teacher_model: t, truncation_strategy: split", ""),
         ("grpo", "cached_val_dataset: c, num_generations_eval: 1", "error cached_val_dataset: is not"),
         ("grpo", "reward_funcs: [soft_overlong]", "error reward_funcs: soft_overlong needs soft_c"),
@@ -122,63 +122,63 @@ URLS = "[{url: a, tags: [x]}, {url: b, tags: [%s]}]"
             "reward_funcs: [soft_overlong], soft_cache_length: 9, soft_max_length: 8",
             "error soft_cache_length: 9 is not less than soft_max_length 8",
         ),
-        ("grpo", f"{LIGER}, delta: 2", "error delta: 2 does not go with use_liger_kernel"),
+        ("grpo", f"{LIGER}, delta: 2", "error delta: 2 cannot be combined with use_liger_kernel"),
         ("grpo", f"{LIGER}, sequence_parallel_size: 0, top_entropy_quantile: 2", ""),
         (
             "grpo",
             f"{LIGER}, importance_sampling_level: sequence_token",
-            "error importance_sampling_level: sequence_token does not",
+            "error importance_sampling_level: sequence_token cannot be",
         ),
         ("grpo", f"{RLSD}, beta: 0", ""),
-        ("grpo", f"{RLSD}, rlsd_lambda: 2", "error rlsd_lambda: lies between 0 and 1, found 2"),
+        ("grpo", f"{RLSD}, rlsd_lambda: 2", "error rlsd_lambda: must be from 0 to 1, found 2"),
         ("grpo", f"{RLSD}, rlsd_reweight_clip_range: -1", "error rlsd_reweight_clip_range: cannot"),
         ("grpo", f"{RLSD}, reward_funcs: null, use_gym_env: true", "error advantage_reweight: rlsd n"),
-        ("grpo", f"{RLSD}, {LIGER}", "error advantage_reweight: rlsd does not go with use_liger"),
-        ("grpo", f"{RLSD}, loss_type: fipo", "error advantage_reweight: rlsd does not go with loss"),
+        ("grpo", f"{RLSD}, {LIGER}", "error advantage_reweight: rlsd cannot be combined with use_liger"),
+        ("grpo", f"{RLSD}, loss_type: fipo", "error advantage_reweight: rlsd cannot be combined with loss"),
         (
             "grpo",
             f"{RLSD}, off_policy_sequence_mask_delta: 1",
-            "error off_policy_sequence_mask_delta: does not go with advantage_reweight",
+            "error off_policy_sequence_mask_delta: cannot be combined with advantage_reweight",
         ),
         (
             "grpo",
             f"{RLSD}, teacher_model_server: http://t",
-            "error advantage_reweight: rlsd does not go with teacher_model_server",
+            "error advantage_reweight: rlsd cannot be combined with teacher_model_server",
         ),
         ("grpo", SDAR, ""),
         ("grpo", f"{SDAR}, sdar_gate_beta: 0", "error sdar_gate_beta: must be above 0, found 0"),
-        ("grpo", f"{SDAR}, {RLSD}, beta: 0", "error sdar_loss_coef: does not go with advantage"),
+        ("grpo", f"{SDAR}, {RLSD}, beta: 0", "error sdar_loss_coef: cannot be combined with advantage"),
         ("grpo", "multi_turn_scheduler: mine", "error multi_turn_scheduler: mine is not known"),
         ("grpo", "multi_turn_scheduler: mine, external_plugins: [p.py]", ""),
         # losses
         ("kto", "loss_type: [kto, apo_zero_unpaired]", "error loss_type: has 2 values; only dpo"),
         ("dpo", "loss_type: [sigmoid, sft], loss_weights: [1, 2]", ""),
         ("dpo", "loss_weights: [1, 2]", "error loss_weights: has 2 for 1 losses (sigmoid, the def"),
-        ("kto", "loss_type: [kto], loss_weights: [1]", "error loss_weights: is for dpo alone"),
+        ("kto", "loss_type: [kto], loss_weights: [1]", "error loss_weights: is only for dpo"),
         ("kto", "loss_weights: [1]", "warning loss_weights: does nothing with rlhf_type kto"),
-        ("cpo", "loss_type: [xyz]", "error loss_type: xyz is no loss of cpo"),
+        ("cpo", "loss_type: [xyz]", "error loss_type: xyz is not a loss of cpo"),
         ("rm", "loss_type: [xyz]", "warning loss_type: does nothing with rlhf_type rm"),
         # teachers
         ("gkd", "teacher_model: t, teacher_model_server: u, gkd_logits_topk: 2",
          "error teacher_model_server: and teacher_model are both set"),
         ("gkd", "teacher_model_server: http://u, gkd_logits_topk: 2", ""),
-        ("gkd", "teacher_model_server: '[]', gkd_logits_topk: 2", "error teacher_model_server: is a"),
+        ("gkd", "teacher_model_server: '[]', gkd_logits_topk: 2", "error teacher_model_server: must be a"),
         ("gkd", "teacher_model_server: '[{', gkd_logits_topk: 2", ""),  # ms-swift repairs it
         ("gkd", f"teacher_model_server: '{'[{url: a}]'}', gkd_logits_topk: 2", ""),
         ("gkd", "gkd_logits_topk: 0", "error gkd_logits_topk: must be above 0, found 0"),
         ("gkd", "teacher_model_server: u", "error gkd_logits_topk: is required with teacher_model_"),
-        ("gkd", LIGER, "error use_liger_kernel: does not go with self-distillation"),
-        ("gkd", f"teacher_model: t, {LIGER}, gkd_logits_topk: 2", "error gkd_logits_topk: does not g"),
-        ("gkd", f"teacher_model: t, {LIGER}, sft_alpha: 1", "error sft_alpha: does not go with"),
+        ("gkd", LIGER, "error use_liger_kernel: cannot be combined with self-distillation"),
+        ("gkd", f"teacher_model: t, {LIGER}, gkd_logits_topk: 2", "error gkd_logits_topk: cannot be combined"),
+        ("gkd", f"teacher_model: t, {LIGER}, sft_alpha: 1", "error sft_alpha: cannot be combined with"),
         ("gkd", f"teacher_model: t, {LIGER}", ""),
-        ("gkd", "beta: 2", "error beta: lies between 0 and 1 for gkd, found 2"),
+        ("gkd", "beta: 2", "error beta: must be from 0 to 1 for gkd, found 2"),
         ("gkd", "seq_kd: true", "error seq_kd: is gone"),
-        ("grpo", f"teacher_model: t, {LIGER}", "error use_liger_kernel: does not go with GRPO with"),
-        ("grpo", "teacher_model: t, loss_type: real", "error loss_type: real does not go with a tea"),
+        ("grpo", f"teacher_model: t, {LIGER}", "error use_liger_kernel: cannot be combined with GRPO with"),
+        ("grpo", "teacher_model: t, loss_type: real", "error loss_type: real cannot be combined with a tea"),
         (
             "grpo",
             "teacher_model: t, off_policy_sequence_mask_delta: 1",
-            "error off_policy_sequence_mask_delta: does not go with a teacher",
+            "error off_policy_sequence_mask_delta: cannot be combined with a teacher",
         ),
         (
             "grpo",
@@ -192,9 +192,9 @@ URLS = "[{url: a, tags: [x]}, {url: b, tags: [%s]}]"
         ),
         # the model
         ("dpo", "rope_scaling: cubic", "error rope_scaling: cubic is not known"),
-        ("dpo", "rope_scaling: linear", "error rope_scaling: needs factor or max_model_len"),
+        ("dpo", "rope_scaling: linear", "error rope_scaling: needs `factor` or `max_model_len`"),
         ("dpo", "rope_scaling: linear, max_model_len: 9", ""),
-        ("dpo", "rope_scaling: {type: yarn}", "error rope_scaling: needs factor or max_model_len"),
+        ("dpo", "rope_scaling: {type: yarn}", "error rope_scaling: needs `factor` or `max_model_len`"),
         ("dpo", "rope_scaling: '{\"type\": \"yarn\", \"factor\": 2}'", ""),
         ("dpo", "rope_scaling: '{x'", ""),
         ("dpo", "rope_scaling: '{}'", ""),
@@ -203,24 +203,24 @@ URLS = "[{url: a, tags: [x]}, {url: b, tags: [%s]}]"
         ("rm", "task_type: seq_cls", ""),
         ("ppo", "task_type: embedding, reward_model: [r]", ""),
         ("dpo", "quant_method: bnb", "error quant_method: bnb needs quant_bits"),
-        ("dpo", "quant_method: eetq, quant_bits: 4", "error quant_bits: eetq has no 4 bits"),
+        ("dpo", "quant_method: eetq, quant_bits: 4", "error quant_bits: eetq cannot use 4 bits"),
         ("dpo", "quant_method: fp8", ""),
         ("dpo", "quant_bits: 4", "warning quant_bits: does nothing without quant_method"),
         # the models beside it
         ("dpo", "ref_model: r", ""),
         ("grpo", "ref_model: r, beta: 0", "warning ref_model: does nothing with beta 0"),
-        ("cpo", "ref_model: r", "error ref_model: is not used by cpo, which refuses it"),
+        ("cpo", "ref_model: r", "error ref_model: is refused with rlhf_type cpo"),
         ("dpo", "ref_model: r, tuner_type: lora", "error ref_model: is refused with tuner_type lora"),
         ("rm", "ref_adapters: [a]", "error ref_adapters: is for dpo, kto and grpo, found rlhf_type rm"),
         ("dpo", "ref_adapters: [a, b]", "error ref_adapters: takes one adapter, found 2"),
-        ("ppo", "reward_model: [a, b]", "error reward_model: is one for ppo, found 2"),
+        ("ppo", "reward_model: [a, b]", "error reward_model: ppo takes one, found 2"),
         ("ppo", "", "error rlhf_type: ppo needs a reward_model"),
         ("grpo", "reward_model: [r], reward_model_plugin: [genrm]", ""),
         ("grpo", "reward_model: [r], reward_template: [a, b]", "error reward_template: has 2 for 1"),
         ("grpo", "reward_model: [r], reward_model_plugin: [genrm, default]",
          "error reward_model_plugin: has 2 for 1 reward_model"),
         ("grpo", "reward_model: [r], reward_model_plugin: [x]", "error reward_model_plugin: x is not"),
-        ("dpo", "tuner_type: lora, adapters: [a, b]", "error adapters: training goes on from one"),
+        ("dpo", "tuner_type: lora, adapters: [a, b]", "error adapters: a training can continue from one adapter"),
         # rewards
         ("grpo", "reward_weights: [1, 2], use_gym_env: true", ""),
         ("grpo", "reward_weights: [1, 2], gym_env: g", ""),
@@ -230,13 +230,13 @@ URLS = "[{url: a, tags: [x]}, {url: b, tags: [%s]}]"
         # tuners
         ("dpo", "tuner_type: lorra", "error tuner_type: lorra is not known"),
         ("dpo", "tuner_type: lora, lora_rank: 0", "error lora_rank: must be at least 1, found 0"),
-        ("dpo", "tuner_type: lora, lora_dropout: 2", "error lora_dropout: is a share between"),
+        ("dpo", "tuner_type: lora, lora_dropout: 2", "error lora_dropout: must be a share between"),
         ("dpo", "tuner_type: lora, init_weights: x", "error init_weights: x is not known"),
         ("dpo", "tuner_type: lora, init_weights: pissa_niter_4", ""),
-        ("dpo", "tuner_type: lora, lisa_activated_layers: 1", "error lisa_activated_layers: is for"),
+        ("dpo", "tuner_type: lora, lisa_activated_layers: 1", "error lisa_activated_layers: is only for"),
         ("dpo", "packing: true", "error packing: needs a flash attention, found attn_impl none set"),
         ("dpo", "packing: true, attn_impl: flash_attn", ""),
-        ("rm", "packing: true, attn_impl: flash_attn", "error packing: is for grpo, dpo, kto and"),
+        ("rm", "packing: true, attn_impl: flash_attn", "error packing: is only for grpo, dpo, kto and"),
         # precision, steps, names
         ("dpo", "torch_dtype: bfloat16, fp16: true", "error fp16: fp16 and bf16 exclude each other"),
         ("dpo", "fp16: true, bf16: true", "error bf16: fp16 and bf16 exclude each other, found fp16"),
@@ -245,12 +245,12 @@ URLS = "[{url: a, tags: [x]}, {url: b, tags: [%s]}]"
         ("dpo", "fp16_full_eval: true, bf16_full_eval: true", "error fp16_full_eval: and bf16_full"),
         ("dpo", "warmup_steps: -1", "error warmup_steps: cannot be negative"),
         ("dpo", "warmup_ratio: 0.1, warmup_steps: 2", "error warmup_ratio: 0.1 and warmup_steps 2"),
-        ("dpo", "warmup_ratio: 1", "error warmup_ratio: is a share of the steps"),
+        ("dpo", "warmup_ratio: 1", "error warmup_ratio: must be a share of the steps"),
         ("dpo", "dataloader_prefetch_factor: 2", "error dataloader_prefetch_factor: needs"),
         ("dpo", "dataloader_prefetch_factor: 2, dataloader_num_workers: 1", ""),
         ("dpo", "logging_steps: 0", "error logging_steps: cannot be 0"),
         ("dpo", "logging_steps: 0, logging_strategy: epoch", ""),
-        ("dpo", "save_steps: 2.5", "error save_steps: above 1 is a whole number, found 2.5"),
+        ("dpo", "save_steps: 2.5", "error save_steps: must be a whole number if it is above 1, found 2.5"),
         ("dpo", "save_steps: 2.5, save_strategy: 'no'", ""),
         ("dpo", "lr_scheduler_type: xyz", "error lr_scheduler_type: xyz is not known"),
         ("dpo", "report_to: [all]", ""),
@@ -295,10 +295,10 @@ URLS = "[{url: a, tags: [x]}, {url: b, tags: [%s]}]"
         # evaluation
         ("dpo", "eval_strategy: always", ""),  # there is nothing to evaluate on
         ("dpo", f"{VAL}, eval_strategy: always", "error eval_strategy: always is not known"),
-        ("dpo", f"{VAL}, save_strategy: best", "error eval_strategy: is taken over from save_strat"),
-        ("dpo", f"{VAL}, eval_steps: 2.5", "error eval_steps: above 1 is a whole number, found 2.5"),
+        ("dpo", f"{VAL}, save_strategy: best", "error eval_strategy: is not set, so ms-swift takes save_strat"),
+        ("dpo", f"{VAL}, eval_steps: 2.5", "error eval_steps: must be a whole number if it is above 1, found 2.5"),
         ("dpo", f"{VAL}, per_device_eval_batch_size: 0", "error per_device_eval_batch_size: must be"),
-        ("dpo", "load_best_model_at_end: true", "error load_best_model_at_end: needs saving and"),
+        ("dpo", "load_best_model_at_end: true", "error load_best_model_at_end: needs an evaluation at"),
         ("dpo", f"{VAL}, load_best_model_at_end: true, eval_steps: 3, save_steps: 4",
          "error load_best_model_at_end: needs save_steps to be a multiple of eval_steps"),
         ("dpo", f"{VAL}, load_best_model_at_end: true, eval_steps: 0.1, save_steps: 0.3", ""),
@@ -318,25 +318,25 @@ URLS = "[{url: a, tags: [x]}, {url: b, tags: [%s]}]"
         ("dpo", "streaming: true", "error streaming: needs max_steps"),
         ("dpo", "streaming: true, max_steps: 3, split_dataset_ratio: 0.1", ""),
         ("kto", "streaming: true, max_steps: 3", "error streaming: is not possible with kto"),
-        ("dpo", "streaming: true, max_steps: 3, cached_dataset: c", "error streaming: does not go w"),
+        ("dpo", "streaming: true, max_steps: 3, cached_dataset: c", "error streaming: cannot be combined w"),
         ("dpo", "lazy_tokenize: true", ""),
-        ("dpo", "lazy_tokenize: true, streaming: true, max_steps: 1", "error lazy_tokenize: does n"),
-        ("dpo", "split_dataset_ratio: -1", "error split_dataset_ratio: is a share between 0 and 1"),
+        ("dpo", "lazy_tokenize: true, streaming: true, max_steps: 1", "error lazy_tokenize: cannot be c"),
+        ("dpo", "split_dataset_ratio: -1", "error split_dataset_ratio: must be a share between 0 and 1"),
         ("dpo", f"{VAL}, split_dataset_ratio: 0.1", "warning split_dataset_ratio: does nothing bes"),
         # distribution
-        ("dpo", "fsdp: fsdp2, deepspeed: zero2", "error fsdp: does not go with deepspeed"),
-        ("dpo", "fsdp: fsdp2, save_only_model: true", "error save_only_model: does not go with fsd"),
+        ("dpo", "fsdp: fsdp2, deepspeed: zero2", "error fsdp: cannot be combined with deepspeed"),
+        ("dpo", "fsdp: fsdp2, save_only_model: true", "error save_only_model: cannot be combined with fsd"),
         ("dpo", "deepspeed_autotp_size: 2", "warning deepspeed_autotp_size: does nothing without"),
         ("dpo", "deepspeed: zero2, zero_hpz_partition_size: 2", ""),
         ("rm", "sequence_parallel_size: 2", "error sequence_parallel_size: 2 is for grpo and dpo"),
         # what is in JSON
         ("dpo", "mrl_dims: {64: 1.0}", ""),
-        ("dpo", "mrl_dims: {a: 1.0}", "error mrl_dims: maps dimensions to weights"),
-        ("dpo", "mrl_dims: '{\"64\": [1]}'", "error mrl_dims: maps dimensions to weights"),
+        ("dpo", "mrl_dims: {a: 1.0}", "error mrl_dims: must map dimensions to weights"),
+        ("dpo", "mrl_dims: '{\"64\": [1]}'", "error mrl_dims: must map dimensions to weights"),
         ("dpo", "accelerator_config: {split_batches: false, x: 1}", "error accelerator_config: has no"),
         # ignored
         ("dpo", "num_iterations: 2", "warning num_iterations: does nothing with rlhf_type dpo; it"),
-        ("dpo", "vera_rank: 2", "warning vera_rank: does nothing with tuner_type full; it is read"),
+        ("dpo", "vera_rank: 2", "warning vera_rank: does nothing with tuner_type full; it is only"),
         ("dpo", "galore_rank: 2", "warning galore_rank: does nothing without use_galore"),
         ("dpo", "galore_rank: 2, use_galore: true", ""),
         ("grpo", "real_tau: 2", "warning real_tau: does nothing without loss_type real"),
@@ -366,13 +366,16 @@ def test_every_word_has_advice() -> None:
     ("value", "said"),
     [
         ("[{url: a}]", ""),
-        ("[{url: a, tags: x}]", "[0]: tags is a list"),
+        ("[{url: a, tags: x}]", "[0]: tags must be a list"),
         ("[{tags: [x]}]", "[0] needs a url"),
         ("[a]", "[0] needs a url"),
-        ("[{url: a}, {url: b, tags: [x]}]", "[0]: with several teachers each needs tags"),
-        ("[{url: a, tags: [x]}, {url: b, tags: [x]}]", "tag 'x' is both teacher [0]'s and [1]'s"),
+        ("[{url: a}, {url: b, tags: [x]}]", "[0]: each of several teachers needs tags"),
+        (
+            "[{url: a, tags: [x]}, {url: b, tags: [x]}]",
+            "both teacher [0] and teacher [1] have the tag 'x'",
+        ),
         ("[{url: a, tags: [x]}, {url: b, tags: [y]}]", ""),
-        ("[]", "is a list of servers, and not empty"),
+        ("[]", "must be a list of servers that is not empty"),
     ],
 )
 def test_several_teachers(value: str, said: str) -> None:
@@ -424,14 +427,14 @@ def test_devices(devices: str, swift: str, more: str, said: str | None) -> None:
         ("4.3.2", "grpo", "num_generations: 1, teacher_model: t", "error num_generations: must be g"),
         ("4.4.2", "dpo", "warmup_ratio: 0.1, warmup_steps: 2", ""),
         ("4.4.2", "dpo", "warmup_ratio: 1", ""),
-        ("4.4.2", "dpo", "warmup_ratio: 1.5", "error warmup_ratio: is a share"),
+        ("4.4.2", "dpo", "warmup_ratio: 1.5", "error warmup_ratio: must be a share"),
         ("3.11.3", "dpo", "fsdp: full_shard, deepspeed: zero2", ""),
         ("3.6.4", "dpo", "packing: true", "error packing: needs a flash attention"),
         ("3.3.1", "dpo", "packing: true", ""),
         ("3.7.0", "rm", "packing: true, attn_impl: flash_attn", ""),
         ("3.4.1.post1", "dpo", "rope_scaling: cubic, max_length: 9", ""),
         ("3.4.1.post1", "dpo", "rope_scaling: cubic", "error rope_scaling: needs max_length"),
-        ("3.8.3", "dpo", "rope_scaling: yarn", "error rope_scaling: needs factor or max_model_len"),
+        ("3.8.3", "dpo", "rope_scaling: yarn", "error rope_scaling: needs `factor` or `max_model_len`"),
         ("3.11.2", "dpo", "rope_scaling: yarn", ""),
         ("3.12.6", "dpo", "callbacks: [x]", ""),
         ("3.9.0", "gkd", "teacher_model: t, use_vllm: true, vllm_mode: server, "
@@ -439,7 +442,7 @@ def test_devices(devices: str, swift: str, more: str, said: str | None) -> None:
         ("3.4.1", "grpo", f"{LIGER}, delta: 2", ""),
         ("3.6.0", "dpo", "sequence_parallel_size: 2", "error sequence_parallel_size: 2 does not divide the world 1"),
         ("3.5.0", "grpo", "vllm_reasoning_parser: x", ""),
-        ("3.8.3", "grpo", "vllm_mode: colocate, vllm_server_host: [h]", "error vllm_server_host: is connected to"),
+        ("3.8.3", "grpo", "vllm_mode: colocate, vllm_server_host: [h]", "error vllm_server_host: is set while"),
         ("3.8.3", "grpo", "use_vllm: true, vllm_server_host: [h], vllm_mode: server", ""),
         ("3.6.0", "rm", "ref_adapters: [a]", ""),
         ("3.7.3", "grpo", "multi_turn_scheduler: math_tip_trick_multi_turn", ""),
@@ -513,7 +516,7 @@ TWO = "resources: {nproc_per_node: 2}"
 def test_adapters_on_several_processes_before_3_6(
     version: str, swift: str, more: str, is_told: bool
 ) -> None:
-    """DDP does not go with reentrant checkpoints, which was the default; tests/training has the run."""
+    """DDP cannot be combined with reentrant checkpoints, which was the default; tests/training has the run."""
     job = job_of("grpo", f"eval_strategy: 'no', {swift}", more).job
     found = told(check(msgspec.structs.replace(job, swift_version=version)))
     kwargs = [text for text in found if text.startswith("warning gradient_checkpointing_kwargs: ")]
@@ -533,5 +536,5 @@ def test_defaults_of_ours_are_not_complained_of() -> None:
     assert problems("grpo", "use_vllm: true") == []
     found = told(problems("dpo", "use_vllm: true"))
     assert found == [
-        "warning use_vllm: does nothing with rlhf_type dpo; it is read by grpo, gkd",
+        "warning use_vllm: does nothing with rlhf_type dpo; it is only for grpo and gkd",
     ]
