@@ -102,7 +102,7 @@ def rlsd(job: Job) -> Iterator[Problem]:
         return
     share = job.get("rlsd_lambda", 0.5)
     if not 0 <= share <= 1:
-        yield job.refuse("rlsd_lambda", f"must be from 0 to 1, found {share}", "0.5 is usual")
+        yield job.refuse("rlsd_lambda", f"must be between 0 and 1, found {share}", "0.5 is usual")
     clip = job.get("rlsd_reweight_clip_range", 0.2)
     if clip < 0:
         message = f"cannot be negative, found {clip}"

@@ -166,7 +166,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "kto without gradient_accumulation_steps",
         other("kto"),
-        r"swift\.gradient_accumulation_steps: is not set; ms-swift's kto multiplies",
+        r"swift\.gradient_accumulation_steps: is not set, and ms-swift's kto reads it",
         r"unsupported operand type\(s\) for \*: 'int' and 'NoneType'",
     ),
     # ------------------------------------------------------------------ evaluation and saving
@@ -197,13 +197,13 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "the best checkpoint, and nothing to evaluate on",
         ("swift.load_best_model_at_end=true", "swift.val_dataset=null"),
-        r"swift\.load_best_model_at_end: needs saving and evaluation to go together",
+        r"swift\.load_best_model_at_end: needs an evaluation at every checkpoint",
         r"requires the save and eval strategy to match",
     ),
     Fault(
         "save_strategy best and no eval_strategy",
         ("swift.save_strategy=best", "swift.eval_strategy=null"),
-        r"swift\.eval_strategy: is taken over from save_strategy best",
+        r"swift\.eval_strategy: is not set, so ms-swift takes save_strategy best",
         r"best is not a valid IntervalStrategy",
     ),
     Fault(
@@ -216,7 +216,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "vLLM without saying where",
         (*GPU, "swift.use_vllm=true", "swift.vllm_mode=null"),
-        r"swift\.vllm_mode: is required where use_vllm is true",
+        r"swift\.vllm_mode: is required if use_vllm is true",
         r"vllm_mode is required when use_vllm is true",
     ),
     Fault(
@@ -375,7 +375,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a loss that dpo has not",
         other("dpo", "swift.loss_type=[sigmoidal]"),
-        r"swift\.loss_type: sigmoidal is no loss of dpo",
+        r"swift\.loss_type: sigmoidal is not a loss of dpo",
         r"Unknown loss type",
     ),
     Fault(
@@ -491,7 +491,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "padding_free for a type that cannot",
         other("orpo", "swift.padding_free=true", "swift.attn_impl=flash_attn"),
-        r"swift\.padding_free: is for grpo, dpo, kto and gkd, found rlhf_type orpo",
+        r"swift\.padding_free: is only for grpo, dpo, kto and gkd, found rlhf_type orpo",
         r"does not support padding_free/packing",
     ),
     Fault(
@@ -570,7 +570,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "temperature 0",
         ("swift.temperature=0",),
-        r"swift\.temperature: must be above 0, found 0",
+        r"swift\.temperature: must be above 0, because",
         SILENT,
     ),
     # ------------------------------------------------------------------ files that arguments name
@@ -727,7 +727,7 @@ FAULTS: tuple[Fault, ...] = (
             "swift.vllm_server_host=[127.0.0.1]",
             *GPU,
         ),
-        r"swift\.vllm_server_host: is connected to all the same while vllm_mode is colocate",
+        r"swift\.vllm_server_host: is set while vllm_mode is colocate",
         r"vLLM is not installed|Servers not reachable",
     ),
 )

@@ -36,7 +36,7 @@ LATER = (
     (r"num_generations: must be greater than 1 .*", "the trainer, or a division by zero"),
     (r"num_generations: .* does not divide .*", "before 3.5 grpo_trainer `__init__`"),
     (r"num_labels: .*|task_type: .* is not for .*", "the first step: a classifier has no logits"),
-    (r"loss_type: .* is no loss of .*", "the first step: grpo_trainer `_compute_loss`"),
+    (r"loss_type: .* is not a loss of .*", "the first step: grpo_trainer `_compute_loss`"),
     (r"multi_turn_scheduler: .*", "rollout_mixin `_prepare_scheduler`"),
     (r"reward_(funcs|weights|model_plugin): .*", "grpo_trainer `_prepare_rewards`"),
     (r"rlhf_type: grpo has no reward.*", "before 4.4 grpo_trainer `__init__`"),

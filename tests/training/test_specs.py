@@ -88,7 +88,7 @@ REFUSED = {
         {"lr_scheduler_type": "cosine_with_min_lr"}, "swift.lr_scheduler_type: cosine_with_min_lr"
     ),
     "schedule with another's keyword": Case(
-        {"lr_scheduler_kwargs": {"min_lr": 1e-7}}, "swift.lr_scheduler_kwargs: cosine takes no"
+        {"lr_scheduler_kwargs": {"min_lr": 1e-7}}, "swift.lr_scheduler_kwargs: cosine has no"
     ),
     "sequences over more processes than there are": Case(
         {"sequence_parallel_size": 2}, "swift.sequence_parallel_size: 2 does not divide the world"
