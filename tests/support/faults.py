@@ -362,7 +362,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "gkd's share above one",
         other("gkd", "swift.lmbda=1.5"),
-        r"swift\.lmbda: must be from 0 to 1 for gkd, found 1\.5",
+        r"swift\.lmbda: must be between 0 and 1 for gkd, found 1\.5",
         r"lmbda must be in the range \[0\.0, 1\.0\]",
     ),
     Fault(
