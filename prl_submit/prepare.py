@@ -15,6 +15,7 @@ from prl_submit.planning.layers import apply_overrides, backend_of, outside_swif
 from prl_submit.planning.plan import Context, Planned, make_plan
 from prl_submit.spec.nodes import Node, lookup, mapping
 from prl_submit.spec.sections import Conda, Environment
+from prl_submit.spec.traits import DEFAULT, find_traits, full_name, traits_of
 from prl_submit.swift.choice import Wanted, choose_table
 from prl_submit.swift.table import Table
 from prl_submit.system.user_paths import absolute
@@ -55,11 +56,12 @@ def plan_spec(
     context = Context(
         cwd=os.getcwd(),
         home=os.path.expanduser("~"),
-        backend=None if backend is None else backends.normalize(backend),
+        backend=None if backend is None else traits_of(backend).name,
         uid=os.getuid() or NOBODY_IN_PARTICULAR,
         gid=os.getgid() or NOBODY_IN_PARTICULAR,
     )
     planned = make_plan(layered, table, spec, context)
+    planned.problems.extend(backends.check_section(planned))
     problems = [*planned.problems, *check_presence(planned), *check_local(planned, environ)]
     if planned.plan.environment.setup:
         from prl_submit.inputs.setup_lines import check_setup  # not for the others' jobs
@@ -93,7 +95,7 @@ def _environ() -> dict[str, str]:
     if root := environ.get("PRL_OUTPUT_ROOT"):
         environ["PRL_OUTPUT_ROOT"] = absolute(root)
     if backend := environ.get("PRL_BACKEND"):
-        environ["PRL_BACKEND"] = backends.ALIASES.get(backend, backend)
+        environ["PRL_BACKEND"] = full_name(backend)
     return environ
 
 
@@ -102,9 +104,10 @@ def table_for(tree: Node, backend: str | None, environ: Mapping[str, str]) -> Ta
 
     A wrong value counts as none here: it is told where the spec is typed.
     """
-    name = backend or backend_of(tree, environ) or "local"
-    name = backends.ALIASES.get(name, name)
-    has_image = name == "kubernetes" or lookup(tree, "environment.container") is not None
+    name = full_name(backend or backend_of(tree, environ) or DEFAULT)
+    traits = find_traits(name)  # None: told where the spec is typed
+    in_pods = traits is not None and traits.in_pods
+    has_image = in_pods or lookup(tree, "environment.container") is not None
     written = os.path.expanduser(_text(tree, "workdir") or ".")
     workdir = os.path.normpath(os.path.join(os.getcwd(), written))
     wanted = Wanted(

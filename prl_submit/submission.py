@@ -124,7 +124,7 @@ def resume(run: Run, outside: World, before: State) -> tuple[Run, checkpoints.Ch
         directory=directory_of(run.path),
     )
     backend = backends.load(plan.backend)
-    with _as_it_was(run, backend.artefact_name()):
+    with _as_it_was(run, plan.traits.artefact):
         remove_inside(run.path, directory.CANCEL)
         _write_plan(run.path, plan, record, outside)
         record = backend.submit(run.path, plan, record, outside.tell)
@@ -137,7 +137,7 @@ def _where_it_lies(run: Run, plan: Plan) -> Plan:
     Raises PrlSubmitError where that cannot be.
     """
     before = Path(plan.run_dir)
-    if plan.backend == "kubernetes" and plan.kubernetes.output_mount:
+    if plan.output_mount:
         if before.name != run.path.name:
             raise PrlSubmitError(
                 f"{run.name} was renamed; on the volume of its pods it is {before.name}",
@@ -146,7 +146,7 @@ def _where_it_lies(run: Run, plan: Plan) -> Plan:
         return msgspec.structs.replace(plan, output_root=str(run.path.parent))
     if before == run.path or is_same(before, run.path):
         return plan
-    if plan.backend in backends.INHERITING and not os.path.isdir(plan.workdir):
+    if plan.traits.inherits_environment and not os.path.isdir(plan.workdir):
         raise PrlSubmitError(
             f"{run.name} was moved here from {before}, and its working directory {plan.workdir} is gone",
             f"start it anew: prl-submit {bash(str(run.path / directory.SPEC))} --set workdir=DIR",
@@ -266,8 +266,7 @@ def _write_plan(path: Path, plan: Plan, record: Record, outside: World) -> None:
     launch = render_launch(plan, token=record.token, restarts=record.restarts, site=outside.site)
     write_inside(path, directory.PLAN, encode_plan(file))
     write_inside(path, directory.LAUNCH, launch.encode("utf-8"), 0o755)
-    backend = backends.load(plan.backend)
-    name = backend.artefact_name()
+    name = plan.traits.artefact
     if name is not None:
         artefact = artefact_of(plan, launch, record.token, outside.site)
         write_inside(path, name, artefact.encode("utf-8"))
@@ -281,7 +280,7 @@ def _placed(error: RefusedError, planned: Planned) -> RefusedError:
 
 def _require_secrets(plan: Plan, environ: Mapping[str, str]) -> None:
     missing = [name for name in plan.environment.secrets if name not in environ]
-    if missing and plan.backend in backends.INHERITING:
+    if missing and plan.traits.inherits_environment:
         raise SpecError(
             [
                 Problem(

@@ -5,24 +5,21 @@ A backend is a module of this package that has the functions of `Backend`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
-from prl_submit.errors import PrlSubmitError
+from prl_submit.spec.traits import find_traits, traits_of
 
 if TYPE_CHECKING:  # `check` needs names only; these would be a tenth of its time
     from pathlib import Path
 
-    from prl_submit.planning.plan import Plan
+    from prl_submit.errors import Problem
+    from prl_submit.planning.plan import Plan, Planned
+    from prl_submit.rules.job import Job
     from prl_submit.runs.directory import Run
     from prl_submit.runs.record import Record
     from prl_submit.runs.states import State
-
-ALIASES = {"k8s": "kubernetes"}
-NAMES = ("local", "slurm", "kubernetes")
-#: Their jobs get the environment one submits from, secrets with it.
-INHERITING = ("local", "slurm")
 
 
 def ignore_message(words: str) -> None:
@@ -52,12 +49,6 @@ class NoLogCopier:
 class Backend(Protocol):
     """What a backend can do."""
 
-    def artefact_name(self) -> str | None:
-        """The file beside launch.sh that is sent (`job.sbatch`); None where launch.sh is the job."""
-
-    #: Seconds between two questions while somebody waits.
-    POLL_S: float
-
     def ask_online(self, plan: Plan, artefact: str) -> str:
         """What the backend would do with the job, in words. Raises as `submit` does."""
 
@@ -82,9 +73,6 @@ class Backend(Protocol):
     def is_left(self, run: Run) -> bool:
         """Whether something of a job that has ended still runs. Raises PrlSubmitError."""
 
-    #: Whether `cancel` waits in any case.
-    CANCEL_WAITS: bool
-
     def cancel(self, run: Run, *, wait: bool) -> bool:
         """End the job and free what it holds. `wait`: return when nothing of it is left.
 
@@ -92,19 +80,40 @@ class Backend(Protocol):
         """
 
 
-def normalize(name: str) -> str:
-    """A backend's full name. Raises PrlSubmitError for an unknown one."""
-    name = ALIASES.get(name, name)
-    if name not in NAMES:
-        raise PrlSubmitError(f"unknown backend {name!r}", f"there are: {', '.join(NAMES)}")
-    return name
+class Options(Protocol):
+    """options.py of a backend: what `check` and `render` need of it, quick to import and pure."""
+
+    def check_section(self, job: Job, plan: Plan) -> Iterator[Problem]:
+        """What is wrong with the backend's section of the spec, and with what the backend cannot do."""
+
+    def artefact(self, plan: Plan, launch: str, token: str, site: Path | None) -> str:
+        """The text of `Traits.artefact`. `launch`: the text of launch.sh. Needed only with that trait."""
+
+
+def load_options(name: str) -> Options:
+    """Import the options.py of a backend, and nothing else of it. Raises PrlSubmitError for an unknown one."""
+    return cast(Options, import_module(f"{_package(name)}.options"))
+
+
+def check_section(planned: Planned) -> list[Problem]:
+    """The problems that the backend's own rules find in a plan."""
+    from prl_submit.rules import run_rules
+
+    options = load_options(planned.plan.backend)
+    return run_rules(planned.job, [lambda job: options.check_section(job, planned.plan)])
 
 
 def pause(name: str) -> float:
     """Seconds between two questions to a backend; 0 for one that this version does not know."""
-    return load(name).POLL_S if name in NAMES else 0.0
+    traits = find_traits(name)
+    return 0.0 if traits is None else traits.poll_s
 
 
 def load(name: str) -> Backend:
     """Import a backend. Raises PrlSubmitError for an unknown one."""
-    return cast(Backend, import_module(f"{__name__}.{normalize(name)}.backend"))
+    return cast(Backend, import_module(f"{_package(name)}.backend"))
+
+
+def _package(name: str) -> str:
+    traits = traits_of(name)
+    return traits.package or f"{__name__}.{traits.name}"

@@ -21,6 +21,7 @@ from prl_submit.errors import EXIT_INTERRUPTED, BackendRefusedError, PrlSubmitEr
 from prl_submit.runs.belonging import refuse_copies, refuse_strangers
 from prl_submit.runs.directory import CANCEL, Run, find_run
 from prl_submit.runs.states import FINISHED, LOST, SUCCEEDED
+from prl_submit.spec.traits import traits_of
 from prl_submit.system.user_paths import output_root as output_root_of
 
 
@@ -44,9 +45,10 @@ def cancel(
         faults = refused + faults
         for run in ordered:
             backend = _backend_of(run)
-            if backend.CANCEL_WAITS:
+            waits = traits_of(run.require_record().backend).cancel_waits
+            if waits:
                 note(f"{run.name}: waits until its pods are gone")
-            if wait or backend.CANCEL_WAITS:
+            if wait or waits:
                 backend.cancel(run, wait=True)
     except KeyboardInterrupt:
         return _interrupted(found)

@@ -12,12 +12,13 @@ from pathlib import Path
 import click
 from msgspec import Struct
 
-from prl_submit import __version__, backends
+from prl_submit import __version__
 from prl_submit.cli.console import data, document
 from prl_submit.cli.shared_options import json_option, output_root_option
 from prl_submit.errors import EXIT_JOB_FAILED, PrlSubmitError
 from prl_submit.launch.render import TEMPLATES
 from prl_submit.spec.sections import Environment
+from prl_submit.spec.traits import BACKENDS
 from prl_submit.swift.installed import find_installed
 from prl_submit.system import shell
 from prl_submit.system.user_paths import output_root as output_root_of
@@ -139,7 +140,7 @@ def _git() -> Finding:
 
 
 def _backends() -> Finding:
-    return Finding("backends", True, ", ".join(backends.NAMES))
+    return Finding("backends", True, ", ".join(BACKENDS))
 
 
 def _slurm() -> Finding:

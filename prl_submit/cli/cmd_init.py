@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from prl_submit import backends
 from prl_submit.cli.console import note, raw
 from prl_submit.errors import PrlSubmitError, Problem, SpecError
 from prl_submit.spec.first_spec import FirstJob, first_spec
+from prl_submit.spec.traits import BACKENDS, traits_of
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from prl_submit.planning.plan import Planned
-    from prl_submit.spec.sections import Backend
 
 DEFAULT_MODEL = "Qwen/Qwen2.5-0.5B-Instruct"
 DEFAULT_DATA = "train.jsonl"
@@ -50,7 +49,7 @@ def _complete_reward(
 
 
 def _complete_backend(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    return [name for name in backends.NAMES if name.startswith(incomplete)]
+    return [name for name in BACKENDS if name.startswith(incomplete)]
 
 
 @click.command("init")
@@ -117,7 +116,7 @@ def init(
         rewards=names,
         plugins=plugins,
         nproc_per_node=nproc_per_node,
-        backend=None if backend is None else cast("Backend", backends.normalize(backend)),
+        backend=None if backend is None else traits_of(backend).name,
     )
     planned = _plan(first_spec(job))
     _refuse_wrong(planned)
@@ -218,7 +217,7 @@ def _columns(planned: Planned) -> tuple[str, ...]:
 def _say_what_is_missing(planned: Planned) -> None:
     """Notes on what the user has to add before the job can run."""
     plan = planned.plan
-    if plan.backend == "kubernetes":
+    if not plan.traits.sees_our_files:
         note("note: the image and the volume claim in the spec are placeholders: put yours there")
         return
     for item in plan.paths:

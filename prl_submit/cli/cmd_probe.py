@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from prl_submit import backends
 from prl_submit.cli.console import data, document, note, table
 from prl_submit.cli.shared_options import json_option, output_root_option
 from prl_submit.errors import EXIT_INTERRUPTED, PrlSubmitError, SpecError, format_error
+from prl_submit.spec.traits import DEFAULT, traits_of
 from prl_submit.system.user_paths import output_root as output_root_of
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _plan(
 
 
 def _backend(option: str | None) -> str:
-    return backends.normalize(option or os.environ.get("PRL_BACKEND") or "local")
+    return traits_of(option or os.environ.get("PRL_BACKEND") or DEFAULT).name
 
 
 def _seconds(text: str) -> int:

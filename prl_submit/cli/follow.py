@@ -15,6 +15,7 @@ from prl_submit.runs.directory import PLAN, Run
 from prl_submit.runs.logs import LogReader, follow, node_logs
 from prl_submit.runs.plan_file import read_plan
 from prl_submit.runs.states import FINISHED, QUEUED, Status
+from prl_submit.spec.traits import DEFAULT
 
 
 def follow_run(
@@ -60,5 +61,5 @@ def node_name(run: Run) -> Callable[[int], str] | None:
         several = read_plan(run.path / PLAN).plan.resources.nodes > 1
     except PrlSubmitError:
         several = len(node_logs(run.path)) > 1
-    name = run.record.backend if run.record else "local"
+    name = run.record.backend if run.record else DEFAULT
     return backends.load(name).node_name if several else None

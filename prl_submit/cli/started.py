@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 
-from prl_submit import backends
 from prl_submit.cli.console import data, document, note
 from prl_submit.cli.follow import follow_run
 from prl_submit.cli.forward_sigterm import ForwardSigterm
@@ -18,6 +17,7 @@ from prl_submit.errors import OutputError
 from prl_submit.runs.directory import Run
 from prl_submit.runs.record import LocalProcess
 from prl_submit.runs.states import Status
+from prl_submit.spec.traits import traits_of
 
 
 def after_start(
@@ -75,6 +75,6 @@ def _announce(run: Run, as_json: bool) -> int:
 
 
 def _document(run: Run, status: Status) -> None:
-    name = backends.load(run.record.backend).artefact_name() if run.record else None
+    name = traits_of(run.record.backend).artefact if run.record else None
     artefact = None if name is None else str(run.path / name)
     document({**msgspec.structs.asdict(status), "artefact": artefact})

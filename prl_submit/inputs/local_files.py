@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 
-from prl_submit.backends import INHERITING
 from prl_submit.backends.local.this_machine import lacking
 from prl_submit.errors import Problem
 from prl_submit.inputs.paths import is_named
@@ -37,11 +36,11 @@ def check_presence(planned: Planned) -> list[Problem]:
     """
     plan = planned.plan
     if not os.path.isdir(plan.workdir):
-        severity = "error" if plan.backend == "local" else "warning"
+        severity = "error" if plan.traits.runs_here else "warning"
         message = f"{plan.workdir} is not a folder on this machine"
-        if plan.backend != "kubernetes":
+        if plan.traits.sees_our_files:
             return [_at(planned, "workdir", message, None, severity)]
-        if plan.kubernetes.output_mount:
+        if plan.output_mount:
             return []  # it need not be: the run directories are made where one types
         hint = f"runs go to {plan.output_root} here; kubernetes.output_mount lets them be where you type"
         return [_at(planned, "workdir", message, hint, severity)]
@@ -89,7 +88,7 @@ def _fault(item: NodePath, plan: Plan) -> tuple[str, str] | None:
     if not is_folder and item.kind == "adapter":
         return "is a file", "name the folder it is in"
     wanted = os.R_OK | os.X_OK if is_folder else os.R_OK
-    if plan.backend == "kubernetes" or os.access(item.path, wanted):
+    if not plan.traits.sees_our_files or os.access(item.path, wanted):
         return None  # pods may run as somebody else
     return "cannot be read: you have no permission", "its owner can allow it: chmod"
 
@@ -116,11 +115,11 @@ def check_local(planned: Planned, environ: Mapping[str, str]) -> list[Problem]:
     plan = planned.plan
     problems = []
     for name in plan.environment.secrets:
-        if name not in environ and plan.backend in INHERITING:
+        if name not in environ and plan.traits.inherits_environment:
             message = f"{name} is not set in your environment"
             hint = f"export {name}=… before you submit"
             problems.append(_at(planned, "environment.secrets", message, hint))
-    if plan.backend != "local":
+    if not plan.traits.runs_here:
         return problems
     for lack in lacking(plan, environ):
         problems.append(_at(planned, lack.key or "", lack.message, lack.hint, "warning"))

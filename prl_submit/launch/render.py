@@ -110,14 +110,15 @@ def render(template: str, variables: dict[str, Any], site: Path | None = None) -
 
 
 def _own_time_limit(plan: Plan) -> int:
-    """Seconds after which launch.sh itself ends the training; 0: Slurm does, and two clocks would race.
+    """Seconds after which launch.sh itself ends the training; 0: the backend warns the job in time.
 
-    In a pod that is the grace before the kubelet does it, but a quarter of the limit at most.
+    Two clocks would race where the backend does, as Slurm does. The kubelet kills without a warning: there
+    launch.sh ends the training earlier, by the grace, but by a quarter of the limit at most.
     """
-    limit = plan.resources.time_limit or 0
-    if plan.backend == "kubernetes":
-        return limit - min(plan.restarts.grace, limit // 4)
-    return limit if plan.backend == "local" else 0
+    limit, traits = plan.resources.time_limit or 0, plan.traits
+    if traits.warns_before_end:
+        return 0
+    return limit - min(plan.restarts.grace, limit // 4) if traits.own_clock else limit
 
 
 def render_launch(plan: Plan, *, token: str, restarts: int = 0, site: Path | None = None) -> str:
@@ -145,10 +146,10 @@ def render_launch(plan: Plan, *, token: str, restarts: int = 0, site: Path | Non
         "arguments": plan.arguments,
         "paths": [[item.kind, item.key, item.path] for item in plan.paths],
         "gpu": plan.resources.accelerator == "gpu",
-        "visible": plan.local.cuda_visible_devices if plan.backend == "local" else None,
-        "kubernetes": plan.backend == "kubernetes",
+        "visible": plan.local.cuda_visible_devices if plan.traits.runs_here else None,
+        "kubernetes": plan.traits.in_pods,
         "kueue": plan.kubernetes.queue is not None and plan.kubernetes.scheduler != "volcano",
-        "slurm": plan.backend == "slurm",
+        "slurm": plan.traits.leaves_children,
         "checkpoint_code": _CHECKPOINT_FILES.read_text("utf-8").rstrip("\n"),
         "nodes": plan.resources.nodes,
         "nproc": plan.resources.nproc_per_node,

@@ -41,8 +41,9 @@ from prl_submit.spec.sections import (
     Restarts,
     Slurm,
 )
-from prl_submit.spec.typed import plain, read_spec
-from prl_submit.swift.history import is_before, is_same
+from prl_submit.spec.traits import DEFAULT, Traits, traits_of
+from prl_submit.spec.typed import KEYS_HERE, plain, read_spec
+from prl_submit.swift.history import is_before, is_same, load_history
 from prl_submit.swift.table import Table
 from prl_submit.swift.values import (
     IGNORING,
@@ -142,6 +143,16 @@ class Plan(Struct, frozen=True):
     argument_table: str = ""
 
     @property
+    def traits(self) -> Traits:
+        """What is known of the backend. Raises PrlSubmitError for one that this version does not have."""
+        return traits_of(self.backend)
+
+    @property
+    def output_mount(self) -> str | None:
+        """Where the job has the output root, if that is another path than on this machine."""
+        return output_mount(self, self.backend)
+
+    @property
     def world_size(self) -> int:
         """Number of processes over all nodes."""
         return self.resources.nodes * self.resources.nproc_per_node
@@ -191,13 +202,14 @@ def make_plan(layered: Layered, table: Table, spec_file: str, context: Context) 
         flag = Node(context.backend, Origin("flag", label="--backend"))
         written = merge(written, nest(["backend"], flag))
     spec, problems = read_spec(written)
+    problems = list(map(_about_swift, problems))
     tree = _fill(written, _defaults(written, spec, table))
     nodes = mapping(tree.value.get("swift")) if isinstance(tree.value, dict) else {}
     swift, wrong = type_arguments(nodes, table)
-    backend = spec.backend or "local"
+    backend = spec.backend or DEFAULT
     workdir = _path(spec.workdir, context.cwd, context.home)
     # Where only the pods have the working directory, the run directories are made where one types.
-    apart = backend == "kubernetes" and spec.kubernetes.output_mount is not None
+    apart = output_mount(spec, backend) is not None
     output = _path(spec.output, context.cwd if apart else workdir, context.home)
     arguments = [words(name, value) for name, value in swift.items()]
     problems = [*layered.problems, *problems, *wrong, *_other_swift(spec, tree, table)]
@@ -220,12 +232,6 @@ def make_plan(layered: Layered, table: Table, spec_file: str, context: Context) 
         *check(job),
         *check_sizes(arguments, nodes),
     ]
-    if backend == "kubernetes":
-        from prl_submit.backends.kubernetes.options import (
-            kubernetes_section,  # not for the others' jobs
-        )
-
-        problems += kubernetes_section(job, spec.kubernetes.output_mount or output, workdir)
     plan = Plan(
         name=spec.name,
         backend=backend,
@@ -251,6 +257,28 @@ def make_plan(layered: Layered, table: Table, spec_file: str, context: Context) 
     return Planned(with_run_dir(plan, os.path.join(output, RUN_PLACEHOLDER)), problems, tree, job)
 
 
+def _about_swift(problem: Problem) -> Problem:
+    """The problem; if it is an unknown key that is an argument of ms-swift, with the place for those."""
+    if problem.key is None or not (problem.hint or "").startswith(KEYS_HERE):
+        return problem
+    from prl_submit.spec import meanings  # imported only when there is a mistake to report
+
+    key = problem.key.rpartition(".")[2]
+    names = [key, *meanings.ARGUMENTS.get(key, ())]
+    known = [name for name in names if load_history().years(name) is not None]
+    if not known:
+        return problem
+    hint = f"an argument of ms-swift stands under `swift:`, as swift.{known[0]}"
+    return msgspec.structs.replace(problem, hint=hint)
+
+
+def output_mount(sections: JobSpec | Plan, backend: str) -> str | None:
+    """`output_mount` of the section that is named as the backend, where that section has such a key."""
+    section = getattr(sections, backend, None)
+    mount: str | None = getattr(section, "output_mount", None)
+    return mount
+
+
 def _other_swift(spec: JobSpec, tree: Node, table: Table) -> list[Problem]:
     """The spec names one ms-swift, and the environment has another."""
     stated = spec.environment.swift_version
@@ -266,8 +294,8 @@ def with_run_dir(plan: Plan, run_dir: str) -> Plan:
 
     `run_dir`: as this machine has it; pods may have the output root mounted elsewhere.
     """
-    if plan.backend == "kubernetes" and plan.kubernetes.output_mount:
-        run_dir = os.path.join(plan.kubernetes.output_mount, os.path.basename(run_dir))
+    if plan.output_mount:
+        run_dir = os.path.join(plan.output_mount, os.path.basename(run_dir))
     own = [["--output_dir", run_dir], ["--add_version", "false"]]
     names = [group[0] for group in own]
     arguments = [group for group in plan.arguments if group[0] not in names]
@@ -445,7 +473,7 @@ def _is_secret(key: str, value: str) -> bool:
 def _section_defaults(spec: JobSpec) -> list[tuple[str, Any]]:
     """Defaults that decide something, for the keys nobody wrote."""
     return [
-        ("backend", spec.backend or "local"),
+        ("backend", spec.backend or DEFAULT),
         ("workdir", spec.workdir),
         ("output", spec.output),
         ("resources.nodes", spec.resources.nodes),

@@ -18,6 +18,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from prl_submit.spec.traits import find_traits
 from prl_submit.system.xdg import xdg_folder
 
 if TYPE_CHECKING:
@@ -40,7 +41,12 @@ def load_facts(
     Reads files only, and asks no scheduler. `partition` None: the cluster's default.
     """
     folder = state_folder(environ)
-    if backend not in ("local", "slurm") or not os.path.isdir(folder):
+    traits = find_traits(backend)
+    if (
+        traits is None
+        or not (traits.runs_here or traits.has_partitions)
+        or not os.path.isdir(folder)
+    ):
         return None
     from prl_submit.probe.node_facts import find_facts
 

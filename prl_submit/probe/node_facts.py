@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit.backends.slurm.partitions import NodeKind
+from prl_submit.spec.traits import find_traits
 from prl_submit.system.files import write_atomic
 from prl_submit.system.reading import PLAN_BYTES, decode_json, read_regular
 
@@ -135,7 +136,8 @@ def find_facts(
     folder: str, backend: str, partition: str | None, environ: Mapping[str, str]
 ) -> Facts | Damaged | None:
     """The facts for a job's partition; None where it was never probed or is one of several."""
-    if backend == "local":
+    traits = find_traits(backend)
+    if traits is not None and traits.runs_here:
         return read_facts(facts_path(folder, os.uname().nodename, NO_PARTITION))
     partition = partition or environ.get("SBATCH_PARTITION")
     cluster = cluster_name(environ) or _only_cluster(folder)

@@ -12,14 +12,14 @@ rules look at, because there are many rules and most jobs need few of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 
 from prl_submit.errors import Problem
 from prl_submit.rules.job import DoubtfulError, Job
 from prl_submit.rules.job_environment import CREDENTIALS, looks_secret
 
-__all__ = ["CREDENTIALS", "Rule", "all_rules", "check", "looks_secret"]
+__all__ = ["CREDENTIALS", "Rule", "all_rules", "check", "looks_secret", "run_rules"]
 
 Rule = Callable[[Job], Iterator[Problem]]
 
@@ -77,15 +77,18 @@ def all_rules() -> list[Rule]:
 def check(job: Job) -> list[Problem]:
     """The problems that the rules find, in the order of the rules."""
     about = {str(job.swift.get("rlhf_type", "dpo")), *job.swift}
+    called = [name for name, words in MODULES if not words or not about.isdisjoint(words.split())]
+    return run_rules(job, [rule for name in called for rule in _rules(name)])
+
+
+def run_rules(job: Job, rules: Iterable[Rule]) -> list[Problem]:
+    """The problems that these rules find; one that needs a doubtful value stays silent."""
     problems: list[Problem] = []
-    for name, words in MODULES:
-        if words and about.isdisjoint(words.split()):
-            continue
-        for rule in _rules(name):
-            try:
-                problems.extend(rule(job))
-            except (DoubtfulError, TypeError):
-                continue  # TypeError: some releases take text where the rule expects a number
+    for rule in rules:
+        try:
+            problems.extend(rule(job))
+        except (DoubtfulError, TypeError):
+            continue  # TypeError: some releases take text where the rule expects a number
     return problems
 
 

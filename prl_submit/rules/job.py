@@ -10,6 +10,7 @@ from msgspec import Struct
 from prl_submit.errors import Problem
 from prl_submit.spec.nodes import Node, lookup, near_origin, problem_at
 from prl_submit.spec.sections import JobSpec
+from prl_submit.spec.traits import Traits, traits_of
 from prl_submit.swift.history import number
 
 #: The lists of names in `prl_submit.rules` (losses, tuners and others) are those of this release. Earlier
@@ -41,6 +42,11 @@ class Job(Struct, frozen=True):
     source: str | None = None
     #: Returns the `registries.Registries` of that ms-swift, or None if they are not known.
     names: Callable[[], Any] = lambda: None
+
+    @property
+    def traits(self) -> Traits:
+        """What is known of the backend that the job goes to."""
+        return traits_of(self.backend)
 
     @property
     def world(self) -> int:

@@ -55,49 +55,13 @@ def credentials(job: Job) -> Iterator[Problem]:
 
 
 def one_machine(job: Job) -> Iterator[Problem]:
-    """A job on the local backend has one node: this machine."""
-    if job.backend == "local" and job.spec.resources.nodes > 1:
+    """A backend that gives a job one machine gets no job of several nodes."""
+    if not job.traits.several_nodes and job.spec.resources.nodes > 1:
         yield job.problem(
             "resources.nodes",
-            f"the local backend has one node, found {job.spec.resources.nodes}",
+            f"the {job.backend} backend has one node, found {job.spec.resources.nodes}",
             "use --backend slurm or kubernetes",
         )
-
-
-def devices(job: Job) -> Iterator[Problem]:
-    """The local backend should have one GPU for each process.
-
-    With more GPUs ms-swift spreads the model of each process over several of them, and then refuses
-    deepspeed (>= 3.2.1), fsdp, vLLM and Liger. It always refuses a number of GPUs that the number of
-    processes does not divide. Source: ms-swift 4.6.0 utils/env `is_mp`.
-    """
-    text, processes = job.spec.local.cuda_visible_devices, job.spec.resources.nproc_per_node
-    single = job.spec.environment.env.get("SWIFT_SINGLE_DEVICE_MODE") == "1"
-    if job.backend != "local" or not text or single or job.spec.resources.accelerator == "cpu":
-        return
-    count = len(text.split(","))
-    key, hint = "local.cuda_visible_devices", "give one per process"
-    if count % processes:
-        message = f"has {count} GPUs for {processes} processes (nproc_per_node)"
-        yield job.problem(key, message, hint)
-        return
-    if count == processes:
-        return
-    used = [name for name in ("deepspeed", "fsdp", "use_liger_kernel") if job.get(name, None)]
-    used += ["use_vllm"] if job.rlhf_type in ("grpo", "gkd") and job.get("use_vllm", False) else []
-    message = f"has {count} GPUs for {processes} processes, so that each spreads the model over {count // processes}"
-    if used:
-        message += f", and that is refused with {' and '.join(used)}"
-    yield job.problem(key, message, hint, "error" if used else "warning")
-
-
-def slurm(job: Job) -> Iterator[Problem]:
-    """The rules on the `slurm:` section, for a job on Slurm."""
-    if job.backend != "slurm":
-        return iter(())
-    from prl_submit.backends.slurm.options import slurm_section  # not for the others' jobs
-
-    return slurm_section(job)
 
 
 def search_path(job: Job) -> Iterator[Problem]:
@@ -141,4 +105,4 @@ def looks_secret(name: str, value: str) -> bool:
     return name.upper().rpartition("_")[2] in _SECRET_WORDS or (":" in address and "@" in address)
 
 
-RULES = (environment, search_path, literal, credentials, one_machine, devices, slurm)
+RULES = (environment, search_path, literal, credentials, one_machine)

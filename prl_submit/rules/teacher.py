@@ -144,7 +144,9 @@ def gkd(job: Job) -> Iterator[Problem]:
     for name in ("lmbda", "beta"):
         value = job.get(name, 0.5)
         if not 0 <= value <= 1:
-            yield job.refuse(name, f"must be between 0 and 1 for gkd, found {value}", "0.5 is usual")
+            yield job.refuse(
+                name, f"must be between 0 and 1 for gkd, found {value}", "0.5 is usual"
+            )
     if job.get("seq_kd", False) and job.since("4.4"):
         message = "is gone since ms-swift 4.4, which no longer generates the teacher's responses"
         yield job.refuse("seq_kd", message, "set seq_kd: false")

@@ -18,6 +18,7 @@ from prl_submit.errors import PrlSubmitError
 from prl_submit.launch.quote import bash
 from prl_submit.runs.directory import PLAN, Run, read_run
 from prl_submit.runs.record import RECORD, Directory, Record, write_record
+from prl_submit.spec.traits import find_traits
 from prl_submit.system.owners import owner_of, user_name
 from prl_submit.system.reading import PLAN_BYTES, decode_json, read_record
 
@@ -141,7 +142,8 @@ def _was_given_to_pods(run: Path, me: int, owner: int) -> bool:
     if me != 0 or any(_writer(run / name) != 0 for name in (RECORD, PLAN)):
         return False
     plan = _read_plan(run)
-    return plan is not None and plan.backend == "kubernetes" and plan.uid == owner
+    traits = None if plan is None else find_traits(plan.backend)
+    return traits is not None and traits.in_pods and plan is not None and plan.uid == owner
 
 
 def _writer(file: Path) -> int | None:

@@ -13,6 +13,7 @@ from prl_submit.runs.belonging import stranger
 from prl_submit.runs.directory import LOGS, Run, starts_file
 from prl_submit.runs.record import Record
 from prl_submit.runs.states import FINISHED, State
+from prl_submit.spec.traits import find_traits
 from prl_submit.system.files import write_inside
 from prl_submit.system.reading import decode_json, read_record
 
@@ -50,7 +51,8 @@ def read_verdict(run: Run, *, is_copy: bool = False) -> State | None:
 
 def _sign_of_life(run: Path, record: Record) -> Path:
     """What a job touches when it begins; on Kubernetes the log may also be brought here later."""
-    if record.backend == "kubernetes":
+    traits = find_traits(record.backend)
+    if traits is not None and traits.in_pods:
         return starts_file(run, 0, record.token)
     return run / LOGS / "node0.log"
 

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from prl_submit.spec.sections import Backend
 from prl_submit.spec.write import scalar
 
 #: Where comments begin, unless a value reaches further: then its comment stands on a line above.
@@ -31,7 +30,7 @@ class FirstJob(Struct, frozen=True, kw_only=True):
     plugins: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     nproc_per_node: int = 1
-    backend: Backend | None = None
+    backend: str | None = None
 
 
 class Line(NamedTuple):

@@ -7,11 +7,16 @@ This module has no `from __future__ import annotations`, because evaluating post
 took a tenth of the time that `check` spends in our own code.
 """
 
-from typing import Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from msgspec import Meta, Struct
 
-Backend = Literal["local", "slurm", "kubernetes"]
+from prl_submit.spec.traits import BACKENDS
+
+if TYPE_CHECKING:
+    BackendName = str
+else:
+    BackendName = Literal[tuple(BACKENDS)]
 
 Name = Annotated[
     str,
@@ -161,7 +166,7 @@ class JobSpec(Section, frozen=True, kw_only=True):
 
     name: Name
     extends: Line | None = None
-    backend: Backend | None = None
+    backend: BackendName | None = None
     workdir: Line = "."
     output: Line = "output"
     environment: Environment = Environment()

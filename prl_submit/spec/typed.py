@@ -23,6 +23,8 @@ from prl_submit.spec.suggest import did_you_mean
 
 #: Stands for a value that is wrong; its problem has been recorded.
 _BAD: Any = object()
+#: How the hint begins for an unknown key of which nothing better is known than its neighbours.
+KEYS_HERE = "keys here: "
 
 
 def read_spec(tree: Node) -> tuple[JobSpec, list[Problem]]:
@@ -247,14 +249,13 @@ def _mismatch(node: Node, path: str, wanted: str, hint: str | None = None) -> Pr
 
 
 def _unknown(node: Node, path: str, key: str, known: dict[str, Any]) -> Problem:
-    hint = did_you_mean(key, known) or _meant(path, key) or f"keys here: {', '.join(known)}"
+    hint = did_you_mean(key, known) or _meant(path, key) or f"{KEYS_HERE}{', '.join(known)}"
     return problem_at(node.origin, path, "unknown key", hint)
 
 
 def _meant(path: str, key: str) -> str | None:
     """A hint for an unknown key that other tools use: our name in this section, or in another one."""
     from prl_submit.spec import meanings  # imported only when there is a mistake to report
-    from prl_submit.swift.history import load_history
 
     section = path.removesuffix(key)
     wanted = meanings.KEYS.get(key.lower().replace("-", "_"), ())
@@ -265,8 +266,4 @@ def _meant(path: str, key: str) -> str | None:
     if wanted:
         return meanings.did_you_mean_one_of(list(wanted))
     elsewhere = meanings.key_elsewhere(key)
-    if elsewhere:
-        return meanings.did_you_mean_one_of([elsewhere])
-    arguments = [key, *meanings.ARGUMENTS.get(key, ())]
-    known = [name for name in arguments if load_history().years(name) is not None]
-    return f"an argument of ms-swift stands under `swift:`, as swift.{known[0]}" if known else None
+    return meanings.did_you_mean_one_of([elsewhere]) if elsewhere else None

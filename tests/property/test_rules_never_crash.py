@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from functools import lru_cache
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from prl_submit.backends import load_options
 from prl_submit.rules import all_rules
 from prl_submit.rules.job import DoubtfulError
+from prl_submit.spec.traits import BACKENDS
 from prl_submit.swift.table import Table, load_table
 from tests.support.plans import planned
 
@@ -80,3 +83,11 @@ def test_no_rule_raises(job: tuple[str, dict[str, Any]]) -> None:
             list(rule(job_))
         except DoubtfulError:
             continue
+
+
+@given(jobs(), st.sampled_from(sorted(BACKENDS)))
+def test_no_backends_own_rule_raises(job: tuple[str, dict[str, Any]], backend: str) -> None:
+    version, spec = job
+    made = planned(json.dumps(spec), table=table_of(version), backend=backend)
+    with contextlib.suppress(DoubtfulError):
+        list(load_options(backend).check_section(made.job, made.plan))

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from prl_submit import backends
 from prl_submit.planning.layers import Layered, load_layers
 from prl_submit.planning.plan import Context, Plan, Planned, make_plan
 from prl_submit.spec.profiles import read_profile
@@ -63,7 +64,9 @@ def planned(
     table = table or load_table()
     tree = layered(spec, name=name, table=table, **layers)
     asked = msgspec.structs.replace(context, backend=backend)
-    return make_plan(tree, table, name, asked)
+    made = make_plan(tree, table, name, asked)
+    made.problems.extend(backends.check_section(made))
+    return made
 
 
 def plan_of(spec: str) -> Plan:

@@ -213,13 +213,11 @@ def test_the_same_verdicts(folder: Path, ask: Ask) -> None:
 
 #: Rules on what is not ms-swift's: the rest of the spec, and devices; and on older releases.
 NOT_HERE = {
-    "environment.environment",
-    "environment.credentials",
-    "environment.one_machine",
-    "environment.slurm",
-    "environment.devices",
-    "environment.literal",
-    "environment.search_path",
+    "job_environment.environment",
+    "job_environment.credentials",
+    "job_environment.one_machine",
+    "job_environment.literal",
+    "job_environment.search_path",
     "distributed.processors",
     # of older releases
     "distributed.fsdp_options",

@@ -43,17 +43,10 @@ from prl_submit.system.files import remove_inside, write_inside
 from prl_submit.system.owners import give_run
 from prl_submit.system.reading import PLAN_BYTES, read_record
 
-#: Seconds between two questions while one waits.
-POLL_S = 1.0
 _CANCEL_POLL_S = 0.5
 _AGAIN_S = 2.0
 #: Seconds beyond their grace after which pods that do not go are given up: their node is gone.
 _NODE_IS_GONE_S = 60.0
-
-
-def artefact_name() -> str | None:
-    """pytorchjob.yaml."""
-    return labels.MANIFEST
 
 
 def node_name(node: int) -> str:
@@ -177,10 +170,6 @@ def cancel(run: Run, *, wait: bool) -> bool:
     if cancel_note is not None:
         cancel_note.close()
     return job is not None
-
-
-#: Pods write their last checkpoint when they are told to end, and what they say goes with them.
-CANCEL_WAITS = True
 
 
 def _delete(run: Run, api: Api, job: PyTorchJob) -> None:

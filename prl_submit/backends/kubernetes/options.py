@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
+from pathlib import Path
 
 from prl_submit.backends.kubernetes.volumes import holds, read_volumes
 from prl_submit.errors import Problem
+from prl_submit.planning.plan import Plan
 from prl_submit.rules.job import Job
 from prl_submit.spec.scalars import ALL_MEMORY
 
 
-def kubernetes_section(job: Job, output_root: str, workdir: str) -> Iterator[Problem]:
-    """What a PyTorchJob needs, and what the spec says twice or in vain.
-
-    `output_root`, `workdir`: absolute paths as the pods have them.
-    """
+def check_section(job: Job, plan: Plan) -> Iterator[Problem]:
+    """What a PyTorchJob needs, and what the spec says twice or in vain."""
     yield from _image(job)
     yield from _secrets(job)
-    yield from _volumes(job, output_root, workdir)
+    yield from _volumes(job, plan.output_mount or plan.output_root, plan.workdir)
     if job.spec.resources.memory == ALL_MEMORY:
         message = "0 means all the memory of a node, which only Slurm can give"
         yield job.problem("resources.memory", message, "say how much a pod needs: 256G")
@@ -65,6 +64,7 @@ def _secrets(job: Job) -> Iterator[Problem]:
 
 
 def _volumes(job: Job, output_root: str, workdir: str) -> Iterator[Problem]:
+    """`output_root`, `workdir`: absolute paths as the pods have them."""
     entries = job.spec.kubernetes.volumes
     volumes, faults = read_volumes(entries)
     for index, message in faults:
@@ -94,3 +94,10 @@ def _volumes(job: Job, output_root: str, workdir: str) -> Iterator[Problem]:
             None,
             "warning",
         )
+
+
+def artefact(plan: Plan, launch: str, token: str, site: Path | None) -> str:
+    """pytorchjob.yaml, which holds launch.sh."""
+    from prl_submit.backends.kubernetes.manifest import render_manifest  # `check` does not need it
+
+    return render_manifest(plan, launch, token, site)

@@ -34,8 +34,6 @@ from prl_submit.system.reading import PLAN_BYTES, decode_json, read_record
 
 #: Variables of an outer job that would confuse this one.
 _NOT_INHERITED = ("PRL_SUBMIT_", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "BASH_ENV")
-#: Seconds; a look at /proc costs nothing.
-POLL_S = 0.0
 _POLL_S = 0.05
 #: launch.sh's own name in the list of processes.
 _ARGV0 = "bash"
@@ -43,11 +41,6 @@ _ARGV0 = "bash"
 _BECOMES_S = 5.0
 #: How long a killed process may take to be gone.
 _KILL_S = 10.0
-
-
-def artefact_name() -> str | None:
-    """None: launch.sh is all there is."""
-    return None
 
 
 def submit(
@@ -284,9 +277,6 @@ def log_copier(run: Run, tell: Callable[[str], None] = ignore_message) -> LogCop
 def is_left(run: Run) -> bool:
     """Its end is the end of all of it."""
     return False
-
-
-CANCEL_WAITS = False
 
 
 def cancel(run: Run, *, wait: bool) -> bool:

@@ -55,17 +55,10 @@ from prl_submit.system.files import remove_inside
 from prl_submit.system.owners import user_name
 from prl_submit.system.shell import Answer
 
-#: Seconds between two questions while one waits; exit.json is looked at more often.
-POLL_S = 5.0
 #: Seconds until a submission without an answer is given up, and between two looks for its token.
 _LOOKUP_S = 60.0
 _LOOK_AGAIN_S = 2.0
 _CANCEL_POLL_S = 1.0
-
-
-def artefact_name() -> str | None:
-    """job.sbatch."""
-    return SCRIPT
 
 
 def submit(
@@ -232,9 +225,6 @@ def log_copier(run: Run, tell: Callable[[str], None] = ignore_message) -> LogCop
 def is_left(run: Run) -> bool:
     """Its end is the end of all of it."""
     return False
-
-
-CANCEL_WAITS = False
 
 
 def cancel(run: Run, *, wait: bool) -> bool:

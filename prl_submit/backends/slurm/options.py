@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from prl_submit.errors import Problem
+from prl_submit.planning.plan import Plan
 from prl_submit.rules.job import Job
 from prl_submit.spec.suggest import closest
 
@@ -154,7 +156,7 @@ _NUMBERS = frozenset(
 )
 
 
-def slurm_section(job: Job) -> Iterator[Problem]:
+def check_section(job: Job, plan: Plan) -> Iterator[Problem]:
     """Whether sbatch accepts what is in the `slurm:` section, as far as one can tell without asking it."""
     for name, value in job.spec.slurm.extra.items():
         yield from _extra(job, name, value)
@@ -241,3 +243,10 @@ def _container(job: Job) -> Iterator[Problem]:
                 f"{mount!r} is no mount",
                 "HOST:CONTAINER or HOST:CONTAINER:ro; no commas in the paths",
             )
+
+
+def artefact(plan: Plan, launch: str, token: str, site: Path | None) -> str:
+    """job.sbatch, which runs launch.sh from the run directory."""
+    from prl_submit.backends.slurm.batch_script import render_script  # `check` does not need it
+
+    return render_script(plan, token, site)

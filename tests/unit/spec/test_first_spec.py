@@ -6,7 +6,6 @@ import pytest
 
 from prl_submit.errors import Problem
 from prl_submit.spec.first_spec import FirstJob, first_spec
-from prl_submit.spec.sections import Backend
 from prl_submit.swift.history import load_history
 from prl_submit.swift.table import load_table
 from tests.support.plans import planned
@@ -34,7 +33,7 @@ def test_every_release_with_grpo_takes_it(version: str) -> None:
 
 @pytest.mark.parametrize("backend", [None, "local", "slurm", "kubernetes"])
 @pytest.mark.parametrize("processes", [1, 3, 8])
-def test_no_rule_has_a_word_against_it(backend: Backend | None, processes: int) -> None:
+def test_no_rule_has_a_word_against_it(backend: str | None, processes: int) -> None:
     """Neither an error nor a warning, whatever the backend and the number of GPUs."""
     job = FirstJob(
         name="first-job",

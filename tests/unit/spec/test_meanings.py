@@ -13,7 +13,7 @@ from prl_submit.spec.yaml import parse_document
 from prl_submit.swift.history import load_history
 from prl_submit.swift.table import load_table
 from prl_submit.swift.unknown_names import unknown_name
-from tests.support.plans import layered
+from tests.support.plans import layered, planned
 
 
 @pytest.mark.parametrize(
@@ -52,17 +52,19 @@ def test_an_argument_by_its_meaning(name: str, version: str | None, hint: str) -
         ("partition: gpu", "did you mean 'slurm.partition'?"),
         ("conda: x", "did you mean 'environment.conda'?"),
         ("args: {}", "did you mean 'swift'?"),
-        (
-            "learning_rate: 1",
-            "an argument of ms-swift stands under `swift:`, as swift.learning_rate",
-        ),
-        ("lr: 1", "an argument of ms-swift stands under `swift:`, as swift.learning_rate"),
         ("resource: {}", "did you mean 'resources'?"),
     ],
 )
 def test_a_key_by_its_meaning(text: str, hint: str) -> None:
     _, problems = read_spec(parse_document(f"name: x\n{text}\n".encode(), "f.yaml", "spec"))
     assert [(problem.message, problem.hint) for problem in problems] == [("unknown key", hint)]
+
+
+@pytest.mark.parametrize("key", ["learning_rate", "lr"])
+def test_an_argument_of_ms_swift_beside_the_sections(key: str) -> None:
+    problems = planned(f"name: x\n{key}: 1\n").problems
+    hint = "an argument of ms-swift stands under `swift:`, as swift.learning_rate"
+    assert ("unknown key", hint) in [(problem.message, problem.hint) for problem in problems]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,90 @@
+"""The backends there are, and what is known of each without importing it.
+
+This is the registry: a backend is one entry here, and a folder with `backend.py` and `options.py`. The entries
+are data and stand low, because planning, rules and launch ask them where backends differ.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from prl_submit.errors import PrlSubmitError
+
+
+class Traits(Struct, frozen=True, kw_only=True):
+    """How the jobs of a backend differ from those of others. The defaults are those of a plain scheduler."""
+
+    name: str
+    #: The Python package that has its backend.py and options.py; None: the folder of that name in `backends`.
+    package: str | None = None
+    #: Jobs run on this very machine, so its GPUs, its disk and the section `local:` are the job's.
+    runs_here: bool = False
+    #: Jobs get the environment that the user submits from, secrets with it.
+    inherits_environment: bool = True
+    #: Paths of this machine lead to the same files on the nodes.
+    sees_our_files: bool = True
+    #: One job may have more than one node.
+    several_nodes: bool = True
+    #: Jobs run in pods: in an image, as a user that the plan names, started again by an operator.
+    in_pods: bool = False
+    #: The backend ends a job at its time limit by itself.
+    own_clock: bool = True
+    #: Before it does, it warns the job with a signal.
+    warns_before_end: bool = False
+    #: If launch.sh is killed, its children may go on running.
+    leaves_children: bool = False
+    #: Nodes are grouped into partitions, which `probe` looks at one by one.
+    has_partitions: bool = False
+    #: A SIGTERM to a command that waits for the job is meant for the job.
+    foreground: bool = False
+    #: `cancel` waits for the end of the job even without --wait, because the job's last output would be lost.
+    cancel_waits: bool = False
+    #: Seconds between two questions while somebody waits.
+    poll_s: float = 0.0
+    #: The file beside launch.sh that is sent; None: launch.sh itself is the job.
+    artefact: str | None = None
+
+
+BACKENDS: dict[str, Traits] = {
+    "local": Traits(
+        name="local", runs_here=True, several_nodes=False, own_clock=False, foreground=True
+    ),
+    "slurm": Traits(
+        name="slurm",
+        warns_before_end=True,
+        leaves_children=True,
+        has_partitions=True,
+        poll_s=5.0,
+        artefact="job.sbatch",
+    ),
+    "kubernetes": Traits(
+        name="kubernetes",
+        inherits_environment=False,
+        sees_our_files=False,
+        in_pods=True,
+        cancel_waits=True,
+        poll_s=1.0,
+        artefact="pytorchjob.yaml",
+    ),
+}
+#: Where nobody names a backend.
+DEFAULT = "local"
+ALIASES = {"k8s": "kubernetes"}
+
+
+def full_name(name: str) -> str:
+    """The name that an alias stands for; any other text as it is."""
+    return ALIASES.get(name, name)
+
+
+def find_traits(name: str) -> Traits | None:
+    """The traits of a backend; None for a name of which this version knows nothing."""
+    return BACKENDS.get(full_name(name))
+
+
+def traits_of(name: str) -> Traits:
+    """The traits of a backend, by its name or an alias. Raises PrlSubmitError for an unknown one."""
+    traits = find_traits(name)
+    if traits is None:
+        raise PrlSubmitError(f"unknown backend {name!r}", f"there are: {', '.join(BACKENDS)}")
+    return traits
