@@ -22,7 +22,8 @@ from prl_submit.backends.kubernetes import states as kubernetes_states
 from prl_submit.backends.kubernetes.api import Api, NotSentError, connect
 from prl_submit.backends.kubernetes.api_status import RefusedStatusError
 from prl_submit.backends.kubernetes.labels import LAST_WORDS_S
-from prl_submit.backends.kubernetes.log_copy import NodeLog, PodLogs
+from prl_submit.backends.kubernetes.log_copy import PodLogs
+from prl_submit.backends.kubernetes.node_log import NodeLog
 from prl_submit.backends.kubernetes.objects import Pod, PyTorchJob
 from prl_submit.backends.kubernetes.ownership import require_own
 from prl_submit.backends.kubernetes.reasons import name_of
@@ -295,7 +296,7 @@ def _collect(
     brought = {file.path for file in new}
     for node in range(plan.resources.nodes):
         if f"logs/node{node}.log" in brought:
-            NodeLog(run.path / LOGS, node).set_whole(pod for pod in pods if pod.node == node)
+            NodeLog(run.path / LOGS, node).mark_complete(pod for pod in pods if pod.node == node)
     return len(new), sum(file.size for file in new)
 
 
