@@ -1,7 +1,8 @@
-"""The API server: requests that come back with an answer, or say why there is none.
+"""Requests to the API server of one cluster, and the errors that they raise.
 
-lightkube has the credentials and TLS; what it does not have (`previous` and `sinceTime` of logs,
-one list of 500 jobs read in milliseconds, an exec that does no harm) goes over its own HTTP client.
+lightkube provides credentials and TLS. prl-submit sends its requests through lightkube's HTTP client
+directly, because lightkube's own functions lack what is needed: the parameters `previous` and
+`sinceTime` of a log, lists of 500 jobs decoded within milliseconds, and a safe exec (see pod_exec.py).
 """
 
 from __future__ import annotations
@@ -13,37 +14,41 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-import msgspec
-
 from prl_submit.backends.kubernetes.api_status import RefusedStatusError, is_about_rights, refusal
+from prl_submit.backends.kubernetes.http_client import (
+    ANSWER_S,
+    CONNECT_S,
+    clock_ahead,
+    encoded,
+    line_batches,
+    make_client,
+    seconds_to_wait,
+    unreachable,
+)
 from prl_submit.backends.kubernetes.kubeconfig import Access, find_access
-from prl_submit.errors import BackendUnreachableError, PrlSubmitError
+from prl_submit.errors import PrlSubmitError
 from prl_submit.system.shell import Shell
 
 if TYPE_CHECKING:
     import httpx2
 
-#: A record may hold anything, and the namespace becomes a part of URLs (RFC 1123).
+#: A valid namespace (RFC 1123). It is checked because it becomes part of URLs, and a run.json may have
+#: been edited.
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
-#: Seconds for a connection, and for the answer to a question.
-CONNECT_S = 5.0
-ANSWER_S = 30.0
-#: Seconds of silence after which a followed log is asked for anew: a dead connection says nothing.
+#: A followed log is requested again after this many seconds without a line, because a broken connection
+#: and a silent training look the same.
 SILENCE_S = 60.0
-#: Seconds for which a server that has just started is waited for, and between two looks.
+#: Seconds to wait for an API server that has just started, and seconds between two tries.
 STARTING_S = 5.0
 _READY_AGAIN_S = 0.2
-#: Seconds up to which two clocks are taken for equal: the server tells whole seconds.
-_EXACT_S = 2.0
 INSTALL = "pip install 'lightkube>=1.0.1,<2'"
 
 
-class NotSentError(BackendUnreachableError):
-    """There was no connection, so the server has heard nothing."""
-
-
 class Api:
-    """One namespace of one cluster, as one account sees it."""
+    """One namespace of one cluster, seen by one account.
+
+    `renew`: makes the access anew when the credentials of an exec plugin have expired.
+    """
 
     def __init__(self, access: Access, renew: Callable[[], Access]) -> None:
         self.access = access
@@ -51,37 +56,41 @@ class Api:
         self._renewing = threading.Lock()
         self._clock_ahead = 0.0
         self._has_waited = False
-        self._client = _client(access)
+        self._client = make_client(access)
 
     @property
     def namespace(self) -> str:
-        """Where all requests go that name none."""
+        """The namespace of all requests."""
         return self.access.namespace
 
     @property
     def server(self) -> str:
-        """The API server's address."""
+        """The API server's URL."""
         return str(self.access.config.cluster.server)
 
     def jobs(self, name: str = "") -> str:
-        """The path of PyTorchJobs, or of one."""
+        """The path of all PyTorchJobs, or of the one of that name."""
         path = f"/apis/kubeflow.org/v1/namespaces/{self.namespace}/pytorchjobs"
         return f"{path}/{name}" if name else path
 
     def core(self, kind: str, name: str = "") -> str:
-        """The path of a kind of the core API: `pods`, `events`, …."""
+        """The path of all objects of a kind of the core API (`pods`, `events`), or of one."""
         path = f"/api/v1/namespaces/{self.namespace}/{kind}"
         return f"{path}/{name}" if name else path
 
     def get(self, path: str, **params: str) -> bytes:
-        """An object or a list, as JSON. Raises RefusedStatusError, BackendUnreachableError."""
+        """An object or a list, as JSON.
+
+        Raises RefusedStatusError if the server answers with an error, BackendUnreachableError if it does
+        not answer.
+        """
         return self._request("GET", path, params=params)
 
     def create(self, path: str, body: Any, *, dry_run: bool = False) -> bytes:
-        """The object as it was created; `body`: data, or YAML's bytes, which are sent as they are.
+        """Create an object and return it as JSON. `body`: data, or YAML as bytes.
 
-        `dry_run`: all checks, and nothing is made. Raises as `get`; NotSentError where it is certain
-        that the server heard nothing.
+        `dry_run`: the server makes all its checks and creates nothing. Raises as `get`; NotSentError if it
+        is certain that the server has not received the request.
         """
         params = {"fieldManager": "prl-submit", "fieldValidation": "Strict"}
         if dry_run:
@@ -89,7 +98,11 @@ class Api:
         return self._request("POST", path, params=params, body=body)
 
     def delete(self, path: str, *, foreground: bool = False, uid: str | None = None) -> None:
-        """Delete an object. `foreground`: it goes when all that it owns has gone."""
+        """Delete an object. Raises as `get`.
+
+        `foreground`: the object stays until all objects that it owns are deleted. `uid`: delete only the
+        object with that uid, not a newer one of the same name.
+        """
         body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions"}
         if foreground:
             body["propagationPolicy"] = "Foreground"
@@ -98,7 +111,7 @@ class Api:
         self._request("DELETE", path, body=body)
 
     def now(self) -> float:
-        """Seconds since the epoch by the server's clock, as its last answer told it."""
+        """Seconds since the epoch by the API server's clock, estimated from its last answer."""
         return time.time() + self._clock_ahead
 
     def _request(
@@ -107,23 +120,23 @@ class Api:
         try:
             return self._request_once(method, path, params=params, body=body)
         except RefusedStatusError as error:
-            # The authorizer refuses before anything is done, so the same request may be sent again.
-            if not (is_about_rights(error.status) and self._was_starting()):
+            # The authorizer refuses before the server does anything, so the request can be repeated.
+            if not (is_about_rights(error.status) and self._waited_for_start()):
                 raise
         return self._request_once(method, path, params=params, body=body)
 
-    def _was_starting(self) -> bool:
-        """Whether a refusal may be due to the server's start, which is waited for (once, STARTING_S).
+    def _waited_for_start(self) -> bool:
+        """Wait up to STARTING_S for a server that has just started; True if the request can be repeated.
 
-        Until a server has read its roles it refuses everybody everything, /readyz included. Once /readyz
-        answers, the roles have been read, and a request that is refused then is refused for good.
+        Until an API server has read its roles, it refuses every request, also one for /readyz. Once
+        /readyz answers, the roles have been read, and a further refusal is final. This waits only once.
         """
         if self._has_waited:
             return False
         deadline = time.monotonic() + STARTING_S
         while not self._is_ready():
             if time.monotonic() > deadline:
-                break  # a cluster that lets nobody ask
+                break  # this cluster refuses /readyz to ordinary accounts
             time.sleep(_READY_AGAIN_S)
         self._has_waited = True
         return True
@@ -138,41 +151,42 @@ class Api:
     def _request_once(
         self, method: str, path: str, *, params: Mapping[str, str], body: Any
     ) -> bytes:
-        content, kind = _encoded(body)
+        content, kind = encoded(body)
         headers = {} if body is None else {"Content-Type": kind}
         for attempt in (1, 2, 3):
             client = self._client
-            with self._speaking():
+            with self._connection_errors():
                 answer = client.request(
                     method, path, params=dict(params), content=content, headers=headers
                 )
-            self._clock_ahead = _ahead(answer, self._clock_ahead)
-            if answer.status_code == 401 and attempt == 1 and self._can_renew(client):
+            self._clock_ahead = clock_ahead(answer, self._clock_ahead)
+            if answer.status_code == 401 and attempt == 1 and self._renew_credentials(client):
                 continue
             if answer.status_code == 429 and attempt < 3:
-                time.sleep(_asked_to_wait(answer))
+                time.sleep(seconds_to_wait(answer))
                 continue
             if answer.status_code >= 400:
                 raise refusal(answer.status_code, answer.content)
             return bytes(answer.content)
         raise AssertionError
 
-    def _can_renew(self, client: httpx2.Client) -> bool:
-        """New credentials, where a plugin made the old ones: they run out while one follows.
+    def _renew_credentials(self, client: httpx2.Client) -> bool:
+        """Ask the exec plugin for new credentials; False if no plugin made the old ones.
 
-        `client`: with which the old ones were refused. It is left open, for other threads read
-        through it.
+        A plugin's credentials expire, for example while a log is followed. `client`: the one whose
+        credentials the server refused. It stays open, because other threads still read through it.
         """
         if self.access.plugin is None:
             return False
         with self._renewing:
             if self._client is client:
                 self.access = self._renew()
-                self._client = _client(self.access)
+                self._client = make_client(self.access)
         return True
 
     @contextlib.contextmanager
-    def _speaking(self) -> Iterator[None]:
+    def _connection_errors(self) -> Iterator[None]:
+        """Turn the client's errors into BackendUnreachableError."""
         import httpx2
 
         try:
@@ -182,9 +196,9 @@ class Api:
 
     @contextlib.contextmanager
     def log_batches(self, pod: str, **params: str) -> Iterator[Iterator[list[bytes]]]:
-        """A pod's log as it comes: several whole lines at a time, each with its line end.
+        """A pod's log: batches of lines with their line ends, as they come.
 
-        A last line without one is the last batch. Raises as `get` does.
+        A last line without line end is the last batch. Raises as `get`, also while it is read.
         """
         import httpx2
 
@@ -193,21 +207,21 @@ class Api:
         while True:
             client = self._client
             stream = client.stream("GET", path, params=params, timeout=timeout)
-            with self._speaking(), stream as answer:
+            with self._connection_errors(), stream as answer:
                 if answer.status_code < 400:
-                    yield _batches(answer.iter_bytes())
+                    yield line_batches(answer.iter_bytes())
                     return
                 error = refusal(answer.status_code, answer.read())
             if error.status.code == 401:
-                self._can_renew(client)
-            if not (is_about_rights(error.status) and self._was_starting()):
+                self._renew_credentials(client)  # so that the next try of the caller succeeds
+            if not (is_about_rights(error.status) and self._waited_for_start()):
                 raise error
 
     def execute(self, pod: str, container: str, argv: list[str], stdout: BinaryIO) -> None:
-        """Run a program in a container, its output to `stdout`.
+        """Run a program in a pod's container and write its output to `stdout`.
 
-        Raises PrlSubmitError with its last words where it fails; RefusedStatusError;
-        BackendUnreachableError where the connection breaks.
+        Raises PrlSubmitError with the program's stderr if it fails, RefusedStatusError if the server or
+        the kubelet does not start it, BackendUnreachableError if the connection breaks.
         """
         from prl_submit.backends.kubernetes.pod_exec import execute
 
@@ -215,31 +229,35 @@ class Api:
         for attempt in (1, 2):
             client = self._client
             try:
-                with self._speaking():
+                with self._connection_errors():
                     status, errors = execute(client, path, container, argv, stdout)
                 break
             except RefusedStatusError as error:
-                if not (error.status.code == 401 and attempt == 1 and self._can_renew(client)):
+                has_expired = error.status.code == 401 and attempt == 1
+                if not (has_expired and self._renew_credentials(client)):
                     raise
         code = status.exit_code
         if code is None:
             raise RefusedStatusError(status)
         if code:
-            said = errors.decode("utf-8", "replace").strip()
-            raise PrlSubmitError(f"{argv[0]} in pod {pod}: exit code {code}: {said}")
+            message = errors.decode("utf-8", "replace").strip()
+            raise PrlSubmitError(f"{argv[0]} in pod {pod}: exit code {code}: {message}")
 
 
 class Connect(Protocol):
-    """Makes an Api."""
+    """A function that makes an Api."""
 
     def __call__(self, context: str | None, namespace: str | None) -> Api:
-        """Raises BackendUnreachableError where nothing says which cluster."""
+        """Raises BackendUnreachableError if neither the arguments nor the kubeconfig name a cluster."""
 
 
 def connect(
     context: str | None, namespace: str | None, environ: Mapping[str, str], shell: Shell
 ) -> Api:
-    """The API that a spec or a record names. Raises BackendUnreachableError, PrlSubmitError."""
+    """The API of a kubeconfig's context and of a namespace; None: the kubeconfig's current ones.
+
+    Raises BackendUnreachableError, PrlSubmitError.
+    """
     require_lightkube()
     if namespace is not None and not _NAMESPACE.fullmatch(namespace):
         raise PrlSubmitError(f"{namespace!r} is no namespace of Kubernetes")
@@ -251,75 +269,10 @@ def connect(
 
 
 def require_lightkube() -> None:
-    """Raises PrlSubmitError where the extra is not installed."""
+    """Raise PrlSubmitError if the extra `kubernetes` is not installed."""
     try:
-        import lightkube  # noqa: F401  # the rest of this package imports its parts
+        import lightkube  # noqa: F401  # only to see whether it is there
     except ImportError:
         raise PrlSubmitError(
             "lightkube is not installed, and Kubernetes needs it", INSTALL
         ) from None
-
-
-def _client(access: Access) -> httpx2.Client:
-    import ssl
-
-    import httpx2
-    from lightkube.config import client_adapter
-    from lightkube.core.exceptions import ConfigError
-
-    parameters = client_adapter.ConnectionParams(
-        timeout=httpx2.Timeout(ANSWER_S, connect=CONNECT_S)
-    )
-    try:
-        return client_adapter.Client(access.config, parameters)
-    except (ConfigError, OSError, ssl.SSLError, ValueError) as error:
-        raise BackendUnreachableError(f"kubeconfig: context {access.context!r}: {error}") from None
-
-
-def _ahead(answer: httpx2.Response, before: float) -> float:
-    """Seconds by which the server's clock is ahead of ours; `before` where the answer has no time."""
-    from email.utils import parsedate_to_datetime
-
-    try:
-        ahead = parsedate_to_datetime(answer.headers["Date"]).timestamp() - time.time()
-    except (KeyError, ValueError, TypeError, OverflowError):
-        return before
-    return ahead if abs(ahead) > _EXACT_S else 0.0
-
-
-def _asked_to_wait(answer: httpx2.Response) -> float:
-    """Seconds until a server that has too much to do wants to be asked again; 5 at most."""
-    try:
-        return min(float(answer.headers.get("Retry-After", "1")), 5.0)
-    except ValueError:
-        return 1.0
-
-
-def _encoded(body: Any) -> tuple[bytes | None, str]:
-    """What is sent, and its media type."""
-    if isinstance(body, bytes):
-        return body, "application/yaml"
-    return None if body is None else msgspec.json.encode(body), "application/json"
-
-
-def unreachable(server: str, error: Exception) -> BackendUnreachableError:
-    """What a failed connection means."""
-    import httpx2
-
-    what = str(error) or type(error).__name__
-    hint = "is the cluster up, and the VPN? `kubectl cluster-info` asks it too"
-    if "CERTIFICATE_VERIFY_FAILED" in what:
-        hint = "the kubeconfig has another cluster's certificate, or a proxy stands between"
-    never_sent = isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout))
-    kind = NotSentError if never_sent else BackendUnreachableError
-    return kind(f"Kubernetes at {server} does not answer: {what}", hint)
-
-
-def _batches(chunks: Iterator[bytes]) -> Iterator[list[bytes]]:
-    rest = b""
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        if lines:
-            yield [line + b"\n" for line in lines]
-    if rest:
-        yield [rest]

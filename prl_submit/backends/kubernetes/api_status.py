@@ -1,4 +1,4 @@
-"""What the API server says where it refuses, and how a program in a container ended (meta/v1 ApiStatus)."""
+"""Kubernetes' `Status` object (meta/v1): why the API server refused, or how an exec'd program ended."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from msgspec import Struct
 
 from prl_submit.system.excerpt import excerpt
 
-#: The authorizer's words (apiserver 1.20 to 1.36).
+#: The message of the RBAC authorizer (kube-apiserver 1.20 to 1.36).
 _NOT_ALLOWED = re.compile(r'User "[^"]*" cannot \S+ (resource|path) ')
-#: Bytes of an answer that is no ApiStatus: a proxy's page may be long.
+#: At most this many bytes of an answer that is not a Status are decoded; a proxy's page may be long.
 _READ = 65536
 
 
-class Cause(Struct, frozen=True):
-    """One of `details`: an exit code is told here alone."""
+class StatusCause(Struct, frozen=True):
+    """One cause of a failure. The exit code of an exec'd program is only here."""
 
     reason: str = ""
     message: str = ""
 
 
-class Details(Struct, frozen=True):
-    """More on a failure."""
+class StatusDetails(Struct, frozen=True):
+    """The causes of a failure."""
 
-    causes: tuple[Cause, ...] = ()
+    causes: tuple[StatusCause, ...] = ()
 
 
 class ApiStatus(Struct, frozen=True):
-    """An answer that is no object."""
+    """A `Status` object. `code`: the HTTP status. `status`: Success or Failure."""
 
     code: int = 0
     reason: str = ""
     message: str = ""
     status: str = ""
-    details: Details | None = None
+    details: StatusDetails | None = None
 
     @property
     def exit_code(self) -> int | None:
-        """Of a program, 0 to 255; None where it could not be started."""
+        """The exit code of an exec'd program, 0 to 255; None if it could not be started."""
         if self.status == "Success":
             return 0
         causes = self.details.causes if self.details else ()
@@ -48,7 +48,7 @@ class ApiStatus(Struct, frozen=True):
 
 
 class RefusedStatusError(Exception):
-    """The API server answered with an error."""
+    """The API server answered with an error. `status`: the answer."""
 
     def __init__(self, status: ApiStatus) -> None:
         super().__init__(status.message)
@@ -56,12 +56,12 @@ class RefusedStatusError(Exception):
 
 
 def is_about_rights(status: ApiStatus) -> bool:
-    """Whether the authorizer refused, and not a quota or an admission plugin, which say 403 too."""
+    """True if the authorizer refused. Quotas and admission plugins answer with 403 too."""
     return status.code == 403 and bool(_NOT_ALLOWED.search(status.message))
 
 
 def refusal(code: int, content: bytes) -> RefusedStatusError:
-    """The error that an HTTP answer is; `content` may be no ApiStatus, behind a proxy."""
+    """The error for an HTTP answer with that code. A proxy's answer need not be a Status object."""
     try:
         status = msgspec.json.decode(content, type=ApiStatus)
     except ValueError:

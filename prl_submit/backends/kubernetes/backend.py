@@ -19,8 +19,9 @@ import msgspec
 from prl_submit.backends import LogCopier, NoLogCopier, ignore_message
 from prl_submit.backends.kubernetes import collect_files, helper_pod, labels, rights
 from prl_submit.backends.kubernetes import states as kubernetes_states
-from prl_submit.backends.kubernetes.api import Api, NotSentError, connect
+from prl_submit.backends.kubernetes.api import Api, connect
 from prl_submit.backends.kubernetes.api_status import RefusedStatusError
+from prl_submit.backends.kubernetes.http_client import NotSentError
 from prl_submit.backends.kubernetes.labels import LAST_WORDS_S
 from prl_submit.backends.kubernetes.log_copy import PodLogs
 from prl_submit.backends.kubernetes.node_log import NodeLog

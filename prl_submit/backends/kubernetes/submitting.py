@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
-from prl_submit.backends.kubernetes.api import Api, NotSentError
+from prl_submit.backends.kubernetes.api import Api
 from prl_submit.backends.kubernetes.api_status import RefusedStatusError
+from prl_submit.backends.kubernetes.http_client import NotSentError
 from prl_submit.backends.kubernetes.labels import QUEUE_LABEL, replica
 from prl_submit.backends.kubernetes.objects import PyTorchJob
 from prl_submit.backends.kubernetes.quota import QuotaList, exceeded

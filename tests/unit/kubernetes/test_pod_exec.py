@@ -13,7 +13,12 @@ import pytest
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong
 
-from prl_submit.backends.kubernetes.api_status import ApiStatus, Cause, Details, RefusedStatusError
+from prl_submit.backends.kubernetes.api_status import (
+    ApiStatus,
+    RefusedStatusError,
+    StatusCause,
+    StatusDetails,
+)
 from prl_submit.backends.kubernetes.pod_exec import execute, pieces
 
 
@@ -103,8 +108,18 @@ def test_the_server_closes() -> None:
     ("status", "code"),
     [
         (ApiStatus(status="Success"), 0),
-        (ApiStatus(0, "NonZeroExitCode", "", "Failure", Details((Cause("ExitCode", "3"),))), 3),
-        (ApiStatus(500, "InternalError", "no such program", "Failure", Details((Cause(),))), None),
+        (
+            ApiStatus(
+                0, "NonZeroExitCode", "", "Failure", StatusDetails((StatusCause("ExitCode", "3"),))
+            ),
+            3,
+        ),
+        (
+            ApiStatus(
+                500, "InternalError", "no such program", "Failure", StatusDetails((StatusCause(),))
+            ),
+            None,
+        ),
         (ApiStatus(status="Failure"), None),
     ],
 )
