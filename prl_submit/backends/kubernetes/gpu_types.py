@@ -1,7 +1,7 @@
-"""`resources.gpu_type` -> the node labels that tell GPU types.
+"""The node labels of a `resources.gpu_type`.
 
-Kubernetes has no standard label. NVIDIA's GPU feature discovery sets `nvidia.com/gpu.product`
-(nvidia-smi's name with '-' for the blanks), GKE sets its own.
+Kubernetes has no standard label for the type of a GPU. NVIDIA's GPU feature discovery sets
+`nvidia.com/gpu.product` (nvidia-smi's name with '-' instead of blanks); Google's GKE sets its own label.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 PRODUCT = "nvidia.com/gpu.product"
 GKE = "cloud.google.com/gke-accelerator"
 
-#: Short names -> products as nvidia-smi names them, and GKE's names (its documentation of GPUs).
+#: For each short name: nvidia-smi's product names, and GKE's names (from GKE's documentation of GPUs).
 _TYPES: dict[str, tuple[list[str], list[str]]] = {
     "a10": (["NVIDIA-A10", "NVIDIA-A10G"], []),
     "a100": (
@@ -45,7 +45,10 @@ _TYPES: dict[str, tuple[list[str], list[str]]] = {
 
 
 def affinity(gpu_type: str) -> dict[str, Any]:
-    """A node affinity: a node whose label names the type, by its short name or in full."""
+    """A node affinity that requires one of the type's labels.
+
+    `gpu_type`: a short name of the table above, or the value of a label in full.
+    """
     products, accelerators = _TYPES.get(gpu_type.lower(), ([gpu_type], [gpu_type]))
     terms = [
         {"matchExpressions": [{"key": key, "operator": "In", "values": values}]}

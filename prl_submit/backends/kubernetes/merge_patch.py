@@ -1,4 +1,4 @@
-"""JSON merge patch (RFC 7386): maps merge, null removes, everything else replaces."""
+"""JSON merge patch (RFC 7386): maps are merged, null removes a key, every other value replaces."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """`target` with `patch` applied; neither is changed."""
+    """A copy of `target` with `patch` applied."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}
@@ -20,9 +20,10 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 
 def merge_lists(target: Any, patch: Any, keys: Mapping[str, str]) -> Any:
-    """As `merge_patch`, but the lists named in `keys` are added to, item by item of that key.
+    """As `merge_patch`, but lists under a name in `keys` are merged item by item.
 
-    That is what kubectl does with them (strategic merge): else one variable more would replace all.
+    `keys`: for each list's name, the key by which its items are matched: `env` -> `name`. kubectl does the
+    same (strategic merge patch). In a plain merge patch, one more variable would replace all others.
     """
     merged = merge_patch(target, patch)
     if not isinstance(patch, dict) or not isinstance(target, dict):
@@ -33,9 +34,9 @@ def merge_lists(target: Any, patch: Any, keys: Mapping[str, str]) -> Any:
     return merged
 
 
-def _joined(ours: list[Any], theirs: list[Any], key: str) -> list[Any]:
-    joined = {item[key]: item for item in ours}
-    for item in theirs:
-        name = item.get(key) if isinstance(item, dict) else None
-        joined[name] = merge_patch(joined.get(name, {}), item)
+def _joined(items: list[Any], patches: list[Any], key: str) -> list[Any]:
+    joined = {item[key]: item for item in items}
+    for patch in patches:
+        name = patch.get(key) if isinstance(patch, dict) else None
+        joined[name] = merge_patch(joined.get(name, {}), patch)
     return list(joined.values())

@@ -1,6 +1,7 @@
-"""`kubernetes.volumes` -> a pod's volumes and where they are mounted.
+"""Read `kubernetes.volumes`: a pod's volumes and where they are mounted.
 
-An entry is one of Kubernetes' volumes with the key `mountPath` beside it (and `subPath`, `readOnly`):
+An entry is a volume as Kubernetes writes it, with the keys of its mount added: `mountPath`, and if wanted
+`subPath` and `readOnly`. Short forms:
 
     - {name: data, persistentVolumeClaim: {claimName: data}, mountPath: /data}
     - {pvc: data, mountPath: /data}             the same
@@ -20,6 +21,7 @@ from msgspec import Struct
 from prl_submit.spec.scalars import parse_memory, to_quantity
 from prl_submit.spec.suggest import closest
 
+#: The keys of a mount, in both spellings.
 _MOUNT_KEYS = {
     "mountPath": "mountPath",
     "mount_path": "mountPath",
@@ -29,6 +31,7 @@ _MOUNT_KEYS = {
     "readOnly": "readOnly",
     "read_only": "readOnly",
 }
+#: Short and snake_case names of Kubernetes' kinds of volumes.
 _ALIASES = {
     "pvc": "persistentVolumeClaim",
     "persistent_volume_claim": "persistentVolumeClaim",
@@ -37,33 +40,33 @@ _ALIASES = {
     "config_map": "configMap",
 }
 _SOURCES = "persistentVolumeClaim (or pvc), hostPath, nfs, emptyDir, or another of Kubernetes'"
-#: RFC 1123 label, which a volume's name is.
+#: A valid name of a volume (RFC 1123 label).
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-#: Names that the manifest itself uses.
+#: Names of volumes and paths that prl-submit uses itself.
 RESERVED = ("prl-submit", "shm")
 RESERVED_PATHS = ("/dev/shm", "/etc/prl-submit")  # noqa: S108  # in the pod
 
 
 class Volume(Struct, frozen=True):
-    """One entry: the pod's volume and the container's mount of it."""
+    """One entry, as Kubernetes wants it: `volume` of the pod, `mount` of the container."""
 
     volume: dict[str, Any]
     mount: dict[str, Any]
 
     @property
     def path(self) -> str:
-        """Where it is mounted."""
+        """The absolute path in the pod where the volume is mounted."""
         return str(self.mount["mountPath"])
 
     @property
     def lasts(self) -> bool:
-        """Whether what a pod writes there outlives it."""
+        """True if files that a pod writes there still exist when the pod is gone."""
         kinds = {"emptyDir", "ephemeral", "configMap", "secret", "downwardAPI", "projected"}
         return not kinds & self.volume.keys() and not self.mount.get("readOnly")
 
 
 def read_volumes(entries: list[dict[str, Any]]) -> tuple[list[Volume], list[tuple[int, str]]]:
-    """The entries read, and what is wrong with which (by index)."""
+    """The valid entries, and for each other its index and what is wrong with it."""
     found: list[Volume] = []
     faults: list[tuple[int, str]] = []
     for index, entry in enumerate(entries):
@@ -85,6 +88,7 @@ def read_volumes(entries: list[dict[str, Any]]) -> tuple[list[Volume], list[tupl
 
 
 def _read(index: int, entry: dict[str, Any]) -> Volume:
+    """Raises ValueError with what is wrong."""
     rest = dict(entry)
     mount = {_MOUNT_KEYS[key]: rest.pop(key) for key in list(rest) if key in _MOUNT_KEYS}
     name = rest.pop("name", f"volume-{index}")
@@ -104,7 +108,8 @@ def _read(index: int, entry: dict[str, Any]) -> Volume:
     return Volume({"name": name, kind: _source(kind, source)}, {"name": name, **mount})
 
 
-def _source(kind: str, source: Any) -> Any:
+def _source(kind: str, source: Any) -> Any:  # a table: one short form for each kind
+    """The source of a volume in Kubernetes' long form. Raises ValueError for an unknown short form."""
     if isinstance(source, dict):
         return source
     if kind == "emptyDir" and source is None:
@@ -128,5 +133,5 @@ def _source(kind: str, source: Any) -> Any:
 
 
 def holds(volume: Volume, path: str) -> bool:
-    """Whether a path in the pod lies on the volume."""
+    """True if an absolute path in the pod is on the volume."""
     return f"{path}/".startswith(f"{volume.path.rstrip('/')}/")

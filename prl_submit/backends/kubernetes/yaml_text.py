@@ -1,4 +1,4 @@
-"""Reading and writing YAML as Kubernetes' own tools do."""
+"""Read and write YAML so that kubectl and the API server take it for the same data."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ import re
 from typing import Any
 
 _PLAIN = r"[A-Za-z/][A-Za-z0-9_./=-]*( [A-Za-z0-9_./=-]+)*"
-#: What YAML 1.1 reads as a boolean or null.
+#: Words that YAML 1.1 reads as a boolean or null.
 _WORDS = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
 
 
 def load(text: str | bytes) -> Any:
-    """The one document of a text: plain data. Raises yaml.YAMLError."""
+    """The data of a text with one YAML document. Raises yaml.YAMLError."""
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(text, Loader=loader)  # noqa: S506  # a safe one
+    return yaml.load(text, Loader=loader)  # noqa: S506  # both are safe loaders
 
 
 def dump(data: Any) -> str:
-    """YAML that every reader takes for the same data.
+    """YAML that every parser reads as the same data.
 
-    Several lines of text are a block; whatever some reader takes for something else is quoted.
+    A text of several lines becomes a literal block. A text that some parser would read as a number or a
+    boolean is quoted.
     """
     import yaml
 
     base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
-    class Dumper(base):  # type: ignore[misc]  # chosen at run time
-        """Writes texts of several lines as they are, and no aliases."""
+    class Dumper(base):  # type: ignore[misc]  # the base class is chosen at run time
+        """Writes a value that occurs twice in full both times, instead of as an alias."""
 
         def ignore_aliases(self, data: Any) -> bool:
             return True
@@ -51,9 +52,10 @@ def dump(data: Any) -> str:
 
 
 def _reads_as_text(value: str) -> bool:
-    """Whether every reader takes it for text without quotes: Go's sees more in `1e3` and `y`.
+    """True if every parser reads it as text without quotes.
 
-    A token is quoted whatever it begins with, so that all look alike.
+    Go's parser, which kubectl uses, takes `1e3` for a number and `y` for a boolean. A token (16 hexadecimal
+    digits) is quoted even if it begins with a letter, so that all tokens look alike.
     """
     if re.fullmatch(r"[0-9a-f]{16}", value):
         return False
@@ -61,5 +63,5 @@ def _reads_as_text(value: str) -> bool:
 
 
 def _fits_a_block(text: str) -> bool:
-    """Whether a literal block gives the text back: printable, and no line end but LF."""
+    """True if a literal block preserves the text: all of it is printable, and its line ends are LF."""
     return all(char == "\n" or char.isprintable() for char in text)

@@ -156,8 +156,8 @@ def test_both_outputs_and_the_end() -> None:
 @pytest.mark.parametrize(
     "word", [b"", b"no json", b'{"details": {"causes": null}}', b'{"status": "\xff"}']
 )
-def test_a_last_word_that_cannot_be_read(word: bytes) -> None:
-    with pytest.raises(httpx2.ReadError, match="its last word cannot be read"):
+def test_a_last_message_that_is_no_status(word: bytes) -> None:
+    with pytest.raises(httpx2.ReadError, match="its last message is not a Status"):
         ended(Client(frames(BytesMessage(b"\x03" + word))))
 
 
