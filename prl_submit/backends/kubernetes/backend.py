@@ -262,24 +262,24 @@ def collect(run: Run, only: Sequence[str], tell: Callable[[str], None]) -> tuple
 @contextlib.contextmanager
 def _reader(
     run: Run, api: Api, pods: Sequence[Pod], tell: Callable[[str], None]
-) -> Iterator[collect_files.Reader]:
+) -> Iterator[collect_files.PodReader]:
     """A pod that has the volume: the running master, else a helper."""
     for pod in pods:
         if pod.is_running:
-            yield collect_files.Reader(api, pod.metadata.name)
+            yield collect_files.PodReader(api, pod.metadata.name)
             return
     manifest = load(read_record(run.path / labels.MANIFEST, PLAN_BYTES))
     node = pods[-1].spec.node_name if pods else None
     job = _find(api, run.require_record())
     owner = job.metadata if job is not None and job.metadata.deletion_timestamp is None else None
     with helper_pod.running(api, helper_pod.helper_pod(manifest, node, owner), tell) as name:
-        yield collect_files.Reader(api, name)
+        yield collect_files.PodReader(api, name)
 
 
 def _collect(
     run: Run,
     plan: Plan,
-    reader: collect_files.Reader,
+    reader: collect_files.PodReader,
     only: Sequence[str],
     pods: Sequence[Pod],
     tell: Callable[[str], None],

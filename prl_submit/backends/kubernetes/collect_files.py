@@ -1,8 +1,9 @@
-"""Bringing a run's directory from a volume that only pods have: listed, copied, checked, resumable.
+"""Copy a run's files from a volume that only pods can mount (`prl-submit collect`).
 
-Everything goes through `exec` in a pod that mounts the volume: the training's own while it runs, a
-small helper of the same image when it has ended. A file is copied under another name and gets its
-own when its checksum is right; its size and time then say that it need not be copied again.
+prl-submit runs `find`, `tail` and `sha256sum` in a pod that mounts the volume: the training's pod while it
+runs, else a helper pod of the same image. Each file is copied under a temporary name and renamed when its
+checksum is right. A file with the right size and time is not copied again, and an interrupted copy goes
+on where it stopped.
 """
 
 from __future__ import annotations
@@ -24,60 +25,69 @@ from prl_submit.backends.kubernetes.labels import CONTAINER
 from prl_submit.errors import BackendUnreachableError, PrlSubmitError
 from prl_submit.system.files import open_inside, remove_inside
 
-#: What submission wrote here, and what we note beside the logs: never fetched.
+#: Files of the run directory that prl-submit writes on this machine; they are never copied.
 OURS = ("spec.yaml", "plan.json", "launch.sh", "pytorchjob.yaml", "run.json", "cancel.json")
+#: Ends the name of a file while it is copied.
 _PART = ".part"
+#: A copy is given up after this many tries in a row that brought nothing, _AGAIN_S seconds apart.
 _TRIES = 5
 _AGAIN_S = 2.0
 _CHUNK = 1 << 20
-#: Bytes from an offset up to the size that was listed: the file may grow meanwhile.
+#: Prints the bytes of file $3 from offset $1 to $2, the size that was listed, since the file may grow.
 _COPY = 'tail -c "+$(($1 + 1))" -- "$3" | head -c "$(($2 - $1))"'
+#: Prints the checksum of the first $1 bytes of file $2.
 _SUM = 'head -c "$1" -- "$2" | sha256sum'
 
 
-class Remote(Struct, frozen=True):
-    """A file on the volume: its path in the run directory, bytes, and time of change (seconds)."""
+class RemoteFile(Struct, frozen=True):
+    """A file on the volume: its path in the run directory, its bytes, its mtime (seconds since 1970)."""
 
     path: str
     size: int
     changed: float
 
 
-class Reader(Struct, frozen=True):
-    """Where to look: a pod and one of its containers."""
+class PodReader(Struct, frozen=True):
+    """A pod that mounts the volume, and the container in which to run programs."""
 
     api: Api
     name: str
     container: str = CONTAINER
 
     def run(self, *argv: str) -> bytes:
-        """What a program prints. Raises PrlSubmitError where it fails, and as Api.execute."""
+        """Run a program and return its stdout. Raises as Api.execute."""
         out = io.BytesIO()
         self.api.execute(self.name, self.container, list(argv), out)
         return out.getvalue()
 
 
-def listing(pod: Reader, folder: str) -> list[Remote]:
-    """The files of the run directory as the pod has it. Raises as Reader.run."""
+def listing(pod: PodReader, folder: str) -> list[RemoteFile]:
+    """All files in a folder of the pod, by path. Raises as PodReader.run."""
     out = pod.run("find", folder, "-type", "f", "-printf", r"%s %T@ %P\0")
     return parse_listing(out)
 
 
-def parse_listing(out: bytes) -> list[Remote]:
-    """From `find`'s words. A path that would leave the folder is not one of `find`'s."""
+def parse_listing(out: bytes) -> list[RemoteFile]:
+    """The files that `find` printed, by path.
+
+    Raises PrlSubmitError for a path that leaves the folder: a program in the container has forged it.
+    """
     found = []
     for entry in out.split(b"\0")[:-1]:
         size, changed, path = entry.decode("utf-8", "surrogateescape").split(" ", 2)
         if path.startswith("/") or ".." in path.split("/"):
             raise PrlSubmitError(f"the pod lists {path!r}, which is outside of the run directory")
-        found.append(Remote(path, int(size), float(changed)))
-    return sorted(found, key=lambda remote: remote.path)
+        found.append(RemoteFile(path, int(size), float(changed)))
+    return sorted(found, key=lambda file: file.path)
 
 
-def chosen(files: Iterable[Remote], only: Sequence[str], *, with_logs: bool) -> list[Remote]:
-    """The files that match one of the patterns, or lie in a folder that does; without any, all.
+def chosen(
+    files: Iterable[RemoteFile], only: Sequence[str], *, with_logs: bool
+) -> list[RemoteFile]:
+    """The files to copy.
 
-    `with_logs`: the nodes' logs too; while the job runs, its followers write them here.
+    `only`: patterns (as in a shell) of paths or of folders above them; empty: all files. `with_logs`: the
+    nodes' logs too. Leave them out while the job runs, because `prl-submit logs` copies them.
     """
     return [
         file
@@ -104,8 +114,8 @@ def _is_ours(path: str, *, with_logs: bool) -> bool:
     return name.startswith(".") or (not with_logs and name.endswith(".log"))
 
 
-def is_here(file: Remote, folder: Path) -> bool:
-    """Whether it was copied before and has not changed since."""
+def is_here(file: RemoteFile, folder: Path) -> bool:
+    """True if the file was copied before and has not changed since."""
     try:
         found = (folder / file.path).stat()
     except OSError:
@@ -114,12 +124,12 @@ def is_here(file: Remote, folder: Path) -> bool:
 
 
 def fetch(
-    pod: Reader, source: str, file: Remote, folder: Path, tell: Callable[[str], None]
+    pod: PodReader, source: str, file: RemoteFile, folder: Path, tell: Callable[[str], None]
 ) -> None:
-    """Copy one file; what an earlier try left is gone on with.
+    """Copy one file from the pod's folder `source` to `folder`; continue a copy that was interrupted.
 
-    Raises BackendUnreachableError where the connection breaks again and again; PrlSubmitError where
-    the copy is not the original; OSError.
+    `tell` gets each interruption. Raises BackendUnreachableError if the connection breaks again and again,
+    PrlSubmitError if the checksum is wrong twice, OSError.
     """
     path = folder / file.path
     part = posixpath.join(posixpath.dirname(file.path), f".{path.name}{_PART}")
@@ -135,7 +145,8 @@ def fetch(
         wanted = pod.run("sh", "-c", _SUM, "sh", str(file.size), remote).split()[:1]
         if wanted == [_checksum(folder / part).encode("ascii")]:
             break
-        remove_inside(folder, part)  # of an older file of that name, perhaps: from the beginning
+        # The interrupted copy may have been of an older file of that name, so start from the beginning.
+        remove_inside(folder, part)
         if attempt == 2:
             raise PrlSubmitError(
                 f"{file.path}: the copy is not the original: the file changes while it is copied",
@@ -148,16 +159,17 @@ def fetch(
 def _is_utf8(path: str) -> bool:
     try:
         path.encode("utf-8")
-    except UnicodeEncodeError:  # what `surrogateescape` kept
+    except UnicodeEncodeError:  # `surrogateescape` has kept a byte that is not UTF-8
         return False
     return True
 
 
 def _copy(
-    pod: Reader, remote: str, size: int, folder: Path, part: str, tell: Callable[[str], None]
+    pod: PodReader, remote: str, size: int, folder: Path, part: str, tell: Callable[[str], None]
 ) -> None:
+    """Append to the file `part` what it lacks of the pod's file `remote`, up to `size` bytes."""
     failures = 0
-    # Unbuffered: Ctrl-C in the middle of a write must not leave a hole.
+    # Unbuffered, so that Ctrl-C during a write leaves no gap.
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     with os.fdopen(open_inside(folder, part, flags), "ab", buffering=0) as out:
         if out.tell() > size:
@@ -166,7 +178,7 @@ def _copy(
         while (start := out.tell()) < size:
             try:
                 argv = ["sh", "-c", _COPY, "sh", str(start), str(size), remote]
-                pod.api.execute(pod.name, pod.container, argv, cast(BinaryIO, _Whole(out)))
+                pod.api.execute(pod.name, pod.container, argv, cast(BinaryIO, _WriteAll(out)))
             except BackendUnreachableError as error:
                 fault: PrlSubmitError = error
             else:
@@ -180,8 +192,8 @@ def _copy(
             time.sleep(_AGAIN_S)
 
 
-class _Whole(io.RawIOBase):
-    """Writes all of what it is given, as an unbuffered file alone need not."""
+class _WriteAll(io.RawIOBase):
+    """Writes all the data that it is given. An unbuffered file may write only a part of it."""
 
     def __init__(self, file: io.RawIOBase | io.FileIO) -> None:
         super().__init__()
@@ -192,7 +204,7 @@ class _Whole(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        """As often as it takes."""
+        """Write until all of `data` is written."""
         rest = memoryview(data)
         while rest:
             rest = rest[self._file.write(rest) or 0 :]

@@ -1,9 +1,10 @@
-"""Handing a PyTorchJob to the API server: asked first, then made once."""
+"""Submit a PyTorchJob: ask the API server with dry runs first, then create the job exactly once."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 import msgspec
@@ -23,20 +24,28 @@ from prl_submit.errors import (
     RefusedError,
 )
 
-#: Seconds until a creation without an answer is given up, and between two tries.
+#: Seconds for which a creation without an answer is repeated, and seconds between two tries.
 _GIVE_UP_S = 60.0
 _AGAIN_S = 1.0
-#: Answers with which the server says that it could not look: the same question may do later.
+#: HTTP codes with which a server says that it is overloaded or has a fault; the request may succeed later.
 _BUSY = (429, 500, 502, 503, 504)
-_OURS, _OTHERS, _NOBODYS, _UNKNOWN = "ours", "others", "nobody's", "unknown"
+
+
+class _Owner(Enum):
+    """Whose PyTorchJob has the name that we want to create."""
+
+    OURS = "ours"
+    ANOTHERS = "another's"
+    NOBODY = "nobody"
+    UNKNOWN = "unknown"
 
 
 def ask_first(api: Api, manifest: str, tell: Callable[[str], None]) -> None:
-    """All that the cluster can say without making anything. Raises RefusedError, as Api.create.
+    """Let the cluster check everything that it can check without creating anything.
 
-    The job's schema, the rights to make it and its admission; then one of its pods, which quotas,
-    security standards, the service account and the priority class are about; then the quotas again,
-    for all pods together. `tell` hears what may be about such questions alone.
+    First a dry run of the job: its schema, the right to create it, its admission. Then a dry run of one of
+    its pods: quotas, security standards, service account, priority class. Then the quotas for all pods
+    together. `tell` gets warnings. Raises RefusedError, and as Api.create.
     """
     try:
         _dry_run(api, api.jobs(), manifest.encode("utf-8"))
@@ -50,18 +59,21 @@ def ask_first(api: Api, manifest: str, tell: Callable[[str], None]) -> None:
 
 
 def _waits(job: dict[str, Any]) -> bool:
-    """Whether it waits in a queue until others have given back what they use."""
+    """True if the job waits in Kueue's queue until other jobs have released what they use."""
     return QUEUE_LABEL in job["metadata"].get("labels", {})
 
 
 def _dry_run(api: Api, path: str, body: Any) -> None:
-    """Raises RefusedStatusError; BackendUnreachableError where the server cannot look just now."""
+    """Create the object as a dry run, up to three times if the server is busy.
+
+    Raises RefusedStatusError; BackendUnreachableError if the server is busy each time.
+    """
     for again in (_AGAIN_S, _AGAIN_S, None):
         try:
             api.create(path, body, dry_run=True)
         except RefusedStatusError as error:
             if "does not support dry run" in error.status.message:
-                return  # a webhook of the site: it speaks when the job is made
+                return  # a webhook of the site; it checks the job when it is created
             if error.status.code not in _BUSY:
                 raise
             if again is None:
@@ -74,6 +86,7 @@ def _dry_run(api: Api, path: str, body: Any) -> None:
 def _ask_for_a_pod(
     api: Api, job: dict[str, Any], template: dict[str, Any], tell: Callable[[str], None]
 ) -> None:
+    """Dry-run the pod that the operator will create for node 0. Raises RefusedError."""
     metadata = {**template.get("metadata", {}), "name": f"{job['metadata']['name']}-{replica(0)}"}
     pod = {
         "apiVersion": "v1",
@@ -85,23 +98,25 @@ def _ask_for_a_pod(
         _dry_run(api, api.core("pods"), pod)
     except RefusedStatusError as error:
         if not_allowed(error.status, api.namespace) is not None:
-            return  # not ours to ask; the operator's pods are its own
+            return  # this account may not create pods; it need not, because the operator creates them
         refusal = explain(error.status, api.namespace)
         if is_about_quota(error.status) and _waits(job):
-            return  # `_ask_quotas` looks whether it could ever fit
+            return  # `_ask_quotas` checks whether the job fits once others have ended
         if refusal.key is not None:
             raise RefusedError([refusal]) from None
-        # A policy on pods without an owner, perhaps, which the job's own pods have.
+        # The cause is unknown. Perhaps a policy of the site forbids pods without an owner; the operator's
+        # pods have one. So this is only a warning.
         tell(f"warning: of a pod like the job's: {refusal.message}")
 
 
 def _ask_quotas(api: Api, container: dict[str, Any], nodes: int, *, waits: bool) -> None:
+    """Raises RefusedError if all pods together do not fit into the namespace's quotas."""
     if nodes == 1 and not waits:
-        return  # the pod has been asked for
+        return  # the pod's dry run has checked the quotas
     try:
         answer = api.get(api.core("resourcequotas"))
     except RefusedStatusError:
-        return  # not ours to see; the operator will be refused, and `status` says so
+        return  # this account may not list quotas; if one is too small, `status` will tell it
     quotas = msgspec.json.decode(answer, type=QuotaList).items or []
     refusal = exceeded(container, nodes, quotas, used_counts=not waits)
     if refusal is not None:
@@ -109,28 +124,31 @@ def _ask_quotas(api: Api, container: dict[str, Any], nodes: int, *, waits: bool)
 
 
 def create(api: Api, manifest: str, name: str, token: str) -> None:
-    """Make the job, once: its name carries the token, so a second try cannot make a second job.
+    """Create the job exactly once.
 
-    Raises RefusedError and BackendUnreachableError where it is certain that there is no job of ours;
-    OutcomeUnknownError where nobody can say. After one unclear answer no refusal is certain by
-    itself: a quota refuses the second try because the first one has filled it.
+    The job's name contains the token, so repeating the request after a lost answer cannot create a second
+    job. After a lost answer a refusal proves nothing: a quota may refuse the second request because the
+    first one has created the job. Then prl-submit looks whether the job exists.
+
+    Raises RefusedError or BackendUnreachableError if it is certain that the job does not exist,
+    OutcomeUnknownError if it cannot be found out within a minute.
     """
     deadline = time.monotonic() + _GIVE_UP_S
-    is_unclear = False
+    was_answer_lost = False
     while True:
         fault = _try_to_create(api, manifest)
         if fault is None:
             return
-        if isinstance(fault, NotSentError) and not is_unclear:
+        if isinstance(fault, NotSentError) and not was_answer_lost:
             raise fault
-        is_no = isinstance(fault, RefusedError)
-        is_certain = is_no and not is_unclear and "already exists" not in fault.message
-        answer = _NOBODYS if is_certain else _whose(api, name, token)
-        if answer == _OURS:
+        is_refused = isinstance(fault, RefusedError)
+        is_proof = is_refused and not was_answer_lost and "already exists" not in fault.message
+        owner = _Owner.NOBODY if is_proof else _owner(api, name, token)
+        if owner == _Owner.OURS:
             return
-        if is_no and answer != _UNKNOWN:
+        if is_refused and owner != _Owner.UNKNOWN:
             raise fault
-        is_unclear = True
+        was_answer_lost = True
         if time.monotonic() > deadline:
             raise OutcomeUnknownError(
                 f"{fault.message}: whether it took the job is not known",
@@ -140,7 +158,7 @@ def create(api: Api, manifest: str, name: str, token: str) -> None:
 
 
 def _try_to_create(api: Api, manifest: str) -> PrlSubmitError | None:
-    """None where it is made; a RefusedError where the server says no for good."""
+    """None if the job was created, else why not: a RefusedError if trying again is pointless."""
     try:
         api.create(api.jobs(), manifest.encode("utf-8"))
     except RefusedStatusError as error:
@@ -152,18 +170,18 @@ def _try_to_create(api: Api, manifest: str) -> PrlSubmitError | None:
     return None
 
 
-def _whose(api: Api, name: str, token: str) -> str:
-    """Whose job has the name; nobody's only where the server has said so twice."""
+def _owner(api: Api, name: str, token: str) -> _Owner:
+    """Whose job has that name. NOBODY only if the server has twice said that there is none."""
     for again in (True, False):
         try:
             job = msgspec.json.decode(api.get(api.jobs(name)), type=PyTorchJob)
         except RefusedStatusError as error:
             if error.status.code != 404:
-                return _UNKNOWN
+                return _Owner.UNKNOWN
         except BackendUnreachableError:
-            return _UNKNOWN
+            return _Owner.UNKNOWN
         else:
-            return _OURS if job.token == token else _OTHERS
+            return _Owner.OURS if job.token == token else _Owner.ANOTHERS
         if again:
             time.sleep(_AGAIN_S)
-    return _NOBODYS
+    return _Owner.NOBODY

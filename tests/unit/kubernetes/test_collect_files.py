@@ -10,8 +10,8 @@ import pytest
 
 from prl_submit.backends.kubernetes.api import Api
 from prl_submit.backends.kubernetes.collect_files import (
-    Reader,
-    Remote,
+    PodReader,
+    RemoteFile,
     chosen,
     fetch,
     is_here,
@@ -27,9 +27,9 @@ def test_a_listing() -> None:
         b"5000000000 17.5 checkpoint-2/model.safetensors\0"
     )
     assert parse_listing(out) == [
-        Remote("a file\nwith lines", 0, 1763845201.0),
-        Remote("checkpoint-2/model.safetensors", 5_000_000_000, 17.5),
-        Remote("logs/node0.log", 12, 1763845200.123456789),
+        RemoteFile("a file\nwith lines", 0, 1763845201.0),
+        RemoteFile("checkpoint-2/model.safetensors", 5_000_000_000, 17.5),
+        RemoteFile("logs/node0.log", 12, 1763845200.123456789),
     ]
     assert parse_listing(b"") == []
 
@@ -76,7 +76,7 @@ FILES = [
 
 def which(*only: str, with_logs: bool = True) -> list[str]:
     """The paths that are chosen."""
-    files = [Remote(path, 1, 1.0) for path in FILES]
+    files = [RemoteFile(path, 1, 1.0) for path in FILES]
     return [file.path for file in chosen(files, only, with_logs=with_logs)]
 
 
@@ -124,16 +124,16 @@ def test_what_is_here(tmp_path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"four")
     os.utime(path, (1, 1763845200.1234567))
-    file = Remote("a/b", 4, 1763845200.1234567)
+    file = RemoteFile("a/b", 4, 1763845200.1234567)
     assert is_here(file, tmp_path)
-    assert not is_here(Remote("a/b", 5, file.changed), tmp_path)
-    assert not is_here(Remote("a/b", 4, file.changed + 1), tmp_path)
-    assert not is_here(Remote("a/c", 4, file.changed), tmp_path)
-    assert not is_here(Remote("a/b/c", 4, file.changed), tmp_path)
+    assert not is_here(RemoteFile("a/b", 5, file.changed), tmp_path)
+    assert not is_here(RemoteFile("a/b", 4, file.changed + 1), tmp_path)
+    assert not is_here(RemoteFile("a/c", 4, file.changed), tmp_path)
+    assert not is_here(RemoteFile("a/b/c", 4, file.changed), tmp_path)
 
 
 def test_name_that_no_request_can_carry(tmp_path: Path) -> None:
     (file,) = parse_listing(b"3 1.5 \xff.bin\0")
-    pod = Reader(cast(Api, None), "a")
+    pod = PodReader(cast(Api, None), "a")
     with pytest.raises(PrlSubmitError, match="its name is not UTF-8"):
         fetch(pod, "/out", file, tmp_path, print)
