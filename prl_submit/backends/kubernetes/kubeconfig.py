@@ -1,7 +1,7 @@
-"""Which cluster, which namespace, and as whom: what kubectl would use here.
+"""Find the cluster, the namespace and the credentials that kubectl would use here.
 
-lightkube reads one file. kubectl merges the files that KUBECONFIG lists, takes a pod's own account
-only where there is no file, and asks exec plugins of every version; so do we.
+lightkube alone reads only one kubeconfig. Like kubectl, this module merges all files that KUBECONFIG
+lists, uses a pod's own account only if there is no kubeconfig, and runs exec plugins of every version.
 """
 
 from __future__ import annotations
@@ -23,58 +23,82 @@ if TYPE_CHECKING:
     from lightkube.config.kubeconfig import SingleConfig
 
 _DEFAULT = "~/.kube/config"
-#: What kubectl heeds and lightkube passes over: better no answer than one from elsewhere, or as another.
-_UNHEEDED = {
+#: Keys that kubectl obeys and lightkube ignores, with a hint for each. prl-submit refuses them, because
+#: otherwise it would ask another server than kubectl, or act as another account.
+_UNSUPPORTED = {
     "proxy-url": "set HTTPS_PROXY instead",
     "tls-server-name": "give the server's real name in `server`",
     "as": "use a context whose user is that account",
     "as-uid": "use a context whose user is that account",
     "as-groups": "use a context whose user is that account",
 }
-#: Keys that name files beside the kubeconfig.
+#: Keys whose values are paths, relative to the kubeconfig's folder.
 _FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 _HINT = "set KUBECONFIG, or kubernetes.context; `kubectl config get-contexts` lists what there is"
-#: Seconds; a plugin may have to ask its cloud.
+#: Seconds that an exec plugin may take; it may have to ask a cloud provider.
 _PLUGIN_S = 60.0
+
+Section = dict[str, Any]
 
 
 class Access(Struct, frozen=True):
-    """A cluster as one account sees it. `context` None: the account of the pod that one types in."""
+    """A cluster, a namespace and credentials.
+
+    `context`: the kubeconfig's context; None for the account of the pod in which prl-submit runs.
+    `config`: lightkube's SingleConfig. `plugin`: the exec plugin that made the credentials, which therefore
+    expire; None without one.
+    """
 
     context: str | None
     namespace: str
-    config: Any  # lightkube's SingleConfig, which is only imported where it is used
-    #: The exec plugin that made the credentials, which then run out.
-    plugin: dict[str, Any] | None = None
+    config: Any  # SingleConfig; not imported here, because `check` and `--help` must start fast
+    plugin: Section | None = None
 
 
 def find_access(
     context: str | None, namespace: str | None, environ: Mapping[str, str], shell: Shell
 ) -> Access:
-    """Access to a cluster. Raises BackendUnreachableError where nothing says which."""
+    """The access by a kubeconfig's context; None: its current one. `namespace` None: the context's.
+
+    Raises BackendUnreachableError if no cluster is configured or the plugin gives no credentials,
+    PrlSubmitError if a kubeconfig cannot be read.
+    """
     merged = _merged(environ)
-    name = context or merged.get("current-context")
     if not merged["contexts"] and context is None:
         return _in_cluster(namespace)
+    name, chosen = _chosen_context(merged, context)
+    cluster, user = _cluster_and_user(merged, name, chosen)
+    plugin = user.get("exec")
+    if plugin is not None:
+        user = {**user, **_ask_plugin(plugin, cluster, environ, shell)}
+    where = namespace or chosen.get("namespace") or "default"
+    return Access(name, where, _config(name, where, cluster, user), plugin)
+
+
+def _chosen_context(merged: Section, context: str | None) -> tuple[str, Section]:
+    """The name and the content of a context."""
+    name = context or merged.get("current-context")
     chosen = merged["contexts"].get(name or "")
     if chosen is None:
         known = ", ".join(merged["contexts"]) or "none"
         what = f"kubeconfig has no context {name!r}" if name else "kubeconfig names no context"
         raise BackendUnreachableError(f"{what}; it has: {known}", _HINT)
-    cluster = merged["clusters"].get(chosen.get("cluster", ""))
-    user = merged["users"].get(chosen.get("user", ""), None if chosen.get("user") else {})
+    return name or "", chosen
+
+
+def _cluster_and_user(merged: Section, name: str, context: Section) -> tuple[Section, Section]:
+    """The cluster and the user that a context names. A context without user has no credentials."""
+    cluster = merged["clusters"].get(context.get("cluster", ""))
+    user = merged["users"].get(context.get("user", ""), None if context.get("user") else {})
     for kind, found in (("cluster", cluster), ("user", user)):
         if found is None:
             what = f"kubeconfig: context {name!r} names no known {kind}"
             raise BackendUnreachableError(what, _HINT)
-    plugin = user.get("exec")
-    if plugin is not None:
-        user = {**user, **_ask_plugin(plugin, cluster, environ, shell)}
-    where = namespace or chosen.get("namespace") or "default"
-    return Access(name, where, _config(name or "", where, cluster, user), plugin)
+    return cluster, user
 
 
 def _in_cluster(namespace: str | None) -> Access:
+    """The access by the account of the pod in which prl-submit runs."""
     from lightkube.config.kubeconfig import KubeConfig
     from lightkube.core.exceptions import ConfigError
 
@@ -92,11 +116,12 @@ def _config(name: str, namespace: str, cluster: Any, user: Any) -> SingleConfig:
     from lightkube.config.kubeconfig import KubeConfig
     from lightkube.core.exceptions import ConfigError
 
+    """lightkube's configuration for one context. Raises BackendUnreachableError."""
     user = {key: value for key, value in user.items() if key != "exec"}
     for key in (*cluster, *user):
-        if key in _UNHEEDED:
+        if key in _UNSUPPORTED:
             message = f"kubeconfig: context {name!r}: prl-submit cannot do `{key}`"
-            raise BackendUnreachableError(message, _UNHEEDED[key])
+            raise BackendUnreachableError(message, _UNSUPPORTED[key])
     whole = {
         "clusters": [{"name": "c", "cluster": cluster}],
         "users": [{"name": "u", "user": user}],
@@ -108,17 +133,16 @@ def _config(name: str, namespace: str, cluster: Any, user: Any) -> SingleConfig:
         config = KubeConfig.from_dict(whole).get(name)
     except (ConfigError, msgspec.ValidationError) as error:
         raise BackendUnreachableError(f"kubeconfig: context {name!r}: {error}", _HINT) from None
-    assert config is not None  # noqa: S101  # a context that is given is there, or raises
+    assert config is not None  # noqa: S101  # `get` raises for a context that is not there
     return config
 
 
-def _merged(environ: Mapping[str, str]) -> dict[str, Any]:
-    """All files that KUBECONFIG lists as one, by name; the first to say a thing has it."""
-    merged: dict[str, Any] = {"clusters": {}, "users": {}, "contexts": {}}
+def _merged(environ: Mapping[str, str]) -> Section:
+    """All files that KUBECONFIG lists, merged: the first file that has a name or a value counts."""
+    merged: Section = {"clusters": {}, "users": {}, "contexts": {}}
     for path in _paths(environ):
         content = _read(path)
-        merged.setdefault("current-context", content.get("current-context") or None)
-        merged["current-context"] = merged["current-context"] or content.get("current-context")
+        merged["current-context"] = merged.get("current-context") or content.get("current-context")
         for key, inner in (("clusters", "cluster"), ("users", "user"), ("contexts", "context")):
             try:
                 for item in content.get(key) or []:
@@ -131,7 +155,7 @@ def _merged(environ: Mapping[str, str]) -> dict[str, Any]:
 
 def _paths(environ: Mapping[str, str]) -> list[Path]:
     listed = environ.get("KUBECONFIG") or _DEFAULT
-    # Not Path.expanduser, which raises for a uid without a home.
+    # Path.expanduser raises for a uid without a home; os.path.expanduser does not.
     parts = [os.path.expanduser(part) for part in listed.split(os.pathsep) if part]
     paths = [Path(part).absolute() for part in parts]
     return [path for path in paths if path.is_file()]
@@ -144,14 +168,15 @@ def _read(path: Path) -> dict[str, Any]:
         content = load(path.read_bytes())
     except (OSError, yaml.YAMLError) as error:
         raise PrlSubmitError(f"{path}: cannot be read: {error}", _HINT) from None
-    if content is None:  # empty, which kubectl takes too
+    if content is None:  # an empty file, which kubectl accepts too
         return {}
     if not isinstance(content, dict):
         raise PrlSubmitError(f"{path}: is no kubeconfig", _HINT)
     return content
 
 
-def _absolute(section: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _absolute(section: Section, folder: Path) -> Section:
+    """The section with absolute paths. A plugin's command without `/` is searched for in PATH."""
     found = {
         key: str(folder / value) if key in _FILES and isinstance(value, str) else value
         for key, value in section.items()
@@ -163,35 +188,21 @@ def _absolute(section: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _ask_plugin(
-    plugin: dict[str, Any], cluster: dict[str, Any], environ: Mapping[str, str], shell: Shell
-) -> dict[str, Any]:
-    """The credentials that an exec plugin gives (client.authentication.k8s.io, all versions)."""
-    version = str(plugin.get("apiVersion", ""))
-    info: dict[str, Any] = {
-        "apiVersion": version,
-        "kind": "ExecCredential",
-        "spec": {"interactive": False},
-    }
-    if plugin.get("provideClusterInfo"):
-        info["spec"]["cluster"] = cluster
-    variables = {
-        str(each.get("name")): str(each.get("value", "")) for each in plugin.get("env") or []
-    }
-    argv = [str(plugin.get("command")), *map(str, plugin.get("args") or [])]
+    plugin: Section, cluster: Section, environ: Mapping[str, str], shell: Shell
+) -> Section:
+    """The credentials that an exec plugin prints (client.authentication.k8s.io, all versions)."""
+    command = str(plugin.get("command"))
     answer = shell(
-        argv,
+        [command, *map(str, plugin.get("args") or [])],
         timeout=_PLUGIN_S,
-        environ={
-            **environ,
-            **variables,
-            "KUBERNETES_EXEC_INFO": msgspec.json.encode(info).decode(),
-        },
+        environ=_plugin_environ(plugin, cluster, environ),
     )
     if answer.code != 0:
-        said = (answer.err.strip() or answer.out.strip()).splitlines()[-1:] or ["it said nothing"]
+        lines = (answer.err.strip() or answer.out.strip()).splitlines()
+        last_line = lines[-1] if lines else "it said nothing"
         hint = str(plugin.get("installHint") or "").strip() or "log in with it, then try again"
         raise BackendUnreachableError(
-            f"kubeconfig's plugin {argv[0]} gave no credentials (exit code {answer.code}): {said[0]}",
+            f"kubeconfig's plugin {command} gave no credentials (exit code {answer.code}): {last_line}",
             hint.splitlines()[0],
         )
     try:
@@ -199,12 +210,29 @@ def _ask_plugin(
         return _credentials(status)
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
         raise BackendUnreachableError(
-            f"kubeconfig's plugin {argv[0]}: its answer is no ExecCredential"
+            f"kubeconfig's plugin {command}: its answer is no ExecCredential"
         ) from None
 
 
-def _credentials(status: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _plugin_environ(
+    plugin: Section, cluster: Section, environ: Mapping[str, str]
+) -> dict[str, str]:
+    info: Section = {
+        "apiVersion": str(plugin.get("apiVersion", "")),
+        "kind": "ExecCredential",
+        "spec": {"interactive": False},
+    }
+    if plugin.get("provideClusterInfo"):
+        info["spec"]["cluster"] = cluster
+    entries = plugin.get("env") or []
+    variables = {str(entry.get("name")): str(entry.get("value", "")) for entry in entries}
+    encoded = msgspec.json.encode(info).decode()
+    return {**environ, **variables, "KUBERNETES_EXEC_INFO": encoded}
+
+
+def _credentials(status: Section) -> Section:
+    """The keys of a kubeconfig's user for a plugin's answer. Raises KeyError if it has no credentials."""
+    found: Section = {}
     if status.get("token"):
         found["token"] = status["token"]
     if status.get("clientCertificateData"):

@@ -1,7 +1,7 @@
-"""Plan -> PyTorchJob (kubeflow.org/v1), built as data and never by pasting text.
+"""Build the PyTorchJob (kubeflow.org/v1) of a plan, as data.
 
-`templates/pytorchjob.yaml` holds what is the same for every job; a job's own values are put into
-it, then `kubernetes.extra` is merged.
+It has three layers. `templates/pytorchjob.yaml` has what is the same for every job. This module adds the
+plan's values. Then `kubernetes.extra` is merged over them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from prl_submit.spec.scalars import to_quantity
 
 GPU = "nvidia.com/gpu"
 
-#: Lists that `extra` adds to, and by which key.
+#: Lists to which kubernetes.extra adds items, and the key by which an item replaces another.
 _POD_LISTS = {"volumes": "name", "containers": "name"}
 _CONTAINER_LISTS = {"env": "name", "volumeMounts": "mountPath"}
 
@@ -39,36 +39,34 @@ Data = dict[str, Any]
 
 
 def manifest(plan: Plan, launch: str, token: str, site: Path | None) -> Data:
-    """The PyTorchJob of a plan. Raises PrlSubmitError where a site's template is no PyTorchJob."""
-    section = plan.kubernetes
+    """The PyTorchJob of a plan.
+
+    `launch`: the text of launch.sh. `site`: the folder of --templates, whose pytorchjob.yaml replaces ours.
+    Raises PrlSubmitError if that file is no PyTorchJob.
+    """
     job = _template(site)
-    extra = {key: value for key, value in section.extra.items() if key not in ("pod", "container")}
-    base = _replica(job)
-    pod = merge_patch(base["template"], _pod(plan, launch, token))
-    pod["spec"]["containers"] = [_container(plan, pod["spec"]["containers"])]
-    patch = section.extra.get("pod", {})
-    pod = {
-        **merge_patch(pod, patch),
-        "spec": merge_lists(pod["spec"], patch.get("spec", {}), _POD_LISTS),
+    master = _master(job)
+    replica = {
+        **master,
+        "restartPolicy": "ExitCode" if plan.restarts.max else "Never",
+        "template": _pod_template(plan, launch, token, master["template"]),
     }
-    replica = {**base, "restartPolicy": "ExitCode" if plan.restarts.max else "Never"}
-    replicas = {"Master": {"replicas": 1, **replica, "template": pod}}
+    replicas = {"Master": {"replicas": 1, **replica}}
     if plan.resources.nodes > 1:
-        replicas["Worker"] = {"replicas": plan.resources.nodes - 1, **replica, "template": pod}
-    own = {
+        replicas["Worker"] = {"replicas": plan.resources.nodes - 1, **replica}
+    values = {
         "metadata": _metadata(plan, token),
-        "spec": {
-            "runPolicy": _run_policy(plan),
-            "pytorchReplicaSpecs": None,
-        },
+        "spec": {"runPolicy": _run_policy(plan), "pytorchReplicaSpecs": None},
     }
-    job = merge_patch(job, own)
+    job = merge_patch(job, values)
     job["spec"]["pytorchReplicaSpecs"] = replicas
-    return dict(merge_patch(job, extra))
+    extra = plan.kubernetes.extra
+    of_job = {key: value for key, value in extra.items() if key not in ("pod", "container")}
+    return dict(merge_patch(job, of_job))
 
 
 def render_manifest(plan: Plan, launch: str, token: str, site: Path | None) -> str:
-    """pytorchjob.yaml."""
+    """The text of pytorchjob.yaml. Arguments and errors as `manifest`."""
     return _head(plan) + dump(manifest(plan, launch, token, site))
 
 
@@ -78,15 +76,24 @@ def _template(site: Path | None) -> Data:
     path = template_path(MANIFEST, site)
     try:
         job = load(path.read_text("utf-8"))
-        # Each of these is filled in below.
-        job["spec"]["runPolicy"], _replica(job)["template"]["spec"]["containers"][0]["command"]
+        # `manifest` reads or replaces each of these, so the template must have them.
+        job["spec"]["runPolicy"], _master(job)["template"]["spec"]["containers"][0]["command"]
     except (OSError, yaml.YAMLError, KeyError, TypeError, IndexError, UnicodeDecodeError) as error:
         raise PrlSubmitError(f"{path}: is no PyTorchJob with a Master: {error}") from None
     return dict(job)
 
 
-def _replica(job: Data) -> Data:
+def _master(job: Data) -> Data:
     return dict(job["spec"]["pytorchReplicaSpecs"]["Master"])
+
+
+def _pod_template(plan: Plan, launch: str, token: str, base: Data) -> Data:
+    """The pods of all replicas: the template's, the plan's values, then `kubernetes.extra.pod`."""
+    pod = merge_patch(base, _pod(plan, launch, token))
+    pod["spec"]["containers"] = [_container(plan, pod["spec"]["containers"])]
+    patch = plan.kubernetes.extra.get("pod", {})
+    spec = merge_lists(pod["spec"], patch.get("spec", {}), _POD_LISTS)
+    return {**merge_patch(pod, patch), "spec": spec}
 
 
 def _metadata(plan: Plan, token: str) -> Data:
@@ -105,13 +112,15 @@ def _metadata(plan: Plan, token: str) -> Data:
 
 
 def _run_policy(plan: Plan) -> Data:
-    # No activeDeadlineSeconds here: the operator counts it from the day it took the job, a queue's
-    # hours included, and looks only when something happens. Each pod has its own.
-    policy: Data = {}
-    # launch.sh counts the restarts and ends the job. The operator counts containers' restarts; with 0
-    # it would end a job at its first failed pod by that limit, and before 1.9.4 then removed all pods and
-    # what they have to say (kubeflow/trainer#3419).
-    policy["backoffLimit"] = plan.restarts.max * plan.resources.nodes + 1
+    # activeDeadlineSeconds is set for each pod, not here: the operator would count it from the moment
+    # when it first saw the job, including the hours in a queue, and would check it only when something
+    # else happens to the job.
+    #
+    # launch.sh counts the restarts of the job, and ends the job when they are used up. The operator counts
+    # the restarts of containers instead, so its limit must be higher. With backoffLimit 0 the operator
+    # would fail the job at its first failed pod, and operators before 1.9.4 then delete all pods with their
+    # logs (kubeflow/trainer#3419).
+    policy: Data = {"backoffLimit": plan.restarts.max * plan.resources.nodes + 1}
     if plan.kubernetes.scheduler == "volcano":
         scheduling: Data = {"minAvailable": plan.resources.nodes}
         if plan.kubernetes.queue:
@@ -133,23 +142,19 @@ def _pod(plan: Plan, launch: str, token: str) -> Data:
         },
         "volumes": _volumes(plan),
     }
-    if resources.time_limit:
-        spec["activeDeadlineSeconds"] = resources.time_limit
-    if section.image_pull_secrets:
-        spec["imagePullSecrets"] = [{"name": name} for name in section.image_pull_secrets]
-    if section.service_account:
-        spec["serviceAccountName"] = section.service_account
-        spec["automountServiceAccountToken"] = True
-    if section.node_selector:
-        spec["nodeSelector"] = dict(section.node_selector)
-    if section.tolerations:
-        spec["tolerations"] = section.tolerations
-    if section.priority_class:
-        spec["priorityClassName"] = section.priority_class
-    if section.scheduler == "volcano":
-        spec["schedulerName"] = "volcano"
-    if resources.gpu_type and resources.accelerator == "gpu":
-        spec["affinity"] = affinity(resources.gpu_type)
+    is_typed = resources.gpu_type is not None and resources.accelerator == "gpu"
+    optional: Data = {
+        "activeDeadlineSeconds": resources.time_limit,
+        "imagePullSecrets": [{"name": name} for name in section.image_pull_secrets],
+        "serviceAccountName": section.service_account,
+        "automountServiceAccountToken": section.service_account is not None,
+        "nodeSelector": dict(section.node_selector),
+        "tolerations": section.tolerations,
+        "priorityClassName": section.priority_class,
+        "schedulerName": "volcano" if section.scheduler == "volcano" else None,
+        "affinity": affinity(resources.gpu_type or "") if is_typed else None,
+    }
+    spec |= {key: value for key, value in optional.items() if value}
     metadata = {
         "labels": labels(plan.name, token),
         "annotations": {LAUNCH_ANNOTATION: launch},
@@ -176,23 +181,23 @@ def _volumes(plan: Plan) -> list[Data]:
 
 
 def _container(plan: Plan, containers: list[Data]) -> Data:
-    """The site's container with the job's image, resources, secrets and mounts."""
-    container = plan.environment.container
-    image = plan.kubernetes.image or (container.image if container else "")
-    own = {
-        "name": CONTAINER,
-        "image": image,
-        "resources": _resources(plan),
-    }
-    made = dict(merge_patch(containers[0], own))
+    """The template's container with the plan's values, then `kubernetes.extra.container`."""
+    from_environment = plan.environment.container
+    image = plan.kubernetes.image or (from_environment.image if from_environment else "")
+    values = {"name": CONTAINER, "image": image, "resources": _resources(plan)}
+    container = dict(merge_patch(containers[0], values))
     mounts = [volume.mount for volume in read_volumes(plan.kubernetes.volumes)[0]]
-    made["env"] = [*made.get("env", []), *_secrets(plan)]
-    made["volumeMounts"] = [*made.get("volumeMounts", []), *mounts]
-    return dict(merge_lists(made, plan.kubernetes.extra.get("container", {}), _CONTAINER_LISTS))
+    container["env"] = [*container.get("env", []), *_secrets(plan)]
+    container["volumeMounts"] = [*container.get("volumeMounts", []), *mounts]
+    patch = plan.kubernetes.extra.get("container", {})
+    return dict(merge_lists(container, patch, _CONTAINER_LISTS))
 
 
 def _resources(plan: Plan) -> Data:
-    """Requests equal to limits: a pod of the class Guaranteed, which is evicted last."""
+    """CPUs, memory and GPUs of a pod.
+
+    Requests equal limits, because the kubelet evicts pods of this class (Guaranteed) last.
+    """
     resources = plan.resources
     wanted: Data = {}
     if resources.cpus_per_proc:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
@@ -116,20 +117,27 @@ def _source(kind: str, source: Any) -> Any:  # a table: one short form for each 
         return {}
     if not isinstance(source, str):
         raise ValueError(f"{kind}: {source!r} is neither text nor a map")
-    if kind == "persistentVolumeClaim":
-        return {"claimName": source}
-    if kind == "hostPath":
-        return {"path": source}
-    if kind == "emptyDir":
-        return {"sizeLimit": to_quantity(parse_memory(source))}
-    if kind == "nfs":
-        server, colon, path = source.partition(":")
-        if not colon or not path.startswith("/"):
-            raise ValueError(f"nfs: {source!r} is not SERVER:/PATH")
-        return {"server": server, "path": path}
-    near = closest(kind, [*_ALIASES, *_ALIASES.values(), "nfs"], 0.6)
-    meant = f"; did you mean {near!r}?" if near else ""
-    raise ValueError(f"{kind}: needs a map of Kubernetes' own fields, found {source!r}{meant}")
+    if kind not in _SHORT_FORMS:
+        near = closest(kind, [*_ALIASES, *_ALIASES.values(), "nfs"], 0.6)
+        meant = f"; did you mean {near!r}?" if near else ""
+        raise ValueError(f"{kind}: needs a map of Kubernetes' own fields, found {source!r}{meant}")
+    return _SHORT_FORMS[kind](source)
+
+
+def _nfs(source: str) -> dict[str, str]:
+    server, colon, path = source.partition(":")
+    if not colon or not path.startswith("/"):
+        raise ValueError(f"nfs: {source!r} is not SERVER:/PATH")
+    return {"server": server, "path": path}
+
+
+#: For each kind that can be written as one text: the long form of that text.
+_SHORT_FORMS: dict[str, Callable[[str], dict[str, str]]] = {
+    "persistentVolumeClaim": lambda name: {"claimName": name},
+    "hostPath": lambda path: {"path": path},
+    "emptyDir": lambda size: {"sizeLimit": to_quantity(parse_memory(size))},
+    "nfs": _nfs,
+}
 
 
 def holds(volume: Volume, path: str) -> bool:
