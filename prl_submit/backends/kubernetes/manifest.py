@@ -147,7 +147,7 @@ def _pod(plan: Plan, launch: str, token: str) -> Data:
         "activeDeadlineSeconds": resources.time_limit,
         "imagePullSecrets": [{"name": name} for name in section.image_pull_secrets],
         "serviceAccountName": section.service_account,
-        "automountServiceAccountToken": section.service_account is not None,
+        "automountServiceAccountToken": bool(section.service_account),
         "nodeSelector": dict(section.node_selector),
         "tolerations": section.tolerations,
         "priorityClassName": section.priority_class,
