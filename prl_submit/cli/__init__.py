@@ -16,29 +16,29 @@ from prl_submit import __version__
 #: Each command with its line of `--help`, kept here so that `--help` imports no command.
 #: The command `check` is `command` in the module `cmd_check`, and so on.
 COMMANDS = {
-    "submit": "Check SPEC, make its run directory and start the job (the default command).",
-    "check": "Say everything that is wrong with SPEC; create nothing.",
-    "render": "Print what would be sent, and nothing else.",
-    "explain": "Print every resolved value with its source.",
-    "list": "List the runs under the output root, newest last.",
-    "status": "Show what runs are doing; without RUN, all that are not finished.",
-    "logs": "Print a run's log; -f follows it to the end of the job.",
-    "collect": "Bring the files of a Kubernetes run from its volume to this machine.",
-    "cancel": "End jobs and everything they started.",
+    "submit": "Check SPEC and start its job; `prl-submit SPEC` does the same.",
+    "check": "List everything that is wrong with SPEC. Creates nothing.",
+    "render": "Print the script or manifest that `submit` would send.",
+    "explain": "Print every value of the job and where it comes from.",
+    "list": "List the runs in the output root, the newest last.",
+    "status": "Show the state of runs, by default of all that have not ended.",
+    "logs": "Print a run's log; with -f also the lines still to come.",
+    "collect": "Copy a Kubernetes run's files from its volume to this machine.",
+    "cancel": "End jobs and all processes that they started.",
     "wait": "Wait until jobs have ended; exit 1 if one did not succeed.",
-    "resume": "Continue a run from its last complete checkpoint, in its directory.",
+    "resume": "Continue a run that has ended from its last checkpoint.",
     "init": "Print a first job spec, made of the model, data and rewards you name.",
-    "import": "Translate a `swift rlhf` shell script into a job spec on stdout.",
-    "schema": "Print the JSON Schema of the job spec, for editors.",
-    "doctor": "Can I submit from here? One line per thing looked at.",
-    "probe": "Look at what the nodes really have; remembered, used by later checks.",
-    "completion": "Print the completion script of bash, zsh or fish.",
+    "import": "Translate a `swift rlhf` shell script into a job spec.",
+    "schema": "Print the JSON Schema of job specs, for editors.",
+    "doctor": "Check that this machine has what submitting jobs needs.",
+    "probe": "Record what the nodes really have; `check` then uses it.",
+    "completion": "Print the script for Tab completion in bash, zsh or fish.",
 }
 
-#: Options of the default command whose value is the next word.
+#: The options of `submit` whose value is the next word: with it they may stand before a command.
 _VALUED = ("--backend", "--set", "--profile", "--output-root", "--templates")
 
-#: What click's own writing of a help text meets where stdout has no room.
+#: The error numbers of a file that takes no more bytes.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 _EPILOG = """\
@@ -50,42 +50,46 @@ Examples:
   prl-submit check jobs/mr_4gpu.yaml
   prl-submit logs latest -f
 
-RUN is v26, 26, a run directory, a job id, a name, or `latest`. Where a SPEC is
-expected a RUN does too: its own spec, as a new run.
+SPEC is a YAML file. RUN is v26, 26, a run directory, a job id, a job name or
+`latest`. A RUN can stand in the place of SPEC: its spec, for a new run.
 
 \b
-Exit codes: 0 done; 1 the job failed or was refused; 2 the spec or the command
-line is wrong, nothing was created; 3 no such run; 4 the backend cannot be
-reached; 74 stdout could not be written, a job that was started goes on;
-130 interrupted, the job goes on."""
+Exit codes:
+  0    done
+  1    the job failed, or the backend refused it
+  2    the spec or the command line is wrong; nothing was created
+  3    there is no such run
+  4    the backend cannot be reached
+  74   stdout could not be written; a job that was started goes on
+  130  interrupted; the job goes on"""
 
 
 class Commands(click.Group):
-    """Commands by name, loaded late; anything else in first place is a SPEC for `submit`."""
+    """The commands. Their modules are imported when they are called, so that `--help` stays fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All commands, in the order of the table."""
+        """The names of all commands, in the order of COMMANDS."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command's module."""
+        """Import the command's module; None for a name that is no command."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(f"prl_submit.cli.cmd_{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The table, without importing a command."""
+        """Write the list of commands for `--help`, without importing one of them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
     def shell_complete(
         self, ctx: click.Context, incomplete: str
     ) -> list[click.shell_completion.CompletionItem]:
-        """Commands, and files for the default command."""
+        """What the shell offers after Tab: commands, and files as specs for `submit`."""
         from click.shell_completion import CompletionItem
 
-        # click's scripts drop the words as soon as one item asks for files.
+        # If one item asks for files, click's scripts offer files alone: so only where no command fits.
         names = [name for name in COMMANDS if name.startswith(incomplete)]
         return [CompletionItem(name) for name in names] or [CompletionItem("", type="file")]
 
@@ -100,11 +104,11 @@ class Commands(click.Group):
 )
 @click.version_option(__version__, prog_name="prl-submit", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Run GRPO jobs of ms-swift from one YAML spec: checked, rendered, submitted, followed."""
+    """Run GRPO jobs of ms-swift from one YAML file: check, submit, watch, cancel, resume."""
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Entry point of `prl-submit`; ends the process with the documented exit code."""
+    """Run the command line; ends the process with one of the exit codes that `--help` lists."""
     try:
         _run(argv)
     finally:
@@ -113,6 +117,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _run(argv: list[str] | None) -> NoReturn:
+    """Run one command and exit with its code; errors become a line on stderr and an exit code."""
     arguments = _with_command(list(sys.argv[1:] if argv is None else argv))
     try:
         code = cli.main(arguments, prog_name="prl-submit", standalone_mode=False)
@@ -125,21 +130,26 @@ def _run(argv: list[str] | None) -> NoReturn:
     except click.exceptions.Abort:
         _say("interrupted")
         code = 130
-    except click.exceptions.NoArgsIsHelpError as error:
-        _say(error.format_message())
-        code = 2
     except click.UsageError as error:
-        _say(f"error: {error.format_message()}")
-        if error.ctx is not None:
-            _say(f"hint: see {error.ctx.command_path} --help")
-        code = 2
+        code = _usage_error(error)
     except Exception as error:
         code = _exit_code(error)
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _usage_error(error: click.UsageError) -> int:
+    """Print what is wrong with the command line; without any word, the help text. The exit code."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        _say(error.format_message())
+        return 2
+    _say(f"error: {error.format_message()}")
+    if error.ctx is not None:
+        _say(f"hint: see {error.ctx.command_path} --help")
+    return 2
+
+
 def _with_command(words: list[str]) -> list[str]:
-    """The command in first place: options may stand before it, and without one it is `submit`."""
+    """The words with the command first. Options may stand before it; without one it is `submit`."""
     if not words or words[0] in ("-h", "--help", "--version"):
         return words
     place = 0
@@ -153,13 +163,16 @@ def _with_command(words: list[str]) -> list[str]:
 
 
 def _refuse_misspelt_command(word: str, rest: list[str]) -> None:
-    """A first word that is no file but meant as a command; ends the process with exit code 2."""
+    """End the process with exit code 2 if `word` is no file and was meant as a command.
+
+    It was if it looks like the name of one, or if another word follows: `submit` takes one SPEC.
+    """
     if not word.isalpha() or os.path.exists(word):
         return
     from prl_submit.spec import meanings
     from prl_submit.spec.suggest import closest
 
-    # 0.75: a letter or two are wrong. `compare` is no misspelt `import`.
+    # A similarity of 0.75 means that a letter or two are wrong; `compare` must not become `import`.
     named = meanings.meant(word, meanings.COMMANDS, COMMANDS)
     near = named[0] if named else closest(word.lower(), COMMANDS, 0.75)
     if near is not None or (rest and not rest[0].startswith("-")):
@@ -170,14 +183,22 @@ def _refuse_misspelt_command(word: str, rest: list[str]) -> None:
 
 
 def _exit_code(error: Exception) -> int:
-    """Print one of our own errors and return its code; raise any other again."""
-    from prl_submit.errors import EXIT_OUTPUT, EXIT_WRONG_INPUT, PrlSubmitError, format_error
+    """Print an error of ours or of the system and return its exit code; raise any other again."""
+    from prl_submit.errors import (
+        EXIT_OUTPUT,
+        EXIT_WRONG_INPUT,
+        OutputError,
+        PrlSubmitError,
+        format_error,
+    )
 
     if isinstance(error, FileNotFoundError) and not error.filename and _stands_nowhere():
         where = os.environ.get("PWD", "the folder you are in")
         _say(f"error: {where} was deleted, and you are still in it\nhint: cd to another folder")
         return EXIT_WRONG_INPUT
-    if isinstance(error, OSError):  # a folder taken away, a full disk: no fault of the program
+    if isinstance(error, OSError) and error.errno in _NO_ROOM and _stdout_takes_no_more():
+        error = OutputError(f"stdout cannot be written: {error.strerror}")
+    if isinstance(error, OSError):  # a removed folder, a full disk: no fault of this program
         where = f"{error.filename}: " if error.filename else ""
         _say(f"error: {where}{error.strerror or error}")
         return EXIT_OUTPUT if error.errno in _NO_ROOM and not where else EXIT_WRONG_INPUT
@@ -187,8 +208,18 @@ def _exit_code(error: Exception) -> int:
     return error.exit_code
 
 
+def _stdout_takes_no_more() -> bool:
+    """True if what is still in the buffer of stdout cannot be written either."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        return True
+    return False
+
+
 def _stands_nowhere() -> bool:
-    """Whether the working directory has been deleted."""
+    """True if the working directory has been deleted."""
     try:
         os.getcwd()
     except OSError:
@@ -197,7 +228,7 @@ def _stands_nowhere() -> bool:
 
 
 def _give_up(stream: TextIO | None) -> None:
-    """Python exits with 120 where it cannot write what is left of a stream; our code says more."""
+    """Drop what cannot be written to the stream: Python would replace our exit code by 120."""
     if stream is not None:
         try:
             stream.flush()
@@ -208,7 +239,7 @@ def _give_up(stream: TextIO | None) -> None:
 
 
 def _say(text: str) -> None:
-    """Lines on stderr; where that cannot be written, the exit code has to do."""
+    """Print lines on stderr. If that fails, the exit code must say enough."""
     from prl_submit.system.untrusted_text import words
 
     text = words(text)

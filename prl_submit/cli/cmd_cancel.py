@@ -1,9 +1,9 @@
-"""cancel."""
+"""The command `cancel`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -20,90 +20,93 @@ from prl_submit.cli.shared_options import (
 from prl_submit.errors import EXIT_INTERRUPTED, BackendRefusedError, PrlSubmitError, format_error
 from prl_submit.runs.belonging import refuse_copies, refuse_strangers
 from prl_submit.runs.directory import CANCEL, Run, find_run
-from prl_submit.runs.states import FINISHED, LOST, SUCCEEDED
+from prl_submit.runs.states import FINISHED, LOST, SUCCEEDED, State
 from prl_submit.spec.traits import traits_of
 from prl_submit.system.user_paths import output_root as output_root_of
 
 
 @click.command("cancel")
 @run_argument(many=True, needed=True)
-@click.option("--wait", is_flag=True, help="Return when nothing of the job is left.")
+@click.option("--wait", is_flag=True, help="Return only when no process of the job is left.")
 @force_owner_option
 @output_root_option
 @json_option
 def cancel(
     runs: tuple[str, ...], wait: bool, force_owner: bool, output_root: str | None, as_json: bool
 ) -> int:
-    """End jobs and everything they started; says so where a job had already ended."""
+    """End jobs and all processes that they started.
+
+    A job that has already ended is no error. Of several runs, one that cannot be cancelled stops no
+    other.
+    """
     if not runs:
         raise click.UsageError("Missing argument 'RUN...'.", click.get_current_context())
     root = output_root_of(output_root)
     found = [find_run(name, root) for name in runs]
     try:
-        allowed, refused = _allowed(found, force_owner)
-        ordered, faults = _order_ends(allowed)
-        faults = refused + faults
+        allowed, refused = _for_each(found, lambda run: _is_allowed(run, force_owner))
+        states = {run.path: state for run, state in zip(allowed, states_of(allowed), strict=True)}
+        ordered, failed = _for_each(allowed, lambda run: _order_end(run, states[run.path]))
         for run in ordered:
-            backend = _backend_of(run)
-            waits = traits_of(run.require_record().backend).cancel_waits
-            if waits:
-                note(f"{run.name}: waits until its pods are gone")
-            if wait or waits:
-                backend.cancel(run, wait=True)
+            _wait_for_end(run, wait)
     except KeyboardInterrupt:
         return _interrupted(found)
-    statuses = statuses_of([refreshed(run) for run in found])
     if as_json:
-        document({"runs": statuses})
+        document({"runs": statuses_of([refreshed(run) for run in found])})
     else:
-        for status in statuses:
+        for status in statuses_of([refreshed(run) for run in allowed]):
             data(describe(status))
-    if faults:
-        raise faults[0]
-    return 0
+    faults = refused + failed
+    return faults[0].exit_code if faults else 0
 
 
-def _allowed(runs: Sequence[Run], force_owner: bool) -> tuple[list[Run], list[PrlSubmitError]]:
-    """The runs whose jobs may be ended from here; one that may not stops no other."""
-    allowed: list[Run] = []
+def _for_each(
+    runs: Sequence[Run], act: Callable[[Run], bool]
+) -> tuple[list[Run], list[PrlSubmitError]]:
+    """Call `act` for each run: the runs for which it returned true, and the errors it raised.
+
+    An error is printed at once and does not stop the other runs.
+    """
+    accepted: list[Run] = []
     faults: list[PrlSubmitError] = []
     for run in runs:
         try:
-            refuse_copies(run, "cancel")
-            if not force_owner:
-                refuse_strangers(run, "cancels it all the same")
-            allowed.append(run)
+            if act(run):
+                accepted.append(run)
         except PrlSubmitError as fault:
-            if len(runs) > 1:
-                note(format_error(fault))
+            note(format_error(fault))
             faults.append(fault)
-    return allowed, faults
+    return accepted, faults
 
 
-def _order_ends(runs: Sequence[Run]) -> tuple[list[Run], list[PrlSubmitError]]:
-    """Tell all of them to end before any is waited for; one that cannot be ended stops no other."""
-    ordered, faults = [], []
-    for run, state in zip(runs, states_of(runs), strict=True):
-        if state.state in FINISHED and state.state != LOST:
-            note(f"{run.name} had already ended: {state.state}")
-            if state.state != SUCCEEDED and _is_left(run):
-                note(f"{run.name}: some of it still runs, and is ended now")
-                _backend_of(run).cancel(run, wait=False)
-                ordered.append(run)
-        elif run.record is not None:
-            # A lost job may have left processes behind, so it is cancelled all the same.
-            try:
-                if not _backend_of(run).cancel(run, wait=False) and state.state != LOST:
-                    raise _no_job(run, run.record.backend)
-                ordered.append(run)
-            except PrlSubmitError as fault:
-                if len(runs) > 1:
-                    note(format_error(fault))
-                faults.append(fault)
-    return ordered, faults
+def _is_allowed(run: Run, force_owner: bool) -> bool:
+    """True. Raises PrlSubmitError for a copied run, and for another user's without --force-owner."""
+    refuse_copies(run, "cancel")
+    if not force_owner:
+        refuse_strangers(run, "cancels it all the same")
+    return True
+
+
+def _order_end(run: Run, state: State) -> bool:
+    """Tell the run's job to end, without waiting for the end; True if there was something to end."""
+    if state.state in FINISHED and state.state != LOST:
+        note(f"{run.name} had already ended: {state.state}")
+        if state.state == SUCCEEDED or not _is_left(run):
+            return False
+        note(f"{run.name}: some of it still runs, and is ended now")
+        _backend_of(run).cancel(run, wait=False)
+        return True
+    if run.record is None:
+        return False
+    # A lost job is cancelled too, because some of its processes may still run.
+    was_there = _backend_of(run).cancel(run, wait=False)
+    if not was_there and state.state != LOST:
+        raise _no_job(run, run.record.backend)
+    return True
 
 
 def _is_left(run: Run) -> bool:
+    """True if something of an ended job still runs; False also where the backend cannot say."""
     try:
         return _backend_of(run).is_left(run)
     except PrlSubmitError as error:
@@ -111,8 +114,17 @@ def _is_left(run: Run) -> bool:
         return False
 
 
+def _wait_for_end(run: Run, wait: bool) -> None:
+    """Wait until the job has ended, if the user asked for that or the backend must wait."""
+    must_wait = traits_of(run.require_record().backend).cancel_waits
+    if must_wait:
+        note(f"{run.name}: waits until its pods are gone")
+    if wait or must_wait:
+        _backend_of(run).cancel(run, wait=True)
+
+
 def _interrupted(runs: Sequence[Run]) -> int:
-    """What Ctrl-C says, of each: whether its end was ordered."""
+    """Say after Ctrl-C which jobs were already told to end; the exit code."""
     for run in runs:
         if os.path.exists(run.path / CANCEL):
             note(f"\ninterrupted: {run.name} is being cancelled: prl-submit wait {typed(run)}")
@@ -122,6 +134,7 @@ def _interrupted(runs: Sequence[Run]) -> int:
 
 
 def _no_job(run: Run, backend: str) -> BackendRefusedError:
+    """The error for a job that its backend does not know."""
     return BackendRefusedError(
         f"{run.name}: {backend} lists no job of it; nothing was cancelled",
         f"ask again in a minute: prl-submit status {typed(run)}",

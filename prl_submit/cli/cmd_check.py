@@ -1,4 +1,4 @@
-"""check."""
+"""The command `check`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from prl_submit.cli.console import data, document, note
 from prl_submit.cli.problems import render_bytes
 from prl_submit.cli.shared_options import json_option, spec_options
 from prl_submit.errors import (
+    EXIT_JOB_FAILED,
     EXIT_WRONG_INPUT,
     BackendUnreachableError,
     Problem,
@@ -26,61 +27,74 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Online(NamedTuple):
-    """What the backend said of a job: that it would run it, or what it has against it."""
+class Checked(NamedTuple):
+    """What a check found. `online` and `code`: the backend's answer and the exit code it calls for."""
 
-    words: str | None
+    planned: Planned | None
     problems: list[Problem]
-    code: int
+    online: str | None = None
+    code: int = 0
+
+    @property
+    def errors(self) -> list[Problem]:
+        """The problems that keep the job from being submitted."""
+        return [problem for problem in self.problems if problem.severity == "error"]
 
 
 @click.command("check")
 @spec_options
-@click.option("--online", is_flag=True, help="Also ask the backend whether and when it would run.")
+@click.option(
+    "--online", is_flag=True, help="Also ask the backend whether and when it would run the job."
+)
 @json_option
 def check(spec: str, templates: Path | None, online: bool, as_json: bool, **options: Any) -> int:
-    """Say everything that is wrong with SPEC, with file, line and what to do; create nothing.
+    """List everything that is wrong with SPEC: where, and what to do about it. Creates nothing.
 
-    Exit 0 where it can be submitted (warnings allowed), 2 where it cannot; with --online 1 where the
-    backend would refuse it, 4 where it does not answer.
+    Exit code 0: the job can be submitted, perhaps with warnings; 2: it cannot. With --online also 1:
+    the backend would refuse it; 4: the backend does not answer.
     """
-    planned: Planned | None = None
-    online_answer = Online(None, [], 0)
-    try:
-        planned = plan_spec(spec, **options)
-        problems = planned.problems
-        if templates is not None and not errors_of(planned):
-            render_bytes(planned, templates)
-        if online and not errors_of(planned):
-            online_answer = _ask_online(planned, templates)
-            refused = {(found.key, found.message) for found in online_answer.problems}
-            kept = [found for found in problems if (found.key, found.message) not in refused]
-            problems = [*kept, *online_answer.problems]  # no warning of what is refused
-    except SpecError as error:
-        problems = error.problems
-    wrong = [problem for problem in problems if problem.severity == "error"]
+    checked = _check(spec, templates, online, options)
     if as_json:
         document(
             {
-                "ok": not wrong,
-                "problems": list(map(_in_json, problems)),
-                "online": online_answer.words,
+                "ok": not checked.errors,
+                "problems": list(map(_in_json, checked.problems)),
+                "online": checked.online,
             }
         )
     else:
-        for problem in problems:
-            note(format_problem(problem))
-        if planned is not None and not wrong:
-            words = f"; {online_answer.words}" if online_answer.words else ""
-            data(f"{spec}: ok: {_summary(planned)}{words}")
-        else:
-            note(f"{spec}: {len(wrong)} error{'s' if len(wrong) != 1 else ''}; nothing was created")
-    if online_answer.code:
-        return online_answer.code
-    return EXIT_WRONG_INPUT if wrong else 0
+        _print(spec, checked)
+    return checked.code or (EXIT_WRONG_INPUT if checked.errors else 0)
+
+
+def _check(spec: str, templates: Path | None, online: bool, options: dict[str, Any]) -> Checked:
+    """Plan the job; if that gives no error, try the user's templates and ask the backend."""
+    try:
+        planned = plan_spec(spec, **options)
+        if not errors_of(planned):
+            if templates is not None:
+                render_bytes(planned, templates)
+            if online:
+                return _ask_online(planned, templates)
+    except SpecError as error:
+        return Checked(None, error.problems)
+    return Checked(planned, planned.problems)
+
+
+def _print(spec: str, checked: Checked) -> None:
+    """Print the problems, and one line that says whether the job can be submitted."""
+    for problem in checked.problems:
+        note(format_problem(problem))
+    errors = len(checked.errors)
+    if checked.planned is None or errors:
+        note(f"{spec}: {errors} error{'s' if errors != 1 else ''}; nothing was created")
+        return
+    words = f"; {checked.online}" if checked.online else ""
+    data(f"{spec}: ok: {_summary(checked.planned)}{words}")
 
 
 def _in_json(problem: Problem) -> dict[str, Any]:
+    """The problem with the keys of `check --json`."""
     label = f"{problem.label}: " if problem.label else ""
     return {
         "file": problem.file,
@@ -92,22 +106,31 @@ def _in_json(problem: Problem) -> dict[str, Any]:
     }
 
 
-def _ask_online(planned: Planned, templates: Path | None) -> Online:
-    """What the backend would do with the job, or why it would not."""
+def _ask_online(planned: Planned, templates: Path | None) -> Checked:
+    """Ask the backend what it would do with the job."""
     from prl_submit import backends
 
     artefact = render_bytes(planned, templates).decode("utf-8")
     try:
         answer = backends.load(planned.plan.backend).ask_online(planned.plan, artefact)
     except RefusedError as error:
-        return Online(None, [as_problem(refusal, planned.tree) for refusal in error.refusals], 1)
+        refused = [as_problem(refusal, planned.tree) for refusal in error.refusals]
+        return Checked(planned, _with_refusals(planned.problems, refused), None, EXIT_JOB_FAILED)
     except BackendUnreachableError as error:
         silence = as_problem(Refusal("backend", error.message, error.hint), planned.tree)
-        return Online(None, [silence], error.exit_code)
-    return Online(answer, [], 0)
+        return Checked(planned, _with_refusals(planned.problems, [silence]), None, error.exit_code)
+    return Checked(planned, planned.problems, answer)
+
+
+def _with_refusals(problems: list[Problem], refused: list[Problem]) -> list[Problem]:
+    """The problems and the backend's refusals; a warning that says the same as a refusal is dropped."""
+    said = {(problem.key, problem.message) for problem in refused}
+    kept = [problem for problem in problems if (problem.key, problem.message) not in said]
+    return [*kept, *refused]
 
 
 def _summary(planned: Planned) -> str:
+    """The job in a few words, such as `mr-4gpu, local, 4 GPUs`."""
     resources = planned.plan.resources
     unit = "GPU" if resources.accelerator == "gpu" else "process"
     count = resources.nproc_per_node

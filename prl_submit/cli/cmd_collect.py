@@ -1,4 +1,4 @@
-"""collect."""
+"""The command `collect`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from prl_submit.system.user_paths import output_root as output_root_of
 @click.option(
     "--only",
     metavar="NAMES",
-    help="Names or patterns, separated by commas: 'logging.jsonl,checkpoint-*'.",
+    help="Copy only these: names or patterns, separated by commas, such as 'logging.jsonl,checkpoint-*'.",
 )
 @output_root_option
 def collect(run: str, only: str | None, output_root: str | None) -> int:
-    """Bring a Kubernetes run's files from its volume into its directory here; print the directory.
+    """Copy a Kubernetes run's files from its volume into its directory on this machine.
 
-    For machines that do not have the volume. What has been brought before is not brought again, and
-    a transfer that was interrupted goes on.
+    It is for machines on which the volume is not mounted. Files that are already here are not copied
+    again, and an interrupted copy goes on where it stopped. Prints the directory.
     """
     found = find_run(run, output_root_of(output_root))
     backend = found.require_record().backend

@@ -1,4 +1,4 @@
-"""completion."""
+"""The command `completion`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prl_submit.cli.console import data
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> int:
-    """Print the completion script of bash, zsh or fish.
+    """Print the script that makes a shell complete prl-submit's words after Tab.
 
     For bash: prl-submit completion bash >> ~/.bash_completion
     """

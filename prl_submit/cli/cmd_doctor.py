@@ -1,4 +1,4 @@
-"""doctor: what this machine has of what a submission needs."""
+"""The command `doctor`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""explain."""
+"""The command `explain`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,17 @@ if TYPE_CHECKING:
 
 @click.command("explain")
 @spec_options
-@click.option("--memory", is_flag=True, help="Instead: GPU memory per rank, forecast by its parts.")
+@click.option(
+    "--memory",
+    is_flag=True,
+    help="Print a forecast of the GPU memory of each rank instead, part by part.",
+)
 @json_option
 def explain(spec: str, templates: Path | None, memory: bool, as_json: bool, **options: Any) -> int:
-    """Print every resolved value with its source: default, profile, base, spec, env or flag."""
+    """Print every value of the job and where it comes from.
+
+    Sources: default, profile, base (a file that SPEC extends), spec, env (a variable), flag (an option).
+    """
     planned = plan_spec(spec, **options)
     values = planned.plan.values
     if memory:
@@ -37,7 +44,10 @@ def explain(spec: str, templates: Path | None, memory: bool, as_json: bool, **op
 
 
 def show_memory(planned: Planned, as_json: bool) -> None:
-    """Print the parts, or on stderr why there is no forecast (JSON: `{"memory": null, "reason"}`)."""
+    """Print the memory forecast as a table; where there is none, say why on stderr.
+
+    As JSON: `memory` and `reason`, one of which is null.
+    """
     import os
 
     from prl_submit.memory.warning import find_forecast

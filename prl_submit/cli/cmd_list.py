@@ -1,4 +1,4 @@
-"""list."""
+"""The command `list`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prl_submit.system.user_paths import output_root as output_root_of
 @output_root_option
 @json_option
 def list_(output_root: str | None, as_json: bool) -> int:
-    """List the runs under the output root, newest last."""
+    """List the runs in the output root, the newest last."""
     root = output_root_of(output_root)
     return show_runs(list_runs(root), as_json, f"no runs under {root}")
 

@@ -1,4 +1,4 @@
-"""logs."""
+"""The command `logs`."""
 
 from __future__ import annotations
 
@@ -25,15 +25,25 @@ Find = Callable[[], list[tuple[int, Path]]]
 @click.command("logs")
 @run_argument(many=False)
 @click.option(
-    "--follow", "-f", is_flag=True, help="Go on until the job ends; exit with its result."
+    "--follow",
+    "-f",
+    is_flag=True,
+    help="Print new lines until the job has ended; exit 0 if it succeeded, else 1.",
 )
-@click.option("--tail", type=click.IntRange(0), metavar="N", help="Begin with the last N lines.")
-@click.option("--node", type=click.IntRange(0), metavar="N", help="One node only.")
+@click.option(
+    "--tail", type=click.IntRange(0), metavar="N", help="Begin with the last N lines of the log."
+)
+@click.option(
+    "--node",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Print the log of node N only; nodes count from 0.",
+)
 @click.option(
     "--rank",
     type=click.IntRange(0),
     metavar="R",
-    help="One rank only, where ranks are logged apart (PET_TEE=3 in the job's environment).",
+    help="Print the log of rank R only. Needs PET_TEE=3 in the job's environment, with which torchrun writes a log for each rank.",
 )
 @output_root_option
 def logs(
@@ -44,7 +54,7 @@ def logs(
     rank: int | None,
     output_root: str | None,
 ) -> int:
-    """Print a run's log; -f follows it to the end of the job and exits with its result."""
+    """Print a run's log; with -f also the lines that are still to come."""
     found = find_run(run, output_root_of(output_root))
     find = _logs_of(found, node, rank)
     name = node_name(found) if node is None and rank is None else None
@@ -64,7 +74,10 @@ def logs(
 
 
 def _logs_of(run: Run, node: int | None, rank: int | None) -> Find:
-    """The logs that are asked for. Raises PrlSubmitError for a node or rank the run does not have."""
+    """A function that finds the log files of the node or rank.
+
+    Raises PrlSubmitError for a node or rank that the run does not have.
+    """
     if node is None and rank is None:
         return lambda: node_logs(run.path)
     resources = _resources(run)
@@ -86,7 +99,10 @@ def _resources(run: Run) -> Resources:
 
 
 def _instead(run: Run, node: int | None, rank: int | None) -> Find:
-    """What there is where the log that was asked for is not."""
+    """A function that finds the scheduler's log, for a run that has no log yet.
+
+    Raises PrlSubmitError where only the logs of single ranks are missing.
+    """
     if rank is not None and node_logs(run.path):
         raise PrlSubmitError(
             f"{run.name} does not log its ranks apart",

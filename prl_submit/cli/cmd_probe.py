@@ -1,4 +1,4 @@
-"""probe: what the nodes really have."""
+"""The command `probe`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""render."""
+"""The command `render`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 @click.command("render")
 @spec_options
 def render(spec: str, templates: Path | None, **options: Any) -> int:
-    """Print what would be sent, byte for byte (the run directory's name and the token aside)."""
+    """Print the script or manifest that `submit` would send. Creates nothing.
+
+    It is the same to the byte, except for the run directory's name and the job's token.
+    """
     planned = plan_spec(spec, **options)
     warn_or_stop(planned)
     raw(render_bytes(planned, templates))

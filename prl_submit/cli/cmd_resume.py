@@ -1,4 +1,4 @@
-"""resume."""
+"""The command `resume`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def resume(
     follow: bool,
     as_json: bool,
 ) -> int:
-    """Continue a finished run from its last complete checkpoint, in the same run directory."""
+    """Continue a run that has ended from its last complete checkpoint, in the same run directory."""
     found = find_run(run, output_root_of(output_root))
     refuse_copies(found, "resume")
     if not force_owner:
@@ -71,15 +71,18 @@ def resume(
 
 
 def _resume(found: Run, templates: Path | None) -> tuple[Run, Checkpoint, dict[Path, int]]:
-    """The run with its new attempt, where that goes on, and how long its logs were before."""
+    """Start a new attempt of the run.
+
+    Returns the run, the checkpoint from which it continues, and how long its logs were before.
+    """
     with exclusive(found):
-        found = refreshed(found)  # another resume may have started it since
+        found = refreshed(found)  # another `resume` may have started an attempt meanwhile
         state = _when_it_has_ended(found)
         if state.state not in FINISHED:
             raise PrlSubmitError(f"{found.name} is {state.state}", "cancel it first, or wait")
         if found.record is not None:
             backend = backends.load(found.record.backend)
-            # What a killed launcher or a failed node left behind would train on beside the new attempt.
+            # Processes that a killed launcher or a failed node left would train beside the new attempt.
             if belonging(found).has_job and (state.state == LOST or backend.is_left(found)):
                 backend.cancel(found, wait=True)
         seen = log_sizes(found.path)
@@ -89,7 +92,7 @@ def _resume(found: Run, templates: Path | None) -> tuple[Run, Checkpoint, dict[P
 
 
 def _when_it_has_ended(run: Run) -> State:
-    """The run's state; waited for where it has failed already and its last process is about to end."""
+    """The run's state. A job that has failed and is about to end is waited for first."""
     state = states_of([run])[0]
     if state.is_ending:
         note(f"{run.name}: waits until its processes have ended: {state.reason}")

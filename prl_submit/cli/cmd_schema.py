@@ -1,4 +1,4 @@
-"""schema."""
+"""The command `schema`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from prl_submit.swift.choice import is_release
 
 @click.command("schema")
 @click.argument("spec", required=False, type=click.Path())
-@click.option("--swift-version", metavar="VERSION", help="The ms-swift whose arguments it has.")
+@click.option(
+    "--swift-version",
+    metavar="VERSION",
+    help="Describe the arguments of this ms-swift, such as 4.6.0.",
+)
 def schema(spec: str | None, swift_version: str | None) -> int:
-    """Print the JSON Schema of the job spec, for editors.
+    """Print the JSON Schema of the job spec, with which editors complete and check a spec.
 
-    Its `swift:` arguments are those of SPEC's ms-swift, of VERSION, or of the newest release.
+    The `swift:` arguments in it are those of the ms-swift that SPEC would run, else of VERSION, else
+    of the newest release.
     """
     from prl_submit.planning.schema import job_schema, schema_text
     from prl_submit.swift.table import load_table

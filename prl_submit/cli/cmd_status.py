@@ -1,4 +1,4 @@
-"""status."""
+"""The command `status`."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _WATCH_S = 1.0
 @click.option(
     "--watch",
     is_flag=True,
-    help="Look again and again until all have ended; exit 1 if one did not succeed.",
+    help="Repeat until all jobs have ended; exit 1 if one did not succeed.",
 )
 @output_root_option
 @json_option
 def status(runs: tuple[str, ...], watch: bool, output_root: str | None, as_json: bool) -> int:
-    """Show what runs are doing; without RUN, all that are not finished."""
+    """Show the state of runs; without RUN, of all runs that have not ended."""
     root = output_root_of(output_root)
     if watch and as_json:
         raise click.UsageError("--watch redraws a table; with --json ask again instead")
@@ -47,7 +47,7 @@ def status(runs: tuple[str, ...], watch: bool, output_root: str | None, as_json:
 
 
 def _chosen(names: Sequence[str], root: Path, seen: Container[str]) -> list[Status]:
-    """The runs that are named; else all that have not ended, or whose path is in `seen`."""
+    """The statuses of the named runs; without names, of all that have not ended or are in `seen`."""
     if names:
         return statuses_of([find_run(name, root) for name in names])
     return [
@@ -58,7 +58,11 @@ def _chosen(names: Sequence[str], root: Path, seen: Container[str]) -> list[Stat
 
 
 def show_runs(runs: list[Run], as_json: bool, nothing: str, *, ended: bool = True) -> int:
-    """Print runs; 4 where a backend gave no answer, and what is shown is the last that is known."""
+    """Print runs as a table or as JSON; the exit code.
+
+    The exit code is 4 if a backend gave no answer: its runs are then shown as they were last known.
+    `nothing`: what to say where there is no run; `ended`: whether ended runs are shown too.
+    """
     states = states_of(runs)
     statuses = [
         status_of(run, state)
@@ -72,7 +76,7 @@ def show_runs(runs: list[Run], as_json: bool, nothing: str, *, ended: bool = Tru
     else:
         note(nothing)
     for run in () if ended else runs:
-        if run.record is None:  # it may be running
+        if run.record is None:  # run.json cannot be read, so the job may still run
             note(f"{run.name}: {run.fault}")
     silences = dict.fromkeys(state.unreachable for state in states if state.unreachable)
     for silence in silences:
@@ -81,10 +85,10 @@ def show_runs(runs: list[Run], as_json: bool, nothing: str, *, ended: bool = Tru
 
 
 def _watch(names: Sequence[str], root: Path) -> int:
-    """Redraw on a terminal, elsewhere print a line per change; the result of all as exit code."""
+    """Redraw the table on a terminal; elsewhere print a line for each change. The exit code."""
     if is_terminal() and os.environ.get("TERM") != "dumb":
         statuses = _redraw(names, root)
-        for status in statuses:  # the table may have cut the reason
+        for status in statuses:  # a table higher than the terminal is not shown whole
             if status.state in FINISHED and status.state != SUCCEEDED:
                 note(describe(status))
     else:
@@ -96,7 +100,7 @@ def _watch(names: Sequence[str], root: Path) -> int:
 
 
 def _redraw(names: Sequence[str], root: Path) -> list[Status]:
-    """The table, again and again, until all in it have ended: a run that was seen open stays in it."""
+    """Redraw the table until all runs in it have ended. A run that ends meanwhile stays in the table."""
     from rich.live import Live
     from rich.text import Text
 

@@ -1,4 +1,4 @@
-"""submit."""
+"""The command `submit`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from prl_submit.system import shell
 
 @click.command("submit")
 @spec_options
-@click.option("--dry-run", is_flag=True, help="Print what would be sent; create nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the text that would be sent. Creates nothing.")
 @wait_option
 @follow_option
 @json_option
@@ -37,11 +37,11 @@ def submit(
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Check SPEC, make its run directory and start the job; print the run directory.
+    """Check SPEC, make a run directory, start the job and print the run directory.
 
-    The job is detached: it survives this command and the terminal. With --wait or --follow the exit
-    code is the job's result, 0 or 1, and a SIGTERM is handed on to a local job, which is how a
-    platform that gives out containers runs it.
+    The job goes on when this command ends or the terminal is closed. With --wait or --follow this
+    command ends with the job, and its exit code is the job's result: 0 or 1. A SIGTERM that it gets
+    meanwhile is passed on to a local job: so a platform's container can run it as its main process.
     """
     planned = plan_spec(spec, **options)
     warn_or_stop(planned)
@@ -63,6 +63,7 @@ def submit(
 
 
 def _nothing(name: str, backend: str) -> dict[str, Any]:
+    """The keys of a status for a job that was not submitted: all null but these two."""
     fields = dict.fromkeys(Status.__struct_fields__)
     return {**fields, "name": name, "backend": backend}
 

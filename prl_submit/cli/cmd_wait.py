@@ -1,4 +1,4 @@
-"""wait."""
+"""The command `wait`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from prl_submit.system.user_paths import output_root as output_root_of
 @output_root_option
 @json_option
 def wait(runs: tuple[str, ...], output_root: str | None, as_json: bool) -> int:
-    """Wait until jobs have ended; exit 1 if one did not succeed. Without RUN, all that run now."""
+    """Wait until jobs have ended; exit 1 if one did not succeed.
+
+    Without RUN it waits for all runs in the output root that have not ended yet.
+    """
     found = _named_or_open(runs, output_root_of(output_root))
     try:
         statuses = wait_for(found, lambda status: note(describe(status)))
@@ -34,6 +37,7 @@ def wait(runs: tuple[str, ...], output_root: str | None, as_json: bool) -> int:
 
 
 def _named_or_open(names: Sequence[str], root: Path) -> list[Run]:
+    """The runs that are named; without a name, all that have not ended."""
     if names:
         return [find_run(name, root) for name in names]
     runs = list_runs(root)

@@ -1,4 +1,4 @@
-"""Printing: data to stdout as UTF-8 bytes, everything else to stderr; colour on terminals only."""
+"""Printing: results go to stdout as UTF-8, all other lines to stderr; colour on terminals only."""
 
 from __future__ import annotations
 
@@ -25,16 +25,20 @@ _COLOURS = {
 }
 
 
+#: Before a line that goes on with the cell of the row above.
+_INDENT = "    "
+
+
 def data(text: str) -> None:
-    """A line of data."""
+    """Print a line of the result on stdout."""
     raw(f"{text}\n".encode("utf-8", "surrogateescape"))
 
 
 def raw(content: bytes) -> None:
-    """Bytes of data, seen at once; nowhere, where stdout was closed (`>&-`).
+    """Print bytes of the result on stdout, without delay. Does nothing if stdout is closed (`>&-`).
 
-    A pipe or a file gets them as they are, a terminal without sequences that it would obey.
-    Raises OutputError where stdout takes no more, as a file on a full disk.
+    A pipe or a file gets the bytes as they are. For a terminal, control sequences are taken out first.
+    Raises OutputError if stdout takes no more, for example a file on a full disk.
     """
     if sys.stdout is None:
         return
@@ -52,29 +56,30 @@ def raw(content: bytes) -> None:
 
 @cache
 def _filter() -> Callable[[bytes], bytes]:
+    """Takes control sequences out of bytes. There is one, because a sequence may come in two pieces."""
     from prl_submit.system.untrusted_text import Filter
 
     return Filter()
 
 
 def give_up(stream: TextIO) -> None:
-    """What is still in the buffer goes nowhere, so that Python does not complain of it at exit."""
+    """Send what is left in the buffer to /dev/null, so that Python does not fail on it at exit."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)
 
 
 def reader_gone() -> NoReturn:
-    """The reader went away (`| head`): end as SIGPIPE would have it.
+    """End the process because nobody reads stdout any more (`| head`), with SIGPIPE's exit code.
 
-    click would exit with 1, which here means a failed job, and Python complain once more at exit.
+    click would exit with 1, which means a failed job here.
     """
     give_up(sys.stdout)
     sys.exit(128 + 13)
 
 
 def document(value: Any) -> None:
-    """The one JSON document of `--json`."""
+    """Print the JSON document of `--json` on stdout."""
     from prl_submit.system.untrusted_text import in_json
 
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode("utf-8")
@@ -82,7 +87,7 @@ def document(value: Any) -> None:
 
 
 def note(text: str) -> None:
-    """Lines for the person, not for the pipe. A stderr that cannot be written stops nothing."""
+    """Print lines for the user on stderr. If that fails, the command goes on."""
     from prl_submit.system.untrusted_text import words
 
     text = words(text)
@@ -91,44 +96,84 @@ def note(text: str) -> None:
 
 
 def is_terminal() -> bool:
-    """Whether stdout is a terminal; it may also be closed, and then it is None."""
+    """True if stdout is a terminal. Python sets it to None where it is closed."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
 def has_colour() -> bool:
-    """Whether stdout is a terminal that wants colour."""
+    """True if stdout is a terminal, and neither NO_COLOR nor TERM forbids colour."""
     return is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def state(text: str) -> str:
-    """A state word in its colour, where there is colour."""
+    """The state's word in its colour, where there is colour."""
     return click.style(text, fg=_COLOURS.get(text)) if has_colour() else text
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Aligned columns; wide characters count as wide. Cut to a terminal's width, never in a pipe."""
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, wrap: bool = False) -> str:
+    """Aligned columns; a wide character counts as two.
+
+    On a terminal a line that is too long is cut. With `wrap` its last cell is not cut: it goes on in
+    indented lines below. In a pipe or a file lines have any length.
+    """
+    from rich.cells import cell_len
+
+    lines = [[_one_line(cell) for cell in row] for row in [header, *rows]]
+    sizes = [max(cell_len(line[i]) for line in lines) for i in range(len(header))]
+    width = os.get_terminal_size().columns if is_terminal() else 0
+    texts: list[str] = []
+    for number, line in enumerate(lines):
+        text = _aligned(line, sizes)
+        if not width or cell_len(text) <= width:
+            texts.append(text)
+        elif wrap and number > 0:
+            texts.append(_cut(_aligned(line[:-1], sizes), width))
+            texts += _wrapped(line[-1], width)
+        else:
+            texts.append(_cut(text, width))
+    return "\n".join(_coloured(text) for text in texts)
+
+
+def _aligned(cells: Sequence[str], sizes: Sequence[int]) -> str:
+    """The cells side by side, each filled up with spaces to the size of its column."""
+    from rich.cells import cell_len
+
+    filled = [
+        cell + " " * (size - cell_len(cell)) for cell, size in zip(cells, sizes, strict=False)
+    ]
+    return "  ".join(filled).rstrip()
+
+
+def _cut(text: str, width: int) -> str:
+    """The text, cut to the width of the terminal where it is longer."""
     from rich.cells import cell_len, set_cell_size
 
-    lines = [list(map(_one_line, row)) for row in [header, *rows]]
-    widths = [max(cell_len(line[i]) for line in lines) for i in range(len(header))]
-    width = os.get_terminal_size().columns if is_terminal() else 0
-    out = []
-    for line in lines:
-        cells = [
-            cell + " " * (size - cell_len(cell)) for cell, size in zip(line, widths, strict=True)
-        ]
-        text = "  ".join(cells).rstrip()
-        if width and cell_len(text) > width:
-            text = set_cell_size(text, width - 1) + "…"
-        out.append(text)
-    return "\n".join(_coloured(text) for text in out)
+    return text if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """The text in indented lines that fit the terminal, broken between words where that can be."""
+    from rich.cells import cell_len, chop_cells
+
+    room = max(width - len(_INDENT), 1)
+    lines = [""]
+    for word in text.split():
+        for piece in chop_cells(word, room):
+            longer = f"{lines[-1]} {piece}".lstrip()
+            if cell_len(longer) <= room:
+                lines[-1] = longer
+            else:
+                lines.append(piece)
+    return [_INDENT + line for line in lines if line]
 
 
 def _one_line(cell: str) -> str:
+    """The cell with a space for each character that would break the line or steer the terminal."""
     return "".join(char if char.isprintable() else " " for char in cell)
 
 
 def _coloured(line: str) -> str:
+    """The line with its first state word in colour, where there is colour."""
     if not has_colour():
         return line
     for word in _COLOURS:

@@ -1,4 +1,4 @@
-"""Following a run: its output is printed until the job has ended."""
+"""Following a run: its log is printed until the job has ended."""
 
 from __future__ import annotations
 
@@ -24,11 +24,14 @@ def follow_run(
     reader: LogReader | None = None,
     seen: dict[Path, int] | None = None,
 ) -> Status:
-    """Print the run's output to its end and return how it ended; say what it waits for."""
+    """Print the run's log to its end; the last status. While the run is queued, say why.
+
+    `seen`: how many bytes of each log the user knows already, which are not printed.
+    """
     reader = reader or LogReader(lambda: node_logs(run.path), seen=seen, name=node_name(run))
     watcher = Background(Watch([run]))
-    keeper = log_copier(run)
-    keeper.start()
+    copier = log_copier(run)
+    copier.start()
     told = ""
 
     def is_finished() -> bool:
@@ -39,7 +42,7 @@ def follow_run(
             note(describe(status))
         if status is None or status.state not in FINISHED:
             return False
-        finish(keeper)
+        finish(copier)
         return True
 
     last = b"\n"
@@ -50,13 +53,15 @@ def follow_run(
         raw(content)
 
     follow(reader, write, is_finished)
-    if last != b"\n":  # a progress bar; what is said next begins a line
+    if (
+        last != b"\n"
+    ):  # a progress bar ends without a newline; the next message needs a line of its own
         raw(b"\n")
     return watcher.last()
 
 
 def node_name(run: Run) -> Callable[[int], str] | None:
-    """What nodes of the run are called where each line is marked with its own; None: it has one."""
+    """The name of a node by its number, to mark each line of the log; None for a run on one node."""
     try:
         several = read_plan(run.path / PLAN).plan.resources.nodes > 1
     except PrlSubmitError:

@@ -1,4 +1,4 @@
-"""SIGTERM while a command waits for a local job: the job gets it."""
+"""A SIGTERM that arrives while prl-submit waits for a local job is sent on to the job."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from prl_submit.runs.record import LocalProcess
 
 
 class ForwardSigterm:
-    """While a container's main process waits, SIGTERM is meant for the job: hand it over."""
+    """While this lasts, a SIGTERM to prl-submit goes to the job, and prl-submit waits on.
+
+    A platform that runs prl-submit as a container's main process sends SIGTERM to it alone, but means
+    the job.
+    """
 
     def __init__(self, run: Run) -> None:
         self._run = run

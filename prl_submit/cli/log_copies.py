@@ -1,4 +1,4 @@
-"""The copy of a log: some backends bring it to this machine while the job runs."""
+"""The copy of a run's log: some backends bring the log to this machine while the job runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from prl_submit.runs.directory import Run
 
 
 def log_copier(run: Run) -> backends.LogCopier:
-    """What brings the run's log here; where that cannot be, a note says why."""
+    """An object that copies the run's log to this machine.
+
+    It copies nothing for a copied run, for another user's run, and where the backend fails, which a
+    line on stderr says.
+    """
     try:
         if run.record is not None and belonging(run).has_job and stranger(run.path) is None:
             return backends.load(run.record.backend).log_copier(run, note)
@@ -19,9 +23,9 @@ def log_copier(run: Run) -> backends.LogCopier:
     return backends.NoLogCopier()
 
 
-def finish(keeper: backends.LogCopier) -> None:
-    """Bring the rest of a log; where that cannot be, a note says why."""
+def finish(copier: backends.LogCopier) -> None:
+    """Copy the rest of the log; where that fails, a line on stderr says why."""
     try:
-        keeper.finish()
+        copier.finish()
     except PrlSubmitError as error:
         note(f"the log may not be whole: {error.message}")

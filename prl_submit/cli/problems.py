@@ -1,4 +1,4 @@
-"""What several commands do with a planned job: print its problems, render it."""
+"""What several commands do with a planned job: print its problems, or render it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def warn_or_stop(planned: Planned) -> None:
-    """Print the warnings. Raises SpecError with all problems where one is an error."""
+    """Print the warnings. Raises SpecError with all problems if one of them is an error."""
     if errors_of(planned):
         raise SpecError(planned.problems)
     for problem in planned.problems:
@@ -22,7 +22,7 @@ def warn_or_stop(planned: Planned) -> None:
 
 
 def render_bytes(planned: Planned, templates: Path | None) -> bytes:
-    """What the backend would be sent for the job."""
+    """The text that the backend would be sent for the job."""
     from prl_submit.backends.artefact import render_artefact  # a tenth of the time of `check`
 
     return render_artefact(planned.plan, templates).encode("utf-8")

@@ -1,4 +1,4 @@
-"""What the commands print of runs: one line, a table, how to name a run, what Ctrl-C says."""
+"""Texts about runs that several commands print."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from prl_submit.system.user_paths import output_root
 
 
 def result_code(statuses: Sequence[Status]) -> int:
-    """0 where all succeeded, else 1."""
+    """The exit code for the results of runs: 0 if all succeeded, else 1."""
     return 0 if all(status.state == SUCCEEDED for status in statuses) else EXIT_JOB_FAILED
 
 
 def interrupted(runs: Sequence[Run]) -> int:
-    """What Ctrl-C says while one waits: the jobs go on."""
+    """Say after Ctrl-C that the jobs go on, and how to reach them; the exit code."""
     for run in runs:
         if run.record is not None and run.record.job_id is None:
             note(f"\ninterrupted: whether the job of {run.name} was submitted is not known yet")
@@ -35,20 +35,20 @@ def interrupted(runs: Sequence[Run]) -> int:
 
 
 def typed(run: Run) -> str:
-    """How a command typed here names the run."""
+    """The run as the user can type it here: its name, or its path if it is under another root."""
     here = run.path.parent == output_root(None)
     return run.name if here else bash(str(run.path))
 
 
 def describe(status: Status) -> str:
-    """One line on one run."""
+    """One line about one run."""
     steps = f", step {_progress(status)}" if status.step is not None else ""
     reason = f": {status.reason}" if status.reason else ""
     return words(f"{status.run} {status.state}{steps}{reason}")
 
 
 def _progress(status: Status) -> str:
-    """`5/60`; of a training that goes on, with the age of that step: `5/60, 12m ago`."""
+    """`5/60`; while the job runs, with the time since that step: `5/60, 12m ago`."""
     if status.step is None:
         return "-"
     steps = f"{status.step}/{status.max_steps}"
@@ -59,7 +59,7 @@ def _progress(status: Status) -> str:
 
 
 def status_table(statuses: Sequence[Status]) -> str:
-    """Runs as columns."""
+    """The runs as a table, one row each. On a terminal a long reason goes on in lines below its row."""
     rows = [
         [
             status.run,
@@ -73,4 +73,5 @@ def status_table(statuses: Sequence[Status]) -> str:
         ]
         for status in statuses
     ]
-    return table(["RUN", "NAME", "BACKEND", "JOB", "STATE", "STEP", "RESTARTS", "REASON"], rows)
+    header = ["RUN", "NAME", "BACKEND", "JOB", "STATE", "STEP", "RESTARTS", "REASON"]
+    return table(header, rows, wrap=True)

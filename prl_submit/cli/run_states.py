@@ -1,4 +1,4 @@
-"""The states of runs: by their files, or by asking the backend."""
+"""The states of runs: read from their files, or asked of their backends."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from prl_submit.runs.states import LOST, State, Status, finished_state, status_o
 
 
 def states_of(runs: Sequence[Run]) -> list[State]:
-    """Each run's state: a kept end first, then one question per backend for the rest.
+    """The state of each run, in the order of `runs`.
 
-    A directory whose job is another one's has no state but what its files say.
+    A run whose end is recorded in its directory is not asked about. Each backend is asked once, about
+    all of its other runs together. A copied directory has no job of its own, so its state is what its
+    files said when it was copied.
     """
     found = [_without_asking(run) for run in runs]
     open_runs: dict[str, list[int]] = defaultdict(list)
@@ -32,6 +34,7 @@ def states_of(runs: Sequence[Run]) -> list[State]:
 
 
 def _without_asking(run: Run) -> State | None:
+    """The state that the run's files give; None where the backend must be asked."""
     if run.record is None:
         return State(state=LOST, reason=run.fault)
     words = belonging(run).words
@@ -39,7 +42,7 @@ def _without_asking(run: Run) -> State | None:
 
 
 def _by_its_files(run: Run, words: str) -> State:
-    """How a copied run had ended when it was copied. `words`: whose copy it is."""
+    """The state of a copied run: how its job had ended by then. `words`: whose copy the run is."""
     state = finished_state(run) or read_verdict(run, is_copy=True)
     if state is None:
         return State(state=LOST, reason=f"{words}; that had not ended then")
@@ -48,19 +51,22 @@ def _by_its_files(run: Run, words: str) -> State:
 
 
 def _ask(backend: str, runs: list[Run]) -> list[State]:
+    """What the backend says of its runs."""
     try:
         module = backends.load(backend)
-    except PrlSubmitError as error:  # one such run must not hide the others
+    except (
+        PrlSubmitError
+    ) as error:  # this prl-submit has no such backend; other runs are still shown
         lost = State(state=LOST, reason=error.message)
         return [finished_state(run) or lost for run in runs]
     return module.states(runs)
 
 
 def statuses_of(runs: Sequence[Run]) -> list[Status]:
-    """Each run as JSON shows it."""
+    """The status of each run: its state, its progress and its times, as `--json` prints them."""
     return [status_of(run, state) for run, state in zip(runs, states_of(runs), strict=True)]
 
 
 def refreshed(run: Run) -> Run:
-    """The run with its record read again; as it was, where its directory has gone."""
+    """The run with its record read again; unchanged where its directory was removed meanwhile."""
     return read_run(run.path) or run

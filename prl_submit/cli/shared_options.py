@@ -9,30 +9,30 @@ import click
 
 from prl_submit.system.user_paths import output_root
 
-if TYPE_CHECKING:  # `check` has no use for it, and it is a twentieth of its time
+if TYPE_CHECKING:  # importing pathlib takes a twentieth of the time of `check`, which needs no Path
     from pathlib import Path
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def spec_options(function: Command) -> Command:
-    """SPEC and what changes it."""
+    """The argument SPEC, and the options that change what it says."""
     for decorate in reversed(
         [
             click.argument("spec", type=click.Path()),
             click.option(
                 "--backend",
                 metavar="NAME",
-                help="local, slurm or kubernetes (k8s). Default: the spec's, PRL_BACKEND, local.",
+                help="Where the job runs: local, slurm or kubernetes (k8s). Default: from SPEC, else PRL_BACKEND, else local.",
             ),
             click.option(
                 "--set",
                 "sets",
                 metavar="KEY=VALUE",
                 multiple=True,
-                help="Set one value, e.g. swift.beta=0.1 or 'swift.reward_funcs=[a, b]'. Repeatable.",
+                help="Change one value of SPEC: swift.beta=0.1 or 'swift.reward_funcs=[a, b]'. Can be given several times.",
             ),
-            click.option("--profile", metavar="NAME", help="A profile of prl-submit.toml."),
+            click.option("--profile", metavar="NAME", help="Use this profile of prl-submit.toml."),
             output_root_option,
             templates_option,
         ]
@@ -44,7 +44,7 @@ def spec_options(function: Command) -> Command:
 output_root_option = click.option(
     "--output-root",
     metavar="DIR",
-    help="Where run directories live. Default: PRL_OUTPUT_ROOT, else `output`.",
+    help="The folder of the run directories. Default: PRL_OUTPUT_ROOT, else `output`.",
 )
 
 templates_option = click.option(
@@ -52,21 +52,25 @@ templates_option = click.option(
     metavar="DIR",
     type=click.Path(exists=True, file_okay=False),
     callback=lambda _ctx, _param, value: None if value is None else _path(value),
-    help="A folder whose files replace the shipped templates of the same name.",
+    help="Use the templates in this folder instead of those of the same name that come with prl-submit.",
 )
 
 force_owner_option = click.option(
     "--force-owner",
     is_flag=True,
-    help="Also where the run is another user's (root is refused too without it).",
+    help="Also do it to another user's run. Without this even root is refused.",
 )
 
-wait_option = click.option("--wait", is_flag=True, help="Wait for the job; exit with its result.")
+wait_option = click.option(
+    "--wait", is_flag=True, help="Wait until the job has ended; exit 0 if it succeeded, else 1."
+)
 follow_option = click.option(
-    "--follow", "-f", is_flag=True, help="--wait, and print the job's output."
+    "--follow", "-f", is_flag=True, help="Like --wait, and print the job's log meanwhile."
 )
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document on stdout."
+)
 
 
 def _path(text: str) -> Path:
@@ -76,7 +80,7 @@ def _path(text: str) -> Path:
 
 
 def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Runs, for the shell."""
+    """The names of runs that the shell offers after Tab."""
     from prl_submit.errors import PrlSubmitError
     from prl_submit.runs.directory import list_runs
 
@@ -89,7 +93,7 @@ def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) ->
 
 
 def run_argument(*, many: bool, needed: bool = False) -> Callable[[Command], Command]:
-    """RUN, or several; `needed`: at least one, as the usage shows."""
+    """The argument RUN; with `many` several runs, with `needed` at least one of them."""
     if many:
         metavar = "RUN..." if needed else "[RUN]..."
         return click.argument("runs", metavar=metavar, nargs=-1, shell_complete=complete_run)

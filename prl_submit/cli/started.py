@@ -1,4 +1,4 @@
-"""After a job was started, by submit or by resume: what is printed, and the wait for its end."""
+"""What submit and resume do once they have started a job: print its run, wait for its end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def after_start(
     as_json: bool,
     seen: dict[Path, int] | None = None,
 ) -> int:
-    """Say that the job was started, wait for its end where the user asked for that; the exit code."""
+    """Print that the job was started; with `wait` or `follow` wait for its end. The exit code.
+
+    `seen`: how many bytes of each log the user knows from before a resume.
+    """
     job = run.record.job_id if run.record else None
     note(f"{verb} {run.name} (job {job})")
     try:
@@ -39,7 +42,7 @@ def after_start(
     except KeyboardInterrupt:
         return interrupted([run])
     except OSError as error:
-        # Not exit code 2, by which nothing would have been sent.
+        # Printing failed, but the job runs: exit code 2 would say that nothing was started.
         where = f"{error.filename}: " if error.filename else ""
         raise OutputError(
             f"{run.name} was {verb} and goes on, but {where}{error.strerror or error}",
@@ -48,7 +51,7 @@ def after_start(
 
 
 def _stay(run: Run, *, follow: bool, as_json: bool, seen: dict[Path, int] | None) -> int:
-    """Wait for the job's end; its result as exit code."""
+    """Wait for the job's end; the exit code is the job's result."""
     is_local = run.record is not None and isinstance(run.record.place, LocalProcess)
     with ForwardSigterm(run) if is_local else contextlib.nullcontext():
         if follow and not as_json:
@@ -56,7 +59,7 @@ def _stay(run: Run, *, follow: bool, as_json: bool, seen: dict[Path, int] | None
         else:
             status = wait_for([run], lambda status: note(describe(status)))[0]
     if follow and not as_json:
-        note(describe(status))  # waiting has told each change already
+        note(describe(status))  # wait_for, above, prints each change itself
     if as_json:
         _document(run, status)
     elif not follow:
@@ -65,6 +68,7 @@ def _stay(run: Run, *, follow: bool, as_json: bool, seen: dict[Path, int] | None
 
 
 def _announce(run: Run, as_json: bool) -> int:
+    """Print the run directory, and how to go on; the exit code."""
     if as_json:
         _document(run, statuses_of([run])[0])
     else:
@@ -75,6 +79,7 @@ def _announce(run: Run, as_json: bool) -> int:
 
 
 def _document(run: Run, status: Status) -> None:
+    """Print the run as JSON: its status, and the path of what was sent to the backend."""
     name = traits_of(run.record.backend).artefact if run.record else None
     artefact = None if name is None else str(run.path / name)
     document({**msgspec.structs.asdict(status), "artefact": artefact})

@@ -217,7 +217,7 @@ def test_a_copy_touches_nothing_of_the_run(world: World, eventually: Eventually)
     for command in ("cancel", "resume", "collect"):
         done = world.prl(command, copy)
         if command != "collect":
-            assert (done.code, str(run) in done.err) == (2, True), done.err
+            assert (done.code, done.out, str(run) in done.err) == (2, "", True), done
             assert "is a copy of" in done.err
     listed = {item["run"]: item for item in world.prl("list", "--json").json["runs"]}
     assert listed[run.name]["state"] == "RUNNING"

@@ -94,6 +94,15 @@ def test_a_full_stdout_does_not_say_that_nothing_was_sent(world: World) -> None:
     assert f"submitted {run.name} (job " in process.stderr
 
 
+@pytest.mark.parametrize("words", ["--help", "check --help", "schema", "--version"])
+def test_every_command_says_the_same_of_a_full_stdout(world: World, words: str) -> None:
+    done = world.finish(world.popen(["bash", "-c", f"python -m prl_submit {words} >/dev/full"]))
+    assert (done.code, done.err) == (
+        74,
+        "error: stdout cannot be written: No space left on device\n",
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
