@@ -1,4 +1,4 @@
-"""Folders that are given as adapters."""
+"""Check of the folders in `adapters`: each must hold an adapter."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from prl_submit.errors import Problem
 from prl_submit.inputs.paths import resolve
 from prl_submit.rules.job import Job
 
-#: ms-swift 4.6.0 tuner_plugin/mapping: these look at their own files.
+#: Tuners that load their own kind of files (ms-swift 4.6.0 tuner_plugin/mapping).
 _OWN = ("ia3", "lora_llm", "dummy")
 
 
 def check(job: Job, workdir: str) -> Iterator[Problem]:
-    """ms-swift >= 3.1.1 base_args `_check_is_adapter`: what is here must look like one."""
+    """A local folder in `adapters` must hold an adapter. Source: ms-swift >= 3.1.1 base_args `_check_is_adapter`."""
     if job.tuner_type in _OWN:
         return
     for given in map(str, job.many("adapters")):
         folder = resolve(given, workdir)
         if os.path.isdir(folder) and not is_adapter(folder):
             message = f"{given} holds no adapter_config.json"
-            yield job.refuse("adapters", message, "model takes a whole model")
+            yield job.refuse("adapters", message, "write a whole model under `model`")
 
 
 def is_adapter(folder: str) -> bool:
-    """One of the three places ms-swift looks at."""
+    """True if the folder has one of the three files or folders by which ms-swift recognises an adapter."""
     places = ("adapter_config.json", "default/adapter_config.json", "reft")
     return any(os.path.exists(os.path.join(folder, place)) for place in places)

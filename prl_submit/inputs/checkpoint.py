@@ -1,4 +1,4 @@
-"""The checkpoint to resume from: what it holds, and whether the job can go on from it."""
+"""Check of the checkpoint to resume from: what the folder holds, and whether the job can go on from it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ from prl_submit.inputs.paths import resolve
 from prl_submit.rules.job import Job
 from prl_submit.system.reading import decode_json, read_regular
 
-#: trainer_state.json has a line for each logged step.
+#: The largest trainer_state.json that is read. It has a line for each logged step.
 MAX_BYTES = 100_000_000
 _OPTIMIZERS = ("optimizer.pt", "optimizer.bin", "optimizer.safetensors")
+_RESUME = "resume_from_checkpoint"
 
 
 class Contents(Struct, frozen=True):
-    """A checkpoint folder. `ranks`: random states saved, one per process; 0 where there are none."""
+    """What a checkpoint folder holds.
+
+    `state`: trainer_state.json. `step`: the step in that file. `ranks`: the number of saved random states,
+    one for each process; 0 if there are none. `shards`: the number of DeepSpeed's optimizer shards.
+    """
 
     state: bool
     step: int | None
@@ -31,51 +36,39 @@ class Contents(Struct, frozen=True):
 
 
 def check(job: Job, workdir: str) -> Iterator[Problem]:
-    """The folder, if it is one here; that it is not is told by who looks for files."""
-    value = str(job.get("resume_from_checkpoint", None) or "")
+    """Problems with the checkpoint, if it is on this machine. `local_files` reports a missing one."""
+    value = str(job.get(_RESUME, None) or "")
     path = Path(resolve(value, workdir))
-    if value and path.is_dir():
-        inside = [name.name for name in path.glob("checkpoint-*") if name.is_dir()]
-        if inside:
-            newest = max(inside, key=lambda name: (len(name), name))
-            message = "is a run's directory, no checkpoint of it"
-            yield job.refuse("resume_from_checkpoint", message, f"such as {value}/{newest}")
-            return
-        try:
-            found = read_contents(path)
-        except OSError:  # a folder in it that only others may read
-            return
-        yield from can_go_on(job, found)
-    elif value and path.exists():
+    if not value or not path.exists():
+        return
+    if not path.is_dir():
         message = f"{value} is a file; a checkpoint is a folder"
-        yield job.refuse("resume_from_checkpoint", message, "such as output/v7-…/checkpoint-100")
+        yield job.refuse(_RESUME, message, "such as output/v7-…/checkpoint-100")
+        return
+    inside = [folder.name for folder in path.glob("checkpoint-*") if folder.is_dir()]
+    if inside:
+        newest = max(inside, key=lambda name: (len(name), name))
+        message = "is a run directory, not one of its checkpoints"
+        yield job.refuse(_RESUME, message, f"such as {value}/{newest}")
+        return
+    try:
+        found = read_contents(path)
+    except OSError:  # the user may not read a folder in the checkpoint
+        return
+    yield from can_go_on(job, found)
 
 
 def read_contents(path: Path) -> Contents:
-    """What transformers 5.19, peft and DeepSpeed leave in a checkpoint. Raises OSError."""
+    """What a checkpoint of transformers 5.19, peft and DeepSpeed holds. Raises OSError."""
     names = set(os.listdir(path))
-    step = None
-    if "trainer_state.json" in names:
-        try:
-            state = read_regular(str(path / "trainer_state.json"), MAX_BYTES)
-            step = decode_json(state)["global_step"]
-        except (OSError, ValueError, LookupError, TypeError):
-            step = None
     shards = [name for name in names if name.startswith("global_step") and (path / name).is_dir()]
     zero = [f for folder in shards for f in os.listdir(path / folder) if "optim_states" in f]
     ranks = sum(name.startswith("rng_state_") for name in names) or int("rng_state.pth" in names)
     fsdp = any(name.startswith(("optimizer_", "pytorch_model_fsdp")) for name in names)
     return Contents(
         state="trainer_state.json" in names,
-        step=step if isinstance(step, int) else None,
-        weights=fsdp
-        or bool(shards)
-        or any(
-            name.endswith((".safetensors", ".bin"))
-            and name not in _OPTIMIZERS
-            and name != "training_args.bin"
-            for name in names
-        ),
+        step=_step(path) if "trainer_state.json" in names else None,
+        weights=fsdp or bool(shards) or any(map(_is_weights, names)),
         adapter=bool({"adapter_config.json", "default", "reft"} & names),
         optimizer=fsdp or bool(zero) or any(name in names for name in _OPTIMIZERS),
         ranks=ranks,
@@ -83,57 +76,74 @@ def read_contents(path: Path) -> Contents:
     )
 
 
+def _is_weights(name: str) -> bool:
+    """True for the name of a file with a model's or an adapter's weights."""
+    if name in _OPTIMIZERS or name == "training_args.bin":
+        return False
+    return name.endswith((".safetensors", ".bin"))
+
+
+def _step(path: Path) -> int | None:
+    """The step at which the checkpoint was made; None if trainer_state.json cannot be read."""
+    try:
+        state = read_regular(str(path / "trainer_state.json"), MAX_BYTES)
+        step = decode_json(state)["global_step"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return step if isinstance(step, int) else None
+
+
 def can_go_on(job: Job, found: Contents) -> Iterator[Problem]:
     """Problems with resuming from this checkpoint.
 
-    Errors where transformers would stop, warnings where it would go on differently from what the
-    user expects.
-
-    transformers 5.19 trainer `_load_from_checkpoint`, `_load_optimizer_and_scheduler`,
-    `_load_rng_state`; ms-swift 4.6.0 pipelines/train/tuner; facts of resumed runs.
+    Errors where transformers would stop, warnings where it would go on differently from what the user
+    expects. Source: transformers 5.19 trainer `_load_from_checkpoint`, `_load_optimizer_and_scheduler`,
+    `_load_rng_state`; ms-swift 4.6.0 pipelines/train/tuner; and resumed trainings.
     """
-    name, only_model = "resume_from_checkpoint", job.get("resume_only_model", False)
+    only_model = job.get("resume_only_model", False)
     if not found.weights:
-        yield job.refuse(name, "holds no weights", "an earlier checkpoint may be whole")
+        yield job.refuse(_RESUME, "holds no weights", "an earlier checkpoint may be complete")
         return
     if not found.state and not (only_model and job.get("ignore_data_skip", False)):
-        yield job.refuse(
-            name,
-            "has no trainer_state.json: it is no checkpoint of a training",
-            "adapters or model take weights alone",
-        )
+        message = "has no trainer_state.json, so it is not a checkpoint of a training"
+        yield job.refuse(_RESUME, message, "adapters or model take weights alone")
         return
-    tuner = job.tuner_type
+    yield from _another_tuner(job, found)
+    yield from _already_ended(job, found)
+    if not only_model:
+        yield from _lost_state(job, found)
+
+
+def _another_tuner(job: Job, found: Contents) -> Iterator[Problem]:
+    """The checkpoint holds an adapter and the job trains all weights, or the other way round."""
+    tuner, argument = job.tuner_type, job.tuner_argument
     if tuner in ("lora", "longlora", "adalora") and not found.adapter:
-        message = f"holds no adapter, and {job.tuner_argument} is {tuner}"
-        yield job.refuse(name, message, f"set {job.tuner_argument}: full")
+        message = f"holds no adapter, and {argument} is {tuner}"
+        yield job.refuse(_RESUME, message, f"set {argument}: full")
     elif tuner == "full" and found.adapter:
-        message = f"holds an adapter, and {job.tuner_argument} is full"
-        yield job.refuse(name, message, f"set {job.tuner_argument}: lora")
+        message = f"holds an adapter, and {argument} is full"
+        yield job.refuse(_RESUME, message, f"set {argument}: lora")
+
+
+def _already_ended(job: Job, found: Contents) -> Iterator[Problem]:
+    """The checkpoint has reached max_steps. transformers trains one more step and ends."""
     most = job.get("max_steps", -1)
     if found.step is not None and 0 < most <= found.step:
-        yield job.warn(
-            name,
-            f"stands at step {found.step}, and max_steps is {most}: one step more and it ends",
-            f"set max_steps above {found.step}",
-        )
-    if only_model:
-        return
+        message = f"is at step {found.step}, and max_steps is {most}: the job would train one more step and end"
+        yield job.warn(_RESUME, message, f"set max_steps above {found.step}")
+
+
+def _lost_state(job: Job, found: Contents) -> Iterator[Problem]:
+    """The optimizer's state is missing, or the checkpoint was made by another number of processes."""
     if not found.optimizer:
-        yield job.warn(
-            name,
-            "holds no optimizer state; it starts anew, silently",
-            "resume_only_model: true says so",
-        )
+        message = "holds no optimizer state, so the optimizer would silently start anew"
+        yield job.warn(_RESUME, message, "set resume_only_model: true if that is meant")
+    world = f"the job has {job.world} = {job.world_words}"
     if found.shards and found.shards != job.world:
-        yield job.refuse(
-            name,
-            f"is DeepSpeed's of {found.shards} processes, and the world is {job.world} = {job.world_words}",
-            "resume on as many, or set resume_only_model: true",
-        )
+        message = f"was made by DeepSpeed with {found.shards} processes, and {world}"
+        hint = "resume with as many processes, or set resume_only_model: true"
+        yield job.refuse(_RESUME, message, hint)
     elif found.ranks and found.ranks != job.world:
-        yield job.warn(
-            name,
-            f"is of {found.ranks} processes, and the world is {job.world} = {job.world_words}",
-            "the random states of the others are lost; the batch may be another",
-        )
+        message = f"was made by {found.ranks} processes, and {world}"
+        hint = "the random states of the other processes are lost, and the batch may differ"
+        yield job.warn(_RESUME, message, hint)

@@ -1,4 +1,7 @@
-"""Which columns of a data file reach the reward functions, as ms-swift 3.0 to 4.6 renames and drops them."""
+"""The columns of a data file that reach the reward functions, after ms-swift has renamed and dropped some.
+
+It holds for ms-swift 3.0 to 4.6.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,14 @@ from prl_submit.inputs.paths import resolve
 from prl_submit.rules.job import Job
 from prl_submit.system.reading import decode_json, read_regular
 
-#: ms-swift 4.6.0 dataset/preprocessor/core, MessagesPreprocessor.
+#: Names of the column with the system prompt (ms-swift 4.6.0 dataset/preprocessor/core
+#: MessagesPreprocessor).
 SYSTEMS = ("system", "system_prompt")
 MAX_BYTES = 1_000_000
 
 
 def renames(job: Job, workdir: str) -> dict[str, str] | None:
-    """The argument `columns`; None where it cannot be read."""
+    """The argument `columns` as a mapping from old to new names; None if it cannot be read."""
     value = job.get("columns", None)
     if value is None:
         return {}
@@ -38,19 +42,28 @@ def _texts(value: Any) -> dict[str, str] | None:
 
 
 def rename(keys: Iterable[str], names: Mapping[str, str]) -> list[str]:
-    """RowPreprocessor `safe_rename_columns`: the case does not count; two that would be one stay."""
+    """The columns after ms-swift has renamed them by the mapping `names`.
+
+    Upper and lower case count as the same. If two columns would get one name, both keep their names.
+    Source: ms-swift RowPreprocessor `safe_rename_columns`.
+    """
     kept = list(keys)
     as_written = {key.lower(): key for key in kept}
-    wanted = {as_written[k.lower()]: new for k, new in names.items() if k.lower() in as_written}
-    often = Counter(wanted.values())
-    return [wanted[key] if often[wanted.get(key, "")] == 1 else key for key in kept]
+    new_names = {}
+    for old, new in names.items():
+        if old.lower() in as_written:
+            new_names[as_written[old.lower()]] = new
+    often = Counter(new_names.values())
+    return [new_names[key] if often[new_names.get(key, "")] == 1 else key for key in kept]
 
 
 def reaching(keys: Iterable[str], names: Mapping[str, str], automatic: bool) -> set[str]:
-    """The columns that are left beside the messages; `names`: the argument `columns`.
+    """The columns of a row that a reward function gets.
 
-    AutoPreprocessor: rows without messages are made of query and response, which are used up by that;
-    a solution is kept. `automatic`: disable_auto_column_mapping is not set.
+    `keys`: the columns in the file. `names`: the argument `columns`. `automatic`: ms-swift also renames
+    columns by itself (disable_auto_column_mapping is not set). If the rows have no messages, ms-swift makes
+    messages from query and response and drops those columns; it keeps a column `solution`. Source: ms-swift
+    AutoPreprocessor.
     """
     left = rename(keys, names)
     solution = {"solution"} & set(left)

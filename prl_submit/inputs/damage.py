@@ -1,7 +1,8 @@
-"""The first place of a data file that `datasets` 4.8 cannot read: a bounded look, with its line.
+"""The first mistake in a data file that `datasets` 4.8 cannot read, with its line.
 
-What `datasets` reads was tried with it: NaN and Infinity, `null` for a row, several objects on one line,
-one object over several lines, an array with a comma too many. A row that is a list or a number stops it.
+Only a part of a large file is read. Experiments showed what `datasets` accepts: NaN and Infinity, `null` as
+a row, several objects on one line, one object over several lines, an array with an extra comma. A row that
+is a list or a number stops it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from msgspec import Raw, Struct
 
 from prl_submit.system.reading import decode_json, read_regular
 
-#: From the beginning; of the rest only the last line, where a copy that was broken off ends.
+#: How many bytes are read from the beginning. Of the rest only the last line is read, because an
+#: incomplete copy ends in the middle of a line.
 MAX_BYTES = 4_000_000
 _TAIL = 200_000
 _BOM = b"\xef\xbb\xbf"
@@ -20,7 +22,7 @@ _READ = (".jsonl", ".json", ".csv", ".parquet")
 
 
 class Damage(Struct, frozen=True):
-    """What is wrong; `line` is 1-based, None where the file as a whole is meant."""
+    """What is wrong with a file. `line` counts from 1; None if the whole file is meant."""
 
     message: str
     hint: str
@@ -28,7 +30,7 @@ class Damage(Struct, frozen=True):
 
 
 def find_damage(path: str) -> Damage | None:
-    """The first fault of a data file; None where none is seen, or the format is another one."""
+    """The first mistake in a data file. None if none is found, or the format is not one of _READ."""
     ending = os.path.splitext(path)[1]
     if ending not in _READ:
         return None
@@ -36,7 +38,7 @@ def find_damage(path: str) -> Damage | None:
         size = os.path.getsize(path)
         text = read_regular(path, MAX_BYTES)
     except OSError:
-        return None  # told by who looks for files
+        return None  # local_files reports a file that cannot be read
     found = _as_a_whole(path, text, size, ending)
     if found or ending == ".parquet":
         return found
@@ -46,31 +48,33 @@ def find_damage(path: str) -> Damage | None:
 
 
 def _as_a_whole(path: str, text: bytes, size: int, ending: str) -> Damage | None:
-    """Another kind of file under this name."""
+    """The problem of a file that is something else than its name says."""
     if text.startswith(b"version https://git-lfs"):
-        return Damage("is a Git LFS pointer, not the data", "git lfs pull fetches it")
+        return Damage("is a Git LFS pointer, not the data", "git lfs pull fetches the data")
     if ending == ".parquet":
         if size and not (text.startswith(b"PAR1") and _tail(path, 4) == b"PAR1"):
-            return Damage("is no complete Parquet file", "copy it again")
+            return Damage("is not a complete Parquet file", "copy the file again")
         return None
     if text.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return Damage("is UTF-16; ms-swift reads UTF-8", "save it as UTF-8")
+        return Damage("is UTF-16; ms-swift reads UTF-8", "save the file as UTF-8")
     try:
         text.decode("utf-8")
     except UnicodeDecodeError as error:
         if error.start < MAX_BYTES - 4 or size <= MAX_BYTES:
             line = text[: error.start].count(b"\n") + 1
-            return Damage("is not UTF-8 text", "save it as UTF-8", line)
+            return Damage("is not UTF-8 text", "save the file as UTF-8", line)
     return None
 
 
 def _tail(path: str, count: int) -> bytes:
+    """The last `count` bytes of a file, or the whole of a shorter one."""
     with open(path, "rb") as file:
         file.seek(-min(count, os.path.getsize(path)), os.SEEK_END)
         return file.read(count)
 
 
 def _json(text: bytes, size: int) -> Damage | None:
+    """The first mistake in the beginning of a JSON file. `size`: the size of the whole file."""
     text = text.removeprefix(_BOM)
     start = text.lstrip()[:1]
     if start == b"[":
@@ -79,13 +83,15 @@ def _json(text: bytes, size: int) -> Damage | None:
         shown = text.lstrip()[:20].decode("utf-8", "replace").split("\n")[0]
         line = text[: len(text) - len(text.lstrip())].count(b"\n") + 1
         return Damage(
-            f"is not JSON: it begins with {shown!r}", "one JSON object on each line", line
+            f"is not JSON: it begins with {shown!r}", "write one JSON object on each line", line
         )
     lines = text.split(b"\n")
     if size > MAX_BYTES:
-        lines.pop()  # cut by us
+        lines.pop()  # only a part of the last line was read
         if not _is_row(lines[0]):
-            return None  # objects over several lines: the last one is cut too
+            return (
+                None  # each object has several lines, and only a part of the last object was read
+            )
     for number, row in enumerate(lines, 1):
         if not _is_row(row):
             return _from(lines, number)
@@ -93,6 +99,7 @@ def _json(text: bytes, size: int) -> Damage | None:
 
 
 def _is_row(line: bytes) -> bool:
+    """True for a line with one JSON object, a line with `null`, and an empty line."""
     try:
         decode_json(line, dict[str, Raw])
     except ValueError:
@@ -101,8 +108,8 @@ def _is_row(line: bytes) -> bool:
 
 
 def _from(lines: list[bytes], number: int) -> Damage | None:
-    """What is wrong from a line on that is not one object; not all that is not is a fault."""
-    import json  # only where something is odd
+    """The first mistake from a line on that is not one object. None if `datasets` can read the rest."""
+    import json  # needed only for an unusual file
 
     text = b"\n".join(lines[number - 1 :]).decode("utf-8", "replace")
     decoder = json.JSONDecoder()
@@ -116,8 +123,8 @@ def _from(lines: list[bytes], number: int) -> Damage | None:
         except RecursionError:
             return None
         if not isinstance(row, dict) and row is not None:
-            message = f"the row is {_KINDS.get(type(row), 'a number')}, no JSON object"
-            return Damage(message, "one JSON object on each line", row_starts)
+            message = f"the row is {_KINDS.get(type(row), 'a number')}, not a JSON object"
+            return Damage(message, "write one JSON object on each line", row_starts)
         place = _skip(text, end)
     return None
 
@@ -126,22 +133,24 @@ _KINDS = {list: "an array", str: "a text", bool: "true or false"}
 
 
 def _skip(text: str, place: int) -> int:
-    """Where the next value begins."""
+    """The place of the next character that is not white space."""
     while place < len(text) and text[place].isspace():
         place += 1
     return place
 
 
 def _no_json(error: ValueError, number: int, text: str, row_starts: int) -> Damage:
+    """The problem of a row that is not JSON. `number`: the line on which `text` begins."""
     at = getattr(error, "pos", 0)
     line = number + text[:at].count("\n")
     what = str(error).partition(": line")[0]
     if line != row_starts and not text[at:].strip():
         line, what = row_starts, "the row has no end"
-    return Damage(f"is not JSON: {what}", "one JSON object on each line", line)
+    return Damage(f"is not JSON: {what}", "write one JSON object on each line", line)
 
 
 def _array(text: bytes) -> Damage | None:
+    """The problem of a file with one JSON array that is not complete."""
     try:
         decode_json(text, list[Raw])
     except ValueError as error:
@@ -152,7 +161,7 @@ def _array(text: bytes) -> Damage | None:
 
 
 def _last_line(path: str, size: int) -> Damage | None:
-    """The last line of a large file, if it is one that was begun as an object."""
+    """The problem of a large file whose last line begins with an object and does not end it."""
     tail = _tail(path, _TAIL).rstrip()
     _, sign, line = tail.rpartition(b"\n")
     if sign and line.startswith(b"{") and not _is_row(line):
@@ -166,7 +175,7 @@ def _last_line(path: str, size: int) -> Damage | None:
 
 
 def _csv(text: bytes, size: int) -> Damage | None:
-    """Pandas 2 and 3 stop at a row with more fields than the first ones have."""
+    """The first row with more fields than the first two rows have. Pandas 2 and 3 stop there."""
     import csv
 
     try:
@@ -175,10 +184,10 @@ def _csv(text: bytes, size: int) -> Damage | None:
         most = 0
         for count, row in enumerate(row for row in rows if row):
             if count < 2:
-                most = max(most, len(row))  # a first column without a name is an index
+                most = max(most, len(row))  # the header may lack a name for an index column
             elif len(row) > most:
                 message = f"has {len(row)} fields; the rows before have {most}"
-                return Damage(message, "quote what has a comma in it", rows.line_num)
+                return Damage(message, "put quotes around a value with a comma", rows.line_num)
     except csv.Error:
         return None
     return None

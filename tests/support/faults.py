@@ -667,7 +667,7 @@ FAULTS: tuple[Fault, ...] = (
             *rewards("judged"),
             *NO_EVALUATION,
         ),
-        r"swift\.dataset: answers\.jsonl: the reward judged needs answer, of which ms-swift makes a message",
+        r"swift\.dataset: answers\.jsonl: the reward judged needs answer, but ms-swift makes a message from it",
         r"missing 1 required positional argument: 'answer'",
     ),
     Fault(
@@ -698,7 +698,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a row that is no object",
         ("swift.dataset=[rows.jsonl]", *NO_EVALUATION),
-        r"swift\.dataset: rows\.jsonl:9: the row is an array, no JSON object",
+        r"swift\.dataset: rows\.jsonl:9: the row is an array, not a JSON object",
         r"'str' object is not a mapping",
     ),
     Fault(
@@ -710,13 +710,13 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "no number of rows",
         ("swift.dataset=[jobs/data/mr_train.jsonl#1k]", *NO_EVALUATION),
-        r"swift\.dataset: .*: behind # stands the number of rows, found '1k'",
+        r"swift\.dataset: .*: the number of rows must follow #, found '1k'",
         r"invalid literal for int\(\) with base 10: '1k'",
     ),
     Fault(
         "data in a format without a reader",
         ("swift.dataset=[table.tsv]", *NO_EVALUATION),
-        r"swift\.dataset: table\.tsv: no reader for \.tsv",
+        r"swift\.dataset: table\.tsv: ms-swift has no reader for \.tsv",
         r"Couldn't reach 'tsv' on the Hub|tsv",
     ),
     Fault(

@@ -57,7 +57,8 @@ REFUSED = {
     ),
     "attention unknown": Case({"attn_impl": "flash"}, "swift.attn_impl: flash is not known"),
     "number of rows in words": Case(
-        {"dataset": ["data/mr_train.jsonl#x"]}, "swift.dataset: data/mr_train.jsonl#x: behind #"
+        {"dataset": ["data/mr_train.jsonl#x"]},
+        "swift.dataset: data/mr_train.jsonl#x: the number of rows must follow #",
     ),
     "loss scale unknown": Case({"loss_scale": "nonsense"}, "swift.loss_scale: nonsense is not"),
     "labels of a language model": Case({"num_labels": 2}, "swift.num_labels: makes a classifier"),

@@ -30,9 +30,9 @@ GOOD = b'{"a": 1}\n'
         ("a.jsonl", b'{"a": True}\n', 1, "is not JSON: Expecting value"),
         ("a.jsonl", GOOD + b"\0\0\0\n", 2, "is not JSON: Expecting value"),
         ("a.jsonl", b'{\n"a": 1\n}\n{\n"a": 2,\n}\n', 6, "is not JSON: Expecting property name enclosed in double quotes"),
-        ("a.jsonl", GOOD + b"[1, 2]\n", 2, "the row is an array, no JSON object"),
-        ("a.jsonl", GOOD + b"5\n", 2, "the row is a number, no JSON object"),
-        ("a.jsonl", GOOD + b'"x"\n', 2, "the row is a text, no JSON object"),
+        ("a.jsonl", GOOD + b"[1, 2]\n", 2, "the row is an array, not a JSON object"),
+        ("a.jsonl", GOOD + b"5\n", 2, "the row is a number, not a JSON object"),
+        ("a.jsonl", GOOD + b'"x"\n', 2, "the row is a text, not a JSON object"),
         ("a.jsonl", b"5\n6\n", 1, "is not JSON: it begins with '5'"),
         ("a.jsonl", b"\n\n<<<<<<< HEAD\n" + GOOD, 3, "is not JSON: it begins with '<<<<<<< HEAD'"),
         ("a.json", b'[{"a": 1},\n {"a": 2}', 2, "is not JSON: the array has no end"),
@@ -41,8 +41,8 @@ GOOD = b'{"a": 1}\n'
         ("a.csv", b"a,b\n1,caf\xe9\n", 2, "is not UTF-8 text"),
         ("a.csv", b"a,b\n1,2\n1,2,3\n", 3, "has 3 fields; the rows before have 2"),
         ("a.jsonl", b"version https://git-lfs.github.com/spec/v1\noid x\n", None, "is a Git LFS pointer, not the data"),
-        ("a.parquet", b"hello", None, "is no complete Parquet file"),
-        ("a.parquet", b"PAR1 and then it was cut", None, "is no complete Parquet file"),
+        ("a.parquet", b"hello", None, "is not a complete Parquet file"),
+        ("a.parquet", b"PAR1 and then it was cut", None, "is not a complete Parquet file"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read(

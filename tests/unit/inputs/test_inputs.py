@@ -142,7 +142,7 @@ def test_columns_that_rewards_need(tmp_path: Path) -> None:
 def test_a_run_is_no_checkpoint(tmp_path: Path) -> None:
     write(tmp_path, **{"v7___checkpoint-9___x": "", "v7___checkpoint-10___x": ""})
     assert told(tmp_path, "resume_from_checkpoint: v7") == [
-        "error resume_from_checkpoint: is a run's directory, no checkpoint of it"
+        "error resume_from_checkpoint: is a run directory, not one of its checkpoints"
     ]
 
 
@@ -194,11 +194,11 @@ def test_odd_names_in_a_checkpoint_are_no_error(tmp_path: Path) -> None:
         ("dataset: [one.jsonl, one.jsonl]", ""),
         ("dataset: [one.jsonl, org/name]", ""),
         ("dataset: [one.jsonl, 'org/name#5']", ""),
-        ("dataset: [one.jsonl, 'org/name#x']", "error dataset: org/name#x: behind # stands the number of rows, found 'x'"),
-        ("dataset: [one.jsonl, 'one.jsonl#']", "error dataset: one.jsonl#: behind # stands the number of rows, found ''"),
-        ("dataset: [one.jsonl, 'one.jsonl#1k']", "error dataset: one.jsonl#1k: behind # stands the number of rows, found '1k'"),
-        ("dataset: ['one.jsonl#0']", "error dataset: one.jsonl#0: behind # stands the number of rows, found '0'"),
-        ("dataset: ['one.jsonl#²']", "error dataset: one.jsonl#²: behind # stands the number of rows, found '²'"),
+        ("dataset: [one.jsonl, 'org/name#x']", "error dataset: org/name#x: the number of rows must follow #, found 'x'"),
+        ("dataset: [one.jsonl, 'one.jsonl#']", "error dataset: one.jsonl#: the number of rows must follow #, found ''"),
+        ("dataset: [one.jsonl, 'one.jsonl#1k']", "error dataset: one.jsonl#1k: the number of rows must follow #, found '1k'"),
+        ("dataset: ['one.jsonl#0']", "error dataset: one.jsonl#0: the number of rows must follow #, found '0'"),
+        ("dataset: ['one.jsonl#²']", "error dataset: one.jsonl#²: the number of rows must follow #, found '²'"),
         ("dataset: ['one.jsonl#20']", ""),
         ("dataset: [one.jsonl], cached_dataset: [c]", ""),
         ("dataset: [one.jsonl], streaming: true", ""),
@@ -273,7 +273,7 @@ def test_where_max_steps_is_given_nobody_would_notice(tmp_path: Path) -> None:
     write(tmp_path, one__jsonl=f"{CHAT}\n")
     (silent,) = told(tmp_path, "dataset: [one.jsonl], max_steps: 3")
     (heard,) = told(tmp_path, "dataset: [one.jsonl]")
-    assert silent.endswith("no step would be trained, and the job succeeds")
+    assert silent.endswith("no step would be trained, and ms-swift reports no failure")
     assert heard.endswith("no step would be trained")
 
 
@@ -504,7 +504,7 @@ STATE = {"global_step": 4, "max_steps": 10}
     [
         (WHOLE, STATE, "", ""),
         (WHOLE, STATE, "max_steps: 10", ""),
-        (WHOLE, STATE, "max_steps: 4", "warning resume_from_checkpoint: stands at step 4, and max"),
+        (WHOLE, STATE, "max_steps: 4", "warning resume_from_checkpoint: is at step 4, and max"),
         (WHOLE, "{", "max_steps: 4", ""),
         (WHOLE, {"global_step": "x"}, "max_steps: 4", ""),
         (WHOLE, None, "", "error resume_from_checkpoint: has no trainer_state.json"),
@@ -513,13 +513,13 @@ STATE = {"global_step": 4, "max_steps": 10}
         (WHOLE[1:], STATE, "", "error resume_from_checkpoint: holds no weights"),
         (WHOLE[:1], STATE, "", "warning resume_from_checkpoint: holds no optimizer state"),
         (WHOLE[:1], STATE, "resume_only_model: true", ""),
-        (WHOLE[:3], STATE, "", "warning resume_from_checkpoint: is of 1 processes, and the world"),
-        ((*WHOLE[:2], "rng_state.pth"), STATE, "", "warning resume_from_checkpoint: is of 1 proc"),
+        (WHOLE[:3], STATE, "", "warning resume_from_checkpoint: was made by 1 processes, and the job has"),
+        ((*WHOLE[:2], "rng_state.pth"), STATE, "", "warning resume_from_checkpoint: was made by 1 proc"),
         (LORA, STATE, "", "error resume_from_checkpoint: holds an adapter, and tuner_type is full"),
         (LORA, STATE, "tuner_type: lora", ""),
         (WHOLE, STATE, "tuner_type: lora", "error resume_from_checkpoint: holds no adapter, and"),
         (("global_step4/zero_pp_rank_0_mp_rank_00_optim_states.pt",), STATE, "",
-         "error resume_from_checkpoint: is DeepSpeed's of 1 processes, and the world is 2"),
+         "error resume_from_checkpoint: was made by DeepSpeed with 1 processes, and the job has 2"),
         (("pytorch_model_fsdp_0/.metadata", "optimizer_0/.metadata", *WHOLE[2:]), STATE, "", ""),
     ],
 )  # fmt: skip
@@ -699,7 +699,7 @@ REWARD = HEAD + "class R(ORM):\n  def __call__(self, completions, {}, **kw): ...
         (SOLVED, "gone, lost", "", "a.jsonl: the first rows have no gone and no lost, which the reward r needs (p.py:3)"),
         (SOLVED, "gone", "columns: {Extra: gone}", None),
         (SOLVED, "extra", "columns: {extra: gone}", "a.jsonl: the reward r needs extra, which columns renames to gone (p.py:3)"),
-        ('{"query": "q", "answer": "a"}\n' * 9, "answer", "", "a.jsonl: the reward r needs answer, of which ms-swift makes a message (p.py:3)"),
+        ('{"query": "q", "answer": "a"}\n' * 9, "answer", "", "a.jsonl: the reward r needs answer, but ms-swift makes a message from it (p.py:3)"),
         ('{"query": "q", "answer": "a"}\n' * 9, "answer", "disable_auto_column_mapping: true", None),
         ('{"query": "q", "answer": "a"}\n' * 9, "solution", "columns: {answer: solution}", None),
         ('{"query": "q", "solution": "a"}\n' * 9, "solution", "", None),
@@ -736,7 +736,7 @@ def test_files_in_other_formats(tmp_path: Path) -> None:
     write(tmp_path, a__tsv="a\tb\n", plain="{}", p__py="register_dataset()", b__gz="")
     for name in ("a.tsv", "plain", "b.gz"):
         (said,) = told(tmp_path, f"dataset: {name}")
-        assert said.startswith(f"error dataset: {name}: no reader for ")
+        assert said.startswith(f"error dataset: {name}: ms-swift has no reader for ")
         assert told(tmp_path, f"dataset: {name}, external_plugins: p.py") == []
 
 
