@@ -19,12 +19,12 @@ from prl_submit.errors import PrlSubmitError, Problem, RefusedError, SpecError, 
 from prl_submit.launch.quote import bash
 from prl_submit.launch.render import render_launch
 from prl_submit.planning.plan import Plan, Planned, resume_from, with_run_dir
-from prl_submit.runs import checkpoints, directory
+from prl_submit.runs import checkpoints, directory, layout
 from prl_submit.runs.belonging import is_same
 from prl_submit.runs.directory import Run
 from prl_submit.runs.exits import read_exit, read_node_exits
 from prl_submit.runs.plan_file import PlanFile, dump_spec, encode_plan, git_state, read_plan
-from prl_submit.runs.record import RECORD, Record, ScheduledJob, directory_of
+from prl_submit.runs.record import Record, ScheduledJob, directory_of
 from prl_submit.runs.states import State
 from prl_submit.spec.nodes import as_problem
 from prl_submit.system.files import open_inside, remove_inside, write_inside
@@ -60,14 +60,22 @@ def submit(planned: Planned, outside: World) -> Run:
             token=new_token(),
             directory=directory_of(path),
         )
-        (path / directory.LOGS).mkdir()
-        write_inside(path, directory.SPEC, dump_spec(planned.tree))
-        _write_plan(path, plan, record, outside)
+        (path / layout.LOGS).mkdir()
+        write_inside(path, layout.SPEC, dump_spec(planned.tree))
+        git = git_state(plan.workdir, outside.shell)
+        file = PlanFile(
+            values=planned.values,
+            swift_version=planned.job.swift_version,
+            argument_table=planned.argument_table,
+            git=git,
+            plan=plan,
+        )
+        _write_plan(path, file, record, outside)
         record = backend.submit(path, plan, record, outside.tell)
         with contextlib.suppress(OSError):  # `latest` is a convenience; the job runs
             directory.point_latest(path)
     except BaseException as error:
-        if not os.path.lexists(path / RECORD):
+        if not os.path.lexists(path / layout.RECORD):
             _remove(path)  # with a record there is a job, and its directory must stay
         else:
             with contextlib.suppress(OSError):
@@ -89,21 +97,19 @@ def resume(run: Run, outside: World, before: State) -> tuple[Run, checkpoints.Ch
     again so far; what they left behind must not pass for the new attempt's. Raises PrlSubmitError.
     """
     last = run.require_record()
-    plan = _where_it_lies(run, read_plan(run.path / directory.PLAN).plan)
+    file = _where_it_lies(run, read_plan(run.path / layout.PLAN))
+    plan = file.plan
     _require_secrets(plan, outside.environ)
     checkpoint = checkpoints.last_complete(run.path, plan.world_size)
     if checkpoint is None:
-        if (
-            plan.backend == "kubernetes"
-            and not directory.pod_file(run.path / directory.LOGS, 0).exists()
-        ):
+        if plan.backend == "kubernetes" and not layout.pod_file(run.path / layout.LOGS, 0).exists():
             raise PrlSubmitError(
                 f"{run.name} has no complete checkpoint on this machine; its pods write to a volume of theirs",
                 f"prl-submit collect {bash(str(run.path))} --only 'checkpoint-*', then resume",
             )
         raise PrlSubmitError(
             f"{run.name} has no complete checkpoint to go on from",
-            f"submit it again: prl-submit {bash(str(run.path / directory.SPEC))} "
+            f"submit it again: prl-submit {bash(str(run.path / layout.SPEC))} "
             f"--set {bash(f'workdir={plan.workdir}')} --set {bash(f'output={plan.output_root}')}",
         )
     if checkpoint.step == checkpoint.max_steps:
@@ -125,17 +131,19 @@ def resume(run: Run, outside: World, before: State) -> tuple[Run, checkpoints.Ch
     )
     backend = backends.load(plan.backend)
     with _as_it_was(run, plan.traits.artefact):
-        remove_inside(run.path, directory.CANCEL)
-        _write_plan(run.path, plan, record, outside)
+        remove_inside(run.path, layout.CANCEL)
+        file = msgspec.structs.replace(file, plan=plan, git=git_state(plan.workdir, outside.shell))
+        _write_plan(run.path, file, record, outside)
         record = backend.submit(run.path, plan, record, outside.tell)
     return msgspec.structs.replace(run, record=record), checkpoint
 
 
-def _where_it_lies(run: Run, plan: Plan) -> Plan:
+def _where_it_lies(run: Run, file: PlanFile) -> PlanFile:
     """The plan in the directory as it is now: a run that was moved goes on where it lies.
 
     Raises PrlSubmitError where that cannot be.
     """
+    plan = file.plan
     before = Path(plan.run_dir)
     if plan.output_mount:
         if before.name != run.path.name:
@@ -143,22 +151,22 @@ def _where_it_lies(run: Run, plan: Plan) -> Plan:
                 f"{run.name} was renamed; on the volume of its pods it is {before.name}",
                 f"give it that name again: mv {bash(str(run.path))} {before.name}",
             )
-        return msgspec.structs.replace(plan, output_root=str(run.path.parent))
+        plan = msgspec.structs.replace(plan, output_root=str(run.path.parent))
+        return msgspec.structs.replace(file, plan=plan)
     if before == run.path or is_same(before, run.path):
-        return plan
+        return file
     if plan.traits.inherits_environment and not os.path.isdir(plan.workdir):
         raise PrlSubmitError(
             f"{run.name} was moved here from {before}, and its working directory {plan.workdir} is gone",
-            f"start it anew: prl-submit {bash(str(run.path / directory.SPEC))} --set workdir=DIR",
+            f"start it anew: prl-submit {bash(str(run.path / layout.SPEC))} --set workdir=DIR",
         )
     root = str(run.path.parent)
     values = [
         msgspec.structs.replace(item, value=root) if item.key == "output" else item
-        for item in plan.values
+        for item in file.values
     ]
-    return with_run_dir(
-        msgspec.structs.replace(plan, output_root=root, values=values), str(run.path)
-    )
+    plan = with_run_dir(msgspec.structs.replace(plan, output_root=root), str(run.path))
+    return msgspec.structs.replace(file, plan=plan, values=values)
 
 
 def _remove(path: Path) -> None:
@@ -171,10 +179,10 @@ def _remove(path: Path) -> None:
 def _as_it_was(run: Run, artefact: str | None) -> Iterator[None]:
     """Puts the files of the last attempt back, where the new one was refused and has no record."""
     names = [
-        directory.PLAN,
-        directory.LAUNCH,
-        directory.CANCEL,
-        directory.JOB,
+        layout.PLAN,
+        layout.LAUNCH,
+        layout.CANCEL,
+        layout.JOB,
         *([artefact] if artefact else []),
     ]
     before = {name: _read(run.path / name) for name in names}
@@ -193,7 +201,7 @@ def _put_back(run: Path, name: str, data: bytes | None) -> None:
     if data is None:
         remove_inside(run, name)
     else:
-        write_inside(run, name, data, 0o755 if name == directory.LAUNCH else 0o644)
+        write_inside(run, name, data, 0o755 if name == layout.LAUNCH else 0o644)
 
 
 def _read(path: Path) -> bytes | None:
@@ -205,8 +213,8 @@ def _read(path: Path) -> bytes | None:
 
 def _refuse_links(run: Run) -> None:
     """launch.sh would write through links that others have put here. Raises PrlSubmitError."""
-    beside = ("exit.json", "exit.json.part", "logging.jsonl", "completions.jsonl", directory.LOGS)
-    for folder, names in ((run.path, beside), (run.path / directory.LOGS, None)):
+    beside = (layout.EXIT, layout.EXIT_PART, layout.STEPS, layout.COMPLETIONS, layout.LOGS)
+    for folder, names in ((run.path, beside), (run.path / layout.LOGS, None)):
         for name in directory.names_in(folder) if names is None else names:
             if (folder / name).is_symlink():
                 raise PrlSubmitError(
@@ -218,11 +226,10 @@ def _refuse_links(run: Run) -> None:
 @contextlib.contextmanager
 def exclusive(run: Run) -> Iterator[None]:
     """One `resume` of a run at a time. Raises PrlSubmitError where another is under way, OSError."""
-    if not os.path.lexists(run.path / directory.LOGS):
-        (run.path / directory.LOGS).mkdir()
+    if not os.path.lexists(run.path / layout.LOGS):
+        (run.path / layout.LOGS).mkdir()
     _refuse_links(run)
-    name = f"{directory.LOGS}/.resume.lock"
-    with open(open_inside(run.path, name, os.O_WRONLY | os.O_CREAT), "wb") as lock:
+    with open(open_inside(run.path, layout.RESUME_LOCK, os.O_WRONLY | os.O_CREAT), "wb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -254,18 +261,11 @@ def now() -> str:
         return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def _write_plan(path: Path, plan: Plan, record: Record, outside: World) -> None:
-    file = PlanFile(
-        values=plan.values,
-        argv=plan.argv,
-        swift_version=plan.swift_version,
-        argument_table=plan.argument_table,
-        git=git_state(plan.workdir, outside.shell),
-        plan=plan,
-    )
+def _write_plan(path: Path, file: PlanFile, record: Record, outside: World) -> None:
+    plan = file.plan
     launch = render_launch(plan, token=record.token, restarts=record.restarts, site=outside.site)
-    write_inside(path, directory.PLAN, encode_plan(file))
-    write_inside(path, directory.LAUNCH, launch.encode("utf-8"), 0o755)
+    write_inside(path, layout.PLAN, encode_plan(file))
+    write_inside(path, layout.LAUNCH, launch.encode("utf-8"), 0o755)
     name = plan.traits.artefact
     if name is not None:
         artefact = artefact_of(plan, launch, record.token, outside.site)

@@ -12,7 +12,8 @@ import msgspec
 
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError
 from prl_submit.runs.directory import Run
-from prl_submit.runs.record import RECORD, Record, write_record
+from prl_submit.runs.layout import RECORD
+from prl_submit.runs.record import Record, write_record
 from prl_submit.system.files import remove_inside
 
 #: Seconds that an order to a scheduler has after Ctrl-C.

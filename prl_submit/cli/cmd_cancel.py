@@ -19,7 +19,8 @@ from prl_submit.cli.shared_options import (
 )
 from prl_submit.errors import EXIT_INTERRUPTED, BackendRefusedError, PrlSubmitError, format_error
 from prl_submit.runs.belonging import refuse_copies, refuse_strangers
-from prl_submit.runs.directory import CANCEL, Run, find_run
+from prl_submit.runs.directory import Run, find_run
+from prl_submit.runs.layout import CANCEL
 from prl_submit.runs.states import FINISHED, LOST, SUCCEEDED, State
 from prl_submit.spec.traits import traits_of
 from prl_submit.system.user_paths import output_root as output_root_of

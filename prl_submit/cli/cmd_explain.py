@@ -9,7 +9,8 @@ import click
 from prl_submit.cli.console import data, document, note, table
 from prl_submit.cli.shared_options import json_option, spec_options
 from prl_submit.errors import EXIT_WRONG_INPUT, format_problem
-from prl_submit.planning.plan import Planned, shown
+from prl_submit.planning.explained import shown
+from prl_submit.planning.plan import Planned
 from prl_submit.prepare import errors_of, plan_spec
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def explain(spec: str, templates: Path | None, memory: bool, as_json: bool, **op
     Sources: default, profile, base (a file that SPEC extends), spec, env (a variable), flag (an option).
     """
     planned = plan_spec(spec, **options)
-    values = planned.plan.values
+    values = planned.values
     if memory:
         show_memory(planned, as_json)
     elif as_json:

@@ -174,16 +174,10 @@ def _taken_from(plugin: str, named: list[str]) -> list[str]:
 
 def _plan(text: str) -> Planned:
     """The spec planned as `check` would do it, without the environment and the profiles."""
-    from prl_submit.planning.layers import apply_overrides
-    from prl_submit.planning.plan import Context, make_plan
-    from prl_submit.prepare import table_for
+    from prl_submit.prepare import plan_alone
     from prl_submit.spec.yaml import parse_document
 
-    tree = parse_document(text.encode("utf-8"), "spec", "spec")
-    table = table_for(tree, None, os.environ)
-    layered = apply_overrides(tree, profile=None, environ={}, sets=(), table=table)
-    context = Context(cwd=os.getcwd(), home=os.path.expanduser("~"))
-    return make_plan(layered, table, "spec", context)
+    return plan_alone(parse_document(text.encode("utf-8"), "spec", "spec"))
 
 
 def _refuse_wrong(planned: Planned) -> None:

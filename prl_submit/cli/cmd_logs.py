@@ -13,7 +13,8 @@ from prl_submit.cli.log_copies import finish, log_copier
 from prl_submit.cli.run_lines import describe, interrupted, result_code
 from prl_submit.cli.shared_options import output_root_option, run_argument
 from prl_submit.errors import PrlSubmitError
-from prl_submit.runs.directory import LOGS, PLAN, Run, find_run
+from prl_submit.runs.directory import Run, find_run
+from prl_submit.runs.layout import PLAN, SLURM_LOG
 from prl_submit.runs.logs import LogReader, node_logs, rank_logs
 from prl_submit.runs.plan_file import read_plan
 from prl_submit.spec.sections import Resources
@@ -108,7 +109,8 @@ def _instead(run: Run, node: int | None, rank: int | None) -> Find:
             f"{run.name} does not log its ranks apart",
             "submit with --set environment.env.PET_TEE=3; `--node N` shows a whole node",
         )
-    scheduler = sorted((run.path / LOGS).glob("slurm.log"))
+    log = run.path / SLURM_LOG
+    scheduler = [log] if log.exists() else []
     note(f"{run.name} has no log yet" + ("; the scheduler's:" if scheduler else ""))
     return lambda: [(node or 0, path) for path in scheduler]
 

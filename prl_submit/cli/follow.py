@@ -11,7 +11,8 @@ from prl_submit.cli.log_copies import finish, log_copier
 from prl_submit.cli.run_lines import describe
 from prl_submit.cli.watch import Background, Watch, news
 from prl_submit.errors import PrlSubmitError
-from prl_submit.runs.directory import PLAN, Run
+from prl_submit.runs.directory import Run
+from prl_submit.runs.layout import PLAN
 from prl_submit.runs.logs import LogReader, follow, node_logs
 from prl_submit.runs.plan_file import read_plan
 from prl_submit.runs.states import FINISHED, QUEUED, Status

@@ -83,12 +83,13 @@ def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     """The names of runs that the shell offers after Tab."""
     from prl_submit.errors import PrlSubmitError
     from prl_submit.runs.directory import list_runs
+    from prl_submit.runs.layout import LATEST
 
     try:
         found = list_runs(output_root(ctx.params.get("output_root")))
     except PrlSubmitError:
         return []
-    names = ["latest", *(run.name for run in reversed(found))]
+    names = [LATEST, *(run.name for run in reversed(found))]
     return [name for name in names if name.startswith(incomplete)]
 
 

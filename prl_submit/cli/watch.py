@@ -10,7 +10,8 @@ from prl_submit import backends
 from prl_submit.cli.log_copies import finish, log_copier
 from prl_submit.cli.run_states import refreshed, states_of
 from prl_submit.errors import BackendUnreachableError
-from prl_submit.runs.directory import EXIT, Run
+from prl_submit.runs.directory import Run
+from prl_submit.runs.layout import EXIT
 from prl_submit.runs.logs import POLL_S as FOLLOW_POLL_S
 from prl_submit.runs.states import FINISHED, QUEUED, State, Status, status_of
 

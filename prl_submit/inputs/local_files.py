@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from prl_submit.backends.local.this_machine import lacking
 from prl_submit.errors import Problem
 from prl_submit.inputs.paths import is_named
-from prl_submit.planning.plan import NodePath, Plan, Planned, local_path, named_values
+from prl_submit.planning.node_paths import local_path, named_values
+from prl_submit.planning.plan import NodePath, Plan, Planned
 from prl_submit.spec.nodes import mapping, near_origin, problem_at
 from prl_submit.spec.suggest import closest
 

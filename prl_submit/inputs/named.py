@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from prl_submit.errors import Problem
 from prl_submit.inputs.paths import made_by_setup, resolve
-from prl_submit.planning.plan import PATH_ARGUMENTS, local_path
+from prl_submit.planning.node_paths import PATH_ARGUMENTS, local_path
 from prl_submit.rules.job import Job
 from prl_submit.system.reading import decode_json, read_regular
 

@@ -6,11 +6,12 @@ import os.path
 import re
 
 from prl_submit.rules.job import Job
+from prl_submit.system.user_paths import absolute
 
 
 def resolve(text: str, workdir: str) -> str:
     """Absolute: from the home directory, or from where the job runs."""
-    return os.path.normpath(os.path.join(workdir, os.path.expanduser(text)))
+    return absolute(text, workdir, os.path.expanduser("~"))
 
 
 def made_by_setup(job: Job, path: str, workdir: str) -> bool:

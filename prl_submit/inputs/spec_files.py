@@ -9,6 +9,7 @@ import os
 
 from prl_submit.errors import Problem, SpecError
 from prl_submit.planning.layers import read_files
+from prl_submit.runs.layout import PLAN, RECORD, SPEC
 from prl_submit.spec.nodes import Node, Origin, merge, scalar_node
 from prl_submit.spec.suggest import closest
 from prl_submit.spec.yaml import MAX_BYTES
@@ -27,8 +28,8 @@ def spec_file(spec: str, output_root: str | None) -> str:
     if os.path.isfile(spec):
         return spec
     if os.path.isdir(spec):
-        own = os.path.join(spec, "spec.yaml")
-        return own if os.path.isfile(os.path.join(spec, "run.json")) else spec
+        own = os.path.join(spec, SPEC)
+        return own if os.path.isfile(os.path.join(spec, RECORD)) else spec
     if os.sep in spec or os.path.splitext(spec)[1]:
         return spec
     import re
@@ -37,7 +38,7 @@ def spec_file(spec: str, output_root: str | None) -> str:
     from prl_submit.runs.directory import find_run
 
     try:
-        return os.path.relpath(find_run(spec, output_root_of(output_root)).path / "spec.yaml")
+        return os.path.relpath(find_run(spec, output_root_of(output_root)).path / SPEC)
     except NoSuchRunError as error:
         if re.fullmatch(_LIKE_A_RUN, spec) is None:
             return spec  # a misspelt file name, for which others are suggested
@@ -52,11 +53,11 @@ def folders_of_its_run(spec: str) -> Node | None:
 
     A run's spec says both as they were typed, relative to where somebody stood.
     """
-    if os.path.basename(spec) != "spec.yaml":
+    if os.path.basename(spec) != SPEC:
         return None
     folder = os.path.dirname(os.path.abspath(spec))
-    plan = os.path.join(folder, "plan.json")
-    if not os.path.isfile(plan) or not os.path.isfile(os.path.join(folder, "run.json")):
+    plan = os.path.join(folder, PLAN)
+    if not os.path.isfile(plan) or not os.path.isfile(os.path.join(folder, RECORD)):
         return None
     from prl_submit.errors import PrlSubmitError
     from prl_submit.runs.plan_file import read_plan
@@ -73,7 +74,7 @@ def folders_of_its_run(spec: str) -> Node | None:
 def is_of_a_run(spec: str) -> bool:
     """Whether a file is the spec.yaml of a run directory, which anybody may have written."""
     folder, name = os.path.split(spec)
-    return name == "spec.yaml" and os.path.lexists(os.path.join(folder, "run.json"))
+    return name == SPEC and os.path.lexists(os.path.join(folder, RECORD))
 
 
 def of_another_user(spec: str) -> list[Problem]:

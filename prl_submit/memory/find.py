@@ -17,6 +17,7 @@ from prl_submit.memory.older import in_todays_names
 from prl_submit.memory.settings import other_roles
 from prl_submit.rules.job import DoubtfulError
 from prl_submit.system.reading import read_regular
+from prl_submit.system.user_paths import absolute
 
 if TYPE_CHECKING:
     from prl_submit.planning.plan import Planned
@@ -30,14 +31,8 @@ def find_inputs(planned: Planned, environ: Mapping[str, str]) -> Inputs | str:
     plan = planned.plan
     if plan.resources.accelerator != "gpu":
         return "the job uses no GPU"
-    prefix = "swift."
-    written = {
-        item.key.removeprefix(prefix): item.value
-        for item in plan.values
-        if item.key.startswith(prefix)
-    }
     try:
-        values = in_todays_names(written, planned.job)
+        values = in_todays_names(planned.job)
     except DoubtfulError as error:
         return f"{error} is wrong"
     model = values.get("model")
@@ -55,7 +50,9 @@ def find_inputs(planned: Planned, environ: Mapping[str, str]) -> Inputs | str:
     names = {name for changed in _kinds(values) for _, name, _ in other_roles(changed) if name}
     found = {name: find_config(name, plan.workdir, environ) for name in sorted(names)}
     file = values.get("deepspeed") or values.get("fsdp")
-    raw = _read(os.path.join(plan.workdir, file)) if isinstance(file, str) else None
+    raw = None
+    if isinstance(file, str):
+        raw = _read(absolute(file, plan.workdir, os.path.expanduser("~")))
     return Inputs(values, plan.world_size, config, found, raw)
 
 
@@ -69,7 +66,7 @@ def find_config(model: str, workdir: str, environ: Mapping[str, str]) -> ModelCo
 
     A checkpoint that is quantised on disk counts as unknown: its weights are not what they seem.
     """
-    folder = os.path.join(workdir, os.path.expanduser(model))
+    folder = absolute(model, workdir, os.path.expanduser("~"))
     raw = _read(os.path.join(folder, "config.json"))
     if raw is None and (known := known_config(model)) is not None:
         return known

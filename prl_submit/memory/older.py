@@ -5,7 +5,6 @@ Sources: ms-swift 3.0 to 4.0, swift/llm/argument and swift/trainers/arguments.py
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from prl_submit.rules.batch import accumulation
@@ -13,12 +12,9 @@ from prl_submit.rules.job import Job
 from prl_submit.swift.renames import RENAMED
 
 
-def in_todays_names(values: Mapping[str, Any], job: Job) -> dict[str, Any]:
-    """The values as the newest ms-swift would be told them. Raises DoubtfulError.
-
-    `values` has names of the ms-swift that will run the job.
-    """
-    found = {RENAMED.get(name, name): value for name, value in values.items()}
+def in_todays_names(job: Job) -> dict[str, Any]:
+    """The job's arguments as the newest ms-swift would be told them. Raises DoubtfulError."""
+    found = {RENAMED.get(name, name): value for name, value in job.swift.items()}
     found.setdefault("gradient_accumulation_steps", accumulation(job))
     if not job.since("3.4") and job.rlhf_type == "grpo":
         found["steps_per_generation"] = 1

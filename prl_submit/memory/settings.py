@@ -180,34 +180,10 @@ def make_settings(
     """Everything resolved. `others`: the models that `other_roles` names, as they were found."""
     given = Arguments(values)
     kind = given.text("rlhf_type", "grpo")
-    full = given.text("tuner_type", "lora") == "full"
-    dtype = given.text("torch_dtype", config.stored)
-    half = dtype in _HALF
-    deepspeed = sharding.engine == "deepspeed"
-    mixed = _mixed(given, dtype)
-    # DeepSpeed casts the whole model to half precision; autocast leaves the weights as they are.
-    weight = 2 if half or (deepspeed and mixed) else 4
-    autocast = mixed and not deepspeed
+    precision = _precision(given, config, sharding)
     notes: list[str] = []
-    sequences, length, logits = _lengths(given, kind, notes)
-    adapters = 2 if deepspeed or given.text("lora_dtype") in _HALF else 4
-    run = Pass(
-        sequences=sequences,
-        length=length,
-        logits=logits,
-        element=2 if mixed or half else 4,
-        residual=weight,
-        logit=4 if autocast or weight == 4 else 2,
-        # Measured (benchmarks/memory.py losses): without temperature and in bf16 the loss needs two.
-        copies=2 if kind not in GENERATING and not autocast and weight == 2 else 4,
-        attention=_attention(given),
-        frozen=not full,
-        lora_rank=0 if full else given.number("lora_rank", 8),
-        lora_targets=[] if full else given.listed("target_modules", ["all-linear"]),
-        lora_dropout=given.share("lora_dropout", 0.05) > 0,
-        lora_cast=not deepspeed and adapters == 4,
-        checkpointing=given.flag("gradient_checkpointing", True) or sharding.engine == "fsdp",
-    )
+    run = _pass(given, precision, sharding, notes)
+    full = not run.frozen
     bits = given.text("quant_bits")
     steps = given.number("gradient_accumulation_steps", 1)
     return Settings(
@@ -216,8 +192,8 @@ def make_settings(
         world=world,
         sharding=sharding,
         full=full,
-        weight=weight,
-        trained=weight if full else adapters,
+        weight=precision.weight,
+        trained=precision.weight if full else precision.adapters,
         quantised=int(bits) if bits in ("4", "8") else None,
         lora_rank=run.lora_rank,
         lora_targets=run.lora_targets,
@@ -233,6 +209,56 @@ def make_settings(
         liger=given.flag("use_liger_kernel", False),
         entropy=given.flag("log_entropy", False) or given.share("top_entropy_quantile", 1.0) < 1,
         notes=notes,
+    )
+
+
+class _Precision(Struct, frozen=True):
+    """Bytes of a number: of the model's weights, of a LoRA's, and of an activation.
+
+    `autocast`: torch casts what each operation reads, and leaves the weights as they are.
+    """
+
+    weight: int
+    adapters: int
+    element: int
+    autocast: bool
+
+
+def _precision(given: Arguments, config: ModelConfig, sharding: Sharding) -> _Precision:
+    dtype = given.text("torch_dtype", config.stored)
+    half, mixed = dtype in _HALF, _mixed(given, dtype)
+    deepspeed = sharding.engine == "deepspeed"
+    return _Precision(
+        # DeepSpeed casts the whole model to half precision.
+        weight=2 if half or (deepspeed and mixed) else 4,
+        adapters=2 if deepspeed or given.text("lora_dtype") in _HALF else 4,
+        element=2 if mixed or half else 4,
+        autocast=mixed and not deepspeed,
+    )
+
+
+def _pass(given: Arguments, precision: _Precision, sharding: Sharding, notes: list[str]) -> Pass:
+    """One forward and backward; what had to be assumed for it goes into `notes`."""
+    kind = given.text("rlhf_type", "grpo")
+    full = given.text("tuner_type", "lora") == "full"
+    weight, autocast = precision.weight, precision.autocast
+    sequences, length, logits = _lengths(given, kind, notes)
+    return Pass(
+        sequences=sequences,
+        length=length,
+        logits=logits,
+        element=precision.element,
+        residual=weight,
+        logit=4 if autocast or weight == 4 else 2,
+        # Measured (benchmarks/memory.py losses): without temperature and in bf16 the loss needs two.
+        copies=2 if kind not in GENERATING and not autocast and weight == 2 else 4,
+        attention=_attention(given),
+        frozen=not full,
+        lora_rank=0 if full else given.number("lora_rank", 8),
+        lora_targets=[] if full else given.listed("target_modules", ["all-linear"]),
+        lora_dropout=given.share("lora_dropout", 0.05) > 0,
+        lora_cast=sharding.engine != "deepspeed" and precision.adapters == 4,
+        checkpointing=given.flag("gradient_checkpointing", True) or sharding.engine == "fsdp",
     )
 
 

@@ -23,10 +23,9 @@ class DoubtfulError(Exception):
 
 
 class Job(Struct, frozen=True):
-    """A job: the typed spec, the typed `swift:` values, and the node tree with the line of each value."""
+    """A job: the typed spec, and the node tree with the line of each value."""
 
     spec: JobSpec
-    swift: dict[str, Any]
     tree: Node
     backend: str
     #: Dotted keys whose value is wrong by itself, or was probably written under a misspelt name.
@@ -47,6 +46,11 @@ class Job(Struct, frozen=True):
     def traits(self) -> Traits:
         """What is known of the backend that the job goes to."""
         return traits_of(self.backend)
+
+    @property
+    def swift(self) -> dict[str, Any]:
+        """The values of ms-swift's arguments; wrong ones are left out."""
+        return self.spec.swift
 
     @property
     def world(self) -> int:

@@ -12,11 +12,10 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from prl_submit.runs.directory import LOGS
+from prl_submit.runs.layout import ATTEMPTS
 from prl_submit.runs.record import Record
 from prl_submit.system.files import tail_bytes
 
-ATTEMPTS = "attempts.jsonl"
 #: Bytes that are read, from the end: some thousand attempts.
 _LIMIT = 1 << 20
 
@@ -41,7 +40,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
 def read_attempts(run: Path, record: Record) -> list[Attempt]:
     """All attempts of a run, the first one first; empty before launch.sh has begun on a disk of ours."""
     found: list[Attempt] = []
-    for line in tail_bytes(run / LOGS / ATTEMPTS, _LIMIT).splitlines():
+    for line in tail_bytes(run / ATTEMPTS, _LIMIT).splitlines():
         attempt = _decode(line)
         if attempt is None:
             continue

@@ -16,8 +16,9 @@ from msgspec import Struct
 
 from prl_submit.errors import PrlSubmitError
 from prl_submit.launch.quote import bash
-from prl_submit.runs.directory import PLAN, Run, read_run
-from prl_submit.runs.record import RECORD, Directory, Record, write_record
+from prl_submit.runs.directory import Run, read_run
+from prl_submit.runs.layout import PLAN, RECORD
+from prl_submit.runs.record import Directory, Record, write_record
 from prl_submit.spec.traits import find_traits
 from prl_submit.system.owners import owner_of, user_name
 from prl_submit.system.reading import PLAN_BYTES, decode_json, read_record

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from prl_submit.errors import OutputError
-from prl_submit.runs.directory import CANCEL
+from prl_submit.runs.layout import CANCEL
 from prl_submit.system.files import write_inside
 from prl_submit.system.owners import user_name
 from prl_submit.system.reading import decode_json, read_record

@@ -11,34 +11,10 @@ from pathlib import Path
 from msgspec import Struct
 
 from prl_submit.errors import NoSuchRunError, PrlSubmitError
-from prl_submit.runs.record import RECORD, Record, decode_record
+from prl_submit.runs.layout import LATEST, RECORD, claim_folder, pod_file
+from prl_submit.runs.record import Record, decode_record
 from prl_submit.system.owners import whose
 from prl_submit.system.reading import read_record
-
-SPEC = "spec.yaml"
-PLAN = "plan.json"
-LAUNCH = "launch.sh"
-EXIT = "exit.json"
-CANCEL = "cancel.json"
-LOGS = "logs"
-#: The id of the scheduler's job that has the run, as the job itself writes it.
-JOB = f"{LOGS}/.job"
-LATEST = "latest"
-
-
-def starts_file(run: Path, node: int, token: str) -> Path:
-    """A line for each start of a node's pod, where the pods' volume is here."""
-    return run / LOGS / f".starts{node}.{token}"
-
-
-def suspensions_file(run: Path, token: str) -> Path:
-    """The numbers of the attempts that SIGTERM from outside ended, of a job that Kueue may suspend."""
-    return run / LOGS / f".suspended.{token}"
-
-
-def pod_file(logs: Path, node: int) -> Path:
-    """The name of the pod that writes that node's log into this folder itself."""
-    return logs / f".pod{node}"
 
 
 def writes_here(logs: Path, node: int, pod: str) -> bool:
@@ -47,11 +23,6 @@ def writes_here(logs: Path, node: int, pod: str) -> bool:
         return read_record(pod_file(logs, node)).decode("utf-8").strip() == pod
     except (OSError, ValueError):
         return False
-
-
-def kept_file(logs: Path, node: int) -> Path:
-    """How far a node's log has been brought here, where its pod does not write it here."""
-    return logs / f".kept{node}.json"
 
 
 #: ms-swift 4.6.0 utils.py `_get_version` counts every name that begins like this.
@@ -89,7 +60,7 @@ def allocate(root: Path, now: time.struct_time | None = None) -> Path:
     lowest = 0
     while True:
         number = max(_next_number(root), lowest)
-        claim = root / f".v{number}.claim"
+        claim = claim_folder(root, number)
         try:
             claim.mkdir()
         except FileExistsError:

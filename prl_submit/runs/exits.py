@@ -7,7 +7,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from prl_submit.runs.directory import EXIT, LOGS, names_in
+from prl_submit.runs.directory import names_in
+from prl_submit.runs.layout import EXIT, LOGS
 from prl_submit.system.reading import decode_json, read_record
 
 

@@ -10,14 +10,13 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit.runs.belonging import stranger
-from prl_submit.runs.directory import LOGS, Run, starts_file
+from prl_submit.runs.directory import Run
+from prl_submit.runs.layout import LOGS, VERDICT, node_log, starts_file
 from prl_submit.runs.record import Record
 from prl_submit.runs.states import FINISHED, State
 from prl_submit.spec.traits import find_traits
 from prl_submit.system.files import write_inside
 from prl_submit.system.reading import decode_json, read_record
-
-VERDICT = "verdict.json"
 
 
 class Verdict(Struct, frozen=True):
@@ -54,7 +53,7 @@ def _sign_of_life(run: Path, record: Record) -> Path:
     traits = find_traits(record.backend)
     if traits is not None and traits.in_pods:
         return starts_file(run, 0, record.token)
-    return run / LOGS / "node0.log"
+    return node_log(run / LOGS, 0)
 
 
 def _changed(path: Path) -> int:

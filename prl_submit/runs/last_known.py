@@ -9,18 +9,16 @@ from datetime import datetime
 from pathlib import Path
 
 from prl_submit.runs.belonging import stranger
-from prl_submit.runs.directory import LOGS
+from prl_submit.runs.layout import LOGS, MISSING, node_log
 from prl_submit.runs.record import Record
 from prl_submit.runs.states import QUEUED, RUNNING, State
 from prl_submit.system.files import remove_inside, write_inside
 from prl_submit.system.reading import read_record
 
-_MARKER = f"{LOGS}/.missing"
-
 
 def last_known(run: Path) -> str:
     """RUNNING where its log has begun, else QUEUED."""
-    return RUNNING if os.path.exists(run / LOGS / "node0.log") else QUEUED
+    return RUNNING if os.path.exists(node_log(run / LOGS, 0)) else QUEUED
 
 
 def as_last_known(run: Path, silence: str) -> State:
@@ -33,17 +31,17 @@ def missing_since(run: Path, record: Record) -> float | None:
     submitted = datetime.fromisoformat(record.ordered_at).timestamp()
     with contextlib.suppress(OSError, ValueError):
         # By our clock; a file server has its own.
-        first = float(read_record(run / _MARKER).decode("ascii"))
+        first = float(read_record(run / MISSING).decode("ascii"))
         if first >= submitted:
             return first
     with contextlib.suppress(OSError):  # a full disk, or no folder any more: it stays as last known
         if stranger(run) is None:
-            write_inside(run, _MARKER, str(time.time()).encode("ascii"), durable=False)
+            write_inside(run, MISSING, str(time.time()).encode("ascii"), durable=False)
     return None
 
 
 def forget_missing(run: Path) -> None:
     """The job is known again."""
     with contextlib.suppress(OSError):
-        if os.path.exists(run / _MARKER) and stranger(run) is None:
-            remove_inside(run, _MARKER)
+        if os.path.exists(run / MISSING) and stranger(run) is None:
+            remove_inside(run, MISSING)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from prl_submit.runs.directory import LOGS
+from prl_submit.runs.layout import LOGS, ranks_folder
 from prl_submit.system.reading import open_regular
 
 _NODE_LOG = re.compile(r"node([0-9]+)\.log", re.ASCII)
@@ -36,7 +36,7 @@ def rank_logs(run_dir: Path, node: int, local_rank: int) -> list[tuple[int, Path
 
     `logs/ranks/nodeN/<rendezvous id>/attempt_A/<local rank>/stdout.log` (torch 2.13).
     """
-    folder = run_dir / LOGS / "ranks" / f"node{node}"
+    folder = ranks_folder(run_dir, node)
     found = folder.glob(f"*/attempt_*/{local_rank}/std*.log")
     return [(node, path) for path in sorted(found, key=lambda path: (_changed(path), path))]
 

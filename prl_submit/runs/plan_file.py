@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit.errors import PrlSubmitError
-from prl_submit.planning.plan import Plan, Resolved
+from prl_submit.planning.plan import ENTRY_POINT, Plan, Resolved, grouped
 from prl_submit.spec.nodes import Node
 from prl_submit.spec.scalars import resolve
 from prl_submit.system.reading import PLAN_BYTES, decode_json, read_record
@@ -24,10 +24,9 @@ class Git(Struct, frozen=True):
 
 
 class PlanFile(Struct, frozen=True, kw_only=True):
-    """plan.json."""
+    """plan.json. `swift_version` and `argument_table`: which ms-swift the job was checked for."""
 
     values: list[Resolved]
-    argv: list[str]
     swift_version: str | None
     argument_table: str
     git: Git | None
@@ -44,19 +43,40 @@ def git_state(workdir: str, shell: Shell) -> Git | None:
 
 
 def encode_plan(file: PlanFile) -> bytes:
-    """plan.json's bytes."""
-    return msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n"
+    """plan.json's bytes; ms-swift's words are in `argv` alone."""
+    plan = msgspec.to_builtins(file.plan)
+    del plan["arguments"]
+    document = {
+        "values": file.values,
+        "argv": file.plan.argv,
+        "swift_version": file.swift_version,
+        "argument_table": file.argument_table,
+        "git": file.git,
+        "plan": plan,
+    }
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
 def read_plan(path: str | os.PathLike[str]) -> PlanFile:
     """plan.json of a run. Raises PrlSubmitError where it is missing or damaged."""
     try:
-        file: PlanFile = decode_json(read_record(path, PLAN_BYTES), PlanFile)
+        return _decode(read_record(path, PLAN_BYTES))
     except OSError as error:
         raise PrlSubmitError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:  # msgspec's DecodeError, and UnicodeDecodeError
         raise PrlSubmitError(f"{path}: is damaged: {error}") from None
-    return file
+
+
+def _decode(data: bytes) -> PlanFile:
+    """Of any version: those up to 0.1.0 wrote `plan.arguments` too. Raises ValueError."""
+    document = decode_json(data)
+    try:
+        argv, plan = document["argv"], document["plan"]
+        words = argv[argv.index(ENTRY_POINT) + 1 :]
+        document["plan"] = {"arguments": grouped(words), **plan}
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"it has no job: {error!r}") from None
+    return msgspec.convert(document, PlanFile)
 
 
 def dump_spec(tree: Node) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from prl_submit.runs.directory import LOGS, kept_file
+from prl_submit.runs.layout import LOGS, STEPS, kept_file, node_log
 from prl_submit.system.files import tail_bytes
 
 #: ms-swift 4.6.0 trainers/patcher.py `add_train_message`: "3/100" on every logged line.
@@ -34,10 +34,10 @@ class Progress(Struct, frozen=True):
 
 def read_progress(run_dir: Path) -> Progress:
     """How far the training is, from ms-swift's logging.jsonl or from the log that was brought here."""
-    known = _last(run_dir / "logging.jsonl", _PROGRESS)
+    known = _last(run_dir / STEPS, _PROGRESS)
     if not os.path.exists(kept_file(run_dir / LOGS, 0)):
         return known
-    told = _last(run_dir / LOGS / "node0.log", _PRINTED)
+    told = _last(node_log(run_dir / LOGS, 0), _PRINTED)
     return max(known, told, key=lambda progress: progress.step or -1)
 
 

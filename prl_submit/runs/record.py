@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from prl_submit.runs.layout import RECORD
 from prl_submit.system.files import write_inside
 from prl_submit.system.reading import decode_json
 
-RECORD = "run.json"
 #: A token fits into a file's name, a comment of Slurm and a label of Kubernetes.
 _TOKEN = r"[A-Za-z0-9][A-Za-z0-9-]{0,62}"
 

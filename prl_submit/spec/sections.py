@@ -161,8 +161,12 @@ class Local(Section, frozen=True, kw_only=True):
     cuda_visible_devices: Line | None = None
 
 
+#: ms-swift's arguments: `swift.values.type_arguments` types them when the job's ms-swift is known.
+Arguments = Annotated[dict[str, Any], Meta(description="a mapping of keys to values")]
+
+
 class JobSpec(Section, frozen=True, kw_only=True):
-    """A whole job. `swift` has no types here, because they depend on the version of ms-swift."""
+    """A whole job. `swift` is empty until the job's ms-swift is known, whose arguments these are."""
 
     name: Name
     extends: Line | None = None
@@ -171,7 +175,7 @@ class JobSpec(Section, frozen=True, kw_only=True):
     output: Line = "output"
     environment: Environment = Environment()
     resources: Resources = Resources()
-    swift: dict[str, Any] = {}
+    swift: Arguments = {}
     restarts: Restarts = Restarts()
     slurm: Slurm = Slurm()
     kubernetes: Kubernetes = Kubernetes()

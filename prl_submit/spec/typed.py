@@ -18,7 +18,7 @@ from prl_submit.spec.scalars import (
     parse_node_memory,
     resolve,
 )
-from prl_submit.spec.sections import JobSpec
+from prl_submit.spec.sections import Arguments, JobSpec
 from prl_submit.spec.suggest import did_you_mean
 
 #: Stands for a value that is wrong; its problem has been recorded.
@@ -59,7 +59,7 @@ def plain(node: Node) -> Any:
 def _struct(kind: type[Struct], node: Node, path: str, problems: list[Problem]) -> Any:
     """A section of the type `kind`, or _BAD if the node is no mapping or a required field is missing."""
     if not isinstance(node.value, dict):
-        problems.append(_mismatch(node, path, "a mapping of keys to values"))
+        problems.append(not_a_mapping(node, path))
         return _BAD
     hints = _hints(kind)
     values = {}
@@ -110,6 +110,8 @@ def _required(kind: type[Struct]) -> list[str]:
 
 def _value(kind: Any, node: Node, path: str, problems: list[Problem]) -> Any:
     """A value of the type `kind`, or _BAD with its problem added to `problems`."""
+    if kind is Arguments:
+        return {}  # typed later, by the table of the job's ms-swift
     kind = _pick(kind, node)
     origin = get_origin(kind)
     if kind is Any:
@@ -155,7 +157,7 @@ def _list(item: Any, node: Node, path: str, problems: list[Problem]) -> Any:
 def _dict(kinds: tuple[Any, ...], node: Node, path: str, problems: list[Problem]) -> Any:
     """A mapping whose keys and values have the two types in `kinds`. Wrong entries are left out."""
     if not isinstance(node.value, dict):
-        problems.append(_mismatch(node, path, "a mapping of keys to values"))
+        problems.append(not_a_mapping(node, path))
         return _BAD
     found = {}
     for key, child in node.value.items():
@@ -246,6 +248,11 @@ def _shown(node: Node) -> str:
 def _mismatch(node: Node, path: str, wanted: str, hint: str | None = None) -> Problem:
     found = "nothing" if node.value is None else _shown(node)
     return problem_at(node.origin, path or None, f"expected {wanted}, found {found}", hint)
+
+
+def not_a_mapping(node: Node, path: str) -> Problem:
+    """The problem of a section that is written as something else."""
+    return _mismatch(node, path, "a mapping of keys to values")
 
 
 def _unknown(node: Node, path: str, key: str, known: dict[str, Any]) -> Problem:

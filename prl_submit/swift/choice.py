@@ -33,7 +33,6 @@ class Wanted(Struct, frozen=True):
     environment: Environment
     workdir: str
     is_here: bool
-    stated: str | None
 
 
 def choose_table(
@@ -55,8 +54,8 @@ def choose_table(
         found = load_table(installed.version)
         found.source = installed.folders[0]
         return _because(f"installed, but its source cannot be read ({table})", found)
-    if wanted.stated is not None and is_release(wanted.stated):
-        return load_table(wanted.stated)
+    if wanted.environment.swift_version is not None:
+        return load_table(wanted.environment.swift_version)
     version = probed()
     if version is not None and is_release(version):
         return _because("probed on the nodes", load_table(version))

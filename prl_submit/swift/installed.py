@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit.spec.sections import Conda, Environment
+from prl_submit.system.user_paths import expanded
 
 UNKNOWN = "unknown"
 _INFO = re.compile(r"ms_swift-(.+)\.dist-info")
@@ -246,5 +247,4 @@ def _conda_root(environ: Mapping[str, str]) -> str | None:
 
 def _expanded(path: str, environ: Mapping[str, str]) -> str:
     """The path with `~` at its beginning replaced by HOME."""
-    home = environ.get("HOME")
-    return home + path[1:] if home and (path == "~" or path.startswith("~/")) else path
+    return expanded(path, environ.get("HOME") or "~")

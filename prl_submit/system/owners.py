@@ -79,25 +79,23 @@ def _groups(uid: int) -> Collection[int]:
     return os.getgrouplist(user.pw_name, user.pw_gid)
 
 
-#: prl-submit recognises its own runs by the owner of these files. So these files keep their owner when
-#: the rest of the run directory is given to another user.
-_KEPT = frozenset({"run.json", "plan.json", "cancel.json", "verdict.json"})
+def give_run(
+    run: str | os.PathLike[str], uid: int, gid: int, *, kept: Collection[str], logs: str
+) -> None:
+    """Make a user the owner of a run directory, its folder `logs`, and the JSON files that the job writes.
 
-
-def give_run(run: str | os.PathLike[str], uid: int, gid: int) -> None:
-    """Make a user the owner of a run directory, its logs, and the JSON files that the job writes.
-
+    `kept`: names of files that keep their owner, because prl-submit recognises its own runs by it.
     Somebody else may have put links into the directory. So a symbolic link is never followed, and a
     file with more than one hard link is not given away. Raises OSError.
     """
     with _opened(run) as folder:
         for name in os.listdir(folder):
-            if ".json" in name and not name.startswith(".") and name not in _KEPT:
+            if ".json" in name and not name.startswith(".") and name not in kept:
                 _give(name, folder, uid, gid)
-        with contextlib.suppress(FileNotFoundError), _opened("logs", folder) as logs:
-            for name in os.listdir(logs):
-                _give(name, logs, uid, gid)
-            os.fchown(logs, uid, gid)
+        with contextlib.suppress(FileNotFoundError), _opened(logs, folder) as inner:
+            for name in os.listdir(inner):
+                _give(name, inner, uid, gid)
+            os.fchown(inner, uid, gid)
         os.fchown(folder, uid, gid)
 
 

@@ -1,4 +1,4 @@
-"""Words that others wrote, made harmless before a terminal sees them.
+"""Words that others wrote (a scheduler, an API server, a job), made harmless before a terminal sees them.
 
 An escape sequence of a log, a reason or a file name can clear the screen, change the title, or write
 over lines that were there before. Colours (SGR) are kept in logs, and so is what ends or indents lines.
@@ -17,8 +17,10 @@ _OTHER = r"\x1b[ -/]*[0-~]"
 #: Controls without tab, line feed and carriage return, with which a progress bar begins its line anew;
 #: and the marks that turn the direction of writing round.
 _CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
-_ANY = re.compile(f"{_STRING}|{_CSI}|{_OTHER}|{_CONTROL}|\r|[\ud800-\udfff]")
-_BUT_COLOUR = re.compile(f"({_COLOUR})|{_STRING}|{_CSI}|{_OTHER}|{_CONTROL}")
+_SEQUENCE = f"{_STRING}|{_CSI}|{_OTHER}"
+_SEQUENCES = re.compile(_SEQUENCE)
+_ANY = re.compile(f"{_SEQUENCE}|{_CONTROL}|\r|[\ud800-\udfff]")
+_BUT_COLOUR = re.compile(f"({_COLOUR})|{_SEQUENCE}|{_CONTROL}")
 #: The beginning of a sequence whose end has not come yet.
 _BEGUN = re.compile(r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8})?\Z")
 _IN_JSON = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -27,6 +29,21 @@ _IN_JSON = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 def words(text: str) -> str:
     """Words for a person, without sequences and controls; several lines stay several."""
     return text if text.isprintable() else _ANY.sub("?", text)
+
+
+def one_line(text: str) -> str:
+    """The words on one line, without sequences and controls."""
+    shown = "".join(char if char.isprintable() else " " for char in _SEQUENCES.sub("", text))
+    return " ".join(shown.split())
+
+
+def excerpt(text: str, most: int = 300) -> str:
+    """At most `most` characters of one line: its beginning and its end, where the cause often is."""
+    line = one_line(text)
+    if len(line) <= most:
+        return line
+    end = (most - 3) // 2
+    return f"{line[: most - 3 - end].rstrip()} … {line[-end:].lstrip()}"
 
 
 def in_json(text: str) -> str:

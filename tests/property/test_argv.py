@@ -17,7 +17,7 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from prl_submit.planning.plan import Context, Planned
+from prl_submit.planning.plan import Context, Planned, grouped
 from prl_submit.runs.plan_file import dump_spec
 from prl_submit.swift.table import load_table
 from tests.support.plans import planned
@@ -186,6 +186,8 @@ def test_any_value_survives(
     made = planned_in(argv_of.root, text)  # type: ignore[attr-defined]
     assert not [problem for problem in made.problems if problem.severity == "error"]
     assert argv == made.plan.argv  # in their order too
+    words = [word for group in made.plan.arguments for word in group]
+    assert grouped(words) == made.plan.arguments  # as plan.json is read
     again = planned_in(argv_of.root, dump_spec(made.tree).decode())  # type: ignore[attr-defined]
     assert again.plan.argv == made.plan.argv
 

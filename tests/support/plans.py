@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from prl_submit import backends
-from prl_submit.planning.layers import Layered, load_layers
-from prl_submit.planning.plan import Context, Plan, Planned, make_plan
+from prl_submit.planning.layers import (
+    Flags,
+    Layered,
+    Sections,
+    lay_arguments,
+    lay_sections,
+    read_files,
+)
+from prl_submit.planning.make import make_plan
+from prl_submit.planning.plan import Context, Plan, Planned
 from prl_submit.spec.profiles import read_profile
 from prl_submit.swift.table import Table, load_table
 
 CONTEXT = Context(cwd="/cwd", home="/home/me")
 
 
-def layered(
+def sections(
     spec: str | None,
     *,
     files: Mapping[str, str] | None = None,
@@ -24,10 +30,10 @@ def layered(
     name: str = "job.yaml",
     environ: Mapping[str, str] | None = None,
     sets: Sequence[str] = (),
+    backend: str | None = None,
     toml: str | None = None,
-    table: Table | None = None,
-) -> Layered:
-    """One tree from a spec's text, the files it names, a profile, variables and `--set`.
+) -> Sections:
+    """A spec's text, the files it names, a profile, variables and options, but for ms-swift's arguments.
 
     `spec` None: there is no such file. `read` replaces `spec` and `files`: it is given a path.
     """
@@ -41,14 +47,17 @@ def layered(
     profile = None
     if toml is not None:
         profile = read_profile([("prl-submit.toml", toml.encode("utf-8"))], None)
-    return load_layers(
-        name,
-        read=read or read_text,
+    return lay_sections(
+        read_files(name, read=read or read_text, profile=profile),
         profile=profile,
         environ=environ or {},
-        sets=sets,
-        table=table or load_table(),
+        flags=Flags(sets, backend),
     )
+
+
+def layered(spec: str | None, *, table: Table | None = None, **layers: Any) -> Layered:
+    """All layers in one tree. `layers`: see `sections`."""
+    return lay_arguments(sections(spec, **layers), table or load_table())
 
 
 def planned(
@@ -57,14 +66,11 @@ def planned(
     name: str = "job.yaml",
     table: Table | None = None,
     context: Context = CONTEXT,
-    backend: str | None = None,
     **layers: Any,
 ) -> Planned:
-    """A plan with all its problems. `backend`: the option of that name; `layers`: see `layered`."""
-    table = table or load_table()
-    tree = layered(spec, name=name, table=table, **layers)
-    asked = msgspec.structs.replace(context, backend=backend)
-    made = make_plan(tree, table, name, asked)
+    """A plan with all its problems. `table`: the arguments of its ms-swift; `layers`: see `sections`."""
+    chosen = table or load_table()
+    made = make_plan(sections(spec, name=name, **layers), lambda _: chosen, name, context)
     made.problems.extend(backends.check_section(made))
     return made
 

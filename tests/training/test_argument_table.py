@@ -99,7 +99,7 @@ def test_nothing_is_imported(tmp_path: Path) -> None:
     code = (
         "import sys; from prl_submit.spec.sections import Environment;"
         "from prl_submit.swift.choice import Wanted, choose_table;"
-        f"wanted = Wanted(Environment(venv={sys.prefix!r}), '/', True, None);"
+        f"wanted = Wanted(Environment(venv={sys.prefix!r}), '/', True);"
         f"table = choose_table(wanted, lambda: None, {{'HOME': {str(tmp_path)!r}}});"
         "assert len(table) > 400, table.origin;"
         "assert not {'torch', 'swift', 'transformers'} & set(sys.modules)"

@@ -7,7 +7,7 @@ import re
 import msgspec
 from msgspec import Struct
 
-from prl_submit.system.excerpt import excerpt
+from prl_submit.system.untrusted_text import excerpt
 
 #: The message of the RBAC authorizer (kube-apiserver 1.20 to 1.36).
 _NOT_ALLOWED = re.compile(r'User "[^"]*" cannot \S+ (resource|path) ')

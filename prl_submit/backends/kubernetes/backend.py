@@ -36,7 +36,8 @@ from prl_submit.backends.submit_once import record_first
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
 from prl_submit.planning.plan import Plan
 from prl_submit.runs.cancellation import CancelNote
-from prl_submit.runs.directory import CANCEL, LOGS, PLAN, Run, read_run, writes_here
+from prl_submit.runs.directory import Run, read_run, writes_here
+from prl_submit.runs.layout import CANCEL, HERE, LOGS, MANIFEST, NOT_GIVEN, PLAN, node_log
 from prl_submit.runs.plan_file import read_plan
 from prl_submit.runs.record import KubernetesJob, Record
 from prl_submit.runs.states import State
@@ -62,7 +63,7 @@ def submit(
     """Create the PyTorchJob. Raises RefusedError, BackendUnreachableError, or OutcomeUnknownError."""
     before = read_run(run)
     api = _where_it_was(before, plan)
-    manifest = read_record(run / labels.MANIFEST, PLAN_BYTES).decode("utf-8")
+    manifest = read_record(run / MANIFEST, PLAN_BYTES).decode("utf-8")
     ask_first(api, manifest, tell)
     _give_to_pods(run, plan, record, tell)
     place = KubernetesJob(api.access.context, api.namespace, api.server)
@@ -92,11 +93,11 @@ def _where_it_was(before: Run | None, plan: Plan) -> Api:
 
 def _give_to_pods(run: Path, plan: Plan, record: Record, tell: Callable[[str], None]) -> None:
     """Let the pods write where they and we have the same volume, and see that it is the same."""
-    write_inside(run, labels.HERE, record.token.encode("ascii"), durable=False)
+    write_inside(run, HERE, record.token.encode("ascii"), durable=False)
     if os.geteuid() != 0:
         return
     try:
-        give_run(run, plan.uid, plan.gid)
+        give_run(run, plan.uid, plan.gid, kept=NOT_GIVEN, logs=LOGS)
     except OSError as error:
         tell(
             f"warning: {run} cannot be given to uid {plan.uid}, as which the pods run: {error.strerror};"
@@ -268,7 +269,7 @@ def _reader(
         if pod.is_running:
             yield collect_files.PodReader(api, pod.metadata.name)
             return
-    manifest = load(read_record(run.path / labels.MANIFEST, PLAN_BYTES))
+    manifest = load(read_record(run.path / MANIFEST, PLAN_BYTES))
     node = pods[-1].spec.node_name if pods else None
     job = _find(api, run.require_record())
     owner = job.metadata if job is not None and job.metadata.deletion_timestamp is None else None
@@ -296,7 +297,7 @@ def _collect(
         collect_files.fetch(reader, plan.run_dir, file, run.path, tell)
     brought = {file.path for file in new}
     for node in range(plan.resources.nodes):
-        if f"logs/node{node}.log" in brought:
+        if str(node_log(Path(LOGS), node)) in brought:
             NodeLog(run.path / LOGS, node).mark_complete(pod for pod in pods if pod.node == node)
     return len(new), sum(file.size for file in new)
 

@@ -23,10 +23,11 @@ from msgspec import Struct
 from prl_submit.backends.kubernetes.api import Api
 from prl_submit.backends.kubernetes.labels import CONTAINER
 from prl_submit.errors import BackendUnreachableError, PrlSubmitError
+from prl_submit.runs.layout import CANCEL, LAUNCH, LOGS, MANIFEST, PLAN, RECORD, SPEC
 from prl_submit.system.files import open_inside, remove_inside
 
 #: Files of the run directory that prl-submit writes on this machine; they are never copied.
-OURS = ("spec.yaml", "plan.json", "launch.sh", "pytorchjob.yaml", "run.json", "cancel.json")
+OURS = (SPEC, PLAN, LAUNCH, MANIFEST, RECORD, CANCEL)
 #: Ends the name of a file while it is copied.
 _PART = ".part"
 #: A copy is given up after this many tries in a row that brought nothing, _AGAIN_S seconds apart.
@@ -109,7 +110,7 @@ def _is_ours(path: str, *, with_logs: bool) -> bool:
     folder, name = posixpath.split(path)
     if folder == "":
         return path in OURS or (name.startswith(".") and name.endswith(".lock"))
-    if folder != "logs":
+    if folder != LOGS:
         return False
     return name.startswith(".") or (not with_logs and name.endswith(".log"))
 

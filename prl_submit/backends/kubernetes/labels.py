@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-MANIFEST = "pytorchjob.yaml"
 #: The container's name. Every training-operator sets MASTER_ADDR, RANK and the like only in a container
 #: of this name.
 CONTAINER = "pytorch"
-#: A file that prl-submit writes into the run directory before it submits; it holds the run's token. If a
-#: pod finds it with the same token, the pod's output volume and the submitter's are the same.
-HERE = "logs/.here"
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 OURS = "prl-submit"

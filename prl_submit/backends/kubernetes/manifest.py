@@ -16,7 +16,6 @@ from prl_submit.backends.kubernetes.labels import (
     DIRECTORY_ANNOTATION,
     LAST_WORDS_S,
     LAUNCH_ANNOTATION,
-    MANIFEST,
     QUEUE_LABEL,
     job_name,
     labels,
@@ -27,6 +26,7 @@ from prl_submit.backends.kubernetes.yaml_text import dump, load
 from prl_submit.errors import PrlSubmitError
 from prl_submit.launch.render import template_path
 from prl_submit.planning.plan import Plan
+from prl_submit.runs.layout import MANIFEST
 from prl_submit.spec.scalars import to_quantity
 
 GPU = "nvidia.com/gpu"

@@ -15,7 +15,7 @@ import msgspec
 
 from prl_submit.backends.kubernetes.log_lines import CopyProgress, Line, with_line
 from prl_submit.backends.kubernetes.objects import Pod
-from prl_submit.runs.directory import kept_file
+from prl_submit.runs.layout import kept_file, node_log
 from prl_submit.system.files import open_inside, write_inside
 from prl_submit.system.reading import decode_json, open_regular, read_record
 
@@ -25,7 +25,7 @@ class NodeLog:
 
     def __init__(self, logs: Path, node: int) -> None:
         self._run = logs.parent
-        self._path = logs / f"node{node}.log"
+        self._path = node_log(logs, node)
         self._progress_file = kept_file(logs, node)
         self._lock = threading.Lock()
         self.progress = self._read_progress()

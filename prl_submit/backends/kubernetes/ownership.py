@@ -15,7 +15,7 @@ from prl_submit.backends.kubernetes.objects import PyTorchJob
 from prl_submit.errors import PrlSubmitError
 from prl_submit.launch.quote import bash
 from prl_submit.runs.directory import read_run
-from prl_submit.system.excerpt import one_line
+from prl_submit.system.untrusted_text import one_line
 
 
 def owning_directory(job: PyTorchJob) -> str | None:

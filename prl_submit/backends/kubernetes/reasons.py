@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from prl_submit.backends.kubernetes.labels import replica
 from prl_submit.backends.kubernetes.objects import ContainerStatus, Event, Pod, PyTorchJob, Waiting
-from prl_submit.system.excerpt import excerpt
+from prl_submit.system.untrusted_text import excerpt
 
 #: The kubelet's reasons for a container that will not start until somebody corrects something (kubelet
 #: 1.20 to 1.33), in words.

@@ -10,7 +10,7 @@ import re
 
 from prl_submit.backends.kubernetes.api_status import ApiStatus, RefusedStatusError
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError, Refusal
-from prl_submit.system.excerpt import one_line
+from prl_submit.system.untrusted_text import one_line
 
 _ROLE = "is the namespace the right one? then ask for the Role that docs/kubernetes.md shows"
 _NOT_ALLOWED = re.compile(

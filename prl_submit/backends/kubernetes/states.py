@@ -42,23 +42,16 @@ from prl_submit.backends.kubernetes.remaining_pods import EVENTS
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
 from prl_submit.runs.belonging import record_job_id
 from prl_submit.runs.cancellation import cancel_reason
-from prl_submit.runs.directory import (
-    LOGS,
-    PLAN,
-    Run,
-    pod_file,
-    starts_file,
-    suspensions_file,
-    writes_here,
-)
+from prl_submit.runs.directory import Run, writes_here
 from prl_submit.runs.exits import ExitRecord, read_exit, read_node_exits
 from prl_submit.runs.final_state import write_verdict
 from prl_submit.runs.last_known import as_last_known, forget_missing, last_known, missing_since
+from prl_submit.runs.layout import LOGS, PLAN, pod_file, starts_file, suspensions_file
 from prl_submit.runs.progress import read_progress
 from prl_submit.runs.record import KubernetesJob, Record
 from prl_submit.runs.states import FINISHED, LOST, QUEUED, RUNNING, State
-from prl_submit.system.excerpt import one_line
 from prl_submit.system.reading import PLAN_BYTES, decode_json, read_record
+from prl_submit.system.untrusted_text import one_line
 
 #: Seconds that a job may be unknown before it is lost. The API does not lag, but the exit.json of a
 #: job that somebody deleted may, on a shared file system.

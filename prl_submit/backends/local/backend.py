@@ -25,8 +25,9 @@ from prl_submit.backends.local import processes
 from prl_submit.errors import BackendRefusedError, RefusedError
 from prl_submit.planning.plan import Plan
 from prl_submit.runs.cancellation import CancelNote, cancel_reason
-from prl_submit.runs.directory import CANCEL, EXIT, LAUNCH, PLAN, Run, read_run
-from prl_submit.runs.record import RECORD, LocalProcess, Record, write_record
+from prl_submit.runs.directory import Run, read_run
+from prl_submit.runs.layout import CANCEL, EXIT, LATEST, LAUNCH, PLAN, RECORD
+from prl_submit.runs.record import LocalProcess, Record, write_record
 from prl_submit.runs.states import CANCELLED, LOST, RUNNING, State, finished_state
 from prl_submit.system.files import remove_inside, write_inside
 from prl_submit.system.owners import owner_of, user_name
@@ -237,7 +238,7 @@ def _started_by_hand(run: Run, left: Sequence[int]) -> int | None:
 def _is_file_of(run: Run, pid: int, script: str) -> bool:
     """Whether a process names this run's launch.sh; it may have changed its folder since."""
     users = (owner_of(run.path), os.geteuid())
-    named = os.path.basename(os.path.dirname(script)) in (run.path.name, "latest", "", ".")
+    named = os.path.basename(os.path.dirname(script)) in (run.path.name, LATEST, "", ".")
     return named and processes.user_of(pid) in users
 
 

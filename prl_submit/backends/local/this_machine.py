@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from prl_submit.errors import Refusal
 from prl_submit.planning.plan import Plan
 from prl_submit.spec.scalars import is_digits
+from prl_submit.system.user_paths import expanded
 
 if TYPE_CHECKING:
     from prl_submit.system.shell import Shell
@@ -29,10 +30,15 @@ def lacking(plan: Plan, environ: Mapping[str, str], smi: Shell | None = None) ->
     if plan.environment.conda and not (plan.environment.modules or _mentions_conda(plan)):
         yield from _conda(plan, environ)
     venv = plan.environment.venv
-    if venv and not os.path.exists(os.path.join(plan.workdir, os.path.expanduser(venv), "bin")):
+    if venv and not os.path.exists(_inside(plan, venv, "bin")):
         yield Refusal(
             "environment.venv", f"virtual environment {venv} is not here", "make it first"
         )
+
+
+def _inside(plan: Plan, folder: str, name: str) -> str:
+    """A name in a folder of the spec, which the job reads from its working directory."""
+    return os.path.join(plan.workdir, expanded(folder, os.path.expanduser("~")), name)
 
 
 def _gpus(plan: Plan, environ: Mapping[str, str], smi: Shell | None) -> Iterator[Refusal]:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from prl_submit.backends import LogCopier, NoLogCopier, ignore_message
 from prl_submit.backends.slurm import states as slurm_states
-from prl_submit.backends.slurm.batch_script import SCRIPT
 from prl_submit.backends.slurm.inherited_environment import job_environ, site_defaults
 from prl_submit.backends.slurm.job_listing import ListedJob, is_live, never_ran, squeue_argv
 from prl_submit.backends.slurm.partitions import (
@@ -47,7 +46,8 @@ from prl_submit.errors import (
 )
 from prl_submit.planning.plan import Plan
 from prl_submit.runs.cancellation import CancelNote
-from prl_submit.runs.directory import CANCEL, JOB, Run, read_run
+from prl_submit.runs.directory import Run, read_run
+from prl_submit.runs.layout import BATCH_SCRIPT, CANCEL, JOB
 from prl_submit.runs.record import Record
 from prl_submit.runs.states import State
 from prl_submit.system import shell
@@ -105,7 +105,7 @@ def _lifts_limits(slurm: Slurm) -> bool:
 def _sbatch(
     run: Path, plan: Plan, record: Record, slurm: Slurm, tell: Callable[[str], None]
 ) -> str:
-    argv = ["sbatch", "--parsable", str(run / SCRIPT)]
+    argv = ["sbatch", "--parsable", str(run / BATCH_SCRIPT)]
     answer = slurm.order(argv, job_environ(plan, os.environ))
     job_id = job_id_of(answer)
     if job_id is not None:

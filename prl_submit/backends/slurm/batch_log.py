@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from prl_submit.system.excerpt import excerpt
+from prl_submit.system.untrusted_text import excerpt
 
 #: slurmstepd writes this line when Slurm ends a job (slurmstepd/req.c of Slurm 22.05).
 _CANCELLED = re.compile(r"\*\*\* JOB (\d+) ON \S+ CANCELLED AT \S+(?: DUE TO ([A-Z ]+))?")

@@ -9,8 +9,7 @@ from prl_submit.backends.slurm.directives import directives, has_own_log_file
 from prl_submit.backends.slurm.reasons import wanted_words
 from prl_submit.launch.render import render
 from prl_submit.planning.plan import Plan
-
-SCRIPT = "job.sbatch"
+from prl_submit.runs.layout import BATCH_SCRIPT
 
 
 def render_script(plan: Plan, token: str, site: Path | None) -> str:
@@ -35,7 +34,7 @@ def render_script(plan: Plan, token: str, site: Path | None) -> str:
         "outer": outer,
         "inner": inner,
     }
-    return render(SCRIPT, variables, site)
+    return render(BATCH_SCRIPT, variables, site)
 
 
 #: For each option in slurm.extra: the variables in which sbatch passes it to srun (sbatch(1), OUTPUT

@@ -6,14 +6,13 @@ from typing import Any
 
 from prl_submit.backends.slurm.options import OWNED
 from prl_submit.planning.plan import Plan
-from prl_submit.runs.directory import LOGS
+from prl_submit.runs.layout import SLURM_LOG
 from prl_submit.spec.scalars import format_duration
 
 #: The job's comment holds this prefix and the run's token. If sbatch's answer is lost, prl-submit
 #: finds the job by that comment.
 TOKEN_PREFIX = "prl-submit:"
 #: Output of sbatch, srun and slurmstepd. launch.sh writes its own log for each node.
-LOG = "slurm.log"
 
 #: An option's long name without `--`, and its value; None for an option without a value.
 Option = tuple[str, "str | None"]
@@ -103,4 +102,4 @@ def _output(plan: Plan) -> str:
     """The path for --output. There `%` begins a pattern, and `%%` stands for a percent sign."""
     if has_own_log_file(plan):
         return "/dev/null"
-    return f"{plan.run_dir}/{LOGS}/{LOG}".replace("%", "%%")
+    return f"{plan.run_dir}/{SLURM_LOG}".replace("%", "%%")

@@ -13,11 +13,10 @@ import os
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from prl_submit.backends.slurm.batch_script import SCRIPT
-from prl_submit.backends.slurm.directives import LOG
 from prl_submit.backends.slurm.job_listing import ListedJob
 from prl_submit.runs.belonging import is_same
-from prl_submit.runs.directory import LOGS, read_run
+from prl_submit.runs.directory import read_run
+from prl_submit.runs.layout import BATCH_SCRIPT, SLURM_LOG
 from prl_submit.runs.record import Record
 
 #: slurmctld's clock and this machine's may differ by this much.
@@ -91,12 +90,12 @@ def run_folders(job: ListedJob) -> list[Path]:
     Two candidates if the path has `%%`: some versions of Slurm print a percent sign doubled, as in
     #SBATCH --output, others print it once. Empty if the job is not one of prl-submit's.
     """
-    end = f"/{LOGS}/{LOG}"
+    end = f"/{SLURM_LOG}"
     if job.stdout is not None and job.stdout.startswith("/") and job.stdout.endswith(end):
         shown = job.stdout.removesuffix(end)
         return [Path(text) for text in dict.fromkeys([shown, shown.replace("%%", "%")])]
     command = job.command or ""
-    if command.startswith("/") and command.endswith(f"/{SCRIPT}"):
+    if command.startswith("/") and command.endswith(f"/{BATCH_SCRIPT}"):
         return [Path(command).parent]
     return []
 

@@ -12,8 +12,6 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from prl_submit.backends.slurm.batch_script import SCRIPT
-from prl_submit.backends.slurm.directives import LOG
 from prl_submit.backends.slurm.evidence import SlurmEvidence
 from prl_submit.backends.slurm.job_listing import (
     ListedJob,
@@ -31,10 +29,11 @@ from prl_submit.backends.slurm.slurm_commands import NotInstalledError, Slurm, f
 from prl_submit.errors import BackendUnreachableError
 from prl_submit.runs.belonging import record_job_id
 from prl_submit.runs.cancellation import cancel_reason
-from prl_submit.runs.directory import JOB, LOGS, PLAN, Run
+from prl_submit.runs.directory import Run
 from prl_submit.runs.exits import read_exit, read_node_exits
 from prl_submit.runs.final_state import write_verdict
 from prl_submit.runs.last_known import as_last_known, forget_missing, last_known, missing_since
+from prl_submit.runs.layout import BATCH_SCRIPT, JOB, PLAN, SLURM_LOG
 from prl_submit.runs.record import Record
 from prl_submit.runs.states import FINISHED, LOST, QUEUED, TIMEOUT, State
 from prl_submit.runs.times import until
@@ -135,7 +134,7 @@ def _names(row: ListedJob, job: ListedJob | None, run: Run, record: Record) -> b
     `job`: the run's as squeue has it; its name may have been changed.
     """
     names = {record.name} if job is None else {record.name, job.name}
-    return row.name in names or str(run.path / SCRIPT) in (row.command or "")
+    return row.name in names or str(run.path / BATCH_SCRIPT) in (row.command or "")
 
 
 def _is_final(row: ListedJob) -> bool:
@@ -279,7 +278,7 @@ def _gather(run: Run, record: Record, job: ListedJob | None, silence: str | None
     restarted = job is not None and bool(job.restarts)
     live = job is not None and is_live(job)
     ended = read_exit(run.path, record.restarts)
-    log = b"" if live and not restarted else tail_bytes(run.path / LOGS / LOG, _LOG_TAIL)
+    log = b"" if live and not restarted else tail_bytes(run.path / SLURM_LOG, _LOG_TAIL)
     return SlurmEvidence(
         exit=ended,
         others=[] if live else read_node_exits(run.path, record.restarts),

@@ -171,9 +171,11 @@ def test_every_registry_of_a_checkout(
 def test_a_tuner_of_3_x(tmp_path: Path) -> None:
     folders = write(tmp_path, {"plugin/tuner.py": "extra_tuners = {'mine': 1}"})
     made = job(folders, "seed: 1")
-    made = msgspec.structs.replace(made, swift=made.swift | {"train_type": "mine"})
+    spec = msgspec.structs.replace(made.spec, swift=made.swift | {"train_type": "mine"})
+    made = msgspec.structs.replace(made, spec=spec)
     assert told(made, tmp_path) == []
-    made = msgspec.structs.replace(made, swift=made.swift | {"train_type": "mien"})
+    spec = msgspec.structs.replace(made.spec, swift=made.swift | {"train_type": "mien"})
+    made = msgspec.structs.replace(made, spec=spec)
     assert "did you mean mine?" in told(made, tmp_path)[0]
 
 
@@ -206,7 +208,7 @@ def test_a_checkout_whose_environment_is_not_here(tmp_path: Path) -> None:
             "plugin/orm.py": orm,
         },
     )
-    wanted = Wanted(Environment(), str(tmp_path), True, None)
+    wanted = Wanted(Environment(), str(tmp_path), True)
     table = choose_table(wanted, lambda: None, {"PATH": "/nowhere"})
     assert (table.version, table.source, table.folders) == ("3.3.0.dev0", str(tmp_path), ())
     assert table.origin.startswith("installed, but its source cannot be read")

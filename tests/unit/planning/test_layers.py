@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from prl_submit.errors import SpecError, format_problem
-from prl_submit.planning.layers import Layered, parse_set
+from prl_submit.planning.layers import Layered, parse_settings, setting_tree
+from prl_submit.planning.make import make_plan
 from prl_submit.planning.plan import Planned
-from prl_submit.spec.nodes import Node, lookup, mapping
+from prl_submit.spec.nodes import lookup, mapping
+from prl_submit.spec.sections import JobSpec
 from prl_submit.spec.typed import plain
-from prl_submit.swift.table import load_table
-from tests.support.plans import layered, planned
+from prl_submit.swift.table import Table, load_table
+from tests.support.plans import CONTEXT, layered, planned, sections
 
 
 def at(found: Layered, path: str) -> object:
@@ -40,8 +42,9 @@ ORDER = ("default", "profile", "base", "spec", "env", "flag")
 @pytest.mark.parametrize(("lower", "higher"), list(itertools.combinations(ORDER, 2)))
 def test_precedence(lower: str, higher: str) -> None:
     """Built-in < profile < extends < spec < environment < --set, pair by pair."""
-    plan = from_layers((lower, higher)).plan
-    (value,) = [v for v in plan.values if v.key == "swift.dataloader_num_workers"]
+    made = from_layers((lower, higher))
+    plan = made.plan
+    (value,) = [v for v in made.values if v.key == "swift.dataloader_num_workers"]
     assert value.source == higher
     assert value.value == ORDER.index(higher)
     assert ["--dataloader_num_workers", str(ORDER.index(higher))] in plan.arguments
@@ -188,9 +191,9 @@ def test_so_common_a_name_may_be_the_jobs_own() -> None:
 
 def test_other_variables_are_passed_on_and_shown() -> None:
     environ = {"PRL_EVALUATOR_URL": "http://e", "PRL_MY_THING": "7", "PRL_SUBMIT_TOKEN": "no"}
-    plan = planned("name: x", environ=environ).plan
-    assert plan.exports == {"PRL_EVALUATOR_URL": "http://e", "PRL_MY_THING": "7"}
-    shown = {v.key: (v.value, v.source, v.detail) for v in plan.values}
+    made = planned("name: x", environ=environ)
+    assert made.plan.exports == {"PRL_EVALUATOR_URL": "http://e", "PRL_MY_THING": "7"}
+    shown = {v.key: (v.value, v.source, v.detail) for v in made.values}
     assert shown["environment.env.PRL_MY_THING"] == (
         "7",
         "env",
@@ -395,7 +398,9 @@ def test_infer_workers_of_the_environment_beside_colocate(workers: str) -> None:
     ],
 )
 def test_set(text: str, expected: object) -> None:
-    node: Node = parse_set(text, load_table())
+    settings, problems = parse_settings([text])
+    assert problems == []
+    node = setting_tree(settings[0], load_table())
     assert plain(node) == expected
     assert node.origin.describe() == "--set"
 
@@ -410,12 +415,10 @@ def test_a_bad_set_is_a_problem_and_the_rest_goes_on(text: str) -> None:
 
 def test_set_leaves_text_and_json_of_an_argument_alone() -> None:
     """`[END]` is a text for an argument that takes one word; ms-swift reads its JSON itself."""
-    table = load_table()
-    for path in ("model", "model_kwargs"):
-        node = lookup(parse_set(f"swift.{path}=[END]", table), f"swift.{path}")
-        assert node is not None
-        assert node.value == "[END]"
-    assert plain(parse_set("swift.dataset=[a, b]", table)) == {"swift": {"dataset": ["a", "b"]}}
+    sets = ["swift.model=[END]", "swift.model_kwargs=[END]", "swift.dataset=[a, b]"]
+    found = layered("name: x", sets=sets)
+    assert (at(found, "swift.model"), at(found, "swift.model_kwargs")) == ("[END]", "[END]")
+    assert at(found, "swift.dataset") == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -453,3 +456,42 @@ def test_the_last_set_wins() -> None:
 def test_set_to_null_takes_a_value_away() -> None:
     plan = planned("name: x\nswift: {beta: 1}", sets=["swift.beta=null"]).plan
     assert not [group for group in plan.arguments if group[0] == "--beta"]
+
+
+@pytest.mark.parametrize("sets", [["swift=3"], ["swift=[a]"]])
+def test_swift_that_is_no_mapping_is_told_once(sets: list[str]) -> None:
+    made = planned("name: x\nswift: {model: m}", sets=sets)
+    (problem,) = [found for found in made.problems if found.key == "swift"]
+    assert problem.message.startswith("expected a mapping of keys to values, found")
+    assert problem.label == "--set"
+
+
+def test_the_options_count_more_than_a_set_of_the_same() -> None:
+    found = layered("name: x\nbackend: local", sets=["backend=kubernetes"], backend="slurm")
+    assert at(found, "backend") == "slurm"
+
+
+def test_the_arguments_are_those_of_the_job_that_all_layers_make() -> None:
+    """The ms-swift is chosen by sections whose layers are all laid."""
+    asked = []
+
+    def choose(spec: JobSpec) -> Table:
+        asked.append(spec)
+        return load_table()
+
+    made = make_plan(
+        sections(
+            "name: x\nbackend: local\nenvironment: {venv: a}\nswift: {model: m}",
+            sets=["environment.swift_version=3.3.0"],
+            environ={"PRL_NODES": "2"},
+            backend="slurm",
+        ),
+        choose,
+        "job.yaml",
+        CONTEXT,
+    )
+    (spec,) = asked
+    assert (spec.backend, spec.environment.venv, spec.resources.nodes) == ("slurm", "a", 2)
+    assert spec.environment.swift_version == "3.3.0"
+    assert spec.swift == {}
+    assert made.job.spec.swift["model"] == "m"

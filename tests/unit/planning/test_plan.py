@@ -5,22 +5,23 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from prl_submit.planning.explained import shown
+from prl_submit.planning.node_paths import local_path
 from prl_submit.planning.plan import (
     RUN_PLACEHOLDER,
     NodePath,
     Plan,
+    Planned,
     Resolved,
-    local_path,
     resume_from,
-    shown,
     with_run_dir,
 )
 from tests.support.plans import planned
 
 
-def value(plan: Plan, key: str) -> Resolved | None:
+def value(made: Planned, key: str) -> Resolved | None:
     """The resolved value of a dotted key."""
-    found = [item for item in plan.values if item.key == key]
+    found = [item for item in made.values if item.key == key]
     assert len(found) <= 1
     return found[0] if found else None
 
@@ -59,13 +60,14 @@ def test_built_in_defaults() -> None:
 
 @pytest.mark.parametrize("word", ["true", "yes", "on", "1", "t", '"y"'])
 def test_defaults_for_vllm(word: str) -> None:
-    plan = planned(f"name: x\nswift: {{use_vllm: {word}}}").plan
+    made = planned(f"name: x\nswift: {{use_vllm: {word}}}")
+    plan = made.plan
     assert argument(plan, "vllm_mode") == ["--vllm_mode", "colocate"]
     assert argument(plan, "vllm_gpu_memory_utilization") == [
         "--vllm_gpu_memory_utilization",
         "0.4",
     ]
-    assert value(plan, "swift.vllm_mode") == Resolved(
+    assert value(made, "swift.vllm_mode") == Resolved(
         "swift.vllm_mode", "colocate", "default", "default"
     )
 
@@ -96,15 +98,15 @@ def test_several_nodes() -> None:
 
 
 def test_each_value_has_its_source() -> None:
-    plan = planned(
+    made = planned(
         "name: x\nextends: b.yaml\nswift:\n  beta: 0.1\n  dataset: [a, b]\n",
         files={"b.yaml": "output: runs\nswift: {loss_type: grpo}"},
         environ={"PRL_NODES": "2"},
         sets=["swift.temperature=1e-6"],
         toml="[profile.default.restarts]\nmax = 3",
         backend="slurm",
-    ).plan
-    seen = {v.key: (v.value, v.source, v.detail) for v in plan.values}
+    )
+    seen = {v.key: (v.value, v.source, v.detail) for v in made.values}
     assert seen["name"] == ("x", "spec", "job.yaml:1")
     assert seen["backend"] == ("slurm", "flag", "--backend")
     assert seen["output"] == ("runs", "base", "b.yaml:1")
@@ -116,7 +118,7 @@ def test_each_value_has_its_source() -> None:
     assert seen["restarts.max"] == (3, "profile", "prl-submit.toml")
     assert seen["restarts.grace"] == ("120s", "default", None)
     assert seen["swift.output_dir"] == ("RUN", "default", "the run directory")
-    keys = [v.key for v in plan.values]
+    keys = [v.key for v in made.values]
     assert keys[:3] == ["name", "extends", "backend"]
     assert keys.index("resources.nodes") < keys.index("swift.beta") < keys.index("restarts.max")
 
@@ -224,7 +226,7 @@ def test_a_secret_variable_travels_by_name() -> None:
     plan = planned_.plan
     assert plan.environment.secrets == ["HF_TOKEN", "PRL_EVALUATOR_API_KEY", "PRL_EVALUATOR_URL"]
     assert plan.exports == {}
-    seen = value(plan, "environment.env.PRL_EVALUATOR_API_KEY")
+    seen = value(planned_, "environment.env.PRL_EVALUATOR_API_KEY")
     assert seen is not None
     assert (seen.value, seen.source) == ("(not shown)", "env")
     assert SECRET not in everything(plan)
@@ -244,7 +246,7 @@ def test_a_secret_written_into_a_spec_is_refused_and_not_shown() -> None:
         "swift.hub_token",
     ]
     assert SECRET not in str(errors)
-    assert SECRET not in str(planned_.plan.values)
+    assert SECRET not in str(planned_.values)
 
 
 def test_a_token_variable_that_is_an_argument_is_refused() -> None:

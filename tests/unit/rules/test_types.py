@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from prl_submit.errors import Problem
 from prl_submit.planning.plan import Planned
 from prl_submit.rules import all_rules, check
+from prl_submit.rules.job import Job
 from tests.support.plans import planned
 
 
@@ -462,9 +465,14 @@ def test_rules_hold_from_their_version_on(version: str, kind: str, swift: str, s
     assert not said or found[0].startswith(said)
 
 
+def with_swift(job: Job, values: dict[str, Any]) -> Job:
+    """The job with other values of ms-swift's arguments."""
+    return msgspec.structs.replace(job, spec=msgspec.structs.replace(job.spec, swift=values))
+
+
 def test_before_4_the_tuner_had_another_name() -> None:
     job = planned("name: x\nswift: {model: m, dataset: d, ref_model: r}").job
-    full = msgspec.structs.replace(job, swift=job.swift | {"train_type": "full"})
+    full = with_swift(job, job.swift | {"train_type": "full"})
     assert [p.key for p in check(job)] == ["swift.ref_model"]
     assert check(full) == []
 
@@ -485,7 +493,7 @@ def test_words_name_the_tuner_as_the_version_that_runs(version: str, argument: s
     ]:
         job = planned(f"name: x\nswift: {{{inside}, {other}}}").job
         swift = job.swift | {argument: tuner}
-        (problem,) = check(msgspec.structs.replace(job, swift=swift, swift_version=version))
+        (problem,) = check(with_swift(msgspec.structs.replace(job, swift_version=version), swift))
         assert words in f"{problem.message}; {problem.hint}"
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prl_submit.runs.attempts import ATTEMPTS, read_attempts
+from prl_submit.runs.attempts import read_attempts
+from prl_submit.runs.layout import ATTEMPTS
 from tests.support.records import record
 
 RECORD = record(submitted_at="2026-11-30T10:00:00+00:00", resumed_at=["2026-11-30T12:00:00+00:00"])
@@ -15,7 +16,7 @@ ENDED = '{"exit_code": 1, "state": "FAILED", "started_at": "2026-11-30T%s:01+00:
 def read(tmp_path: Path, text: str) -> list[tuple[int, str | None, str | None]]:
     """Restarts, state and time of submission of each attempt."""
     (tmp_path / "logs").mkdir(exist_ok=True)
-    (tmp_path / "logs" / ATTEMPTS).write_text(text)
+    (tmp_path / ATTEMPTS).write_text(text)
     attempts = read_attempts(tmp_path, RECORD)
     return [(a.restarts, a.state, (a.submitted_at or "")[11:16]) for a in attempts]
 

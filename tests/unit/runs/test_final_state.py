@@ -10,8 +10,9 @@ import pytest
 
 from prl_submit.errors import OutputError
 from prl_submit.runs.cancellation import CancelNote, cancel_reason, write_cancel
-from prl_submit.runs.directory import CANCEL, Run
-from prl_submit.runs.final_state import VERDICT, read_verdict, write_verdict
+from prl_submit.runs.directory import Run
+from prl_submit.runs.final_state import read_verdict, write_verdict
+from prl_submit.runs.layout import CANCEL, VERDICT
 from prl_submit.runs.states import FAILED, State
 from prl_submit.system.owners import user_name
 from tests.support.records import record

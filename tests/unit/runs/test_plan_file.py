@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from prl_submit.errors import PrlSubmitError
+from prl_submit.planning.plan import Context, with_run_dir
 from prl_submit.runs.plan_file import Git, PlanFile, dump_spec, encode_plan, git_state, read_plan
 from prl_submit.spec.typed import plain
 from prl_submit.spec.yaml import parse_document
@@ -17,26 +19,54 @@ from tests.support.plans import planned
 
 
 def test_plan_json_reads_back(tmp_path: Path) -> None:
-    plan = planned(
+    made = planned(
         "name: x\nbackend: slurm\n"
         "environment: {conda: {name: a, root: /c}, secrets: [HF_TOKEN], env: {A: b}}\n"
         "resources: {time_limit: 90m, memory: 1.5T, nproc_per_node: 4}\n"
         "swift: {model: ./m, dataset: [中, b], learning_rate: 1e-6}\n"
         "slurm: {extra: {nice: 10}}\nkubernetes: {tolerations: [{key: gpu}]}\n"
-    ).plan
+    )
     file = PlanFile(
-        values=plan.values,
-        argv=plan.argv,
+        values=made.values,
         swift_version="4.6.0",
         argument_table="4.6.0",
         git=Git("abc", True),
-        plan=plan,
+        plan=made.plan,
     )
     (tmp_path / "plan.json").write_bytes(encode_plan(file))
     assert read_plan(tmp_path / "plan.json") == file
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"values": 3}'])
+def test_each_value_is_written_once() -> None:
+    made = planned("name: x\nswift: {model: only-once, dataset: d}")
+    file = PlanFile(values=[], swift_version=None, argument_table="t", git=None, plan=made.plan)
+    document = json.loads(encode_plan(file))
+    assert document["argv"] == made.plan.argv
+    assert json.dumps(document).count("only-once") == 1
+
+
+#: Files of runs, written by version 0.1.0: the job of `OLD_JOB` on each backend.
+OLD = Path(__file__).parent / "written_by_0.1.0"
+
+
+@pytest.mark.parametrize("backend", ["local", "slurm", "kubernetes"])
+def test_the_plan_json_of_version_0_1_0(backend: str) -> None:
+    """It means what the same spec means today."""
+    written = OLD / backend / "plan.json"
+    file = read_plan(written)
+    made = planned(
+        (OLD / backend / "spec.yaml").read_text(),
+        name="job.yaml",
+        context=Context("/home/me/prl", "/home/me"),
+    )
+    today = with_run_dir(made.plan, "/home/me/prl/output/v26-20261122-210000")
+    assert file.plan == today
+    assert file.plan.argv == json.loads(written.read_text())["argv"]
+    assert (file.swift_version, file.git) == ("4.6.0", Git("c0ffee", False))
+    assert {value.key for value in file.values} == {value.key for value in made.values}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"values": 3}', '{"argv": [], "plan": {}}'])
 def test_a_damaged_plan_json(tmp_path: Path, text: str) -> None:
     path = tmp_path / "plan.json"
     path.write_text(text)

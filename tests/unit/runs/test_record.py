@@ -10,12 +10,7 @@ import pytest
 
 from prl_submit.runs import directory
 from prl_submit.runs.directory import read_run
-from prl_submit.runs.record import (
-    KubernetesJob,
-    LocalProcess,
-    ScheduledJob,
-    encode_record,
-)
+from prl_submit.runs.record import KubernetesJob, LocalProcess, ScheduledJob, encode_record
 from tests.support.records import make_run, record
 
 ROOT = Path(__file__).resolve().parents[3]

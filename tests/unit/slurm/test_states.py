@@ -17,9 +17,10 @@ from prl_submit.backends.slurm import states as slurm_states
 from prl_submit.backends.slurm.job_listing import slurm_time
 from prl_submit.backends.slurm.slurm_commands import Slurm
 from prl_submit.backends.slurm.states import MISSING_S, states
-from prl_submit.runs.directory import EXIT, LOGS, PLAN, Run, read_run
+from prl_submit.runs.directory import Run, read_run
 from prl_submit.runs.exits import ExitRecord
 from prl_submit.runs.final_state import read_verdict
+from prl_submit.runs.layout import EXIT, LOGS, PLAN
 from prl_submit.runs.record import write_record
 from prl_submit.runs.states import (
     CANCELLED,

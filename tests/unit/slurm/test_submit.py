@@ -20,8 +20,9 @@ from prl_submit.errors import (
     RefusedError,
 )
 from prl_submit.planning.plan import Plan
-from prl_submit.runs.directory import CANCEL, LOGS, Run, read_run
-from prl_submit.runs.record import RECORD, Record, write_record
+from prl_submit.runs.directory import Run, read_run
+from prl_submit.runs.layout import CANCEL, LOGS, RECORD
+from prl_submit.runs.record import Record, write_record
 from prl_submit.system import shell
 from prl_submit.system.shell import Answer
 from tests.support.fake_shell import FakeShell, Said

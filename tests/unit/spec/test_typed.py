@@ -123,7 +123,6 @@ def test_without_a_name_the_rest_is_still_read() -> None:
         ("workdir: ''", "workdir", "text on one line"),
         ('workdir: "a\\nb"', "workdir", "found 'a\\nb'"),
         ("extends: [a]", "extends", "found a list"),
-        ("swift: [a]", "swift", "a mapping of keys to values, found a list"),
         ("environment: {env: [A]}", "environment.env", "a mapping"),
         ("environment: {env: {A: [1]}}", "environment.env.A", "expected text, found a list"),
         ("environment: {env: {A-B: 1}}", "environment.env.A-B", "found 'A-B'"),

@@ -336,7 +336,8 @@ def chosen(
     stated: str | None = None,
     probed: str | None = None,
 ) -> Table:
-    wanted = Wanted(Environment(venv=venv), str(tmp_path), is_here, stated)
+    environment = Environment(venv=venv, swift_version=stated)
+    wanted = Wanted(environment, str(tmp_path), is_here)
     environ = {"HOME": str(tmp_path / "home"), "PATH": str(tmp_path / "no-torchrun")}
     return choose_table(wanted, lambda: probed, environ)
 
@@ -358,7 +359,7 @@ def test_the_stated_one_then_the_probed_one(tmp_path: Path) -> None:
     table = chosen(tmp_path, probed="4.0.0")
     assert table.known_version == "4.0.0"
     assert table.origin == "probed on the nodes; bundled: ms-swift 4.0.0 with transformers 5.2.0"
-    assert chosen(tmp_path, stated="newest", probed="none").is_assumed
+    assert chosen(tmp_path, probed="none").is_assumed
 
 
 def test_without_any_knowledge_the_newest(tmp_path: Path) -> None:

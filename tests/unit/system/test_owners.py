@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from prl_submit.runs.layout import LOGS, NOT_GIVEN
 from prl_submit.system.owners import could_read, give_run
 
 NOBODY = 65534
@@ -40,7 +41,7 @@ def test_what_pods_get(tmp_path: Path) -> None:
         (run / name).write_text("x")
     (run / "logs" / "link").symlink_to(precious)
     (run / "logs" / "name").hardlink_to(precious)
-    give_run(run, NOBODY, NOBODY)
+    give_run(run, NOBODY, NOBODY, kept=NOT_GIVEN, logs=LOGS)
     given = {path.name for path in [run, *run.rglob("*")] if path.lstat().st_uid == NOBODY}
     assert given == {"run", "logs", "exit.json", "logging.jsonl", "node0.log"}
     assert precious.stat().st_uid == 0
@@ -54,5 +55,5 @@ def test_logs_that_is_a_link_is_not_given(tmp_path: Path) -> None:
     (etc / "shadow").write_text("x")
     (run / "logs").symlink_to(etc)
     with pytest.raises(OSError, match=r"Not a directory|symbolic"):
-        give_run(run, NOBODY, NOBODY)
+        give_run(run, NOBODY, NOBODY, kept=NOT_GIVEN, logs=LOGS)
     assert (etc.stat().st_uid, (etc / "shadow").stat().st_uid) == (0, 0)
