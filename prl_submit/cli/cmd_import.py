@@ -13,7 +13,7 @@ from prl_submit.cli.console import note, raw
 from prl_submit.errors import EXIT_JOB_FAILED, PrlSubmitError, Problem, format_problem
 
 if TYPE_CHECKING:
-    from prl_submit.importing.scope import Place
+    from prl_submit.importing.bash.scope import Place
     from prl_submit.importing.tree import Tree
     from prl_submit.swift.table import Table
 
@@ -92,7 +92,7 @@ def _assumed(pairs: tuple[str, ...]) -> dict[str, str]:
 
 def _read_near(path: str) -> bytes | None:
     """A file that the script reads in, if it is one that may be."""
-    from prl_submit.importing.source import MAX_BYTES
+    from prl_submit.importing.bash.parse import MAX_BYTES
 
     try:
         if not os.path.isfile(path):  # a FIFO would wait for ever
@@ -130,7 +130,7 @@ def _count(errors: list[Problem]) -> str:
 
 def _read(script: str) -> bytes:
     """The script's bytes. Raises PrlSubmitError where it cannot be read."""
-    from prl_submit.importing.source import MAX_BYTES
+    from prl_submit.importing.bash.parse import MAX_BYTES
 
     if any("\ud800" <= char <= "\udfff" for char in script):  # how Python reads other bytes
         raise PrlSubmitError(f"{os.fsencode(script)!r} is not UTF-8", "rename it")
@@ -142,7 +142,7 @@ def _read(script: str) -> bytes:
 
 
 def _place(script: str) -> Place:
-    from prl_submit.importing.scope import Place
+    from prl_submit.importing.bash.scope import Place
 
     shell = os.environ.get("PWD", "")  # what bash calls the folder, links and all
     cwd = shell if os.path.isabs(shell) and _is_same(shell, os.getcwd()) else os.getcwd()

@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit.errors import PrlSubmitError, Problem, SpecError
-from prl_submit.importing.bash import read_script
+from prl_submit.importing.bash.scope import Place, Scope
+from prl_submit.importing.bash.statements import Statement, read_script
 from prl_submit.importing.branching import Key
 from prl_submit.importing.calls import ReadFile
 from prl_submit.importing.explore import Attempt, explore
@@ -21,8 +22,6 @@ from prl_submit.importing.findings import Findings, assumptions
 from prl_submit.importing.follow import Outside, follow
 from prl_submit.importing.job import ChooseTable, make_tree
 from prl_submit.importing.sbatch import Header, read_header
-from prl_submit.importing.scope import Place, Scope
-from prl_submit.importing.statement import Statement
 from prl_submit.importing.tree import Tree
 from prl_submit.importing.write import write_spec
 from prl_submit.spec.nodes import Node

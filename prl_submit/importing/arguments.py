@@ -6,8 +6,8 @@ import re
 
 from msgspec import Struct
 
+from prl_submit.importing.bash.scope import Field, Gap, Given
 from prl_submit.importing.findings import Findings
-from prl_submit.importing.scope import Field, Gap, Given
 from prl_submit.swift.renames import RENAMED, REPLACED, name_in
 from prl_submit.swift.table import Table
 from prl_submit.swift.unknown_names import what_is_wrong

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
+from prl_submit.importing.bash.effects import heads
+from prl_submit.importing.bash.statements import Statement
 from prl_submit.importing.constructs import SILENT, head_of
-from prl_submit.importing.effects import heads
 from prl_submit.importing.findings import Findings
-from prl_submit.importing.statement import Statement
 
 #: Behind the training, these are no loss.
 _HARMLESS = SILENT | frozenset(

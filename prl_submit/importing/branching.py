@@ -12,12 +12,12 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
-from prl_submit.importing.conditions import decide, shown, way_of
+from prl_submit.importing.bash.conditions import decide, shown, way_of
+from prl_submit.importing.bash.effects import all_effects, heads
+from prl_submit.importing.bash.scope import Default, Scope, Unknown, UnknownError
+from prl_submit.importing.bash.statements import Statement
 from prl_submit.importing.constructs import SILENT, head_of, is_bail_out, is_stop
-from prl_submit.importing.effects import heads
 from prl_submit.importing.findings import Findings
-from prl_submit.importing.scope import Default, Scope, Unknown, UnknownError
-from prl_submit.importing.statement import Statement
 from prl_submit.rules import looks_secret
 
 #: Where a decision is taken: the file, the line and the text of the statement.
@@ -97,7 +97,7 @@ class Branching:
 
     def _say(self, statement: Statement, defaults: tuple[Default, ...]) -> None:
         if defaults:
-            self._findings.decided(defaults, shown(statement), statement.line)
+            self._findings.decided(defaults, shown(statement.text, 50), statement.line)
 
     def _choice(self, statement: Statement, ways: int) -> int | None:
         """The way that is to be taken; asked for again where none is given."""
@@ -221,12 +221,7 @@ def _rest(statement: Statement, at: int) -> Statement:
         operators=operators,
         text=text,
         line=parts[0].line,
-        reads=frozenset().union(*(part.reads for part in parts)),
-        writes=frozenset().union(*(part.writes for part in parts)),
-        computed=frozenset().union(*(part.computed for part in parts)),
-        defaults=frozenset().union(*(part.defaults for part in parts)),
-        calls=tuple(call for part in parts for call in part.calls),
-        trains=any(part.trains for part in parts),
+        **msgspec.structs.asdict(all_effects(parts)),
     )
 
 

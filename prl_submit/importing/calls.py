@@ -7,11 +7,10 @@ import re
 from collections.abc import Callable
 from typing import Protocol
 
-from prl_submit.importing.bash import read_script
-from prl_submit.importing.effects import TRAINING
+from prl_submit.importing.bash.effects import TRAINING
+from prl_submit.importing.bash.scope import Given, Scope, Variable
+from prl_submit.importing.bash.statements import Line, Statement, read_script
 from prl_submit.importing.findings import Findings
-from prl_submit.importing.scope import Given, Scope, Variable
-from prl_submit.importing.statement import Line, Statement
 
 #: Reads a file's bytes; None where there is none.
 ReadFile = Callable[[str], "bytes | None"]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from prl_submit.importing.bash.effects import ANY, DECLARATIONS, SETTERS, bare, heads
+from prl_submit.importing.bash.scope import Field, Scope, UnknownError
+from prl_submit.importing.bash.statements import Statement
+from prl_submit.importing.bash.syntax import Node, Word
+from prl_submit.importing.bash.words import expand_fields
 from prl_submit.importing.commands import HARMLESS_OPTIONS
-from prl_submit.importing.effects import ANY, DECLARATIONS, SETTERS, bare, heads
-from prl_submit.importing.scope import Field, Scope, UnknownError
 from prl_submit.importing.setup import called_functions
-from prl_submit.importing.statement import Statement, Word
-from prl_submit.importing.words import expand_fields
 
 #: They change nothing for what follows.
 SILENT = frozenset(
@@ -76,10 +77,11 @@ def far_reaching(statement: Statement, scope: Scope) -> str | None:
     return "a computed name" if ANY in written_by(statement, scope) else None
 
 
-def _changes_more(name: str, words: tuple[str, ...], part: Statement, scope: Scope) -> str | None:
+def _changes_more(name: str, call: Sequence[Node], part: Statement, scope: Scope) -> str | None:
+    words = tuple(word.text for word in call)
     plain = words[0]
     if "$" in name or "`" in name:
-        known = _computed(plain, scope)
+        known = _computed(call[0], scope)
         if known is None or known in DECLARATIONS | frozenset(SETTERS):
             return plain
         name = known
@@ -102,11 +104,13 @@ def _parts(statement: Statement, scope: Scope) -> Iterator[Statement]:
         yield scope.functions[name]
 
 
-def _computed(word: str, scope: Scope) -> str | None:
+def _computed(word: Node, scope: Scope) -> str | None:
     """A command's name that comes from a variable."""
+    if not isinstance(word, Word):
+        return None
     try:
         with scope.aside():
-            fields = expand_fields(Word(word, 1), scope)
+            fields = expand_fields(word, scope)
     except UnknownError:
         return None
     return fields[0].text if fields and isinstance(fields[0], Field) else None
@@ -123,7 +127,8 @@ def ends_quietly(statement: Statement, scope: Scope) -> str | None:
     if statement.kind == "a subshell":
         return None
     for part in _parts(statement, scope):
-        for name, words in heads(part.calls):
+        for name, call in heads(part.calls):
+            words = tuple(word.text for word in call)
             ends = name == "exit" or (name == "return" and part.kind != "a function")
             if ends and not _is_failure(words) and not _is_after_failure(words, part.text):
                 return " ".join(words)

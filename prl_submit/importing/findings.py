@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prl_submit.errors import Problem
-from prl_submit.importing.scope import Default, Unknown
+from prl_submit.importing.bash.scope import Default, Unknown
 from prl_submit.importing.secrets import masked
 
 

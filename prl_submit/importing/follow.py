@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -17,6 +17,11 @@ from msgspec import Struct
 
 from prl_submit.importing import activation
 from prl_submit.importing.activation import Activated
+from prl_submit.importing.bash.effects import ANY, TRAINING, heads, set_by_words
+from prl_submit.importing.bash.outputs import is_from_own, output_of
+from prl_submit.importing.bash.scope import Field, Gap, Given, Place, Scope, Unknown, Variable
+from prl_submit.importing.bash.statements import Command, Line, Statement
+from prl_submit.importing.bash.syntax import Node, Word
 from prl_submit.importing.behind import only_tells, say_broken_line, say_what_is_lost, writes_a_file
 from prl_submit.importing.branching import Branching, Key, Undecided
 from prl_submit.importing.calls import Calls, ReadFile
@@ -33,18 +38,14 @@ from prl_submit.importing.constructs import (
     is_stop,
     written_by,
 )
-from prl_submit.importing.effects import ANY, TRAINING, heads, set_by_words
 from prl_submit.importing.findings import Findings, assumptions
 from prl_submit.importing.handover import Order, assume, read_order
 from prl_submit.importing.launch import Launch
 from prl_submit.importing.launcher import find_start
 from prl_submit.importing.reading import read_variable
-from prl_submit.importing.scope import Field, Gap, Given, Place, Scope, Unknown, Variable
 from prl_submit.importing.setup import Past, keep_lines, refused
 from prl_submit.importing.spelling import bare_builtin, is_builtin_path, texts_of
 from prl_submit.importing.start import LAUNCHERS_OWN, RESOURCES, Refused, Start
-from prl_submit.importing.statement import Command, Line, Statement, Word
-from prl_submit.importing.substitution import is_from_own, substitute
 from prl_submit.importing.superfluous import leave_out_checks
 from prl_submit.importing.variables import Variables
 from prl_submit.launch.quote import bash
@@ -103,7 +104,7 @@ class _Follower:
     """One script, while it is followed."""
 
     def __init__(self, place: Place, findings: Findings, outside: Outside) -> None:
-        self.scope = Scope(place, lambda text, line: substitute(self.scope, text, line))
+        self.scope = Scope(place, lambda node: output_of(self.scope, node))
         self.findings = findings
         self.activated = Activated()
         self.start: Start | None = None
@@ -545,14 +546,14 @@ class _Follower:
         """Whether a training is started in a construct, by its words or by what they stand for."""
         if statement.trains:
             return True
-        return any(self._may_stand_for_training(call, statement.line) for call in statement.calls)
+        return any(map(self._may_stand_for_training, statement.calls))
 
-    def _may_stand_for_training(self, call: tuple[str, ...], line: int) -> bool:
-        head = call[0]
+    def _may_stand_for_training(self, call: Sequence[Node]) -> bool:
+        head = call[0].text
         is_indirect = "$" in head or head in self.scope.functions or head in ("eval", "bash", "sh")
         if not is_indirect and not head.endswith(".sh"):
             return False
-        return self._is_training(self._peek([Word(word, line) for word in call]))
+        return self._is_training(self._peek([word for word in call if isinstance(word, Word)]))
 
     def _forget(self, statement: Statement, names: Iterable[str], unknown: Unknown) -> None:
         """From here on nobody knows the variables that the statement may set."""

@@ -6,12 +6,12 @@ import posixpath
 
 from msgspec import Struct
 
-from prl_submit.importing.bash import read_script
-from prl_submit.importing.effects import TRAINING
+from prl_submit.importing.bash.effects import TRAINING
+from prl_submit.importing.bash.scope import Field, Gap, Given, Scope, UnknownError
+from prl_submit.importing.bash.statements import read_script
+from prl_submit.importing.bash.words import expand_fields
 from prl_submit.importing.findings import Findings
-from prl_submit.importing.scope import Field, Gap, Given, Scope, UnknownError
 from prl_submit.importing.start import Refused, Start
-from prl_submit.importing.words import expand_fields
 from prl_submit.importing.wrappers import unwrap
 
 _SHELLS = frozenset(["bash", "sh"])

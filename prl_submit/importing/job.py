@@ -6,11 +6,11 @@ import posixpath
 from collections.abc import Callable
 
 from prl_submit.importing.arguments import Passed, read_arguments, value_of
+from prl_submit.importing.bash.scope import Default, Field, Gap, Unknown, Variable
 from prl_submit.importing.findings import Findings
 from prl_submit.importing.follow import Followed
 from prl_submit.importing.resources import Resources
 from prl_submit.importing.sbatch import Header, from_srun
-from prl_submit.importing.scope import Default, Field, Gap, Unknown, Variable
 from prl_submit.importing.start import LAUNCHERS_OWN, RESOURCES, Start
 from prl_submit.importing.tree import Tree
 from prl_submit.rules import CREDENTIALS, looks_secret

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from prl_submit.importing.effects import read_names
+from prl_submit.importing.bash.effects import read_names
+from prl_submit.importing.bash.scope import Gap, Scope, Variable
+from prl_submit.importing.bash.statements import Assignment, Command, Redirect, Statement
+from prl_submit.importing.bash.syntax import Word
 from prl_submit.importing.findings import Findings
-from prl_submit.importing.scope import Gap, Scope, Variable
 from prl_submit.importing.setup import Past
 from prl_submit.importing.start import Start
-from prl_submit.importing.statement import Assignment, Command, Redirect, Statement, Word
 from prl_submit.importing.variables import Variables
 
 
@@ -88,7 +89,7 @@ class Launch:
             what = "its standard input" if redirect.target else "a here-document"
             self.findings.error(redirect.line, f"the training reads {what}", "a job has none")
             return
-        given = self._variables.expand([Word(redirect.target, redirect.line)])
+        given = [] if redirect.word is None else self._variables.expand([redirect.word])
         if len(given) != 1:
             message = f"{redirect.operator} {redirect.target} is not one file: bash stops here"
             self.findings.error(redirect.line, message, "put quotes around it")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 import re
 
-from prl_submit.importing.effects import MENTIONERS, TRAINING
-from prl_submit.importing.scope import Given
+from prl_submit.importing.bash.effects import MENTIONERS, TRAINING
+from prl_submit.importing.bash.scope import Given
 from prl_submit.importing.start import Refused, Start, joined, text_of, written
 from prl_submit.importing.wrappers import unwrap
 

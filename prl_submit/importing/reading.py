@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from prl_submit.importing.scope import Field, Given, Scope, UnknownError, Variable
-from prl_submit.importing.statement import Statement, Word
-from prl_submit.importing.substitution import standard_input
-from prl_submit.importing.words import expand_value
+from prl_submit.importing.bash.outputs import standard_input
+from prl_submit.importing.bash.scope import Field, Given, Scope, UnknownError, Variable
+from prl_submit.importing.bash.statements import Statement
+from prl_submit.importing.bash.syntax import Word
+from prl_submit.importing.bash.words import expand_value
 
 
 def read_variable(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 
+from prl_submit.importing.bash.scope import Field, Gap, Given, Unknown, Variable
 from prl_submit.importing.findings import Findings
 from prl_submit.importing.follow import Followed
 from prl_submit.importing.sbatch import SHORT, Header, clock
-from prl_submit.importing.scope import Field, Gap, Given, Unknown, Variable
 from prl_submit.importing.start import RESOURCES, Start
 from prl_submit.importing.tree import Tree
 

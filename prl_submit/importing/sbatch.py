@@ -8,8 +8,8 @@ import shlex
 from msgspec import Struct
 
 from prl_submit.backends.slurm.options import OTHERS, OWNED, REFUSED
+from prl_submit.importing.bash.scope import Field, Given
 from prl_submit.importing.findings import Findings
-from prl_submit.importing.scope import Field, Given
 from prl_submit.spec.scalars import ALL_MEMORY, is_digits
 
 #: Options of one letter, with their long names.

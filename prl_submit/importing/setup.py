@@ -6,11 +6,11 @@ import re
 
 from msgspec import Struct
 
-from prl_submit.importing.effects import heads
+from prl_submit.importing.bash.effects import heads
+from prl_submit.importing.bash.scope import Scope, Unknown, Variable
+from prl_submit.importing.bash.statements import Statement
 from prl_submit.importing.findings import Findings
-from prl_submit.importing.scope import Scope, Unknown, Variable
 from prl_submit.importing.secrets import literal_secrets
-from prl_submit.importing.statement import Statement
 from prl_submit.launch.quote import bash
 from prl_submit.rules import looks_secret
 

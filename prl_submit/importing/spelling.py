@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import posixpath
 
+from prl_submit.importing.bash.effects import DECLARATIONS, set_by_words, unwrapped
+from prl_submit.importing.bash.scope import Field, Given
 from prl_submit.importing.constructs import OWN_MEANING, SILENT
-from prl_submit.importing.effects import DECLARATIONS, set_by_words, unwrapped
-from prl_submit.importing.scope import Field, Given
 
 
 def bare_builtin(given: list[Given]) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from prl_submit.importing.scope import Field, Given
+from prl_submit.importing.bash.scope import Field, Given
 
 #: What the launcher sets for itself and its processes.
 LAUNCHERS_OWN = frozenset(

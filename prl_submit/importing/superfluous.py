@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import posixpath
-import re
 
-from prl_submit.importing.conditions import shown
+from prl_submit.importing.bash.conditions import shown
+from prl_submit.importing.bash.scope import Field, Given, Scope, UnknownError
+from prl_submit.importing.bash.statements import Statement
+from prl_submit.importing.bash.syntax import UnaryTest, Word
+from prl_submit.importing.bash.words import expand_value
 from prl_submit.importing.constructs import is_bail_out, is_stop
 from prl_submit.importing.findings import Findings
-from prl_submit.importing.scope import Field, Given, Scope, UnknownError
 from prl_submit.importing.setup import Past
-from prl_submit.importing.statement import Statement, Word
-from prl_submit.importing.words import expand_value
 
-_TEST = re.compile(
-    r"\[\[?\s+(?P<not>!\s+)?-[defrs]\s+(?P<word>\"[^\"]*\"|'[^']*'|[^\s\"']+)\s+\]\]?"
-)
+_FILE_TESTS = frozenset(["-d", "-e", "-f", "-r", "-s"])
 
 
 def leave_out_checks(
@@ -29,7 +27,7 @@ def leave_out_checks(
         if path in named and is_same_place and past.text == past.statement.text:
             past.keep = False
             what = posixpath.basename((path or "").rstrip("/"))
-            message = f"`{shown(past.statement)}` is left out: `check` looks for {what}"
+            message = f"`{shown(past.statement.text, 50)}` is left out: `check` looks for {what}"
             findings.note(past.statement.line, message)
 
 
@@ -38,13 +36,29 @@ def _checked(statement: Statement, scope: Scope) -> str | None:
     if statement.writes or statement.background or statement.redirects:
         return None
     test, stops_if_it_fails = _taken_apart(statement)
-    match = None if test is None or test.redirects else _TEST.fullmatch(test.text.strip())
-    if match is None or test is None or bool(match["not"]) == stops_if_it_fails:
+    is_negated, word = (False, None) if test is None or test.redirects else _file_of(test)
+    if word is None or is_negated == stops_if_it_fails:
         return None
     try:
-        return expand_value(Word(match["word"], test.line), scope)[0]
+        return expand_value(word, scope)[0]
     except UnknownError:
         return None
+
+
+def _file_of(test: Statement) -> tuple[bool, Word | None]:
+    """Of `[ ! -f FILE ]`: whether there is a `!`, and FILE; None for any other test."""
+    node, operands = test.expression, test.operands
+    if node is None:
+        is_negated = operands[:1] != [] and operands[0].literal == "!"
+        words = operands[1:] if is_negated else operands
+        is_of_file = len(words) == 2 and words[0].literal in _FILE_TESTS
+        return is_negated, words[1] if is_of_file else None
+    is_negated = isinstance(node, UnaryTest) and node.op == "!"
+    if isinstance(node, UnaryTest) and is_negated:
+        node = node.x
+    is_of_file = isinstance(node, UnaryTest) and node.op in _FILE_TESTS
+    operand = node.x if isinstance(node, UnaryTest) else None
+    return is_negated, operand if is_of_file and isinstance(operand, Word) else None
 
 
 def _taken_apart(statement: Statement) -> tuple[Statement | None, bool]:

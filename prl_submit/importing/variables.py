@@ -6,9 +6,8 @@ import re
 
 import msgspec
 
-from prl_submit.importing.effects import bare
-from prl_submit.importing.findings import Findings
-from prl_submit.importing.scope import (
+from prl_submit.importing.bash.effects import bare
+from prl_submit.importing.bash.scope import (
     Default,
     Field,
     Gap,
@@ -18,9 +17,11 @@ from prl_submit.importing.scope import (
     UnknownError,
     Variable,
 )
+from prl_submit.importing.bash.statements import Assignment, Command
+from prl_submit.importing.bash.syntax import Word
+from prl_submit.importing.bash.words import MAX_ITEMS, expand_fields, expand_value
+from prl_submit.importing.findings import Findings
 from prl_submit.importing.secrets import is_worth_hiding
-from prl_submit.importing.statement import Assignment, Command, Word
-from prl_submit.importing.words import MAX_ITEMS, expand_fields, expand_value
 
 
 class Variables:

@@ -6,8 +6,8 @@ import posixpath
 
 from msgspec import Struct
 
-from prl_submit.importing.effects import TRAINING
-from prl_submit.importing.scope import Field, Given
+from prl_submit.importing.bash.effects import TRAINING
+from prl_submit.importing.bash.scope import Field, Given
 from prl_submit.importing.start import Refused, Start, joined, text_of, written
 
 

@@ -21,15 +21,14 @@ import yaml
 
 from prl_submit.cli import main
 from prl_submit.importing import import_script
-from prl_submit.importing.bash import read_script
-from prl_submit.importing.scope import Field, UnknownError
-from prl_submit.importing.scope import Place as ScriptPlace
-from prl_submit.importing.substitution import substitute
-from prl_submit.importing.words import expand_fields
+from prl_submit.importing.bash.scope import Field, UnknownError
+from prl_submit.importing.bash.scope import Place as ScriptPlace
+from prl_submit.importing.bash.statements import read_script
+from prl_submit.importing.bash.words import expand_fields
 from prl_submit.spec.scalars import parse_bool
 from prl_submit.swift.renames import RENAMED
 from prl_submit.swift.table import load_table
-from tests.support.script_values import judged, words_scope
+from tests.support.script_values import judged, printed, words_scope
 
 PLUGIN = Path(__file__).parents[2] / "jobs" / "plugins" / "prl_rewards.py"
 SCRIPTS = Path(__file__).parents[1] / "importing" / "scripts"
@@ -710,7 +709,7 @@ while IFS= read -r -d '' text; do eval "found=\$($text)" 2>/dev/null; printf '%s
     for text in texts:
         wanted, scope = next(answers), words_scope()
         try:
-            found = substitute(scope, text, 1).rstrip("\n")
+            found = printed(text, scope)
         except UnknownError:
             continue
         assert found == wanted, text

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from prl_submit.importing.bash import read_script
-from prl_submit.importing.conditions import decide
-from prl_submit.importing.scope import Field, Given, Scope, UnknownError, Variable
-from prl_submit.importing.scope import Place as ScriptPlace
-from prl_submit.importing.substitution import substitute
+from prl_submit.importing.bash.conditions import decide
+from prl_submit.importing.bash.outputs import output_of
+from prl_submit.importing.bash.scope import Field, Given, Scope, UnknownError, Variable
+from prl_submit.importing.bash.scope import Place as ScriptPlace
+from prl_submit.importing.bash.statements import read_script
+from prl_submit.importing.bash.syntax import CmdSubst, Word
 
 
 def words_scope() -> Scope:
     """The variables of the generated words."""
     place = ScriptPlace(script="x.sh", cwd="/w", home="/home/me", real="/w/x.sh")
-    scope = Scope(place, lambda inner, line: substitute(scope, inner, line))
+    scope = Scope(place, lambda node: output_of(scope, node))
     items: list[Given] = [Field(item, 1) for item in ("one two", "three", "")]
     values: dict[str, str | list[Given]] = {
         "X": "a  b",
@@ -24,6 +25,22 @@ def words_scope() -> Scope:
     for name, value in values.items():
         scope.set(name, Variable(value=value, line=1))
     return scope
+
+
+def written(text: str) -> Word:
+    """A word as bash reads it from a script."""
+    (statement,), problems = read_script(f"x {text}\n".encode(), "x.sh")
+    assert problems == []
+    assert statement.command is not None
+    (_, word) = statement.command.words
+    return word
+
+
+def printed(text: str, scope: Scope) -> str:
+    """What `$(text)` prints. Raises UnknownError."""
+    (part,) = written(f"$({text}\n)").parts
+    assert isinstance(part, CmdSubst)
+    return output_of(scope, part).rstrip("\n")
 
 
 def judged(text: str) -> bool | None:

@@ -2,4 +2,4 @@
 if [ -n "$A" ]; then
   swift rlhf --rlhf_type grpo
 echo "never closed
-#! 2: bash cannot read this
+#! 4: bash cannot read this

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from prl_submit.errors import PrlSubmitError
 from prl_submit.importing import Imported, import_script
-from prl_submit.importing.scope import Place
+from prl_submit.importing.bash.scope import Place
 from prl_submit.importing.secrets import literal_secrets, masked
 from prl_submit.importing.write import write_spec
 from prl_submit.swift.table import load_table
@@ -228,11 +228,10 @@ def test_a_fault_of_the_writer_is_no_spec(monkeypatch: pytest.MonkeyPatch) -> No
         ("srun --export=A=1 torchrun -m swift.cli.rlhf --rlhf_type grpo", "srun --export=A=1"),
         ('L=(a b); T d > "${L[@]}"', "is not one file"),
         ("A='x y'; T d 2> $A", "is not one file"),
-        ("B=x; T ${B% >\\}", "is not closed"),
+        ("B=x; T ${B% >\\}", "without matching `${`"),
         # where the grammar and bash do not agree
-        ("T a\n\\\n2 b", "a line end in a command"),
-        ("T a >\n--x", "cannot be read for certain"),
-        ('T a >"b"\u00a0', "cannot be read for certain"),
+        ("T a\n\\\n2 b", "runs behind the training: 2 b"),
+        ("T a >\n--x", "`>` must be followed by a word"),
         ("T a\v", "holds a control character, 0x0b"),
         # 16: what ends the job quietly
         ("if [ -d out ]; then exit 0; fi\nT a", "`exit 0` inside `if`"),
@@ -266,6 +265,8 @@ def test_what_is_refused(text: str, why: str) -> None:
         ('set -- ""; T "${@:-z}"', "z"),
         ('A=(a "b c"); T "${A[@]:-z}" "${A[@]:+x}"', ["a", "b c", "x"]),
         ("T d >}\\%", "d"),
+        ('T d >"b"\u00a0', "d"),
+        ("T a\\\nb", "ab"),
         ("A=5; export A=1; LR=2 python prep.py; T $A", "1"),
         ("export LR=1\nLR=2 python prep.py\nT $LR", "1"),
         ("IFS=$' \\t\\n'; A=(a b); T \"${A[*]}\"", "a b"),

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prl_submit.importing import Imported, Wishes, import_script
-from prl_submit.importing.bash import read_script
-from prl_submit.importing.scope import Place
+from prl_submit.importing.bash.scope import Place
+from prl_submit.importing.bash.statements import read_script
 from prl_submit.importing.write import write_spec
 from prl_submit.spec.nodes import Node
 from prl_submit.spec.yaml import parse_document
@@ -510,7 +510,6 @@ def test_no_script_makes_it_crash(lines: list[str]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        'A="a"\\\n"b" swift rlhf',
         "swift rlhf )",
         "swift rlhf 'open",
         "if true; then swift rlhf",
@@ -525,10 +524,13 @@ def test_what_the_grammar_cannot_be_sure_of_is_told(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{ " * 5000 + "x; " + "} ;" * 5000, "is nested deeper than 80 levels"),
-        (f"swift rlhf --x {'${A:-' * 3000}1{'}' * 3000}", "is nested deeper than 80 levels"),
-        ("A=" + "$(" * 5000 + "x" + ")" * 5000, "is nested deeper than 80 levels"),
-        ("true && " * 20_000 + TRAIN, "is nested deeper than 80 levels"),
+        ("{ " * 5000 + "x; " + "} ;" * 5000, "is too long or nested too deep to be read"),
+        (
+            f"swift rlhf --x {'${A:-' * 3000}1{'}' * 3000}",
+            "is too long or nested too deep to be read",
+        ),
+        ("A=" + "$(" * 5000 + "x" + ")" * 5000, "is too long or nested too deep to be read"),
+        ("true && " * 20_000 + TRAIN, "is too long or nested too deep to be read"),
         (
             f"A=aaaaaaaa\n{'A=$A$A' + chr(10)}" + "A=$A$A\n" * 60 + "swift rlhf --seed $A",
             "1,000,000",
@@ -543,7 +545,6 @@ def test_bounds(text: str, message: str) -> None:
 
 
 def test_many_statements() -> None:
-    """tree-sitter 0.26.0 died in the garbage collector of some thousand nodes."""
     assert imported("A=1\n" * 19_000 + TRAIN).text is not None
 
 

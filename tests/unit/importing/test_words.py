@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from prl_submit.importing.arithmetic import compute
-from prl_submit.importing.lexical import ansi
-from prl_submit.importing.parameter import expand_parameter
-from prl_submit.importing.scope import (
+from prl_submit.importing.bash.arithmetic import compute
+from prl_submit.importing.bash.outputs import output_of
+from prl_submit.importing.bash.scope import (
     Default,
     Field,
     Gap,
@@ -18,15 +17,14 @@ from prl_submit.importing.scope import (
     UnknownError,
     Variable,
 )
-from prl_submit.importing.statement import Word
-from prl_submit.importing.substitution import substitute
-from prl_submit.importing.words import expand_fields, expand_value
+from prl_submit.importing.bash.words import ansi, expand_fields, expand_value
+from tests.support.script_values import written
 
 PLACE = Place(script="scripts/x.sh", cwd="/w", home="/home/me", real="/w/scripts/x.sh")
 
 
 def make_scope(**values: object) -> Scope:
-    scope = Scope(PLACE, lambda text, line: substitute(scope, text, line))
+    scope = Scope(PLACE, lambda node: output_of(scope, node))
     for name, value in values.items():
         if isinstance(value, list):
             scope.set(name, Variable(value=[Field(item, 1) for item in value], line=1))
@@ -36,7 +34,7 @@ def make_scope(**values: object) -> Scope:
 
 
 def words(text: str, scope: Scope | None = None) -> list[str]:
-    found = expand_fields(Word(text, 1), scope or make_scope())
+    found = expand_fields(written(text), scope or make_scope())
     return [word.text if isinstance(word, Field) else f"?{word.written}" for word in found]
 
 
@@ -50,7 +48,7 @@ def words(text: str, scope: Scope | None = None) -> list[str]:
         ("x$E", ["x"]),
         ("$X", ["a", "b"]),
         ('"$X"', ["a  b"]),
-        ("<$X>", ["<a", "b>"]),
+        ("\\<$X\\>", ["<a", "b>"]),
         ('"${A[@]}"', ["one two", "three"]),
         ("${A[@]}", ["one", "two", "three"]),
         ('"${A[*]}"', ["one two three"]),
@@ -139,7 +137,6 @@ def test_words(text: str, wanted: list[str]) -> None:
         ("$((1 << 64))", "<<64 in arithmetic"),
         ("$((N = 3))", "is more than whole numbers"),
         ("$((--N))", "in arithmetic"),
-        ("$((1 +))", "is not an expression"),
         ("$((99999999999999999999))", "is more than whole numbers"),
         ("$[1]", "has given up"),
         ("$'\\xff'", "not UTF-8"),
@@ -166,7 +163,7 @@ def test_an_unknown_item_is_one_word_of_its_array() -> None:
     scope = make_scope()
     items: list[Given] = [Field("--x", 2), Gap('"$Y"', 3, Unknown("why"))]
     scope.set("A", Variable(value=items, line=1))
-    assert expand_fields(Word('"${A[@]}"', 9), scope) == items
+    assert expand_fields(written('"${A[@]}"'), scope) == items
     for text in ("${A[1]}", '"${A[*]}"'):
         with pytest.raises(UnknownError):
             words(text, scope)
@@ -183,10 +180,10 @@ def test_an_unknown_item_is_one_word_of_its_array() -> None:
     ],
 )
 def test_defaults_are_remembered(text: str, wanted: list[tuple[str, bool]]) -> None:
-    [field] = expand_fields(Word(text, 3), make_scope())
+    [field] = expand_fields(written(text), make_scope())
     assert isinstance(field, Field)
     assert [(default.name, default.whole) for default in field.defaults] == wanted
-    assert {default.line for default in field.defaults} == {3}
+    assert {default.line for default in field.defaults} == {1}
 
 
 def test_a_default_that_is_assigned() -> None:
@@ -198,8 +195,8 @@ def test_a_default_that_is_assigned() -> None:
 
 def test_assignments_are_neither_split_nor_matched() -> None:
     scope = make_scope(X="a  b")
-    assert expand_value(Word("$X/*{a,b}", 1), scope) == ("a  b/*{a,b}", ())
-    assert expand_value(Word("a:~/b:~", 1), scope) == ("a:/home/me/b:/home/me", ())
+    assert expand_value(written("$X/*{a,b}"), scope) == ("a  b/*{a,b}", ())
+    assert expand_value(written("a:~/b:~"), scope) == ("a:/home/me/b:/home/me", ())
 
 
 def test_set_f_and_the_working_directory() -> None:
@@ -216,12 +213,7 @@ def test_ansi_escapes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("", 0), ("1+2*3", 7), ("(1+2)*3", 9), ("7%-3", 1), ("-7%3", -1), ("+4", 4)]
+    ("text", "value"), [("1+2*3", 7), ("(1+2)*3", 9), ("7%-3", 1), ("-7%3", -1), ("+4", 4)]
 )
 def test_arithmetic(text: str, value: int) -> None:
     assert compute(text) == value
-
-
-def test_a_parameter_that_is_none() -> None:
-    with pytest.raises(UnknownError):
-        expand_parameter("", 1, make_scope(), False, lambda *_: [])

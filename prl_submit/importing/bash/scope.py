@@ -10,7 +10,8 @@ from typing import Union
 import msgspec
 from msgspec import Struct
 
-from prl_submit.importing.statement import Statement
+from prl_submit.importing.bash.statements import Statement
+from prl_submit.importing.bash.syntax import CmdSubst
 
 
 class Unknown(Struct, frozen=True):
@@ -76,6 +77,13 @@ class Gap(Struct, frozen=True):
 Given = Union[Field, Gap]
 
 
+def known_item(given: Given) -> Field:
+    """A word whose value must be known. Raises UnknownError where it is not."""
+    if isinstance(given, Gap):
+        raise UnknownError(given.unknown.why, given.unknown.hint, given.unknown.names)
+    return given
+
+
 class Variable(Struct, frozen=True, kw_only=True):
     """A variable's value: text, an array's items, or what is in the way of knowing it."""
 
@@ -124,7 +132,7 @@ _MADE_UP = frozenset(
 class Scope:
     """Everything words are expanded with. `substitute` gives the output of `$(…)`, or raises."""
 
-    def __init__(self, place: Place, substitute: Callable[[str, int], str]) -> None:
+    def __init__(self, place: Place, substitute: Callable[[CmdSubst], str]) -> None:
         self.place = place
         self.substitute = substitute
         self.variables: dict[str, Variable] = {}

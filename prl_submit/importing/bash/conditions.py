@@ -1,4 +1,4 @@
-"""Conditions whose outcome is known without running them: `[[ … ]]`, `[ … ]`, `(( … ))`, `!`, `&&`, `||`."""
+"""Conditions whose outcome is known without running them: `[[ … ]]`, `[ … ]`, `((…))`, `!`, `&&`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,26 @@ from contextlib import contextmanager
 
 from msgspec import Struct
 
-from prl_submit.importing import expressions
-from prl_submit.importing.lexical import bare_source, split_words
-from prl_submit.importing.parameter import pattern_of
-from prl_submit.importing.scope import Default, Field, Gap, Scope, UnknownError
-from prl_submit.importing.statement import Branch, Statement, Word
-from prl_submit.importing.words import expand_fields, expand_marks, pieces_of, value_of_arithmetic
+from prl_submit.importing.bash import comparisons
+from prl_submit.importing.bash.parameters import pattern_of
+from prl_submit.importing.bash.scope import Default, Field, Scope, UnknownError, known_item
+from prl_submit.importing.bash.statements import Statement
+from prl_submit.importing.bash.syntax import (
+    BinaryTest,
+    ParenTest,
+    TestNode,
+    UnaryTest,
+    Word,
+)
+from prl_submit.importing.bash.words import (
+    expand_fields,
+    expand_marks,
+    pieces_of,
+    value_of_arithmetic,
+)
 
-_DOUBLE_OPERATORS = frozenset(["=~", "(", ")", "!", "&&", "||"])
-_OPTION = re.compile(r"-[a-zA-Z]")
+#: What an operand of `[[` must not be: bash would take it for an operator.
+_OPERATOR = re.compile(r"-[a-zA-Z]|=~|!|&&|\|\||[()]")
 _QUIET = frozenset(["1", "2", "/dev/null"])
 #: They succeed, whatever they print.
 _SUCCEED = frozenset(["true", ":", "echo"])
@@ -49,29 +60,32 @@ def _in_condition(scope: Scope) -> Iterator[None]:
 
 
 def _only_the_run(statement: Statement) -> UnknownError:
-    return UnknownError(f"only the run knows the outcome of `{shown(statement)}`")
+    return UnknownError(f"only the run knows the outcome of `{shown(statement.text, 50)}`")
 
 
-def shown(statement: Statement) -> str:
-    """A statement in a message: its beginning, on one line."""
-    text = " ".join(statement.text.split())
-    return text if len(text) <= 50 else text[:49] + "…"
+def shown(text: str, most: int) -> str:
+    """A piece of a script in a message: its beginning, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def _decided(statement: Statement, scope: Scope) -> Verdict:
     kind = statement.kind
     if kind == "a test":
-        return _test(statement, scope)
+        if statement.expression is None:
+            return _by_number(statement.operands, statement, scope)
+        return _Double(statement, scope).verdict()
     if kind == "`((`":
-        return _arithmetic(statement, scope)
-    if kind == "`!`" and len(statement.parts) == 1:
+        value, defaults = value_of_arithmetic(statement.expression, scope)  # type: ignore[arg-type]
+        return Verdict(value != 0, defaults)
+    if kind == "`!`":
         inner = decide(statement.parts[0], scope)
         return Verdict(not inner.holds, inner.defaults)
     if kind in ("group", "a subshell") and len(statement.parts) == 1:
         return decide(statement.parts[0], scope)
     if kind == "chain":
         return _chain(statement, scope)
-    if kind == "command" and statement.command is not None:
+    if kind == "command":
         return _command(statement, scope)
     raise _only_the_run(statement)
 
@@ -109,24 +123,6 @@ def _command(statement: Statement, scope: Scope) -> Verdict:
     raise _only_the_run(statement)
 
 
-def _test(statement: Statement, scope: Scope) -> Verdict:
-    text = statement.text.strip()
-    if text.startswith("[[") and text.endswith("]]"):
-        words = split_words(text[2:-2], statement.line, operators=True)
-        return _Double(words, statement, scope).verdict()
-    if text.startswith("[") and text.endswith("]"):
-        return _by_number(split_words(text[1:-1], statement.line), statement, scope)
-    if text.startswith("((") and text.endswith("))"):
-        return _arithmetic(statement, scope)
-    raise _only_the_run(statement)
-
-
-def _arithmetic(statement: Statement, scope: Scope) -> Verdict:
-    text = statement.text.strip()[2:-2]
-    value, defaults = value_of_arithmetic(text, statement.line, scope)
-    return Verdict(value != 0, defaults)
-
-
 def _by_number(words: list[Word], statement: Statement, scope: Scope) -> Verdict:
     """`[ … ]`, which takes its words apart by their number, after they are split."""
     texts: list[str] = []
@@ -134,96 +130,62 @@ def _by_number(words: list[Word], statement: Statement, scope: Scope) -> Verdict
     defaults: tuple[Default, ...] = ()
     for word in words:
         defaults += expand_marks(word, scope)
-        for field in expand_fields(word, scope):
-            if isinstance(field, Gap):
-                raise UnknownError(field.unknown.why, field.unknown.hint, field.unknown.names)
+        for field in map(known_item, expand_fields(word, scope)):
             texts.append(field.text)
             plain.append(word.text == field.text)
-    if any(redirect.operator for redirect in statement.redirects if redirect.target not in _QUIET):
-        raise _only_the_run(statement)
-    return Verdict(expressions.holds(texts, plain), tuple(dict.fromkeys(defaults)))
+    return Verdict(comparisons.holds(texts, plain), tuple(dict.fromkeys(defaults)))
+
+
+# --- `[[ … ]]` ------------------------------------------------------------------------------------
+
+#: A term, or one of `!`, `&&` and `||`.
+Term = TestNode | str
 
 
 class _Double:
-    """`[[ … ]]`: a grammar of its own; what is behind a decided `&&` or `||` is not looked at."""
+    """`[[ … ]]`; what is behind a decided `&&` or `||` is not looked at."""
 
-    def __init__(self, words: list[Word], statement: Statement, scope: Scope) -> None:
-        self._words = words
+    def __init__(self, statement: Statement, scope: Scope) -> None:
         self._statement = statement
         self._scope = scope
         self._defaults: list[Default] = []
-        self._at = 0
 
     def verdict(self) -> Verdict:
         """The outcome of the whole."""
-        found = self._or(live=True)
-        if self._at != len(self._words):
-            raise _only_the_run(self._statement)
+        found = self._holds(self._statement.expression)  # type: ignore[arg-type]
         return Verdict(found, tuple(dict.fromkeys(self._defaults)))
 
-    def _peek(self) -> str:
-        return self._words[self._at].text if self._at < len(self._words) else ""
+    def _holds(self, node: TestNode) -> bool:
+        """`&&` binds tighter than `||`, and `!` tighter than both, which the tree does not show."""
+        either = _split_at("||", list(_terms(node)))
+        return any(all(map(self._term, _split_at("&&", terms))) for terms in either)
 
-    def _take(self) -> Word:
-        if self._at >= len(self._words):
+    def _term(self, terms: list[Term]) -> bool:
+        *nots, term = terms
+        if isinstance(term, str):
             raise _only_the_run(self._statement)
-        self._at += 1
-        return self._words[self._at - 1]
+        return self._primary(term) != (len(nots) % 2 == 1)
 
-    def _operand(self) -> Word:
-        word = self._take()
-        text = word.text
-        if text in expressions.BINARY or text in _DOUBLE_OPERATORS or _OPTION.fullmatch(text):
+    def _primary(self, node: TestNode) -> bool:
+        if isinstance(node, ParenTest):
+            return self._holds(node.x)
+        if isinstance(node, UnaryTest):
+            operand = self._operand(node.x)
+            if node.op == "-v":
+                return comparisons.is_set(operand.text, self._scope, operand.line)
+            return comparisons.unary(node.op, self._value(operand))
+        if isinstance(node, BinaryTest):
+            return self._compared(self._operand(node.x), node.op, self._operand(node.y))
+        return bool(self._value(self._operand(node)))
+
+    def _operand(self, node: TestNode) -> Word:
+        if not isinstance(node, Word) or _is_operator(node.text):
             raise _only_the_run(self._statement)  # for bash an error, mostly
-        return word
-
-    def _or(self, *, live: bool) -> bool:
-        found = self._and(live=live)
-        while self._peek() == "||":
-            self._at += 1
-            right = self._and(live=live and not found)
-            found = found or right
-        return found
-
-    def _and(self, *, live: bool) -> bool:
-        found = self._not(live=live)
-        while self._peek() == "&&":
-            self._at += 1
-            right = self._not(live=live and found)
-            found = found and right
-        return found
-
-    def _not(self, *, live: bool) -> bool:
-        if self._peek() == "!":
-            self._at += 1
-            return not self._not(live=live)
-        if self._peek() == "(":
-            self._at += 1
-            found = self._or(live=live)
-            if self._take().text != ")":
-                raise _only_the_run(self._statement)
-            return found
-        return self._primary(live=live)
-
-    def _primary(self, *, live: bool) -> bool:
-        if _OPTION.fullmatch(self._peek()):
-            operator, operand = self._take().text, self._operand()
-            return live and self._unary(operator, operand)
-        first, following = self._operand(), self._peek()
-        if following in expressions.BINARY or following == "=~":
-            self._at += 1
-            right = self._operand()
-            return live and self._compared(first, following, right)
-        return live and bool(self._value(first))
+        return node
 
     def _value(self, word: Word) -> str:
         self._defaults += expand_marks(word, self._scope)
         return "".join(piece.text for piece in pieces_of(word, self._scope))
-
-    def _unary(self, operator: str, operand: Word) -> bool:
-        if operator == "-v":
-            return expressions.is_set(operand.text, self._scope, operand.line)
-        return expressions.unary(operator, self._value(operand))
 
     def _compared(self, left: Word, operator: str, right: Word) -> bool:
         if operator in ("=", "==", "!="):
@@ -233,36 +195,63 @@ class _Double:
             return bool(re.fullmatch(pattern, text)) == (operator != "!=")
         if operator == "=~":
             self._value(right)
-            return expressions.matches(self._value(left), pieces_of(right, self._scope))
-        return expressions.binary(self._value(left), operator, self._value(right))
+            return comparisons.matches(self._value(left), pieces_of(right, self._scope))
+        return comparisons.binary(self._value(left), operator, self._value(right))
+
+
+def _is_operator(text: str) -> bool:
+    return text in comparisons.BINARY or _OPERATOR.fullmatch(text) is not None
+
+
+def _terms(node: TestNode) -> Iterator[Term]:
+    """A test as it is written, from left to right."""
+    if isinstance(node, UnaryTest) and node.op == "!":
+        yield "!"
+        yield from _terms(node.x)
+    elif isinstance(node, BinaryTest) and node.op in ("&&", "||"):
+        yield from _terms(node.x)
+        yield node.op
+        yield from _terms(node.y)
+    else:
+        yield node
+
+
+def _split_at(operator: str, terms: list[Term]) -> Iterator[list[Term]]:
+    """The terms between the operators."""
+    found: list[Term] = []
+    for term in terms:
+        if term == operator:
+            yield found
+            found = []
+        else:
+            found.append(term)
+    yield found
+
+
+# --- which way ------------------------------------------------------------------------------------
 
 
 def way_of(statement: Statement, scope: Scope) -> tuple[int | None, tuple[Default, ...]]:
     """Which branch of a construct is gone, None: none of them. Raises UnknownError."""
     if any(redirect.target not in _QUIET for redirect in statement.redirects):
         raise _only_the_run(statement)
-    defaults: list[Default] = []
     if statement.subject is not None:
         return _case(statement, statement.subject, scope)
+    if statement.kind == "`for`":
+        words = statement.branches[0].patterns
+        return (0 if any(expand_fields(word, scope) for word in words) else None), ()
+    defaults: list[Default] = []
+    wanted = not statement.text.startswith("until")
     for at, branch in enumerate(statement.branches):
-        if statement.kind == "`for`":
-            return (0 if _has_words(branch, scope) else None), ()
-        if not branch.conditions and branch is not statement.branches[-1]:
-            raise _only_the_run(statement)
         if len(branch.conditions) > 1:
             raise _only_the_run(branch.conditions[0])
-        if branch.conditions:
-            verdict = decide(branch.conditions[0], scope)
-            defaults += verdict.defaults
-            wanted = not statement.text.startswith("until")
-            if verdict.holds != wanted:
-                continue
-        return at, tuple(dict.fromkeys(defaults))
+        if not branch.conditions:
+            return at, tuple(dict.fromkeys(defaults))
+        verdict = decide(branch.conditions[0], scope)
+        defaults += verdict.defaults
+        if verdict.holds == wanted:
+            return at, tuple(dict.fromkeys(defaults))
     return None, tuple(dict.fromkeys(defaults))
-
-
-def _has_words(branch: Branch, scope: Scope) -> bool:
-    return any(expand_fields(word, scope) for word in branch.patterns)
 
 
 def _case(
@@ -273,8 +262,6 @@ def _case(
         text = "".join(piece.text for piece in pieces_of(subject, scope))
         for at, branch in enumerate(statement.branches):
             for word in branch.patterns:
-                if "(" in bare_source(word.text):
-                    raise _only_the_run(statement)
                 if re.fullmatch(pattern_of(pieces_of(word, scope), word.text), text):
                     if branch.goes_on:
                         raise _only_the_run(statement)

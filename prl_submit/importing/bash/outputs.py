@@ -1,42 +1,41 @@
-"""`$(…)` whose output is known without running it: folders of the script, `pwd`, `basename`, `expr`, `echo`."""
+"""`$(…)` whose output is known without running it: folders, `pwd`, `basename`, `expr`, `echo`, pipes."""
 
 from __future__ import annotations
 
 import posixpath
 import re
 
-from prl_submit.importing.arithmetic import compute
-from prl_submit.importing.bash import read_script
-from prl_submit.importing.filters import filtered, printed
-from prl_submit.importing.scope import Field, Gap, Scope, UnknownError
-from prl_submit.importing.statement import Statement, Word
-from prl_submit.importing.words import expand_fields, expand_value
+from prl_submit.importing.bash.arithmetic import compute
+from prl_submit.importing.bash.conditions import decide, shown
+from prl_submit.importing.bash.programs import filtered, printed
+from prl_submit.importing.bash.scope import Field, Scope, UnknownError, known_item
+from prl_submit.importing.bash.statements import Statement, make_statements
+from prl_submit.importing.bash.syntax import CmdSubst
+from prl_submit.importing.bash.words import expand_fields, expand_value
 
 _OWN = frozenset(["0", "BASH_SOURCE"])
 
 
-def substitute(scope: Scope, text: str, line: int) -> str:
-    """What `$(text)` prints. Raises UnknownError where only running it would tell."""
-    statements, problems = read_script(text.encode("utf-8"), "")
-    if not statements and not problems:  # a comment in backticks
+def output_of(scope: Scope, node: CmdSubst) -> str:
+    """What `$(…)` prints. Raises UnknownError where only running it would tell."""
+    statements = make_statements(node.stmts)
+    if not statements:  # a comment in backquotes
         return ""
-    if len(statements) == 1 and not problems:
+    if len(statements) == 1:
         with scope.aside():  # what it sets, it sets for itself
             found = _output(statements[0], scope)
         if found is not None:
             return found
-    shown = " ".join(text.split())
-    shown = shown if len(shown) <= 50 else shown[:49] + "…"
-    raise UnknownError(f"the output of $({shown}) is known only when it runs", "write the value")
+    inner = node.text.removeprefix("$(").strip("`").removesuffix(")")
+    why = f"the output of $({shown(inner, 50)}) is known only when it runs"
+    raise UnknownError(why, "write the value")
 
 
 def _output(statement: Statement, scope: Scope) -> str | None:
-    if statement.kind == "chain" and statement.operators == ["&&"]:
-        first, second = statement.parts
-        if _words(second, scope) in (["pwd"], ["pwd", "-P"]):
-            return _entered(first, scope)
     if statement.kind == "chain":
-        return _chosen(statement, scope)
+        first, *rest = statement.parts
+        is_entered = statement.operators == ["&&"] and _words(rest[0], scope)[:1] == ["pwd"]
+        return _entered(first, scope) if is_entered else _chosen(statement, scope)
     if statement.kind == "pipeline" and set(statement.operators) == {"|"}:
         return _piped(statement, scope)
     if statement.kind != "command":
@@ -49,27 +48,29 @@ def _output(statement: Statement, scope: Scope) -> str | None:
         return printed(_known_words(statement, scope))
     if words == ["pwd"]:
         return scope.working_directory()
-    if words[:1] == ["echo"] and not (len(words) > 1 and words[1][:1] == "-"):
-        text = " ".join(words[1:])
-        return None if "\\" in text else text
-    if words[:1] in (["dirname"], ["basename"]) and words[1:2] == ["--"]:
-        del words[1]
-    if words[:1] == ["dirname"] and len(words) == 2:
-        return _dirname(words[1])
-    if words[:1] == ["basename"] and len(words) in (2, 3) and words[1][:1] != "-":
-        return _basename(words[1], words[2] if len(words) == 3 else "")
-    if words[:1] == ["expr"]:
-        return _expr(words[1:])
     if words[:2] in (["readlink", "-f"], ["realpath", scope.place.script]):
         is_own = words[-1] == scope.place.script and _is_own(statement)
         return scope.place.real or None if is_own else None
-    return None
+    return _plain_output(words)
+
+
+def _plain_output(words: list[str]) -> str | None:
+    """What `echo`, `dirname`, `basename` and `expr` print."""
+    name, *rest = words or [""]
+    if name == "echo" and not (rest and rest[0][:1] == "-"):
+        text = " ".join(rest)
+        return None if "\\" in text else text
+    if name in ("dirname", "basename") and rest[:1] == ["--"]:
+        rest = rest[1:]
+    if name == "dirname" and len(rest) == 1:
+        return _dirname(rest[0])
+    if name == "basename" and len(rest) in (1, 2) and rest[0][:1] != "-":
+        return _basename(rest[0], rest[1] if len(rest) == 2 else "")
+    return _expr(rest) if name == "expr" else None
 
 
 def _chosen(statement: Statement, scope: Scope) -> str | None:
     """`[ a = b ] && echo c || echo d`."""
-    from prl_submit.importing.conditions import decide  # which stands on this
-
     holds, found = True, ""
     for at, part in enumerate(statement.parts):
         if at and holds != (statement.operators[at - 1] == "&&"):
@@ -114,8 +115,8 @@ def standard_input(statement: Statement, scope: Scope) -> str | None:
     if len(statement.redirects) != 1:
         return None
     redirect = statement.redirects[0]
-    if redirect.operator == "<<<":
-        return expand_value(Word(redirect.target, statement.line), scope)[0] + "\n"
+    if redirect.operator == "<<<" and redirect.word is not None:
+        return expand_value(redirect.word, scope)[0] + "\n"
     return redirect.body
 
 
@@ -124,10 +125,16 @@ def _known_words(statement: Statement, scope: Scope) -> list[str]:
     command = statement.command
     if command is None or command.assignments or command.declaration:
         return []
+    return [
+        known_item(field).text for word in command.words for field in expand_fields(word, scope)
+    ]
+
+
+def _words(statement: Statement, scope: Scope) -> list[str]:
+    command = statement.command
+    if command is None or command.assignments or command.declaration:
+        return []
     fields = [field for word in command.words for field in expand_fields(word, scope)]
-    for field in fields:
-        if isinstance(field, Gap):
-            raise UnknownError(field.unknown.why, field.unknown.hint, field.unknown.names)
     return [field.text for field in fields if isinstance(field, Field)]
 
 
@@ -141,6 +148,9 @@ def _expr(words: list[str]) -> str | None:
             return None
         wants_number = word in (*"+-*/%", "(")
     return None if wants_number else str(compute(" ".join(words)))
+
+
+# --- folders --------------------------------------------------------------------------------------
 
 
 def _entered(statement: Statement, scope: Scope) -> str | None:
@@ -165,14 +175,6 @@ def is_from_own(statement: Statement, scope: Scope) -> bool:
 
 def _is_own(statement: Statement) -> bool:
     return bool(statement.reads & _OWN)
-
-
-def _words(statement: Statement, scope: Scope) -> list[str]:
-    command = statement.command
-    if command is None or command.assignments or command.declaration:
-        return []
-    fields = [field for word in command.words for field in expand_fields(word, scope)]
-    return [field.text for field in fields if isinstance(field, Field)]
 
 
 def _dirname(path: str) -> str:

@@ -1,0 +1,1 @@
+"""What a piece of bash means, without running it: text -> statements, words, values."""

@@ -1,0 +1,371 @@
+"""A word as it is written -> the words the program gets: quotes, escapes, `$`, splitting.
+
+The rules are those of bash (its manual, "Shell Expansions"). What depends on the machine (files
+that match a pattern, the output of programs, variables of the environment) raises UnknownError.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from prl_submit.importing.bash import syntax
+from prl_submit.importing.bash.arithmetic import evaluate, number
+from prl_submit.importing.bash.scope import (
+    Default,
+    Field,
+    Gap,
+    Given,
+    Scope,
+    Unknown,
+    UnknownError,
+    known_item,
+)
+from prl_submit.importing.bash.syntax import Part, Word
+
+MAX_TEXT = 1_000_000
+MAX_ITEMS = 10_000
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=", re.ASCII)
+#: Literal text: what a backslash covers, `=`, `~` and `$`, which may mean something, and the rest.
+_TOKEN = re.compile(r"\\.?|[=~$]|[^\\=~$]+", re.DOTALL)
+#: Stands for what is quoted or expanded, where only bare characters count.
+_COVER = "\0"
+_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+_ANSI = re.compile(
+    r"\\(?:x(?P<hex>[0-9A-Fa-f]{1,2})|u(?P<u>[0-9A-Fa-f]{1,4})|U(?P<U>[0-9A-Fa-f]{1,8})"
+    r"|(?P<octal>[0-7]{1,3})|(?P<letter>[ntrabfveE\\'\"?])|c(?P<control>.))|(?P<plain>[^\\]+|\\)",
+    re.DOTALL,
+)
+
+
+class Piece(Struct, frozen=True):
+    """Part of a word whose quotes and dollars are resolved.
+
+    `quoted`: bash neither splits it nor looks for files. `expanded`: it comes from a `$`, so that
+    bash splits it at blanks where it is not quoted. `items`: of `"$@"` or `"${A[@]}"`, each a word
+    of its own.
+    """
+
+    text: str
+    quoted: bool
+    expanded: bool = False
+    items: list[Given] | None = None
+    defaults: tuple[Default, ...] = ()
+    #: Where it stands, if not where the word does.
+    line: int | None = None
+    #: Why an item is not known.
+    unknown: Unknown | None = None
+
+
+class Context(Struct, frozen=True):
+    """Where the parts of a word stand.
+
+    `tilde`: "word" where a `~` counts at the beginning alone, "assignment" where it counts behind
+    `=` and `:` too, "" where it never does.
+    """
+
+    quoted: bool = False
+    in_braces: bool = False
+    tilde: str = ""
+
+
+# --- what is asked of a word ----------------------------------------------------------------------
+
+
+def expand_fields(word: Word, scope: Scope) -> list[Given]:
+    """The words a command gets for one written word; of an array, some may be unknown.
+
+    Raises UnknownError where all of it is.
+    """
+    pieces = _pieces_of(word, scope, assignment=bool(_ASSIGNMENT.match(word.text)))
+    if _has_braces(word):
+        raise UnknownError(
+            f"{_shown(word.text)} holds {{a,b}}, which bash makes several words of",
+            "put quotes around it, or write the words out",
+        )
+    if any(p.text == "$" and not (p.quoted or p.expanded) for p in pieces) and any(
+        p.expanded for p in pieces
+    ):  # bash 5.2 then splits nothing in the word, which nobody means
+        raise UnknownError(f"{_shown(word.text)} holds a $ that is no variable", r"write \$")
+    fields: list[Given] = []
+    current: list[Piece] = []
+    for piece in pieces:
+        for part in _split(piece, scope):
+            if len(fields) > MAX_ITEMS:
+                raise UnknownError(f"more than {MAX_ITEMS:,} words", "write them to a file")
+            if part is not None:
+                current.append(part)
+            elif current:
+                fields.append(_field(current, word, scope))
+                current = []
+    return [*fields, _field(current, word, scope)] if current else fields
+
+
+def expand_value(word: Word, scope: Scope) -> tuple[str, tuple[Default, ...]]:
+    """What an assignment stores: neither split nor matched against files. Raises UnknownError."""
+    pieces = _pieces_of(word, scope, assignment=True)
+    return _bounded(joined_text(pieces, scope)), joined_defaults(pieces)
+
+
+def pieces_of(word: Word, scope: Scope) -> list[Piece]:
+    """The pieces of a word that is neither split nor matched against files. Raises UnknownError."""
+    return [
+        piece
+        if piece.items is None
+        else Piece(joined_items(piece.items, scope), piece.quoted, expanded=True)
+        for piece in _pieces_of(word, scope, assignment=False)
+    ]
+
+
+def expand_marks(word: Word, scope: Scope) -> tuple[Default, ...]:
+    """The defaults that a word is made of, empty ones too. Raises UnknownError."""
+    return joined_defaults(_pieces_of(word, scope, assignment=False))
+
+
+def joined_text(pieces: Sequence[Piece], scope: Scope) -> str:
+    """Pieces as one text, arrays with blanks in between. Raises UnknownError."""
+    return "".join(p.text if p.items is None else joined_items(p.items, scope) for p in pieces)
+
+
+def joined_items(items: list[Given], scope: Scope) -> str:
+    """As one text. Raises UnknownError where one of them is not known."""
+    return scope.separator().join(known_item(item).text for item in items)
+
+
+def joined_defaults(pieces: Sequence[Piece]) -> tuple[Default, ...]:
+    """The defaults in the pieces of one word; whole where no other text stands beside one."""
+    found = dict.fromkeys(default for piece in pieces for default in piece.defaults)
+    sources = {piece.defaults for piece in pieces if piece.text or piece.items}
+    if len(sources) <= 1:
+        return tuple(found)
+    return tuple(msgspec.structs.replace(default, whole=False) for default in found)
+
+
+def value_of_arithmetic(
+    node: syntax.ArithmeticNode | None, scope: Scope
+) -> tuple[int, tuple[Default, ...]]:
+    """The value of an expression, and the defaults that it comes from. Raises UnknownError."""
+    defaults: dict[Default, None] = {}
+
+    def number_of(word: Word) -> int:
+        if (name := word.literal) is not None and _IDENTIFIER.fullmatch(name):
+            variable = scope.find(name, word.line)
+            if variable is None or not isinstance(variable.value, str):
+                names = () if variable is None else getattr(variable.value, "names", ())
+                message = f"{name} in arithmetic is not known"
+                raise UnknownError(message, "write the number", names or (name,))
+            defaults.update(dict.fromkeys(variable.defaults))
+            return _whole(name, variable.value)
+        pieces = expand(word.parts, scope, Context(quoted=True))
+        defaults.update(dict.fromkeys(default for piece in pieces for default in piece.defaults))
+        text = "".join(piece.text for piece in pieces)
+        if all(piece.expanded for piece in pieces):
+            return _whole(word.text, text)
+        return number(text, node.text if node is not None else "")
+
+    return evaluate(node, number_of), tuple(defaults)
+
+
+def _whole(name: str, text: str) -> int:
+    if not re.fullmatch(r"-?[0-9]+", text):
+        raise UnknownError(f"{name} is no number: {text!r}", "write the number")
+    return number(text.removeprefix("-"), text) * (-1 if text[0] == "-" else 1)
+
+
+# --- pieces ---------------------------------------------------------------------------------------
+
+
+def _pieces_of(word: Word, scope: Scope, *, assignment: bool) -> list[Piece]:
+    tilde = "assignment" if assignment else "word"
+    return expand(word.parts, scope, Context(tilde=tilde))
+
+
+def expand(parts: Sequence[Part], scope: Scope, context: Context) -> list[Piece]:
+    """The pieces of a word's parts. Raises UnknownError."""
+    found: list[Piece] = []
+    for at, part in enumerate(parts):
+        if isinstance(part, syntax.Lit):
+            is_last = at == len(parts) - 1
+            found += _literal(part, scope, context, is_first=at == 0, is_last=is_last)
+        else:
+            found += _expand_part(part, scope, context)
+    return found
+
+
+def _expand_part(part: Part, scope: Scope, context: Context) -> list[Piece]:
+    if isinstance(part, syntax.SglQuoted):
+        return [Piece(_single_quoted(part, context), quoted=True)]
+    if isinstance(part, syntax.DblQuoted):
+        inner = expand(part.parts, scope, Context(quoted=True))
+        # `""` is a word; `"$@"` may be none.
+        is_word = not inner or any(piece.items is None for piece in inner)
+        return [*([Piece("", quoted=True)] if is_word else []), *inner]
+    if isinstance(part, syntax.ParamExp):
+        from prl_submit.importing.bash.parameters import expand_parameter  # stands on this module
+
+        return expand_parameter(part, scope, context.quoted)
+    if isinstance(part, syntax.CmdSubst):
+        text = scope.substitute(part).rstrip("\n")
+        return [Piece(text, context.quoted, expanded=True)]
+    if isinstance(part, syntax.ArithmExp):
+        if part.bracket:
+            raise UnknownError("$[…] is arithmetic that bash has given up", "write $((…))")
+        value, _ = value_of_arithmetic(part.x, scope)
+        return [Piece(str(value), context.quoted, expanded=True)]
+    raise UnknownError(f"{_shown(part.text)} is known only when it runs", "write it out")
+
+
+def _single_quoted(part: syntax.SglQuoted, context: Context) -> str:
+    if not context.quoted:
+        return ansi(part.value) if part.dollar else part.value
+    # In the braces of "${A:-'x'}" the quotes are characters, and what they hold is expanded.
+    if part.dollar:
+        raise UnknownError("$'…' in braces in double quotes", "write the text otherwise")
+    if set(part.value) & set("$`\\"):
+        raise UnknownError("'…' in braces in double quotes", "write the text otherwise")
+    return f"'{part.value}'"
+
+
+def _literal(
+    part: syntax.Lit, scope: Scope, context: Context, *, is_first: bool, is_last: bool
+) -> list[Piece]:
+    """The pieces of literal text; `=`, `~` and `$` stay alone, to be found again."""
+    found: list[Piece] = []
+    value = part.value
+    for match in _TOKEN.finditer(value):
+        token = match[0]
+        before = value[: match.start()] if is_first else f"\0{value[: match.start()]}"
+        if token[0] == "\\":
+            found.append(_escaped(token, context))
+        elif token == "~" and _is_home(before, context):
+            after = value[match.end() : match.end() + 1] or ("" if is_last else "\0")
+            found.append(_home(scope, part.line, after, context))
+        else:
+            found.append(Piece(token, context.quoted))
+    return found
+
+
+def _escaped(token: str, context: Context) -> Piece:
+    escapes = '$`"\\}' if context.in_braces else '$`"\\'
+    if len(token) == 1 or (context.quoted and token[1] not in escapes):
+        return Piece(token, quoted=True)
+    return Piece(token[1], quoted=True)
+
+
+def _is_home(before: str, context: Context) -> bool:
+    if context.tilde == "assignment":
+        return not before or before[-1] == ":" or bool(_ASSIGNMENT.fullmatch(before))
+    return bool(context.tilde) and not before
+
+
+def _home(scope: Scope, line: int, after: str, context: Context) -> Piece:
+    if after not in ("", "/") and not (after == ":" and context.tilde == "assignment"):
+        raise UnknownError("~name is another user's home, ~+ and ~- are folders", "write it out")
+    home = scope.find("HOME", line)
+    return Piece(str(home.value) if home else "~", quoted=True)
+
+
+def ansi(text: str) -> str:
+    r"""What `$'…'` stands for. Raises UnknownError for bytes that are not UTF-8."""
+    found = bytearray()
+    for match in _ANSI.finditer(text):
+        if digits := match["hex"]:
+            found.append(int(digits, 16))
+        elif digits := match["octal"]:
+            found.append(int(digits, 8) & 0xFF)
+        elif digits := match["u"] or match["U"]:
+            found += _character(int(digits, 16))
+        elif match["control"]:
+            raise UnknownError("holds a control character", "write it otherwise")
+        elif letter := match["letter"]:
+            found += {"e": "\x1b", "E": "\x1b"}.get(letter, _ESCAPED.get(letter, letter)).encode()
+        else:
+            found += match["plain"].encode("utf-8")
+    try:
+        plain = found.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UnknownError("$'…' holds bytes that are not UTF-8", "write the text") from None
+    return plain.partition("\0")[0]  # as bash does
+
+
+def _character(point: int) -> bytes:
+    try:
+        return chr(point).encode("utf-8")
+    except (ValueError, OverflowError, UnicodeEncodeError):
+        raise UnknownError("$'…' holds what is no character", "write the text") from None
+
+
+# --- pieces to words ------------------------------------------------------------------------------
+
+
+def _split(piece: Piece, scope: Scope) -> list[Piece | None]:
+    """The parts of a piece, with None where a word ends."""
+    parts: list[Piece | None] = []
+    if piece.items is not None:
+        for at, item in enumerate(piece.items):
+            if at:
+                parts.append(None)
+            part = _item(item, piece)
+            parts += [part] if piece.quoted else _split(part, scope)
+        return parts
+    if piece.quoted or not piece.expanded:
+        return [piece]
+    scope.separator()
+    for text in re.split(r"([ \t\n]+)", piece.text):
+        if text:
+            is_blank = text[0] in " \t\n"
+            parts.append(None if is_blank else msgspec.structs.replace(piece, text=text))
+    return parts
+
+
+def _item(item: Given, piece: Piece) -> Piece:
+    if isinstance(item, Gap):
+        return Piece(item.written, quoted=True, line=item.line, unknown=item.unknown)
+    return Piece(item.text, piece.quoted, expanded=True, defaults=item.defaults, line=item.line)
+
+
+def _field(pieces: list[Piece], word: Word, scope: Scope) -> Given:
+    bare = "".join(_COVER if piece.quoted else piece.text for piece in pieces)
+    if scope.matches_files and _is_pattern(bare):
+        raise UnknownError(
+            f"{_shown(word.text)} is a pattern, for which bash looks for files",
+            "put quotes around it, or write the names",
+        )
+    line = next((piece.line for piece in pieces if piece.line is not None), word.line)
+    unknown = next((piece.unknown for piece in pieces if piece.unknown is not None), None)
+    if unknown is not None:
+        return Gap("".join(piece.text for piece in pieces), line, unknown)
+    sign = next((i for i, p in enumerate(pieces) if p.text == "=" and not p.expanded), len(pieces))
+    return Field(
+        _bounded("".join(piece.text for piece in pieces)),
+        line,
+        joined_defaults(pieces),
+        joined_defaults(pieces[sign + 1 :]),
+    )
+
+
+def _has_braces(word: Word) -> bool:
+    """`{a,b}` or `{1..3}`; no regular expression, which would go over a long text many times."""
+    values = [part.value if isinstance(part, syntax.Lit) else _COVER for part in word.parts]
+    text = re.sub(r"\\.", _COVER, "".join(values), flags=re.DOTALL)
+    inner = text[text.find("{") + 1 : text.rfind("}")] if "{" in text and "}" in text else ""
+    return "," in inner or ".." in inner
+
+
+def _is_pattern(text: str) -> bool:
+    start = text.find("[")
+    return "*" in text or "?" in text or (start >= 0 and text.find("]", start) > start)
+
+
+def _bounded(text: str) -> str:
+    if len(text) > MAX_TEXT:
+        raise UnknownError(f"a value of more than {MAX_TEXT:,} characters", "write it to a file")
+    return text
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "…"
