@@ -14,7 +14,7 @@ from prl_submit.errors import EXIT_JOB_FAILED, PrlSubmitError, Problem, format_p
 
 if TYPE_CHECKING:
     from prl_submit.importing.bash.scope import Place
-    from prl_submit.importing.tree import Tree
+    from prl_submit.importing.job_spec.tree import Tree
     from prl_submit.swift.table import Table
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -113,7 +113,7 @@ def _check_version(version: str | None) -> None:
 
 def _table(where: dict[str, Tree], version: str | None) -> Table:
     """The arguments of the ms-swift that is named, or that `check` would find for such a spec."""
-    from prl_submit.importing.write import write_spec
+    from prl_submit.importing.job_spec.yaml_text import write_spec
     from prl_submit.prepare import table_for
     from prl_submit.spec.yaml import parse_document
     from prl_submit.swift.table import load_table

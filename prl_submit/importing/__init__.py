@@ -13,17 +13,17 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit.errors import PrlSubmitError, Problem, SpecError
+from prl_submit.importing.attempts import Attempt, explore
 from prl_submit.importing.bash.scope import Place, Scope
 from prl_submit.importing.bash.statements import Statement, read_script
-from prl_submit.importing.branching import Key
-from prl_submit.importing.calls import ReadFile
-from prl_submit.importing.explore import Attempt, explore
 from prl_submit.importing.findings import Findings, assumptions
-from prl_submit.importing.follow import Outside, follow
-from prl_submit.importing.job import ChooseTable, make_tree
-from prl_submit.importing.sbatch import Header, read_header
-from prl_submit.importing.tree import Tree
-from prl_submit.importing.write import write_spec
+from prl_submit.importing.interpreter.follower import Outside, follow
+from prl_submit.importing.interpreter.other_scripts import ReadFile
+from prl_submit.importing.interpreter.ways import Key
+from prl_submit.importing.job_spec.sbatch import Header, read_header
+from prl_submit.importing.job_spec.sections import ChooseTable, make_tree
+from prl_submit.importing.job_spec.tree import Tree
+from prl_submit.importing.job_spec.yaml_text import write_spec
 from prl_submit.spec.nodes import Node
 from prl_submit.spec.yaml import parse_document
 from prl_submit.swift.table import Table

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from prl_submit.importing.bash.effects import TRAINING
 from prl_submit.importing.bash.scope import Field, Given
-from prl_submit.importing.start import Refused, Start, joined, text_of, written
+from prl_submit.importing.training import Refused, Start, joined, text_of, written
 
 
 class _Wrapper(Struct, frozen=True):

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from prl_submit.errors import PrlSubmitError
 from prl_submit.importing import Imported, import_script
 from prl_submit.importing.bash.scope import Place
+from prl_submit.importing.job_spec.yaml_text import write_spec
 from prl_submit.importing.secrets import literal_secrets, masked
-from prl_submit.importing.write import write_spec
 from prl_submit.swift.table import load_table
 
 PLACE = Place(script="x.sh", cwd="/w", home="/home/me", real="/w/x.sh")

@@ -7,9 +7,9 @@ from prl_submit.importing.bash.scope import Gap, Scope, Variable
 from prl_submit.importing.bash.statements import Assignment, Command, Redirect, Statement
 from prl_submit.importing.bash.syntax import Word
 from prl_submit.importing.findings import Findings
-from prl_submit.importing.setup import Past
-from prl_submit.importing.start import Start
-from prl_submit.importing.variables import Variables
+from prl_submit.importing.interpreter.assignments import Variables
+from prl_submit.importing.interpreter.kept_lines import Past
+from prl_submit.importing.training import Start
 
 
 class Launch:

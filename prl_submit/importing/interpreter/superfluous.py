@@ -9,9 +9,9 @@ from prl_submit.importing.bash.scope import Field, Given, Scope, UnknownError
 from prl_submit.importing.bash.statements import Statement
 from prl_submit.importing.bash.syntax import UnaryTest, Word
 from prl_submit.importing.bash.words import expand_value
-from prl_submit.importing.constructs import is_bail_out, is_stop
 from prl_submit.importing.findings import Findings
-from prl_submit.importing.setup import Past
+from prl_submit.importing.interpreter.constructs import is_bail_out, is_stop
+from prl_submit.importing.interpreter.kept_lines import Past
 
 _FILE_TESTS = frozenset(["-d", "-e", "-f", "-r", "-s"])
 

@@ -6,11 +6,11 @@ import posixpath
 import re
 from collections.abc import Callable
 
-from prl_submit.importing import activation
 from prl_submit.importing.bash.outputs import base_folder, is_from_own
 from prl_submit.importing.bash.scope import Field, Gap, Given, Scope
 from prl_submit.importing.bash.statements import Statement
 from prl_submit.importing.findings import Findings
+from prl_submit.importing.interpreter import activation
 from prl_submit.spec.scalars import is_digits
 
 _SET_FLAGS = frozenset("aefuxvCEThmBb")

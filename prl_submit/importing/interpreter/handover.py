@@ -11,7 +11,7 @@ from prl_submit.importing.bash.scope import Field, Gap, Given, Scope, UnknownErr
 from prl_submit.importing.bash.statements import read_script
 from prl_submit.importing.bash.words import expand_fields
 from prl_submit.importing.findings import Findings
-from prl_submit.importing.start import Refused, Start
+from prl_submit.importing.training import Refused, Start
 from prl_submit.importing.wrappers import unwrap
 
 _SHELLS = frozenset(["bash", "sh"])

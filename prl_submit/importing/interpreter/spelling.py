@@ -6,7 +6,7 @@ import posixpath
 
 from prl_submit.importing.bash.effects import DECLARATIONS, set_by_words, unwrapped
 from prl_submit.importing.bash.scope import Field, Given
-from prl_submit.importing.constructs import OWN_MEANING, SILENT
+from prl_submit.importing.interpreter.constructs import OWN_MEANING, SILENT
 
 
 def bare_builtin(given: list[Given]) -> str | None:

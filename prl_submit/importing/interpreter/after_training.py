@@ -6,8 +6,8 @@ import re
 
 from prl_submit.importing.bash.effects import heads
 from prl_submit.importing.bash.statements import Statement
-from prl_submit.importing.constructs import SILENT, head_of
 from prl_submit.importing.findings import Findings
+from prl_submit.importing.interpreter.constructs import SILENT, head_of
 
 #: Behind the training, these are no loss.
 _HARMLESS = SILENT | frozenset(

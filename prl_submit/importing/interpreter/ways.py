@@ -16,8 +16,8 @@ from prl_submit.importing.bash.conditions import decide, shown, way_of
 from prl_submit.importing.bash.effects import all_effects, heads
 from prl_submit.importing.bash.scope import Default, Scope, Unknown, UnknownError
 from prl_submit.importing.bash.statements import Statement
-from prl_submit.importing.constructs import SILENT, head_of, is_bail_out, is_stop
 from prl_submit.importing.findings import Findings
+from prl_submit.importing.interpreter.constructs import SILENT, head_of, is_bail_out, is_stop
 from prl_submit.rules import looks_secret
 
 #: Where a decision is taken: the file, the line and the text of the statement.

@@ -15,19 +15,24 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from prl_submit.importing import activation
-from prl_submit.importing.activation import Activated
 from prl_submit.importing.bash.effects import ANY, TRAINING, heads, set_by_words
 from prl_submit.importing.bash.outputs import is_from_own, output_of
 from prl_submit.importing.bash.scope import Field, Gap, Given, Place, Scope, Unknown, Variable
 from prl_submit.importing.bash.statements import Command, Line, Statement
 from prl_submit.importing.bash.syntax import Node, Word
-from prl_submit.importing.behind import only_tells, say_broken_line, say_what_is_lost, writes_a_file
-from prl_submit.importing.branching import Branching, Key, Undecided
-from prl_submit.importing.calls import Calls, ReadFile
-from prl_submit.importing.clean_up import is_clean_up, only_reports
-from prl_submit.importing.commands import Commands, note_logs
-from prl_submit.importing.constructs import (
+from prl_submit.importing.findings import Findings, assumptions
+from prl_submit.importing.interpreter import activation
+from prl_submit.importing.interpreter.activation import Activated
+from prl_submit.importing.interpreter.after_training import (
+    only_tells,
+    say_broken_line,
+    say_what_is_lost,
+    writes_a_file,
+)
+from prl_submit.importing.interpreter.assignments import Variables
+from prl_submit.importing.interpreter.clean_up import is_clean_up, only_reports
+from prl_submit.importing.interpreter.commands import Commands, note_logs
+from prl_submit.importing.interpreter.constructs import (
     OWN_MEANING,
     SILENT,
     ends_quietly,
@@ -38,16 +43,16 @@ from prl_submit.importing.constructs import (
     is_stop,
     written_by,
 )
-from prl_submit.importing.findings import Findings, assumptions
-from prl_submit.importing.handover import Order, assume, read_order
-from prl_submit.importing.launch import Launch
-from prl_submit.importing.launcher import find_start
-from prl_submit.importing.reading import read_variable
-from prl_submit.importing.setup import Past, keep_lines, refused
-from prl_submit.importing.spelling import bare_builtin, is_builtin_path, texts_of
-from prl_submit.importing.start import LAUNCHERS_OWN, RESOURCES, Refused, Start
-from prl_submit.importing.superfluous import leave_out_checks
-from prl_submit.importing.variables import Variables
+from prl_submit.importing.interpreter.handover import Order, assume, read_order
+from prl_submit.importing.interpreter.kept_lines import Past, keep_lines, refused
+from prl_submit.importing.interpreter.other_scripts import Calls, ReadFile
+from prl_submit.importing.interpreter.reading import read_variable
+from prl_submit.importing.interpreter.spelling import bare_builtin, is_builtin_path, texts_of
+from prl_submit.importing.interpreter.superfluous import leave_out_checks
+from prl_submit.importing.interpreter.training_line import Launch
+from prl_submit.importing.interpreter.ways import Branching, Key, Undecided
+from prl_submit.importing.launchers import find_start
+from prl_submit.importing.training import LAUNCHERS_OWN, RESOURCES, Refused, Start
 from prl_submit.launch.quote import bash
 
 _KINDS = {"chain": "`&&` or `||`", "pipeline": "a pipe"}

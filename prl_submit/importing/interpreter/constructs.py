@@ -10,8 +10,8 @@ from prl_submit.importing.bash.scope import Field, Scope, UnknownError
 from prl_submit.importing.bash.statements import Statement
 from prl_submit.importing.bash.syntax import Node, Word
 from prl_submit.importing.bash.words import expand_fields
-from prl_submit.importing.commands import HARMLESS_OPTIONS
-from prl_submit.importing.setup import called_functions
+from prl_submit.importing.interpreter.commands import HARMLESS_OPTIONS
+from prl_submit.importing.interpreter.kept_lines import called_functions
 
 #: They change nothing for what follows.
 SILENT = frozenset(

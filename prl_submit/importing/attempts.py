@@ -7,8 +7,8 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from prl_submit.errors import Problem
-from prl_submit.importing.branching import Key, Undecided
-from prl_submit.importing.follow import Ended
+from prl_submit.importing.interpreter.follower import Ended
+from prl_submit.importing.interpreter.ways import Key, Undecided
 
 MAX_ATTEMPTS = 24
 

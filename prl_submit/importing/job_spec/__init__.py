@@ -1,0 +1,1 @@
+"""What a script asks for -> the sections of a job spec, and their YAML text."""
