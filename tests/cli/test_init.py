@@ -150,7 +150,10 @@ def test_words_reach_the_job_as_they_were_given(
         (["--reward", ""], "--reward: the value is empty"),
         (["--model", " "], "--model: the value is empty"),
         (["--model", "$HOME/model"], "--model: swift.model: "),
-        (["--data", "first.yaml"], "--data: swift.dataset: first.yaml: ms-swift has no reader for .yaml"),
+        (
+            ["--data", "first.yaml"],
+            "--data: swift.dataset: first.yaml: ms-swift has no reader for .yaml",
+        ),
         (["--data", "\udcff.jsonl"], "--data b'\\xff.jsonl' is not UTF-8"),
         (["--data", "- /x"], "begins with '-': ms-swift would read it as an argument"),
         (["--backend", "sge"], "unknown backend 'sge'"),
