@@ -102,9 +102,10 @@ def resume(run: Run, outside: World, before: State) -> tuple[Run, checkpoints.Ch
     _require_secrets(plan, outside.environ)
     checkpoint = checkpoints.last_complete(run.path, plan.world_size)
     if checkpoint is None:
-        if plan.backend == "kubernetes" and not layout.pod_file(run.path / layout.LOGS, 0).exists():
+        elsewhere = backends.load(plan.backend).where_files_are(run)
+        if elsewhere is not None:
             raise PrlSubmitError(
-                f"{run.name} has no complete checkpoint on this machine; its pods write to a volume of theirs",
+                f"{run.name} has no complete checkpoint on this machine; {elsewhere}",
                 f"prl-submit collect {bash(str(run.path))} --only 'checkpoint-*', then resume",
             )
         raise PrlSubmitError(

@@ -1,29 +1,34 @@
-"""Where jobs run. One module per backend, imported only when it is asked for.
+"""Where jobs run: what every backend does, and how one is found.
 
-A backend is a module of this package that has the functions of `Backend`.
+A backend is an entry in `spec/traits.py` and a package with two modules: `options.py` has what `check` and
+`render` need and imports quickly, `backend.py` has `BACKEND`, which talks to the backend.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from signal import Signals
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+
+from msgspec import Struct
 
 from prl_submit.spec.traits import find_traits, traits_of
 
 if TYPE_CHECKING:  # `check` needs names only; these would be a tenth of its time
     from pathlib import Path
 
+    from prl_submit.backends.answers import BackendAnswer
     from prl_submit.errors import Problem
     from prl_submit.planning.plan import Plan, Planned
     from prl_submit.rules.job import Job
     from prl_submit.runs.directory import Run
     from prl_submit.runs.record import Record
-    from prl_submit.runs.states import State
 
 
 def ignore_message(words: str) -> None:
-    """Hears what a backend says, and keeps it to itself."""
+    """Drop a backend's message: nobody is there to read it."""
 
 
 class LogCopier(Protocol):
@@ -46,38 +51,96 @@ class NoLogCopier:
         """Nothing."""
 
 
-class Backend(Protocol):
-    """What a backend can do."""
+class Finding(Struct, frozen=True):
+    """One thing that `doctor` looked at. `ok` None: good to know, not needed."""
 
-    def ask_online(self, plan: Plan, artefact: str) -> str:
-        """What the backend would do with the job, in words. Raises as `submit` does."""
+    name: str
+    ok: bool | None
+    detail: str
+    hint: str | None = None
 
+
+class Backend(ABC):
+    """What a backend does. The defaults are those of a scheduler whose jobs write into the run directory."""
+
+    @abstractmethod
+    def ask(self, plan: Plan, artefact: str) -> str:
+        """What the backend would do with the job, in words (`check --online`). Raises as `submit` does."""
+
+    @abstractmethod
     def submit(
         self, run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = ignore_message
     ) -> Record:
         """Start the job of a prepared run directory and write its record, at most once.
 
-        `tell` hears what the backend had to say of a job that it took.
-        A crash at any instant leaves either no job and no record, or a job with its record.
+        `tell` gets the messages of a backend that took the job. A crash at any instant leaves either no
+        job and no record, or a job with its record. Raises RefusedError, BackendRefusedError,
+        BackendUnreachableError, or OutcomeUnknownError where nobody can say whether the job was taken.
         """
 
-    def states(self, runs: Sequence[Run]) -> list[State]:
-        """The state of each run. Raises nothing for a backend that does not answer: as last known."""
+    @abstractmethod
+    def states(self, runs: Sequence[Run]) -> list[BackendAnswer]:
+        """What each run is doing, in one question for all. This only answers; who asks keeps what matters.
 
-    def node_name(self, node: int) -> str:
-        """What users of the backend call a node of a job."""
+        Raises nothing if the backend does not answer: the states are then those last known.
+        """
 
-    def log_copier(self, run: Run, tell: Callable[[str], None] = ignore_message) -> LogCopier:
-        """Brings the job's log here; `tell` hears why it cannot. Raises PrlSubmitError."""
-
-    def is_left(self, run: Run) -> bool:
-        """Whether something of a job that has ended still runs. Raises PrlSubmitError."""
-
+    @abstractmethod
     def cancel(self, run: Run, *, wait: bool) -> bool:
         """End the job and free what it holds. `wait`: return when nothing of it is left.
 
         False where the backend knows of no job of this run.
         """
+
+    def node_name(self, node: int) -> str:
+        """What users of the backend call a node of a job. Default: as its log file is called."""
+        return f"node{node}"
+
+    def log_copier(self, run: Run, tell: Callable[[str], None] = ignore_message) -> LogCopier:
+        """Brings the job's log here; `tell` gets the reason why it cannot. Raises PrlSubmitError.
+
+        Default: the job writes its log here itself.
+        """
+        return NoLogCopier()
+
+    def is_left(self, run: Run) -> bool:
+        """True if something of a job that has ended still runs. Raises PrlSubmitError.
+
+        Default: the end of a job is the end of everything it started.
+        """
+        return False
+
+    def where_files_are(self, run: Run) -> str | None:
+        """Where the job's files are if they are not all in the run directory, in words.
+
+        Default: None, because the job writes all of them here.
+        """
+        return None
+
+    def collect(self, run: Run, only: Sequence[str], tell: Callable[[str], None]) -> FilesBrought:
+        """Bring what the job wrote elsewhere into the run directory. Raises PrlSubmitError.
+
+        `only`: patterns of names in the run directory; none: all of it. Default: there is nothing to bring.
+        """
+        return FilesBrought(0, 0)
+
+    def forward_signal(self, run: Run, number: Signals) -> bool:
+        """Hand a signal to the job, for backends with the trait `foreground`; True if the job got it.
+
+        Default: nothing is handed on, because the job does not depend on this process.
+        """
+        return False
+
+    def doctor(self) -> Finding | None:
+        """Whether this machine can submit to the backend. Default: nothing is needed."""
+        return None
+
+
+class FilesBrought(NamedTuple):
+    """How many files `collect` brought, and how many bytes."""
+
+    files: int
+    size: int
 
 
 class Options(Protocol):
@@ -111,7 +174,8 @@ def pause(name: str) -> float:
 
 def load(name: str) -> Backend:
     """Import a backend. Raises PrlSubmitError for an unknown one."""
-    return cast(Backend, import_module(f"{_package(name)}.backend"))
+    backend: Backend = import_module(f"{_package(name)}.backend").BACKEND
+    return backend
 
 
 def _package(name: str) -> str:

@@ -112,7 +112,7 @@ def _ask_online(planned: Planned, templates: Path | None) -> Checked:
 
     artefact = render_bytes(planned, templates).decode("utf-8")
     try:
-        answer = backends.load(planned.plan.backend).ask_online(planned.plan, artefact)
+        answer = backends.load(planned.plan.backend).ask(planned.plan, artefact)
     except RefusedError as error:
         refused = [as_problem(refusal, planned.tree) for refusal in error.refusals]
         return Checked(planned, _with_refusals(planned.problems, refused), None, EXIT_JOB_FAILED)

@@ -8,6 +8,7 @@ from prl_submit.cli.console import data, note
 from prl_submit.cli.shared_options import output_root_option, run_argument
 from prl_submit.errors import EXIT_INTERRUPTED
 from prl_submit.runs.directory import find_run
+from prl_submit.spec.traits import find_traits
 from prl_submit.system.user_paths import output_root as output_root_of
 
 
@@ -27,11 +28,12 @@ def collect(run: str, only: str | None, output_root: str | None) -> int:
     """
     found = find_run(run, output_root_of(output_root))
     backend = found.require_record().backend
-    if backend != "kubernetes":
+    traits = find_traits(backend)
+    if traits is None or traits.sees_our_files:
         note(f"{found.name}: {backend} jobs write here; there is nothing to collect")
         data(str(found.path))
         return 0
-    from prl_submit.backends.kubernetes import backend as kubernetes
+    from prl_submit import backends
     from prl_submit.runs.belonging import refuse_copies, refuse_strangers
 
     refuse_copies(found, "collect")
@@ -39,7 +41,7 @@ def collect(run: str, only: str | None, output_root: str | None) -> int:
 
     patterns = [name.strip() for name in (only or "").split(",") if name.strip()]
     try:
-        files, size = kubernetes.collect(found, patterns, note)
+        files, size = backends.load(backend).collect(found, patterns, note)
     except KeyboardInterrupt:
         note("\ninterrupted: the same command goes on where it stopped")
         return EXIT_INTERRUPTED

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-from msgspec import Struct
 
-from prl_submit import __version__
+from prl_submit import __version__, backends
+from prl_submit.backends import Finding
 from prl_submit.cli.console import data, document
 from prl_submit.cli.shared_options import json_option, output_root_option
-from prl_submit.errors import EXIT_JOB_FAILED, PrlSubmitError
+from prl_submit.errors import EXIT_JOB_FAILED
 from prl_submit.launch.render import TEMPLATES
 from prl_submit.spec.sections import Environment
 from prl_submit.spec.traits import BACKENDS
@@ -24,21 +24,12 @@ from prl_submit.system import shell
 from prl_submit.system.user_paths import output_root as output_root_of
 
 
-class Finding(Struct, frozen=True):
-    """One thing looked at. `ok` null: good to know, not needed."""
-
-    name: str
-    ok: bool | None
-    detail: str
-    hint: str | None = None
-
-
 @click.command("doctor")
 @output_root_option
 @json_option
 def doctor(output_root: str | None, as_json: bool) -> int:
     """Can I submit from here? One line per thing looked at; exit 1 where something needed is missing."""
-    looks: dict[str, Callable[[], Finding]] = {
+    looks: dict[str, Callable[[], Finding | None]] = {
         "prl-submit": _version,
         "folder": _folder,
         "bash": _bash,
@@ -49,11 +40,11 @@ def doctor(output_root: str | None, as_json: bool) -> int:
         "GPUs": _gpus,
         "git": _git,
         "backends": _backends,
-        "Slurm": _slurm,
-        "Kubernetes": _kubernetes,
+        **{name.capitalize(): backends.load(name).doctor for name in BACKENDS},
         "submitit": _probe,
     }
-    findings = [_look(name, look) for name, look in looks.items()]
+    looked_at = [_look(name, look) for name, look in looks.items()]
+    findings = [finding for finding in looked_at if finding is not None]
     bad = any(finding.ok is False for finding in findings)
     if as_json:
         document({"ok": not bad, "checks": findings})
@@ -66,7 +57,7 @@ def doctor(output_root: str | None, as_json: bool) -> int:
     return EXIT_JOB_FAILED if bad else 0
 
 
-def _look(name: str, look: Callable[[], Finding]) -> Finding:
+def _look(name: str, look: Callable[[], Finding | None]) -> Finding | None:
     """One look; where it fails, that is what it found."""
     try:
         return look()
@@ -141,47 +132,6 @@ def _git() -> Finding:
 
 def _backends() -> Finding:
     return Finding("backends", True, ", ".join(BACKENDS))
-
-
-def _slurm() -> Finding:
-    """The cluster this machine submits to, if it is a login node of one."""
-    from prl_submit.backends.slurm.partitions import SINFO, in_words, parse_sinfo
-    from prl_submit.backends.slurm.slurm_commands import Slurm
-
-    if shutil.which("sbatch") is None:
-        return Finding("Slurm", None, "sbatch is not on PATH", "needed for --backend slurm alone")
-    try:
-        answer = Slurm(shell.run, os.environ).ask(SINFO)
-    except PrlSubmitError as error:
-        return Finding("Slurm", None, error.message, error.hint)
-    words = [in_words(partition) for partition in parse_sinfo(answer.out).values()]
-    return Finding("Slurm", True, "; ".join(words) or "no partition is open to you")
-
-
-def _kubernetes() -> Finding:
-    """The cluster of the current context, as the account there sees it."""
-    from prl_submit.backends.kubernetes import rights
-    from prl_submit.backends.kubernetes.api import connect
-    from prl_submit.backends.kubernetes.api_status import RefusedStatusError
-    from prl_submit.backends.kubernetes.refusals import as_error
-
-    try:
-        api = connect(None, None, os.environ, shell.run)
-        where = f"namespace {api.namespace} of {api.access.context or 'this pod'} ({api.server})"
-        knows, lacks = rights.knows_pytorchjobs(api), rights.missing(api)
-    except RefusedStatusError as error:
-        refused = as_error(error, api.namespace, "answer")
-        return Finding("Kubernetes", None, f"{where}: {refused.message}", refused.hint)
-    except PrlSubmitError as error:
-        return Finding("Kubernetes", None, error.message, error.hint)
-    if not knows:
-        hint = "install the training operator; docs/kubernetes.md shows how"
-        return Finding("Kubernetes", None, f"{where}: knows no PyTorchJobs", hint)
-    if lacks:
-        words = f"{where}: you may not {rights.in_words(lacks)}"
-        return Finding("Kubernetes", None, words, "see docs/kubernetes.md")
-    detail = f"{where}: the training operator's jobs are known, and you have all rights"
-    return Finding("Kubernetes", True, detail)
 
 
 def _probe() -> Finding:

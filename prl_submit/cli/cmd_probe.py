@@ -80,9 +80,10 @@ def probe(
 
     plan = _plan(spec, backend, sets, profile, output_root)
     name = plan.backend if plan else _backend(backend)
-    if name == "kubernetes":
+    traits = traits_of(name)
+    if not (traits.runs_here or traits.has_partitions):
         raise PrlSubmitError("probe looks at local and slurm nodes only", "--backend slurm")
-    if partitions and name != "slurm":
+    if partitions and not traits.has_partitions:
         raise PrlSubmitError(f"--partition is for slurm, not for {name}", "--backend slurm")
     how = How(_seconds(timeout), note, None if python is None else shlex.quote(python))
     root = plan.output_root if plan else str(output_root_of(output_root))
@@ -90,7 +91,9 @@ def probe(
         with _signals_interrupt():
             request = _request(plan, root)
             looked = (
-                _local(request, how) if name == "local" else _slurm(plan, partitions, request, how)
+                _slurm(plan, partitions, request, how)
+                if traits.has_partitions
+                else _local(request, how)
             )
     except KeyboardInterrupt:
         note("\ninterrupted: the probe was cancelled, and nothing of it is left")

@@ -1,14 +1,14 @@
-"""A SIGTERM that arrives while prl-submit waits for a local job is sent on to the job."""
+"""A SIGTERM that arrives while prl-submit waits for a job in the foreground is sent on to the job."""
 
 from __future__ import annotations
 
 import signal
 from types import FrameType
 
+from prl_submit import backends
 from prl_submit.cli.console import note
 from prl_submit.cli.run_states import refreshed
 from prl_submit.runs.directory import Run
-from prl_submit.runs.record import LocalProcess
 
 
 class ForwardSigterm:
@@ -22,15 +22,13 @@ class ForwardSigterm:
         self._run = run
 
     def __enter__(self) -> None:
-        self._before = signal.signal(signal.SIGTERM, self._cancel)
+        self._before = signal.signal(signal.SIGTERM, self._forward)
 
     def __exit__(self, *_: object) -> None:
         signal.signal(signal.SIGTERM, self._before)
 
-    def _cancel(self, number: int, frame: FrameType | None) -> None:
-        record = refreshed(self._run).record
-        if record is not None and isinstance(record.place, LocalProcess):
-            from prl_submit.backends.local.backend import signal_job
-
+    def _forward(self, number: int, frame: FrameType | None) -> None:
+        run = refreshed(self._run)
+        if run.record is not None:
             note("got SIGTERM: handed on to the job, waiting for its end")
-            signal_job(refreshed(self._run), record.place, signal.SIGTERM)
+            backends.load(run.record.backend).forward_signal(run, signal.SIGTERM)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from prl_submit import backends
+from prl_submit.backends.answers import keep
 from prl_submit.errors import PrlSubmitError
 from prl_submit.runs.belonging import belonging
 from prl_submit.runs.directory import Run, read_run
@@ -53,13 +54,13 @@ def _by_its_files(run: Run, words: str) -> State:
 def _ask(backend: str, runs: list[Run]) -> list[State]:
     """What the backend says of its runs."""
     try:
-        module = backends.load(backend)
-    except (
-        PrlSubmitError
-    ) as error:  # this prl-submit has no such backend; other runs are still shown
+        found = backends.load(backend)
+    except PrlSubmitError as error:
+        # This prl-submit has no such backend; the other runs are still shown.
         lost = State(state=LOST, reason=error.message)
         return [finished_state(run) or lost for run in runs]
-    return module.states(runs)
+    answers = found.states(runs)
+    return [keep(run, answer) for run, answer in zip(runs, answers, strict=True)]
 
 
 def statuses_of(runs: Sequence[Run]) -> list[Status]:

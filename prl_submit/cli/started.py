@@ -15,7 +15,6 @@ from prl_submit.cli.run_states import statuses_of
 from prl_submit.cli.watch import wait_for
 from prl_submit.errors import OutputError
 from prl_submit.runs.directory import Run
-from prl_submit.runs.record import LocalProcess
 from prl_submit.runs.states import Status
 from prl_submit.spec.traits import traits_of
 
@@ -52,8 +51,8 @@ def after_start(
 
 def _stay(run: Run, *, follow: bool, as_json: bool, seen: dict[Path, int] | None) -> int:
     """Wait for the job's end; the exit code is the job's result."""
-    is_local = run.record is not None and isinstance(run.record.place, LocalProcess)
-    with ForwardSigterm(run) if is_local else contextlib.nullcontext():
+    foreground = run.record is not None and traits_of(run.record.backend).foreground
+    with ForwardSigterm(run) if foreground else contextlib.nullcontext():
         if follow and not as_json:
             status = follow_run(run, seen=seen)
         else:

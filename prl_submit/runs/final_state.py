@@ -68,7 +68,8 @@ def write_verdict(run: Run, state: State) -> None:
     """Keep how it ended; another user's run stays as it is."""
     if run.record is None or stranger(run.path) is not None:
         return
-    verdict = Verdict(run.record.job_id, run.record.restarts, state)
+    job_id = run.record.job_id if state.job_id is None else state.job_id
+    verdict = Verdict(job_id, run.record.restarts, state)
     with contextlib.suppress(OSError):
         data = msgspec.json.format(msgspec.json.encode(verdict), indent=2)
         # A file that a power cut spoilt is not read; the backend is asked again.

@@ -27,17 +27,23 @@ def as_last_known(run: Path, silence: str) -> State:
 
 
 def missing_since(run: Path, record: Record) -> float | None:
-    """When the job was first not known (seconds since the epoch); None: just now."""
+    """When the backend first said that it has no such job (seconds since the epoch); None: it has not yet."""
     submitted = datetime.fromisoformat(record.ordered_at).timestamp()
     with contextlib.suppress(OSError, ValueError):
         # By our clock; a file server has its own.
         first = float(read_record(run / MISSING).decode("ascii"))
         if first >= submitted:
             return first
+    return None
+
+
+def note_missing(run: Path, record: Record) -> None:
+    """Write down that the backend has no such job, and since when; an earlier such time stays."""
+    if missing_since(run, record) is not None:
+        return
     with contextlib.suppress(OSError):  # a full disk, or no folder any more: it stays as last known
         if stranger(run) is None:
             write_inside(run, MISSING, str(time.time()).encode("ascii"), durable=False)
-    return None
 
 
 def forget_missing(run: Path) -> None:

@@ -16,7 +16,15 @@ from pathlib import Path
 
 import msgspec
 
-from prl_submit.backends import LogCopier, NoLogCopier, ignore_message
+from prl_submit.backends import (
+    Backend,
+    FilesBrought,
+    Finding,
+    LogCopier,
+    NoLogCopier,
+    ignore_message,
+)
+from prl_submit.backends.answers import BackendAnswer
 from prl_submit.backends.kubernetes import collect_files, helper_pod, labels, rights
 from prl_submit.backends.kubernetes import states as kubernetes_states
 from prl_submit.backends.kubernetes.api import Api, connect
@@ -37,10 +45,9 @@ from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlS
 from prl_submit.planning.plan import Plan
 from prl_submit.runs.cancellation import CancelNote
 from prl_submit.runs.directory import Run, read_run, writes_here
-from prl_submit.runs.layout import CANCEL, HERE, LOGS, MANIFEST, NOT_GIVEN, PLAN, node_log
+from prl_submit.runs.layout import CANCEL, HERE, LOGS, MANIFEST, NOT_GIVEN, PLAN, node_log, pod_file
 from prl_submit.runs.plan_file import read_plan
 from prl_submit.runs.record import KubernetesJob, Record
-from prl_submit.runs.states import State
 from prl_submit.system import shell
 from prl_submit.system.files import remove_inside, write_inside
 from prl_submit.system.owners import give_run
@@ -52,29 +59,136 @@ _AGAIN_S = 2.0
 _NODE_IS_GONE_S = 60.0
 
 
-def node_name(node: int) -> str:
-    """Kubernetes' name of a node of the job: `master-0`, `worker-0`."""
-    return labels.replica(node)
+class KubernetesBackend(Backend):
+    """A Kubernetes cluster with the training operator, through its API server."""
 
+    def ask(self, plan: Plan, artefact: str) -> str:
+        """What the cluster says of the job (`check --online`). Raises as submit does."""
+        api = _connect(plan.kubernetes.context, plan.kubernetes.namespace)
+        said: list[str] = []
+        ask_first(api, artefact, said.append)
+        context = api.access.context or "this pod's own account"
+        words = f"Kubernetes would take it: namespace {api.namespace} of {context} ({api.server})"
+        lacking = rights.missing(api, rights.TO_FOLLOW)
+        if lacking:
+            said.append(f"warning: you may not {rights.in_words(lacking)}")
+        return "; ".join([words, *said])
 
-def submit(
-    run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = ignore_message
-) -> Record:
-    """Create the PyTorchJob. Raises RefusedError, BackendUnreachableError, or OutcomeUnknownError."""
-    before = read_run(run)
-    api = _where_it_was(before, plan)
-    manifest = read_record(run / MANIFEST, PLAN_BYTES).decode("utf-8")
-    ask_first(api, manifest, tell)
-    _give_to_pods(run, plan, record, tell)
-    place = KubernetesJob(api.access.context, api.namespace, api.server)
-    record = msgspec.structs.replace(record, place=place)
-    name = labels.job_name(plan.name, record.token)
+    def submit(
+        self, run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = ignore_message
+    ) -> Record:
+        """Create the PyTorchJob. Raises RefusedError, BackendUnreachableError, or OutcomeUnknownError."""
+        before = read_run(run)
+        api = _where_it_was(before, plan)
+        manifest = read_record(run / MANIFEST, PLAN_BYTES).decode("utf-8")
+        ask_first(api, manifest, tell)
+        _give_to_pods(run, plan, record, tell)
+        place = KubernetesJob(api.access.context, api.namespace, api.server)
+        record = msgspec.structs.replace(record, place=place)
+        name = labels.job_name(plan.name, record.token)
 
-    def order() -> str:
-        create(api, manifest, name, record.token)
-        return name
+        def order() -> str:
+            create(api, manifest, name, record.token)
+            return name
 
-    return record_first(run, before, record, order)
+        return record_first(run, before, record, order)
+
+    def states(self, runs: Sequence[Run]) -> list[BackendAnswer]:
+        """What each run is doing; one list of jobs for all runs of a namespace."""
+        return kubernetes_states.states(runs, _connect)
+
+    def cancel(self, run: Run, *, wait: bool) -> bool:
+        """Delete the job in the foreground: it goes when its pods have gone."""
+        record = run.require_record()
+        api = _connect_to(record)
+        try:
+            job = _find(api, record)
+            cancel_note = None
+            if job is not None:
+                require_own(job, record.token, run.path, "nothing was cancelled")
+            if job is not None and job.metadata.deletion_timestamp is None:
+                has_ended = job.condition("Failed") or job.condition("Succeeded")
+                pods = list_pods(api, [record.token]) if has_ended else []
+                if not has_ended or not kubernetes_states.keep_end(
+                    run, record, job, pods, api.now()
+                ):
+                    cancel_note = CancelNote(run.path)
+                _delete(run, api, job)
+        except RefusedStatusError as error:
+            raise as_error(error, api.namespace, f"cancel {run.name}") from None
+        if wait:
+            _wait_until_gone(run, api, record)
+        if cancel_note is not None:
+            cancel_note.close()
+        return job is not None
+
+    def node_name(self, node: int) -> str:
+        """Kubernetes' name of a node of the job: `master-0`, `worker-0`."""
+        return labels.replica(node)
+
+    def log_copier(self, run: Run, tell: Callable[[str], None] = ignore_message) -> LogCopier:
+        """Brings the pods' logs here. Raises BackendUnreachableError, PrlSubmitError."""
+        record = run.require_record()
+        if _write_here(run, record):
+            return NoLogCopier()
+        api = _connect_to(record)
+        return PodLogs(run.path, record.token, api, tell)
+
+    def is_left(self, run: Run) -> bool:
+        """Whether pods of the job still run: one node's end is the job's, and the others may go on."""
+        record = run.require_record()
+        api = _connect_to(record)
+        try:
+            return any(pod.is_running for pod in list_pods(api, [record.token]))
+        except RefusedStatusError as error:
+            raise as_error(error, api.namespace, f"show the pods of {run.name}") from None
+
+    def collect(self, run: Run, only: Sequence[str], tell: Callable[[str], None]) -> FilesBrought:
+        """Bring what the job wrote into the run directory, where it is on a volume of the pods alone.
+
+        `only`: patterns of names in the run directory; none: all of it. Raises PrlSubmitError.
+        """
+        record = run.require_record()
+        if _write_here(run, record):
+            tell(
+                f"{run.name}: the pods write into this very directory; there is nothing to collect"
+            )
+            return FilesBrought(0, 0)
+        api = _connect_to(record)
+        plan = read_plan(run.path / PLAN).plan
+        try:
+            pods = list_pods(api, [record.token])
+            with _reader(run, api, [pod for pod in pods if pod.node == 0], tell) as reader:
+                return _collect(run, plan, reader, only, pods, tell)
+        except RefusedStatusError as error:
+            raise as_error(error, api.namespace, f"collect {run.name}") from None
+
+    def where_files_are(self, run: Run) -> str | None:
+        """On the volume of the pods, unless node 0 writes into this very directory."""
+        if pod_file(run.path / LOGS, 0).exists():
+            return None
+        return "its pods write to a volume of theirs"
+
+    def doctor(self) -> Finding:
+        """The cluster of the current context, as the account there sees it."""
+        try:
+            api = _connect(None, None)
+            account = api.access.context or "this pod"
+            where = f"namespace {api.namespace} of {account} ({api.server})"
+            knows, lacks = rights.knows_pytorchjobs(api), rights.missing(api)
+        except RefusedStatusError as error:
+            refused = as_error(error, api.namespace, "answer")
+            return Finding("Kubernetes", None, f"{where}: {refused.message}", refused.hint)
+        except PrlSubmitError as error:
+            return Finding("Kubernetes", None, error.message, error.hint)
+        if not knows:
+            hint = "install the training operator; docs/kubernetes.md shows how"
+            return Finding("Kubernetes", None, f"{where}: knows no PyTorchJobs", hint)
+        if lacks:
+            words = f"{where}: you may not {rights.in_words(lacks)}"
+            return Finding("Kubernetes", None, words, "see docs/kubernetes.md")
+        detail = f"{where}: the training operator's jobs are known, and you have all rights"
+        return Finding("Kubernetes", True, detail)
 
 
 def _where_it_was(before: Run | None, plan: Plan) -> Api:
@@ -105,33 +219,6 @@ def _give_to_pods(run: Path, plan: Plan, record: Record, tell: Callable[[str], N
         )
 
 
-def ask_online(plan: Plan, artefact: str) -> str:
-    """What the cluster says of the job (`check --online`). Raises as submit does."""
-    api = _connect(plan.kubernetes.context, plan.kubernetes.namespace)
-    said: list[str] = []
-    ask_first(api, artefact, said.append)
-    context = api.access.context or "this pod's own account"
-    words = f"Kubernetes would take it: namespace {api.namespace} of {context} ({api.server})"
-    lacking = rights.missing(api, rights.TO_FOLLOW)
-    if lacking:
-        said.append(f"warning: you may not {rights.in_words(lacking)}")
-    return "; ".join([words, *said])
-
-
-def states(runs: Sequence[Run]) -> list[State]:
-    """What each run is doing; one list of jobs for all runs of a namespace."""
-    return kubernetes_states.states(runs, _connect)
-
-
-def log_copier(run: Run, tell: Callable[[str], None] = ignore_message) -> LogCopier:
-    """Brings the pods' logs here. Raises BackendUnreachableError, PrlSubmitError."""
-    record = run.require_record()
-    if _write_here(run, record):
-        return NoLogCopier()
-    api = _connect_to(record)
-    return PodLogs(run.path, record.token, api, tell)
-
-
 def _write_here(run: Run, record: Record) -> bool:
     """Whether all pods of the job are known to write their logs into this very folder."""
     nodes = kubernetes_states.read_planned(run.path).resources.nodes
@@ -139,40 +226,6 @@ def _write_here(run: Run, record: Record) -> bool:
     return all(
         writes_here(run.path / LOGS, node, f"{job}-{labels.replica(node)}") for node in range(nodes)
     )
-
-
-def is_left(run: Run) -> bool:
-    """Whether pods of the job still run: one node's end is the job's, and the others may go on."""
-    record = run.require_record()
-    api = _connect_to(record)
-    try:
-        return any(pod.is_running for pod in list_pods(api, [record.token]))
-    except RefusedStatusError as error:
-        raise as_error(error, api.namespace, f"show the pods of {run.name}") from None
-
-
-def cancel(run: Run, *, wait: bool) -> bool:
-    """Delete the job in the foreground: it goes when its pods have gone."""
-    record = run.require_record()
-    api = _connect_to(record)
-    try:
-        job = _find(api, record)
-        cancel_note = None
-        if job is not None:
-            require_own(job, record.token, run.path, "nothing was cancelled")
-        if job is not None and job.metadata.deletion_timestamp is None:
-            has_ended = job.condition("Failed") or job.condition("Succeeded")
-            pods = list_pods(api, [record.token]) if has_ended else []
-            if not has_ended or not kubernetes_states.keep_end(run, record, job, pods, api.now()):
-                cancel_note = CancelNote(run.path)
-            _delete(run, api, job)
-    except RefusedStatusError as error:
-        raise as_error(error, api.namespace, f"cancel {run.name}") from None
-    if wait:
-        _wait_until_gone(run, api, record)
-    if cancel_note is not None:
-        cancel_note.close()
-    return job is not None
 
 
 def _delete(run: Run, api: Api, job: PyTorchJob) -> None:
@@ -240,26 +293,6 @@ def _patience(run: Run) -> float:
     return grace + LAST_WORDS_S + _NODE_IS_GONE_S
 
 
-def collect(run: Run, only: Sequence[str], tell: Callable[[str], None]) -> tuple[int, int]:
-    """Bring what the job wrote into the run directory, where it is on a volume of the pods alone.
-
-    `only`: patterns of names in the run directory; none: all of it. How many files were brought, and
-    how many bytes. Raises PrlSubmitError.
-    """
-    record = run.require_record()
-    if _write_here(run, record):
-        tell(f"{run.name}: the pods write into this very directory; there is nothing to collect")
-        return 0, 0
-    api = _connect_to(record)
-    plan = read_plan(run.path / PLAN).plan
-    try:
-        pods = list_pods(api, [record.token])
-        with _reader(run, api, [pod for pod in pods if pod.node == 0], tell) as reader:
-            return _collect(run, plan, reader, only, pods, tell)
-    except RefusedStatusError as error:
-        raise as_error(error, api.namespace, f"collect {run.name}") from None
-
-
 @contextlib.contextmanager
 def _reader(
     run: Run, api: Api, pods: Sequence[Pod], tell: Callable[[str], None]
@@ -284,7 +317,7 @@ def _collect(
     only: Sequence[str],
     pods: Sequence[Pod],
     tell: Callable[[str], None],
-) -> tuple[int, int]:
+) -> FilesBrought:
     is_over = not any(pod.is_running for pod in pods)
     files = collect_files.listing(reader, plan.run_dir)
     wanted = collect_files.chosen(files, only, with_logs=is_over)
@@ -299,7 +332,7 @@ def _collect(
     for node in range(plan.resources.nodes):
         if str(node_log(Path(LOGS), node)) in brought:
             NodeLog(run.path / LOGS, node).mark_complete(pod for pod in pods if pod.node == node)
-    return len(new), sum(file.size for file in new)
+    return FilesBrought(len(new), sum(file.size for file in new))
 
 
 def _find(api: Api, record: Record) -> PyTorchJob | None:
@@ -316,3 +349,6 @@ def _connect_to(record: Record) -> Api:
 @cache  # a connection costs more than a question
 def _connect(context: str | None, namespace: str | None) -> Api:
     return connect(context, namespace, os.environ, shell.run)
+
+
+BACKEND = KubernetesBackend()

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from prl_submit.backends.answers import BackendAnswer
 from prl_submit.backends.kubernetes.api import Api
 from prl_submit.backends.kubernetes.api_status import RefusedStatusError
 from prl_submit.backends.kubernetes.ended_job import still_running
@@ -40,12 +41,11 @@ from prl_submit.backends.kubernetes.ownership import belongs, owning_directory
 from prl_submit.backends.kubernetes.refusals import as_error
 from prl_submit.backends.kubernetes.remaining_pods import EVENTS
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
-from prl_submit.runs.belonging import record_job_id
 from prl_submit.runs.cancellation import cancel_reason
 from prl_submit.runs.directory import Run, writes_here
 from prl_submit.runs.exits import ExitRecord, read_exit, read_node_exits
 from prl_submit.runs.final_state import write_verdict
-from prl_submit.runs.last_known import as_last_known, forget_missing, last_known, missing_since
+from prl_submit.runs.last_known import as_last_known, last_known, missing_since
 from prl_submit.runs.layout import LOGS, PLAN, pod_file, starts_file, suspensions_file
 from prl_submit.runs.progress import read_progress
 from prl_submit.runs.record import KubernetesJob, Record
@@ -122,7 +122,7 @@ class Answers(Struct, frozen=True):
     is_denied: bool = False
 
 
-def states(runs: Sequence[Run], connect: Connect) -> list[State]:
+def states(runs: Sequence[Run], connect: Connect) -> list[BackendAnswer]:
     """The state of each run."""
     here = [_look(run, run.record) if run.record is not None else None for run in runs]
     by_namespace: dict[Namespace, dict[str, Here]] = defaultdict(dict)
@@ -292,46 +292,50 @@ def _read_change(line: bytes) -> PodChange:
     return change
 
 
-def _state(run: Run, here: Here | None, answers_by_namespace: Mapping[Namespace, Answers]) -> State:
+def _state(
+    run: Run, here: Here | None, answers_by_namespace: Mapping[Namespace, Answers]
+) -> BackendAnswer:
     record = run.record
     if record is None or here is None:
-        return State(state=LOST, reason=run.fault)
+        return BackendAnswer(state=State(state=LOST, reason=run.fault))
     answers = answers_by_namespace[namespace_of(record)]
     job = answers.jobs.get(record.token)
     if job is not None and not belongs(job, record.token, run.path):
-        return _not_ours(job)
+        return BackendAnswer(state=_not_ours(job))
     if job is None or job.condition("Failed"):
         here = _look(run, record)  # its last pods may have written and gone after our first look
     seen = gather(run, record, here, answers)
     waits = job is not None and _waits_for_a_word(run, record, seen)
-    if job is not None:
-        if not waits:
-            forget_missing(run.path)
-        record = record_job_id(run, record, job.metadata.name)
-        run = msgspec.structs.replace(run, record=record)
-    state = judge(seen)
     silence = answers.silence
     if job is None and silence is None:
         silence = _elsewhere(record, answers.server)
+    if job is not None:
+        record = msgspec.structs.replace(record, job_id=job.metadata.name)
+    answer = _judged(run, record, seen, silence, waits=waits)
+    is_denied = answer.state.unreachable is not None and answers.is_denied
+    state = msgspec.structs.replace(answer.state, job_id=record.job_id, is_denied=is_denied)
+    if job is None:
+        return msgspec.structs.replace(answer, state=state)
+    return msgspec.structs.replace(answer, state=state, job_id=record.job_id, is_missing=waits)
+
+
+def _judged(
+    run: Run, record: Record, seen: KubernetesEvidence, silence: str | None, *, waits: bool
+) -> BackendAnswer:
+    """The state that follows from what was seen. It is final where no process of the job may live."""
+    state = judge(seen)
     if state is None or (silence is not None and state.state == LOST):
-        state = _unknown(run, record, silence)
-        return msgspec.structs.replace(state, job_id=record.job_id, is_denied=answers.is_denied)
-    state = msgspec.structs.replace(state, job_id=record.job_id)
+        return _unknown(run, record, silence)
     if state.state not in FINISHED or silence is not None:
-        return state
-    return _ended(run, seen, state, waits=waits)
-
-
-def _ended(run: Run, seen: KubernetesEvidence, state: State, *, waits: bool) -> State:
-    """The state of a job that has ended, kept where no process of it may live and its word is here."""
+        return BackendAnswer(state=state)
     if waits:
         reason = f"{state.reason}; its exit.json is waited for"
-        return msgspec.structs.replace(state, state=RUNNING, reason=reason, is_ending=True)
+        state = msgspec.structs.replace(state, state=RUNNING, reason=reason, is_ending=True)
+        return BackendAnswer(state=state)
     if left := still_running(seen):
         reason = f"{state.reason} ({left})" if state.reason else left
-        return msgspec.structs.replace(state, reason=reason)
-    write_verdict(run, state)
-    return state
+        return BackendAnswer(state=msgspec.structs.replace(state, reason=reason))
+    return BackendAnswer(state=state, is_final=True)
 
 
 def _not_ours(job: PyTorchJob) -> State:
@@ -435,19 +439,19 @@ def _elsewhere(record: Record, server: str | None) -> str | None:
     return f"the context {cluster.context!r} is of {server} now, and the job is at {cluster.server}"
 
 
-def _unknown(run: Run, record: Record, silence: str | None) -> State:
+def _unknown(run: Run, record: Record, silence: str | None) -> BackendAnswer:
     """No word of the job and no answer about it: as last known, until it is missing for good."""
     if silence is not None:
-        return as_last_known(run.path, silence)
+        return BackendAnswer(state=as_last_known(run.path, silence))
     last = last_known(run.path)
     since = missing_since(run.path, record)
     if since is not None and time.time() - since > MISSING_S:
-        return State(state=LOST, reason=_why_lost(run, record, last))
-    name = record.job_id or job_name(record.name, record.token)
-    return State(
-        state=last,
-        reason=f"as last known: there is no PyTorchJob {name}; asked again after {MISSING_S:g} s",
-    )
+        state = State(state=LOST, reason=_why_lost(run, record, last))
+    else:
+        name = record.job_id or job_name(record.name, record.token)
+        missing = f"there is no PyTorchJob {name}; asked again after {MISSING_S:g} s"
+        state = State(state=last, reason=f"as last known: {missing}")
+    return BackendAnswer(state=state, is_missing=True)
 
 
 def _why_lost(run: Run, record: Record, last: str) -> str:

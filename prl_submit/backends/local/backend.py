@@ -20,7 +20,8 @@ from pathlib import Path
 
 import msgspec
 
-from prl_submit.backends import LogCopier, NoLogCopier, ignore_message
+from prl_submit.backends import Backend, ignore_message
+from prl_submit.backends.answers import BackendAnswer
 from prl_submit.backends.local import processes
 from prl_submit.errors import BackendRefusedError, RefusedError
 from prl_submit.planning.plan import Plan
@@ -44,39 +45,94 @@ _BECOMES_S = 5.0
 _KILL_S = 10.0
 
 
-def submit(
-    run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = ignore_message
-) -> Record:
-    """Fork, detach, record, become launch.sh. Returns the record the child wrote."""
-    before = _read_or_none(run / RECORD)  # the record of the attempt that is resumed
-    reader, writer = os.pipe()
-    _flush_output()
-    # Ctrl-C waits for these milliseconds: in their midst nobody could say whether a job exists.
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        pid = os.fork()
-        if pid == 0:
-            os.close(reader)
-            _become_job(run, record, writer)
-        os.close(writer)
-        with os.fdopen(reader, "rb") as answers:
-            fault = answers.read().decode(
-                "utf-8", "replace"
-            )  # ends when the child has exec'd or died
-        killed_by = None if fault else _killed_before_it_began(pid)
-        if fault:
-            os.waitpid(pid, 0)
+class LocalBackend(Backend):
+    """This machine."""
+
+    def ask(self, plan: Plan, artefact: str) -> str:
+        """This machine itself is asked. Raises RefusedError where it has not what the job needs."""
+        from prl_submit.backends.local.this_machine import lacking
+        from prl_submit.system.shell import run
+
+        if found := list(lacking(plan, os.environ, run)):
+            raise RefusedError(found)
+        return "this machine starts it at once"
+
+    def submit(
+        self, run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = ignore_message
+    ) -> Record:
+        """Fork, detach, record, become launch.sh. Returns the record the child wrote."""
+        before = _read_or_none(run / RECORD)  # the record of the attempt that is resumed
+        reader, writer = os.pipe()
+        _flush_output()
+        # Ctrl-C waits for these milliseconds: in their midst nobody could say whether a job exists.
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        try:
+            pid = os.fork()
+            if pid == 0:
+                os.close(reader)
+                _become_job(run, record, writer)
+            os.close(writer)
+            with os.fdopen(reader, "rb") as answers:
+                fault = answers.read().decode(
+                    "utf-8", "replace"
+                )  # ends when the child has exec'd or died
+            killed_by = None if fault else _killed_before_it_began(pid)
+            if fault:
+                os.waitpid(pid, 0)
+            if fault or killed_by is not None:
+                _put_back(run, before)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        if killed_by == signal.SIGINT:
+            raise KeyboardInterrupt  # without a run: nothing was started
         if fault or killed_by is not None:
-            _put_back(run, before)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
-    if killed_by == signal.SIGINT:
-        raise KeyboardInterrupt  # without a run: nothing was started
-    if fault or killed_by is not None:
-        fault = fault or f"signal {killed_by} ended its process before launch.sh began"
-        raise BackendRefusedError(f"the job could not be started: {fault}")
-    written = read_run(run)
-    return written.record if written and written.record else record
+            fault = fault or f"signal {killed_by} ended its process before launch.sh began"
+            raise BackendRefusedError(f"the job could not be started: {fault}")
+        written = read_run(run)
+        return written.record if written and written.record else record
+
+    def states(self, runs: Sequence[Run]) -> list[BackendAnswer]:
+        """RUNNING while the very process lives; what ended without exit.json was killed."""
+        return [BackendAnswer(state=finished_state(run) or _state(run)) for run in runs]
+
+    def forward_signal(self, run: Run, number: signal.Signals) -> bool:
+        """Signal launch.sh, which ends the job as `cancel` would."""
+        process = _process_of(run)
+        if process is None:
+            return False
+        signal_job(run, process, number)
+        return True
+
+    def cancel(self, run: Run, *, wait: bool) -> bool:
+        """SIGTERM to launch.sh, which stops its ranks; SIGKILL to whatever outlives the grace.
+
+        Always waits: a local job holds this machine's GPUs until it is gone.
+        """
+        process = _process_of(run)
+        if process is None:
+            return False
+        if _is_elsewhere(process):
+            raise BackendRefusedError(
+                f"{run.name} runs on {process.host}, whose processes cannot be reached from here",
+                f"cancel it there: prl-submit cancel {run.path}",
+            )
+        is_ours = processes.is_alive(process) and is_job(run, process)
+        if is_ours is None:
+            raise BackendRefusedError(
+                f"{run.name} is {user_name(owner_of(run.path))}'s: its processes cannot be ended by you"
+            )
+        if not is_ours and not _left(run):
+            return True  # lost before anybody cancelled it
+        cancel_note = CancelNote(run.path)
+        deadline = time.monotonic() + _grace(run.path) + 10
+        try:
+            _end(run, process, deadline)
+        except PermissionError:
+            raise BackendRefusedError(
+                f"{run.name} is somebody else's: it cannot be ended"
+            ) from None
+        cancel_note.close()
+        return True
 
 
 def _flush_output() -> None:
@@ -154,21 +210,6 @@ def _find_bash(environ: dict[str, str]) -> str:
         if os.access(path, os.X_OK):
             return path
     raise FileNotFoundError("bash is not on PATH")
-
-
-def ask_online(plan: Plan, artefact: str) -> str:
-    """This machine itself is asked. Raises RefusedError where it has not what the job needs."""
-    from prl_submit.backends.local.this_machine import lacking
-    from prl_submit.system.shell import run
-
-    if found := list(lacking(plan, os.environ, run)):
-        raise RefusedError(found)
-    return "this machine starts it at once"
-
-
-def states(runs: Sequence[Run]) -> list[State]:
-    """RUNNING while the very process lives; what ended without exit.json was killed."""
-    return [finished_state(run) or _state(run) for run in runs]
 
 
 def _state(run: Run) -> State:
@@ -265,51 +306,6 @@ def _looks_like_the_job(run: Run, process: LocalProcess) -> bool:
     return processes.user_of(process.pid) == owner_of(run.path) if found is None else found
 
 
-def node_name(node: int) -> str:
-    """`node0`, as its log is called."""
-    return f"node{node}"
-
-
-def log_copier(run: Run, tell: Callable[[str], None] = ignore_message) -> LogCopier:
-    """The job writes its log itself."""
-    return NoLogCopier()
-
-
-def is_left(run: Run) -> bool:
-    """Its end is the end of all of it."""
-    return False
-
-
-def cancel(run: Run, *, wait: bool) -> bool:
-    """SIGTERM to launch.sh, which stops its ranks; SIGKILL to whatever outlives the grace.
-
-    Always waits: a local job holds this machine's GPUs until it is gone.
-    """
-    process = _process_of(run)
-    if process is None:
-        return False
-    if _is_elsewhere(process):
-        raise BackendRefusedError(
-            f"{run.name} runs on {process.host}, whose processes cannot be reached from here",
-            f"cancel it there: prl-submit cancel {run.path}",
-        )
-    is_ours = processes.is_alive(process) and is_job(run, process)
-    if is_ours is None:
-        raise BackendRefusedError(
-            f"{run.name} is {user_name(owner_of(run.path))}'s: its processes cannot be ended by you"
-        )
-    if not is_ours and not _left(run):
-        return True  # lost before anybody cancelled it
-    cancel_note = CancelNote(run.path)
-    deadline = time.monotonic() + _grace(run.path) + 10
-    try:
-        _end(run, process, deadline)
-    except PermissionError:
-        raise BackendRefusedError(f"{run.name} is somebody else's: it cannot be ended") from None
-    cancel_note.close()
-    return True
-
-
 def _end(run: Run, process: LocalProcess, deadline: float) -> None:
     signal_job(run, process, signal.SIGTERM)
     by_hand = _started_by_hand(run, _left(run))
@@ -354,3 +350,6 @@ def _grace(run: Path) -> int:
         return int(plan["plan"]["restarts"]["grace"])
     except (OSError, KeyError, TypeError, ValueError):
         return 120
+
+
+BACKEND = LocalBackend()

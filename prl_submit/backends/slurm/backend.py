@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from prl_submit.backends import LogCopier, NoLogCopier, ignore_message
+from prl_submit.backends import Backend, Finding, ignore_message
+from prl_submit.backends.answers import BackendAnswer
 from prl_submit.backends.slurm import states as slurm_states
 from prl_submit.backends.slurm.inherited_environment import job_environ, site_defaults
 from prl_submit.backends.slurm.job_listing import ListedJob, is_live, never_ran, squeue_argv
@@ -23,6 +25,7 @@ from prl_submit.backends.slurm.partitions import (
     SINFO_STATES,
     chosen,
     hopeless,
+    in_words,
     parse_sinfo,
     unavailable,
 )
@@ -49,7 +52,6 @@ from prl_submit.runs.cancellation import CancelNote
 from prl_submit.runs.directory import Run, read_run
 from prl_submit.runs.layout import BATCH_SCRIPT, CANCEL, JOB
 from prl_submit.runs.record import Record
-from prl_submit.runs.states import State
 from prl_submit.system import shell
 from prl_submit.system.files import remove_inside
 from prl_submit.system.owners import user_name
@@ -61,19 +63,68 @@ _LOOK_AGAIN_S = 2.0
 _CANCEL_POLL_S = 1.0
 
 
-def submit(
-    run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = ignore_message
-) -> Record:
-    """Call sbatch. Raises RefusedError, BackendUnreachableError, or OutcomeUnknownError."""
-    slurm = _slurm()
-    _refuse_hopeless(plan, slurm)
+class SlurmBackend(Backend):
+    """A Slurm cluster, through its own commands."""
 
-    def order() -> str:
-        with contextlib.suppress(OSError):
-            remove_inside(run, JOB)  # an earlier job's
-        return _sbatch(run, plan, record, slurm, tell)
+    def ask(self, plan: Plan, artefact: str) -> str:
+        """What Slurm would do with the job (`check --online`). Raises as submit does."""
+        slurm = _slurm()
+        _refuse_hopeless(plan, slurm)  # --test-only refuses it too, and burns a job id
+        environ = job_environ(plan, os.environ)
+        answer = slurm.ask(["sbatch", "--test-only"], stdin=artefact, environ=environ)
+        if answer.code != 0:
+            raise RefusedError([_no_node(answer, plan, slurm) or _explain(answer.err, plan, slurm)])
+        return slurm_states.test_only_words(answer.err, time.time())
 
-    return record_first(run, read_run(run), record, order)
+    def submit(
+        self, run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = ignore_message
+    ) -> Record:
+        """Call sbatch. Raises RefusedError, BackendUnreachableError, or OutcomeUnknownError."""
+        slurm = _slurm()
+        _refuse_hopeless(plan, slurm)
+
+        def order() -> str:
+            with contextlib.suppress(OSError):
+                remove_inside(run, JOB)  # an earlier job's
+            return _sbatch(run, plan, record, slurm, tell)
+
+        return record_first(run, read_run(run), record, order)
+
+    def states(self, runs: Sequence[Run]) -> list[BackendAnswer]:
+        """What each run is doing; at most one squeue and one sacct for all of them."""
+        return slurm_states.states(runs, _slurm())
+
+    def cancel(self, run: Run, *, wait: bool) -> bool:
+        """scancel; Slurm gives the processes KillWait (usually 30 s) to end."""
+        slurm = _slurm()
+        job = _find(run, slurm)
+        if job is None:
+            return False
+        if is_live(job):
+            cancel_note = CancelNote(run.path)
+            try:
+                _scancel(run, job, slurm)
+            except (
+                BaseException
+            ):  # Ctrl-C too: a job that goes on must not pass for a cancelled one
+                remove_inside(run.path, CANCEL)
+                raise
+            cancel_note.close()
+        while wait and (job := _find(run, slurm)) is not None and is_live(job):
+            time.sleep(_CANCEL_POLL_S)
+        return True
+
+    def doctor(self) -> Finding:
+        """The cluster this machine submits to, if it is a login node of one."""
+        if shutil.which("sbatch") is None:
+            hint = "needed for --backend slurm alone"
+            return Finding("Slurm", None, "sbatch is not on PATH", hint)
+        try:
+            answer = _slurm().ask(SINFO)
+        except PrlSubmitError as error:
+            return Finding("Slurm", None, error.message, error.hint)
+        words = [in_words(partition) for partition in parse_sinfo(answer.out).values()]
+        return Finding("Slurm", True, "; ".join(words) or "no partition is open to you")
 
 
 def _slurm() -> Slurm:
@@ -185,17 +236,6 @@ def _explain(err: str, plan: Plan, slurm: Slurm) -> Refusal:
     return explain(err, plan, parse_choices(answer.out) if answer.code == 0 else ())
 
 
-def ask_online(plan: Plan, artefact: str) -> str:
-    """What Slurm would do with the job (`check --online`). Raises as submit does."""
-    slurm = _slurm()
-    _refuse_hopeless(plan, slurm)  # --test-only refuses it too, and burns a job id
-    environ = job_environ(plan, os.environ)
-    answer = slurm.ask(["sbatch", "--test-only"], stdin=artefact, environ=environ)
-    if answer.code != 0:
-        raise RefusedError([_no_node(answer, plan, slurm) or _explain(answer.err, plan, slurm)])
-    return slurm_states.test_only_words(answer.err, time.time())
-
-
 def _no_node(answer: Answer, plan: Plan, slurm: Slurm) -> Refusal | None:
     """The refusal where nodes are drained or down; sbatch's words are those for nodes that are too small."""
     if not any(words in answer.err for words in NO_NODE):
@@ -205,45 +245,6 @@ def _no_node(answer: Answer, plan: Plan, slurm: Slurm) -> Refusal | None:
     except BackendUnreachableError:
         return None
     return unavailable(plan, nodes.out, os.environ.get("SBATCH_PARTITION"))
-
-
-def states(runs: Sequence[Run]) -> list[State]:
-    """What each run is doing; at most one squeue and one sacct for all of them."""
-    return slurm_states.states(runs, _slurm())
-
-
-def node_name(node: int) -> str:
-    """`node0`, as its log is called."""
-    return f"node{node}"
-
-
-def log_copier(run: Run, tell: Callable[[str], None] = ignore_message) -> LogCopier:
-    """The job writes its log itself."""
-    return NoLogCopier()
-
-
-def is_left(run: Run) -> bool:
-    """Its end is the end of all of it."""
-    return False
-
-
-def cancel(run: Run, *, wait: bool) -> bool:
-    """scancel; Slurm gives the processes KillWait (usually 30 s) to end."""
-    slurm = _slurm()
-    job = _find(run, slurm)
-    if job is None:
-        return False
-    if is_live(job):
-        cancel_note = CancelNote(run.path)
-        try:
-            _scancel(run, job, slurm)
-        except BaseException:  # Ctrl-C too: a job that goes on must not pass for a cancelled one
-            remove_inside(run.path, CANCEL)
-            raise
-        cancel_note.close()
-    while wait and (job := _find(run, slurm)) is not None and is_live(job):
-        time.sleep(_CANCEL_POLL_S)
-    return True
 
 
 def _scancel(run: Run, job: ListedJob, slurm: Slurm) -> None:
@@ -267,3 +268,6 @@ def _find(run: Run, slurm: Slurm) -> ListedJob | None:
         if why is not None:
             raise BackendRefusedError(f"{run.name}: {why}; nothing was cancelled")
     return found
+
+
+BACKEND = SlurmBackend()

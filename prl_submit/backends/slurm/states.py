@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from prl_submit.backends.answers import BackendAnswer
 from prl_submit.backends.slurm.evidence import SlurmEvidence
 from prl_submit.backends.slurm.job_listing import (
     ListedJob,
@@ -27,12 +28,10 @@ from prl_submit.backends.slurm.judge import judge, may_start_again
 from prl_submit.backends.slurm.ownership import is_own, why_not_own
 from prl_submit.backends.slurm.slurm_commands import NotInstalledError, Slurm, first_line
 from prl_submit.errors import BackendUnreachableError
-from prl_submit.runs.belonging import record_job_id
 from prl_submit.runs.cancellation import cancel_reason
 from prl_submit.runs.directory import Run
 from prl_submit.runs.exits import read_exit, read_node_exits
-from prl_submit.runs.final_state import write_verdict
-from prl_submit.runs.last_known import as_last_known, forget_missing, last_known, missing_since
+from prl_submit.runs.last_known import as_last_known, last_known, missing_since
 from prl_submit.runs.layout import BATCH_SCRIPT, JOB, PLAN, SLURM_LOG
 from prl_submit.runs.record import Record
 from prl_submit.runs.states import FINISHED, LOST, QUEUED, TIMEOUT, State
@@ -67,7 +66,7 @@ class Answers(Struct, frozen=True):
     strangers: Mapping[int, str] = {}
 
 
-def states(runs: Sequence[Run], slurm: Slurm) -> list[State]:
+def states(runs: Sequence[Run], slurm: Slurm) -> list[BackendAnswer]:
     """The state of each run."""
     try:
         answers = _ask(runs, slurm)
@@ -95,7 +94,8 @@ def _ask(runs: Sequence[Run], slurm: Slurm) -> Answers:
         if record.job_id is not None and i not in found
         if (reason := why_strange(runs[i].path, record, named[i])) is not None
     }
-    records |= {i: record_job_id(runs[i], records[i], found[i].job_id) for i in found}
+    for i, job in found.items():
+        records[i] = msgspec.structs.replace(records[i], job_id=job.job_id)
     ended = [i for i in records if i not in found or not is_live(found[i])]
     # An id that squeue shows as another's says nothing of this run in accounting either.
     ended = [i for i in ended if i in found or records[i].job_id not in by_id]
@@ -209,29 +209,27 @@ def _combined(known: ListedJob, accounted: ListedJob) -> ListedJob:
     return msgspec.structs.replace(known, cancelled_by=who, state=accounted.state)
 
 
-def _state(run: Run, index: int, answers: Answers) -> State:
+def _state(run: Run, index: int, answers: Answers) -> BackendAnswer:
     record, job, silence = run.record, answers.jobs.get(index), answers.silence
     if record is None:
-        return State(state=LOST, reason=run.fault)
+        return BackendAnswer(state=State(state=LOST, reason=run.fault))
     record = answers.records.get(index, record)
     run = msgspec.structs.replace(run, record=record)
     seen = _gather(run, record, job, silence)
     state = _why_not_again(run, judge(seen), seen)
     if silence is not None and may_start_again(seen):
         state = None
-    if job is not None:
-        forget_missing(run.path)
     if state is None and index in answers.strangers:
-        return State(state=LOST, reason=answers.strangers[index])
+        return BackendAnswer(state=State(state=LOST, reason=answers.strangers[index]))
     if state is None:
-        return msgspec.structs.replace(
-            _unknown(run, record, silence or answers.untold), job_id=record.job_id
-        )
-    state = msgspec.structs.replace(state, job_id=record.job_id)
+        return _unknown(run, record, silence or answers.untold)
     ended = state.state in FINISHED and (job is None or not is_live(job))
-    if ended and silence is None and index not in answers.unsettled:
-        write_verdict(run, state)
-    return state
+    return BackendAnswer(
+        state=msgspec.structs.replace(state, job_id=record.job_id),
+        job_id=None if job is None else record.job_id,
+        is_final=ended and silence is None and index not in answers.unsettled,
+        is_missing=None if job is None else False,
+    )
 
 
 def _why_not_again(run: Run, state: State | None, seen: SlurmEvidence) -> State | None:
@@ -301,21 +299,23 @@ def _max_restarts(run: Path) -> int | None:
         return None
 
 
-def _unknown(run: Run, record: Record, silence: str | None) -> State:
+def _unknown(run: Run, record: Record, silence: str | None) -> BackendAnswer:
     """No exit.json and no answer about the job: as last known, until it is missing for good."""
     if silence is not None:
-        return as_last_known(run.path, silence)
+        state = as_last_known(run.path, silence)
+        return BackendAnswer(state=msgspec.structs.replace(state, job_id=record.job_id))
     last = last_known(run.path)
     what = f"job {record.job_id}" if record.job_id else "its job"
     if (owner := _owner(run)) != os.getuid():  # the site may show jobs to their owners alone
         reason = f"as last known: Slurm does not list {what}, which is {user_name(owner)}'s"
-        return State(state=last, reason=reason)
+        return BackendAnswer(state=State(state=last, reason=reason, job_id=record.job_id))
     since = missing_since(run.path, record)
     if since is not None and time.time() - since > MISSING_S:
-        return State(state=LOST, reason=_why_lost(record, last))
-    return State(
-        state=last, reason=f"as last known: Slurm does not list {what}; asked again after a minute"
-    )
+        last, reason = LOST, _why_lost(record, last)
+    else:
+        reason = f"as last known: Slurm does not list {what}; asked again after a minute"
+    state = State(state=last, reason=reason, job_id=record.job_id)
+    return BackendAnswer(state=state, is_missing=True)
 
 
 def _why_lost(record: Record, last: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from prl_submit.backends.answers import keep
 from prl_submit.backends.slurm import states as slurm_states
 from prl_submit.backends.slurm.job_listing import slurm_time
 from prl_submit.backends.slurm.slurm_commands import Slurm
@@ -120,7 +121,8 @@ class FakeSlurm(FakeShell):
 def ask(slurm: FakeSlurm, *runs: Run) -> list[State]:
     """The states of runs as they are on disk now."""
     fresh = [read_run(run.path) or run for run in runs]
-    return states(fresh, Slurm(slurm, {}))
+    answers = states(fresh, Slurm(slurm, {}))
+    return [keep(run, answer) for run, answer in zip(fresh, answers, strict=True)]
 
 
 def ask_one(slurm: FakeSlurm, run: Run) -> State:

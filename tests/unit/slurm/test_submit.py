@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from prl_submit.backends.slurm import backend
+from prl_submit.backends.slurm import backend as slurm_backend
 from prl_submit.backends.slurm.job_listing import slurm_time
 from prl_submit.backends.slurm.partitions import SINFO
 from prl_submit.errors import (
@@ -97,8 +97,8 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlurm]
     slurm = FakeSlurm(run)
     slurm.says(sinfo=Answer(0, GPUS, ""), sbatch=Answer(0, "77\n", ""), squeue=Jobs())
     monkeypatch.setattr(shell, "run", slurm)
-    monkeypatch.setattr(backend, "_LOOKUP_S", 0.0)
-    monkeypatch.setattr(backend, "_LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr(slurm_backend, "_LOOKUP_S", 0.0)
+    monkeypatch.setattr(slurm_backend, "_LOOK_AGAIN_S", 0.0)
     for name in os.environ:
         if name.startswith(("SLURM_", "SBATCH_", "SRUN_", "SQUEUE_", "SINFO_")):
             monkeypatch.delenv(name)
@@ -124,7 +124,7 @@ def written(run: Path) -> Record | None:
 )
 def test_a_submission(fake: FakeSlurm, plan: Plan, out: str) -> None:
     fake.says(sbatch=Answer(0, out, "sbatch: warning: x"))
-    record = backend.submit(fake.run, plan, NEW)
+    record = slurm_backend.BACKEND.submit(fake.run, plan, NEW)
     assert record == msgspec.structs.replace(NEW, job_id="77")
     assert written(fake.run) == record
     assert fake.argvs == [SINFO, ["sbatch", "--parsable", str(fake.run / "job.sbatch")]]
@@ -134,7 +134,7 @@ def test_what_sbatch_says_of_a_job_that_it_takes_is_told(fake: FakeSlurm, plan: 
     """Budgets, a partition that a site's plugin changed."""
     fake.says(sbatch=Answer(0, "77\n", "sbatch: 120 GPU hours are left\n"))
     heard: list[str] = []
-    backend.submit(fake.run, plan, NEW, heard.append)
+    slurm_backend.BACKEND.submit(fake.run, plan, NEW, heard.append)
     fake.says(sbatch=Answer(0, "77\n", ""))
     assert heard == ["sbatch: 120 GPU hours are left"]
 
@@ -142,7 +142,7 @@ def test_what_sbatch_says_of_a_job_that_it_takes_is_told(fake: FakeSlurm, plan: 
 def test_no_job_id_and_no_job(fake: FakeSlurm, plan: Plan) -> None:
     fake.says(sbatch=Answer(0, "queued, thank you\n", ""))
     with pytest.raises(BackendRefusedError, match=r"gave no job id, .*: queued, thank you"):
-        backend.submit(fake.run, plan, NEW)
+        slurm_backend.BACKEND.submit(fake.run, plan, NEW)
     assert written(fake.run) is None
 
 
@@ -164,14 +164,14 @@ def test_a_qos_that_may_lift_the_time_limit(fake: FakeSlurm, answer: Answer, ref
     fake.says(sacctmgr=answer)
     if refused:
         with pytest.raises(RefusedError, match="it would wait forever"):
-            backend.submit(fake.run, plan, NEW)
+            slurm_backend.BACKEND.submit(fake.run, plan, NEW)
     else:
-        assert backend.submit(fake.run, plan, NEW).job_id == "77"
+        assert slurm_backend.BACKEND.submit(fake.run, plan, NEW).job_id == "77"
 
 
 def test_the_record_is_there_before_the_job(fake: FakeSlurm, plan: Plan) -> None:
     """Whoever dies now, `status` finds the job by its token."""
-    backend.submit(fake.run, plan, NEW)
+    slurm_backend.BACKEND.submit(fake.run, plan, NEW)
     assert fake.records["sbatch"] == NEW
 
 
@@ -181,7 +181,7 @@ def test_who_is_stopped_in_between_leaves_the_record(
 ) -> None:
     fake.says(sbatch=stop)
     with pytest.raises(type(stop)):
-        backend.submit(fake.run, plan, NEW)
+        slurm_backend.BACKEND.submit(fake.run, plan, NEW)
     assert written(fake.run) == NEW
 
 
@@ -196,7 +196,7 @@ def test_a_disk_that_is_full_once_the_job_is_there(
         write_record(run, record)
 
     monkeypatch.setattr("prl_submit.backends.submit_once.write_record", write)
-    assert backend.submit(fake.run, plan, NEW).job_id == "77"
+    assert slurm_backend.BACKEND.submit(fake.run, plan, NEW).job_id == "77"
     assert written(fake.run) == NEW
 
 
@@ -217,7 +217,7 @@ def test_the_job_is_found_by_its_token(
     fake: FakeSlurm, plan: Plan, answer: Answer, looks: list[Said]
 ) -> None:
     fake.says(sbatch=answer, squeue=looks)
-    record = backend.submit(fake.run, plan, NEW)
+    record = slurm_backend.BACKEND.submit(fake.run, plan, NEW)
     assert record.job_id == "77"
     assert written(fake.run) == record
 
@@ -225,10 +225,10 @@ def test_the_job_is_found_by_its_token(
 def test_a_controller_that_comes_back_in_time(
     fake: FakeSlurm, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backend, "_LOOKUP_S", 60.0)
+    monkeypatch.setattr(slurm_backend, "_LOOKUP_S", 60.0)
     there = Jobs(("77", "prl-submit:mine", "PENDING"))
     fake.says(sbatch=TIMED_OUT, squeue=[NO_CONTROLLER, NO_CONTROLLER, there])
-    assert backend.submit(fake.run, plan, NEW).job_id == "77"
+    assert slurm_backend.BACKEND.submit(fake.run, plan, NEW).job_id == "77"
 
 
 @pytest.mark.parametrize("answer", [TIMED_OUT, KILLED, HALF_SENT, LOST_ANSWER])
@@ -236,7 +236,7 @@ def test_a_controller_that_comes_back_in_time(
 def test_twice_no_is_a_no(fake: FakeSlurm, plan: Plan, answer: Answer, other: Jobs) -> None:
     fake.says(sbatch=answer, squeue=other)
     with pytest.raises(BackendUnreachableError):
-        backend.submit(fake.run, plan, NEW)
+        slurm_backend.BACKEND.submit(fake.run, plan, NEW)
     assert fake.programs.count("squeue") == 2
     assert not (fake.run / RECORD).exists()
 
@@ -244,10 +244,10 @@ def test_twice_no_is_a_no(fake: FakeSlurm, plan: Plan, answer: Answer, other: Jo
 def test_a_no_counts_across_a_silence(
     fake: FakeSlurm, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backend, "_LOOKUP_S", 60.0)
+    monkeypatch.setattr(slurm_backend, "_LOOKUP_S", 60.0)
     fake.says(sbatch=TIMED_OUT, squeue=[Jobs(), NO_CONTROLLER, Jobs()])
     with pytest.raises(BackendUnreachableError):
-        backend.submit(fake.run, plan, NEW)
+        slurm_backend.BACKEND.submit(fake.run, plan, NEW)
     assert fake.programs.count("squeue") == 3
 
 
@@ -256,7 +256,7 @@ def test_nobody_knows(fake: FakeSlurm, plan: Plan, looks: list[Said]) -> None:
     """The record stays: there may be a job."""
     fake.says(sbatch=TIMED_OUT, squeue=looks)
     with pytest.raises(OutcomeUnknownError) as caught:
-        backend.submit(fake.run, plan, NEW)
+        slurm_backend.BACKEND.submit(fake.run, plan, NEW)
     assert written(fake.run) == NEW
     assert "do not submit again" in str(caught.value.hint)
 
@@ -265,7 +265,7 @@ def test_a_question_that_failed_is_no_no(fake: FakeSlurm, plan: Plan) -> None:
     """`_ask` of the states holds it for silence, too."""
     fake.says(sbatch=TIMED_OUT, squeue=Answer(1, "", "slurm_load_jobs error: Unspecified error"))
     with pytest.raises(OutcomeUnknownError):
-        backend.submit(fake.run, plan, NEW)
+        slurm_backend.BACKEND.submit(fake.run, plan, NEW)
     assert written(fake.run) == NEW
 
 
@@ -284,7 +284,7 @@ def test_an_answer_that_does_not_read_is_no_refusal(
 ) -> None:
     """The job may well be there, and its directory must not go."""
     fake.says(sbatch=answer, squeue=Jobs(("77", "prl-submit:mine", "PENDING")))
-    assert backend.submit(fake.run, plan, NEW).job_id == "77"
+    assert slurm_backend.BACKEND.submit(fake.run, plan, NEW).job_id == "77"
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_a_failure_of_which_slurm_has_no_job(
     """A plugin of the site refuses in words that nobody knows: told when Slurm has said twice no."""
     fake.says(sbatch=answer)
     with pytest.raises(BackendRefusedError, match=words):
-        backend.submit(fake.run, plan, NEW)
+        slurm_backend.BACKEND.submit(fake.run, plan, NEW)
     assert fake.programs.count("squeue") == 2
     assert written(fake.run) is None
 
@@ -313,7 +313,7 @@ def test_a_failure_after_which_slurm_is_silent(fake: FakeSlurm, plan: Plan, answ
     """The directory stays: there may be a job."""
     fake.says(sbatch=answer, squeue=NO_CONTROLLER)
     with pytest.raises(OutcomeUnknownError, match="whether it took the job is not known"):
-        backend.submit(fake.run, plan, NEW)
+        slurm_backend.BACKEND.submit(fake.run, plan, NEW)
     assert written(fake.run) == NEW
 
 
@@ -323,13 +323,13 @@ def test_what_slurm_made_only_to_refuse_it_is_no_job(fake: FakeSlurm, plan: Plan
     refused = Jobs(("77", "prl-submit:mine", "FAILED"), NodeList="", StartTime=time, EndTime=time)
     fake.says(sbatch=UNKNOWN_WORDS, squeue=refused)
     with pytest.raises(RefusedError):
-        backend.submit(fake.run, plan, NEW)
+        slurm_backend.BACKEND.submit(fake.run, plan, NEW)
 
 
 def test_a_job_whose_comment_the_site_has_rewritten_is_found(fake: FakeSlurm, plan: Plan) -> None:
     jobs = Jobs(("77", "project=x", "PENDING"), STDOUT=f"{fake.run}/logs/slurm.log")
     fake.says(sbatch=LOST_ANSWER, squeue=jobs)
-    assert backend.submit(fake.run, plan, NEW).job_id == "77"
+    assert slurm_backend.BACKEND.submit(fake.run, plan, NEW).job_id == "77"
 
 
 # ------------------------------------------------------------------ a clear no
@@ -348,7 +348,7 @@ def test_nothing_was_submitted_and_nothing_is_left(
 ) -> None:
     fake.says(sbatch=answer)
     with pytest.raises(error):
-        backend.submit(fake.run, plan, NEW)
+        slurm_backend.BACKEND.submit(fake.run, plan, NEW)
     assert not (fake.run / RECORD).exists()
     assert fake.programs.count("squeue") == 0
 
@@ -361,7 +361,7 @@ def test_a_run_that_could_not_be_resumed_is_what_it_was(
     write_record(fake.run, old)
     fake.says(sbatch=answer)
     with pytest.raises((RefusedError, BackendUnreachableError)):
-        backend.submit(fake.run, plan, msgspec.structs.replace(NEW, restarts=1))
+        slurm_backend.BACKEND.submit(fake.run, plan, msgspec.structs.replace(NEW, restarts=1))
     assert written(fake.run) == old
 
 
@@ -370,7 +370,7 @@ def test_a_resumed_run_whose_fate_is_unknown(fake: FakeSlurm, plan: Plan) -> Non
     fake.says(sbatch=TIMED_OUT, squeue=NO_CONTROLLER)
     again = msgspec.structs.replace(NEW, restarts=1)
     with pytest.raises(OutcomeUnknownError):
-        backend.submit(fake.run, plan, again)
+        slurm_backend.BACKEND.submit(fake.run, plan, again)
     assert written(fake.run) == again
 
 
@@ -388,7 +388,7 @@ def test_a_refusal_names_its_key_and_what_there_is(
     fake.says(sbatch=BAD_PARTITION, sinfo=sinfo)
     wanted = planned("name: mr\nbackend: slurm\nslurm: {partition: gppu}").plan
     with pytest.raises(RefusedError) as caught:
-        backend.submit(fake.run, wanted, NEW)
+        slurm_backend.BACKEND.submit(fake.run, wanted, NEW)
     refusal = caught.value.refusals[0]
     assert refusal.key == "slurm.partition"
     assert refusal.message == "'gppu': Slurm refused the job: Invalid partition name specified"
@@ -400,7 +400,7 @@ def test_a_hopeless_job_never_reaches_sbatch(fake: FakeSlurm) -> None:
     """It would use up a job id and leave a FAILED job behind."""
     wanted = planned("name: mr\nbackend: slurm\nresources: {nproc_per_node: 9}").plan
     with pytest.raises(RefusedError) as caught:
-        backend.submit(fake.run, wanted, NEW)
+        slurm_backend.BACKEND.submit(fake.run, wanted, NEW)
     assert caught.value.refusals[0].key == "resources.nproc_per_node"
     assert fake.programs.count("sbatch") == 0
     assert not (fake.run / RECORD).exists()
@@ -412,7 +412,7 @@ def test_the_partition_may_be_named_by_the_environment(
     fake.says(sinfo=Answer(0, f"{GPUS}big|big|1-00:00:00|1|64|500000|gpu:16\n", ""))
     wanted = planned("name: mr\nbackend: slurm\nresources: {nproc_per_node: 9}").plan
     monkeypatch.setenv("SBATCH_PARTITION", "big")
-    assert backend.submit(fake.run, wanted, NEW).job_id == "77"
+    assert slurm_backend.BACKEND.submit(fake.run, wanted, NEW).job_id == "77"
 
 
 @pytest.mark.parametrize(
@@ -422,7 +422,7 @@ def test_the_partition_may_be_named_by_the_environment(
 def test_what_sinfo_does_not_tell_stops_nobody(fake: FakeSlurm, answer: Answer) -> None:
     fake.says(sinfo=answer)
     wanted = planned("name: mr\nbackend: slurm\nresources: {nproc_per_node: 9}").plan
-    assert backend.submit(fake.run, wanted, NEW).job_id == "77"
+    assert slurm_backend.BACKEND.submit(fake.run, wanted, NEW).job_id == "77"
 
 
 def test_a_controller_that_is_down_is_seen_before_anything_is_written(
@@ -430,7 +430,7 @@ def test_a_controller_that_is_down_is_seen_before_anything_is_written(
 ) -> None:
     fake.says(sinfo=NO_CONTROLLER)
     with pytest.raises(BackendUnreachableError):
-        backend.submit(fake.run, plan, NEW)
+        slurm_backend.BACKEND.submit(fake.run, plan, NEW)
     assert fake.programs.count("sbatch") == 0
     assert not (fake.run / RECORD).exists()
 
@@ -462,7 +462,9 @@ def test_the_environment_of_sbatch(
 ) -> None:
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    backend.submit(fake.run, planned(f"name: mr\nbackend: slurm\nslurm: {{{slurm}}}").plan, NEW)
+    slurm_backend.BACKEND.submit(
+        fake.run, planned(f"name: mr\nbackend: slurm\nslurm: {{{slurm}}}").plan, NEW
+    )
     given = fake.environ_of("sbatch")
     assert {name for name in environ if name in given} == set(kept.split())
     assert given["PATH"] == os.environ["PATH"]
@@ -475,7 +477,7 @@ def test_the_configuration_stays_inside_an_allocation(
     conf.touch()
     monkeypatch.setenv("SLURM_CONF", str(conf))
     monkeypatch.setenv("SLURM_JOB_ID", "5")
-    backend.submit(fake.run, plan, NEW)
+    slurm_backend.BACKEND.submit(fake.run, plan, NEW)
     assert fake.environ_of("sbatch")["SLURM_CONF"] == str(conf)
 
 
@@ -484,7 +486,7 @@ def test_another_cluster_is_not_chosen_by_a_variable(
 ) -> None:
     """SBATCH_CLUSTERS is hidden already; SLURM_CLUSTERS means the same to sbatch and squeue."""
     monkeypatch.setenv("SLURM_CLUSTERS", "other")
-    backend.submit(fake.run, plan, NEW)
+    slurm_backend.BACKEND.submit(fake.run, plan, NEW)
     assert "SLURM_CLUSTERS" not in fake.environ_of("sbatch")
     assert "SLURM_CLUSTERS" not in fake.environ_of("sinfo")
 
@@ -502,7 +504,7 @@ def submitted(fake: FakeSlurm, job_id: str | None = "77") -> Run:
 @pytest.mark.parametrize("state", ["PENDING", "RUNNING", "REQUEUE_HOLD"])
 def test_cancel(fake: FakeSlurm, state: str, job_id: str | None) -> None:
     fake.says(squeue=Jobs(("77", "prl-submit:mine", state)), scancel=Answer(0, "", ""))
-    backend.cancel(submitted(fake, job_id), wait=False)
+    slurm_backend.BACKEND.cancel(submitted(fake, job_id), wait=False)
     assert fake.argvs[-1] == ["scancel", "77"]
     assert (fake.run / CANCEL).exists()
 
@@ -520,19 +522,21 @@ ENDED = Jobs(("77", "prl-submit:mine", "COMPLETED"))
 )
 def test_nothing_to_cancel(fake: FakeSlurm, jobs: Jobs) -> None:
     fake.says(squeue=jobs)
-    assert backend.cancel(submitted(fake), wait=False) is (jobs.jobs[-1:] == ENDED.jobs)
+    assert slurm_backend.BACKEND.cancel(submitted(fake), wait=False) is (
+        jobs.jobs[-1:] == ENDED.jobs
+    )
     assert fake.programs.count("scancel") == 0
     assert not (fake.run / CANCEL).exists()
 
 
 def test_without_an_id_only_the_token_counts(fake: FakeSlurm) -> None:
     fake.says(squeue=Jobs(("5", None, "RUNNING"), ("6", "prl-submit:other", "RUNNING")))
-    backend.cancel(submitted(fake, None), wait=False)
+    slurm_backend.BACKEND.cancel(submitted(fake, None), wait=False)
     assert fake.programs.count("scancel") == 0
 
 
 def test_a_run_without_a_record(fake: FakeSlurm) -> None:
-    backend.cancel(Run(fake.run, 1, None, "damaged"), wait=False)
+    slurm_backend.BACKEND.cancel(Run(fake.run, 1, None, "damaged"), wait=False)
     assert fake.argvs == []
 
 
@@ -540,7 +544,7 @@ def test_cancel_where_the_site_writes_the_comments(fake: FakeSlurm) -> None:
     """Its id, and that its script lies here, are the proof."""
     jobs = Jobs(("77", "project=x", "RUNNING"), Command=f"{fake.run}/job.sbatch")
     fake.says(squeue=jobs, scancel=Answer(0, "", ""))
-    assert backend.cancel(submitted(fake), wait=False)
+    assert slurm_backend.BACKEND.cancel(submitted(fake), wait=False)
     assert fake.programs.count("scancel") == 1
 
 
@@ -550,7 +554,7 @@ def test_a_job_that_says_nothing_of_this_run_is_not_cancelled(
 ) -> None:
     """Anybody can write the id and name of a stranger's job into a run.json."""
     fake.says(squeue=Jobs(("77", comment, "RUNNING")), scancel=Answer(0, "", ""))
-    assert not backend.cancel(submitted(fake), wait=False)
+    assert not slurm_backend.BACKEND.cancel(submitted(fake), wait=False)
     assert fake.programs.count("scancel") == 0
 
 
@@ -570,14 +574,14 @@ def test_a_copied_token_is_no_proof(
     more = {name: text.replace("RUN", str(original)) for name, text in more.items()}
     fake.says(squeue=Jobs(("77", "prl-submit:mine", "RUNNING"), **more), scancel=Answer(0, "", ""))
     with pytest.raises(BackendRefusedError, match=words):
-        backend.cancel(submitted(fake), wait=False)
+        slurm_backend.BACKEND.cancel(submitted(fake), wait=False)
     assert fake.programs.count("scancel") == 0
 
 
 def test_a_question_that_failed_does_not_pass_for_cancelled(fake: FakeSlurm) -> None:
     fake.says(squeue=Answer(1, "", "slurm_load_jobs error: Unspecified error"))
     with pytest.raises((BackendRefusedError, BackendUnreachableError)):
-        backend.cancel(submitted(fake), wait=False)
+        slurm_backend.BACKEND.cancel(submitted(fake), wait=False)
 
 
 @pytest.mark.parametrize(
@@ -593,7 +597,7 @@ def test_a_cancellation_that_failed_leaves_no_word(
 ) -> None:
     fake.says(squeue=Jobs(("77", "prl-submit:mine", "RUNNING")), scancel=answer)
     with pytest.raises(error):
-        backend.cancel(submitted(fake), wait=False)
+        slurm_backend.BACKEND.cancel(submitted(fake), wait=False)
     assert not (fake.run / CANCEL).exists()
 
 
@@ -606,7 +610,7 @@ def test_cancel_waits_until_the_job_is_gone(
         Jobs(("77", "prl-submit:mine", state)) for state in ("RUNNING", "COMPLETING", "CANCELLED")
     ]
     fake.says(squeue=stages, scancel=Answer(0, "", ""))
-    backend.cancel(submitted(fake), wait=True)
+    slurm_backend.BACKEND.cancel(submitted(fake), wait=True)
     assert (fake.programs.count("squeue"), len(slept)) == (3, 1)
 
 
@@ -614,7 +618,7 @@ def test_cancel_waits_until_the_job_is_gone(
 def test_the_online_check(fake: FakeSlurm, plan: Plan) -> None:
     answer = "sbatch: Job 20 to start at 2026-11-22T21:00:00 using 1 processors on nodes node1\n"
     fake.says(sbatch=Answer(0, "", answer))
-    assert backend.ask_online(plan, "#!/bin/bash") == (
+    assert slurm_backend.BACKEND.ask(plan, "#!/bin/bash") == (
         f"Slurm would start it now ({slurm_time('2026-11-22T21:00:00')}) on node1"
     )
     assert fake.argvs[-1] == ["sbatch", "--test-only"]
@@ -623,7 +627,7 @@ def test_the_online_check(fake: FakeSlurm, plan: Plan) -> None:
 def test_the_online_check_says_no(fake: FakeSlurm, plan: Plan) -> None:
     fake.says(sbatch=Answer(1, "", "allocation failure: Invalid qos specification"), sacctmgr=Answer(0, "normal,long\n", ""))  # fmt: skip
     with pytest.raises(RefusedError) as caught:
-        backend.ask_online(plan, "#!/bin/bash")
+        slurm_backend.BACKEND.ask(plan, "#!/bin/bash")
     assert (caught.value.refusals[0].key, caught.value.refusals[0].hint) == (
         "slurm.qos",
         "has: normal, long",
@@ -637,5 +641,5 @@ def test_the_online_check_sees_what_submit_would_hide(
     monkeypatch.setenv("SBATCH_PARTITION", "p")
     fake.says(sbatch=Answer(0, "", "x"))
     wanted = planned("name: mr\nbackend: slurm\nslurm: {partition: gpu}").plan
-    backend.ask_online(wanted, "#!/bin/bash")
+    slurm_backend.BACKEND.ask(wanted, "#!/bin/bash")
     assert "SBATCH_PARTITION" not in fake.environ_of("sbatch")
