@@ -1,4 +1,4 @@
-"""What should be on this machine and is not: checked before anything is created."""
+"""Checks that the files, folders, variables and packages that a job needs exist on this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from prl_submit.spec.suggest import closest
 
 
 def check_training(planned: Planned) -> list[Problem]:
-    """A spec without a single argument of ms-swift's has nothing to train."""
+    """A problem if the spec has no argument of ms-swift: then there is nothing to train."""
     job = planned.job
     wrong = any((problem.key or "").startswith("swift") for problem in planned.problems)
     if wrong or any(map(job.written, job.swift)):
@@ -29,11 +29,11 @@ def check_training(planned: Planned) -> list[Problem]:
 
 
 def check_presence(planned: Planned) -> list[Problem]:
-    """Missing working directory, plugins, data sets and models of a plan.
+    """Problems with the working directory, plugins, data sets and models of a plan that are missing here.
 
-    Where the working directory is not on this machine (one submits from elsewhere), only the node
-    can tell, and launch.sh's preflight does. What a setup line names is left to it too: it may be
-    what makes the file.
+    If the working directory is not on this machine, only the nodes can check the files, and launch.sh does
+    so before it starts the training. A file that a setup line names is left to launch.sh too, because the
+    line may make the file.
     """
     plan = planned.plan
     if not os.path.isdir(plan.workdir):
@@ -42,14 +42,17 @@ def check_presence(planned: Planned) -> list[Problem]:
         if plan.traits.sees_our_files:
             return [_at(planned, "workdir", message, None, severity)]
         if plan.output_mount:
-            return []  # it need not be: the run directories are made where one types
-        hint = f"runs go to {plan.output_root} here; kubernetes.output_mount lets them be where you type"
+            return []  # not needed: run directories are made in the folder of the command
+        hint = (
+            f"prl-submit keeps run directories in {plan.output_root} on this machine; with "
+            "kubernetes.output_mount it keeps them where you call it"
+        )
         return [_at(planned, "workdir", message, hint, severity)]
     return [*_absent(planned), *_in_a_folder_here(planned)]
 
 
 def _absent(planned: Planned) -> Iterator[Problem]:
-    """Files and folders that arguments name, and that the job could not read."""
+    """Problems with files and folders that arguments name and that the job could not read."""
     plan = planned.plan
     told = {problem.key for problem in planned.problems if problem.severity == "error"}
     for item in plan.paths:
@@ -64,38 +67,41 @@ def _absent(planned: Planned) -> Iterator[Problem]:
             yield _at(planned, item.key, f"{item.kind} {shown} {fault[0]}", fault[1])
 
 
-#: What is a folder; a data set may be a file or a folder, and all else is a file.
+#: The kinds of paths that are folders. A data set may be a file or a folder. Every other kind is a file.
 _FOLDERS = ("adapter", "checkpoint", "model")
 
 
 def _is_package(path: str) -> bool:
-    """Before 4.6 ms-swift imports a plugin by its module's name, which may be a folder's."""
+    """True for the folder of a Python package. Before 4.6 a plugin may be one: ms-swift imports it by name."""
     return os.path.isfile(os.path.join(path, "__init__.py"))
 
 
 def _fault(item: NodePath, plan: Plan) -> tuple[str, str] | None:
-    """What keeps the job from reading the path, seen from this machine, and what to do.
+    """The reason why the job cannot read a path, and a hint; None if it can, as far as this machine sees.
 
-    That a model or a checkpoint is a file is told by `prl_submit.inputs`, which knows more of them.
+    `model_folders` and `checkpoint` report a model or a checkpoint that is a file.
     """
     if not os.path.exists(item.path):
         if os.path.islink(item.path):
             target = os.readlink(item.path)
-            return f"is a link to {target}, which is not here", "link it to what is here"
+            return f"is a link to {target}, which is not here", "correct the link"
         return "is not here", _hint(item.path, plan)
     is_folder = os.path.isdir(item.path)
     if is_folder and item.kind not in (*_FOLDERS, "dataset"):
-        return "is a folder", "name the file in it"
+        return "is a folder", "name a file in the folder"
     if not is_folder and item.kind == "adapter":
-        return "is a file", "name the folder it is in"
+        return "is a file", "name the folder that holds the file"
     wanted = os.R_OK | os.X_OK if is_folder else os.R_OK
     if not plan.traits.sees_our_files or os.access(item.path, wanted):
-        return None  # pods may run as somebody else
-    return "cannot be read: you have no permission", "its owner can allow it: chmod"
+        return None  # pods may run as another user
+    return "cannot be read: you have no permission", "its owner can allow it with chmod"
 
 
 def _in_a_folder_here(planned: Planned) -> list[Problem]:
-    """`models/tiny`, where the folder `models` is here and has no `tiny`: ms-swift asks a hub for it."""
+    """Warnings for a path such as `models/tiny` if the folder `models` is here and has no `tiny`.
+
+    ms-swift takes such a path for a hub's id, but the user probably meant the folder.
+    """
     plan, problems = planned.plan, []
     for name, kind, value in named_values(planned.job.swift):
         folder, sign, _ = value.partition("/")
@@ -112,7 +118,11 @@ def _in_a_folder_here(planned: Planned) -> list[Problem]:
 
 
 def check_local(planned: Planned, environ: Mapping[str, str]) -> list[Problem]:
-    """What a job takes from here: its secrets; on this very machine its environment and room too."""
+    """Problems with what a job takes from this machine.
+
+    These are the secrets in the user's environment (`environ`), and for the local backend the Python
+    environment and a place for the run directory.
+    """
     plan = planned.plan
     problems = []
     for name in plan.environment.secrets:
@@ -141,11 +151,12 @@ def _at(
 
 
 def made_by_setup(path: str, plan: Plan) -> bool:
-    """Whether a setup line names the path."""
+    """True if a setup line names the path."""
     return is_named(path, plan.workdir, plan.environment.setup)
 
 
 def _hint(path: str, plan: Plan) -> str:
+    """A hint for a missing path: a similar name in its folder, or where relative paths start."""
     try:
         near = closest(os.path.basename(path), os.listdir(os.path.dirname(path)), 0.7)
     except OSError:

@@ -1,4 +1,7 @@
-"""Which model type a folder is, as ms-swift tells by its name and its config.json; and its template."""
+"""Check that ms-swift can tell the model type and the template of a local model.
+
+ms-swift finds the type by the folder's name, and else by the architecture in config.json.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,10 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
 
 
 def _is_loaded(job: Job, argument: str) -> bool:
-    """Whether ms-swift comes to load the model; pipelines/train/rlhf `_prepare_model_tokenizer`."""
+    """True if ms-swift loads the model. Source: pipelines/train/rlhf `_prepare_model_tokenizer`.
+
+    Since 4.4 a teacher that is the trained model itself, without its adapter, is not loaded again.
+    """
     if argument == "teacher_model":
         own = job.get("teacher_model", None) == job.get("model", None)
         is_adapter = own and job.tuner_type == "lora" and not job.many("teacher_adapters")
@@ -64,7 +70,10 @@ def _is_loaded(job: Job, argument: str) -> bool:
 
 
 def read_folder(job: Job, given: str, workdir: str) -> Folder | None:
-    """A local model, or None: a hub's id, a folder that setup makes, a config that cannot be read."""
+    """A model's folder on this machine.
+
+    None for a hub's id, for a folder that a setup line makes, and if config.json cannot be read.
+    """
     path = resolve(given, workdir)
     if not os.path.isdir(path) or made_by_setup(job, path, workdir):
         return None
@@ -76,10 +85,14 @@ def read_folder(job: Job, given: str, workdir: str) -> Folder | None:
 
 
 def model_name(path: str) -> str:
-    """ms-swift 4.6.0 model_meta `get_model_name`, in lower case."""
+    """The name by which ms-swift looks a model up: the last part of its path, or its name in a hub's cache.
+
+    In lower case. Source: ms-swift 4.6.0 model_meta `get_model_name`.
+    """
     path = path.rstrip("/")
     for hub in (r"/models--(?:.+?--)?(.+?)/snapshots/", r"/models/(?:.+?--)?(.+?)/snapshots/"):
-        if found := re.search(hub, path):
+        found = re.search(hub, path)
+        if found:
             return found[1].lower()
     return path.rsplit("/", 1)[-1].replace("___", ".").lower()
 
@@ -87,9 +100,12 @@ def model_name(path: str) -> str:
 def _match(
     job: Job, workdir: str, argument: str, typed: str, folder: Folder, chosen: str | None
 ) -> Iterator[Problem]:
-    """What ms-swift makes of one folder."""
+    """Problems with the type and the template of one folder.
+
+    `typed`: the argument for the type. `chosen`: its value, None if it is not set.
+    """
     if os.path.exists(os.path.join(folder.path, "args.json")):
-        return  # ms-swift's own checkpoint says what it is
+        return  # a checkpoint of ms-swift: args.json has the type and the template
     registries = job.names()
     if registries is None:
         return
@@ -102,14 +118,14 @@ def _match(
         if len(kinds) != 1:
             return
         kind = kinds[0]
-    # A template comes with the name, where the type is that of the name too.
+    # The name also gives the template, if the name gives the same type.
     own = named[1] if named and named[0] == kind else None
     if argument == "model" and own is None:
         yield from _template(job, workdir, registries, folder, kind)
 
 
 def _by_architecture(registries: Registries, config: dict[str, Any]) -> list[str]:
-    """The types of the first architecture; none where only a part of the config names one."""
+    """The model types of the first architecture in config.json; none if there is no architecture."""
     found = config.get("architectures")
     if not isinstance(found, list) or not found:
         return []
@@ -119,8 +135,8 @@ def _by_architecture(registries: Registries, config: dict[str, Any]) -> list[str
 def _ambiguous(job: Job, argument: str, typed: str, folder: Folder, kinds: list[str]) -> Problem:
     architecture = folder.config["architectures"][0]
     message = (
-        f"{folder.given} is {architecture}, which may be {_either(kinds)}; ms-swift asks which, "
-        "as the folder's name tells it nothing"
+        f"{folder.given} is {architecture}, which may be {_either(kinds)}; ms-swift cannot tell which, "
+        "because it does not know the folder's name"
     )
     return job.refuse(argument, message, f"set {typed}: {kinds[0]}")
 
@@ -128,7 +144,10 @@ def _ambiguous(job: Job, argument: str, typed: str, folder: Folder, kinds: list[
 def _template(
     job: Job, workdir: str, registries: Registries, folder: Folder, kind: str
 ) -> Iterator[Problem]:
-    """ms-swift >= 4.0 template/register `get_template_meta`: a type may have several templates."""
+    """A problem if the model type does not have exactly one template, and `template` is not set.
+
+    Source: ms-swift >= 4.0 template/register `get_template_meta`.
+    """
     known = registries.models.get(kind)
     if not job.since("4.0") or known is None or known.template or job.get("template", None):
         return
@@ -147,5 +166,6 @@ def _template(
 
 
 def _either(words: list[str]) -> str:
+    """`a, b or c`, at most six of the words."""
     shown = words[:6]
     return f"{', '.join(shown[:-1])} or {shown[-1]}" + (", …" if len(words) > 6 else "")

@@ -1,6 +1,6 @@
-"""Text and JSON files that arguments name: what ms-swift reads of them before it loads a model.
+"""Check of text and JSON files that arguments name and that ms-swift reads before it loads a model.
 
-That such a file is there is told by `prl_submit.inputs.local_files`; here it is opened.
+`local_files` checks that the files exist; this module reads them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ ARGUMENTS = tuple(name for name, kind in PATH_ARGUMENTS.items() if kind in (*_TE
 
 
 def check(job: Job, workdir: str) -> Iterator[Problem]:
-    """ms-swift 4.6.0 template_args, model_args `_init_new_special_tokens`, utils `json_parse_to_dict`."""
+    """Problems with the content of such files.
+
+    Source: ms-swift 4.6.0 template_args, model_args `_init_new_special_tokens`, utils `json_parse_to_dict`.
+    """
     yield from _fsdp_config(job, workdir)
     for name in ARGUMENTS:
         kind = PATH_ARGUMENTS[name]
@@ -41,7 +44,10 @@ _EMPTY = ("is empty", "write the text into it")
 
 
 def _fsdp_config(job: Job, workdir: str) -> Iterator[Problem]:
-    """Source: transformers < 5.10 (ms-swift < 4.3) `_process_fsdp_args` opens it, fsdp or no fsdp."""
+    """The file in fsdp_config must be JSON. transformers < 5.10 (ms-swift < 4.3) opens it even without fsdp.
+
+    Source: transformers `_process_fsdp_args`.
+    """
     value = job.get("fsdp_config", None)
     if not isinstance(value, str) or value.startswith("{") or job.since("4.3"):
         return
@@ -52,25 +58,30 @@ def _fsdp_config(job: Job, workdir: str) -> Iterator[Problem]:
         yield job.refuse(
             "fsdp_config", f"JSON file {value} is not here", "write it, or remove fsdp_config"
         )
-    elif fault := _json_fault(path, "fsdp_config"):
+        return
+    fault = _json_fault(path, "fsdp_config")
+    if fault:
         yield job.refuse("fsdp_config", f"{value} {fault[0]}", fault[1])
 
 
 def _text_fault(path: str) -> tuple[str, str] | None:
-    """What is wrong with a text file, and what to do."""
+    """What is wrong with a text file, and a hint; None if nothing is."""
     try:
         text = read_regular(path, MAX_BYTES).decode("utf-8")
     except OSError:
-        return None  # told by who looks for files
+        return None  # local_files reports it
     except UnicodeDecodeError as error:
         if error.start > MAX_BYTES - 4:
-            return None  # cut by us
-        return f"is not UTF-8 text: byte {error.start + 1}", "save it as UTF-8"
+            return None  # only a part of the last character was read
+        return f"is not UTF-8 text: byte {error.start + 1}", "save the file as UTF-8"
     return None if text.strip() else _EMPTY
 
 
 def _json_fault(path: str, name: str) -> tuple[str, str] | None:
-    """What is wrong with a JSON file, and what to do. Nothing in it is no mapping, and does no harm."""
+    """What is wrong with a JSON file, and a hint; None if nothing is.
+
+    An empty value such as `[]` is no mapping, but it does no harm.
+    """
     try:
         text = read_regular(path, MAX_BYTES)
         value = decode_json(text)
@@ -81,12 +92,12 @@ def _json_fault(path: str, name: str) -> tuple[str, str] | None:
     if isinstance(value, dict) or name == "custom_dataset_info":
         return None
     if value or name == "model_kwargs":
-        return "holds no mapping; ms-swift reads one from it", "correct the file"
+        return "does not hold a mapping, which ms-swift needs", "correct the file"
     return None
 
 
 def _line_of(message: str, text: bytes) -> str:
-    """`, line 3`, for a message of msgspec that ends with `(byte 12)`."""
+    """`, line 3` for a message of msgspec that ends with `(byte 12)`; empty for another message."""
     digits = message.rpartition("(byte ")[2].rstrip(")")
     if not digits.isdigit():
         return ""

@@ -1,4 +1,7 @@
-"""Optional packages that a job needs, held against the environment where it lies on this machine."""
+"""Check that the job's environment has the optional packages that the job needs.
+
+It is done only if the environment is on this machine.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from prl_submit.errors import Problem
 from prl_submit.rules.job import Job
 from prl_submit.rules.vllm import GENERATING
 
-#: What brings each import along, where pip calls it otherwise.
+#: Name of an import -> name of its package for pip, where the two differ.
 _DISTRIBUTIONS = {
     "liger_kernel": "liger-kernel",
     "flash_attn": "flash-attn",
@@ -23,10 +26,11 @@ _DISTRIBUTIONS = {
     "flytekit": "flytekit",
     "lora_ga": "git+https://github.com/lxline/LoRA-GA.git",
 }
-#: transformers 4.47-5.19 integration_utils: each callback asks for the package of its name, or this one.
+#: A tracker in report_to needs the package of its name, except these (transformers 4.47-5.19
+#: integration_utils). Empty: no package.
 _REPORTING = {"azure_ml": "azureml", "flyte": "flytekit", "tensorboard": "", "kubeflow": ""}
-#: transformers 4.47-5.19 trainer_optimizer, before 5 Trainer `get_optimizer_cls_and_kwargs`: the first
-#: that the name of the optimiser has in it.
+#: A part of an optimiser's name -> the package that the optimiser needs; the first match counts
+#: (transformers 4.47-5.19 trainer_optimizer, before 5 Trainer `get_optimizer_cls_and_kwargs`).
 _OPTIMIZERS = (
     ("galore", "galore_torch"),
     ("apollo", "apollo_torch"),
@@ -43,26 +47,30 @@ _OPTIMIZERS = (
     ("lion", "bitsandbytes"),
     ("ademamix", "bitsandbytes"),
 )
-#: ms-swift 4.6.0 quant_args, transformers quantizers `validate_environment`.
+#: The packages of quantization methods (ms-swift 4.6.0 quant_args, transformers quantizers
+#: `validate_environment`).
 _QUANTIZERS = {"bnb": "bitsandbytes", "hqq": "hqq", "eetq": "eetq", "quanto": "optimum"}
-#: Source: transformers modeling_utils `_flash_attn_can_dispatch`; ms-swift model/utils AttnImpl.
+#: The packages of attention implementations (transformers modeling_utils `_flash_attn_can_dispatch`;
+#: ms-swift model/utils AttnImpl).
 _ATTENTION = {
     "flash_attn": "flash_attn",
     "flash_attention_2": "flash_attn",
     "flash_attention_3": "flash_attn_interface",
 }
-#: ms-swift 3.0-4.6 rewards/orm MathAccuracy, which the cosine reward asks too.
+#: The packages of rewards (ms-swift 3.0-4.6 rewards/orm MathAccuracy, which the cosine reward uses too).
 _REWARDS = {"accuracy": "math_verify", "cosine": "math_verify"}
 
 
-#: ms-swift takes the arguments, and fails where it imports its trainer.
+#: An argument and a package whose lack is only a warning: ms-swift accepts the arguments, and fails later,
+#: when it imports its trainer.
 _LATE = ("rlhf_type", "math_verify")
 
 
 def check(job: Job, workdir: str) -> Iterator[Problem]:
-    """Each need with its source above or in `_needs`; nothing is said of an environment elsewhere.
+    """Problems for packages that the job needs and its environment lacks.
 
-    What a setup line or an environment module may bring along is left to the node.
+    Nothing is said of a package that a setup line names, nor if the job loads environment modules, because
+    both may add packages on the node. The tables above and `_needs` have the sources.
     """
     if not job.folders or job.spec.environment.modules:
         return
@@ -83,7 +91,7 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
 
 
 def _needs(job: Job) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Argument, what of it, and the packages of which one must be there."""
+    """The needs of a job: an argument, the value that needs a package, and packages of which one must exist."""
     # ms-swift 4.6.0 sft_args `_init_deepspeed` (before 4.0 train_args): require_version.
     if job.get("deepspeed", None):
         yield "deepspeed", "it", ("deepspeed",)
@@ -105,12 +113,13 @@ def _needs(job: Job) -> Iterator[tuple[str, str, tuple[str, ...]]]:
 
 
 def _of_models(job: Job) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """The needs of quantization, attention and tuners."""
     method = str(job.get("quant_method", None))
     if method in _QUANTIZERS:
         yield "quant_method", method, (_QUANTIZERS[method],)
     attention = str(job.get("attn_impl", None))
     if attention in _ATTENTION:
-        # transformers >= 4.57 takes the kernels package in its place.
+        # transformers >= 4.57 also works with the package kernels.
         yield "attn_impl", attention, (_ATTENTION[attention], "kernels")
     # ms-swift 4.6.0 model/register `load_by_unsloth`.
     if job.get("tuner_backend", None) == "unsloth":
@@ -121,6 +130,7 @@ def _of_models(job: Job) -> Iterator[tuple[str, str, tuple[str, ...]]]:
 
 
 def _of_training(job: Job) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """The needs of trackers and optimisers."""
     for name in map(str, job.many("report_to")):
         package = _REPORTING.get(name, name)
         if package and name not in ("all", "none") and name.replace("_", "").isalnum():
@@ -133,47 +143,63 @@ def _of_training(job: Job) -> Iterator[tuple[str, str, tuple[str, ...]]]:
 
 
 def _of_generation(job: Job) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    # ms-swift >= 3.10 rlhf_trainers/utils imports it and does not ask pip for it.
+    """The needs of types that generate completions."""
+    # ms-swift >= 3.10 rlhf_trainers/utils imports msgspec, but ms-swift does not list it as a requirement.
     if job.since("3.10"):
         yield "rlhf_type", job.rlhf_type, ("msgspec",)
-    # ms-swift 3.6, 3.8 and 3.9 plugin/multi_turn: a class makes a MathAccuracy while it is imported.
-    is_math = (job.since("3.6") and not job.since("3.7")) or job.since("3.8")
-    if job.rlhf_type == "grpo" and is_math and not job.since("3.10"):
-        yield "rlhf_type", f"grpo in ms-swift {job.swift_version}", ("math_verify",)
-    # ms-swift 4.6.0 rollout_mixin `_prepare_vllm`, vllm_client VLLMClient: an address is connected to
-    # whatever use_vllm says.
-    server = next((n for n in ("vllm_server_base_url", "vllm_server_host") if job.many(n)), None)
+    yield from _of_engine(job)
+    if job.rlhf_type == "grpo":
+        yield from _of_rewards(job)
+
+
+def _of_engine(job: Job) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """The needs of the engine that generates.
+
+    ms-swift 4.6.0 connects to a vLLM server whenever an address is set, even if use_vllm is false
+    (rollout_mixin `_prepare_vllm`, vllm_client VLLMClient).
+    """
+    addresses = [name for name in ("vllm_server_base_url", "vllm_server_host") if job.many(name)]
     if job.get("use_vllm", False):
         yield "use_vllm", "it", ("vllm",)
-    elif server:
-        yield server, "connecting to a vLLM server", ("vllm",)
+    elif addresses:
+        yield addresses[0], "connecting to a vLLM server", ("vllm",)
     if job.get("use_lmdeploy", False):
         yield "use_lmdeploy", "it", ("lmdeploy",)
-    if job.rlhf_type == "grpo":
-        for name in map(str, job.many("reward_funcs")):
-            if name in _REWARDS:
-                yield "reward_funcs", f"the reward {name}", (_REWARDS[name],)
+
+
+def _of_rewards(job: Job) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """The needs of GRPO's rewards."""
+    # ms-swift 3.6, 3.8 and 3.9 plugin/multi_turn: importing it makes an object of MathAccuracy.
+    is_math = (job.since("3.6") and not job.since("3.7")) or job.since("3.8")
+    if is_math and not job.since("3.10"):
+        yield "rlhf_type", f"grpo in ms-swift {job.swift_version}", ("math_verify",)
+    for name in map(str, job.many("reward_funcs")):
+        if name in _REWARDS:
+            yield "reward_funcs", f"the reward {name}", (_REWARDS[name],)
 
 
 def installed(folders: list[str]) -> set[str]:
-    """What can be imported from these folders: packages, modules, and what pip noted."""
+    """The names that can be imported from these folders, and the packages that pip installed there."""
     found = set()
     for folder in folders:
         try:
             names = os.listdir(folder)
         except OSError:
             continue
-        for name in names:
-            if name.endswith((".dist-info", ".egg-info")):
-                found.add(name.partition("-")[0].replace(".", "_").lower())
-            elif name.endswith((".py", ".so")):
-                found.add(name.partition(".")[0])
-            elif "." not in name:
-                found.add(name)
-    return found
+        found |= {_import_name(name) for name in names}
+    return found - {""}
+
+
+def _import_name(file: str) -> str:
+    """The name under which a file or folder is imported, or the name of a pip package; else empty."""
+    if file.endswith((".dist-info", ".egg-info")):
+        return file.partition("-")[0].replace(".", "_").lower()
+    if file.endswith((".py", ".so")):
+        return file.partition(".")[0]
+    return file if "." not in file else ""
 
 
 def _is_made(job: Job, names: set[str]) -> bool:
-    """Whether a setup line speaks of the package."""
+    """True if a setup line mentions the package, because the line may install it."""
     lines = "\n".join(job.spec.environment.setup).lower()
     return any(name.lower() in lines for name in names)

@@ -1,4 +1,4 @@
-"""Paths as ms-swift resolves them, and whether what is there now is what the job will find."""
+"""Paths as ms-swift resolves them, and whether a setup line may make a path before the job starts."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from prl_submit.system.user_paths import absolute
 
 
 def resolve(text: str, workdir: str) -> str:
-    """Absolute: from the home directory, or from where the job runs."""
+    """The absolute path: `~` means the home directory, and other paths start at the working directory."""
     return absolute(text, workdir, os.path.expanduser("~"))
 
 
 def made_by_setup(job: Job, path: str, workdir: str) -> bool:
-    """Whether a setup line names the (absolute) path: then it may be made anew before the job."""
+    """True if a setup line names the absolute path, because the line may make or change the file."""
     return is_named(path, workdir, job.spec.environment.setup)
 
 
 def is_named(path: str, workdir: str, lines: list[str]) -> bool:
-    """Whether one of the lines names the path: whole, from the working directory, or by its last part.
+    """True if a line has the absolute path, the path from the working directory, or its last part.
 
-    `--out $D/train.jsonl` names it too.
+    So the line `make.py --out $D/train.jsonl` names every path that ends in train.jsonl.
     """
     if not lines:
         return False
     names = (path, os.path.relpath(path, workdir), os.path.basename(path))
-    # Not as a part of another name: a folder `b` is not named by `jobs/make.py`.
+    # The path must not be a part of another name: `jobs/make.py` does not name a folder `b`.
     found = re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, names))})(?![\w-])")
     return any(found.search(line) for line in lines)

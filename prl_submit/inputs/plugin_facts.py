@@ -1,7 +1,8 @@
-"""What Python files of the job's say, read once and remembered: a syntax tree costs milliseconds.
+"""Facts about the job's Python files: their syntax errors, imports and rewards, cached between commands.
 
-Kept in `$XDG_CACHE_HOME/prl-submit/plugins`, one small file for each; a changed file is seen by its size
-and time, and read anew.
+The cache exists because making a syntax tree takes milliseconds. It is the folder
+`$XDG_CACHE_HOME/prl-submit/plugins`, with one small file for each Python file. If the size or time of a
+Python file has changed, the file is read again.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from msgspec import Struct
 from prl_submit.system.reading import decode_json, read_regular
 from prl_submit.system.xdg import xdg_folder
 
-#: Raised whenever the reader learns something.
+#: The version of the cache files. Increase it when the code that reads Python files changes.
 FORMAT = 3
 MAX_BYTES = 4_000_000
 
 
 class Fault(Struct, frozen=True):
-    """A syntax error: what Python says, its 1-based line, and the text of that line."""
+    """A syntax error: Python's message, the line (counted from 1), and the text of that line."""
 
     message: str
     line: Union[int, None]
@@ -32,9 +33,10 @@ class Fault(Struct, frozen=True):
 
 
 class Reward(Struct, frozen=True):
-    """A reward class: the line of its `__call__`, the columns it needs, whether it takes all others.
+    """A reward class.
 
-    `init_line`: of an `__init__` that does not take `args`.
+    `line`: the line of its `__call__`. `needs`: the columns without which `__call__` raises. `takes_all`:
+    `__call__` has `**kwargs`. `init_line`: the line of an `__init__` that does not take `args`, else None.
     """
 
     line: int
@@ -44,19 +46,19 @@ class Reward(Struct, frozen=True):
 
 
 class PluginFacts(Struct, frozen=True):
-    """What one file says."""
+    """The facts about one Python file."""
 
     fault: Union[Fault, None] = None
-    #: The line of the first `from . import x`, which only a package can do.
+    #: The line of the first `from . import x`, which works only in a package.
     relative: Union[int, None] = None
     imports: list[str] = []
-    #: All names given to the registry of rewards, also those of no plain class.
+    #: All names that the file registers as rewards, also those that are not registered with a class's name.
     registered: list[str] = []
     rewards: dict[str, Reward] = {}
 
 
 class RememberedPlugin(Struct, frozen=True):
-    """Facts, and of which state of which file, for which Python."""
+    """A cache file: the facts, with the Python file's path, size and time, and the version of Python."""
 
     format: int
     python: str
@@ -67,7 +69,7 @@ class RememberedPlugin(Struct, frozen=True):
 
 
 def facts_of(path: str, environ: Mapping[str, str] = os.environ) -> PluginFacts | None:
-    """What the file says; None where it cannot be read, which others tell."""
+    """The facts about a Python file. None if it cannot be read; `local_files` reports that."""
     try:
         state = os.stat(path)
     except OSError:
@@ -88,7 +90,7 @@ def facts_of(path: str, environ: Mapping[str, str] = os.environ) -> PluginFacts 
         return None
     if len(text) == MAX_BYTES:
         return None
-    from prl_submit.inputs.source import read_source  # not where it is remembered
+    from prl_submit.inputs.source import read_source  # not needed if the cache has the facts
 
     facts = read_source(text)
     _remember(place, RememberedPlugin(*now, facts))
@@ -104,7 +106,8 @@ def _remembered(place: str) -> RememberedPlugin | None:
 
 
 def _remember(place: str, known: RememberedPlugin) -> None:
-    from pathlib import Path  # for the first time alone
+    """Write a cache file. If that fails, the Python file is read again next time."""
+    from pathlib import Path  # needed only when a cache file is written
 
     from prl_submit.system.files import write_atomic
 
@@ -112,4 +115,4 @@ def _remember(place: str, known: RememberedPlugin) -> None:
         os.makedirs(os.path.dirname(place), exist_ok=True)
         write_atomic(Path(place), msgspec.json.encode(known), durable=False)
     except (OSError, ValueError):
-        pass  # a read-only home: it is read anew each time
+        pass  # the home directory is read-only

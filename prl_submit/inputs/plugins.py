@@ -1,8 +1,8 @@
-"""Names that plugin files register with ms-swift: rewards, schedulers, callbacks and the like.
+"""Checks of plugin files: their syntax and imports, and the names that they register with ms-swift.
 
-A plugin is Python and may do anything. A name counts as provided wherever the text plainly says so;
-it counts as missing only where the whole file can be followed, and that is rarely: no name made at
-run time, nothing imported that could register on its own.
+Plugins register rewards, schedulers, callbacks and others. A plugin is Python code and may do anything. A
+name counts as registered if the text plainly registers it. A name counts as missing only if the whole file
+can be followed: it makes no name at run time, and it imports nothing that could register names.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from prl_submit.rules.builtin import (
 from prl_submit.rules.job import Job
 from prl_submit.system.reading import read_regular
 
-#: Argument -> ms-swift's registry for it, what that has from the start, the types that look, and
-#: since when it is called so.
+#: Argument -> the name of ms-swift's registry, the names that ms-swift itself registers there, the rlhf
+#: types that read the argument (empty: all), and the first release with this registry.
 REGISTRIES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
     "reward_funcs": ("orms", REWARDS, ("grpo",), "3.0"),
     "reward_model_plugin": ("rm_plugins", MODEL_PLUGINS, ("grpo",), "3.4.1"),
@@ -40,9 +40,9 @@ REGISTRIES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
     "train_type": ("extra_tuners", TUNERS, (), "3.0"),
 }
 MAX_BYTES = 4_000_000
-#: Of a plugin and what it imports.
+#: How many files are read, counting a plugin and the files that it imports.
 MAX_FILES = 50
-#: ms-swift 4.6.0 rewards/orm: what these are called with; without the column they stop.
+#: Reward of ms-swift -> the column without which it stops (ms-swift 4.6.0 rewards/orm).
 _ANSWERS = {
     "accuracy": "solution",
     "cosine": "solution",
@@ -52,23 +52,24 @@ _ANSWERS = {
 
 
 class Plugin(Struct, frozen=True):
-    """A plugin file's text, and the path as it was given."""
+    """A plugin file: its path as the user wrote it, and its text."""
 
     given: str
     source: str
 
 
 def check(job: Job, workdir: str) -> Iterator[Problem]:
-    """ms-swift 4.6.0 grpo_trainer `_prepare_rewards`, rollout_mixin, trainers/mixin, tuner.
+    """Problems with plugin files, and with names that neither ms-swift nor a plugin registers.
 
-    Names that are neither ms-swift's own nor a plugin's fail after the model is loaded.
+    ms-swift meets such a name only after it has loaded the model. Source: ms-swift 4.6.0 grpo_trainer
+    `_prepare_rewards`, rollout_mixin, trainers/mixin, tuner.
     """
-    told = [*modules(job, workdir), *syntax(job, workdir), *imported(job, workdir)]
-    yield from told
-    broken = any(problem.severity == "error" for problem in told)
-    wanted = [] if broken else list(_unknown(job))
-    if not broken:
-        yield from calls(job, workdir)
+    problems = [*modules(job, workdir), *syntax(job, workdir), *imported(job, workdir)]
+    yield from problems
+    if any(problem.severity == "error" for problem in problems):
+        return  # ms-swift cannot import the plugins, so nothing is known of their names
+    yield from calls(job, workdir)
+    wanted = list(_unknown(job))
     if not wanted:
         return
     files = read_plugins(job, workdir)
@@ -81,25 +82,35 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
 
 
 def _all_but(job: Job, argument: str, name: str, files: list[Plugin]) -> set[str] | None:
-    """What is registered beside the names of releases; None where `name` is, or may be, among them."""
+    """The names that the plugins and the job's own ms-swift register in addition to ms-swift's names.
+
+    None if `name` is registered, or may be registered by code that cannot be followed.
+    """
     registry, builtin, *_ = REGISTRIES[argument]
     if any(says(plugin.source, registry, name) for plugin in files):
         return None
     if registry == "orms" and name in _own_rewards(job)[1].registered:
         return None
-    from prl_submit.inputs.plugin_ast import provided  # for a name that no text plainly has
+    from prl_submit.inputs.plugin_ast import provided  # needed only if no text plainly has the name
 
     found = [provided(plugin.source, registry) for plugin in files]
     if job.source is not None:
         from prl_submit.inputs.swift_source import registered
 
         found.append(registered(job.source, registry))
-    names = {known for names in found for known in names or ()}
-    return None if None in found or name in names else names - set(builtin)
+    names: set[str] = set()
+    for registered_names in found:
+        if registered_names is None:
+            return None
+        names |= registered_names
+    return None if name in names else names - set(builtin)
 
 
 def _own_rewards(job: Job) -> tuple[str, PluginFacts]:
-    """The file of the job's ms-swift that has its rewards, and what it says; nothing where it is not here."""
+    """The file of the job's ms-swift that registers rewards, and the facts about it.
+
+    Empty if that ms-swift is not on this machine.
+    """
     if job.source is not None:
         from prl_submit.inputs.swift_source import reward_file
 
@@ -111,37 +122,41 @@ def _own_rewards(job: Job) -> tuple[str, PluginFacts]:
 
 
 def modules(job: Job, workdir: str) -> Iterator[Problem]:
-    """ms-swift utils `import_external_file`: 4.6 imports the file, all before the module of its name."""
+    """Plugin files that ms-swift cannot import, or in whose place it may import another module.
+
+    ms-swift 4.6 imports the file itself. Earlier releases import a module by the file's name without .py.
+    Source: ms-swift utils `import_external_file`.
+    """
     seen: dict[str, str] = {}
     for argument in ("external_plugins", "custom_register_path"):
         for given in map(str, job.many(argument)):
             path = resolve(given, workdir)
             name, _, ending = os.path.basename(path).partition(".")
             if os.path.isfile(path) and ending != "py" and not _is_imported(path, job):
-                hint = "a Python file, NAME.py"
-                yield job.refuse(argument, f"{given} is not what ms-swift can import", hint)
+                hint = "give a Python file, NAME.py"
+                yield job.refuse(argument, f"{given} is a file that ms-swift cannot import", hint)
             elif job.since("4.6"):
                 continue
             elif name in sys.stdlib_module_names:
                 message = (
-                    f"{given}: {name} is a module of Python's, which ms-swift may import instead"
+                    f"{given}: Python has a module {name} too, which ms-swift may import instead"
                 )
                 yield job.warn(argument, message, "give the file another name")
             elif seen.setdefault(name, path) != path:
-                message = f"{given}: another plugin is the module {name} too, and only the first is imported"
+                message = f"{given}: another plugin has the module name {name} too, and ms-swift imports only the first"
                 yield job.refuse(argument, message, "give the files different names")
 
 
 def _is_imported(path: str, job: Job) -> bool:
-    """`my.rewards.py` is a file for 4.6, and the module `my` for all before."""
+    """True if ms-swift imports a file whose name has two dots: 4.6 does, earlier releases import `my` of `my.rewards.py`."""
     return job.since("4.6") and path.endswith((".py", ".pyc", ".so"))
 
 
 def syntax(job: Job, workdir: str) -> Iterator[Problem]:
-    """The first syntax error of a plugin and of the modules beside it that it imports.
+    """The first syntax error of a plugin, or of the modules beside the plugin that it imports.
 
-    Read by the Python that runs prl-submit: where the job's is another one, or not known, and the line
-    may be of a later Python, it is a warning.
+    The Python that runs prl-submit reads the files. If the job has another Python, or one that is not known
+    and the line may be valid in a later Python, the problem is a warning.
     """
     for argument in ("external_plugins", "custom_register_path"):
         for given in map(str, job.many(argument)):
@@ -153,6 +168,7 @@ def syntax(job: Job, workdir: str) -> Iterator[Problem]:
 
 
 def _broken(job: Job, argument: str, given: str, path: str, file: str, fault: Fault) -> Problem:
+    """The problem of a syntax error in `file`, which is the plugin itself (`path`) or a file it imports."""
     shown = given
     if file != path:
         shown = os.path.join(os.path.dirname(given), os.path.relpath(file, os.path.dirname(path)))
@@ -162,13 +178,16 @@ def _broken(job: Job, argument: str, given: str, path: str, file: str, fault: Fa
     theirs = job.python
     hint = f"found: {fault.text.strip()}" if fault.text.strip() else "correct the file"
     if theirs != ours and (theirs is not None or _may_be_later(fault)):
-        hint += f"; read with Python {ours}, and the job's is {theirs or 'not known'}"
+        hint += f"; prl-submit reads it with Python {ours}, and the job's Python is {theirs or 'not known'}"
         return job.warn(argument, message, hint)
     return job.refuse(argument, message, hint)
 
 
 def _may_be_later(fault: Fault) -> bool:
-    """Syntax of Python 3.11 to 3.14: except*, type parameters, quotes in f-strings, t-strings."""
+    """True if the line may be syntax of Python 3.11 to 3.14.
+
+    That is except*, type parameters, quotes in f-strings, and t-strings.
+    """
     if fault.message.startswith(("f-string", "t-string", "multiple exception types")):
         return True
     later = (
@@ -178,7 +197,7 @@ def _may_be_later(fault: Fault) -> bool:
 
 
 def _with_imports(path: str, workdir: str) -> Iterator[tuple[str, PluginFacts]]:
-    """The file, and what it imports from beside it or from where the job runs, all once."""
+    """A plugin and the files that it imports from its own folder or the working directory, each once."""
     waiting, seen = [path], set[str]()
     while waiting and len(seen) < MAX_FILES:
         file = waiting.pop(0)
@@ -191,7 +210,7 @@ def _with_imports(path: str, workdir: str) -> Iterator[tuple[str, PluginFacts]]:
 
 
 def _files(module: str, folder: str) -> Iterator[str]:
-    """The files of a dotted module below a folder."""
+    """The files of a dotted module below a folder that exist."""
     place = os.path.join(folder, *module.split("."))
     for file in (f"{place}.py", os.path.join(place, "__init__.py")):
         if os.path.isfile(file):
@@ -199,55 +218,56 @@ def _files(module: str, folder: str) -> Iterator[str]:
 
 
 def imported(job: Job, workdir: str) -> Iterator[Problem]:
-    """Modules that a plugin imports at once, where its environment lies on this machine."""
+    """Modules that a plugin imports at its top level and that the job cannot import.
+
+    It is checked only if the job's environment is on this machine.
+    """
     for argument in ("external_plugins", "custom_register_path"):
         for given in map(str, job.many(argument)):
             path = resolve(given, workdir)
             facts = facts_of(path) if path.endswith(".py") else None
             if facts and facts.relative:
-                message = (
-                    f"{given}:{facts.relative}: a plugin is no package: `from .` imports nothing"
-                )
-                hint = "import the module by its name; the plugin's folder is searched first"
+                message = f"{given}:{facts.relative}: `from .` works only in a package, and a plugin is not in one"
+                hint = "import the module by its name; Python looks in the plugin's folder first"
                 yield job.refuse(argument, message, hint)
-            for file, found in _with_imports(path, workdir) if _is_known(job) else ():
-                yield from _lacking(job, argument, file, path, given, found, workdir)
+            if _is_known(job):
+                for file, found in _with_imports(path, workdir):
+                    yield from _lacking(job, argument, file, path, given, found, workdir)
 
 
 def _is_known(job: Job) -> bool:
-    """Whether what can be imported is seen from here: no setup line and no variable may change it."""
+    """True if this machine can tell what the job can import: no setup line and no variable changes it."""
     env = job.spec.environment
+    if not job.folders or env.modules or "PYTHONPATH" in env.env:
+        return False
     changing = ("pip", "conda", "mamba", "uv ", "PYTHONPATH", "source ", ". ", "install")
     lines = "\n".join(env.setup)
-    return bool(job.folders) and not (
-        env.modules or "PYTHONPATH" in env.env or any(word in lines for word in changing)
-    )
+    return not any(word in lines for word in changing)
 
 
 def _lacking(
     job: Job, argument: str, file: str, path: str, given: str, facts: PluginFacts, workdir: str
 ) -> Iterator[Problem]:
-    from prl_submit.inputs.packages import installed  # not for plugins of ms-swift and Python alone
+    """Problems for modules that `file` imports and that neither its folder nor the environment has."""
+    from prl_submit.inputs.packages import installed  # many plugins import only ms-swift and Python
 
     tops = {name.partition(".")[0] for name in facts.imports} - {"swift", "torch"}
-    if not tops:
-        return
-    if any(_has_links(folder) for folder in job.folders):
+    if not tops or any(_has_links(folder) for folder in job.folders):
         return
     have = installed(sorted({workdir, os.path.dirname(path), *job.folders}))
     for name in sorted(top for top in tops if top not in have):
         where = given if file == path else f"{os.path.relpath(file, workdir)}, imported by {given},"
-        message = f"{where} imports {name}, which neither its folder nor the environment has"
-        hint = f"pip install what brings {name}, or put {name}.py beside the plugin"
+        message = f"{where} imports {name}, which is neither in its folder nor in the environment"
+        hint = f"install the package that has {name}, or put {name}.py beside the plugin"
         yield job.refuse(argument, message, hint)
 
 
-#: Files that name no other folder.
+#: .pth files that do not name other folders.
 _HARMLESS_PTH = ("distutils-precedence.pth", "_virtualenv.pth", "-nspkg.pth")
 
 
 def _has_links(folder: str) -> bool:
-    """Whether packages elsewhere, as of `pip install -e`, are imported through this folder."""
+    """True if this folder of packages points to other folders, as `pip install -e` makes it do."""
     try:
         names = os.listdir(folder)
     except OSError:
@@ -258,39 +278,45 @@ def _has_links(folder: str) -> bool:
 
 
 def needs(job: Job, workdir: str) -> Iterator[tuple[str, list[str], str]]:
-    """Each chosen reward with the columns that it needs, and the place that says so."""
+    """The columns that each reward of the job needs: the reward, the columns, and where that is written."""
     files = [(given, facts_of(resolve(given, workdir))) for given in _given(job)]
     for name in map(str, job.many("reward_funcs")):
         naming = [(given, facts) for given, facts in files if not facts or name in facts.registered]
         if not naming and name in _ANSWERS:
             yield name, [_ANSWERS[name]], "ms-swift"
-        elif len(naming) == 1 and (facts := naming[0][1]) and (reward := facts.rewards.get(name)):
-            yield name, reward.needs, f"{naming[0][0]}:{reward.line}"
-        elif not naming and name not in REWARDS:
-            file, facts = _own_rewards(job)
-            if reward := facts.rewards.get(name):
-                yield name, reward.needs, f"{file}:{reward.line}"
+            continue
+        if not naming and name not in REWARDS:
+            naming = [_own_rewards(job)]
+        if len(naming) != 1:
+            continue  # ms-swift's own, or registered by several files
+        file, facts = naming[0]
+        reward = facts.rewards.get(name) if facts else None
+        if reward:
+            yield name, reward.needs, f"{file}:{reward.line}"
 
 
 def calls(job: Job, workdir: str) -> Iterator[Problem]:
-    """ms-swift 4.6.0 grpo_trainer `_prepare_rewards`, rl_core `compute_rewards_per_func`.
+    """Reward classes that ms-swift cannot make or call.
 
-    It makes a reward with `args` (since 4.0), and calls it with the completions and every column.
+    ms-swift calls a reward with the completions and every column, and since 4.0 makes it with `args`.
+    Source: ms-swift 4.6.0 grpo_trainer `_prepare_rewards`, rl_core `compute_rewards_per_func`.
     """
+    if job.rlhf_type != "grpo":
+        return
     for given in _given(job):
         facts = facts_of(resolve(given, workdir))
         for name in map(str, job.many("reward_funcs")):
             reward = facts.rewards.get(name) if facts else None
-            if reward is None or job.rlhf_type != "grpo":
+            if reward is None:
                 continue
             if not reward.takes_all:
-                message = f"{given}:{reward.line}: __call__ of {name} takes no **kwargs; ms-swift hands it every column"
-                yield job.refuse(
-                    "reward_funcs", message, "def __call__(self, completions, **kwargs)"
-                )
+                message = f"{given}:{reward.line}: __call__ of {name} has no **kwargs, but ms-swift passes every column"
+                hint = "write def __call__(self, completions, **kwargs)"
+                yield job.refuse("reward_funcs", message, hint)
             if reward.init_line and job.since("4.0"):
-                message = f"{given}:{reward.init_line}: __init__ of {name} takes no args, which ms-swift 4 gives it"
-                yield job.refuse("reward_funcs", message, "def __init__(self, args=None, **kwargs)")
+                message = f"{given}:{reward.init_line}: __init__ of {name} has no args, which ms-swift 4 passes"
+                hint = "write def __init__(self, args=None, **kwargs)"
+                yield job.refuse("reward_funcs", message, hint)
 
 
 def missing(
@@ -301,10 +327,10 @@ def missing(
     builtin: tuple[str, ...],
     files: list[Plugin],
 ) -> Problem:
-    """The problem of a name that nothing provides."""
+    """The problem of a name that nothing registers."""
     where = " or ".join(plugin.given for plugin in files)
     message = f"{name} is not known to ms-swift"
-    message += f", and {where} does not provide it" if files else ", and no plugin is given"
+    message += f", and {where} does not register it" if files else ", and the job has no plugin"
     from prl_submit.spec.suggest import closest
 
     near = closest(name, [*names, *builtin], 0.6)
@@ -313,7 +339,7 @@ def missing(
 
 
 def _unknown(job: Job) -> Iterator[tuple[str, str]]:
-    """Names that ms-swift does not bring. What the pure rules refuse already is left to them."""
+    """The arguments and names that ms-swift itself does not register, and that no rule reports already."""
     if not job.has_known_names:
         return
     for argument, (_, builtin, types, since) in REGISTRIES.items():
@@ -327,12 +353,16 @@ def _unknown(job: Job) -> Iterator[tuple[str, str]]:
 
 
 def _given(job: Job) -> list[str]:
+    """The plugin files as the user wrote them."""
     names = job.many("external_plugins") + job.many("custom_register_path")
     return [str(name) for name in names]
 
 
 def read_plugins(job: Job, workdir: str) -> list[Plugin] | None:
-    """All plugin files; None where one is not there to be read, which others tell."""
+    """All plugin files with their texts.
+
+    None if one cannot be read (`local_files` reports it) or a setup line may change it.
+    """
     files = []
     for given in _given(job):
         path = resolve(given, workdir)
@@ -346,23 +376,31 @@ def read_plugins(job: Job, workdir: str) -> list[Plugin] | None:
 
 
 def says(source: str, registry: str, name: str) -> bool:
-    """Whether the text plainly registers `name`: by key, or in an `update` or `setdefault`.
+    """True if the text plainly registers `name`: as a key, or in a call of `update` or `setdefault`.
 
-    Looked for without a regular expression, which takes half a millisecond for a plugin of 20 kB.
+    No regular expression is used, because one takes half a millisecond for a plugin of 20 kB.
     """
-    end = 0
-    while (start := source.find(registry, end)) >= 0:
+    start = source.find(registry)
+    while start >= 0:
         end = start + len(registry)
-        after = source[end : end + 2000].lstrip()
-        if after[:1] == "[" and _is_quoted(after[1:].partition("]")[0], name):
+        if _registers_here(source[end : end + 2000].lstrip(), name):
             return True
-        call, _, inside = after.partition("(")
-        if call.strip() in (".update", ".setdefault"):
-            for part in inside.partition(")")[0].split(","):
-                if part.partition("=")[0].strip() == name:
-                    return True
-                if _is_quoted(part.partition(":")[0].strip().lstrip("{"), name):
-                    return True
+        start = source.find(registry, end)
+    return False
+
+
+def _registers_here(after: str, name: str) -> bool:
+    """True if the text that follows the registry's name registers `name`."""
+    if after[:1] == "[":
+        return _is_quoted(after[1:].partition("]")[0], name)
+    call, _, inside = after.partition("(")
+    if call.strip() not in (".update", ".setdefault"):
+        return False
+    for part in inside.partition(")")[0].split(","):
+        if part.partition("=")[0].strip() == name:
+            return True
+        if _is_quoted(part.partition(":")[0].strip().lstrip("{"), name):
+            return True
     return False
 
 
@@ -371,6 +409,6 @@ def _is_quoted(text: str, name: str) -> bool:
 
 
 def registers_datasets(job: Job, workdir: str) -> bool:
-    """Whether a plugin may give data files columns of its own."""
+    """True if a plugin may read data files in its own way and so give the rows other columns."""
     files = read_plugins(job, workdir)
     return files is None or any("register_dataset" in plugin.source for plugin in files)

@@ -1,7 +1,7 @@
-"""Names of templates, model types and the like: what ms-swift registers, or a plugin may.
+"""Check of names that ms-swift or a plugin must register: templates, model types, loss scales and others.
 
-The names are those of the ms-swift that will run: read from its source where that is on this machine,
-else from the bundled registries of its release.
+The known names are those of the ms-swift that will run. They are read from its source if it is on this
+machine, else from the bundled names of its release.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from prl_submit.errors import Problem
 from prl_submit.inputs.plugins import read_plugins
 from prl_submit.rules.job import Job
-from prl_submit.rules.other_models import unloaded
+from prl_submit.rules.other_models import REFERRING, unloaded
 from prl_submit.swift.registries import STRATEGIES, Registries
 
-#: Argument -> the registry that it names a member of, and how a plugin registers one.
+#: Argument -> its registry, and the words in a plugin that registers a name there.
 NAMING: dict[str, tuple[str, tuple[str, ...]]] = {
     "template": ("template", ("register_template", "TEMPLATE_MAPPING")),
     "reward_template": ("template", ("register_template", "TEMPLATE_MAPPING")),
@@ -28,7 +28,8 @@ NAMING: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-#: Source: transformers 4.56-5.19 modeling_utils `get_correct_attn_implementation`, and ms-swift's own word.
+#: Values of attn_impl (transformers 4.56-5.19 modeling_utils `get_correct_attn_implementation`), and
+#: ms-swift's own word flash_attn.
 _ATTENTION = (
     "flash_attn", "sdpa", "eager", "flex_attention", "flash_attention_2", "flash_attention_3",
     "flash_attention_4", "paged|eager", "paged|sdpa", "paged|flash_attention_2", "paged_attention",
@@ -37,12 +38,12 @@ _ATTENTION = (
 
 
 def check(job: Job, workdir: str) -> Iterator[Problem]:
-    """ms-swift 3.0-4.6 model_meta `_get_model_info`, template/register `get_template_meta`, template/base.
+    """Problems with names that are not registered.
 
-    An attn_impl is looked up by transformers when the model is made; `owner/name` is a kernel of the hub.
-    A loss_scale is looked up in loss_scale/mapping `get_loss_scale`, an agent_template in
-    agent_template_map, both by template/base `Template.__init__`; since ms-swift 4.2 an agent_template
-    only for the first row with tools.
+    Source: for types and templates, ms-swift 3.0-4.6 model_meta `_get_model_info`, template/register
+    `get_template_meta`. For a loss_scale and an agent_template, template/base `Template.__init__`; since 4.2
+    ms-swift looks an agent_template up only when it meets the first row with tools. transformers looks an
+    attn_impl up when it makes the model; `owner/name` names a kernel of the hub.
     """
     wanted = [name for name in NAMING if name in job.swift and _is_looked_up(job, name)]
     registries = job.names() if wanted else None
@@ -55,16 +56,11 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
 
 
 def _is_looked_up(job: Job, argument: str) -> bool:
-    """Whether this job comes to look the name up."""
+    """True if ms-swift looks the name up in this job."""
     if argument == "ref_model_type":
-        return (
-            job.tuner_type == "full"
-            and job.get("ref_model", None) is not None
-            and (
-                "ref_model" not in unloaded(job.swift)
-                and job.rlhf_type in ("dpo", "kto", "ppo", "grpo")
-            )
-        )
+        if job.tuner_type != "full" or job.get("ref_model", None) is None:
+            return False
+        return "ref_model" not in unloaded(job.swift) and job.rlhf_type in REFERRING
     if argument == "teacher_model_type":
         return bool(job.get("teacher_model", None)) and "teacher_model" not in unloaded(job.swift)
     if argument in ("reward_model_type", "reward_template"):
@@ -89,7 +85,7 @@ def _known(
     names: tuple[str, ...],
     words: tuple[str, ...],
 ) -> Iterator[Problem]:
-    """A problem for each part of a name that is not registered."""
+    """A problem for the first part of a name that is not registered."""
     if not names or not value:
         return
     for part in _parts(job, argument, value):
@@ -115,7 +111,7 @@ def _known(
 
 
 def _parts(job: Job, argument: str, value: str) -> list[str]:
-    """The names in `last_round+react`, which loss_scale takes since ms-swift 3.9."""
+    """The names in a value. Since ms-swift 3.9 a loss_scale may have several: `last_round+react`."""
     if argument == "attn_impl" and "/" in value:
         return []
     if argument != "loss_scale":
@@ -129,7 +125,7 @@ def _parts(job: Job, argument: str, value: str) -> list[str]:
 
 
 def are_silent(job: Job, workdir: str, words: tuple[str, ...]) -> bool:
-    """Whether no plugin can register what these words register."""
+    """True if no plugin registers names with these words."""
     if not job.has_plugins:
         return True
     files = read_plugins(job, workdir)

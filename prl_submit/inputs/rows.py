@@ -1,8 +1,8 @@
-"""How many rows data files have: as `datasets` counts them, and no further than is needed.
+"""Counting the rows of data files as `datasets` does, but only as many as are needed.
 
-`datasets` 4.8 reads .jsonl and .json alike (packaged_modules/json): one JSON value after another,
-whatever stands between them, or one array; blank lines count nothing, a last line needs no end.
-A csv file has a header; blank lines count nothing, and quotes may hold line ends.
+`datasets` 4.8 reads .jsonl and .json in the same way (packaged_modules/json): a sequence of JSON values, or
+one array. Blank lines are not rows, and the last line may lack its line end. A csv file has a header; blank
+lines are not rows, and a value in quotes may hold line ends.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from msgspec import Struct
 
 from prl_submit.system.reading import decode_json
 
-#: An array is read whole, a line too; what is larger is not worth the time.
+#: The largest array and the longest line that are read.
 MAX_BYTES = 8_000_000
-#: Rows whose columns are looked at: one may lack what the next has.
+#: The number of rows whose columns are collected, because one row may lack a column that the next row has.
 FEW = 50
 _BOM = b"\xef\xbb\xbf"
 
 
 class Count(Struct, frozen=True):
-    """Rows of a file, counted up to a limit; `keys` are the first rows' columns, where known."""
+    """The rows of a file, counted up to a limit. `keys`: the columns of its first rows, None if unknown."""
 
     rows: int
     keys: tuple[str, ...] | None = None
 
 
 def count_rows(path: str, limit: int) -> Count | None:
-    """Up to `limit` rows of a .jsonl, .json or .csv file; None where it cannot be told.
+    """The rows of a .jsonl, .json or .csv file, counted up to `limit`. None if they cannot be counted.
 
-    What is not one JSON object per line is looked at again before fewer than `limit` are claimed.
+    A number below `limit` is returned only if every line is one JSON object.
     """
     ending = os.path.splitext(path)[1]
     if ending not in (".jsonl", ".json", ".csv"):
@@ -43,30 +43,29 @@ def count_rows(path: str, limit: int) -> Count | None:
         if ending == ".csv":
             return _csv(path, limit)
         return _json(path, limit)
-    except (OSError, ValueError):  # a damaged file: `datasets` says where
+    except (OSError, ValueError):  # `damage` reports a damaged file
         return None
 
 
 def _json(path: str, limit: int) -> Count | None:
+    """The rows of a file with one JSON object on each line, or with one array."""
     with open(path, "rb") as file:
         lines = _lines(file)
         first = next(lines, b"")
         if first.lstrip()[:1] == b"[":
             return _array(path, limit)
-        keys = _keys(first)
-        if first and keys is None:
+        if first and _keys(first) is None:
             return None  # an object over several lines, or no object
         others = list(islice(lines, max(limit - 1, 0)))
-    for line in others[: FEW - 1]:
-        keys = (*(keys or ()), *(key for key in _keys(line) or () if key not in (keys or ())))
     rows = len(others) + bool(first)
     if rows < limit and any(_keys(line) is None for line in others):
         return None
-    return Count(rows, keys)
+    keys = dict.fromkeys(key for line in [first, *others[: FEW - 1]] for key in _keys(line) or ())
+    return Count(rows, tuple(keys) if first else None)
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """Those that are not blank. Raises ValueError for one that is no line of a text file."""
+    """The lines that are not blank. Raises ValueError for a line longer than any text file has."""
     start = True
     while line := file.readline(MAX_BYTES):
         if len(line) == MAX_BYTES:
@@ -78,7 +77,7 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _keys(line: bytes) -> tuple[str, ...] | None:
-    """The keys of the one object on a line, or None where there is not exactly one."""
+    """The keys of the JSON object on a line. None if the line is not exactly one object."""
     try:
         row = decode_json(line, dict[str, msgspec.Raw])
     except ValueError:
@@ -87,6 +86,7 @@ def _keys(line: bytes) -> tuple[str, ...] | None:
 
 
 def _array(path: str, limit: int) -> Count | None:
+    """The rows of a file with one JSON array; None if the file is too large."""
     if os.path.getsize(path) > MAX_BYTES:
         return None
     with open(path, "rb") as file:
@@ -96,7 +96,7 @@ def _array(path: str, limit: int) -> Count | None:
 
 
 def _csv(path: str, limit: int) -> Count | None:
-    """Line by line, unless a quote is met: then only a real parser knows what a row is."""
+    """The rows of a csv file. Its lines are counted, unless one has a quote: then csv.reader counts rows."""
     with open(path, "rb") as file:
         lines = _lines(file)
         header = next(lines, None)
@@ -105,7 +105,7 @@ def _csv(path: str, limit: int) -> Count | None:
         if b'"' in header:
             return _quoted_csv(path, limit)
         rows = 0
-        while rows < limit and (line := next(lines, None)) is not None:
+        for line in islice(lines, max(limit, 0)):
             if b'"' in line:
                 return _quoted_csv(path, limit)
             rows += 1

@@ -1,7 +1,8 @@
-"""Names that the source of the job's ms-swift registers, those of a user's own lines among them.
+"""Names that the source of the job's ms-swift registers, also those that users added to their checkout.
 
-Users of a checkout write `orms['mine'] = Mine` into swift/plugin/orm.py, or into another module of theirs. The
-source is read where a job has a name that neither the release nor a plugin brings: two megabytes, 50 ms.
+Users of a checkout write lines such as `orms['mine'] = Mine` into swift/plugin/orm.py or another module. The
+source is read only if the job has a name that neither the release nor a plugin registers, because reading
+it takes 50 ms (2 MB).
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from prl_submit.system.reading import read_regular
 
 MAX_BYTES = 4_000_000
 MAX_FILES = 5_000
-#: Where rewards are registered: since ms-swift 4.0, and before.
+#: The file that registers rewards: since ms-swift 4.0, and before.
 REWARD_FILES = ("swift/rewards/orm.py", "swift/plugin/orm.py")
 
 
 def registered(source: str, registry: str) -> set[str] | None:
-    """All names in a registry of the ms-swift whose `swift/` lies in a folder; None where one is made at run time."""
+    """All names that the source registers in a registry such as `orms`.
+
+    `source`: the folder that holds `swift/`. None if a name is made at run time, or a file cannot be parsed.
+    """
     names: set[str] = set()
     for text in _mentioning(os.path.join(source, "swift"), registry):
         found = names_in(text, registry)
@@ -32,7 +36,7 @@ def registered(source: str, registry: str) -> set[str] | None:
 
 
 def names_in(source: str, registry: str) -> set[str] | None:
-    """The names that one file registers; None where one of them is not written out."""
+    """The names that one file registers. None if a name is not a constant, or the file cannot be parsed."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -47,40 +51,43 @@ def names_in(source: str, registry: str) -> set[str] | None:
 
 
 def _stored(node: ast.AST, registry: str) -> set[str] | None:
-    """What one node puts into the registry: a dictionary of its own, a key, or a call."""
+    """The names that one node of the syntax tree registers. None if a name is not a constant.
+
+    A node may assign a dictionary to the registry, set a key of it, or call one of its methods.
+    """
     if isinstance(node, ast.AugAssign) and name_of(node.target) == registry:
         return _keys(node.value)
     if isinstance(node, (ast.Assign, ast.AnnAssign)):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         if registry in map(name_of, targets) and isinstance(node.value, ast.Dict):
             return _keys(node.value)
-    is_read = isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load)
-    found = None if is_read else registers(node, registry)
-    if found is None:
-        return set() if is_read else None
-    return set(found.names)
+    if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+        return set()  # reading a key registers nothing
+    found = registers(node, registry)
+    return None if found is None else set(found.names)
 
 
 def _keys(node: ast.AST | None) -> set[str] | None:
-    """A dictionary's keys; None where one is no constant, as in `{**other}`."""
+    """The keys of a written dictionary. None if a key is not a constant, as in `{**other}`."""
     keys = node.keys if isinstance(node, ast.Dict) else [None]
     names = {str(key.value) for key in keys if isinstance(key, ast.Constant)}
     return names if all(isinstance(key, ast.Constant) for key in keys) else None
 
 
 def _mentioning(folder: str, word: str) -> Iterator[str]:
-    """The texts of the Python files below a folder that have the word."""
+    """The texts of those Python files below a folder that hold the word."""
     pattern = re.compile(rf"\b{word}\b".encode())
     for path in _python_files(folder):
         try:
             content = read_regular(path, MAX_BYTES)
         except OSError:
-            continue  # a module that the user may not read, ms-swift may not either
+            continue  # if the user cannot read the module, ms-swift cannot either
         if pattern.search(content):
             yield content.decode("utf-8", "replace")
 
 
 def _python_files(folder: str) -> Iterator[str]:
+    """The paths of the Python files below a folder, at most about MAX_FILES."""
     count = 0
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if name.isidentifier())
@@ -93,6 +100,8 @@ def _python_files(folder: str) -> Iterator[str]:
 
 
 def reward_file(source: str) -> str | None:
-    """The file of an ms-swift that registers rewards, relative to the folder with its `swift/`."""
-    files = (file for file in REWARD_FILES if os.path.isfile(os.path.join(source, file)))
-    return next(files, None)
+    """The file that registers rewards, relative to the folder that holds `swift/`; None if it is missing."""
+    for file in REWARD_FILES:
+        if os.path.isfile(os.path.join(source, file)):
+            return file
+    return None

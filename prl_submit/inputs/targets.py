@@ -1,4 +1,4 @@
-"""target_modules and target_regex against the weights of a local model."""
+"""Check that target_modules and target_regex name modules of the model, if the model is on this machine."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from prl_submit.inputs.model_types import read_folder
 from prl_submit.rules.job import Job
 from prl_submit.system.reading import decode_json, read_regular
 
-#: A header of tensors' names; that of a model with 100,000 tensors has 10 MB.
+#: The largest header with the names of tensors that is read. A model with 100,000 tensors has 10 MB.
 MAX_BYTES = 50_000_000
 _TUNERS = ("lora", "longlora", "adalora", "vera", "boft", "fourierft", "bone", "lora_llm")
-#: ms-swift 4.6.0 pipelines/train/tuner `get_target_modules` finds these itself.
+#: Words that ms-swift replaces by modules' names (ms-swift 4.6.0 pipelines/train/tuner
+#: `get_target_modules`).
 _WORDS = ("all-linear", "all-embedding", "all-router", "auto")
 
 
 def check(job: Job, workdir: str) -> Iterator[Problem]:
-    """Source: peft 0.20 tuners_utils `inject_adapter`: not one module fits.
+    """At least one of target_modules must be a module of the model. Source: peft 0.20 tuners_utils `inject_adapter`.
 
-    A module is meant by its whole name or by the end of it, after a dot; modules of which the model
-    ties the weights to others have none of their own in the file.
+    A name means every module whose whole name, or the part after a dot, is equal to it. lm_head is
+    accepted in any case, because a model may share its weights with another module and then the file has
+    none for lm_head.
     """
     names = [str(name) for name in job.many("target_modules")]
     pattern = job.get("target_regex", None)
@@ -41,30 +43,27 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
     if not any(name.rpartition(".")[2] in ends for name in names):
         from prl_submit.spec.suggest import closest
 
-        linear = sorted(end for end in ends if end.endswith(("_proj", "proj", "head")))
+        linear = sorted(end for end in ends if end.endswith(("proj", "head")))
         near = closest(names[0], sorted(ends), 0.6)
         hint = f"did you mean {near}?" if near else f"such as all-linear, {', '.join(linear[:8])}"
-        what = names[0] if len(names) == 1 else f"none of {', '.join(names)}"
-        message = (
-            f"{what} is no module of the model"
-            if len(names) == 1
-            else f"{what} is a module of the model"
-        )
+        message = f"none of {', '.join(names)} is a module of the model"
+        if len(names) == 1:
+            message = f"{names[0]} is not a module of the model"
         yield job.refuse("target_modules", message, hint)
 
 
 def _is_regular(job: Job, pattern: str) -> Iterator[Problem]:
-    """Source: peft 0.20 tuners_utils `check_target_module_exists` compiles it."""
+    """target_regex must be a regular expression. Source: peft 0.20 tuners_utils `check_target_module_exists`."""
     try:
         re.compile(pattern)
     except (re.error, RecursionError) as error:
         yield job.refuse(
-            "target_regex", f"is no regular expression: {error}", r"such as .*\.q_proj"
+            "target_regex", f"is not a regular expression: {error}", r"such as .*\.q_proj"
         )
 
 
 def read_modules(folder: str) -> set[str]:
-    """The names of a model's modules that have weights, from its safetensors; empty where unknown."""
+    """The names of a model's modules with weights, from its safetensors files. Empty if they cannot be read."""
     try:
         index = os.path.join(folder, "model.safetensors.index.json")
         if os.path.isfile(index):
@@ -77,7 +76,7 @@ def read_modules(folder: str) -> set[str]:
 
 
 def _header(path: str) -> dict[str, object]:
-    """safetensors: eight bytes of length, then JSON."""
+    """The header of a safetensors file: eight bytes with a length, then JSON. Raises OSError, ValueError."""
     start = read_regular(path, 8)
     length = int.from_bytes(start, "little")
     if len(start) < 8 or length > MAX_BYTES:

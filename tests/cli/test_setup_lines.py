@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def test_lines_that_are_not_whole(world: World, line: str) -> None:
     done = world.prl("check", world.spec(environment__setup=["touch ran", line, "export GOOD=1"]))
     assert done.code == 0
-    assert "environment.setup: bash cannot read it to its end: " in done.err
+    assert "environment.setup: bash cannot read the lines to their end: " in done.err
     assert not (world.root / "ran").exists()
 
 

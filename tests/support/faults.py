@@ -253,7 +253,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "rewards of a plugin that is not given",
         ("swift.external_plugins=null", "swift.reward_funcs=[prl_format, format]"),
-        r"swift\.reward_funcs: prl_format is not known to ms-swift, and no plugin is given",
+        r"swift\.reward_funcs: prl_format is not known to ms-swift, and the job has no plugin",
         r"reward_function prl_format is not implemented",
     ),
     Fault(
@@ -613,7 +613,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a plugin that is a folder",
         ("swift.external_plugins=[jobs/plugins]", *rewards("format")),
-        r"swift\.external_plugins: plugin jobs/plugins is a folder\n.*name the file in it",
+        r"swift\.external_plugins: plugin jobs/plugins is a folder\n.*name a file in the folder",
         r"Cannot import external file",
     ),
     Fault(
@@ -673,13 +673,13 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a reward that does not take all columns",
         ("swift.external_plugins=[rewards.py]", *rewards("narrow")),
-        r"swift\.reward_funcs: rewards\.py:13: __call__ of narrow takes no \*\*kwargs",
+        r"swift\.reward_funcs: rewards\.py:13: __call__ of narrow has no \*\*kwargs",
         r"got an unexpected keyword argument 'trainer_state'",
     ),
     Fault(
         "a reward that does not take args",
         ("swift.external_plugins=[rewards.py]", *rewards("bare")),
-        r"swift\.reward_funcs: rewards\.py:17: __init__ of bare takes no args",
+        r"swift\.reward_funcs: rewards\.py:17: __init__ of bare has no args",
         r"got an unexpected keyword argument 'args'",
     ),
     # ------------------------------------------------------------------ rows

@@ -407,9 +407,9 @@ def test_all_names_or_none(source: str, names: set[str] | None) -> None:
         ("reward_funcs: [format, accuracy]", ""),
         ("reward_funcs: [mine], external_plugins: [plain.py]", ""),
         ("reward_funcs: [mine], custom_register_path: [plain.py]", ""),
-        ("reward_funcs: [mine]", "error reward_funcs: mine is not known to ms-swift, and no plugin"),
+        ("reward_funcs: [mine]", "error reward_funcs: mine is not known to ms-swift, and the job has no plugin"),
         ("reward_funcs: [mind], external_plugins: [plain.py]",
-         "error reward_funcs: mind is not known to ms-swift, and plain.py does not provide it"),
+         "error reward_funcs: mind is not known to ms-swift, and plain.py does not register it"),
         ("reward_funcs: [mind], external_plugins: [plain.py, dynamic.py]", ""),
         ("reward_funcs: [mind], external_plugins: [gone.py]", ""),
         ("reward_funcs: [mind], external_plugins: [latin.py]", ""),
@@ -454,7 +454,7 @@ GOOD = {"zero_optimization": {"stage": 2}, "train_micro_batch_size_per_gpu": "au
         ("teacher_deepspeed: gone.json", "error teacher_deepspeed: gone.json is neither"),
         ("deepspeed: broken.json", "error deepspeed: broken.json: is not JSON"),
         ("deepspeed: latin.json", "error deepspeed: latin.json: cannot be read"),
-        ("deepspeed: empty.json", "error deepspeed: empty.json: is not a mapping with anything"),
+        ("deepspeed: empty.json", "error deepspeed: empty.json: is not a mapping, or is an"),
         ("deepspeed: no_zero.json", "error deepspeed: has no zero_optimization"),
         ("deepspeed: batch.json", "error deepspeed: train_micro_batch_size_per_gpu 64 in the"),
         (
@@ -559,13 +559,13 @@ def test_adapters(tmp_path: Path) -> None:
         ("lr_scheduler_kwargs: good.json", None),
         ("lr_scheduler_kwargs: cut.json", "error lr_scheduler_kwargs: cut.json is not JSON: Input data was truncated"),
         ("accelerator_config: bad.json", "error accelerator_config: bad.json is not JSON: JSON is malformed: object keys must be strings (byte 11), line 2"),
-        ("model_kwargs: list.json", "error model_kwargs: list.json holds no mapping; ms-swift reads one from it"),
+        ("model_kwargs: list.json", "error model_kwargs: list.json does not hold a mapping, which ms-swift needs"),
         ("custom_dataset_info: [list.json]", None),
         ("custom_dataset_info: [bad.json]", "error custom_dataset_info: bad.json is not JSON: JSON is malformed: object keys must be strings (byte 11), line 2"),
         ("system: good.txt", None),
         ("system: empty.txt", "warning system: empty.txt is empty"),
         ("lr_scheduler_kwargs: list.json", None),
-        ("lr_scheduler_kwargs: full.json", "error lr_scheduler_kwargs: full.json holds no mapping; ms-swift reads one from it"),
+        ("lr_scheduler_kwargs: full.json", "error lr_scheduler_kwargs: full.json does not hold a mapping, which ms-swift needs"),
         ("system: latin.txt", "error system: latin.txt is not UTF-8 text: byte 4"),
         ("new_special_tokens: [<a>, latin.txt]", "error new_special_tokens: latin.txt is not UTF-8 text: byte 4"),
     ],
@@ -720,8 +720,8 @@ def test_columns_against_a_plugins_reward(
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("def __call__(self, completions): ...", "p.py:3: __call__ of r takes no **kwargs; ms-swift hands it every column"),
-        ("def __init__(self): ...\n  def __call__(self, completions, **kw): ...", "p.py:3: __init__ of r takes no args, which ms-swift 4 gives it"),
+        ("def __call__(self, completions): ...", "p.py:3: __call__ of r has no **kwargs, but ms-swift passes every column"),
+        ("def __init__(self): ...\n  def __call__(self, completions, **kw): ...", "p.py:3: __init__ of r has no args, which ms-swift 4 passes"),
         ("def __init__(self, args=None): ...\n  def __call__(self, completions, **kw): ...", None),
         ("def __init__(self, **more): ...\n  def __call__(self, completions, **kw): ...", None),
     ],
@@ -762,11 +762,11 @@ def test_a_folder_for_data(tmp_path: Path) -> None:
     ("version", "plugins", "said"),
     [
         ("4.6.0", "[p.py, q/p.py, json.py, my.rewards.py]", []),
-        ("4.6.0", "[p.txt]", ["error: p.txt is not what ms-swift can import"]),
+        ("4.6.0", "[p.txt]", ["error: p.txt is a file that ms-swift cannot import"]),
         ("3.3.0", "[p.py, p.py]", []),
-        ("4.5.0", "[p.py, q/p.py]", ["error: q/p.py: another plugin is the module p too, and only the first is imported"]),
-        ("3.8.3", "[json.py]", ["warning: json.py: json is a module of Python's, which ms-swift may import instead"]),
-        ("3.3.0", "[my.rewards.py]", ["error: my.rewards.py is not what ms-swift can import"]),
+        ("4.5.0", "[p.py, q/p.py]", ["error: q/p.py: another plugin has the module name p too, and ms-swift imports only the first"]),
+        ("3.8.3", "[json.py]", ["warning: json.py: Python has a module json too, which ms-swift may import instead"]),
+        ("3.3.0", "[my.rewards.py]", ["error: my.rewards.py is a file that ms-swift cannot import"]),
     ],
 )  # fmt: skip
 def test_names_of_plugin_files(tmp_path: Path, version: str, plugins: str, said: list[str]) -> None:
@@ -780,17 +780,17 @@ def test_names_of_plugin_files(tmp_path: Path, version: str, plugins: str, said:
 @pytest.mark.parametrize(
     ("plugin", "spec", "said"),
     [
-        ("import gone", "", "p.py imports gone, which neither its folder nor the environment has"),
-        ("from gone.deeper import x", "", "p.py imports gone, which neither its folder nor the environment has"),
+        ("import gone", "", "p.py imports gone, which is neither in its folder nor in the environment"),
+        ("from gone.deeper import x", "", "p.py imports gone, which is neither in its folder nor in the environment"),
         ("import there, beside, swift, torch, os", "", None),
         ("import named_otherwise", "", None),  # what pip noted
         ("try:\n  import gone\nexcept ImportError: pass", "", None),
         ("def f():\n  import gone", "", None),
-        ("import helper", "", "helper.py, imported by p.py, imports lost, which neither its folder nor the environment has"),
+        ("import helper", "", "helper.py, imported by p.py, imports lost, which is neither in its folder nor in the environment"),
         ("import gone", "setup: ['pip install gone']", None),
         ("import gone", "env: {PYTHONPATH: /x}", None),
         ("import gone", "modules: [gone]", None),
-        ("from . import beside", "", "p.py:1: a plugin is no package: `from .` imports nothing"),
+        ("from . import beside", "", "p.py:1: `from .` works only in a package, and a plugin is not in one"),
     ],
 )  # fmt: skip
 def test_what_plugins_import(tmp_path: Path, plugin: str, spec: str, said: str | None) -> None:

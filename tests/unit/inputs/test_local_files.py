@@ -66,7 +66,7 @@ def test_a_working_directory_that_only_pods_have(tmp_path: Path) -> None:
     (problem,) = missing(gone, "swift: {model: ./m}", backend="kubernetes")
     assert problem.severity == "warning"
     assert problem.hint is not None
-    assert f"runs go to {gone}/output here" in problem.hint
+    assert f"keeps run directories in {gone}/output on this machine" in problem.hint
     mount = "kubernetes: {output_mount: /out}\nswift: {model: ./m}"
     assert missing(gone, mount, backend="kubernetes") == []
 

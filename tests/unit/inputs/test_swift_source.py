@@ -126,7 +126,7 @@ def test_a_misspelt_one_is_told_with_the_nearest(tmp_path: Path) -> None:
     folders = write(tmp_path, {"plugin/orm.py": ORM % "" + "orms['my_reward'] = Mine"})
     (text,) = told(job(folders, "reward_funcs: [my_rewards]"), tmp_path)
     assert text == (
-        "my_rewards is not known to ms-swift, and no plugin is given; did you mean my_reward?"
+        "my_rewards is not known to ms-swift, and the job has no plugin; did you mean my_reward?"
     )
     (text,) = told(job(folders, "reward_funcs: [other]"), tmp_path)
     assert "known: my_reward, toolbench, math, accuracy, format" in text
@@ -165,7 +165,7 @@ def test_every_registry_of_a_checkout(
     assert told(job(folders, swift, version), tmp_path) == []
     (tmp_path / "swift" / file).write_text("")
     (text,) = told(job(folders, swift, version), tmp_path)
-    assert text.startswith("mine is not known to ms-swift, and no plugin is given; ")
+    assert text.startswith("mine is not known to ms-swift, and the job has no plugin; ")
 
 
 def test_a_tuner_of_3_x(tmp_path: Path) -> None:
