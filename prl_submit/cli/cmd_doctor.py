@@ -28,7 +28,10 @@ from prl_submit.system.user_paths import output_root as output_root_of
 @output_root_option
 @json_option
 def doctor(output_root: str | None, as_json: bool) -> int:
-    """Can I submit from here? One line per thing looked at; exit 1 where something needed is missing."""
+    """Check that this machine has what submitting jobs needs; exit 1 if something is missing.
+
+    Each line is one thing that was looked at: ok, MISSING, or a note where it is not always needed.
+    """
     looks: dict[str, Callable[[], Finding | None]] = {
         "prl-submit": _version,
         "folder": _folder,
@@ -58,7 +61,7 @@ def doctor(output_root: str | None, as_json: bool) -> int:
 
 
 def _look(name: str, look: Callable[[], Finding | None]) -> Finding | None:
-    """One look; where it fails, that is what it found."""
+    """Look at one thing. If looking fails, the finding says so."""
     try:
         return look()
     except (OSError, ValueError) as error:
@@ -66,7 +69,7 @@ def _look(name: str, look: Callable[[], Finding | None]) -> Finding | None:
 
 
 def _folder() -> Finding:
-    """The folder one stands in: relative paths and the default workdir need it."""
+    """The working directory, which relative paths and the default `workdir` need."""
     try:
         return Finding("folder", True, os.getcwd())
     except OSError as error:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from prl_submit.probe.node_facts import Facts
     from prl_submit.probe.wait_for_jobs import How, Outcome
 
-#: Problems of a spec that stop a probe: they are about how the node is reached and entered.
+#: The sections whose errors stop a probe: they say how a node is reached and entered.
 _NEEDED = ("environment", "slurm", "workdir", "output", "backend", "extends")
 #: Seconds that entering the training environment may take.
 _SCRIPT_S = 120.0
@@ -35,28 +35,34 @@ _SCRIPT_S = 120.0
 @click.option(
     "--backend",
     metavar="NAME",
-    help="local or slurm. Default: the spec's, PRL_BACKEND, local.",
+    help="Probe local or slurm nodes. Default: from SPEC, else PRL_BACKEND, else local.",
 )
 @click.option(
     "--partition",
     "partitions",
     metavar="NAME",
     multiple=True,
-    help="A partition of Slurm. Default: the spec's, else the cluster's. Repeatable.",
+    help="Probe this partition of Slurm. Default: from SPEC, else the cluster's default. Can be given several times.",
 )
-@click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, help="As for submit.")
-@click.option("--profile", metavar="NAME", help="A profile of prl-submit.toml.")
+@click.option(
+    "--set",
+    "sets",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Change one value of SPEC, as with `submit`.",
+)
+@click.option("--profile", metavar="NAME", help="Use this profile of prl-submit.toml.")
 @click.option(
     "--timeout",
     metavar="TIME",
     default="10m",
     show_default=True,
-    help="How long to wait for the nodes, queue included; then the probe job is cancelled.",
+    help="Wait so long for the nodes, time in the queue included; then the probe jobs are cancelled.",
 )
 @click.option(
     "--python",
     metavar="PATH",
-    help="A Python on the nodes that has submitit. Default: the one that runs prl-submit.",
+    help="Use this Python on the nodes; it needs submitit. Default: the Python that runs prl-submit.",
 )
 @output_root_option
 @json_option
@@ -71,10 +77,10 @@ def probe(
     output_root: str | None,
     as_json: bool,
 ) -> int:
-    """Look at what the nodes really have; remembered, and used by later checks.
+    """Find out what the nodes really have, and keep it: `check` then compares jobs with it.
 
-    With SPEC a node is looked at as the job would find it: in its partition, its environment, with
-    its paths. One small job per partition; nothing of it is left.
+    With SPEC also the job's environment and paths are looked at, on a node of the job's partition. It
+    takes one small job in each partition, which leaves nothing behind.
     """
     from prl_submit.probe.wait_for_jobs import How
 
@@ -108,7 +114,10 @@ def _plan(
     profile: str | None,
     output_root: str | None,
 ) -> Plan | None:
-    """The plan of SPEC. Raises SpecError where the node could not be reached or entered as planned."""
+    """The plan of SPEC; None without a SPEC.
+
+    Raises SpecError for errors that keep a probe from reaching or entering the node.
+    """
     if spec is None:
         if sets or profile:
             raise PrlSubmitError("--set and --profile change a SPEC, and none is named")
@@ -132,10 +141,12 @@ def _plan(
 
 
 def _backend(option: str | None) -> str:
+    """The backend without a SPEC."""
     return traits_of(option or os.environ.get("PRL_BACKEND") or DEFAULT).name
 
 
 def _seconds(text: str) -> int:
+    """The value of --timeout in seconds. Raises PrlSubmitError."""
     from prl_submit.spec.scalars import duration_hint, parse_duration
 
     seconds = parse_duration(text)
@@ -147,7 +158,7 @@ def _seconds(text: str) -> int:
 
 @contextmanager
 def _signals_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the probe as Ctrl-C does: its job must not outlive it."""
+    """SIGTERM and SIGHUP end the probe as Ctrl-C does, so that its jobs are cancelled."""
 
     def interrupt(*_: object) -> NoReturn:
         raise KeyboardInterrupt
@@ -163,7 +174,7 @@ def _signals_interrupt() -> Iterator[None]:
 
 
 def _request(plan: Plan | None, root: str) -> dict[str, Any]:
-    """What the node is asked."""
+    """The request to `on_node.look`."""
     from prl_submit.probe.version_script import version_script
 
     script = version_script(plan)
@@ -179,6 +190,7 @@ def _request(plan: Plan | None, root: str) -> dict[str, Any]:
 
 
 def _local(request: dict[str, Any], how: How) -> list[Facts | PrlSubmitError]:
+    """Probe this machine."""
     from prl_submit.probe.node_facts import NO_PARTITION
     from prl_submit.probe.start_jobs import probe_local
 
@@ -228,7 +240,7 @@ def _slurm(
 
 
 def _with_missing(request: dict[str, Any], cluster: str, names: list[str]) -> dict[str, Any]:
-    """The request, also for the paths that the last probe of these partitions did not find."""
+    """The request with the paths that earlier probes of these partitions did not find."""
     from prl_submit.probe import state_folder
     from prl_submit.probe.node_facts import missing_paths
 
@@ -237,7 +249,7 @@ def _with_missing(request: dict[str, Any], cluster: str, names: list[str]) -> di
 
 
 def _facts(outcome: Outcome, place: dict[str, Any]) -> Facts | PrlSubmitError:
-    """A node's answer, typed."""
+    """The facts of a node's answer, or the error in its place."""
     import msgspec
 
     from prl_submit.probe.node_facts import Facts, NodeFacts, PathFact
@@ -251,29 +263,35 @@ def _facts(outcome: Outcome, place: dict[str, Any]) -> Facts | PrlSubmitError:
 
 
 def _show(looked: Sequence[Facts | PrlSubmitError], plan: Plan | None, *, as_json: bool) -> int:
-    """Remember and print; the exit code."""
-    from prl_submit.probe import state_folder
+    """Keep the facts and print them; the exit code."""
     from prl_submit.probe.facts_table import HEADER, notes_of, rows_of
-    from prl_submit.probe.node_facts import Facts, save_facts
+    from prl_submit.probe.node_facts import Facts
 
     facts = [found for found in looked if isinstance(found, Facts)]
     failed = [found for found in looked if isinstance(found, PrlSubmitError)]
     for found in facts:
-        try:
-            save_facts(state_folder(os.environ), found)
-        except OSError as error:
-            note(f"warning: not remembered: {error.filename}: {error.strerror}")
+        _keep(found)
     if as_json:
         failures = [{"message": error.message, "hint": error.hint} for error in failed]
         document({"probes": facts, "failed": failures})
     elif facts:
         data(table(HEADER, [row for found in facts for row in rows_of(found)]))
-    for found in facts:
-        for text in notes_of(found, plan):
-            note(text)
+    for text in [text for found in facts for text in notes_of(found, plan)]:
+        note(text)
     for failure in failed:
         note(format_error(failure))
     return max((failure.exit_code for failure in failed), default=0)
+
+
+def _keep(facts: Facts) -> None:
+    """Write the facts down for later checks; if that fails, a line on stderr says why."""
+    from prl_submit.probe import state_folder
+    from prl_submit.probe.node_facts import save_facts
+
+    try:
+        save_facts(state_folder(os.environ), facts)
+    except OSError as error:
+        note(f"warning: not remembered: {error.filename}: {error.strerror}")
 
 
 command = probe

@@ -1,15 +1,15 @@
-"""What nodes really have: looked at by a job on them, remembered, used by later checks.
+"""What nodes really have. A small job looks, its facts are kept, and later checks use them.
 
-    on_node.py         what runs on the node: the standard library alone
-    version_script.py  how it enters the training environment: launch.sh's own lines
-    targets.py         what Slurm says of its partitions; which are probed, by what job
-    start_jobs.py      submitit: the jobs are sent
-    wait_for_jobs.py   their results, their states, their end
-    node_facts.py      what is remembered, per cluster and partition
-    check_facts.py     facts and a plan -> problems
-    facts_table.py     facts as a table
+    on_node.py         what runs on the node: needs the standard library alone
+    version_script.py  the bash that enters the training environment, with launch.sh's own lines
+    targets.py         which partitions are probed, and by what job
+    start_jobs.py      starts the jobs with submitit
+    wait_for_jobs.py   waits for their results, or for their end without one
+    node_facts.py      the facts, and the files that keep them: one per cluster and partition
+    check_facts.py     what a plan asks for that the facts do not have
+    facts_table.py     the facts as a table for `probe`
 
-These two functions are all that `check` needs; where nothing was ever probed they cost one stat.
+The functions here are all that `check` needs. If nothing was ever probed, they cost one stat.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def state_folder(environ: Mapping[str, str]) -> str:
-    """Where facts are kept: `$XDG_STATE_HOME/prl-submit/probe`, by default below ~/.local/state."""
+    """The folder of the facts: $XDG_STATE_HOME/prl-submit/probe, by default below ~/.local/state."""
     folder = xdg_folder(environ, "XDG_STATE_HOME", os.path.join(".local", "state"))
     return os.path.join(folder, "probe")
 
@@ -36,9 +36,9 @@ def state_folder(environ: Mapping[str, str]) -> str:
 def load_facts(
     backend: str, partition: str | None, environ: Mapping[str, str]
 ) -> Facts | Damaged | None:
-    """What was last seen of the nodes such a job runs on; None where they were never probed.
+    """The facts about the nodes that such a job runs on; None if they were never probed.
 
-    Reads files only, and asks no scheduler. `partition` None: the cluster's default.
+    This reads files and asks no scheduler. `partition` None means the cluster's default partition.
     """
     folder = state_folder(environ)
     traits = find_traits(backend)
@@ -54,7 +54,7 @@ def load_facts(
 
 
 def check_probed(planned: Planned, facts: Facts | Damaged | None, now: float) -> list[Problem]:
-    """What a plan asks for and its nodes do not have. `now`: seconds since the epoch."""
+    """Problems with what the plan asks for and its nodes do not have. `now`: seconds since 1970."""
     if facts is None:
         return []
     from prl_submit.probe.check_facts import check_facts

@@ -1,4 +1,4 @@
-"""Facts and a plan -> what the nodes do not have. Pure."""
+"""What a plan asks for and its nodes do not have, by the facts of the last probe. Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from prl_submit.probe.node_facts import NO_PARTITION, Damaged, Facts
 from prl_submit.spec.nodes import near_origin, problem_at
 from prl_submit.spec.scalars import mebibytes
 
-#: Facts older than this many days stop nothing: they warn.
+#: Facts older than so many days give warnings, not errors.
 STALE_DAYS = 30
 
 
 def check_facts(planned: Planned, facts: Facts | Damaged, now: float) -> list[Problem]:
-    """Too few or other GPUs, too little memory, paths that are not there."""
+    """Problems: too few GPUs or others, too few CPUs, too little memory, missing paths."""
     if isinstance(facts, Damaged):
         message = f"what was probed before is not used: {facts.path} {facts.reason}"
         hint = f"{_again(planned.plan, None)} writes it anew"
@@ -60,8 +60,8 @@ def _gpus(planned: Planned, facts: Facts, now: float) -> list[Problem]:
 def gpu_kinds(facts: Facts) -> list[dict[str, int]]:
     """The GPUs of each kind of node, by type: Slurm's own numbers, else what the probe saw.
 
-    Where the cluster's GPUs have no type and only one kind of node has any, the name that
-    nvidia-smi gave stands for it.
+    If Slurm gives its GPUs no type and only one kind of node has any, their name from nvidia-smi is
+    taken for the type.
     """
     if facts.kinds:
         names = {gpu.name for node in facts.nodes for gpu in node.gpus or [] if gpu.name}
@@ -82,13 +82,16 @@ def gpu_kinds(facts: Facts) -> list[dict[str, int]]:
 
 
 def is_kind(wanted: str, kind: str) -> bool:
-    """Whether `h100` is what `NVIDIA H100 80GB HBM3` or the type `h100_sxm` means; '' may be any."""
+    """True if the wanted `h100` is a kind such as `NVIDIA H100 80GB HBM3` or `h100_sxm`.
+
+    The kind '' is unknown, so it may be any.
+    """
     plain = re.sub(r"[^a-z0-9]", "", wanted.lower())
     return not kind or plain in re.sub(r"[^a-z0-9]", "", kind.lower())
 
 
 def gpu_words(nodes: list[dict[str, int]]) -> str:
-    """`4 x h100 or 8 x a100`: what nodes have; nodes that are alike are named once."""
+    """The GPUs of nodes in words, such as `4 x h100 or 8 x a100`; like nodes are named once."""
     words = [
         " + ".join(f"{number} x {kind}" if kind else str(number) for kind, number in node.items())
         for node in nodes
@@ -97,7 +100,7 @@ def gpu_words(nodes: list[dict[str, int]]) -> str:
 
 
 def _memory(planned: Planned, facts: Facts, now: float) -> list[Problem]:
-    """`memory` is for schedulers; locally nothing keeps a job to it."""
+    """Too much `memory`. Only schedulers read it: nothing limits a local job's memory."""
     wanted = planned.plan.resources.memory
     if wanted is None or not facts.kinds:
         return []
@@ -111,7 +114,7 @@ def _memory(planned: Planned, facts: Facts, now: float) -> list[Problem]:
 
 
 def _cpus(planned: Planned, facts: Facts, now: float) -> list[Problem]:
-    """All processes of a node together."""
+    """Too many CPUs for all processes of a node together."""
     resources = planned.plan.resources
     if resources.cpus_per_proc is None or not facts.kinds:
         return []
@@ -129,9 +132,10 @@ def _cpus(planned: Planned, facts: Facts, now: float) -> list[Problem]:
 
 
 def _paths(planned: Planned, facts: Facts, now: float) -> list[Problem]:
-    """Only paths that were looked for; one that a setup line names may be made by it.
+    """Paths that the probe looked for and did not find.
 
-    This machine needs no memory of its paths, and in a container mounts decide what is there.
+    A path that a setup line names is left out, because that line may make it. A local job is left out,
+    because `check` looks at this machine itself; so is a container, whose mounts decide what it has.
     """
     plan = planned.plan
     if facts.partition == NO_PARTITION or plan.environment.container is not None:
@@ -161,9 +165,11 @@ def _seen(probed_at: str) -> str:
 
 
 def _again(plan: Plan, facts: Facts | None) -> str:
-    """The command that looks again."""
+    """The command that probes the nodes again."""
     words = ["prl-submit", "probe", plan.spec_file, "--backend", plan.backend]
-    if facts is not None and facts.partition != NO_PARTITION:  # --set may have named it
+    if (
+        facts is not None and facts.partition != NO_PARTITION
+    ):  # not always in SPEC: --set may have named it
         words += ["--partition", facts.partition]
     return f"`{' '.join(map(bash, words))}`"
 
@@ -177,5 +183,5 @@ def _severity(probed_at: str, now: float) -> str:
 
 
 def _problem(planned: Planned, key: str, message: str, hint: str, severity: str) -> Problem:
-    """At `key`, or the nearest key around it that was written."""
+    """A problem at `key`, or at the nearest key around it that the spec has."""
     return problem_at(near_origin(planned.tree, key), key, message, hint, severity)

@@ -1,4 +1,4 @@
-"""Facts as a person reads them."""
+"""Facts as the table that `probe` prints, and the notes below it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEADER = [
 
 
 def rows_of(facts: Facts) -> list[list[str]]:
-    """One row per node that was looked at, and one per other kind of node that Slurm knows of."""
+    """A row for each node that was probed; if Slurm knows several kinds of node, one for each kind."""
     rows = [_row(facts, node) for node in facts.nodes]
     total = sum(kind.nodes for kind in facts.kinds)
     if len(facts.kinds) > 1:
@@ -47,7 +47,10 @@ def _row(facts: Facts, node: NodeFacts) -> list[str]:
 
 
 def gpu_cell(facts: Facts, node: NodeFacts) -> str:
-    """`4 x NVIDIA H100`; under Slurm the partition's number, for the probe was given one alone."""
+    """The GPUs in one cell: `4 x NVIDIA H100`.
+
+    Under Slurm the number is the configured one, because the probe's job was given only one GPU.
+    """
     names = sorted({gpu.name for gpu in node.gpus or [] if gpu.name})
     counts = sorted({sum(kind.gpus.values()) for kind in facts.kinds})
     if facts.kinds:
@@ -60,7 +63,7 @@ def gpu_cell(facts: Facts, node: NodeFacts) -> str:
 
 
 def notes_of(facts: Facts, plan: Plan | None) -> list[str]:
-    """What no column holds: what is missing, and what could not be found out."""
+    """What no column has room for: missing paths, and what could not be found out."""
     keys = {item.path: f"{item.kind}, {item.key}" for item in plan.paths} if plan else {}
     found = []
     for node in facts.nodes:
@@ -76,7 +79,7 @@ def _text(value: object) -> str:
 
 
 def _size(mib: int | None) -> str:
-    """`503G`, `1.8T`; null is `-`."""
+    """A size in MiB as `503G` or `1.8T`; null as `-`."""
     if mib is None:
         return "-"
     if mib < 1024:

@@ -1,4 +1,4 @@
-"""What is remembered of nodes: one JSON file per cluster and partition."""
+"""Facts about nodes, and the JSON files that keep them: one for each cluster and partition."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from prl_submit.spec.traits import find_traits
 from prl_submit.system.files import write_atomic
 from prl_submit.system.reading import PLAN_BYTES, decode_json, read_regular
 
-#: The partition of a machine that has none: the one `--backend local` looks at.
+#: Stands for the partition in the facts of a single machine, which `probe --backend local` looks at.
 NO_PARTITION = "-"
-#: A path is looked at by the probes of the specs that name it; older answers are dropped.
+#: So many paths are remembered for a partition; the oldest answers are dropped.
 MAX_PATHS = 1000
 _CONFIGURATIONS = ("/etc/slurm/slurm.conf", "/run/slurm/conf/slurm.conf")
 _CLUSTER_NAME = re.compile(r"^\s*ClusterName\s*=\s*([^\s#]+)", re.IGNORECASE | re.MULTILINE)
 
 
 class Gpu(Struct, frozen=True):
-    """One GPU. Null: nvidia-smi is missing or does not say."""
+    """One GPU; null is what nvidia-smi does not say, or that it is missing."""
 
     name: Union[str, None] = None
     memory_mib: Union[int, None] = None
@@ -34,11 +34,11 @@ class Gpu(Struct, frozen=True):
 
 
 class NodeFacts(Struct, frozen=True, kw_only=True):
-    """What one node has; null is what could not be found out, and `notes` say why.
+    """What one node has. Null: it could not be found out, and `notes` say why.
 
-    `gpus`: those the probe could see, which under Slurm may be the one it was given.
-    `memory_limit_mib`: the container's, where it is below the machine's.
-    `versions`: of the training environment, by distribution name.
+    `gpus`: those that the probe saw; under Slurm perhaps only the one that its job was given.
+    `memory_limit_mib`: the limit of the container the probe ran in, if below the machine's memory.
+    `versions`: the versions in the training environment, by distribution name.
     """
 
     node: str
@@ -58,7 +58,7 @@ class NodeFacts(Struct, frozen=True, kw_only=True):
 
 
 class PathFact(Struct, frozen=True):
-    """Whether a path is on the nodes, when that was seen (ISO 8601 with zone), and on which node."""
+    """Whether a path exists on a node: which node, and when that was seen (ISO 8601 with zone)."""
 
     path: str
     exists: bool
@@ -67,7 +67,7 @@ class PathFact(Struct, frozen=True):
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """A partition's nodes. `kinds` is what Slurm is configured with, empty on a local machine."""
+    """The nodes of a partition. `kinds`: the kinds of node in Slurm's configuration; local has none."""
 
     backend: str
     cluster: str
@@ -80,14 +80,14 @@ class Facts(Struct, frozen=True, kw_only=True):
 
 
 class Damaged(Struct, frozen=True):
-    """A file that cannot be used, and why."""
+    """A file of facts that cannot be used, and why."""
 
     path: str
     reason: str
 
 
 def facts_path(folder: str, cluster: str, partition: str) -> Path:
-    """`<cluster>--<partition>.json`; what no file name should hold is written %XX."""
+    """`<cluster>--<partition>.json`; characters that do not belong in a file name become %XX."""
     return Path(folder, f"{_file_word(cluster)}--{_file_word(partition)}.json")
 
 
@@ -99,7 +99,7 @@ def _file_word(text: str) -> str:
 
 
 def read_facts(path: Path) -> Facts | Damaged | None:
-    """The facts in a file; None where there is none."""
+    """The facts in a file; None if there is no such file."""
     try:
         facts: Facts = decode_json(read_regular(path, PLAN_BYTES), Facts)
     except FileNotFoundError:
@@ -112,7 +112,7 @@ def read_facts(path: Path) -> Facts | Damaged | None:
 
 
 def save_facts(folder: str, facts: Facts) -> Path:
-    """Remember facts; what earlier probes saw of other paths is kept. Raises OSError."""
+    """Write the facts; answers of earlier probes about other paths are kept. Raises OSError."""
     path = facts_path(folder, facts.cluster, facts.partition)
     path.parent.mkdir(parents=True, exist_ok=True)
     before = read_facts(path)
@@ -126,7 +126,7 @@ def save_facts(folder: str, facts: Facts) -> Path:
 
 
 def missing_paths(folder: str, cluster: str, partitions: Iterable[str]) -> list[str]:
-    """Paths that an earlier probe did not find there: the next one looks again, whatever its SPEC."""
+    """The paths that an earlier probe did not find: the next probe looks again, whatever its SPEC."""
     found = [read_facts(facts_path(folder, cluster, partition)) for partition in partitions]
     known = [item for facts in found if isinstance(facts, Facts) for item in facts.paths]
     return [item.path for item in known if not item.exists]
@@ -135,7 +135,7 @@ def missing_paths(folder: str, cluster: str, partitions: Iterable[str]) -> list[
 def find_facts(
     folder: str, backend: str, partition: str | None, environ: Mapping[str, str]
 ) -> Facts | Damaged | None:
-    """The facts for a job's partition; None where it was never probed or is one of several."""
+    """The facts about a job's partition; None if it was never probed or the job names several."""
     traits = find_traits(backend)
     if traits is not None and traits.runs_here:
         return read_facts(facts_path(folder, os.uname().nodename, NO_PARTITION))
@@ -155,7 +155,7 @@ def _is_default(facts: Facts | Damaged | None, cluster: str) -> bool:
 
 
 def cluster_name(environ: Mapping[str, str]) -> str | None:
-    """ClusterName of this machine's slurm.conf, in lower case as Slurm has it; None without one."""
+    """ClusterName in this machine's slurm.conf, in lower case as Slurm has it; None if it has none."""
     named = environ.get("SLURM_CONF")
     for path in [named] if named else _CONFIGURATIONS:
         try:
@@ -168,7 +168,7 @@ def cluster_name(environ: Mapping[str, str]) -> str | None:
 
 
 def _only_cluster(folder: str) -> str | None:
-    """The one cluster that was ever probed: where slurm.conf is not here, as with `configless`."""
+    """The only cluster that was ever probed, for machines without slurm.conf (Slurm's `configless`)."""
     files = (name for name in os.listdir(folder) if name.endswith(".json"))
     names = {
         name.partition("--")[0] for name in files if not name.endswith(f"--{NO_PARTITION}.json")

@@ -1,7 +1,8 @@
-"""What runs on the node: the standard library, /proc, and programs that may be missing.
+"""The code that runs on a node and finds out what the node has.
 
-submitit sends this module's functions by value, so the node needs no prl-submit. Nothing here may
-end the look at the rest: what fails is null, and a note says why.
+submitit sends these functions by value, so the node needs Python and submitit, but no prl-submit.
+They use the standard library, /proc, and programs that may be missing. What cannot be found out is
+null, and a note says why; the rest is still looked at.
 """
 
 from __future__ import annotations
@@ -19,18 +20,19 @@ from typing import Any
 
 MIB = 2**20
 SHM = "/dev/shm"  # noqa: S108
-#: Seconds. Without persistence mode the driver wakes up anew for each GPU.
+#: Seconds for nvidia-smi: without persistence mode it starts the driver anew for each GPU.
 SMI_S = 60.0
-#: The line on which the training environment says what it has.
+#: The beginning of the line on which the version script prints what it found.
 ANSWER = "prl-probe: "
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _QUERY = "--query-gpu=name,memory.total,driver_version,uuid"
 
 
 def probe_node(request: dict[str, Any]) -> dict[str, Any]:
-    """`look`, as a job: the first signal ends it and what it started, and no second disturbs that.
+    """Call `look`, as submitit's job. The first signal ends it and all that it started.
 
-    By itself submitit would ignore SIGTERM, and Ctrl-C reaches a local probe by two ways.
+    Later signals are ignored meanwhile. submitit itself ignores SIGTERM, so this sets handlers; and a
+    Ctrl-C may arrive twice, from the terminal and from prl-submit.
     """
 
     def stop(number: int, _: object) -> None:
@@ -41,22 +43,25 @@ def probe_node(request: dict[str, Any]) -> dict[str, Any]:
     for each in _ENDING:
         signal.signal(each, stop)
     if os.environ.get("SUBMITIT_EXECUTOR") == "local":
-        os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # submitit hid all GPUs
+        os.environ.pop(
+            "CUDA_VISIBLE_DEVICES", None
+        )  # submitit hides all GPUs from a local job that asks for none
     return look(request)
 
 
 def look(request: dict[str, Any]) -> dict[str, Any]:
-    """What this machine has, as `facts.NodeFacts` plus `paths`.
+    """What this machine has: the fields of NodeFacts, and `paths`.
 
-    `request`: output_root, paths, script (bash that prints the ANSWER line, or None), script_s
-    (seconds it may take), in_job (memory limits are then the probe's own), notes (to begin with).
+    `request` has: output_root; paths; script, the bash that prints the ANSWER line, or None; script_s,
+    the seconds that the script may take; in_job, true in a Slurm job, whose memory limit is the probe's
+    own; notes, to which others are added.
     """
     notes: list[str] = list(request["notes"])
 
     def attempt(name: str, function: Callable[[], Any]) -> Any:
         try:
             return function()
-        except Exception as error:  # whatever a strange node does, the rest is still wanted
+        except Exception as error:  # one failed question must not end the others
             notes.append(f"{name}: {error or type(error).__name__}")
             return None
 
@@ -80,15 +85,17 @@ def look(request: dict[str, Any]) -> dict[str, Any]:
         "kernel": os.uname().release,
         "versions": environment or {},
         "notes": notes,
-        "paths": {path: os.path.exists(path) for path in request["paths"]},  # after setup made them
+        "paths": {
+            path: os.path.exists(path) for path in request["paths"]
+        },  # last, because the setup lines in the script may make them
     }
 
 
 def run(argv: list[str], seconds: float) -> tuple[int, str, str]:
-    """A program's exit code, output and complaint. Nothing it started outlives it.
+    """Run a program: its exit code, its stdout and its stderr. All that it started is killed after it.
 
-    A signal waits until the new process is known: it would live on if we left without it.
-    Raises OSError, and TimeoutError where it takes too long.
+    Signals are held back until its process id is known: otherwise we could end and leave it running.
+    Raises OSError, and TimeoutError if it takes too long.
     """
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
@@ -109,14 +116,14 @@ def run(argv: list[str], seconds: float) -> tuple[int, str, str]:
                 try:
                     os.killpg(process.pid, signal.SIGKILL)
                 except OSError:
-                    pass  # its whole group has ended
+                    pass  # no process of its group is left
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
 
 
 def gpus(notes: list[str]) -> list[dict[str, Any]]:
-    """The GPUs of the node, whatever CUDA_VISIBLE_DEVICES says. Raises RuntimeError, OSError."""
+    """All GPUs of the node, whatever CUDA_VISIBLE_DEVICES says. Raises RuntimeError, OSError."""
     try:
         code, out, err = run(["nvidia-smi", _QUERY, "--format=csv,noheader,nounits"], SMI_S)
     except FileNotFoundError:
@@ -131,7 +138,10 @@ def gpus(notes: list[str]) -> list[dict[str, Any]]:
 
 
 def parse_gpu(line: str) -> dict[str, Any]:
-    """`NVIDIA H100 80GB HBM3, 81559, 550.54, GPU-…`; what reads [N/A] or [Unknown Error] is null."""
+    """A GPU from nvidia-smi's line `NVIDIA H100 80GB HBM3, 81559, 550.54, GPU-…`.
+
+    [N/A] and [Unknown Error] become null.
+    """
     words = [None if word.startswith("[") else word for word in line.strip().rsplit(", ", 3)]
     name, memory, driver, uuid = [*words, None, None, None][:4]
     size = int(memory) if memory and memory.isdigit() else None
@@ -139,7 +149,7 @@ def parse_gpu(line: str) -> dict[str, Any]:
 
 
 def memory_mib() -> int:
-    """MemTotal."""
+    """The machine's memory: MemTotal in /proc/meminfo."""
     with open("/proc/meminfo") as file:
         match = re.search(r"^MemTotal:\s+(\d+) kB", file.read(), re.MULTILINE)
     if match is None:
@@ -148,7 +158,7 @@ def memory_mib() -> int:
 
 
 def memory_limit_mib(root: str = "/sys/fs/cgroup", own: str = "/proc/self/cgroup") -> int | None:
-    """The lowest memory limit of our cgroups (v1 and v2); None where none is below the machine's."""
+    """The lowest memory limit of our control groups (v1 and v2); None if the machine has no more."""
     with open(own) as file:
         lines = [line.strip().split(":", 2) for line in file if line.count(":") >= 2]
     found = []
@@ -164,7 +174,7 @@ def memory_limit_mib(root: str = "/sys/fs/cgroup", own: str = "/proc/self/cgroup
                 with open(os.path.join(folder, *parts[:depth], name)) as file:
                     text = file.read().strip()
             except OSError:
-                continue  # a container sees its own part of the tree
+                continue  # inside a container only a part of the tree can be seen
             if text.isdigit():
                 found.append(int(text) // MIB)
     lowest = min(found, default=None)
@@ -172,21 +182,21 @@ def memory_limit_mib(root: str = "/sys/fs/cgroup", own: str = "/proc/self/cgroup
 
 
 def cpu_model() -> str | None:
-    """The first processor's name; ARM's kernels give none."""
+    """The name of the first processor; None on ARM, where the kernel gives none."""
     with open("/proc/cpuinfo") as file:
         match = re.search(r"^model name\s*:\s*(.+)$", file.read(), re.MULTILINE)
     return match[1].strip() if match else None
 
 
 def os_name() -> str:
-    """`Debian GNU/Linux 12 (bookworm)`."""
+    """The name of the system, such as `Debian GNU/Linux 12 (bookworm)`."""
     with open("/etc/os-release") as file:
         match = re.search(r"^PRETTY_NAME=(.+)$", file.read(), re.MULTILINE)
     return match[1].strip().strip("\"'") if match else os.uname().sysname
 
 
 def versions(script: str | None, seconds: float) -> dict[str, str | None]:
-    """What the training environment has. Raises RuntimeError where it cannot be entered."""
+    """The versions in the training environment. Raises RuntimeError if it cannot be entered."""
     if script is None:
         return {}
     code, out, err = run(["bash", "-c", script], seconds)
@@ -198,6 +208,6 @@ def versions(script: str | None, seconds: float) -> dict[str, str | None]:
 
 
 def last_line(text: str) -> str:
-    """The last line that says something."""
+    """The last line that is not empty."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else ""

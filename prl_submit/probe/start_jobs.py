@@ -1,4 +1,4 @@
-"""The probe job through submitit: sent, waited for, and ended when nobody waits any more."""
+"""Start probe jobs with submitit, wait for them, and end them when nobody waits any more."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _INSTALL = "pip install 'prl-submit[probe]', where `prl-submit` is installed"
 
 
 def probe_local(request: dict[str, Any], how: How) -> Outcome:
-    """Look at this machine. Raises PrlSubmitError where the job cannot even be started."""
+    """Probe this machine. Raises PrlSubmitError if the job cannot be started."""
     submitit = load_submitit()
     with _folder(request["output_root"]) as folder, contextlib.ExitStack() as stack:
         executor = submitit.LocalExecutor(folder, python=how.python)
@@ -55,9 +55,9 @@ def probe_slurm(
     slurm: Slurm,
     environ: Mapping[str, str],
 ) -> list[Outcome]:
-    """Look at one node of each target (submitit's parameters), all at once.
+    """Probe one node for each target, all at once. `targets`: submitit's parameters of each job.
 
-    Raises BackendUnreachableError; ProbeFailedError where sbatch refuses one.
+    Raises BackendUnreachableError, and ProbeFailedError if sbatch refuses a job.
     """
     submitit = load_submitit()
     with _folder(request["output_root"]) as folder, contextlib.ExitStack() as stack:
@@ -81,7 +81,7 @@ def probe_slurm(
 
 
 def load_submitit() -> Any:
-    """submitit, told to send our function by value. Raises PrlSubmitError where it is missing."""
+    """The module submitit, set to send our function by value. Raises PrlSubmitError if missing."""
     try:
         import cloudpickle
         import submitit
@@ -89,14 +89,14 @@ def load_submitit() -> Any:
         raise PrlSubmitError("probe needs submitit, which is not installed", _INSTALL) from None
     import logging
 
-    logging.getLogger("submitit").handlers.clear()  # stdout is for data
+    logging.getLogger("submitit").handlers.clear()  # it logs to stdout, which is for results
     cloudpickle.register_pickle_by_value(on_node)
     return submitit
 
 
 @contextlib.contextmanager
 def _folder(root: str) -> Iterator[str]:
-    """A folder of the probe's own in the output root, which the nodes share; gone afterwards."""
+    """A folder for the probe in the output root, which the nodes share; it is removed afterwards."""
     made = []
     above = root
     while not os.path.isdir(above):
@@ -107,19 +107,19 @@ def _folder(root: str) -> Iterator[str]:
     try:
         yield folder
     finally:
-        for _ in range(20):  # the job's last file may still be open, which NFS keeps a name for
+        for _ in range(20):  # NFS keeps a name for each file that the job still has open
             shutil.rmtree(folder, ignore_errors=True)
             if not os.path.exists(folder):
                 break
             time.sleep(LOOK_S)
-        with contextlib.suppress(OSError):  # somebody has put something there
+        with contextlib.suppress(OSError):  # no longer empty: somebody put something there
             for empty in made:
                 os.rmdir(empty)
 
 
 @contextlib.contextmanager
 def _refusals(target: dict[str, Any], slurm: Slurm) -> Iterator[None]:
-    """What sbatch refuses, as our errors."""
+    """Turn submitit's error for a job that sbatch refuses into one of ours."""
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     try:
@@ -127,7 +127,9 @@ def _refusals(target: dict[str, Any], slurm: Slurm) -> Iterator[None]:
     except (FailedJobError, FailedSubmissionError) as error:
         answer = Answer(1, "", str(error))
         if gave_no_answer(answer) or not answer.err.strip():
-            cancel_named(target["job_name"], slurm)  # it may have been taken all the same
+            cancel_named(
+                target["job_name"], slurm
+            )  # Slurm may have taken the job and lost the answer
             raise unreachable(answer) from None
         where = f"partition {target['partition']}"
         message = f"{where}: sbatch refuses the probe: {first_line(answer.err)}"
@@ -136,10 +138,11 @@ def _refusals(target: dict[str, Any], slurm: Slurm) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _surroundings(folder: str, environ: Mapping[str, str]) -> Iterator[None]:
-    """What the started process inherits, and no interruption before it is known.
+    """While this lasts, a started process inherits this environment, and signals are held back.
 
-    Its complaints go to a file: submitit's controller greets SIGINT with a traceback. Not the
-    user's working directory, whose files `python -m` would take for modules.
+    Its stderr is a file, because submitit's controller prints a traceback at Ctrl-C. Its working
+    directory is `folder`, because `python -m` would take files of the user's for modules. Signals are
+    held back so that we know the process before we end.
     """
     saved, cwd, own = os.dup(2), os.getcwd(), dict(os.environ)
     log = os.open(os.path.join(folder, "controller.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -161,9 +164,10 @@ def _surroundings(folder: str, environ: Mapping[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _deferred() -> Iterator[None]:
-    """Signals that end a probe raise KeyboardInterrupt afterwards, and are not ignored by children.
+    """Hold signals back; if one came, raise KeyboardInterrupt afterwards.
 
-    SIGINT is, in the background of a script; but with it submitit ends a local job.
+    Processes that are started meanwhile do not ignore SIGINT, with which submitit ends a local job.
+    A shell makes background commands of a script ignore it, and their children would inherit that.
     """
     seen: list[int] = []
     before = {
@@ -180,6 +184,7 @@ def _deferred() -> Iterator[None]:
 
 
 def _replace_environ(environ: Mapping[str, str]) -> None:
+    """Make os.environ hold exactly these variables."""
     wanted = dict(environ)
     for name in [name for name in os.environ if name not in wanted]:
         del os.environ[name]

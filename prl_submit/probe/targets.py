@@ -1,4 +1,4 @@
-"""What Slurm itself says before a probe, and the probe job's options."""
+"""Which partitions a probe looks at, and the options of the job that it sends to each."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from prl_submit.errors import BackendUnreachableError, PrlSubmitError
 from prl_submit.planning.plan import Plan
 from prl_submit.spec.suggest import did_you_mean
 
-#: Minutes a probe job may run; partitions with a lower limit get that.
+#: Minutes that a probe job may run; less in a partition with a lower limit.
 LIMIT_MIN = 5
-#: A person's defaults that a probe needs to be let in; any other SBATCH_* would change the job.
+#: The user's defaults without which Slurm may refuse the probe. Every other SBATCH_* variable is
+#: left out, because it would change the probe job.
 _KEPT = ("SBATCH_ACCOUNT", "SBATCH_QOS", "SBATCH_RESERVATION", "SBATCH_CONSTRAINT")
 
 
 def ask_name(slurm: Slurm) -> str:
-    """The cluster's name. Raises BackendUnreachableError."""
+    """Ask Slurm for the cluster's name. Raises BackendUnreachableError."""
     answer = slurm.ask(["scontrol", "show", "config"])
     match = re.search(r"^ClusterName\s*=\s*(\S+)", answer.out, re.MULTILINE)
     if match is None:
@@ -30,7 +31,7 @@ def ask_name(slurm: Slurm) -> str:
 
 
 def ask_partitions(slurm: Slurm) -> dict[str, Partition]:
-    """The partitions by name. Raises BackendUnreachableError."""
+    """Ask Slurm for its partitions; they come by name. Raises BackendUnreachableError."""
     answer = slurm.ask(SINFO)
     found = parse_sinfo(answer.out)
     if not found:
@@ -40,7 +41,7 @@ def ask_partitions(slurm: Slurm) -> dict[str, Partition]:
 
 
 def choose(partitions: Mapping[str, Partition], names: Sequence[str]) -> list[Partition]:
-    """The partitions to probe: those named, else the default one. Raises PrlSubmitError."""
+    """The partitions to probe: the named ones, else the default one. Raises PrlSubmitError."""
     listed = f"there are: {', '.join(partitions)}"
     if not names:
         found = [partition for partition in partitions.values() if partition.default]
@@ -55,7 +56,7 @@ def choose(partitions: Mapping[str, Partition], names: Sequence[str]) -> list[Pa
 
 
 def job_parameters(partition: Partition, plan: Plan | None, name: str) -> dict[str, Any]:
-    """The probe job for submitit: one GPU where there are any, and no more than it needs."""
+    """The probe job's parameters for submitit: one GPU if the partition has any, and little else."""
     limit = partition.max_seconds
     parameters: dict[str, Any] = {
         "job_name": name,
@@ -66,9 +67,9 @@ def job_parameters(partition: Partition, plan: Plan | None, name: str) -> dict[s
         "cpus_per_task": 1,
         "mem": "1G",
         "gres": _gres(partition, plan),
-        "wckey": None,  # submitit's own default is refused where keys are tracked
+        "wckey": None,  # submitit sets one by default, which clusters that track keys refuse
         "signal_delay_s": 10,
-        "use_srun": False,  # one node, one task: nothing for srun to do
+        "use_srun": False,  # one task on one node needs no srun
     }
     if plan is not None:
         section = plan.slurm
@@ -80,7 +81,7 @@ def job_parameters(partition: Partition, plan: Plan | None, name: str) -> dict[s
 
 
 def _gres(partition: Partition, plan: Plan | None) -> str | None:
-    """One GPU, of the plan's type where the partition has it: it makes Slurm choose a GPU node."""
+    """One GPU, so that Slurm chooses a node with GPUs; of the plan's type if the partition has it."""
     types = {kind for node in partition.kinds for kind in node.gpus}
     if not types or (plan is not None and plan.resources.accelerator != "gpu"):
         return None
@@ -89,5 +90,5 @@ def _gres(partition: Partition, plan: Plan | None) -> str | None:
 
 
 def job_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """What sbatch is given of the user's environment: nothing that steers it or the probe's srun."""
+    """The environment for sbatch: the user's, without what would change the probe job."""
     return inherited(environ, _KEPT)

@@ -1,4 +1,4 @@
-"""How the probe enters the training environment: by the very lines of launch.sh."""
+"""The script with which the probe enters the training environment: by the lines of launch.sh."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _HEADING = "\n# --- "
 #: Where the values of the job begin.
 _VALUES = "\nprl_run_dir="
 
-#: What those lines use of the rest of launch.sh. Nobody ends a probe softly, so it has no traps.
+#: What those lines need from the rest of launch.sh. A probe is never asked to save, so `prl_arm`,
+#: which sets launch.sh's traps, does nothing.
 _HEAD = """\
 exec 3>&1 1>&2
 prl_fail() { printf '%s\\n' "$2" >&2; exit "$1"; }
@@ -21,7 +22,7 @@ prl_say() { printf '%s\\n' "$*" >&2; }
 prl_arm() { :; }
 prl_out=2 prl_doing= prl_host=$(uname -n)
 """
-#: The interpreter that torchrun will use, as launch.sh's preflight finds it.
+#: Finds the Python that torchrun will use, in the way of launch.sh's preflight.
 _TAIL = """\
 set +e
 first=
@@ -33,10 +34,10 @@ esac
 [[ -n ${python[0]} ]] || fail 78 "no python on PATH"
 exec "${python[@]}" -c "$prl_code" >&3
 """
-#: Metadata only: importing torch takes seconds.
+#: Reads the packages' metadata only, because importing torch takes seconds.
 _CODE = f"""\
 import sys
-sys.path[:] = [folder for folder in sys.path if folder]  # files of the working directory are no modules
+sys.path[:] = [folder for folder in sys.path if folder]  # a file of the working directory is no module
 import importlib.metadata, json, platform
 found = {{"python": platform.python_version()}}
 for name in ("ms-swift", "torch", "vllm"):
@@ -49,9 +50,10 @@ print({ANSWER!r} + json.dumps(found))
 
 
 def version_script(plan: Plan | None) -> str | None:
-    """Bash that prints the versions of a plan's environment, or (None) of the one it starts in.
+    """A bash script that prints the versions in the plan's environment.
 
-    None where the training runs in a container, whose inside the node cannot see.
+    Without a plan it prints those of the environment it is started in. None if the training runs in a
+    container, because the node cannot look into that.
     """
     own = ""
     if plan is not None:
@@ -63,7 +65,7 @@ def version_script(plan: Plan | None) -> str | None:
 
 
 def _section(launch: str, heading: str) -> str:
-    """The lines of launch.sh below a heading, in which nothing of the job begins."""
+    """The lines of launch.sh below a heading, up to the next heading or the job's own values."""
     begin = launch.index(heading)
     lines = launch[begin : launch.index(_HEADING, begin + len(heading))]
     return lines.partition(_VALUES)[0]

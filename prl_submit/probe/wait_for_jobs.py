@@ -1,7 +1,7 @@
-"""Probe jobs that were sent: whether they have ended, what came of them, how they are ended.
+"""Wait for probe jobs: for their results, or for their end without a result.
 
-submitit's own waiting asks sacct alone, every 600 s at worst, and has nothing to ask where there is
-no accounting. So we look for the file of the result, and ask squeue why it does not come.
+submitit's own waiting asks only sacct, at worst every 600 s, and gets no answer on a cluster without
+accounting. So we look for the file of the result, and ask squeue in which state the job is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from prl_submit.probe import on_node
 #: Seconds between two looks for the result, and between two questions to squeue.
 LOOK_S = 0.1
 ASK_S = 2.0
-#: Seconds for a cancelled job to end.
+#: Seconds that a cancelled job gets to end.
 END_S = 5.0
 _PYTHON = (
     "--python PATH names a Python on the nodes with submitit, of the same minor version as this one"
@@ -33,17 +33,20 @@ _PYTHON = (
 
 
 class ProbeFailedError(PrlSubmitError):
-    """A node was not looked at."""
+    """A node could not be probed."""
 
     exit_code = EXIT_JOB_FAILED
 
 
-#: What came of one probe: the node function's answer, or why there is none.
+#: The outcome of one probe: the answer of `on_node.look`, or why there is none.
 Outcome = Union[dict[str, Any], ProbeFailedError]
 
 
 class How(Struct, frozen=True):
-    """How probes run: seconds to wait, the nodes' python (a shell word), who is told of progress."""
+    """How to run probes: for how long, whom to tell of progress, with which Python on the nodes.
+
+    `python` is a word of the shell, quoted if need be.
+    """
 
     timeout_s: float
     tell: Callable[[str], None]
@@ -51,23 +54,23 @@ class How(Struct, frozen=True):
 
 
 class ProbeJob(Protocol):
-    """A probe job that was sent."""
+    """A probe job that was started."""
 
     where: str
-    #: submitit's.
+    #: submitit's object of the job.
     job: Any
-    #: Seconds until a result that was written can be seen here.
+    #: Seconds until we see a file that the job wrote; on a network file system that takes a while.
     settle_s: float
 
     def state(self) -> tuple[bool, str]:
-        """Whether it has ended, and its state in words."""
+        """True if the job has ended; and its state in words."""
 
     def cancel(self) -> None:
-        """End it."""
+        """End the job."""
 
 
 class LocalJob:
-    """On this machine."""
+    """A probe job on this machine."""
 
     settle_s = 0.2
 
@@ -76,19 +79,21 @@ class LocalJob:
         self.where = "this machine"
 
     def state(self) -> tuple[bool, str]:
-        """From its process."""
+        """The state of the job's process."""
         ended = self.job.done()
         return ended, "the probe's process ended" if ended else "running"
 
     def cancel(self) -> None:
-        """SIGINT, which makes submitit end its tasks; then SIGKILL."""
+        """Send SIGINT, at which submitit ends its tasks; if that takes too long, SIGKILL."""
         self.job.cancel()
         if not _wait(self.job.done):
-            os.kill(int(self.job.job_id), signal.SIGKILL)  # our child, so the pid is still its
+            os.kill(
+                int(self.job.job_id), signal.SIGKILL
+            )  # the process is our child, so nobody else has its number
 
 
 class SlurmJob:
-    """In a partition; `name` is its alone."""
+    """A probe job in a partition of Slurm. No other job has its name."""
 
     settle_s = 3.0
 
@@ -101,7 +106,7 @@ class SlurmJob:
         self._last = (False, f"job {job.job_id} was submitted")
 
     def state(self) -> tuple[bool, str]:
-        """From squeue, at most every ASK_S; an answer that does not come ends nothing."""
+        """The state by squeue, asked every ASK_S at most. Without an answer the job counts as running."""
         if time.monotonic() - self._asked < ASK_S:
             return self._last
         self._asked = time.monotonic()
@@ -112,6 +117,7 @@ class SlurmJob:
         return self._last
 
     def _ask(self) -> tuple[bool, str]:
+        """The state that squeue reports now."""
         job_id = self.job.job_id
         jobs = squeue(self._slurm, squeue_argv(job_ids=[job_id]))
         if not jobs:
@@ -124,7 +130,7 @@ class SlurmJob:
         return not is_live(job), f"job {job_id} is {job.state}{reason}{node_}"
 
     def cancel(self) -> None:
-        """End it by scancel, and wait for the end, so that nothing writes into the folder any more."""
+        """Cancel the job and wait for its end: it must not write into a folder that we remove."""
         cancel_named(self._name, self._slurm)
 
         def ended() -> bool:
@@ -135,44 +141,60 @@ class SlurmJob:
 
 
 def cancel_named(name: str, slurm: Slurm) -> None:
-    """End the job of that name: sbatch may have sent it and not come back with its id."""
+    """Cancel by name: sbatch may have submitted the job without telling us its id."""
     slurm.order(["scancel", f"--name={name}"])
 
 
 def collect(open_jobs: list[ProbeJob], how: How) -> list[Outcome]:
-    """What came of each job. Those that have ended are taken out of `open_jobs`."""
+    """Wait for the jobs; the outcome of each. A job that has ended is taken out of `open_jobs`."""
     jobs = list(open_jobs)
+    waiting = {job: _Waiting(job, how.tell) for job in jobs}
     found: dict[ProbeJob, Outcome] = {}
-    ended_at: dict[ProbeJob, float] = {}
-    told: dict[ProbeJob, str] = {}
     deadline = time.monotonic() + how.timeout_s
     while True:
         for job in list(open_jobs):
-            outcome = _result(job)
-            if outcome is None:
-                ended, words = job.state()
-                if told.setdefault(job, "") != words and not ended:
-                    told[job] = words
-                    how.tell(f"{job.where}: {words}")
-                if (
-                    ended
-                    and time.monotonic() - ended_at.setdefault(job, time.monotonic()) > job.settle_s
-                ):
-                    outcome = _came_to_nothing(job, words)
+            outcome = waiting[job].look()
             if outcome is not None:
                 found[job] = outcome
                 open_jobs.remove(job)
-        if not open_jobs:
-            return [found[job] for job in jobs]
-        if time.monotonic() > deadline:
+        if not open_jobs or time.monotonic() > deadline:
             break
         time.sleep(LOOK_S)
     return [found[job] if job in found else _too_late(job, how) for job in jobs]
 
 
+class _Waiting:
+    """The waiting for one job."""
+
+    def __init__(self, job: ProbeJob, tell: Callable[[str], None]) -> None:
+        self._job = job
+        self._tell = tell
+        self._told = ""
+        self._ended_at: float | None = None
+
+    def look(self) -> Outcome | None:
+        """The job's outcome; None while there may still come one. Tells of each new state."""
+        outcome = _result(self._job)
+        if outcome is not None:
+            return outcome
+        has_ended, words = self._job.state()
+        if not has_ended:
+            if words != self._told:
+                self._told = words
+                self._tell(f"{self._job.where}: {words}")
+            return None
+        now = time.monotonic()
+        if self._ended_at is None:
+            self._ended_at = now
+        if now - self._ended_at > self._job.settle_s:
+            return _came_to_nothing(self._job, words)
+        return None
+
+
 def _result(job: ProbeJob) -> Outcome | None:
+    """The result that the job wrote; None if it has not."""
     path: Path = job.job.paths.result_pickle
-    os.listdir(path.parent)  # NFS clients look anew
+    os.listdir(path.parent)  # makes an NFS client read the folder anew
     if not path.exists():
         return None
     from submitit.core.utils import pickle_load
@@ -187,6 +209,7 @@ def _result(job: ProbeJob) -> Outcome | None:
 
 
 def _came_to_nothing(job: ProbeJob, words: str) -> ProbeFailedError:
+    """The error for a job that ended without a result. `words`: its state."""
     log: Path = job.job.paths.stderr
     try:
         said = on_node.last_line(log.read_text("utf-8", "replace"))
@@ -199,6 +222,7 @@ def _came_to_nothing(job: ProbeJob, words: str) -> ProbeFailedError:
 
 
 def _too_late(job: ProbeJob, how: How) -> ProbeFailedError:
+    """The error for a job that is still open when the time is over."""
     message = (
         f"{job.where}: no answer within {how.timeout_s:g} s: {job.state()[1]}; it was cancelled"
     )
@@ -206,7 +230,7 @@ def _too_late(job: ProbeJob, how: How) -> ProbeFailedError:
 
 
 def end(open_jobs: list[ProbeJob]) -> None:
-    """Cancel what is still open; a second Ctrl-C cannot leave half of it running."""
+    """Cancel all open jobs. Ctrl-C is ignored meanwhile, because it would leave some running."""
     if not open_jobs:
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -218,6 +242,7 @@ def end(open_jobs: list[ProbeJob]) -> None:
 
 
 def _wait(check: Callable[[], bool]) -> bool:
+    """Wait until `check` is true, END_S at most; whether it became true."""
     deadline = time.monotonic() + END_S
     while not check():
         if time.monotonic() > deadline:
