@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Make a tiny Qwen2 with random weights and its own tokenizer, for trying out a job without a GPU.
 
-The tokenizer is trained on the example data beside this file and nothing is downloaded. The same
-options and library versions give the same bytes, so every node of a job may make its own copy; it
-appears under its name in one step, so that several may also make the same one at once. A complete
-model is left as it is, which costs no more than a look: no library is imported for that.
+The tokenizer is trained on the example data beside this file, and nothing is downloaded. The same options
+and library versions give the same bytes, so every node of a job may make its own copy. The finished folder
+is renamed to its name in one step, so several processes may also make the same model at once. If a complete
+model exists already, the script leaves it as it is and does not even import a library.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ FILES = (
     "tokenizer_config.json",
 )
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-# One token each, so that even random weights write one now and then: rewards need differences.
+# Each tag is one token, so that even a model with random weights writes a tag now and then. GRPO learns
+# from differences between rewards, and without tags all rewards would be equal.
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -49,7 +50,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def model_sizes(args: argparse.Namespace) -> dict[str, int]:
-    """The options under the names that config.json has for them."""
+    """The options under their names in config.json."""
     return {
         "hidden_size": args.hidden,
         "max_position_embeddings": args.positions,
@@ -60,12 +61,12 @@ def model_sizes(args: argparse.Namespace) -> dict[str, int]:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether every file of a model is there; folders are only ever renamed into place whole."""
+    """True if the folder holds every file of a model."""
     return all((folder / name).is_file() for name in FILES)
 
 
 def check_sizes(folder: Path, sizes: dict[str, int]) -> None:
-    """Exit with a message where the model that is there is not the one asked for."""
+    """Exit with a message if the existing model has other sizes than the options say."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     other = [
         f"{name} {config.get(name)}, not {n}" for name, n in sizes.items() if config.get(name) != n
@@ -75,7 +76,7 @@ def check_sizes(folder: Path, sizes: dict[str, int]) -> None:
 
 
 def corpus(path: Path) -> list[str]:
-    """The texts to train the tokenizer on: what is said in every row, and its sentences."""
+    """The texts to train the tokenizer on: the messages and the sentences of every row."""
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     said = [message["content"] for row in rows for message in row["messages"]]
     return said + [sentence for row in rows for sentence in row.get("sentences", ())]
@@ -89,7 +90,7 @@ def transformers() -> Any:
 
 
 def make_tokenizer(texts: list[str], vocab: int, positions: int) -> Any:
-    """A byte-level BPE tokenizer with exactly ``vocab`` tokens; any text round-trips."""
+    """A byte-level BPE tokenizer with exactly ``vocab`` tokens. Decoding gives back any encoded text."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -115,10 +116,11 @@ def make_tokenizer(texts: list[str], vocab: int, positions: int) -> Any:
 
 
 def name_tokenizer(file: Path) -> None:
-    """Write what transformers 4 and 5 both read.
+    """Change tokenizer_config.json so that transformers 4 and 5 can both read it.
 
-    Transformers 5 names the class TokenizersBackend, which 4 does not know, and puts the chat template
-    into a file that 4.42 and older do not look for; 4 names a slow class that 5 cannot make.
+    transformers 5 writes the class TokenizersBackend, which transformers 4 does not know, and it writes the
+    chat template into a file that 4.42 and older do not read. transformers 4 writes a slow class that
+    transformers 5 cannot make.
     """
     config = json.loads(file.read_text(encoding="utf-8"))
     config |= {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": CHAT_TEMPLATE}
@@ -126,7 +128,7 @@ def name_tokenizer(file: Path) -> None:
 
 
 def make_model(sizes: dict[str, int], tokenizer: Any, seed: int) -> Any:
-    """A Qwen2 in float32 whose weights follow from the seed."""
+    """A Qwen2 in float32 with random weights, which depend only on the seed."""
     import torch
 
     torch.manual_seed(seed)
@@ -149,7 +151,10 @@ def make_model(sizes: dict[str, int], tokenizer: Any, seed: int) -> Any:
 
 
 def build(out: Path, args: argparse.Namespace) -> None:
-    """Make the model in a folder beside ``out`` and rename it; whoever is first wins."""
+    """Make the model in a folder beside ``out`` and rename the folder to ``out``.
+
+    If several processes do so at once, the first one's folder stays.
+    """
     import secrets
     import shutil
 
@@ -161,10 +166,10 @@ def build(out: Path, args: argparse.Namespace) -> None:
         tokenizer.save_pretrained(partial)
         name_tokenizer(partial / "tokenizer_config.json")
         make_model(model_sizes(args), tokenizer, args.seed).save_pretrained(partial)
-        # safetensors writes a private file; a shared disk needs it as readable as the others.
+        # safetensors makes a file that only its owner can read. On a shared disk other users need it too.
         (partial / "model.safetensors").chmod((partial / "config.json").stat().st_mode)
         try:
-            partial.rename(out)  # fails where a folder with files in it is already there
+            partial.rename(out)  # fails if another process has made the folder already
         except OSError:
             if not is_complete(out):
                 raise
@@ -173,7 +178,7 @@ def build(out: Path, args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Make the model unless it is there; print its folder either way."""
+    """Make the model unless it exists, and print its folder."""
     args = arguments(argv)
     out = args.out.resolve()
     if is_complete(out):
@@ -181,8 +186,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"tiny model already in {args.out}")
         return 0
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        sys.exit(f"error: {args.out} is there but is no complete model: remove it or name another")
-    # Before the libraries are imported: they read these once.
+        sys.exit(
+            f"error: {args.out} exists but is not a complete model: remove it or name another folder"
+        )
+    # These must be set before the libraries are imported, because the libraries read them only once.
     os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
     build(out, args)
     print(f"tiny model made in {args.out}")

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Install what the tests on a real Kubernetes API need (Debian, Ubuntu), and start none of it.
 #
-# Debian has etcd and kubectl, and of Kubernetes itself the source alone. It is built once, into
-# ~/.cache/prl-submit. A folder in KUBEBUILDER_ASSETS that holds the programs comes first.
+# Debian has packages for etcd and kubectl, but only the source of Kubernetes itself. This script builds
+# Kubernetes once, into ~/.cache/prl-submit. If KUBEBUILDER_ASSETS names a folder with the programs, the
+# tests use those.
 set -euo pipefail
 
 version=1.20.2
@@ -41,16 +42,17 @@ packages_for() {
   "$(dirname "$0")/install-packages.sh" kubernetes "$@"
 }
 
-# What apt knows as packages, as sources: in a folder of our own, so that the machine's lists stay.
+# Lists of Debian's source packages, from the same servers as the machine's packages. They are kept in a
+# folder of their own, so that the machine's lists do not change.
 source_lists() { # FOLDER
   local keyring=/usr/share/keyrings/debian-archive-keyring.gpg signed=
   [[ ! -e $keyring ]] || signed="[signed-by=$keyring] "
-  # apt's own names, not the shell's
+  # apt replaces these names, not the shell
   # shellcheck disable=SC2016
   apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
     'Created-By: Packages' 'Origin: Debian' | sort -u | sed "s|^|deb-src $signed|" >"$1/sources.list"
   if [[ ! -s $1/sources.list ]]; then
-    echo "apt knows no Debian here: put ${built[*]} into a folder that KUBEBUILDER_ASSETS names"
+    echo "apt has no Debian server on this machine: put ${built[*]} into a folder and name it in KUBEBUILDER_ASSETS"
     return 1
   fi
   mkdir -p "$1/lists/partial" "$1/archives/partial"
@@ -67,14 +69,14 @@ fetch_source() { # FOLDER: Debian's kubernetes with Debian's patches, in FOLDER/
   apt-get download golang-github-modern-go-reflect2-dev
   dpkg-source --no-check -x kubernetes_*.dsc src/k8s.io/kubernetes
   dpkg -x golang-github-modern-go-reflect2-dev_*.deb reflect2
-  # With the reflect2 that Kubernetes brought and Go 1.19, the first object of a custom kind
-  # ends the server.
+  # With the reflect2 in Kubernetes' source and Go 1.19, the API server crashes at the first object of a
+  # custom kind. Debian's reflect2 works.
   rm -rf src/k8s.io/kubernetes/vendor/github.com/modern-go/reflect2
   mv reflect2/usr/share/gocode/src/github.com/modern-go/reflect2 \
     src/k8s.io/kubernetes/vendor/github.com/modern-go/
 }
 
-# A file of the API server that Debian makes at build time, as Kubernetes' own Makefile does.
+# Make a source file of the API server that is not in the package, as Kubernetes' own Makefile does.
 generate_openapi() { # FOLDER
   local folders
   go build -o "$1/openapi-gen" k8s.io/kubernetes/vendor/k8s.io/kube-openapi/cmd/openapi-gen
@@ -93,7 +95,7 @@ compile() { # FOLDER: the programs, in FOLDER/bin
     name=k8s.io/kubernetes/vendor/k8s.io/$name
     flags+=" -X $name.gitVersion=v$version -X $name.gitMajor=1 -X $name.gitMinor=20"
   done
-  # GOGC: a compiler that collects less is done sooner.
+  # GOGC=400: the compiler collects garbage less often and is faster.
   export GO111MODULE=off GOPATH=$1 GOCACHE=$1/go-cache GOFLAGS='' CGO_ENABLED=0 GOGC=400
   cd "$1/src/k8s.io/kubernetes"
   generate_openapi "$1"
@@ -105,12 +107,12 @@ build() {
   local code
   mkdir -p "$(dirname "$cache")"
   exec 8>"$cache.lock"
-  flock 8 # somebody else builds: theirs is ours
+  flock 8 # if another process is building, wait for it and use its programs
   [[ $(missing "${built[@]}") ]] || return 0
-  folder=$(mktemp -d) # not local: the trap runs outside
+  folder=$(mktemp -d) # not local, because the trap runs outside of this function
   trap 'rm -rf "$folder"' EXIT
   trap 'exit 130' INT TERM HUP
-  set +e # not `if !`, inside of which no command's failure would end anything
+  set +e # not `if ! (...)`, because inside of `if` bash ignores `set -e`
   (
     set -e
     packages_for golang-go dpkg-dev
@@ -123,7 +125,7 @@ build() {
     tail -n 20 "$folder/log" >&2
     fail "building Kubernetes failed"
   fi
-  # A rename within the cache's own file system: what has the name is whole.
+  # Copy into the cache's file system first, then rename: so a folder with this name is always complete.
   rm -rf "$cache" "$cache.part"
   mv "$folder/bin" "$cache.part"
   mv "$cache.part" "$cache"

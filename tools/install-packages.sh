@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Install packages of Debian or Ubuntu, and start none of the daemons in them.
 # usage: tools/install-packages.sh WHAT-FOR PACKAGE...
-# Quiet; where it fails, one line on stderr says why, after apt's own last lines.
+# It prints nothing unless it fails. Then stderr has the last lines of apt and one line with the reason.
 set -euo pipefail
 caller=tools/install-$1.sh
 packages=("${@:2}")
 
 if ! command -v apt-get >/dev/null; then
-  echo "$caller: no apt-get here; install by hand what is in: ${packages[*]}" >&2
+  echo "$caller: this machine has no apt-get; install these packages by hand: ${packages[*]}" >&2
   exit 1
 fi
 if [[ $(id -u) != 0 ]]; then
@@ -18,11 +18,12 @@ if [[ $(id -u) != 0 ]]; then
   exit 1
 fi
 
-# Two of us at once would each put the other's policy back.
+# If two of these scripts ran at once, each would restore the other's policy file.
 exec 9>/run/lock/prl-submit-packages
 flock 9
 
-# Debian starts what it installs. A policy of our own says no, for as long as we install.
+# Debian starts the daemons that it installs, unless policy-rc.d forbids it. So this script puts a policy-rc.d
+# of its own in place while it installs.
 policy=/usr/sbin/policy-rc.d
 scratch=$(mktemp -d)
 restore() {

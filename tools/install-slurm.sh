@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Install what the tests on a real Slurm need (Debian, Ubuntu), and start none of its daemons.
-# Without MariaDB the tests without accounting run all the same: that it cannot be installed is no failure.
+# The tests without accounting do not need MariaDB, so it is no failure if MariaDB cannot be installed.
 set -euo pipefail
 
 packages=(slurm-wlm munge)

@@ -1,7 +1,7 @@
 """Link the torch of this Python's environment into another one: `python tools/link_torch.py VENV`.
 
-Hard links cost neither time nor disk, and the other environment outlives this one. Both must be of the
-same Python version.
+Hard links take no time and no disk space, and the other environment still works if this one is removed.
+Both environments must have the same version of Python.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sysconfig
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
-#: Distributions that hold torch's binaries; what else torch requires is small.
+#: The distributions with torch's binaries. The other packages that torch requires are small.
 NAMES = ("torch", "triton", "nvidia-", "cuda-")
 
 
@@ -24,7 +24,7 @@ def is_binary(distribution: Distribution) -> bool:
 
 
 def link(source: Path, target: Path) -> None:
-    """A hard link, or a copy where the target lies on another disk."""
+    """Make a hard link, or a copy if the target is on another disk."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
@@ -33,11 +33,11 @@ def link(source: Path, target: Path) -> None:
 
 
 def main(venv: Path) -> int:
-    """Link every file, and write torchrun anew: its first line names the interpreter."""
+    """Link every file. Scripts such as torchrun are copied with the other environment's Python in line 1."""
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     packages = venv / "lib" / version / "site-packages"
     if not packages.is_dir():
-        print(f"{venv} is not of {version}: torch is installed there again")
+        print(f"{venv} does not have {version}, so pip will install torch there")
         return 1
     own = Path(sysconfig.get_path("purelib"))
     for distribution in filter(is_binary, distributions(path=[str(own)])):

@@ -2,9 +2,9 @@
 # Make the second environment of the tests: ms-swift 3.3.0, which many users still run, on the CPU.
 # usage: tools/make-old-swift-venv.sh [PYTHON]    prints the environment's folder
 #
-# The folder lies in ~/.cache/prl-submit and carries the constraints' checksum in its name, so that other
-# constraints make another environment and all checkouts share one. Where PYTHON's own environment has
-# the same torch, its files are linked instead of installed again: torch takes 750 MB.
+# The folder is in ~/.cache/prl-submit, and all checkouts share it. Its name has the checksum of the
+# constraints file, so changed constraints make a new environment. If PYTHON's own environment has the same
+# torch (750 MB), its files are linked instead of installed again.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -15,7 +15,7 @@ fail() {
   exit 1
 }
 
-is_old_enough() { # PYTHON: numpy 1.26, which ms-swift 3.3 asks for, ends with 3.12
+is_old_enough() { # PYTHON: ms-swift 3.3 needs numpy 1.26, which supports Python up to 3.12
   "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null
 }
 
@@ -29,7 +29,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/prl-submit
 venv=$cache/swift-3.3.0-$checksum
 mkdir -p "$cache"
 exec {lock}>"$venv.lock"
-flock "$lock" # another checkout may be making the same one
+flock "$lock" # another checkout may be making the same environment
 
 if [[ ! -e $venv/complete ]]; then
   rm -rf "$venv"

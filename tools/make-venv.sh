@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make a virtual environment also where Debian or Ubuntu left out the venv module.
+# Make a virtual environment. If Debian's or Ubuntu's Python lacks the venv module, install it (as root).
 # usage: tools/make-venv.sh PYTHON DIR
 set -euo pipefail
 python=$1

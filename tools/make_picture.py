@@ -46,12 +46,12 @@ def capture(command: str) -> str:
             chunks.append(data)
         process.wait(120)
     os.close(master)
-    # Where this checkout lies is nobody's business.
+    # The picture must not show the folder of this checkout.
     return b"".join(chunks).decode().replace("\r\n", "\n").replace(str(ROOT), "~/prl-submit")
 
 
 def main() -> None:
-    """Run, draw, write."""
+    """Run the commands, draw what they print, and write the picture."""
     console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"))  # noqa: SIM115
     for command in COMMANDS:
         console.print(Text(f"$ {command}", style="bold"))

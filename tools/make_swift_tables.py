@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Make prl_submit/swift/history.json and registries.json of every release since 3.0.
 
-The first has the arguments of `swift rlhf`, the second the names that ms-swift registers.
+history.json has the arguments of `swift rlhf`, and registries.json has the names that ms-swift registers.
 
-Downloads the published wheels of ms-swift and, for each, of the newest transformers that it allows
-(about 250 MB, kept in --wheels), and reads their source with the very reader that looks at an
-installed ms-swift. Nothing of them is installed or imported. Takes about a minute once they are there.
+The script downloads the published wheels of ms-swift and, for each, the newest transformers that it allows
+(about 250 MB, kept in --wheels). It reads their source with the same code that reads an installed ms-swift;
+nothing is installed or imported. It takes about a minute when the wheels are there.
 
 usage: python tools/make_swift_tables.py [--wheels DIR] [--out FOLDER]
 """
@@ -34,12 +34,12 @@ ROOT = Path(__file__).parent.parent
 FIRST = (3, 0)
 
 Tables = dict[str, dict[str, Argument]]
-#: An entry's name -> `[first, last, *entry]` of each stretch of releases that have it.
+#: An entry's name -> `[first, last, *entry]` for each span of consecutive releases with an equal entry.
 Spans = dict[str, list[list[Any]]]
 
 
 def released() -> list[str]:
-    """ms-swift's released versions since 3.0, oldest first; of post-releases of one the last."""
+    """ms-swift's releases since 3.0, oldest first. Of a release and its post-releases only the last one."""
     listed = _found(r"Available versions: (.*)", _pip("index", "versions", "ms-swift"))
     versions = sorted(listed.split(", "), key=number)
     last = {version.partition(".post")[0]: version for version in versions}
@@ -59,7 +59,7 @@ def _pip(*words: str) -> str:
 
 
 def wheel(folder: Path, name: str, requirement: str, version: str | None = None) -> Path:
-    """The wheel of a requirement, downloaded unless it is there."""
+    """The wheel of a requirement. It is downloaded if the folder does not have it yet."""
     if version and (found := list(folder.glob(f"{name}-{version}-*.whl"))):
         return found[0]
     place = folder / re.sub(r"[^\w.]", "_", requirement)
@@ -69,14 +69,14 @@ def wheel(folder: Path, name: str, requirement: str, version: str | None = None)
 
 
 def bound(swift: zipfile.ZipFile) -> str:
-    """What an ms-swift wheel says of transformers, as a requirement."""
+    """The requirement on transformers in the metadata of an ms-swift wheel."""
     metadata = next(name for name in swift.namelist() if name.endswith(".dist-info/METADATA"))
     text = swift.read(metadata).decode()
     return "transformers" + _found(r"^Requires-Dist: transformers *([<>=!][^;\n]*)$", text)
 
 
 def finder(*wheels: zipfile.ZipFile) -> Callable[[str], tuple[str, bool] | None]:
-    """The source of a module in one of several wheels."""
+    """A function that returns the source of a module from one of several wheels."""
 
     def find(module: str) -> tuple[str, bool] | None:
         path = module.replace(".", "/")
@@ -92,7 +92,7 @@ def finder(*wheels: zipfile.ZipFile) -> Callable[[str], tuple[str, bool] | None]
 
 
 def read_wheels(folder: Path) -> tuple[Tables, dict[str, str], list[Registries]]:
-    """The tables by version, the transformers that each was read with, and the registries."""
+    """The arguments by version, the version of transformers that each was read with, and the registries."""
     tables: Tables = {}
     registries = []
     beside = {}
@@ -109,7 +109,7 @@ def read_wheels(folder: Path) -> tuple[Tables, dict[str, str], list[Registries]]
 
 
 def bundle(registries: Sequence[Registries]) -> dict[str, Any]:
-    """As `prl_submit.swift.registries.Bundle` reads it."""
+    """The registries of all releases, in the form that `prl_submit.swift.registries.Bundle` reads."""
     kinds: Spans = {}
     names: Spans = {}
     others: dict[str, Spans] = {}
@@ -125,7 +125,7 @@ def bundle(registries: Sequence[Registries]) -> dict[str, Any]:
 
 
 def add(spans: Spans, name: str, place: int, entry: list[Any]) -> None:
-    """Lengthen the last stretch, or begin another one."""
+    """Add a release to the last span if its entry is equal, else begin a new span."""
     found = spans.setdefault(name, [])
     if found and found[-1][1] == place - 1 and found[-1][2:] == entry:
         found[-1][1] = place
@@ -134,7 +134,7 @@ def add(spans: Spans, name: str, place: int, entry: list[Any]) -> None:
 
 
 def spans(name: str, versions: Sequence[str], tables: Tables) -> list[list[Any]]:
-    """`[first, last, kind, many, choices, default]` of each stretch of releases that are alike."""
+    """`[first, last, kind, many, choices, default]` for each span of releases with an equal argument."""
     found: list[list[Any]] = []
     for place, version in enumerate(versions):
         argument = tables[version].get(name)
@@ -151,7 +151,7 @@ def spans(name: str, versions: Sequence[str], tables: Tables) -> list[list[Any]]
 
 
 def main() -> None:
-    """Write the history and say where."""
+    """Write both files and print what they hold."""
     parser = argparse.ArgumentParser(description=__doc__)
     cache = Path.home() / ".cache" / "prl-submit" / "wheels"
     parser.add_argument("--wheels", type=Path, default=cache)

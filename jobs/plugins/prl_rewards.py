@@ -3,19 +3,22 @@
 The policy writes a prompt: ``<think>...</think><answer>THE PROMPT</answer>``. ``prl_format`` scores
 that shape; ``prl_accuracy`` (mr: review sentiment), ``prl_rouge`` (sum: dialogue summaries) and
 ``prl_sari`` (sim: sentence simplification) score how well a frozen evaluator does the task with THE
-PROMPT on the row's held-out examples. All rewards lie in 0..1; no extractable prompt means task 0.
+PROMPT on the row's held-out examples. All rewards are from 0 to 1. A completion without a prompt gets 0
+from the three task rewards.
 
 Dataset columns: mr ``sentences`` and ``labels``; sum and sim ``sources`` and ``references``.
 
-Evaluators. By default a built-in one, deterministic and instant. It is a stand-in for trying out
-the pipeline and for tests, not a language model: it knows a few hundred words, and the prompt only
-switches rules on (``classify``, ``summarise`` and ``simplify`` say which words do). With
-PRL_EVALUATOR_URL and PRL_EVALUATOR_MODEL set, an OpenAI-compatible chat endpoint at temperature 0:
+Evaluators. The built-in evaluator is the default. It is deterministic and instant, and is meant for trying
+out the pipeline and for tests. It is not a language model: it knows a few hundred words, and certain words
+in the prompt switch its rules on (``classify``, ``summarise`` and ``simplify`` say which). If
+PRL_EVALUATOR_URL and PRL_EVALUATOR_MODEL are set, the evaluator is an OpenAI-compatible chat endpoint at
+temperature 0:
   PRL_EVALUATOR_API_KEY      sent as a Bearer token, never shown
   PRL_EVALUATOR_TIMEOUT      seconds without an answer, default 60
   PRL_EVALUATOR_RETRIES      further attempts on connection errors, 429 and 5xx, default 4
   PRL_EVALUATOR_CONCURRENCY  parallel requests per training process, default 8
-An endpoint that stays down ends the training with EvaluatorError: a silent 0 would be learnt from.
+An endpoint that stays down ends the training with EvaluatorError, because the policy would learn from a
+reward of 0 that only means that the endpoint was down.
 """
 
 from __future__ import annotations
@@ -42,12 +45,12 @@ Evaluate = Callable[[Sequence[Pair]], list[str]]  # one answer per pair, in orde
 
 
 def swift_rewards() -> tuple[Any, Any]:
-    """ms-swift's reward base class and registry; stand-ins where ms-swift is not installed."""
+    """ms-swift's reward base class and registry. Without ms-swift: an empty class and an empty registry."""
     for name in ("swift.rewards", "swift.plugin"):  # 4.x, 3.x
         try:
             module = importlib.import_module(name)
         except ModuleNotFoundError as error:
-            # Only ms-swift itself may be missing; a broken installation must be heard of.
+            # Only ms-swift itself may be missing. The user must hear of a broken installation.
             if (error.name or "").partition(".")[0] != "swift":
                 raise
         else:
@@ -58,7 +61,7 @@ def swift_rewards() -> tuple[Any, Any]:
 if TYPE_CHECKING:
 
     class ORM:
-        """What ms-swift's base class looks like to a type checker."""
+        """ms-swift's base class, as the type checker sees it."""
 
         def __init__(self, args: Any = None, **kwargs: Any) -> None:
             """Take the training's arguments."""
@@ -69,7 +72,7 @@ else:
 
 
 class EvaluatorError(RuntimeError):
-    """The evaluator is wrongly configured or cannot be used; the message says what to check."""
+    """The evaluator has wrong settings or cannot be reached. The message says what to check."""
 
 
 # ---------------------------------------------------------------- the format of a completion
@@ -79,17 +82,19 @@ ANSWER = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.DOTALL)
 
 
 def extract_prompt(completion: str) -> str | None:
-    """The text of the last complete, non-empty ``<answer>`` block, stripped; else None."""
+    """The text of the last complete ``<answer>`` block that is not empty, without outer spaces; else None."""
     found = [body.strip() for body in ANSWER.findall(completion)]
-    return next((body for body in reversed(found) if body), None)
+    full = [body for body in found if body]
+    return full[-1] if full else None
 
 
 def format_score(completion: str) -> float:
-    """1.0 for exactly think then answer, both non-empty; otherwise partial credit up to 0.8.
+    """1.0 for a think block and then an answer block, both not empty; otherwise at most 0.8.
 
-    0.15 for each of the four tags that occurs exactly once, 0.1 if those four are in order, and
-    0.1 times the share of letters and spaces outside tags, so that even a model that has not found
-    a tag yet sees differences. White space around and between the two blocks is allowed.
+    A completion of another shape gets 0.15 for each of the four tags that occurs exactly once, 0.1 if all
+    four do so in order, and 0.1 times the share of letters and spaces outside the tags. The last part gives
+    different scores even to completions of a model that has not written a tag yet. White space around and
+    between the two blocks is allowed.
     """
     match = EXACT.fullmatch(completion)
     once = [tag for tag in TAGS if completion.count(tag) == 1]
@@ -109,12 +114,12 @@ MENTION = re.compile(
 
 
 def parse_label(answer: str) -> str | None:
-    """The label an evaluator's free text states, or None.
+    """The label that an evaluator's free text states, or None.
 
-    After dropping a ``<think>`` part, case and compatibility forms, "not positive" means negative
-    and "neither positive nor negative" nothing. An answer that starts with a label, and is not a
-    list of choices ("positive or negative?"), has said it; otherwise the last one mentioned counts,
-    since chatty models reason first and conclude last.
+    A ``<think>`` part is removed first, and upper case and compatibility forms of letters do not matter.
+    "Not positive" means negative, and "neither positive nor negative" means no label. If the answer begins
+    with a label and is not a list of choices ("positive or negative?"), the first label counts. Otherwise
+    the last label counts, because many models explain first and give their answer at the end.
     """
     text = unicodedata.normalize("NFKC", answer.rpartition("</think>")[2]).casefold()
     text = text.replace("\u2019", "'").lstrip(" \t\r\n*_\"'`#:.([{-")
@@ -132,7 +137,7 @@ def label_score(answer: str, _text: str, label: str) -> float:
 
 
 def tokens(text: str, punctuation: bool = False) -> list[str]:
-    """Lower-case words; each Chinese character is one, for Chinese puts no spaces between words."""
+    """The words of a text in lower case. Each Chinese character is a word, as Chinese has no spaces."""
     found = re.findall(r"[\u4e00-\u9fff]|[^\W\u4e00-\u9fff]+|[^\w\s]", text.casefold())
     return [t for t in found if punctuation or t[0].isalnum()]
 
@@ -151,9 +156,10 @@ def rouge_l(answer: str, _source: str, reference: str) -> float:
 def sari(answer: str, source: str, references: Sequence[str]) -> float:
     """SARI in 0..1 (Xu et al. 2016, "Optimizing SMT for Text Simplification", section 2).
 
-    The mean over n-grams, n = 1..4, of (F1 of words kept, F1 of words added, precision of words
-    deleted) / 3; 0/0 counts as 1 and recall of words kept is over occurrences, as in the ``sari``
-    of Hugging Face's evaluate, whose published example is among the tests.
+    For n-grams of each n from 1 to 4, the score is (F1 of n-grams kept + F1 of n-grams added + precision of
+    n-grams deleted) / 3; SARI is the mean of the four scores. 0/0 counts as 1, and the recall of n-grams
+    kept counts occurrences, as in the ``sari`` of Hugging Face's evaluate. The tests have its published
+    example.
     """
     texts = [tokens(text, punctuation=True) for text in (source, answer, *references)]
     return sum(sari_ngram(*(ngrams(text, n) for text in texts)) for n in range(1, 5)) / 4
@@ -165,7 +171,11 @@ def ngrams(words: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
 
 
 def sari_ngram(source: Counter[Any], answer: Counter[Any], *references: Counter[Any]) -> float:
-    """SARI for one n. Counts are multiplied by the number of references to compare with all."""
+    """SARI for one n.
+
+    The counts of source and answer are multiplied by the number of references, because they are compared
+    with the sum of all references.
+    """
     wanted: Counter[Any] = sum(references, Counter())
     old = Counter({gram: n * len(references) for gram, n in source.items()})
     new = Counter({gram: n * len(references) for gram, n in answer.items()})
@@ -178,17 +188,17 @@ def sari_ngram(source: Counter[Any], answer: Counter[Any], *references: Counter[
 
 
 def share(part: Counter[Any], whole: Counter[Any]) -> float:
-    """The mean over the n-grams of ``whole`` of the fraction that is in ``part``; none: 1."""
+    """The mean, over the n-grams of ``whole``, of the fraction that is also in ``part``; 1 without n-grams."""
     return ratio(sum(n / whole[gram] for gram, n in part.items()), len(whole))
 
 
 def ratio(part: float, whole: float) -> float:
-    """Part / whole, where 0/0 is 1."""
+    """``part`` divided by ``whole``; 1 if ``whole`` is 0."""
     return part / whole if whole else 1.0
 
 
 def f1(precision: float, recall: float) -> float:
-    """The harmonic mean, 0 where both are 0."""
+    """The harmonic mean of the two numbers; 0 if both are 0."""
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
@@ -224,12 +234,15 @@ consumed:ate beverages:drinks principal:main frequently:often concluded:ended"""
 
 
 def asks(prompt: str, words: str) -> bool:
-    """Whether the prompt has a word that begins with one of ``words`` (a regular expression)."""
+    """True if the prompt has a word that begins with one of ``words`` (a regular expression)."""
     return re.search(rf"(?<![a-z])(?:{words})", prompt, re.IGNORECASE) is not None
 
 
 def sentiment(prompt: str, text: str) -> float:
-    """Good minus bad words, by the rules that the prompt mentions; below 0 is negative."""
+    """The number of good words minus the number of bad words. Below 0 the text is negative.
+
+    Words in the prompt switch further rules on; see ``classify``.
+    """
     text = text.casefold().replace("\u2019", "'")
     contrast = asks(prompt, r"contrast|but\b|however")
     degree = asks(prompt, "intens|strong|degree")
@@ -237,35 +250,42 @@ def sentiment(prompt: str, text: str) -> float:
     total, flip, weight = 0.0, 0, 1.0
     for word in re.findall(r"n't|[\w'-]+?(?=n't)|[\w'-]+|[,;.!?]", text):
         if contrast and word in ("but", "yet", "however"):
-            total = 0.0  # what follows the turn is the verdict
+            total = 0.0  # the words after "but" give the opinion
         value = weight * ((word in GOOD) - (word in BAD))
         total += -value if flip else value
         weight = 2.0 if degree and word in STRONG else 1.0
         if negation and word in NEGATORS:
-            flip = 4  # a negator reaches over the next three words of its clause
+            flip = 4  # a negation changes the sign of the next three words of its clause
         flip = 0 if word in ",;.!?" else max(flip - 1, 0)
     return -abs(total) if asks(prompt, "sarcas|iron") and IRONY.search(text) else total
 
 
 def classify(prompt: str, text: str) -> str:
-    """Built-in mr evaluator: a sentiment lexicon that can say only the labels the prompt names.
+    """Built-in evaluator for mr: it counts good and bad words, and answers only with labels in the prompt.
 
-    Naming negation, contrast ("but"), degree/intensity or sarcasm/irony in the prompt switches that
-    rule on. A tie goes to the label named first, as a model would be swayed by the order.
+    If the prompt mentions negation, contrast ("but"), degree/intensity or sarcasm/irony, that rule is
+    switched on. If good and bad words are equally many, the label that the prompt names first is the
+    answer, because the order would influence a real model too.
     """
     mentions = MENTION.finditer(prompt.casefold())
     named = ["positive" if mention["good"] else "negative" for mention in mentions]
     score = sentiment(prompt, text)
-    label = "positive" if score > 0 else "negative" if score < 0 else "".join(named[:1])
+    if score > 0:
+        label = "positive"
+    elif score < 0:
+        label = "negative"
+    else:
+        label = named[0] if named else ""
     return label if label in named else "I cannot tell."
 
 
 def summarise(prompt: str, text: str) -> str:
-    """Built-in sum evaluator: picks turns of a chat; not asked to sum up, it repeats the last one.
+    """Built-in evaluator for sum: it repeats some turns of a chat, by default only the last one.
 
-    "summar…/gist" makes it repeat all; "short/brief/concise/one sentence" leave out the questions;
-    "main/important/key/essential" drop the shortest of what is left, like "Fine, thanks."; "who/
-    speaker/name" keep the speakers, as references name them.
+    Words in the prompt switch rules on. "summar…", "gist": repeat all turns. "short", "brief", "concise",
+    "one sentence": leave out questions. "main", "important", "key", "essential": leave out the shortest
+    turn, such as "Fine, thanks.". "who", "speaker", "name": keep the speakers' names, which the references
+    have too.
     """
     turns = [turn for turn in text.splitlines() if turn.strip()]
     if not asks(prompt, "summar|gist|sum up"):
@@ -279,10 +299,10 @@ def summarise(prompt: str, text: str) -> str:
 
 
 def simplify(prompt: str, text: str) -> str:
-    """Built-in sim evaluator: a list of plainer words; a copy of the text if not asked to simplify.
+    """Built-in evaluator for sim: it repeats the text, by default without a change.
 
-    "simpl…/plain/easy" replaces words; "short/remove/omit/detail" also drops brackets and relative
-    clauses between commas.
+    Words in the prompt switch rules on. "simpl…", "plain", "easy": replace words by simpler ones. "short",
+    "remove", "omit", "detail": leave out brackets, and relative clauses between commas.
     """
     if asks(prompt, "short|remov|omit|detail"):
         text = re.sub(r"\s*\([^)]*\)|, (?:which|who|whose)\b[^,.]*(?:,|(?=\.))", "", text)
@@ -293,23 +313,26 @@ def simplify(prompt: str, text: str) -> str:
 
 # ---------------------------------------------------------------- an endpoint as the evaluator
 class EveryStatusIsAReply(urllib.request.HTTPErrorProcessor):
-    """Keeps urllib from raising on HTTP errors, and from following redirects with the API key."""
+    """Returns every HTTP reply as it is.
+
+    So urllib neither raises for an HTTP error nor follows a redirect, to which it would send the API key.
+    """
 
     def http_response(self, request: urllib.request.Request, response: Any) -> Any:
-        """Hand the reply on, whatever its status."""
+        """Return the reply, whatever its status is."""
         return response
 
     https_response = http_response
 
 
 OPENER = urllib.request.build_opener(EveryStatusIsAReply)
-JITTER = random.SystemRandom()  # the shared generator belongs to the training's seed
-CACHED = 4096
+JITTER = random.SystemRandom()  # random.random() would change the training's random numbers
+CACHED = 4096  # answers that are kept
 
 
 @dataclass
 class Endpoint:
-    """An OpenAI-compatible chat endpoint with a frozen model; calling it answers a batch."""
+    """An OpenAI-compatible chat endpoint with a frozen model. Calling the object answers a batch."""
 
     url: str  # of the completions call, without credentials
     model: str
@@ -321,7 +344,7 @@ class Endpoint:
     cache: dict[Pair, str] = field(default_factory=dict, repr=False)
 
     def __call__(self, pairs: Sequence[Pair]) -> list[str]:
-        """Answers in the order of ``pairs``; equal pairs are asked once."""
+        """The answers in the order of ``pairs``. Equal pairs are sent to the endpoint once."""
         new = [pair for pair in dict.fromkeys(pairs) if pair not in self.cache]
         with ThreadPoolExecutor(self.concurrency) as pool:
             fresh = dict(zip(new, pool.map(self.ask, new), strict=True))
@@ -330,7 +353,7 @@ class Endpoint:
         return [known[pair] for pair in pairs]
 
     def ask(self, pair: Pair) -> str:
-        """The model's answer to one pair; EvaluatorError where there is none after all retries."""
+        """The model's answer to one pair. Raises EvaluatorError if all retries fail."""
         content = f"{pair[0]}\n\nInput: {pair[1]}\nOutput:"
         body = {
             "model": self.model,
@@ -364,14 +387,14 @@ class Endpoint:
             return response.status, response.headers, response.read().decode("utf-8", "replace")
 
     def content(self, reply: str) -> str:
-        """The answer inside a chat completion; one without text (only reasoning) is empty."""
+        """The answer in a chat completion. Empty if the completion has no text (only reasoning)."""
         try:
             return str(json.loads(reply)["choices"][0]["message"]["content"] or "")
         except (ValueError, LookupError, TypeError):
             raise self.error(f"not a chat completion: {reply}", 1) from None
 
     def error(self, problem: str, attempts: int) -> EvaluatorError:
-        """The exception to raise, free of the API key even where the server repeats it."""
+        """The exception to raise. The API key is removed from its text, because a server may repeat the key."""
         problem = problem.replace(self.api_key or "\0", "***")[:300]
         return EvaluatorError(
             f"evaluator {self.url} (model {self.model}) gave no answer in {attempts} attempt(s): "
@@ -381,21 +404,23 @@ class Endpoint:
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds that a Retry-After header (seconds or a date) asks for, at most 120; else 0."""
+    """The seconds to wait after a Retry-After header (seconds or a date), at most 120; 0 without one."""
     value = headers.get("Retry-After", "").strip()
     try:
-        wait = (
-            float(value)
-            if value.isdigit()
-            else (email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-        )
+        if value.isdigit():
+            wait = float(value)
+        else:
+            wait = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
     except ValueError:
         return 0.0
     return min(max(wait, 0.0), 120.0)
 
 
 def endpoint(environ: Mapping[str, str]) -> Endpoint | None:
-    """The endpoint the environment names, None for none; EvaluatorError where it is half named."""
+    """The endpoint that the environment variables name; None if they name none.
+
+    Raises EvaluatorError for wrong or incomplete variables.
+    """
     url, model, key = (
         environ.get(f"PRL_EVALUATOR_{name}", "").strip() for name in ("URL", "MODEL", "API_KEY")
     )
@@ -423,7 +448,7 @@ def endpoint(environ: Mapping[str, str]) -> Endpoint | None:
 
 
 def number(environ: Mapping[str, str], name: str, default: float, least: float) -> float:
-    """A numeric PRL_EVALUATOR_ setting, with a clear error for anything else."""
+    """The number in a PRL_EVALUATOR_ variable. Raises EvaluatorError if it is below ``least`` or no number."""
     text = environ.get(f"PRL_EVALUATOR_{name}", "").strip() or str(default)
     try:
         value = float(text)
@@ -436,7 +461,7 @@ def number(environ: Mapping[str, str], name: str, default: float, least: float) 
 
 # ---------------------------------------------------------------- what ms-swift calls
 class PrlFormat(ORM):
-    """``prl_format``: the shape of the completion, see ``format_score``."""
+    """``prl_format``: the score of the completion's shape, see ``format_score``."""
 
     def __call__(self, completions: Sequence[str], **_columns: Any) -> list[float]:
         """One score per completion."""
@@ -451,30 +476,35 @@ class TaskReward(ORM):
     score: Callable[[str, str, Any], float]  # of (answer, text, what was wanted)
 
     def __init__(self, args: Any = None, **kwargs: Any) -> None:
-        """Choose the evaluator when the training starts: a wrong setting stops it there."""
+        """Choose the evaluator when the training starts, so that a wrong setting stops the training at once."""
         if ORM.__init__ is not object.__init__:  # in ms-swift 3.x ORM takes no arguments
             super().__init__(args, **kwargs)
         own = self.built_in
         self.evaluate: Evaluate = endpoint(os.environ) or (lambda pairs: [own(*p) for p in pairs])
 
     def __call__(self, completions: Sequence[str], **columns: Any) -> list[float]:
-        """One score per completion; 0.0 without a prompt. Columns hold one list per completion."""
+        """One score per completion, 0.0 for one without a prompt. A column has one list per completion."""
         if not all(columns.get(name) and all(columns[name]) for name in self.columns):
             raise ValueError(f"every row needs the columns {self.columns}, not empty")
         texts, wanted = (columns[name] for name in self.columns)
         prompts = [extract_prompt(completion) for completion in completions]
-        pairs = [(p, t) for p, row in zip(prompts, texts, strict=True) if p for t in row]
+        pairs: list[Pair] = []
+        for prompt, row in zip(prompts, texts, strict=True):
+            if prompt:
+                pairs += [(prompt, text) for text in row]
         answers = dict(zip(pairs, self.evaluate(pairs), strict=True))
-        return [
-            sum(self.score(answers[p, t], t, w) for t, w in zip(row, wants, strict=True)) / len(row)
-            if p
-            else 0.0
-            for p, row, wants in zip(prompts, texts, wanted, strict=True)
-        ]
+        scores = []
+        for prompt, row, wants in zip(prompts, texts, wanted, strict=True):
+            total = 0.0
+            for text, want in zip(row, wants, strict=True):
+                if prompt:
+                    total += self.score(answers[prompt, text], text, want)
+            scores.append(total / len(row))
+        return scores
 
 
 class PrlAccuracy(TaskReward):
-    """``prl_accuracy``: the share of ``sentences`` that get their label of ``labels``."""
+    """``prl_accuracy``: the share of ``sentences`` for which the evaluator states the right label."""
 
     columns = ("sentences", "labels")
     built_in = staticmethod(classify)
