@@ -23,6 +23,7 @@ from prl_submit.runs import checkpoints, directory, layout
 from prl_submit.runs.belonging import is_same
 from prl_submit.runs.directory import Run
 from prl_submit.runs.exits import read_exit, read_node_exits
+from prl_submit.runs.limits import limits_of_plan
 from prl_submit.runs.plan_file import PlanFile, dump_spec, encode_plan, git_state, read_plan
 from prl_submit.runs.record import Record, ScheduledJob, directory_of
 from prl_submit.runs.states import State
@@ -59,6 +60,7 @@ def submit(planned: Planned, outside: World) -> Run:
             submitted_at=now(),
             token=new_token(),
             directory=directory_of(path),
+            limits=limits_of_plan(plan),
         )
         (path / layout.LOGS).mkdir()
         write_inside(path, layout.SPEC, dump_spec(planned.tree))
@@ -97,7 +99,7 @@ def resume(run: Run, outside: World, before: State) -> tuple[Run, checkpoints.Ch
     again so far; what they left behind must not pass for the new attempt's. Raises PrlSubmitError.
     """
     last = run.require_record()
-    file = _where_it_lies(run, read_plan(run.path / layout.PLAN))
+    file = _where_it_lies(run, read_plan(run.path))
     plan = file.plan
     _require_secrets(plan, outside.environ)
     checkpoint = checkpoints.last_complete(run.path, plan.world_size)
@@ -129,6 +131,7 @@ def resume(run: Run, outside: World, before: State) -> tuple[Run, checkpoints.Ch
         resumed_at=[*last.resumed_at, now()],
         started_at=last.started_at or before.started_at,
         directory=directory_of(run.path),
+        limits=limits_of_plan(plan),
     )
     backend = backends.load(plan.backend)
     with _as_it_was(run, plan.traits.artefact):

@@ -14,7 +14,7 @@ from prl_submit.cli.run_lines import describe, interrupted, result_code
 from prl_submit.cli.shared_options import output_root_option, run_argument
 from prl_submit.errors import PrlSubmitError
 from prl_submit.runs.directory import Run, find_run
-from prl_submit.runs.layout import PLAN, SLURM_LOG
+from prl_submit.runs.layout import SLURM_LOG
 from prl_submit.runs.logs import LogReader, node_logs, rank_logs
 from prl_submit.runs.plan_file import read_plan
 from prl_submit.spec.sections import Resources
@@ -96,7 +96,7 @@ def _logs_of(run: Run, node: int | None, rank: int | None) -> Find:
 
 
 def _resources(run: Run) -> Resources:
-    return read_plan(run.path / PLAN).plan.resources
+    return read_plan(run.path).plan.resources
 
 
 def _instead(run: Run, node: int | None, rank: int | None) -> Find:

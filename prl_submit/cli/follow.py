@@ -10,11 +10,9 @@ from prl_submit.cli.console import note, raw
 from prl_submit.cli.log_copies import finish, log_copier
 from prl_submit.cli.run_lines import describe
 from prl_submit.cli.watch import Background, Watch, news
-from prl_submit.errors import PrlSubmitError
 from prl_submit.runs.directory import Run
-from prl_submit.runs.layout import PLAN
+from prl_submit.runs.limits import limits_of
 from prl_submit.runs.logs import LogReader, follow, node_logs
-from prl_submit.runs.plan_file import read_plan
 from prl_submit.runs.states import FINISHED, QUEUED, Status
 from prl_submit.spec.traits import DEFAULT
 
@@ -63,9 +61,8 @@ def follow_run(
 
 def node_name(run: Run) -> Callable[[int], str] | None:
     """The name of a node by its number, to mark each line of the log; None for a run on one node."""
-    try:
-        several = read_plan(run.path / PLAN).plan.resources.nodes > 1
-    except PrlSubmitError:
-        several = len(node_logs(run.path)) > 1
+    several = len(node_logs(run.path)) > 1
+    if run.record is not None and limits_of(run.path, run.record).nodes > 1:
+        several = True
     name = run.record.backend if run.record else DEFAULT
     return backends.load(name).node_name if several else None

@@ -59,15 +59,15 @@ def folders_of_its_run(spec: str) -> Node | None:
     plan = os.path.join(folder, PLAN)
     if not os.path.isfile(plan) or not os.path.isfile(os.path.join(folder, RECORD)):
         return None
-    from prl_submit.errors import PrlSubmitError
-    from prl_submit.runs.plan_file import read_plan
+    from pathlib import Path
 
-    try:
-        workdir = read_plan(plan).plan.workdir
-    except PrlSubmitError:
+    from prl_submit.runs.plan_file import find_plan
+
+    found = find_plan(Path(folder))
+    if found is None:
         return None  # damaged: the spec alone has to do
     origin = Origin("spec", os.path.relpath(plan))
-    folders = {"workdir": workdir, "output": os.path.dirname(folder)}
+    folders = {"workdir": found.workdir, "output": os.path.dirname(folder)}
     return Node({key: scalar_node(path, origin) for key, path in folders.items()}, origin)
 
 

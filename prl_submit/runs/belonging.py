@@ -21,7 +21,6 @@ from prl_submit.runs.layout import PLAN, RECORD
 from prl_submit.runs.record import Directory, Record, write_record
 from prl_submit.spec.traits import find_traits
 from prl_submit.system.owners import owner_of, user_name
-from prl_submit.system.reading import PLAN_BYTES, decode_json, read_record
 
 #: The run lies where it was started.
 HOME = "home"
@@ -99,31 +98,14 @@ def _was_started_there(origin: Path, record: Record) -> bool:
     return there.record.token == record.token or (None not in born and born[0] == born[1])
 
 
-class _Plan(Struct, frozen=True):
-    run_dir: str = ""
-    output_root: str = ""
-    backend: str = ""
-    uid: int = -1
-
-
-class _PlanFile(Struct, frozen=True):
-    plan: _Plan = _Plan()
-
-
 def _planned_directory(run: Path) -> Directory | None:
     """Where plan.json says that the run is, for records that do not; `run_dir` is as pods have it."""
-    plan = _read_plan(run)
+    from prl_submit.runs.plan_file import find_plan
+
+    plan = find_plan(run)
     if plan is None or not plan.run_dir:
         return None
     return Directory(os.path.join(plan.output_root, os.path.basename(plan.run_dir)), -1)
-
-
-def _read_plan(run: Path) -> _Plan | None:
-    try:
-        file: _PlanFile = decode_json(read_record(run / PLAN, PLAN_BYTES), _PlanFile)
-    except (OSError, ValueError):
-        return None
-    return file.plan
 
 
 def stranger(run: Path) -> int | None:
@@ -142,9 +124,11 @@ def _was_given_to_pods(run: Path, me: int, owner: int) -> bool:
     """Whether root gave the folder to the user as which its pods run, and kept the records."""
     if me != 0 or any(_writer(run / name) != 0 for name in (RECORD, PLAN)):
         return False
-    plan = _read_plan(run)
-    traits = None if plan is None else find_traits(plan.backend)
-    return traits is not None and traits.in_pods and plan is not None and plan.uid == owner
+    from prl_submit.runs.plan_file import find_plan
+
+    plan = find_plan(run)
+    traits = find_traits(plan.backend) if plan is not None else None
+    return plan is not None and traits is not None and traits.in_pods and plan.uid == owner
 
 
 def _writer(file: Path) -> int | None:

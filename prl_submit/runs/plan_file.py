@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from prl_submit.errors import PrlSubmitError
 from prl_submit.planning.plan import ENTRY_POINT, Plan, Resolved, grouped
+from prl_submit.runs.layout import PLAN
 from prl_submit.spec.nodes import Node
 from prl_submit.spec.scalars import resolve
 from prl_submit.system.reading import PLAN_BYTES, decode_json, read_record
@@ -57,14 +58,23 @@ def encode_plan(file: PlanFile) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
-def read_plan(path: str | os.PathLike[str]) -> PlanFile:
-    """plan.json of a run. Raises PrlSubmitError where it is missing or damaged."""
+def read_plan(run: Path) -> PlanFile:
+    """plan.json of a run directory. Raises PrlSubmitError where it is missing or damaged."""
+    path = run / PLAN
     try:
         return _decode(read_record(path, PLAN_BYTES))
     except OSError as error:
         raise PrlSubmitError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:  # msgspec's DecodeError, and UnicodeDecodeError
         raise PrlSubmitError(f"{path}: is damaged: {error}") from None
+
+
+def find_plan(run: Path) -> Plan | None:
+    """The plan of a run directory; None where plan.json is missing or damaged."""
+    try:
+        return read_plan(run).plan
+    except PrlSubmitError:
+        return None
 
 
 def _decode(data: bytes) -> PlanFile:

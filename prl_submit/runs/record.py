@@ -10,10 +10,10 @@ import os
 import re
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from prl_submit.runs.layout import RECORD
 from prl_submit.system.files import write_inside
@@ -38,11 +38,15 @@ class LocalProcess(Struct, frozen=True):
 
 
 class KubernetesJob(Struct, frozen=True):
-    """An object in a Kubernetes cluster: the kubeconfig's context, the namespace, the API server's URL."""
+    """An object in a Kubernetes cluster: the kubeconfig's context, the namespace, the API server's URL.
+
+    `queue`: the queue of Kueue in which the job waits to be admitted; None if there is none.
+    """
 
     context: str | None = None
     namespace: str | None = None
     server: str | None = None
+    queue: str | None = None
 
 
 class ScheduledJob(Struct, frozen=True):
@@ -61,6 +65,17 @@ class Directory(Struct, frozen=True):
 
     path: str
     inode: int
+
+
+class Limits(Struct, frozen=True):
+    """What the plan allows a job: nodes, seconds from the warning to the kill, restarts by the scheduler.
+
+    The defaults are those of a job spec.
+    """
+
+    nodes: Annotated[int, Meta(ge=1)] = 1
+    grace: Annotated[int, Meta(ge=0)] = 120
+    max_restarts: Annotated[int, Meta(ge=0)] = 0
 
 
 def directory_of(run: Path) -> Directory:
@@ -87,10 +102,11 @@ class Record(_Common, frozen=True, kw_only=True):
     """What is known of a run's job. Times are ISO 8601 with zone; `restarts` counts the earlier attempts.
 
     `submitted_at`: when the run was first submitted; `resumed_at`: when each `resume` submitted it again.
-    `directory`: None in the records of older versions.
+    `directory`, `limits`: None in the records of older versions.
     """
 
     place: Place = ScheduledJob()
+    limits: Limits | None = None
 
     @property
     def ordered_at(self) -> str:
@@ -99,12 +115,16 @@ class Record(_Common, frozen=True, kw_only=True):
 
 
 class _RecordFile(_Common, frozen=True, kw_only=True):
-    """run.json: the keys of all places stand side by side, and those that do not apply are null."""
+    """run.json: the keys of all places and of the limits stand side by side; those that do not apply are null."""
 
     process: LocalProcess | None = None
     context: str | None = None
     namespace: str | None = None
     server: str | None = None
+    queue: str | None = None
+    nodes: int | None = None
+    grace: int | None = None
+    max_restarts: int | None = None
 
 
 def _common(record: _Common) -> dict[str, Any]:
@@ -117,6 +137,8 @@ def encode_record(record: Record) -> bytes:
     process = place if isinstance(place, LocalProcess) else None
     cluster = place if isinstance(place, KubernetesJob) else KubernetesJob()
     keys = {"process": process, **msgspec.structs.asdict(cluster)}
+    if record.limits is not None:
+        keys |= msgspec.structs.asdict(record.limits)
     file = _RecordFile(**_common(record), **keys)
     return msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n"
 
@@ -125,14 +147,20 @@ def decode_record(data: bytes) -> Record:
     """The record that run.json holds. Raises ValueError where this program never wrote such a file."""
     file: _RecordFile = decode_json(data, _RecordFile)
     _validate(file)
-    return Record(**_common(file), place=_place(file))
+    return Record(**_common(file), place=_place(file), limits=_limits(file))
 
 
 def _place(file: _RecordFile) -> Place:
     if file.process is not None:
         return file.process
-    cluster = KubernetesJob(file.context, file.namespace, file.server)
+    cluster = KubernetesJob(file.context, file.namespace, file.server, file.queue)
     return ScheduledJob() if cluster == KubernetesJob() else cluster
+
+
+def _limits(file: _RecordFile) -> Limits | None:
+    """The limits; None where a key is missing. Raises ValueError for a number that no plan has."""
+    keys = {name: getattr(file, name) for name in Limits.__struct_fields__}
+    return None if None in keys.values() else msgspec.convert(keys, Limits)
 
 
 def _validate(file: _RecordFile) -> None:

@@ -45,7 +45,8 @@ from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlS
 from prl_submit.planning.plan import Plan
 from prl_submit.runs.cancellation import CancelNote
 from prl_submit.runs.directory import Run, read_run, writes_here
-from prl_submit.runs.layout import CANCEL, HERE, LOGS, MANIFEST, NOT_GIVEN, PLAN, node_log, pod_file
+from prl_submit.runs.layout import CANCEL, HERE, LOGS, MANIFEST, NOT_GIVEN, node_log, pod_file
+from prl_submit.runs.limits import limits_of
 from prl_submit.runs.plan_file import read_plan
 from prl_submit.runs.record import KubernetesJob, Record
 from prl_submit.system import shell
@@ -83,7 +84,8 @@ class KubernetesBackend(Backend):
         manifest = read_record(run / MANIFEST, PLAN_BYTES).decode("utf-8")
         ask_first(api, manifest, tell)
         _give_to_pods(run, plan, record, tell)
-        place = KubernetesJob(api.access.context, api.namespace, api.server)
+        queue = labels.kueue_queue(plan.kubernetes)
+        place = KubernetesJob(api.access.context, api.namespace, api.server, queue)
         record = msgspec.structs.replace(record, place=place)
         name = labels.job_name(plan.name, record.token)
 
@@ -155,7 +157,7 @@ class KubernetesBackend(Backend):
             )
             return FilesBrought(0, 0)
         api = _connect_to(record)
-        plan = read_plan(run.path / PLAN).plan
+        plan = read_plan(run.path).plan
         try:
             pods = list_pods(api, [record.token])
             with _reader(run, api, [pod for pod in pods if pod.node == 0], tell) as reader:
@@ -221,7 +223,7 @@ def _give_to_pods(run: Path, plan: Plan, record: Record, tell: Callable[[str], N
 
 def _write_here(run: Run, record: Record) -> bool:
     """Whether all pods of the job are known to write their logs into this very folder."""
-    nodes = kubernetes_states.read_planned(run.path).resources.nodes
+    nodes = limits_of(run.path, record).nodes
     job = labels.job_name(record.name, record.token)
     return all(
         writes_here(run.path / LOGS, node, f"{job}-{labels.replica(node)}") for node in range(nodes)
@@ -286,10 +288,8 @@ def _what_is_left(api: Api, record: Record) -> str:
 
 
 def _patience(run: Run) -> float:
-    try:
-        grace = read_plan(run.path / PLAN).plan.restarts.grace
-    except PrlSubmitError:
-        grace = 0
+    """Seconds after which pods that do not end are given up."""
+    grace = limits_of(run.path, run.require_record()).grace
     return grace + LAST_WORDS_S + _NODE_IS_GONE_S
 
 

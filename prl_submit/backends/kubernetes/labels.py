@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from prl_submit.spec.sections import Kubernetes
+
 #: The container's name. Every training-operator sets MASTER_ADDR, RANK and the like only in a container
 #: of this name.
 CONTAINER = "pytorch"
@@ -22,6 +24,11 @@ LAST_WORDS_S = 15
 #: Labels that training-operator 1.5 and later set on each pod.
 TYPE_LABEL = "training.kubeflow.org/replica-type"
 INDEX_LABEL = "training.kubeflow.org/replica-index"
+
+
+def kueue_queue(section: Kubernetes) -> str | None:
+    """The LocalQueue of Kueue that a job waits in; with Volcano `queue` is Volcano's own."""
+    return None if section.scheduler == "volcano" else section.queue
 
 
 def job_name(name: str, token: str) -> str:

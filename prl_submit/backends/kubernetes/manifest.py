@@ -18,6 +18,7 @@ from prl_submit.backends.kubernetes.labels import (
     LAUNCH_ANNOTATION,
     QUEUE_LABEL,
     job_name,
+    kueue_queue,
     labels,
 )
 from prl_submit.backends.kubernetes.merge_patch import merge_lists, merge_patch
@@ -106,8 +107,8 @@ def _metadata(plan: Plan, token: str) -> Data:
     }
     if section.namespace:
         found["namespace"] = section.namespace
-    if section.queue and section.scheduler != "volcano":
-        found["labels"][QUEUE_LABEL] = section.queue
+    if queue := kueue_queue(section):
+        found["labels"][QUEUE_LABEL] = queue
     return found
 
 

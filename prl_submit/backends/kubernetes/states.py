@@ -25,6 +25,7 @@ from prl_submit.backends.kubernetes.labels import (
     OURS,
     TOKEN_LABEL,
     job_name,
+    kueue_queue,
     replica,
 )
 from prl_submit.backends.kubernetes.objects import (
@@ -46,11 +47,12 @@ from prl_submit.runs.directory import Run, writes_here
 from prl_submit.runs.exits import ExitRecord, read_exit, read_node_exits
 from prl_submit.runs.final_state import write_verdict
 from prl_submit.runs.last_known import as_last_known, last_known, missing_since
-from prl_submit.runs.layout import LOGS, PLAN, pod_file, starts_file, suspensions_file
+from prl_submit.runs.layout import LOGS, pod_file, starts_file, suspensions_file
+from prl_submit.runs.limits import limits_of
 from prl_submit.runs.progress import read_progress
-from prl_submit.runs.record import KubernetesJob, Record
+from prl_submit.runs.record import KubernetesJob, Limits, Record
 from prl_submit.runs.states import FINISHED, LOST, QUEUED, RUNNING, State
-from prl_submit.system.reading import PLAN_BYTES, decode_json, read_record
+from prl_submit.system.reading import decode_json, read_record
 from prl_submit.system.untrusted_text import one_line
 
 #: Seconds that a job may be unknown before it is lost. The API does not lag, but the exit.json of a
@@ -69,43 +71,17 @@ Namespace = tuple[str | None, str | None]
 Connect = Callable[[str | None, str | None], Api]
 
 
-class _Resources(Struct, frozen=True):
-    nodes: int = 1
-
-
-class _Restarts(Struct, frozen=True):
-    max: int = 0
-    grace: float = 0.0
-
-
-class _Section(Struct, frozen=True):
-    queue: str | None = None
-    scheduler: str | None = None
-
-
-class Planned(Struct, frozen=True):
-    """Of plan.json's plan, what a verdict needs."""
-
-    resources: _Resources = _Resources()
-    restarts: _Restarts = _Restarts()
-    kubernetes: _Section = _Section()
-
-
-class _PlanFile(Struct, frozen=True):
-    plan: Planned = Planned()
-
-
 class Here(Struct, frozen=True):
     """What the run directory says, read once for each look."""
 
-    planned: Planned
+    limits: Limits
     exit: ExitRecord | None
     others: Sequence[tuple[int, ExitRecord]]
 
     @property
     def is_whole(self) -> bool:
         """Whether all nodes have told how they ended."""
-        return self.exit is not None and len(self.others) == self.planned.resources.nodes - 1
+        return self.exit is not None and len(self.others) == self.limits.nodes - 1
 
 
 class Answers(Struct, frozen=True):
@@ -136,7 +112,9 @@ def states(runs: Sequence[Run], connect: Connect) -> list[BackendAnswer]:
 def _look(run: Run, record: Record) -> Here:
     attempt = record.restarts
     return Here(
-        read_planned(run.path), read_exit(run.path, attempt), read_node_exits(run.path, attempt)
+        limits_of(run.path, record),
+        read_exit(run.path, attempt),
+        read_node_exits(run.path, attempt),
     )
 
 
@@ -152,13 +130,14 @@ def namespace_of(record: Record) -> Namespace:
     return cluster.context, cluster.namespace
 
 
-def read_planned(run: Path) -> Planned:
-    """Of plan.json what matters here; defaults where it does not read."""
-    try:
-        file: _PlanFile = decode_json(read_record(run / PLAN, PLAN_BYTES), _PlanFile)
-    except (OSError, ValueError):
-        return Planned()
-    return file.plan
+def queue_of(run: Path, record: Record) -> str | None:
+    """The queue of Kueue in which a run's job waits; of plan.json for the records of older versions."""
+    if record.limits is not None:
+        return cluster_of(record).queue
+    from prl_submit.runs.plan_file import find_plan
+
+    plan = find_plan(run)
+    return None if plan is None else kueue_queue(plan.kubernetes)
 
 
 def list_jobs(api: Api, tokens: Sequence[str]) -> list[PyTorchJob]:
@@ -216,8 +195,7 @@ def _ask_api(api: Api, here: Mapping[str, Here]) -> Answers:
     open_tokens = [
         token
         for token, known in here.items()
-        if token not in jobs
-        or needs_pods(jobs[token], known.planned.resources.nodes, has_word=known.is_whole)
+        if token not in jobs or needs_pods(jobs[token], known.limits.nodes, has_word=known.is_whole)
     ]
     pods: dict[str, list[Pod]] = defaultdict(list)
     gone: dict[str, list[Pod]] = {}
@@ -252,7 +230,7 @@ def _pods_that_went(
     found: dict[str, list[Pod]] = {}
     for token in tokens:
         failed = jobs[token].condition("Failed") if token in jobs else None
-        nodes = here[token].planned.resources.nodes
+        nodes = here[token].limits.nodes
         present = {pod.node for pod in pods.get(token, ())}
         if failed is None or len(present) >= nodes:
             continue
@@ -379,8 +357,8 @@ def keep_end(run: Run, record: Record, job: PyTorchJob, pods: Sequence[Pod], now
 
 def gather(run: Run, record: Record, here: Here, answers: Answers) -> KubernetesEvidence:
     """Everything that is known of a run."""
-    planned = here.planned
-    readmitted = _readmitted(run.path, record.token, planned)
+    limits = here.limits
+    readmitted = _readmitted(run.path, record.token, limits)
     pods = sorted(answers.pods.get(record.token, ()), key=lambda pod: pod.node or 0)
     return KubernetesEvidence(
         job=answers.jobs.get(record.token),
@@ -390,17 +368,17 @@ def gather(run: Run, record: Record, here: Here, answers: Answers) -> Kubernetes
         exit=here.exit,
         others=here.others,
         cancelled=cancel_reason(run.path),
-        nodes=planned.resources.nodes,
-        max_restarts=planned.restarts.max,
+        nodes=limits.nodes,
+        max_restarts=limits.max_restarts,
         restarts_before=record.restarts,
         # One more start than that only says that it was one too many.
-        starts=min(_starts(run.path, record.token), planned.restarts.max + 1 + readmitted),
+        starts=min(_starts(run.path, record.token), limits.max_restarts + 1 + readmitted),
         readmitted=readmitted,
-        queue=None if planned.kubernetes.scheduler == "volcano" else planned.kubernetes.queue,
+        queue=queue_of(run.path, record),
         age=_age(record),
         untold=answers.untold,
         now=answers.now,
-        grace=planned.restarts.grace + LAST_WORDS_S,
+        grace=limits.grace + LAST_WORDS_S,
     )
 
 
@@ -417,13 +395,13 @@ def _starts(run: Path, token: str) -> int:
         return 0
 
 
-def _readmitted(run: Path, token: str, planned: Planned) -> int:
+def _readmitted(run: Path, token: str, limits: Limits) -> int:
     """How many of the starts restarts.max does not count: the job had been suspended before them.
 
     With restarts.max 0 the operator starts no failed pod again, so all are; launch.sh counts the same way.
     """
     again = max(_starts(run, token) - 1, 0)
-    if planned.restarts.max == 0:
+    if limits.max_restarts == 0:
         return again
     try:
         return min(again, len(set(read_record(suspensions_file(run, token)).split())))

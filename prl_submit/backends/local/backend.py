@@ -27,12 +27,13 @@ from prl_submit.errors import BackendRefusedError, RefusedError
 from prl_submit.planning.plan import Plan
 from prl_submit.runs.cancellation import CancelNote, cancel_reason
 from prl_submit.runs.directory import Run, read_run
-from prl_submit.runs.layout import CANCEL, EXIT, LATEST, LAUNCH, PLAN, RECORD
+from prl_submit.runs.layout import CANCEL, EXIT, LATEST, LAUNCH, RECORD
+from prl_submit.runs.limits import limits_of
 from prl_submit.runs.record import LocalProcess, Record, write_record
 from prl_submit.runs.states import CANCELLED, LOST, RUNNING, State, finished_state
 from prl_submit.system.files import remove_inside, write_inside
 from prl_submit.system.owners import owner_of, user_name
-from prl_submit.system.reading import PLAN_BYTES, decode_json, read_record
+from prl_submit.system.reading import read_record
 
 #: Variables of an outer job that would confuse this one.
 _NOT_INHERITED = ("PRL_SUBMIT_", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "BASH_ENV")
@@ -124,7 +125,7 @@ class LocalBackend(Backend):
         if not is_ours and not _left(run):
             return True  # lost before anybody cancelled it
         cancel_note = CancelNote(run.path)
-        deadline = time.monotonic() + _grace(run.path) + 10
+        deadline = time.monotonic() + limits_of(run.path, run.require_record()).grace + 10
         try:
             _end(run, process, deadline)
         except PermissionError:
@@ -342,14 +343,6 @@ def signal_job(run: Run, process: LocalProcess, number: signal.Signals) -> None:
         os.killpg(process.pid, number)
     except ProcessLookupError:
         pass
-
-
-def _grace(run: Path) -> int:
-    try:
-        plan = decode_json(read_record(run / PLAN, PLAN_BYTES))
-        return int(plan["plan"]["restarts"]["grace"])
-    except (OSError, KeyError, TypeError, ValueError):
-        return 120
 
 
 BACKEND = LocalBackend()

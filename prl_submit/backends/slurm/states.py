@@ -32,13 +32,14 @@ from prl_submit.runs.cancellation import cancel_reason
 from prl_submit.runs.directory import Run
 from prl_submit.runs.exits import read_exit, read_node_exits
 from prl_submit.runs.last_known import as_last_known, last_known, missing_since
-from prl_submit.runs.layout import BATCH_SCRIPT, JOB, PLAN, SLURM_LOG
+from prl_submit.runs.layout import BATCH_SCRIPT, JOB, SLURM_LOG
+from prl_submit.runs.limits import limits_of
 from prl_submit.runs.record import Record
 from prl_submit.runs.states import FINISHED, LOST, QUEUED, TIMEOUT, State
 from prl_submit.runs.times import until
 from prl_submit.system.files import tail_bytes
 from prl_submit.system.owners import user_name
-from prl_submit.system.reading import PLAN_BYTES, decode_json, read_record
+from prl_submit.system.reading import read_record
 
 #: Seconds that a job may be unknown before it is lost: an exit.json may reach a shared file system
 #: late (NFS keeps attributes for up to 60 s), and one empty answer proves nothing.
@@ -236,7 +237,8 @@ def _why_not_again(run: Run, state: State | None, seen: SlurmEvidence) -> State 
     """A time-out with the reason why the job was not put back into the queue, where it might have been."""
     if state is None or state.state != TIMEOUT or run.record is None:
         return state
-    most, again = _max_restarts(run.path), state.restarts - run.record.restarts
+    most = limits_of(run.path, run.record).max_restarts
+    again = state.restarts - run.record.restarts
     if not most or seen.cancelled:
         return state
     if again >= most:
@@ -287,16 +289,8 @@ def _gather(run: Run, record: Record, job: ListedJob | None, silence: str | None
         now=time.time(),
         alive=not live and ended is None and silence is None and is_held(run.path),
         restarts_before=record.restarts,
-        max_restarts=_max_restarts(run.path) if restarted or silence else None,
+        max_restarts=limits_of(run.path, record).max_restarts if restarted or silence else None,
     )
-
-
-def _max_restarts(run: Path) -> int | None:
-    try:
-        plan = decode_json(read_record(run / PLAN, PLAN_BYTES))
-        return int(plan["plan"]["restarts"]["max"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _unknown(run: Run, record: Record, silence: str | None) -> BackendAnswer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,9 @@ from prl_submit.runs.belonging import BROUGHT, COPY, HOME, MOVED, belonging
 from prl_submit.runs.directory import Run, read_run
 from prl_submit.runs.record import Directory
 from tests.support.records import make_run
+
+#: Files of a run on Kubernetes, written by version 0.1.0.
+OLD = Path(__file__).parent / "written_by_0.1.0" / "kubernetes"
 
 
 def make(path: Path, born: Path | None = None, *, token: str = "t", inode: int = 0) -> Run:
@@ -65,8 +69,9 @@ def test_a_record_of_an_older_version(tmp_path: Path) -> None:
     assert run.record
     old = msgspec.structs.replace(run, record=msgspec.structs.replace(run.record, directory=None))
     assert belonging(old).kind == HOME  # no plan.json either
-    plan = {"plan": {"run_dir": "/pods/v1", "output_root": str(tmp_path), "backend": "kubernetes"}}
-    (run.path / "plan.json").write_bytes(msgspec.json.encode(plan))
+    written = json.loads((OLD / "plan.json").read_text())
+    written["plan"] |= {"run_dir": "/pods/v1", "output_root": str(tmp_path)}
+    (run.path / "plan.json").write_text(json.dumps(written))
     assert belonging(old).kind == BROUGHT
     make(tmp_path / "v1")
     assert belonging(old).kind == COPY

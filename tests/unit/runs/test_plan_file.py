@@ -10,7 +10,15 @@ import pytest
 
 from prl_submit.errors import PrlSubmitError
 from prl_submit.planning.plan import Context, with_run_dir
-from prl_submit.runs.plan_file import Git, PlanFile, dump_spec, encode_plan, git_state, read_plan
+from prl_submit.runs.plan_file import (
+    Git,
+    PlanFile,
+    dump_spec,
+    encode_plan,
+    find_plan,
+    git_state,
+    read_plan,
+)
 from prl_submit.spec.typed import plain
 from prl_submit.spec.yaml import parse_document
 from prl_submit.system.shell import Answer
@@ -34,7 +42,8 @@ def test_plan_json_reads_back(tmp_path: Path) -> None:
         plan=made.plan,
     )
     (tmp_path / "plan.json").write_bytes(encode_plan(file))
-    assert read_plan(tmp_path / "plan.json") == file
+    assert read_plan(tmp_path) == file
+    assert find_plan(tmp_path) == made.plan
 
 
 def test_each_value_is_written_once() -> None:
@@ -52,8 +61,7 @@ OLD = Path(__file__).parent / "written_by_0.1.0"
 @pytest.mark.parametrize("backend", ["local", "slurm", "kubernetes"])
 def test_the_plan_json_of_version_0_1_0(backend: str) -> None:
     """It means what the same spec means today."""
-    written = OLD / backend / "plan.json"
-    file = read_plan(written)
+    file = read_plan(OLD / backend)
     made = planned(
         (OLD / backend / "spec.yaml").read_text(),
         name="job.yaml",
@@ -61,7 +69,7 @@ def test_the_plan_json_of_version_0_1_0(backend: str) -> None:
     )
     today = with_run_dir(made.plan, "/home/me/prl/output/v26-20261122-210000")
     assert file.plan == today
-    assert file.plan.argv == json.loads(written.read_text())["argv"]
+    assert file.plan.argv == json.loads((OLD / backend / "plan.json").read_text())["argv"]
     assert (file.swift_version, file.git) == ("4.6.0", Git("c0ffee", False))
     assert {value.key for value in file.values} == {value.key for value in made.values}
 
@@ -71,12 +79,13 @@ def test_a_damaged_plan_json(tmp_path: Path, text: str) -> None:
     path = tmp_path / "plan.json"
     path.write_text(text)
     with pytest.raises(PrlSubmitError, match=r"plan\.json: is damaged"):
-        read_plan(path)
+        read_plan(tmp_path)
+    assert find_plan(tmp_path) is None
 
 
 def test_a_missing_plan_json(tmp_path: Path) -> None:
     with pytest.raises(PrlSubmitError, match=r"plan\.json: cannot be read: No such file"):
-        read_plan(tmp_path / "plan.json")
+        read_plan(tmp_path)
 
 
 HEAD = Answer(0, "abc\n", "")

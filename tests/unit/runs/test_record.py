@@ -10,7 +10,14 @@ import pytest
 
 from prl_submit.runs import directory
 from prl_submit.runs.directory import read_run
-from prl_submit.runs.record import KubernetesJob, LocalProcess, ScheduledJob, encode_record
+from prl_submit.runs.record import (
+    KubernetesJob,
+    Limits,
+    LocalProcess,
+    ScheduledJob,
+    decode_record,
+    encode_record,
+)
 from tests.support.records import make_run, record
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,5 +44,18 @@ def test_the_keys_of_run_json_do_not_depend_on_the_place(key: str) -> None:
     written = json.loads(encode_record(record(place=PLACES[key])))
     keys = "name backend job_id submitted_at token restarts process context namespace server "
     assert set((keys + "directory resumed_at started_at").split()) <= set(written)
+    assert {"queue", "nodes", "grace", "max_restarts"} <= set(written)
     filled = [name for name in ("process", "server") if written[name] is not None]
     assert filled == [name for name in [key] if name != "job_id"]
+
+
+@pytest.mark.parametrize("limits", [None, Limits(nodes=2, grace=45, max_restarts=3)])
+def test_the_limits_read_back(limits: Limits | None) -> None:
+    assert decode_record(encode_record(record(limits=limits))).limits == limits
+
+
+@pytest.mark.parametrize("key", ["nodes", "grace", "max_restarts"])
+def test_limits_that_no_plan_has_are_damage(key: str) -> None:
+    written = json.loads(encode_record(record(limits=Limits())))
+    with pytest.raises(ValueError, match=key):
+        decode_record(json.dumps(written | {key: -1}).encode())

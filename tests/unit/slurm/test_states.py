@@ -22,7 +22,7 @@ from prl_submit.runs.directory import Run, read_run
 from prl_submit.runs.exits import ExitRecord
 from prl_submit.runs.final_state import read_verdict
 from prl_submit.runs.layout import EXIT, LOGS, PLAN
-from prl_submit.runs.record import write_record
+from prl_submit.runs.record import Limits, write_record
 from prl_submit.runs.states import (
     CANCELLED,
     FAILED,
@@ -490,8 +490,7 @@ def test_a_job_that_may_start_again_is_not_finished_while_slurm_is_silent(
     make: Make, code: int, state: str, words: str
 ) -> None:
     """It was stopped and put back into the queue; then the controller went down."""
-    run, slurm = make(), FakeSlurm()
-    (run.path / PLAN).write_text('{"plan": {"restarts": {"max": 3}}}')
+    run, slurm = make(limits=Limits(max_restarts=3)), FakeSlurm()
     leave(run, code, state)
     log(run, last_words(words) if words else "", "slurm.log")
     slurm.says(squeue=DOWN)
@@ -556,8 +555,7 @@ def test_a_lock_that_is_something_else_stops_nobody(make: Make) -> None:
 def test_why_a_time_out_is_the_end(
     make: Make, most: int, again: int, checkpoint: bool, words: str
 ) -> None:
-    run = make()
-    (run.path / PLAN).write_text(f'{{"plan": {{"restarts": {{"max": {most}}}}}}}')
+    run = make(limits=Limits(max_restarts=most))
     if checkpoint:
         (run.path / "checkpoint-1").mkdir()
     leave(run, 124, TIMEOUT, restarts=again, reason="out of time")
@@ -718,8 +716,7 @@ def test_an_end_is_kept_only_when_accounting_has_had_its_say(
 
 
 def test_a_requeued_job_keeps_no_end_of_its_earlier_attempt(make: Make) -> None:
-    run = make()
-    (run.path / PLAN).write_text('{"plan": {"restarts": {"max": 3}}}')
+    run = make(limits=Limits(max_restarts=3))
     leave(run, 124, TIMEOUT)
     slurm = FakeSlurm(live("77", "t77", "PENDING", RestartCnt="1", Reason="BeginTime"))
     found = ask_one(slurm, run)
@@ -731,7 +728,7 @@ def test_a_requeued_job_keeps_no_end_of_its_earlier_attempt(make: Make) -> None:
 @pytest.mark.parametrize(
     "text", ["", "{", "{}", '{"plan": null}', '{"plan": {"restarts": {"max": "x"}}}']
 )
-def test_a_damaged_plan_costs_a_number_only(make: Make, text: str) -> None:
+def test_a_damaged_plan_of_an_older_version_costs_a_number_only(make: Make, text: str) -> None:
     run = make()
     (run.path / PLAN).write_text(text)
     assert ask_one(FakeSlurm(live("77", "t77", RestartCnt="1")), run).reason == "restart 1"

@@ -1,0 +1,26 @@
+"""What the plan allows a job: from run.json, or from plan.json for the runs of older versions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prl_submit.runs.record import Limits, Record
+
+if TYPE_CHECKING:
+    from prl_submit.planning.plan import Plan
+
+
+def limits_of_plan(plan: Plan) -> Limits:
+    """What is written into run.json when the job is submitted."""
+    return Limits(plan.resources.nodes, plan.restarts.grace, plan.restarts.max)
+
+
+def limits_of(run: Path, record: Record) -> Limits:
+    """The limits of a run's job; the defaults of a job spec where nothing can be read."""
+    if record.limits is not None:
+        return record.limits
+    from prl_submit.runs.plan_file import find_plan
+
+    plan = find_plan(run)
+    return Limits() if plan is None else limits_of_plan(plan)
