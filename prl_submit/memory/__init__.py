@@ -11,7 +11,7 @@
     words.py        tables and messages
     find.py         where the sizes come from on this machine
 
-docs/memory.md has the formulas, their sources, and how far off they were.
+docs/memory-method.md has the formulas, their sources, and how far off they were.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Bytes that a training pass holds besides weights and optimizer: formulas over a model's sizes.
 
 Each was read off the tensors that transformers 5.19.0 and torch 2.13.0 keep, counted on the meta
-device at full size (`python -m benchmarks.memory`); docs/memory.md derives them and states how far
+device at full size (`python -m benchmarks.memory`); docs/memory-method.md derives them and states how far
 off they are. H hidden, I intermediate, Q and K the widths of queries and keys, all per token.
 """
 

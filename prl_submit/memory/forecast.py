@@ -2,7 +2,7 @@
 
 No single moment needs everything: logits are there when the loss is made, all gradients only at the
 end of the backward, vLLM's cache only while it writes. So the parts are summed per moment, and the
-largest sum counts. docs/memory.md has the formulas with their sources.
+largest sum counts. docs/memory-method.md has the formulas with their sources.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from prl_submit.memory.settings import GENERATING, Settings
 GIB = 2**30
 MIB = 2**20
 
-#: CUDA's context, cuBLAS workspaces and loaded kernels of one process (docs/memory.md, "Constants").
+#: CUDA's context, cuBLAS workspaces and loaded kernels of one process (docs/memory-method.md, "Constants").
 CONTEXT = 1 * GIB
 #: NCCL's communicators, where there is more than one process.
 NCCL = GIB // 2
@@ -33,7 +33,7 @@ BUCKET = 200_000_000
 #: ZeRO-3 of ms-swift's presets: stage3_max_live_parameters and sub_group_size, elements.
 LIVE = 1_000_000_000
 #: Room for error, of what the trainer allocates: chosen, not measured. No GPU has confirmed it, and
-#: GPU memory that others published lies further off (docs/memory.md, "How far off").
+#: GPU memory that others published lies further off (docs/memory-method.md, "How far off").
 ALLOWANCE = 0.12
 
 #: Optimizer -> bytes of state per parameter, in units of the parameter's own size, and absolute.

@@ -19,7 +19,7 @@ KEYS = {
     "value": ("reward_model",),
     "teacher": ("teacher_model",),
 }
-#: The error it has shown; docs/memory.md has the cases.
+#: The error it has shown; docs/memory-method.md has the cases.
 SHOWN = (
     "shown so far: within 6 % of the tensors torch allocates; from 40 % below to 7 % above the GPU "
     "memory that ms-swift published; no run on a GPU yet"
