@@ -1,7 +1,7 @@
 """What a mistake costs with ms-swift and with `prl-submit check`, each of the catalogue measured.
 
 Runs every fault of tests/support/faults.py twice: its job's own command line by torchrun and the real
-ms-swift on this machine's CPU, to its end, and `prl-submit check`. Writes docs/checks.md.
+ms-swift on this machine's CPU, to its end, and `prl-submit check`. Writes docs/checks-measured.md.
 About 15 s each; nothing else should run beside it.
 
 usage: python -m benchmarks.checks [--only REGEX] [--out FILE] [--results FILE]
@@ -35,7 +35,7 @@ from tests.support.faults import FAULTS, SILENT, SPEC, Fault, write_files
 from tests.training.swift_verdicts import ALONE, make_empty_package
 
 PROJECT = Path(__file__).resolve().parents[1]
-OUT = PROJECT / "docs" / "checks.md"
+OUT = PROJECT / "docs" / "checks-measured.md"
 TIMEOUT = 240
 ROUNDS = 5
 #: Lines of a rank's last words; torchrun puts the rank before them.
@@ -192,28 +192,30 @@ def escape(text: str) -> str:
 
 
 HEAD = """\
-# What `check` says, and what it saves
+# Mistakes, as ms-swift and as `check` report them
 
-Every mistake below is a test (`tests/support/faults.py`, `tests/cli/test_faults.py`). Each was also run for
-real: the job's own command line by `torchrun` and ms-swift {swift}, until it died or, where it says
-"nothing", until it had trained and ended with 0. On a GPU node add to those seconds the time in the
-queue; in {later} of the {count} cases the model had been loaded by then, which for a large one takes
-minutes more. `check` reads the spec and the files it names; it imports nothing of ms-swift's.
+Each of these {count} mistakes is in a catalogue (`tests/support/faults.py`), and a test makes `check` find it. To
+compare, each job was also run without the check: its command line by `torchrun` and ms-swift {swift}, until it
+ended. "nothing" means that ms-swift trained and ended with exit code 0. On a GPU node the time in the queue
+comes on top of these seconds. In {later} of the {count} cases ms-swift had loaded the model by then, which takes
+minutes for a large one.
 
 | mistake | ms-swift says | after s | `prl-submit check` says | after ms |
 | --- | --- | ---: | --- | ---: |
 """
 TAIL = """
-{silent} of them ms-swift does not notice at all. Medians: ms-swift {seconds:.0f} s, `check` {ms:.0f} ms.
+ms-swift does not notice {silent} of them at all. Medians: ms-swift {seconds:.0f} s, `check` {ms:.0f} ms.
 
 ## How it was measured
 
-`python -m benchmarks.checks` on {cpus} CPU cores that other work used too, no GPU, one after the other: two processes (one for
-kto), a random Qwen2 of 95k parameters, Python {python}, torch {torch}, transformers {transformers},
-trl {trl}. Seconds are wall time from the start of `torchrun` to its end; milliseconds the median of
-{rounds} runs of the command, its start included. `--use_cpu true` is added to jobs for GPUs, which
-none of these mistakes comes as far as; DeepSpeed is an importable name without content; there is no
-network, so a data set that is not there is looked for in vain.
+`python -m benchmarks.checks` ran the jobs one after the other, on {cpus} CPU cores that other work used too and without
+a GPU: two processes each (one for kto), a random Qwen2 of 95k parameters, Python {python}, torch {torch},
+transformers {transformers}, trl {trl}.
+
+- Seconds are the time from the start of `torchrun` to its end. Milliseconds are the median of {rounds} runs of the
+  whole command `prl-submit check`.
+- `--use_cpu true` was added to jobs for GPUs; none of these jobs came far enough for that to matter.
+- DeepSpeed was an empty package that can be imported. There was no network, so ms-swift could not download anything.
 """
 
 
@@ -267,25 +269,24 @@ def chosen(pattern: str) -> Iterator[Fault]:
 RANDOM = """
 ## Random jobs
 
-`python -m tests.training.differential --folder DIR --python PYTHON` asks `check` and the ms-swift of PYTHON's
-environment about random GRPO jobs: a valid one is changed in up to four places, among all arguments of that
-release. 500 each (seed 3), by its own parser and `__post_init__`: what ms-swift takes and `check` refuses,
-and the other way round.
+`python -m tests.training.differential --folder DIR --python PYTHON` makes random GRPO jobs (a valid job with up to four
+changes, among all arguments of the release), and compares `check` with ms-swift's own parser and `__post_init__` in
+PYTHON's environment. 500 jobs for each release (seed 3):
 
-| ms-swift | refused by it | by `check` alone | by ms-swift alone | refused by `check`, and by ms-swift later |
+| ms-swift | refused by ms-swift | by `check` alone | by ms-swift alone | refused by `check`, and by ms-swift later |
 | --- | ---: | ---: | ---: | ---: |
 | 3.3.0 | 203 | 0 | 0 | 73 |
 | 3.8.3 | 240 | 0 | 0 | 51 |
 | 4.6.0 | 213 | 0 | 0 | 40 |
 
-The last column is what only the loaded model, the data or the first step shows; `LATER` in that file says for
-each where. Not judged: packages that the asked environment lacks (`prl_submit/inputs/packages.py` looks into
-the job's own), credentials, and arguments that act on the outside.
+The last column counts jobs that ms-swift refuses only with the loaded model, the data, or in the first step; `LATER` in
+`tests/training/differential.py` says where for each. Three kinds of problems were left out of the comparison: packages
+that PYTHON's environment lacks, credentials, and arguments that have an effect outside of the job.
 """
 
 
 def page(results: list[tuple[Fault, Theirs, Ours]]) -> str:
-    """docs/checks.md."""
+    """The text of docs/checks-measured.md."""
     silent = sum(fault.theirs is SILENT for fault, *_ in results)
     head = HEAD.format(
         swift=version("ms-swift"),

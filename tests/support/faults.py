@@ -1,7 +1,7 @@
 """Mistakes people make in a job, what we say of each, and what ms-swift says and when.
 
 Data for `tests/cli/test_faults.py` (ours) and `benchmarks/checks.py` (theirs, measured, into
-docs/checks.md). Each is `jobs/mr_cpu.yaml` with a few `--set`, in a folder with `FILES` beside it.
+docs/checks-measured.md). Each is `jobs/mr_cpu.yaml` with a few `--set`, in a folder with `FILES` beside it.
 """
 
 from __future__ import annotations
