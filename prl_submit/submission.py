@@ -47,41 +47,24 @@ def submit(planned: Planned, outside: World) -> Run:
 
     A KeyboardInterrupt that came when the job had started carries its Run.
     """
-    plan = planned.plan
-    backend = backends.load(plan.backend)
-    _require_secrets(plan, outside.environ)
-    path = _allocate(plan)
+    _require_secrets(planned.plan, outside.environ)
+    path = _allocate(planned.plan)
     try:
-        plan = with_run_dir(plan, str(path))
-        record = Record(
-            name=plan.name,
-            backend=plan.backend,
-            job_id=None,
-            submitted_at=now(),
-            token=new_token(),
-            directory=directory_of(path),
-            limits=limits_of_plan(plan),
-        )
+        plan = with_run_dir(planned.plan, str(path))
+        record = _first_record(plan, path)
         (path / layout.LOGS).mkdir()
         write_inside(path, layout.SPEC, dump_spec(planned.tree))
-        git = git_state(plan.workdir, outside.shell)
         file = PlanFile(
             values=planned.values,
             swift_version=planned.job.swift_version,
             argument_table=planned.argument_table,
-            git=git,
+            git=git_state(plan.workdir, outside.shell),
             plan=plan,
         )
         _write_plan(path, file, record, outside)
-        record = backend.submit(path, plan, record, outside.tell)
-        with contextlib.suppress(OSError):  # `latest` is a convenience; the job runs
-            directory.point_latest(path)
+        record = backends.load(plan.backend).submit(path, plan, record, outside.tell)
     except BaseException as error:
-        if not os.path.lexists(path / layout.RECORD):
-            _remove(path)  # with a record there is a job, and its directory must stay
-        else:
-            with contextlib.suppress(OSError):
-                directory.point_latest(path)
+        _clean_up(path)
         if isinstance(error, OSError):
             raise PrlSubmitError(_explain(error, path)) from None
         if isinstance(error, RefusedError):
@@ -89,7 +72,34 @@ def submit(planned: Planned, outside: World) -> Run:
         if isinstance(error, KeyboardInterrupt) and (run := directory.read_run(path)):
             raise KeyboardInterrupt(run) from None
         raise
+    _point_latest(path)
     return Run(path, int(path.name[1:].partition("-")[0]), record)
+
+
+def _first_record(plan: Plan, path: Path) -> Record:
+    return Record(
+        name=plan.name,
+        backend=plan.backend,
+        job_id=None,
+        submitted_at=now(),
+        token=new_token(),
+        directory=directory_of(path),
+        limits=limits_of_plan(plan),
+    )
+
+
+def _clean_up(path: Path) -> None:
+    """Remove the directory of a submission that failed, unless it has a record: then there is a job."""
+    if os.path.lexists(path / layout.RECORD):
+        _point_latest(path)
+    else:
+        _remove(path)
+
+
+def _point_latest(path: Path) -> None:
+    """Let `latest` point to the run. It is a convenience, so a fault does not matter: the job runs."""
+    with contextlib.suppress(OSError):
+        directory.point_latest(path)
 
 
 def resume(run: Run, outside: World, before: State) -> tuple[Run, checkpoints.Checkpoint]:
@@ -100,8 +110,32 @@ def resume(run: Run, outside: World, before: State) -> tuple[Run, checkpoints.Ch
     """
     last = run.require_record()
     file = _where_it_lies(run, read_plan(run.path))
-    plan = file.plan
-    _require_secrets(plan, outside.environ)
+    _require_secrets(file.plan, outside.environ)
+    checkpoint = _checkpoint_to_go_on_from(run, file.plan)
+    # The run directory as the job has it: pods may have its volume mounted elsewhere.
+    plan = resume_from(file.plan, os.path.join(file.plan.run_dir, checkpoint.path.name))
+    record = msgspec.structs.replace(
+        last,
+        # Its own: by the old one a scheduler would find the old job, which it remembers.
+        token=new_token(),
+        restarts=max(last.restarts, before.restarts, *_attempts_left(run.path)) + 1,
+        job_id=None,
+        place=ScheduledJob(),
+        resumed_at=[*last.resumed_at, now()],
+        started_at=last.started_at or before.started_at,
+        directory=directory_of(run.path),
+        limits=limits_of_plan(plan),
+    )
+    with _as_it_was(run, plan.traits.artefact):
+        remove_inside(run.path, layout.CANCEL)
+        file = msgspec.structs.replace(file, plan=plan, git=git_state(plan.workdir, outside.shell))
+        _write_plan(run.path, file, record, outside)
+        record = backends.load(plan.backend).submit(run.path, plan, record, outside.tell)
+    return msgspec.structs.replace(run, record=record), checkpoint
+
+
+def _checkpoint_to_go_on_from(run: Run, plan: Plan) -> checkpoints.Checkpoint:
+    """The last complete checkpoint. Raises PrlSubmitError where there is none, or nothing is left to do."""
     checkpoint = checkpoints.last_complete(run.path, plan.world_size)
     if checkpoint is None:
         elsewhere = backends.load(plan.backend).where_files_are(run)
@@ -119,27 +153,7 @@ def resume(run: Run, outside: World, before: State) -> tuple[Run, checkpoints.Ch
         raise PrlSubmitError(
             f"{run.name} is at its last step already: {checkpoint.path.name} of {checkpoint.max_steps}"
         )
-    # The run directory as the job has it: pods may have its volume mounted elsewhere.
-    plan = resume_from(plan, os.path.join(plan.run_dir, checkpoint.path.name))
-    record = msgspec.structs.replace(
-        last,
-        # Its own: by the old one a scheduler would find the old job, which it remembers.
-        token=new_token(),
-        restarts=max(last.restarts, before.restarts, *_attempts_left(run.path)) + 1,
-        job_id=None,
-        place=ScheduledJob(),
-        resumed_at=[*last.resumed_at, now()],
-        started_at=last.started_at or before.started_at,
-        directory=directory_of(run.path),
-        limits=limits_of_plan(plan),
-    )
-    backend = backends.load(plan.backend)
-    with _as_it_was(run, plan.traits.artefact):
-        remove_inside(run.path, layout.CANCEL)
-        file = msgspec.structs.replace(file, plan=plan, git=git_state(plan.workdir, outside.shell))
-        _write_plan(run.path, file, record, outside)
-        record = backend.submit(run.path, plan, record, outside.tell)
-    return msgspec.structs.replace(run, record=record), checkpoint
+    return checkpoint
 
 
 def _where_it_lies(run: Run, file: PlanFile) -> PlanFile:

@@ -203,14 +203,14 @@ def _slurm(
     plan: Plan | None, names: Sequence[str], request: dict[str, Any], how: How
 ) -> list[Facts | PrlSubmitError]:
     from prl_submit.backends.slurm.slurm_commands import Slurm
-    from prl_submit.probe.start_jobs import probe_slurm
-    from prl_submit.probe.targets import (
+    from prl_submit.probe.slurm_probe import (
         ask_name,
         ask_partitions,
         choose,
         job_environ,
         job_parameters,
     )
+    from prl_submit.probe.start_jobs import probe_slurm
     from prl_submit.system import shell
 
     slurm = Slurm(shell.run, os.environ)

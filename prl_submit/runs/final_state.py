@@ -19,7 +19,7 @@ from prl_submit.system.files import write_inside
 from prl_submit.system.reading import decode_json, read_record
 
 
-class Verdict(Struct, frozen=True):
+class FinalState(Struct, frozen=True):
     """`job_id` and `attempt` (the record's restarts) say which job of the run it is about."""
 
     job_id: str | None
@@ -35,7 +35,7 @@ def read_verdict(run: Run, *, is_copy: bool = False) -> State | None:
     if run.record is None:
         return None
     try:
-        verdict: Verdict = decode_json(read_record(run.path / VERDICT), Verdict)
+        verdict: FinalState = decode_json(read_record(run.path / VERDICT), FinalState)
         if not is_copy and _changed(_sign_of_life(run.path, run.record)) > _changed(
             run.path / VERDICT
         ):
@@ -69,7 +69,7 @@ def write_verdict(run: Run, state: State) -> None:
     if run.record is None or stranger(run.path) is not None:
         return
     job_id = run.record.job_id if state.job_id is None else state.job_id
-    verdict = Verdict(job_id, run.record.restarts, state)
+    verdict = FinalState(job_id, run.record.restarts, state)
     with contextlib.suppress(OSError):
         data = msgspec.json.format(msgspec.json.encode(verdict), indent=2)
         # A file that a power cut spoilt is not read; the backend is asked again.

@@ -84,7 +84,7 @@ class Here(Struct, frozen=True):
         return self.exit is not None and len(self.others) == self.limits.nodes - 1
 
 
-class Answers(Struct, frozen=True):
+class ClusterAnswers(Struct, frozen=True):
     """What one namespace told, by token; `silence`: why it told nothing."""
 
     jobs: Mapping[str, PyTorchJob] = {}
@@ -177,16 +177,16 @@ def _selector(tokens: Sequence[str]) -> str:
     return f"{TOKEN_LABEL} in ({','.join(tokens)})" if tokens else f"{TOKEN_LABEL}=none"
 
 
-def _ask(where: Namespace, here: Mapping[str, Here], connect: Connect) -> Answers:
+def _ask(where: Namespace, here: Mapping[str, Here], connect: Connect) -> ClusterAnswers:
     try:
         api = connect(*where)
         return _ask_api(api, here)
     except PrlSubmitError as error:
         denied = isinstance(error, BackendRefusedError)
-        return Answers(silence=error.message, is_denied=denied)
+        return ClusterAnswers(silence=error.message, is_denied=denied)
 
 
-def _ask_api(api: Api, here: Mapping[str, Here]) -> Answers:
+def _ask_api(api: Api, here: Mapping[str, Here]) -> ClusterAnswers:
     try:
         jobs = {job.token: job for job in list_jobs(api, list(here))}
     except RefusedStatusError as error:
@@ -212,7 +212,7 @@ def _ask_api(api: Api, here: Mapping[str, Here]) -> Answers:
                 events += list_removals(api)
         except RefusedStatusError as error:
             untold = as_error(error, api.namespace, "say more").message
-    return Answers(jobs, pods, gone, events, api.now(), untold=untold, server=api.server)
+    return ClusterAnswers(jobs, pods, gone, events, api.now(), untold=untold, server=api.server)
 
 
 def _is_being_removed(pods: Sequence[Pod]) -> bool:
@@ -271,7 +271,7 @@ def _read_change(line: bytes) -> PodChange:
 
 
 def _state(
-    run: Run, here: Here | None, answers_by_namespace: Mapping[Namespace, Answers]
+    run: Run, here: Here | None, answers_by_namespace: Mapping[Namespace, ClusterAnswers]
 ) -> BackendAnswer:
     record = run.record
     if record is None or here is None:
@@ -344,7 +344,7 @@ def _waits_for_a_word(run: Run, record: Record, seen: KubernetesEvidence) -> boo
 
 def keep_end(run: Run, record: Record, job: PyTorchJob, pods: Sequence[Pod], now: float) -> bool:
     """Write down how a job ended before what is left of it goes; False where it has not yet."""
-    answers = Answers({record.token: job}, {record.token: list(pods)}, now=now)
+    answers = ClusterAnswers({record.token: job}, {record.token: list(pods)}, now=now)
     seen = gather(run, record, _look(run, record), answers)
     if job.condition("Succeeded"):  # what its workers still have to say changes nothing of that
         seen = msgspec.structs.replace(seen, pods=[pod for pod in pods if not pod.is_running])
@@ -355,7 +355,7 @@ def keep_end(run: Run, record: Record, job: PyTorchJob, pods: Sequence[Pod], now
     return True
 
 
-def gather(run: Run, record: Record, here: Here, answers: Answers) -> KubernetesEvidence:
+def gather(run: Run, record: Record, here: Here, answers: ClusterAnswers) -> KubernetesEvidence:
     """Everything that is known of a run."""
     limits = here.limits
     readmitted = _readmitted(run.path, record.token, limits)

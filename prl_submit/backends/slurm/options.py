@@ -169,34 +169,47 @@ def check_section(job: Job, plan: Plan) -> Iterator[Problem]:
 
 
 def _extra(job: Job, name: str, value: Any) -> Iterator[Problem]:
-    key = f"slurm.extra.{name}"
-    bare = name.lstrip("-")
-    option = bare.replace("_", "-")
+    """The problem of one option of `slurm.extra`, if it has one."""
+    key, option = f"slurm.extra.{name}", name.lstrip("-").replace("_", "-")
+    problem = _wrong_name(name, option) or _wrong_value(option, value)
+    if problem is not None:
+        yield job.problem(key, *problem)
+
+
+def _wrong_name(name: str, option: str) -> tuple[str, str | None] | None:
+    """What is wrong with an option's name, and what to do. `option`: the name as sbatch writes it."""
     if option in OWNED:
-        yield job.problem(key, f"is set by {OWNED[option]}", f"use {OWNED[option]} instead")
-    elif option in REFUSED:
-        yield job.problem(key, "is prl-submit's own", REFUSED[option])
-    elif option not in OTHERS:
+        return f"is set by {OWNED[option]}", f"use {OWNED[option]} instead"
+    if option in REFUSED:
+        return "is prl-submit's own", REFUSED[option]
+    if option not in OTHERS:
         near = closest(option, [*OTHERS, *OWNED], 0.7)
-        hint = (
-            f"did you mean {near!r}?" if near else "see `man sbatch`; options have long names here"
+        hint = f"did you mean {near!r}?" if near else None
+        return f"sbatch has no option --{option}", hint or (
+            "see `man sbatch`; options have long names here"
         )
-        yield job.problem(key, f"sbatch has no option --{option}", hint)
-    elif name != option:
-        yield job.problem(key, f"is written {option}", f"rename it to {option!r}")
-    elif not all(isinstance(item, (str, int, float, type(None))) for item in _items(value)):
-        yield job.problem(key, "takes text, a number, true or a list", None)
-    elif option == "gres" and any(str(item).startswith("gpu") for item in _items(value)):
+    if name != option:
+        return f"is written {option}", f"rename it to {option!r}"
+    return None
+
+
+def _wrong_value(option: str, value: Any) -> tuple[str, str | None] | None:
+    """What is wrong with an option's value, and what to do."""
+    items = _items(value)
+    if not all(isinstance(item, (str, int, float, type(None))) for item in items):
+        return "takes text, a number, true or a list", None
+    if option == "gres" and any(str(item).startswith("gpu") for item in items):
         hint = "nproc_per_node and gpu_type ask for the GPUs; other gres stand here"
-        yield job.problem(key, "GPUs are asked for by `resources`", hint)
-    elif option in _NUMBERS and (isinstance(value, bool) or not isinstance(value, int)):
-        yield job.problem(key, f"takes a number, found {value!r}", None)
-    elif option == "wckey" and str(value).startswith("*"):
-        yield job.problem(key, f"{value!r} is no wckey for sbatch: it begins with *", None)
-    elif option == "comment" and value is True:
-        yield job.problem(key, "takes text", None)
-    elif any(char < " " or char == "\x7f" for item in _items(value) for char in str(item)):
-        yield job.problem(key, "holds a control character", "a #SBATCH line is one line")
+        return "GPUs are asked for by `resources`", hint
+    if option in _NUMBERS and (isinstance(value, bool) or not isinstance(value, int)):
+        return f"takes a number, found {value!r}", None
+    if option == "wckey" and str(value).startswith("*"):
+        return f"{value!r} is no wckey for sbatch: it begins with *", None
+    if option == "comment" and value is True:
+        return "takes text", None
+    if any(char < " " or char == "\x7f" for item in items for char in str(item)):
+        return "holds a control character", "a #SBATCH line is one line"
+    return None
 
 
 def _items(value: Any) -> list[Any]:

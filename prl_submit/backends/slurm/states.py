@@ -51,7 +51,7 @@ MANY = 10_000
 _LOG_TAIL = 16_384
 
 
-class Answers(Struct, frozen=True):
+class SlurmAnswers(Struct, frozen=True):
     """Jobs by run index; `silence`: why Slurm gave no answer, None where it gave one.
 
     `unsettled`: ended jobs whose row accounting has not written yet; it may know more, such as who
@@ -72,11 +72,11 @@ def states(runs: Sequence[Run], slurm: Slurm) -> list[BackendAnswer]:
     try:
         answers = _ask(runs, slurm)
     except BackendUnreachableError as error:
-        answers = Answers({}, error.message)
+        answers = SlurmAnswers({}, error.message)
     return [_state(run, i, answers) for i, run in enumerate(runs)]
 
 
-def _ask(runs: Sequence[Run], slurm: Slurm) -> Answers:
+def _ask(runs: Sequence[Run], slurm: Slurm) -> SlurmAnswers:
     records = {i: present(run, run.record) for i, run in enumerate(runs) if run.record is not None}
     ids = [record.job_id for record in records.values() if record.job_id is not None]
     if len(ids) == len(records) and len(ids) < MANY:
@@ -110,15 +110,15 @@ def _settled(
     records: Mapping[int, Record],
     ended: Sequence[int],
     slurm: Slurm,
-) -> Answers:
+) -> SlurmAnswers:
     """What squeue found, with what accounting knows of the ended ones."""
     try:
         rows = _ask_accounting([records[i].job_id for i in ended], slurm)
     except BackendUnreachableError as error:
         unsettled = frozenset(ended)
-        return Answers(found, unsettled=unsettled, records=records, untold=error.message)
+        return SlurmAnswers(found, unsettled=unsettled, records=records, untold=error.message)
     if rows is None:
-        return Answers(found, records=records)
+        return SlurmAnswers(found, records=records)
     settled = {}
     for i in ended:
         row = rows.get(records[i].job_id or "")
@@ -126,7 +126,7 @@ def _settled(
         if row is not None and _is_final(row) and _names(row, job, runs[i], records[i]):
             settled[i] = _combined(job or row, row)
     unsettled = frozenset(i for i in ended if i not in settled)
-    return Answers(found | settled, unsettled=unsettled, records=records)
+    return SlurmAnswers(found | settled, unsettled=unsettled, records=records)
 
 
 def _names(row: ListedJob, job: ListedJob | None, run: Run, record: Record) -> bool:
@@ -210,7 +210,7 @@ def _combined(known: ListedJob, accounted: ListedJob) -> ListedJob:
     return msgspec.structs.replace(known, cancelled_by=who, state=accounted.state)
 
 
-def _state(run: Run, index: int, answers: Answers) -> BackendAnswer:
+def _state(run: Run, index: int, answers: SlurmAnswers) -> BackendAnswer:
     record, job, silence = run.record, answers.jobs.get(index), answers.silence
     if record is None:
         return BackendAnswer(state=State(state=LOST, reason=run.fault))

@@ -29,7 +29,13 @@ from prl_submit.probe.node_facts import (
     read_facts,
     save_facts,
 )
-from prl_submit.probe.targets import ask_name, ask_partitions, choose, job_environ, job_parameters
+from prl_submit.probe.slurm_probe import (
+    ask_name,
+    ask_partitions,
+    choose,
+    job_environ,
+    job_parameters,
+)
 from prl_submit.system.shell import Answer
 from tests.support.fake_shell import FakeShell
 from tests.support.plans import planned
