@@ -143,11 +143,26 @@ def rewarded_columns(
     wanted = [need for need in needs(job, workdir) if need[1]]
     if not wanted:
         return
-    from prl_submit.inputs.columns import reaching, renames  # many rewards need no column
+    from prl_submit.inputs.columns import renames  # many rewards need no column
 
     names = renames(job, workdir)
-    if names is None:
-        return
+    if names is not None:
+        yield from _unmet_needs(job, argument, found, wanted, names)
+
+
+def _unmet_needs(
+    job: Job,
+    argument: str,
+    found: list[Source],
+    wanted: list[tuple[str, list[str], str]],
+    names: dict[str, str],
+) -> Iterator[Problem]:
+    """A problem for each reward and file whose rows lack a column of the reward.
+
+    `wanted`: rewards, their columns, and where that is written. `names`: the argument `columns`.
+    """
+    from prl_submit.inputs.columns import reaching  # many rewards need no column
+
     automatic = not job.get("disable_auto_column_mapping", False)
     for source in found:
         keys = source.count.keys
@@ -155,11 +170,11 @@ def rewarded_columns(
             continue
         left = reaching(keys, names, automatic) | set(_GIVEN)
         for reward, columns, place in wanted:
-            lacking = [column for column in columns if column not in left]
-            if lacking:
-                message, hint = _lacking(lacking, keys, names, reward)
-                message += "" if place == "ms-swift" else f" ({place})"
-                yield job.refuse(argument, f"{source.entry}: {message}", hint)
+            missing = [column for column in columns if column not in left]
+            if missing:
+                message, hint = _lacking(missing, keys, names, reward)
+                where = "" if place == "ms-swift" else f" ({place})"
+                yield job.refuse(argument, f"{source.entry}: {message}{where}", hint)
 
 
 #: Values that ms-swift itself passes to every reward (rl_core/data `to_reward_row`).

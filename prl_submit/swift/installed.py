@@ -47,25 +47,32 @@ def find_installed(
     prefix = _prefix(environment, workdir, environ)
     environ = {**environ, **environment.env}
     sites = _sites(prefix, environ) if prefix else []
-    before = [workdir]
-    for path in environ.get("PYTHONPATH", "").split(":"):
-        if path:
-            before.append(os.path.join(workdir, path))
+    paths = [path for path in environ.get("PYTHONPATH", "").split(":") if path]
+    before = [workdir, *(os.path.join(workdir, path) for path in paths)]
     for folder in [*before, *sites]:
         if _has_swift(folder):
             return Installed(_version(folder, sites), _once([folder, *before[1:], *sites]))
-        if folder in sites:
-            for linked in _links(folder):
-                if _has_swift(linked):
-                    return Installed(_version(linked, [folder]), _once([linked, *sites]))
+        linked = _linked_swift(folder) if folder in sites else None
+        if linked:
+            return Installed(_version(linked, [folder]), _once([linked, *sites]))
+    return None
+
+
+def _linked_swift(site: str) -> str | None:
+    """The folder with ms-swift that a folder of packages points to; None if there is none."""
+    for linked in _links(site):
+        if _has_swift(linked):
+            return linked
     return None
 
 
 def _once(folders: list[str]) -> list[str]:
+    """The folders in order, each once."""
     return list(dict.fromkeys(folders))
 
 
 def _has_swift(folder: str) -> bool:
+    """True if the folder holds `swift/` of ms-swift."""
     return any(os.path.isfile(os.path.join(folder, mark)) for mark in _MARKS)
 
 
