@@ -1,4 +1,4 @@
-"""No deadline for an example: these tests share their machine with others."""
+"""Examples have no deadline, because other work may slow the machine down."""
 
 from __future__ import annotations
 

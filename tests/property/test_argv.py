@@ -68,7 +68,7 @@ STYLES = st.fixed_dictionaries(
 
 
 def long_text(piece: str, size: int) -> str:
-    """`piece` again and again, up to `size` bytes."""
+    """`piece` repeated up to `size` bytes."""
     return (piece * size).encode()[:size].decode("utf-8", "ignore")
 
 
@@ -76,10 +76,10 @@ def spec_with(swift: dict[str, Any], quote: str | None = None, **options: Any) -
     """A spec's text as PyYAML writes it; `quote` is what it prefers for text."""
 
     class Dumper(yaml.SafeDumper):
-        """Numbers stay bare."""
+        """Numbers are written without quotes."""
 
     def represent(dumper: Any, text: str) -> Any:
-        # Outside double quotes YAML 1.1 folds these like line ends; the reader refuses them there.
+        # Outside of double quotes YAML 1.1 reads these as line ends, and our reader refuses them.
         style = '"' if any(char in text for char in "\x85\u2028\u2029") else quote
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
 
@@ -108,7 +108,7 @@ def planned_in(root: Path, text: str) -> Planned:
 
 
 def given_words(swift: dict[str, Any]) -> list[list[str]]:
-    """What the contract says the words are."""
+    """The words of the command line, as docs/reference.md defines them."""
     groups = []
     for name, value in swift.items():
         if isinstance(value, list):

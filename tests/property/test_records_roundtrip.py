@@ -43,7 +43,7 @@ tree = st.recursive(
 
 
 def typed(value: object) -> object:
-    """A value with its types, since 1 == 1.0 == True."""
+    """A value together with its types, because 1 == 1.0 == True."""
     if isinstance(value, dict):
         return {key: typed(child) for key, child in value.items()}
     if isinstance(value, list):

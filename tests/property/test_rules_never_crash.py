@@ -1,4 +1,4 @@
-"""No rule raises, whatever numbers a job has; a rule that stays silent where it ought to speak is seen elsewhere."""
+"""No rule raises, whatever numbers a job has. Other tests check that a rule reports what it should."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.plans import planned
 VERSIONS = ("3.0.0", "3.3.0", "3.4.1", "3.8.3", "3.12.6", "4.0.0", "4.6.0")
 TYPES = ("dpo", "orpo", "simpo", "kto", "cpo", "rm", "ppo", "grpo", "gkd")
 SWITCHES = ("use_vllm", "streaming", "load_best_model_at_end", "whiten_rewards", "use_liger_kernel")
-#: What batches are made of: drawn more often than the others.
+#: Arguments that make batches. They are drawn more often than others.
 SIZES = (
     "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps",
     "generation_batch_size", "steps_per_generation", "num_generations", "num_generations_eval",
@@ -42,7 +42,7 @@ def table_of(version: str) -> Table:
 
 @st.composite
 def jobs(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
-    """A release, and a spec with numbers from everywhere."""
+    """A release of ms-swift, and a spec with random numbers."""
     version = draw(st.sampled_from(VERSIONS))
     table = table_of(version)
     kinds = {name: argument.kind for name, argument in table.items() if not argument.many}

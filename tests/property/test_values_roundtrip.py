@@ -1,4 +1,4 @@
-"""Numbers and sizes survive being written and read."""
+"""Numbers and sizes are the same after they were written and read."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_durations_read_back_the_same(seconds: int) -> None:
 
 @given(st.text(max_size=20))
 def test_no_text_makes_the_parsers_raise(text: str) -> None:
-    """And what they accept is within their bounds."""
+    """What they accept is within their limits."""
     seconds = parse_duration(text)
     assert seconds is None or 0 < seconds <= MAX_SECONDS
     memory = parse_memory(text)
@@ -63,7 +63,7 @@ _TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 
 @given(_TEXT)
 def test_bash_words_hold_no_bare_special_character(text: str) -> None:
-    """Outside of single quotes nothing is left that bash gives a meaning to."""
+    """Outside of single quotes there is no character that has a meaning for bash."""
     quoted = bash(text)
     assert re.fullmatch(r"(?:[A-Za-z0-9_@%+=:,./-]|'[^']*'|\\')+", quoted)
     undone = re.sub(r"'([^']*)'|\\(')", lambda match: match[1] or match[2] or "", quoted)
@@ -78,7 +78,7 @@ def test_comments_stay_on_their_line(text: str) -> None:
 
 @given(st.one_of(st.booleans(), st.integers(), st.floats(), _TEXT))
 def test_one_value_is_one_argument(value: object) -> None:
-    """Argparse sees the name and the value, never an option made of the value."""
+    """Argparse reads the name and the value, and never takes the value for an option."""
     group = words("beta", value)
     joined = "=".join(group)
     assert joined == f"--beta={word(value)}"

@@ -1,4 +1,4 @@
-"""Whatever bytes are given, the reader answers with a tree or with one placed problem."""
+"""For any bytes the reader returns a tree, or reports one problem with its line."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ BASES["grpo"] |= {"num_generations": "2", "reward_funcs": ["format"]}
 BASES["ppo"] |= {"reward_model": [MODEL], "reward_model_type": ["qwen2"]}
 BASES["gkd"] |= {"teacher_model": MODEL, "teacher_model_type": "qwen2"}
 
-#: Argument -> values, valid and not. None: left out. A list is several words.
+#: Argument -> values, valid and invalid ones. None: the argument is not set. A list: several words.
 VALUES: dict[str, list[Any]] = {
     # types and choices, as argparse has them
     "num_generations": ["1", "3", "4", "8", "0", "2.5", "two", "1e1"],
@@ -156,7 +156,7 @@ VALUES: dict[str, list[Any]] = {
     "quant_bits": ["4", "8", "3"],
     "rope_scaling": ["linear", "yarn", "cubic", '{"type": "yarn", "factor": 2}', '{"type": "yarn"}'],
     "max_model_len": ["1024"],
-    # what ms-swift registers, and how it tells a model by its folder
+    # names that ms-swift registers, and how it recognises a model by its folder
     "model_type": ["qwen2", "nope", None],
     "template": ["qwen2_5", "qwen25", None],
     "loss_scale": ["default", "last_round", "last_round+react", "nonsense"],
@@ -194,7 +194,7 @@ VALUES: dict[str, list[Any]] = {
     "resume_from_checkpoint": ["no_folder", "checkpoint-4"],
     "external_plugins": [["plugin.py"], ["no_plugin.py"]],
     "cached_dataset": [["no_cache"]],
-    # what only a run refuses
+    # values that are refused only when the training runs
     "report_to": [["tensorboard"], ["wandbb"], ["none", "tensorboard"]],
     "callbacks": [["early_stop"], ["nonsense"]],
     "optimizer": ["muon", "nonsense"],
@@ -205,7 +205,7 @@ VALUES: dict[str, list[Any]] = {
     "max_length": ["64", "0"],
     "swanlab_notification_method": ["email", "pager"],
 }  # fmt: skip
-#: What belongs together: one of these is as good as a single change.
+#: Changes that belong together. Each counts as one change.
 TOGETHER: list[dict[str, Any]] = [
     {"use_vllm": "true", "vllm_mode": "server", "vllm_server_host": ["127.0.0.1"]},
     {"use_vllm": "true", "vllm_mode": None},
@@ -311,7 +311,7 @@ TOGETHER: list[dict[str, Any]] = [
     {"optim": "adafactor", "learning_rate": "-1"},
     {"external_plugins": ["plugin.py"], "reward_funcs": ["too"]},
 ]
-#: Arguments of one type alone: drawn for that type most of the time.
+#: Arguments that only one rlhf type reads. They are mostly drawn for that type.
 _OWN = {
     "grpo": "num_generations steps_per_generation generation_batch_size num_generations_eval "
     "reward_funcs reward_weights soft_cache_length soft_max_length delta top_entropy_quantile "
@@ -328,7 +328,7 @@ _OWN = {
 
 
 class Configuration(NamedTuple):
-    """One job to judge: a number, its swift values as they are written, and the world's size."""
+    """One job to judge: its number, its `swift:` values as texts, and its number of processes."""
 
     number: int
     swift: dict[str, Any]
@@ -336,7 +336,7 @@ class Configuration(NamedTuple):
 
 
 def configurations(count: int, seed: int = 20261126) -> list[Configuration]:
-    """`count` of them: each single change first, then two or three changes at a time."""
+    """`count` configurations: first each single change, then two or three changes at a time."""
     draw = random.Random(seed)
     made: list[tuple[str, dict[str, Any]]] = [(kind, {}) for kind in TYPES]
     for name, values in VALUES.items():
@@ -363,7 +363,7 @@ def configurations(count: int, seed: int = 20261126) -> list[Configuration]:
 
 
 def _world(draw: random.Random, changes: dict[str, Any]) -> int:
-    """Any; but a batch of one is one only in a world of one."""
+    """A random number of processes; 1 for the change that needs a batch of one row."""
     world = draw.choice(WORLDS)
     sizes = ("per_device_train_batch_size", "gradient_accumulation_steps")
     return 1 if all(changes.get(name) == "1" for name in sizes) else world
@@ -377,7 +377,7 @@ def _type_for(draw: random.Random, name: str) -> str:
 
 
 def argv(swift: dict[str, Any]) -> list[str]:
-    """The command line that ms-swift gets for it, wrong values and all."""
+    """The command line that ms-swift gets, also with wrong values."""
     words = []
     for name, value in swift.items():
         if isinstance(value, list):
@@ -388,7 +388,7 @@ def argv(swift: dict[str, Any]) -> list[str]:
 
 
 def spec(configuration: Configuration) -> str:
-    """The job's spec; JSON is YAML."""
+    """The job's spec. It is written as JSON, which is YAML too."""
     tree = {
         "name": "differential",
         "resources": {"nproc_per_node": configuration.world},
@@ -397,7 +397,7 @@ def spec(configuration: Configuration) -> str:
     return json.dumps(tree)
 
 
-#: A training that ends in a second, alone and on the CPU.
+#: A training of one process on the CPU that ends in a second.
 SHORT: dict[str, Any] = {
     "dataset": ["rows.jsonl#8"],
     "max_steps": "1",
@@ -469,7 +469,7 @@ FILES: dict[str, Any] = {
 
 
 def rows(count: int) -> str:
-    """Rows that every type can train on, no two alike: kto compares each with the one before."""
+    """Rows that every type can train on. All differ, because kto compares each row with the one before."""
     made = []
     for number in range(count):
         asked = {"role": "user", "content": f"What is {number} plus one?"}

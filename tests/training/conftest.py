@@ -1,4 +1,4 @@
-"""What tests share that ask the real ms-swift: a folder of files, and one process of it."""
+"""Fixtures of the tests that ask the real ms-swift: a folder with files, and one process of ms-swift."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Ask = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working directory with the tiny model and every file that configurations name."""
+    """A working directory with the tiny model and every file that the configurations name."""
     root = tmp_path_factory.mktemp("differential")
     for name, content in FILES.items():
         (root / name).parent.mkdir(exist_ok=True)
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_reward_model(root: Path) -> None:
-    """The tiny model as a sequence classifier; its head is made of random numbers on loading."""
+    """Make the tiny model a sequence classifier. transformers makes its head from random numbers."""
     shutil.copytree(root / "tiny-qwen2", root / "tiny-reward")
     config = json.loads((root / "tiny-reward/config.json").read_text())
     config |= {"architectures": ["Qwen2ForSequenceClassification"]}
@@ -45,7 +45,7 @@ def make_reward_model(root: Path) -> None:
 
 @pytest.fixture(scope="session")
 def ask(folder: Path) -> Iterator[Ask]:
-    """`ask(questions)`: the real ms-swift's answers, from one process for all tests."""
+    """`ask(questions)` returns the answers of the real ms-swift. All tests share one process."""
     environ = {
         name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")
     }
@@ -65,7 +65,7 @@ def ask(folder: Path) -> Iterator[Ask]:
     def put(questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
         assert process.stdin
         assert process.stdout
-        # One world after the other: each change makes a process group anew.
+        # Questions are sorted by the number of processes, because each change makes a new process group.
         order = sorted(range(len(questions)), key=lambda index: questions[index]["world"])
         answers: list[dict[str, Any]] = [{} for _ in questions]
         for index in order:

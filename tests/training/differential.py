@@ -29,7 +29,8 @@ from tests.support.plans import planned
 from tests.training.configurations import SHORT, Configuration, argv, spec
 from tests.training.random_jobs import random_jobs
 
-#: What check refuses and ms-swift comes to only after `__post_init__`, with the place that does.
+#: Problems that check reports and that ms-swift finds only after `__post_init__`, and the code that finds
+#: them.
 LATER = (
     (r"\w+: must be (at least|above|from) .*", "torch's optimisers and loaders, the first step"),
     (r"max_length: .*", "ms-swift's data: no row is left"),
@@ -57,14 +58,15 @@ LATER = (
     (r"deepspeed: .* in the configuration is not .*", "DeepSpeed, which is not here"),
     (r"\w+: is not JSON: .*", "never: since 3.9 ms-swift guesses what was meant"),
 )
-#: What ms-swift refuses for want of a package: `inputs.packages` looks into an environment, not here.
+#: Refusals of ms-swift because a package is missing. `inputs.packages` checks packages, but not for these
+#: jobs, whose environment is not this one.
 PACKAGES = r"swanlab|evalscope|jieba|No package metadata"
 
 ASK = Path(__file__).with_name("swift_verdicts.py")
 
 
 class Compared(NamedTuple):
-    """One job: what check says, and what ms-swift says; `where`: parser, arguments or run."""
+    """One job: the problems of check, and ms-swift's error. `where`: parser, arguments or run."""
 
     job: Configuration
     ours: list[Problem]
@@ -73,18 +75,18 @@ class Compared(NamedTuple):
 
     @property
     def is_false_alarm(self) -> bool:
-        """True if check refuses what ms-swift takes, and ms-swift comes to nothing of it later."""
+        """True if check refuses a job that ms-swift accepts and does not refuse later either."""
         return self.theirs is None and any(not is_later(problem) for problem in self.ours)
 
     @property
     def is_missed(self) -> bool:
-        """True if check takes what ms-swift refuses."""
+        """True if check accepts a job that ms-swift refuses."""
         if self.theirs is None or re.search(PACKAGES, self.theirs):
             return False
         return not self.ours
 
     def describe(self) -> dict[str, Any]:
-        """For a line of JSON."""
+        """The job and both answers, for a line of JSON."""
         return {
             "number": self.job.number,
             "world": self.job.world,
@@ -96,7 +98,7 @@ class Compared(NamedTuple):
 
 
 def is_later(problem: Problem) -> bool:
-    """True if ms-swift comes to it only when the model is loaded."""
+    """True if ms-swift finds this problem only after it has read its arguments."""
     line = f"{(problem.key or '').removeprefix('swift.')}: {problem.message}"
     return any(re.match(pattern, line) for pattern, _ in LATER)
 
@@ -107,14 +109,14 @@ def planned_in(folder: Path, job: Configuration, table: Table) -> Planned:
 
 
 def errors_of(made: Planned, folder: Path) -> list[Problem]:
-    """What `check` refuses."""
+    """The errors that `check` reports."""
     problems = [*made.problems, *check_presence(made)]
     problems += check_inputs(made.job, str(folder))
     return [problem for problem in problems if problem.severity == "error"]
 
 
 def words_of(job: Configuration, made: Planned) -> list[str]:
-    """The job's command line: what is written, and what prl-submit adds of its own."""
+    """The job's command line: the written values and those that prl-submit adds."""
     written = {f"--{name}" for name in job.swift}
     own = [word for group in made.plan.arguments if group[0] not in written for word in group]
     return argv(job.swift) + own
@@ -123,7 +125,7 @@ def words_of(job: Configuration, made: Planned) -> list[str]:
 def compare(
     jobs: list[Configuration], table: Table, folder: Path, python: str, *, run: bool = False
 ) -> list[Compared]:
-    """Both verdicts on each job."""
+    """The answers of check and of ms-swift for each job."""
     plans = [planned_in(folder, job, table) for job in jobs]
     ours = [errors_of(made, folder) for made in plans]
     questions = [
@@ -141,7 +143,7 @@ def compare(
 def _with_runs(
     compared: list[Compared], table: Table, folder: Path, python: str
 ) -> Iterator[Compared]:
-    """What is accepted so far is trained for a step, alone; and asked about anew."""
+    """Ask again about accepted jobs, now with a training of one step in one process."""
     short = [
         Configuration(one.job.number, {**SHORT, **one.job.swift, "max_steps": "1"}, 1)
         for one in compared
@@ -166,7 +168,7 @@ def _with_runs(
 
 
 def answers_of(questions: list[dict[str, Any]], folder: Path, python: str) -> list[dict[str, Any]]:
-    """ms-swift's verdicts, one process for each world's size."""
+    """ms-swift's answers. Jobs with the same number of processes share one process of ms-swift."""
     order = sorted(range(len(questions)), key=lambda index: questions[index]["world"])
     text = "".join(json.dumps(questions[index]) + "\n" for index in order)
     with (folder / "stderr").open("wb") as stderr:
@@ -183,14 +185,14 @@ def answers_of(questions: list[dict[str, Any]], folder: Path, python: str) -> li
 
 
 def version_of(python: str) -> str:
-    """The ms-swift in a Python's environment."""
+    """The version of ms-swift in a Python's environment."""
     ask = "import importlib.metadata as m; print(m.version('ms-swift'))"
     done = subprocess.run([python, "-c", ask], check=True, capture_output=True, text=True)
     return done.stdout.strip()
 
 
 def main() -> None:
-    """Print what differs, and count."""
+    """Print the jobs on which the answers differ, and their numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--python", default=sys.executable)

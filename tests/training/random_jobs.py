@@ -13,7 +13,8 @@ from prl_submit.swift.argument import Argument
 from prl_submit.swift.table import Table
 from tests.training.configurations import _OWN, BASES, MODEL, VALUES, WORLDS, Configuration
 
-#: Not drawn: what prl-submit sets itself, credentials, and what acts on the outside or on this process.
+#: Arguments that are never drawn: those that prl-submit sets, credentials, and those that act on other
+#: machines or on this process.
 LEFT_OUT = {
     "output_dir", "add_version", "hub_token", "swanlab_token", "swanlab_secret", "push_to_hub",
     "use_hf", "load_args", "use_ray", "device_groups", "ray_exp_name", "ignore_args_error", "use_cpu",
@@ -29,7 +30,7 @@ _WORDS = ("x", "none", "default", "auto", "1", "all-linear", "qwen2_5", "hermes"
 _INTS = ("-1", "0", "1", "2", "3", "8", "64", "1000000")
 _FLOATS = ("-1", "0", "0.1", "0.5", "1", "1.5", "100", "1e-9", "nan")
 _JSON = ("{}", '{"a": 1}', "nonsense", "[1, 2]", "'x'", "{'a': 1}", "0.5", "nofile.json")
-#: Values for arguments that are texts with a meaning.
+#: Values for arguments whose text has a meaning.
 MORE: dict[str, list[Any]] = {
     "model_type": ["qwen2", "qwen2_5", "qwen", "nope", None],
     "template": ["qwen2_5", "qwen", "qwen25", "chatml", None],
@@ -59,10 +60,10 @@ MORE: dict[str, list[Any]] = {
 
 
 def random_jobs(table: Table, count: int, seed: int) -> list[Configuration]:
-    """`count` jobs of the ms-swift that the table is of."""
+    """`count` jobs for the ms-swift of the table."""
     draw = random.Random(f"{seed} {table.version}")
     base = {name: value for name, value in BASES["grpo"].items() if name in table}
-    base["per_device_eval_batch_size"] = "2"  # before 3.6 a hundredth of the rows is evaluated on
+    base["per_device_eval_batch_size"] = "2"  # before 3.6 ms-swift evaluates on 1% of the rows
     if "tuner_type" not in table:
         base["train_type"] = "full"
     names = sorted(set(table) - LEFT_OUT)
@@ -81,7 +82,7 @@ def random_jobs(table: Table, count: int, seed: int) -> list[Configuration]:
 
 
 def values_of(name: str, argument: Argument) -> list[Any]:
-    """What an argument may be given, right and wrong."""
+    """Values for an argument, valid and invalid ones."""
     thought = [*MORE.get(name, ()), *VALUES.get(name, ())]
     if thought:
         return [_shaped(value, argument) for value in thought]
@@ -99,7 +100,7 @@ def values_of(name: str, argument: Argument) -> list[Any]:
 
 
 def _shaped(value: Any, argument: Argument) -> Any:
-    """A list where several words are taken, and else not."""
+    """The value as a list if the argument takes several words."""
     if value is None or isinstance(value, list) == argument.many:
         return value
     return [value] if argument.many else value[0]

@@ -52,7 +52,7 @@ OFFLINE = {
 
 
 def make_empty_package(folder: Path, name: str, version: str) -> None:
-    """Importable, with a version, and empty."""
+    """Make a package that can be imported, has a version, and is empty."""
     (folder / name).mkdir()
     text = f"__version__ = {version!r}\nclass DeepSpeedEngine: ...\n"  # accelerate asks for it
     (folder / name / "__init__.py").write_text(text)
@@ -81,7 +81,7 @@ class Judge:
         from transformers import HfArgumentParser
 
         train_arguments.is_liger_available = lambda: True
-        # What prl-submit asks for: one GPU for each process. CUDA has none here.
+        # prl-submit asks for one GPU for each process, but this machine has none.
         count = lambda: int(os.environ["LOCAL_WORLD_SIZE"])  # noqa: E731
         for module in [
             utils,
@@ -110,7 +110,7 @@ class Judge:
         for module in (
             arguments,
             grpo_trainer,
-        ):  # all imports of theirs that ask for Liger are done
+        ):  # all modules that ask for Liger have been imported
             assert module
         train_arguments.is_liger_available = lambda: True
         self.pipeline = rlhf.SwiftRLHF
@@ -131,7 +131,7 @@ class Judge:
         vllm_client.VLLMClient.check_server = lambda *_, **__: self.check_server()
 
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
-        """The verdict on one configuration; the environment is as before afterwards."""
+        """The answer for one configuration. The environment variables are restored afterwards."""
         kept = dict(os.environ)
         self.set_world(question["world"])
         said = io.StringIO()
@@ -150,7 +150,7 @@ class Judge:
             return {"error": None, "seconds": time.monotonic() - began}
         except SystemExit:
             error = said.getvalue().strip().splitlines()[-1]
-        except BaseException as problem:  # an assertion of theirs is a verdict like any other
+        except BaseException as problem:  # an AssertionError of ms-swift is an answer too
             where = "arguments" if where == "parser" else where
             error = f"{type(problem).__name__}: {problem}"
             if question.get("trace"):
@@ -161,7 +161,7 @@ class Judge:
         return {"error": error, "where": where, "seconds": time.monotonic() - began}
 
     def check_server(self) -> None:
-        """Nobody starts a server for a job that does not ask for one."""
+        """Replaces the start of a server."""
         if not self.has_server:
             raise ConnectionError("Servers not reachable")
 
@@ -177,7 +177,7 @@ class Judge:
         self.pipeline(arguments).main()
 
     def set_world(self, world: int) -> None:
-        """As torchrun sets it for rank 0 of one node. A world of one is real, and can train."""
+        """Set the variables that torchrun sets for rank 0 of one node. A job of one process can really train."""
         from torch import distributed
         from torch.testing._internal.distributed.fake_pg import FakeStore
 
@@ -197,12 +197,12 @@ def main() -> None:
     os.environ |= OFFLINE
     warnings.simplefilter("ignore")
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what ms-swift prints is not an answer
+    os.dup2(2, 1)  # stdout is for answers, so ms-swift's own output goes to stderr
     with tempfile.TemporaryDirectory() as folder:
         sys.path.append(folder)
         make_empty_package(Path(folder), "deepspeed", "0.18.2")
         judge = Judge()
-        gc.freeze()  # accelerate collects after each training; half a second over all these modules
+        gc.freeze()  # accelerate collects garbage after each training, which takes half a second with all these modules
         make_empty_package(Path(folder), "liger_kernel", "0.7.0")
         for line in sys.stdin:
             print(json.dumps(judge.answer(json.loads(line))), file=answers)

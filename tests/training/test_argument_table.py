@@ -1,4 +1,4 @@
-"""The argument table read from source, held against the very parser that ms-swift builds."""
+"""The arguments read from the source are the same as those of the parser that ms-swift builds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from prl_submit.swift.table import Table, load_table
 
 pytestmark = pytest.mark.training
 
-#: ms-swift's own way to its parser; each argument with type, whether it takes several words, choices, default.
+#: Builds ms-swift's parser, and prints each argument's type, whether it takes several words, choices, default.
 ASK = """
 import argparse, json
 from swift.arguments import RLHFArguments
@@ -39,7 +39,7 @@ KINDS = {"int": "int", "float": "float", "string_to_bool": "bool", "dict": "none
 
 @pytest.fixture(scope="module")
 def parser() -> dict[str, list[Any]]:
-    """What ms-swift's parser takes."""
+    """The arguments of ms-swift's parser."""
     done = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, check=True)
     table: dict[str, list[Any]] = json.loads(done.stdout.partition("TABLE")[2])
     return table
@@ -47,7 +47,7 @@ def parser() -> dict[str, list[Any]]:
 
 @pytest.fixture(scope="module")
 def read(tmp_path_factory: pytest.TempPathFactory) -> Table:
-    """What is read from the source of the same installation."""
+    """The arguments read from the source of the same installation."""
     found = find_installed(Environment(venv=sys.prefix), "/", {})
     assert found is not None
     cache = tmp_path_factory.mktemp("cache")
@@ -83,13 +83,13 @@ def test_kinds_choices_and_defaults(parser: dict[str, list[Any]], read: Table) -
 
 
 def where(ours: list[Any], theirs: list[Any]) -> list[str]:
-    """In what two arguments differ."""
+    """The properties in which two arguments differ."""
     parts = zip(("kind", "many", "choices", "default"), ours, theirs, strict=True)
     return [part for part, mine, other in parts if mine != other]
 
 
 def test_the_bundled_table_of_this_release_says_the_same(read: Table) -> None:
-    """constraints.txt pins the pair that the history was made with."""
+    """constraints.txt pins the versions of ms-swift and transformers that the history was made with."""
     release = version("ms-swift")
     assert (release, version("transformers")) in load_history().versions
     assert load_table(release) == read

@@ -39,11 +39,11 @@ COUNT = 750
 TABLE = load_table()
 RULES = all_rules()
 
-#: Rules, with what they say, that ms-swift comes to only after `__post_init__`: in the model's
-#: preparation, the trainer or the first step. RUNS shows that it does.
+#: Rules and their messages whose mistakes ms-swift finds only after `__post_init__`: when it prepares the
+#: model, in the trainer or at the first step. RUNS shows that it does.
 LATE = (
     r"numbers\.positive: .*",
-    r"batch\.sizes: .*",  # some of it at once
+    r"batch\.sizes: .*",  # some of them at once
     r"batch\.generation_batch: swift\.num_generations: must be greater than 1 for GRPO, found (0|-.*)",
     r"batch\.(kto|ppo)_batch: .*",
     r"evaluation\.(batch|evalscope): .*",
@@ -65,10 +65,10 @@ LATE = (
     r"tuner\.(known|lora_numbers|lisa): .*",
     r"(plugins|data|checkpoint)\.check: .*",
 )
-#: What differs for good, and why: (why, type, changes, what ours says).
+#: Jobs that check refuses and ms-swift accepts, on purpose: (reason, type, changes, our message).
 DIFFERENCES: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     (
-        "argparse takes abbreviations silently; the next version may have two arguments that begin so",
+        "argparse silently accepts an abbreviation, which may be ambiguous in the next release",
         "dpo",
         {"max_grad": "0.5"},
         r"values: swift\.max_grad: is short for max_grad_norm",
@@ -92,19 +92,19 @@ DIFFERENCES: tuple[tuple[str, str, dict[str, Any], str], ...] = (
         r"numbers\.sampling: swift\.temperature: must be above 0",
     ),
     (
-        "asserted in gkd_trainer, behind Liger, which is not here",
+        "gkd_trainer asserts it only with Liger, which is not installed here",
         "gkd",
         {"use_liger_kernel": "true", "sft_alpha": "0.5"},
         r"teacher\.gkd_liger: swift\.sft_alpha: cannot be combined with use_liger_kernel",
     ),
     (
-        "vLLM divides the world in the trainer, and is not here",
+        "vLLM checks it in the trainer, and is not installed here",
         "grpo",
         {"use_vllm": "true", "vllm_tensor_parallel_size": "3"},
         r"vllm\.colocated: swift\.vllm_tensor_parallel_size: \d+ does not divide the world",
     ),
     (
-        "vLLM looks at its share of memory itself, and is not here",
+        "vLLM checks its share of memory itself, and is not installed here",
         "grpo",
         {"use_vllm": "true", "vllm_gpu_memory_utilization": "40"},
         r"vllm\.colocated: swift\.vllm_gpu_memory_utilization",
@@ -116,7 +116,7 @@ DIFFERENCES: tuple[tuple[str, str, dict[str, Any], str], ...] = (
         r"parallel_configs\.check: .*train_micro_batch_size_per_gpu 64",
     ),
     (
-        "too few rows for one batch: no step is trained, and ms-swift ends well",
+        "too few rows for one batch: no step is trained, and ms-swift exits with 0",
         "grpo",
         {"dataset": ["rows.jsonl#1"], "per_device_train_batch_size": "8", "max_steps": "2"},
         r"data\.check: swift\.dataset: has 1 row; one batch takes 8",
@@ -127,14 +127,14 @@ Ask = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
 
 class Verdict(NamedTuple):
-    """What we say: `rule: key: message` of each error, and the names of all rules that spoke."""
+    """Our answer: `rule: key: message` of each error, and the names of all rules that found a problem."""
 
     errors: list[str]
     rules: set[str]
 
     @property
     def at_once(self) -> list[str]:
-        """Errors that ms-swift comes to while it reads its arguments."""
+        """The errors that ms-swift finds while it reads its arguments."""
         listed = [*LATE, *(ours for *_, ours in DIFFERENCES)]
         return [error for error in self.errors if not any(re.match(p, error) for p in listed)]
 
@@ -145,10 +145,10 @@ def planned_in(folder: Path, configuration: Configuration) -> Planned:
 
 
 def judge(made: Planned, folder: Path) -> Verdict:
-    """All problems of a plan, each under the name of what found it."""
+    """All problems of a plan, each with the name of the rule or check that found it."""
     by_rule = [(name_of(rule), list(problems_of(rule, made.job))) for rule in RULES]
     of_rules = [problem for _, problems in by_rule for problem in problems]
-    assert check(made.job) == of_rules  # none is left out for want of its argument
+    assert check(made.job) == of_rules  # no rule was left out by mistake
     by_rule += [
         ("values", [p for p in made.problems if p not in of_rules]),
         ("presence", check_presence(made)),
@@ -179,15 +179,15 @@ def problems_of(rule: Callable[[Job], Any], job: Job) -> Iterator[Any]:
 
 
 def question(configuration: Configuration, made: Planned, **more: Any) -> dict[str, Any]:
-    """The job's command line: what is written, and what prl-submit adds of its own."""
+    """The job's command line: the written values and those that prl-submit adds."""
     written = {f"--{name}" for name in configuration.swift}
     own = [word for group in made.plan.arguments if group[0] not in written for word in group]
     words = argv(configuration.swift) + own
     return {"argv": words, "world": configuration.world, **more}
 
 
-def test_the_same_verdicts(folder: Path, ask: Ask) -> None:
-    """On every configuration, and every rule has its say."""
+def test_check_and_ms_swift_agree(folder: Path, ask: Ask) -> None:
+    """On every configuration. And every rule finds a problem in one of them."""
     many = configurations(COUNT)
     plans = [planned_in(folder, configuration) for configuration in many]
     ours = [judge(plan, folder) for plan in plans]
@@ -207,11 +207,11 @@ def test_the_same_verdicts(folder: Path, ask: Ask) -> None:
     assert len(many) >= 300
     assert 0.25 < refusals / len(many) < 0.75
     silent = {name_of(rule) for rule in RULES} - set().union(*(v.rules for v in ours)) - NOT_HERE
-    assert silent == set(), "rules that no configuration makes speak"
+    assert silent == set(), "these rules find no problem in any configuration"
     assert set(LATE) - later <= ONLY_RUN, "ms-swift refuses these at once: they are not late"
 
 
-#: Rules on what is not ms-swift's: the rest of the spec, and devices; and on older releases.
+#: Rules that these configurations cannot test: on the rest of the spec, on devices, and on older releases.
 NOT_HERE = {
     "job_environment.environment",
     "job_environment.credentials",
@@ -224,7 +224,7 @@ NOT_HERE = {
     "required.reentrant",
     "vllm.workers",
 }
-#: Shown by RUNS alone: their files would make other configurations fail as well.
+#: Shown only by RUNS, because their files would make other configurations fail too.
 ONLY_RUN: set[str] = set()
 
 
@@ -232,7 +232,7 @@ ONLY_RUN: set[str] = set()
 def test_a_difference_is_still_one(
     why: str, kind: str, changes: dict[str, Any], said: str, folder: Path, ask: Ask
 ) -> None:
-    """ms-swift takes it, we do not."""
+    """ms-swift accepts the job, and check refuses it."""
     one = Configuration(0, BASES[kind] | changes, 2)
     made = planned_in(folder, one)
     errors = judge(made, folder).errors
@@ -242,7 +242,7 @@ def test_a_difference_is_still_one(
     assert answer["error"] is None, why
 
 
-#: Trainings that ms-swift begins and cannot go on with: what ours says, type, changes, its words.
+#: Trainings that ms-swift begins and that then fail: our rule, type, changes, words of ms-swift's error.
 RUNS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ("numbers.positive", "dpo", {"learning_rate": "-1"}, "Invalid learning rate"),
     ("numbers.positive", "dpo", {"max_length": "0"}, "TypeError"),
@@ -468,7 +468,7 @@ RUNS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
 
 
 def test_what_fails_later_really_fails(folder: Path, ask: Ask) -> None:
-    """Each is begun by ms-swift itself, in this one process, and comes to its end there."""
+    """ms-swift really begins each of these trainings in its process, and each fails there."""
     differing: list[Any] = []
     questions = []
     for rule, kind, changes, _ in RUNS:
@@ -488,7 +488,7 @@ def test_what_fails_later_really_fails(folder: Path, ask: Ask) -> None:
 
 
 def test_temperature_zero_spoils_the_model(folder: Path, ask: Ask) -> None:
-    """That is why it is refused although ms-swift takes it."""
+    """So check refuses it although ms-swift accepts it."""
     one = Configuration(0, short("grpo", temperature="0"), 1)
     made = planned_in(folder, one)
     (answer,) = ask([question(one, made, run=True)])

@@ -1,4 +1,4 @@
-"""What we call ignored changes nothing: each type trains with it and without, to the same numbers."""
+"""Ignored arguments change nothing: each type logs the same numbers with and without them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.training.configurations import TYPES, argv, short
 
 pytestmark = pytest.mark.training
 
-#: Values that are not the default, for what is neither a number nor a switch.
+#: Values other than the default, for arguments that are neither a number nor a boolean.
 WORDS: dict[str, Any] = {
     "reward_funcs": ["format"],
     "reward_weights": ["0.5", "0.5"],
@@ -77,7 +77,7 @@ SWITCHES = set(
 
 
 def strange(name: str) -> Any:
-    """A value that would show, were it read."""
+    """A value that would change the training if something read it."""
     if name in WORDS:
         return WORDS[name]
     if name in WHOLE:
@@ -90,15 +90,15 @@ def strange(name: str) -> Any:
 
 
 def ignored_by(kind: str) -> dict[str, Any]:
-    """All that nothing reads in a training of this type."""
+    """All arguments that nothing reads in a training of this type."""
     names = {name for name, types in READERS.items() if kind not in types}
     if "loss_type" in names:
-        names.discard("loss_weights")  # the two together are refused for what is not dpo
+        names.discard("loss_weights")  # only dpo accepts the two together
     return {name: strange(name) for name in sorted(names)}
 
 
 def numbers(folder: Path) -> list[dict[str, Any]]:
-    """What was logged, without what time and memory have to do with."""
+    """The logged numbers, without those that depend on time and memory."""
     lines = list(map(json.loads, (folder / "logging.jsonl").read_text().splitlines()))
     lines = [step for line in lines for step in line.get("log_history", [])]
     return [
@@ -112,12 +112,12 @@ def numbers(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def test_what_is_called_ignored_changes_nothing(
+def test_ignored_arguments_change_nothing(
     folder: Path, ask: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 ) -> None:
-    """Bit for bit in what is logged; everything at once, since each must change nothing."""
+    """The logs are equal bit for bit. All arguments are set at once, because each must change nothing."""
     questions = []
-    kinds = [kind for kind in TYPES if kind != "simpo"]  # which is cpo with another loss
+    kinds = [kind for kind in TYPES if kind != "simpo"]  # simpo is cpo with another loss
     for kind in kinds:
         for name, more in (("plain", {}), ("strange", ignored_by(kind))):
             words = argv(short(kind) | more)

@@ -1,4 +1,4 @@
-"""check against ms-swift on random GRPO jobs; `differential.py` asks about more, by hand."""
+"""check and ms-swift agree on random GRPO jobs. `differential.py` asks about more jobs, by hand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COUNT = 120
 
 
 def old_python() -> Path:
-    """The environment that tools/make-old-swift-venv.sh makes."""
+    """The Python of the environment that tools/make-old-swift-venv.sh makes."""
     checksum = hashlib.sha256((PROJECT / "tools/swift-3.3-constraints.txt").read_bytes())
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "prl-submit" / f"swift-3.3.0-{checksum.hexdigest()[:12]}" / "bin" / "python"
@@ -27,7 +27,7 @@ def old_python() -> Path:
 
 @pytest.mark.parametrize("which", ["installed", "3.3"])
 def test_neither_false_alarms_nor_misses(which: str, folder: Path) -> None:
-    """Of what ms-swift says while it reads its arguments, with the base that it takes."""
+    """Compared with the errors that ms-swift finds while it reads its arguments."""
     python = sys.executable if which == "installed" else str(old_python())
     if not Path(python).exists():
         pytest.skip(f"{python} is not there: tools/make-old-swift-venv.sh makes it")

@@ -1,4 +1,4 @@
-"""Real ms-swift on CPU, two real ranks, through the command line."""
+"""Real trainings with ms-swift on the CPU, with two ranks, started by the command line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SPEC = "jobs/mr_cpu.yaml"
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a clone has of what a job needs, with the tiny model made."""
+    """A copy of the files that a job needs, with the tiny model."""
     folder = tmp_path_factory.mktemp("clone")
     shutil.copytree(PROJECT / "jobs", folder / "jobs", ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run(
@@ -62,13 +62,13 @@ def verdict(run: Path) -> dict[str, Any]:
 
 
 def logged_steps(run: Path) -> list[str]:
-    """`1/4` and so on, one for each training step that was logged."""
+    """`1/4` and so on, for each training step in the log."""
     lines = map(json.loads, (run / "logging.jsonl").read_text().splitlines())
     return [line["global_step/max_steps"] for line in lines if "loss" in line]
 
 
 def wait_for_step(world: World, step: int) -> Path:
-    """Until the log says so; the run directory."""
+    """Wait until the log has the words; return the run directory."""
     deadline = time.monotonic() + 90
     while True:
         for path in world.output.glob("v*/logging.jsonl"):
@@ -79,7 +79,7 @@ def wait_for_step(world: World, step: int) -> Path:
 
 
 def test_example_job(clone: World) -> None:
-    """One training of two ranks: every file that the README promises, and no process left."""
+    """A training of two ranks leaves every file that the README promises, and no process."""
     setup = "environment.setup=[python jobs/make_tiny_model.py models/tiny-qwen2]"
     done = clone.finish(
         clone.start(SPEC, "--follow", "--set", f"environment.venv={VENV}", "--set", setup), 200
@@ -101,20 +101,20 @@ def test_example_job(clone: World) -> None:
 
 
 def test_ranks_logged_apart(clone: World) -> None:
-    """By torchrun itself; each rank's file has its own lines alone."""
+    """torchrun writes a log file for each rank, with the lines of that rank only."""
     short = swift("eval_strategy=no", "val_dataset=null", "max_steps=1", "save_steps=1")
     tee = ["--set", "environment.env.PET_TEE=3"]
     done = clone.finish(clone.start(*command("--wait", *tee, *short)), 200)
     assert done.code == 0, done.err
     first, second = (clone.prl("logs", "latest", "--rank", str(rank)).out for rank in (0, 1))
-    of_rank_0 = "[INFO:swift] rank: 0, local_rank: 0, world_size: 2"  # the others say less
+    of_rank_0 = "[INFO:swift] rank: 0, local_rank: 0, world_size: 2"  # other ranks log less
     assert of_rank_0 in first
     assert second
     assert of_rank_0 not in second
 
 
-def test_rank_that_crashes_when_all_is_done(clone: World) -> None:
-    """As torch sometimes does (pytorch#190489); torchrun says 1, the training is whole."""
+def test_a_rank_that_crashes_after_the_training(clone: World) -> None:
+    """torch sometimes crashes so (pytorch#190489). torchrun exits with 1, but the training is complete."""
     (clone.root / "crash.py").write_text(
         "import atexit, os\nif os.environ['RANK'] == '0': atexit.register(os.abort)\n"
     )
@@ -130,7 +130,7 @@ def test_rank_that_crashes_when_all_is_done(clone: World) -> None:
 
 
 def test_data_smaller_than_one_generation_batch(clone: World) -> None:
-    """ms-swift ends with 0 and no checkpoint; we do not.
+    """ms-swift exits with 0 and without a checkpoint, and prl-submit reports a failure.
 
     The file is made by the job: of one that is there at submission `check` counts the rows.
     """
@@ -144,7 +144,7 @@ def test_data_smaller_than_one_generation_batch(clone: World) -> None:
 
 
 def test_ranks_that_do_not_find_each_other(clone: World) -> None:
-    """Without use_cpu each rank trains alone and ms-swift ends with 0."""
+    """Without use_cpu each rank trains alone, and ms-swift exits with 0."""
     alone = ["--set", "resources.accelerator=gpu", *swift("use_cpu=null", "ddp_backend=null")]
     hidden = {"PRL_PREFLIGHT": "off", "CUDA_VISIBLE_DEVICES": ""}
     short = swift("eval_strategy=no", "val_dataset=null", "max_steps=2", "save_steps=1")
@@ -155,7 +155,7 @@ def test_ranks_that_do_not_find_each_other(clone: World) -> None:
 
 
 def test_wrong_model_is_explained(clone: World) -> None:
-    """What the person sees at the end is Python's own last word."""
+    """The user sees the last line of Python's error at the end."""
     (clone.root / "models/tiny-qwen2/config.json").write_text('{"model_type": "nonsense"}')
     done = clone.finish(clone.start(*command("--wait")), 200)
     assert done.code == 1
@@ -165,7 +165,7 @@ def test_wrong_model_is_explained(clone: World) -> None:
 
 
 def test_cancel_in_the_middle_and_resume(clone: World) -> None:
-    """No process is left; the run goes on from its last complete checkpoint to its end."""
+    """cancel leaves no process. resume goes on from the last complete checkpoint to the end."""
     slow = swift("max_steps=60", "save_steps=2", "eval_strategy=no", "val_dataset=null")
     assert clone.prl(*command(*slow)).code == 0
     run = wait_for_step(clone, 3)
@@ -177,7 +177,9 @@ def test_cancel_in_the_middle_and_resume(clone: World) -> None:
     before = len(logged_steps(run))
     assert 3 <= before < 60
     steps = sorted(int(path.name.partition("-")[2]) for path in run.glob("checkpoint-*"))
-    partial = run / f"checkpoint-{steps[-1] + 2}"  # what a kill in the middle of a save leaves
+    partial = (
+        run / f"checkpoint-{steps[-1] + 2}"
+    )  # a folder like one that a kill during a save leaves
     shutil.copytree(run / f"checkpoint-{steps[-1]}", partial)
     (partial / "rng_state_1.pth").unlink()
     done = clone.finish(clone.start("resume", run.name, "--wait"), 200)
@@ -211,7 +213,7 @@ else:
 
 
 def plugin(world: World, seconds: int) -> list[object]:
-    """Rank 1 dies on its way out while rank 0 still draws its plots: torchrun ends it before its last line."""
+    """Rank 1 crashes at its exit while rank 0 draws its plots, so torchrun ends rank 0 before its last line."""
     (world.root / "aborts.py").write_text(ABORTS.replace("SECONDS", str(seconds)))
     return [
         *("--set", "swift.external_plugins=[aborts.py]", "--set", "swift.reward_funcs=[short]"),
@@ -221,7 +223,7 @@ def plugin(world: World, seconds: int) -> list[object]:
 
 
 def test_rank_1_aborts_before_rank_0_has_written_its_last_line(clone: World) -> None:
-    """All is trained and saved; nobody is left to say so but the checkpoint."""
+    """Everything is trained and saved, and only the checkpoint shows it."""
     done = clone.finish(clone.start(*command("--wait", *plugin(clone, 15))), 200)
     run = only_run(clone)
     log = (run / "logs/node0.log").read_text()
@@ -244,8 +246,8 @@ def test_cancelled_while_it_draws_its_plots(clone: World) -> None:
     assert clone.alive() == []
 
 
-def test_what_a_platforms_pod_sets(clone: World) -> None:
-    """PET_* and a place in another training; also a TMPDIR too long for a socket, and no HOME."""
+def test_variables_that_a_platforms_pod_sets(clone: World) -> None:
+    """PET_* variables, a rank in another training, a TMPDIR that is too long for a socket, and no HOME."""
     long = clone.root / ("x" * 120)
     long.mkdir()
     env = {
@@ -262,7 +264,7 @@ def test_what_a_platforms_pod_sets(clone: World) -> None:
 
 @pytest.mark.parametrize("file", ["adapter_model.safetensors", "optimizer.pt"])
 def test_resume_from_the_checkpoint_before_a_damaged_one(clone: World, file: str) -> None:
-    """Files that real ms-swift wrote, one of them cut: it would not load."""
+    """One file of a real checkpoint is cut off, so ms-swift could not load the checkpoint."""
     short = swift("eval_strategy=no", "val_dataset=null", "max_steps=3", "save_steps=1")
     done = clone.finish(clone.start(*command("--wait", *short)), 200)
     assert done.code == 0, done.err

@@ -1,4 +1,4 @@
-"""Jobs on which check and ms-swift once differed, held against what ms-swift really says.
+"""Jobs on which check and ms-swift once differed, compared with what ms-swift really says.
 
 Each was run for real on the CPU with ms-swift 4.6.0 (those of 3.x through parser and `__post_init__`).
 The environment is this one, with ms-swift and without deepspeed, Liger, vLLM and swanlab.
@@ -41,7 +41,7 @@ OLD: dict[str, Any] = {"tuner_type": None, "train_type": "full", "per_device_eva
 
 
 class Case(NamedTuple):
-    """Changes to BASE (None takes away), what check says of them, and the release, if it is another."""
+    """Changes to BASE (None removes an argument), the message of check, and the release if it is another."""
 
     swift: dict[str, Any]
     said: str | None
@@ -50,7 +50,7 @@ class Case(NamedTuple):
     accelerator: str = "cpu"
 
 
-#: What ms-swift refuses: check names the argument, and why.
+#: Jobs that ms-swift refuses. check names the argument and the reason.
 REFUSED = {
     "negative generation batch": Case(
         {"generation_batch_size": -4}, "swift.generation_batch_size: -4 is not a multiple"
@@ -126,7 +126,7 @@ REFUSED = {
     "no jieba": Case({"eval_metric": "nlg"}, "needs the package jieba"),
     "no evalscope": Case({"eval_use_evalscope": True}, "needs the package evalscope"),
 }
-#: What ms-swift trains: no error, and what is said is a warning.
+#: Jobs that ms-swift trains. check has no error, and the message is a warning.
 TRAINED = {
     "streaming and lazy": Case(
         {**OLD, "streaming": True, "lazy_tokenize": True}, None, release="3.4.1"
@@ -197,7 +197,7 @@ def test_what_ms_swift_refuses(name: str, work: Path, monkeypatch: pytest.Monkey
     lines = [f"{p.key}: {p.message} ({p.hint})" for p in errors]
     assert case.said is not None
     assert any(case.said in line for line in lines), lines
-    assert len({p.key for p in errors}) == 1, lines  # one fault, told at one place
+    assert len({p.key for p in errors}) == 1, lines  # one mistake is reported at one key
 
 
 @pytest.mark.parametrize("name", TRAINED)

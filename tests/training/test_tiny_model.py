@@ -46,7 +46,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_loads_and_generates(model: Path) -> None:
-    """Transformers takes the folder as it takes any other; text and tags survive the tokenizer."""
+    """Transformers loads the folder like any other model. The tokenizer gives back text and tags unchanged."""
     transformers = pytest.importorskip("transformers")
     torch = pytest.importorskip("torch")
     tokenizer = transformers.AutoTokenizer.from_pretrained(model)
@@ -76,14 +76,14 @@ def test_prompts_of_the_example_data_are_short(model: Path) -> None:
 
 
 def test_transformers_4_knows_the_tokenizer_too(model: Path) -> None:
-    """By a class that 4 and 5 have, with the template where every release looks."""
+    """Both transformers 4 and 5 have its class and find its template."""
     config = json.loads((model / "tokenizer_config.json").read_text(encoding="utf-8"))
     assert config["tokenizer_class"] == "PreTrainedTokenizerFast"
     assert "<|im_start|>assistant" in config["chat_template"]
 
 
 def test_two_at_once_make_the_same_bytes(model: Path, tmp_path: Path) -> None:
-    """Both succeed, one complete folder stands there, equal to one made elsewhere."""
+    """Both succeed, and there is one complete folder, equal to one that was made elsewhere."""
     both = [start(tmp_path / "shared" / "model") for _ in range(2)]
     results = [(*process.communicate(timeout=120), process.returncode) for process in both]
     assert [code for _, _, code in results] == [0, 0], results
@@ -92,7 +92,7 @@ def test_two_at_once_make_the_same_bytes(model: Path, tmp_path: Path) -> None:
 
 
 def test_second_call_imports_no_library(model: Path) -> None:
-    """A complete model costs no more than a look."""
+    """If the model is complete, the script imports no library."""
     before = contents(model)
     assert make(model) == f"tiny model already in {model}\n"
     listing = subprocess.run(
@@ -107,7 +107,7 @@ def test_second_call_imports_no_library(model: Path) -> None:
 
 
 def test_partial_folder_beside_it_does_not_count(tmp_path: Path) -> None:
-    """What a killed process left is not taken for a model, nor is it in the way."""
+    """A folder that a killed process left is neither taken for a model nor an obstacle."""
     left = tmp_path / ".model.0123456789abcdef.partial"
     left.mkdir()
     (left / "config.json").write_text("{}")
@@ -117,7 +117,7 @@ def test_partial_folder_beside_it_does_not_count(tmp_path: Path) -> None:
 
 
 def test_other_folder_is_not_overwritten(tmp_path: Path) -> None:
-    """A folder with something else in it stays, and the message names it."""
+    """A folder with other files stays as it is, and the message names it."""
     (tmp_path / "notes.txt").write_text("mine")
     process = start(tmp_path)
     out, err = process.communicate(timeout=60)
@@ -127,7 +127,7 @@ def test_other_folder_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_other_sizes_are_noticed(model: Path) -> None:
-    """A model of another size is not passed off as the one asked for."""
+    """The script refuses a model of another size."""
     process = start(model, "--hidden", "32")
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (1, "")
@@ -135,7 +135,7 @@ def test_other_sizes_are_noticed(model: Path) -> None:
 
 
 def test_help_names_the_sizes() -> None:
-    """--help works without the libraries' seconds and tells the defaults."""
+    """--help imports no library and shows the defaults."""
     text = make("--help")
     assert "OUT_DIR" in text
     assert "--vocab" in text

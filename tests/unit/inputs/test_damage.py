@@ -1,4 +1,4 @@
-"""Data files that `datasets` cannot read, and those that only look so.
+"""Data files that `datasets` cannot read, and unusual files that it can read.
 
 Each was given to datasets 4.8.4 `load_dataset`: the first list was refused, the second was read.
 """
@@ -80,7 +80,7 @@ def test_what_can_be_read(tmp_path: Path, name: str, text: bytes) -> None:
     assert find_damage(str(tmp_path / name)) is None
 
 
-def test_of_a_large_file_the_beginning_and_the_end(
+def test_a_large_file_is_read_at_its_beginning_and_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(damage, "MAX_BYTES", 1000)
@@ -100,6 +100,6 @@ def test_of_a_large_file_the_beginning_and_the_end(
     assert find_damage(str(path)) is None
 
 
-def test_a_pipe_holds_nothing_up(tmp_path: Path) -> None:
+def test_reading_a_pipe_does_not_wait(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.jsonl")
     assert find_damage(str(tmp_path / "a.jsonl")) is None

@@ -1,4 +1,4 @@
-"""What a job's own files say of it: rows, plugins, configurations, checkpoints, adapters."""
+"""Checks of a job's own files: rows, plugins, configurations, checkpoints, adapters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.plans import planned
 
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What is remembered of files stays out of the user's cache."""
+    """The tests use a cache of their own, not the user's."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
@@ -31,7 +31,7 @@ CHAT = '{"messages": [], "label": true, "rejected_response": "x"}'
 
 
 def told(folder: Path, swift: str, nproc: int = 2, kind: str = "grpo") -> list[str]:
-    """`severity key: message` of what the files say; the pure rules' problems are not asked for."""
+    """`severity key: message` of the problems with files, without those of the rules."""
     own = "reward_funcs: [format], num_generations: 2, per_device_train_batch_size: 2"
     base = f"swift: {{rlhf_type: {kind}, tuner_type: full, {own if kind == 'grpo' else ''}}}"
     spec = f"name: x\nextends: b.yaml\nresources: {{nproc_per_node: {nproc}}}\nswift: {{{swift}}}"
@@ -42,7 +42,7 @@ def told(folder: Path, swift: str, nproc: int = 2, kind: str = "grpo") -> list[s
 
 
 def write(folder: Path, **files: Any) -> None:
-    """Files by name, `__` for the dot and `___` for the slash; what is not text as JSON."""
+    """Write files by name: `__` means a dot, `___` means a slash. A value that is not text is written as JSON."""
     for name, content in files.items():
         path = folder / name.replace("___", "/").replace("__", ".")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,14 +97,14 @@ def test_columns_of_the_first_row(tmp_path: Path) -> None:
         assert found.keys == ("x", "y")
 
 
-def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_file_that_is_not_text(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b'"\xff\xfe"\n')
     assert count_rows(str(tmp_path / "a.csv"), 5) is None
     assert count_rows(str(tmp_path / "b.jsonl"), 5) is None
 
 
-def test_a_large_file_costs_no_more_than_what_is_needed(tmp_path: Path) -> None:
-    """50 GB each, sparse; an array of that size is left alone."""
+def test_only_the_needed_part_of_a_large_file_is_read(tmp_path: Path) -> None:
+    """The sparse files have 50 GB each. An array of that size is not read at all."""
     for name, start in (("a.jsonl", '{"a": 1}\n' * 10), ("b.csv", "a\n" * 11), ("c.json", "[\n")):
         path = tmp_path / name
         path.write_text(start)
@@ -124,7 +124,7 @@ def test_a_model_is_a_folder_with_a_config(tmp_path: Path) -> None:
     assert said.startswith("error model: file is a file; a model is a folder")
 
 
-def test_data_that_is_no_json(tmp_path: Path) -> None:
+def test_data_that_is_not_json(tmp_path: Path) -> None:
     write(tmp_path, a__jsonl="import os\n")
     (said,) = told(tmp_path, "dataset: a.jsonl")
     assert said == "error dataset: a.jsonl:1: is not JSON: it begins with 'import os'"
@@ -139,7 +139,7 @@ def test_columns_that_rewards_need(tmp_path: Path) -> None:
         assert told(tmp_path, swift) == []
 
 
-def test_a_run_is_no_checkpoint(tmp_path: Path) -> None:
+def test_a_run_directory_is_not_a_checkpoint(tmp_path: Path) -> None:
     write(tmp_path, **{"v7___checkpoint-9___x": "", "v7___checkpoint-10___x": ""})
     assert told(tmp_path, "resume_from_checkpoint: v7") == [
         "error resume_from_checkpoint: is a run directory, not one of its checkpoints"
@@ -149,15 +149,15 @@ def test_a_run_is_no_checkpoint(tmp_path: Path) -> None:
 DEEP = "[" * 100_000
 
 
-def test_what_is_nested_without_end_is_no_row(tmp_path: Path) -> None:
+def test_very_deep_nesting_is_not_a_row(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(f'{{"messages": {DEEP}\n')
     (tmp_path / "b.json").write_text(DEEP)
     assert count_rows(str(tmp_path / "a.jsonl"), 3) is None
     assert count_rows(str(tmp_path / "b.json"), 3) is None
 
 
-def test_pipes_and_devices_hold_nothing_up(tmp_path: Path) -> None:
-    """Nobody writes to these pipes: whoever opens one for reading waits for ever."""
+def test_reading_pipes_and_devices_does_not_wait(tmp_path: Path) -> None:
+    """Nobody writes to these pipes, so opening one for reading would wait for ever."""
     checkpoint = tmp_path / "checkpoint-1"
     checkpoint.mkdir()
     (checkpoint / "model.safetensors").touch()
@@ -189,7 +189,7 @@ def test_odd_names_in_a_checkpoint_are_no_error(tmp_path: Path) -> None:
     [
         ("dataset: [two.jsonl]", ""),  # 4 / 2 prompts
         ("dataset: [one.jsonl]", "error dataset: has 1 row; one batch takes 2 = per_device_train_b"),
-        ("dataset: ['one.jsonl#2']", ""),  # the same one twice
+        ("dataset: ['one.jsonl#2']", ""),  # the same row twice
         ("dataset: ['two.jsonl#1']", "error dataset: has 1 row; one batch takes 2"),
         ("dataset: [one.jsonl, one.jsonl]", ""),
         ("dataset: [one.jsonl, org/name]", ""),
@@ -206,7 +206,7 @@ def test_odd_names_in_a_checkpoint_are_no_error(tmp_path: Path) -> None:
         ("dataset: [one.jsonl], sequence_parallel_size: 2", ""),
         ("dataset: [two.jsonl], steps_per_generation: 2", "error dataset: has 2 rows; one batch tak"),
         ("dataset: [two.jsonl], generation_batch_size: 8", "error dataset: has 2 rows; one batch t"),
-        ("dataset: [two.jsonl], num_generations: 3", ""),  # refused for that
+        ("dataset: [two.jsonl], num_generations: 3", ""),  # a rule refuses it
         ("dataset: [none.jsonl]", "error dataset: none.jsonl has no rows"),
         ("dataset: [two.jsonl], split_dataset_ratio: 0.1, num_generations_eval: 2",
          "error dataset: has 1 row after the split; one batch takes 2"),
@@ -217,7 +217,7 @@ def test_odd_names_in_a_checkpoint_are_no_error(tmp_path: Path) -> None:
         ("dataset: [two.jsonl], val_dataset: [one.jsonl], per_device_eval_batch_size: 4, "
          "eval_use_evalscope: true", ""),
         ("dataset: [two.jsonl], val_dataset: [one.jsonl], per_device_eval_batch_size: 0", ""),
-        ("dataset: [two.jsonl], num_generations: x", ""),  # said already
+        ("dataset: [two.jsonl], num_generations: x", ""),  # another check reports it
         ("dataset: [other.jsonl]", "error dataset: other.jsonl: the first rows have none of ms-swift"),
         ("dataset: [other.jsonl], columns: {foo: query}", ""),
         ("dataset: [other.jsonl], external_plugins: [registers.py]", ""),
@@ -269,7 +269,7 @@ def test_data_of_the_other_types(tmp_path: Path, kind: str, file: str, said: str
     assert not said or found[0].startswith(said)
 
 
-def test_where_max_steps_is_given_nobody_would_notice(tmp_path: Path) -> None:
+def test_with_max_steps_the_message_says_that_ms_swift_reports_no_failure(tmp_path: Path) -> None:
     write(tmp_path, one__jsonl=f"{CHAT}\n")
     (silent,) = told(tmp_path, "dataset: [one.jsonl], max_steps: 3")
     (heard,) = told(tmp_path, "dataset: [one.jsonl]")
@@ -277,7 +277,7 @@ def test_where_max_steps_is_given_nobody_would_notice(tmp_path: Path) -> None:
     assert heard.endswith("no step would be trained")
 
 
-def test_what_the_second_row_has_counts_too(tmp_path: Path) -> None:
+def test_columns_of_the_second_row_count_too(tmp_path: Path) -> None:
     write(tmp_path, a__jsonl='{"messages": []}\n{"messages": [], "rejected_images": []}\n')
     assert told(tmp_path, "dataset: [a.jsonl]", kind="dpo") == []
     own = "dataset: [a.jsonl], custom_dataset_info: [i.json]"
@@ -300,12 +300,12 @@ def test_what_the_second_row_has_counts_too(tmp_path: Path) -> None:
         ("/v/雨", "x ../v/雨", True),
     ],
 )
-def test_what_a_line_names(path: str, line: str, named: bool) -> None:
+def test_which_paths_a_setup_line_names(path: str, line: str, named: bool) -> None:
     assert is_named(path, "/w", ["true", line]) is named
 
 
-def test_what_setup_makes_is_not_looked_at(tmp_path: Path) -> None:
-    """What is there now is what an earlier run left."""
+def test_files_that_setup_makes_are_not_checked(tmp_path: Path) -> None:
+    """The file that exists now is one of an earlier run."""
     write(tmp_path, a__jsonl="", p__py="", d__json="{")
     setup = "environment: {setup: [make a.jsonl p.py d.json]}"
     swift = "dataset: [a.jsonl], external_plugins: [p.py], reward_funcs: [x], deepspeed: d.json"
@@ -313,13 +313,13 @@ def test_what_setup_makes_is_not_looked_at(tmp_path: Path) -> None:
     assert check_inputs(job, str(tmp_path)) == []
 
 
-def test_nothing_is_said_of_a_folder_that_is_elsewhere(tmp_path: Path) -> None:
+def test_nothing_is_checked_if_the_working_directory_is_elsewhere(tmp_path: Path) -> None:
     assert told(tmp_path / "none", "reward_funcs: [x], deepspeed: zero9") == []
 
 
 # ------------------------------------------------------------------ plugins
 PLAIN = 'from swift.rewards import ORM, orms\nclass A(ORM): ...\norms["mine"] = A\n'
-#: As a plugin for ms-swift 3 and 4 does.
+#: A plugin that works with ms-swift 3 and 4.
 HANDED = """
 import importlib
 def find():
@@ -366,7 +366,7 @@ def test_names_that_are_plainly_registered(source: str) -> None:
             {"a", "b", "c", "d"},
         ),
         ("orms.__setitem__('a', A)", {"a"}),
-        # what could register anything
+        # code that could register anything
         ("orms[f'{x}_reward'] = A", None),
         ("orms.update(make())", None),
         ("orms.update(**make())", None),
@@ -397,7 +397,7 @@ def test_names_that_are_plainly_registered(source: str) -> None:
         ("not python at all", None),
     ],
 )
-def test_all_names_or_none(source: str, names: set[str] | None) -> None:
+def test_names_of_files_that_can_or_cannot_be_followed(source: str, names: set[str] | None) -> None:
     assert provided(source, "orms") == names
 
 
@@ -413,8 +413,8 @@ def test_all_names_or_none(source: str, names: set[str] | None) -> None:
         ("reward_funcs: [mind], external_plugins: [plain.py, dynamic.py]", ""),
         ("reward_funcs: [mind], external_plugins: [gone.py]", ""),
         ("reward_funcs: [mind], external_plugins: [latin.py]", ""),
-        ("rlhf_type: dpo, reward_funcs: [mind]", ""),  # warned of
-        ("multi_turn_scheduler: mine", ""),  # refused by the pure rules
+        ("rlhf_type: dpo, reward_funcs: [mind]", ""),  # there is a warning
+        ("multi_turn_scheduler: mine", ""),  # a rule refuses it
         ("multi_turn_scheduler: mine, external_plugins: [plain.py]",
          "error multi_turn_scheduler: mine is not known to ms-swift, and plain.py does not"),
         ("callbacks: [mine], external_plugins: [plain.py]", "error callbacks: mine is not known"),
@@ -430,7 +430,7 @@ def test_names_against_plugins(tmp_path: Path, swift: str, said: str) -> None:
     assert not said or found[0].startswith(said)
 
 
-def test_a_later_ms_swift_may_bring_more_names(tmp_path: Path) -> None:
+def test_a_later_ms_swift_may_have_more_names(tmp_path: Path) -> None:
     spec = "name: x\nswift: {rlhf_type: grpo, reward_funcs: [mine]}"
     job = planned(spec).job
     assert len(check_inputs(job, str(tmp_path))) == 1
@@ -450,7 +450,7 @@ GOOD = {"zero_optimization": {"stage": 2}, "train_micro_batch_size_per_gpu": "au
         ("deepspeed: {zero_optimization: {stage: 2}}", ""),
         ("deepspeed: '{\"zero_optimization\": {}}'", ""),
         ("deepspeed: zero9", "error deepspeed: zero9 is neither a preset nor a file here"),
-        ("deepspeed: gone.json", ""),  # told by who looks for files
+        ("deepspeed: gone.json", ""),  # local_files reports it
         ("teacher_deepspeed: gone.json", "error teacher_deepspeed: gone.json is neither"),
         ("deepspeed: broken.json", "error deepspeed: broken.json: is not JSON"),
         ("deepspeed: latin.json", "error deepspeed: latin.json: cannot be read"),
@@ -538,7 +538,7 @@ def test_checkpoints(
     assert not said or found[0].startswith(said)
 
 
-def test_a_checkpoint_that_is_none(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_checkpoint(tmp_path: Path) -> None:
     write(tmp_path, file="x")
     assert told(tmp_path, "resume_from_checkpoint: none") == []
     (said,) = told(tmp_path, "resume_from_checkpoint: file")
@@ -585,7 +585,7 @@ def test_text_and_json_files_of_arguments(tmp_path: Path, swift: str, said: str 
     assert told(tmp_path, swift) == ([said] if said else [])
 
 
-# ------------------------------------------------------------------ what a plugin's code says
+# ------------------------------------------------------------------ what is in a plugin's code
 HEAD = "from swift.rewards import ORM, AsyncORM, orms\n"
 SOLVED = '{"messages": [], "solution": "1", "extra": 2}\n' * 9
 
@@ -600,15 +600,15 @@ SOLVED = '{"messages": [], "solution": "1", "extra": 2}\n' * 9
         ("\tx = 1\n", "", "error external_plugins: p.py:1: unexpected indent"),
         ("import helper\n", "def f(:\n", "error external_plugins: helper.py:1: invalid syntax, imported by p.py"),
         ("from helper import f\n", "=\n", "error external_plugins: helper.py:1: invalid syntax, imported by p.py"),
-        ("def f():\n  import helper\n", "=\n", None),  # perhaps never
+        ("def f():\n  import helper\n", "=\n", None),  # it may never run
         ("import helper, os, numpy\n", "import helper\n", None),
-        ("x = '\\d'\n", "", None),  # a warning of Python's
+        ("x = '\\d'\n", "", None),  # Python only warns of it
     ],
 )  # fmt: skip
 def test_syntax_of_plugins(tmp_path: Path, plugin: str, helper: str, said: str | None) -> None:
     write(tmp_path, p__py=plugin, helper__py=helper)
     assert told(tmp_path, "external_plugins: p.py") == ([said] if said else [])
-    # What is remembered of the files is what they say.
+    # The cached facts are the same.
     assert told(tmp_path, "external_plugins: p.py") == ([said] if said else [])
     write(tmp_path, p__py="x = 1  # another size\n")
     assert told(tmp_path, "external_plugins: p.py") == []
@@ -618,12 +618,12 @@ def test_syntax_of_plugins(tmp_path: Path, plugin: str, helper: str, said: str |
     ("theirs", "text", "severity"),
     [
         (None, "x = =\n", "error"),
-        (None, "def f[T](x): pass\n=\n", "warning"),  # of Python 3.12
+        (None, "def f[T](x): pass\n=\n", "warning"),  # syntax of Python 3.12
         ("3.99", "x = =\n", "warning"),
         (OURS, "x = =\n", "error"),
     ],
 )
-def test_syntax_that_another_python_may_know(
+def test_syntax_that_another_python_may_accept(
     tmp_path: Path, theirs: str | None, text: str, severity: str
 ) -> None:
     if sys.version_info >= (3, 12) and "[T]" in text:
@@ -669,7 +669,7 @@ def test_what_a_reward_needs(body: str, needed: list[str]) -> None:
         "class R(ORM):\n  def __call__(self, c, a, **kw): ...\norms['r'] = make(R)",
     ],
 )
-def test_what_is_not_plain_needs_nothing(code: str) -> None:
+def test_a_reward_that_cannot_be_followed_needs_no_column(code: str) -> None:
     facts = read_source(f"{HEAD}{code}\n".encode())
     assert facts.rewards == {}
     assert facts.registered == ["r"]
@@ -703,7 +703,7 @@ REWARD = HEAD + "class R(ORM):\n  def __call__(self, completions, {}, **kw): ...
         ('{"query": "q", "answer": "a"}\n' * 9, "answer", "disable_auto_column_mapping: true", None),
         ('{"query": "q", "answer": "a"}\n' * 9, "solution", "columns: {answer: solution}", None),
         ('{"query": "q", "solution": "a"}\n' * 9, "solution", "", None),
-        ('{"query": "q", "answer": "a", "target": "b"}\n' * 9, "answer", "", None),  # two: none is taken
+        ('{"query": "q", "answer": "a", "target": "b"}\n' * 9, "answer", "", None),  # with two such columns ms-swift renames none
         ('{"messages": [], "answer": "a"}\n' * 9, "answer", "", None),
         (SOLVED, "gone", "multi_turn_scheduler: math_tip_trick", None),
         (SOLVED, "gone", "custom_dataset_info: ['[]']", None),
@@ -741,7 +741,7 @@ def test_files_in_other_formats(tmp_path: Path) -> None:
 
 
 def test_a_bad_row_is_named(tmp_path: Path) -> None:
-    """Of validation data too, and where rows are streamed."""
+    """Validation data are checked too, and so are streamed rows."""
     write(tmp_path, a__jsonl=CHAT + "\n{'x'}\n", b__jsonl=f"{CHAT}\n" * 9)
     bad = "a.jsonl:2: is not JSON: Expecting property name enclosed in double quotes"
     assert told(tmp_path, "dataset: 'a.jsonl#5'") == [f"error dataset: {bad}"]
@@ -783,7 +783,7 @@ def test_names_of_plugin_files(tmp_path: Path, version: str, plugins: str, said:
         ("import gone", "", "p.py imports gone, which is neither in its folder nor in the environment"),
         ("from gone.deeper import x", "", "p.py imports gone, which is neither in its folder nor in the environment"),
         ("import there, beside, swift, torch, os", "", None),
-        ("import named_otherwise", "", None),  # what pip noted
+        ("import named_otherwise", "", None),  # the name of a pip package
         ("try:\n  import gone\nexcept ImportError: pass", "", None),
         ("def f():\n  import gone", "", None),
         ("import helper", "", "helper.py, imported by p.py, imports lost, which is neither in its folder nor in the environment"),
@@ -803,7 +803,7 @@ def test_what_plugins_import(tmp_path: Path, plugin: str, spec: str, said: str |
     )
     text = f"name: x\nenvironment: {{{spec}}}\nswift: {{external_plugins: p.py}}"
     job = planned(text).job
-    assert check_inputs(job, str(tmp_path))[1:] == []  # of an environment elsewhere nothing is said
+    assert check_inputs(job, str(tmp_path))[1:] == []  # an environment elsewhere is not checked
     found = check_inputs(
         msgspec.structs.replace(job, folders=(str(tmp_path / "site"),)), str(tmp_path)
     )
@@ -832,6 +832,6 @@ def test_an_fsdp_configuration_of_old_releases(
 
 @pytest.mark.parametrize("terms", [2000, 50_000])
 def test_a_plugin_with_a_very_long_expression(terms: int) -> None:
-    """Python compiles the first; reading it must end no `check`."""
+    """Python compiles the first plugin. Reading either plugin must not end `check`."""
     code = "class R:\n  def __call__(self, c, **kwargs):\n    x = kwargs['a']" + "+1" * terms
     assert read_source(f"{code}\norms['r'] = R\n".encode()).rewards == {}

@@ -1,4 +1,4 @@
-"""What should be on this machine and is not."""
+"""Files, folders and variables that should be on this machine and are missing."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ CPU = "resources: {accelerator: cpu}"
 
 
 def missing(tmp_path: Path, text: str, **more: Any) -> list[Problem]:
-    """What is missing for a job whose working directory is `tmp_path`."""
+    """The problems of a job whose working directory is `tmp_path`."""
     return check_presence(planned(f"name: x\nworkdir: {tmp_path}\n{text}", **more))
 
 
-def test_all_there(tmp_path: Path) -> None:
+def test_nothing_is_missing(tmp_path: Path) -> None:
     (tmp_path / "d.jsonl").touch()
     (tmp_path / "m").mkdir()
     assert missing(tmp_path, "swift: {dataset: [d.jsonl#5, org/x], model: ./m}") == []
 
 
-def test_a_missing_file_is_placed_and_explained(tmp_path: Path) -> None:
+def test_a_missing_file_has_a_line_and_a_hint(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train.jsonl").touch()
     problems = missing(
@@ -47,21 +47,21 @@ def test_a_missing_file_is_placed_and_explained(tmp_path: Path) -> None:
     assert problems[2].hint == problems[0].hint
 
 
-def test_what_a_setup_line_makes_is_left_to_the_node(tmp_path: Path) -> None:
+def test_a_file_that_a_setup_line_makes_is_not_checked(tmp_path: Path) -> None:
     text = "environment: {setup: [make ./m]}\nswift: {model: ./m}"
     assert missing(tmp_path, text) == []
 
 
 @pytest.mark.parametrize(("backend", "severity"), [("local", "error"), ("slurm", "warning")])
 def test_a_working_directory_that_is_elsewhere(tmp_path: Path, backend: str, severity: str) -> None:
-    """A cluster may have it; nothing else is looked for."""
+    """The cluster's nodes may have it, so no other file is looked for."""
     (problem,) = missing(tmp_path / "gone", "swift: {model: ./m}", backend=backend)
     assert (problem.key, problem.line, problem.severity) == ("workdir", 2, severity)
     assert "is not a folder on this machine" in problem.message
 
 
 def test_a_working_directory_that_only_pods_have(tmp_path: Path) -> None:
-    """Its output root would be made here at the same path; output_mount lets it be elsewhere."""
+    """Without output_mount the output root is made on this machine at the pods' path."""
     gone = tmp_path / "gone"
     (problem,) = missing(gone, "swift: {model: ./m}", backend="kubernetes")
     assert problem.severity == "warning"
@@ -71,7 +71,7 @@ def test_a_working_directory_that_only_pods_have(tmp_path: Path) -> None:
     assert missing(gone, mount, backend="kubernetes") == []
 
 
-def test_the_default_working_directory_has_the_specs_place() -> None:
+def test_a_problem_with_the_default_working_directory_is_at_the_spec() -> None:
     (problem,) = check_presence(planned("name: x"))
     assert (problem.file, problem.key) == ("job.yaml", "workdir")
 
@@ -85,19 +85,19 @@ def test_a_local_job_needs_its_secrets_set(tmp_path: Path) -> None:
     assert "B_TOKEN is not set" in problems[0].message
 
 
-def test_a_job_for_a_cluster_takes_its_secrets_there(tmp_path: Path) -> None:
+def test_a_job_on_kubernetes_has_its_secrets_there(tmp_path: Path) -> None:
     spec = f"name: x\nbackend: kubernetes\nworkdir: {tmp_path}\nenvironment: {{secrets: [A_TOKEN]}}"
     assert check_local(planned(spec), {}) == []
 
 
-def test_sbatch_hands_on_the_secrets_of_here(tmp_path: Path) -> None:
+def test_sbatch_passes_the_secrets_of_this_machine(tmp_path: Path) -> None:
     spec = f"name: x\nbackend: slurm\nworkdir: {tmp_path}\nenvironment: {{secrets: [A_TOKEN]}}"
     assert [p.key for p in check_local(planned(spec), {})] == ["environment.secrets"]
     assert check_local(planned(spec), {"A_TOKEN": "x"}) == []
 
 
 def test_a_missing_virtual_environment_is_a_warning(tmp_path: Path) -> None:
-    """It may be made before the job runs; launch.sh says so where it was not."""
+    """The user may make it before the job runs. If not, launch.sh says so."""
     spec = f"name: x\nworkdir: {tmp_path}\nenvironment: {{venv: .venv}}\n{CPU}"
     (problem,) = check_local(planned(spec), {})
     assert (problem.key, problem.severity) == ("environment.venv", "warning")
@@ -131,13 +131,13 @@ def test_an_output_root_below_a_file_is_an_error(tmp_path: Path) -> None:
         ("rope_scaling: yarn", None),
         ("ref_adapters: [./a]", "adapter a is not here"),
         ("teacher_model: org/t, teacher_adapters: [./a]", "adapter a is not here"),
-        ("teacher_adapters: [./a]", None),  # nobody loads it
+        ("teacher_adapters: [./a]", None),  # ms-swift does not load it
         ("reward_adapters: [./a]", None),
         ("model: out/v3-20260101/checkpoint-9", "model out/v3-20260101/checkpoint-9 is not here"),
         ("model: 'org/name:a/b'", None),
         ("chord_sft_dataset: [c.jsonl]", "dataset c.jsonl is not here"),
         ("rlhf_type: dpo, chord_sft_dataset: [c.jsonl]", None),
-        ("ref_model: ./gone, beta: 0.0", None),  # ms-swift forgets it
+        ("ref_model: ./gone, beta: 0.0", None),  # ms-swift ignores it
         ("ref_model: ./gone, tuner_type: full", "model gone is not here"),
         ("vllm_engine_kwargs: e.json", "JSON file e.json is not here"),
         ("rlhf_type: dpo, vllm_engine_kwargs: e.json", None),
@@ -162,13 +162,13 @@ def test_what_arguments_name(tmp_path: Path, swift: str, said: str | None) -> No
     assert all(problem.hint for problem in problems)
 
 
-def test_a_wrong_value_is_told_once(tmp_path: Path) -> None:
+def test_a_wrong_value_has_one_problem(tmp_path: Path) -> None:
     assert missing(tmp_path, "swift: {model: $SCRATCH/models/q}") == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user's file is made by root")
 def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
-    """As another user: root may read everything."""
+    """Checked as another user, because root may read everything."""
     tmp_path.chmod(0o755)
     let_others_pass(tmp_path)
     (tmp_path / "p.py").touch(0o600)
@@ -182,7 +182,7 @@ os.chdir(sys.argv[1])
 def said():
     planned = plan_spec("job.yaml", backend=None, sets=(), profile=None, output_root=None)
     return [p.message for p in planned.problems if p.key == "swift.external_plugins"]
-assert said() == []  # root's own eyes; what is imported is imported now
+assert said() == []  # root can read it; this call also imports all modules
 os.setgroups([]), os.setgid(65534), os.setuid(65534)
 print(said())
 """
@@ -198,7 +198,7 @@ print(said())
         ("name: x", 1, "there is no such section: nothing would be trained"),
         ("name: x\nswift:", 2, "is empty: nothing would be trained"),
         ("name: x\nresources: {accelerator: cpu}\nswift: {}", 3, "is empty: nothing would be trained"),
-        ("name: x\nswift: {modle: m}", None, None),  # told for its name
+        ("name: x\nswift: {modle: m}", None, None),  # the unknown name is reported
         ("name: x\nswift: {model: m}", None, None),
     ],
 )  # fmt: skip
@@ -209,7 +209,7 @@ def test_a_spec_with_nothing_to_train(text: str, line: int | None, said: str | N
 
 
 def test_a_package_for_a_plugin(tmp_path: Path) -> None:
-    """Imported by its name before 4.6, which imports files alone."""
+    """Before 4.6 ms-swift imports a package by its name. 4.6 imports only files."""
     (tmp_path / "rewards").mkdir()
     (tmp_path / "rewards" / "__init__.py").touch()
     found = planned(f"name: x\nworkdir: {tmp_path}\nswift: {{external_plugins: [rewards]}}")

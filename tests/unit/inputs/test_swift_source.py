@@ -1,4 +1,4 @@
-"""Names that a user's own lines register in the source of the job's ms-swift: read, never run."""
+"""Names that a user's own lines register in the source of the job's ms-swift. The source is never run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ orms = {
 
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What is remembered of files stays out of the user's cache."""
+    """The tests use a cache of their own, not the user's."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
@@ -50,11 +50,11 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPat
         ("orms.setdefault('a', A)", {"a"}),
         ("orms |= {'a': A}", {"a"}),
         ("if True:\n    orms['a'] = A", {"a"}),
-        # as ms-swift reads them
+        # names that ms-swift registers
         ("reward = orms[name]\nif name in orms: ...", set()),
         ("from .orm import orms", set()),
         ("norms = {'a': 1}", set()),
-        # made at run time, or not to be read
+        # names made at run time, or source that cannot be parsed
         ("for name in NAMES: orms[name] = A", None),
         ("def register(name):\n    orms[name] = A", None),
         ("orms = {**others}", None),
@@ -67,7 +67,7 @@ def test_names_in(source: str, names: set[str] | None) -> None:
 
 
 def write(folder: Path, files: dict[str, str]) -> tuple[str, ...]:
-    """Modules of a checkout in the working directory; where its ms-swift and its packages lie."""
+    """Write modules of a checkout into the working directory; return the environment with its packages."""
     for package in ("msgspec", "math_verify"):
         (folder / package).mkdir()
     for name, text in files.items():
@@ -78,7 +78,7 @@ def write(folder: Path, files: dict[str, str]) -> tuple[str, ...]:
 
 
 def test_all_modules_are_read(tmp_path: Path) -> None:
-    """A user's own module counts as ms-swift's own do; hidden folders and other files do not."""
+    """A user's own module is read like ms-swift's modules. Hidden folders and other files are not read."""
     folders = write(
         tmp_path,
         {
@@ -93,7 +93,7 @@ def test_all_modules_are_read(tmp_path: Path) -> None:
 
 
 def job(folders: tuple[str, ...], swift: str, version: str = "3.3.0.dev0") -> Job:
-    """A GRPO job that runs with that source."""
+    """A GRPO job whose ms-swift has this source."""
     own = "rlhf_type: grpo, model: m, dataset: d, num_generations: 2, eval_strategy: 'no'"
     more = "per_device_train_batch_size: 2, reward_funcs: [format]"
     spec = f"name: x\nextends: b.yaml\nswift: {{{swift}}}"
@@ -102,7 +102,7 @@ def job(folders: tuple[str, ...], swift: str, version: str = "3.3.0.dev0") -> Jo
 
 
 def told(made: Job, workdir: Path) -> list[str]:
-    """Messages and hints of the files, and of the pure rules."""
+    """The messages and hints of the checks of files and of the rules."""
     found = [*check(made), *check_inputs(made, str(workdir))]
     return [f"{problem.message}; {problem.hint}" for problem in found]
 
@@ -122,7 +122,7 @@ def test_a_reward_of_a_checkout_is_known(tmp_path: Path, files: dict[str, str]) 
     assert told(job(folders, "reward_funcs: [my_reward]"), tmp_path) == []
 
 
-def test_a_misspelt_one_is_told_with_the_nearest(tmp_path: Path) -> None:
+def test_a_misspelt_name_has_the_nearest_as_hint(tmp_path: Path) -> None:
     folders = write(tmp_path, {"plugin/orm.py": ORM % "" + "orms['my_reward'] = Mine"})
     (text,) = told(job(folders, "reward_funcs: [my_rewards]"), tmp_path)
     assert text == (
@@ -133,7 +133,7 @@ def test_a_misspelt_one_is_told_with_the_nearest(tmp_path: Path) -> None:
 
 
 def test_the_columns_of_a_reward_of_a_checkout(tmp_path: Path) -> None:
-    """From its signature, as those of a plugin's."""
+    """They are read from its signature, like those of a plugin's reward."""
     folders = write(tmp_path, {"plugin/orm.py": ORM % "" + "orms['my_reward'] = Mine"})
     made = job(folders, "reward_funcs: [my_reward]")
     assert list(needs(made, str(tmp_path))) == [
@@ -160,7 +160,7 @@ def test_the_columns_of_a_reward_of_a_checkout(tmp_path: Path) -> None:
 def test_every_registry_of_a_checkout(
     tmp_path: Path, version: str, swift: str, file: str, line: str
 ) -> None:
-    """Known where its source says so, and told where neither that nor a plugin does."""
+    """A name is accepted if the source registers it, and refused if neither the source nor a plugin does."""
     folders = write(tmp_path, {"plugin/orm.py": ORM % "", file: line})
     assert told(job(folders, swift, version), tmp_path) == []
     (tmp_path / "swift" / file).write_text("")
@@ -187,7 +187,7 @@ def test_a_tuner_of_3_x(tmp_path: Path) -> None:
 def test_releases_whose_grpo_imports_math_verify(
     tmp_path: Path, version: str, is_told: bool
 ) -> None:
-    """Whatever the rewards; seen with 3.8.3. A warning: ms-swift's parser takes the job."""
+    """For all rewards (seen with 3.8.3). It is a warning, because ms-swift's parser accepts the job."""
     folders = write(tmp_path, {"plugin/orm.py": ORM % ""})
     (tmp_path / "math_verify").rmdir()
     made = job(folders, "seed: 1", version)
@@ -198,7 +198,7 @@ def test_releases_whose_grpo_imports_math_verify(
 
 
 def test_a_checkout_whose_environment_is_not_here(tmp_path: Path) -> None:
-    """Its arguments need transformers, and are the release's then; its own names are read all the same."""
+    """Without transformers its arguments cannot be read, so those of the release are used. Its names are read."""
     orm = ORM % "" + "orms['my_reward'] = Mine"
     write(
         tmp_path,

@@ -1,4 +1,4 @@
-"""Values that look like shell where no shell reads them."""
+"""Values that look like shell code, although no shell reads them."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def told(text: str, **more: Any) -> list[tuple[str, str, str]]:
         ("swift: {run_name: $RUN}", "warning", "swift.run_name", "$RUN"),
     ],
 )
-def test_what_no_shell_reads(text: str, severity: str, key: str, sign: str) -> None:
+def test_values_that_no_shell_replaces(text: str, severity: str, key: str, sign: str) -> None:
     assert told(text) == [(severity, key, sign)]
 
 
@@ -101,7 +101,7 @@ def test_what_no_shell_reads(text: str, severity: str, key: str, sign: str) -> N
         "kubernetes: {extra: {spec: {command: [echo, $(X)]}}}",
     ],
 )
-def test_text_and_known_homes_are_left_alone(text: str) -> None:
+def test_free_text_and_paths_with_a_known_home_are_accepted(text: str) -> None:
     assert told(text) == []
 
 

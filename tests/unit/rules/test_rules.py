@@ -1,4 +1,4 @@
-"""The rules across fields: formula, numbers, and values that work."""
+"""The rules on batches and on the spec: messages with formulas, and hints with values that work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GRPO = "name: x\nresources: {{nodes: {nodes}, nproc_per_node: {nproc}}}\nbackend
 
 
 def found(swift: str, nodes: int = 1, nproc: int = 4, **more: Any) -> list[Problem]:
-    """The errors of a GRPO job; `swift` is a flow mapping's inside."""
+    """The errors of a GRPO job. `swift` is the inside of `{...}`."""
     head = GRPO.format(nodes=nodes, nproc=nproc)
     spec = f"{head}  {{rlhf_type: grpo, model: m, dataset: d, {swift}}}"
     return [p for p in planned(spec, **more).problems if p.severity == "error"]
@@ -93,7 +93,7 @@ def test_generation_batches_that_work(swift: str) -> None:
         ("gradient_accumulation_steps: 0", "gradient_accumulation_steps", "at least 1", "1 or"),
     ],
 )
-def test_generation_batches_that_do_not(swift: str, key: str, message: str, hint: str) -> None:
+def test_generation_batches_that_do_not_work(swift: str, key: str, message: str, hint: str) -> None:
     (problem,) = found(swift)
     assert problem.key == f"swift.{key}"
     assert message in problem.message
@@ -101,7 +101,7 @@ def test_generation_batches_that_do_not(swift: str, key: str, message: str, hint
     assert problem.line == 5
 
 
-def test_nodes_count() -> None:
+def test_the_number_of_nodes_counts() -> None:
     assert found("num_generations: 16", nodes=2, nproc=8) == []
     (problem,) = found("num_generations: 16", nodes=1, nproc=8)
     assert "nproc_per_node 8 x nodes 1" in problem.message
@@ -111,7 +111,7 @@ def test_other_algorithms_have_no_groups() -> None:
     assert planned("name: x\nswift: {rlhf_type: dpo, model: m, dataset: d}").problems == []
 
 
-def test_a_fixed_batch_of_one_has_one_way_out() -> None:
+def test_a_fixed_generation_batch_of_one_has_one_hint() -> None:
     swift = "num_generations: 2, generation_batch_size: 1, steps_per_generation: 1"
     (problem,) = found(swift, nproc=1)
     assert problem.hint == "remove generation_batch_size or steps_per_generation"
@@ -122,7 +122,7 @@ def test_a_batch_of_one_has_no_group_to_propose() -> None:
     assert problem.hint == "these work: per_device_train_batch_size 2"
 
 
-def test_a_wrong_number_draws_no_second_message() -> None:
+def test_a_wrong_number_has_only_one_message() -> None:
     assert len(found("per_device_train_batch_size: x, num_generations: 3")) == 1
     assert len(found("num_generation: 4")) == 1  # misspelt: 8 would not divide 4
     assert len(found("num_generations: 3", sets=["resources.nodes=x"])) == 1
@@ -130,7 +130,7 @@ def test_a_wrong_number_draws_no_second_message() -> None:
 
 
 def proposals(problem: Problem, own: str) -> list[tuple[str, str]]:
-    """(name, number) of every value that a hint says works; a bare one is the key's own."""
+    """(name, number) of every value in a hint. A number without a name is for the problem's own key."""
     text = (problem.hint or "").removeprefix("these work: ")
     pairs = []
     name = own
@@ -334,7 +334,7 @@ def test_spec_rules(spec: str, key: str | None, message: str) -> None:
         assert problem.line is not None
 
 
-def test_lora_arguments_in_a_full_training_are_warned_of() -> None:
+def test_lora_arguments_in_a_full_training_have_a_warning() -> None:
     swift = "swift: {model: m, dataset: d, lora_rank: 8, use_dora: true, tuner_type: "
     problems = planned(f"name: x\n{swift}full}}").problems
     assert [(p.key, p.severity) for p in problems] == [
@@ -349,8 +349,8 @@ def test_the_backend_of_the_command_line_counts() -> None:
     assert "resources.nodes" in [p.key for p in planned(spec, backend="local").problems]
 
 
-def test_model_and_dataset_are_missed() -> None:
-    """That a spec has nothing to train at all is told once: tests/unit/inputs/test_local_files.py."""
+def test_model_and_dataset_are_required() -> None:
+    """A spec without any argument has one problem only; see tests/unit/inputs/test_local_files.py."""
     problems = planned("name: x\nswift: {rlhf_type: dpo}").problems
     assert [(p.key, p.severity) for p in problems] == [("swift", "error"), ("swift", "error")]
     assert planned("name: x\nswift: {model: m, cached_dataset: c}").problems == []

@@ -1,4 +1,4 @@
-"""The rules that hold for some types, tuners and libraries: what is refused, warned of, let through."""
+"""The rules for rlhf types, tuners and libraries: errors, warnings, and jobs that are accepted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.plans import planned
 
 
 def job_of(kind: str, swift: str, more: str = "") -> Planned:
-    """A job of that type, changed; `swift` is a flow mapping's inside."""
+    """A job of an rlhf type with changed arguments. `swift` is the inside of `{...}`."""
     own = "reward_funcs: [format], num_generations: 2, per_device_train_batch_size: 2"
     inside = f"rlhf_type: {kind}, model: m, dataset: d, tuner_type: full"
     owns = {"grpo": own, "kto": "gradient_accumulation_steps: 2"}
@@ -25,14 +25,14 @@ def job_of(kind: str, swift: str, more: str = "") -> Planned:
 
 
 def problems(kind: str, swift: str, more: str = "") -> list[Problem]:
-    """All its problems; none is missed because a file of rules was not asked."""
+    """All problems of a job. It also checks that no module of rules was wrongly left out."""
     job = job_of(kind, swift, more)
     assert [p for rule in all_rules() for p in rule(job.job)] == check(job.job)
     return job.problems
 
 
 def told(found: list[Problem]) -> list[str]:
-    """As `severity key: message`, the keys without `swift.` before them."""
+    """The problems as `severity key: message`, without `swift.` before the key."""
     return [f"{p.severity} {(p.key or '').removeprefix('swift.')}: {p.message}" for p in found]
 
 
@@ -40,7 +40,7 @@ TYPES = ("dpo", "orpo", "simpo", "kto", "cpo", "rm", "ppo", "grpo", "gkd")
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_each_type_has_a_job_without_a_word(kind: str) -> None:
+def test_each_type_has_a_job_without_problems(kind: str) -> None:
     swift = {"ppo": "reward_model: [r]", "gkd": "teacher_model: t"}.get(kind, "")
     assert problems(kind, swift) == []
 
@@ -209,7 +209,7 @@ URLS = "[{url: a, tags: [x]}, {url: b, tags: [%s]}]"
         ("dpo", "quant_method: eetq, quant_bits: 4", "error quant_bits: eetq cannot use 4 bits"),
         ("dpo", "quant_method: fp8", ""),
         ("dpo", "quant_bits: 4", "warning quant_bits: does nothing without quant_method"),
-        # the models beside it
+        # the other models
         ("dpo", "ref_model: r", ""),
         ("grpo", "ref_model: r, beta: 0", "warning ref_model: does nothing with beta 0"),
         ("cpo", "ref_model: r", "error ref_model: is refused with rlhf_type cpo"),
@@ -332,7 +332,7 @@ URLS = "[{url: a, tags: [x]}, {url: b, tags: [%s]}]"
         ("dpo", "deepspeed_autotp_size: 2", "warning deepspeed_autotp_size: does nothing without"),
         ("dpo", "deepspeed: zero2, zero_hpz_partition_size: 2", ""),
         ("rm", "sequence_parallel_size: 2", "error sequence_parallel_size: 2 is for grpo and dpo"),
-        # what is in JSON
+        # JSON values
         ("dpo", "mrl_dims: {64: 1.0}", ""),
         ("dpo", "mrl_dims: {a: 1.0}", "error mrl_dims: must map dimensions to weights"),
         ("dpo", "mrl_dims: '{\"64\": [1]}'", "error mrl_dims: must map dimensions to weights"),
@@ -351,14 +351,14 @@ URLS = "[{url: a, tags: [x]}, {url: b, tags: [%s]}]"
         ("grpo", "vllm_max_model_len: 9", "warning vllm_max_model_len: does nothing without use_v"),
     ],
 )  # fmt: skip
-def test_one_word(kind: str, swift: str, said: str) -> None:
-    """About that one thing, and about nothing else."""
+def test_one_problem(kind: str, swift: str, said: str) -> None:
+    """The change causes this problem and no other; an empty text means no problem."""
     found = told(problems(kind, swift))
     assert len(found) == bool(said), found
     assert not said or found[0].startswith(said)
 
 
-def test_every_word_has_advice() -> None:
+def test_a_misspelt_value_has_a_hint() -> None:
     swift = "lr_scheduler_type: cosin, report_to: [wandbb], loss_type: [sigmoi], tuner_type: lorra"
     hints = [p.hint for p in problems("dpo", swift)]
     wanted = ("cosine?", "wandb?", "sigmoid?", "lora?")
@@ -457,7 +457,7 @@ def test_devices(devices: str, swift: str, more: str, said: str | None) -> None:
     ],
 )  # fmt: skip
 def test_rules_hold_from_their_version_on(version: str, kind: str, swift: str, said: str) -> None:
-    """The same job under another ms-swift; the ignored arguments are those of the newest."""
+    """The same job with another ms-swift. The tables of ignored arguments are those of the newest release."""
     job = job_of(kind, f"eval_strategy: 'no', {swift}").job
     job = msgspec.structs.replace(job, swift_version=version)
     found = told(check(job))
@@ -466,7 +466,7 @@ def test_rules_hold_from_their_version_on(version: str, kind: str, swift: str, s
 
 
 def with_swift(job: Job, values: dict[str, Any]) -> Job:
-    """The job with other values of ms-swift's arguments."""
+    """The same job with other values under `swift:`."""
     return msgspec.structs.replace(job, spec=msgspec.structs.replace(job.spec, swift=values))
 
 
@@ -481,8 +481,8 @@ def test_before_4_the_tuner_had_another_name() -> None:
     ("version", "argument"),
     [("3.3.0", "train_type"), ("3.12.6", "train_type"), ("4.0.0", "tuner_type")],
 )
-def test_words_name_the_tuner_as_the_version_that_runs(version: str, argument: str) -> None:
-    """A hint that names another version's argument would be refused where it is followed."""
+def test_messages_use_the_tuners_name_in_the_version_that_runs(version: str, argument: str) -> None:
+    """If a hint named another version's argument, ms-swift would refuse it."""
     inside = "model: m, dataset: d, rlhf_type: dpo, eval_strategy: 'no'"
     for tuner, other, words in [
         ("lora", "ref_model: r", f"or set {argument}: full; "),
@@ -524,7 +524,7 @@ TWO = "resources: {nproc_per_node: 2}"
 def test_adapters_on_several_processes_before_3_6(
     version: str, swift: str, more: str, is_told: bool
 ) -> None:
-    """DDP cannot be combined with reentrant checkpoints, which was the default; tests/training has the run."""
+    """DDP cannot be combined with reentrant gradient checkpointing, which was the default before 3.6."""
     job = job_of("grpo", f"eval_strategy: 'no', {swift}", more).job
     found = told(check(msgspec.structs.replace(job, swift_version=version)))
     kwargs = [text for text in found if text.startswith("warning gradient_checkpointing_kwargs: ")]
@@ -539,8 +539,8 @@ def test_ms_swift_before_3_6_evaluates_on_a_hundredth() -> None:
     assert ["evaluation batch" in p.message for p in check(job)] == [True]
 
 
-def test_defaults_of_ours_are_not_complained_of() -> None:
-    """vllm_mode and its share of memory come with use_vllm, and nobody wrote them."""
+def test_our_own_defaults_cause_no_warning() -> None:
+    """prl-submit sets vllm_mode and the share of memory itself when use_vllm is true."""
     assert problems("grpo", "use_vllm: true") == []
     found = told(problems("dpo", "use_vllm: true"))
     assert found == [

@@ -32,7 +32,7 @@ from tests.support.plans import layered, planned
         ("gpus", None, "write it outside of `swift:`, as resources.nproc_per_node"),
         ("nodes", None, "write it outside of `swift:`, as resources.nodes"),
         ("partition", None, "write it outside of `swift:`, as slurm.partition"),
-        ("num_generation", None, "did you mean 'num_generations'?"),  # by its letters, as before
+        ("num_generation", None, "did you mean 'num_generations'?"),  # a misspelling
     ],
 )
 def test_an_argument_by_its_meaning(name: str, version: str | None, hint: str) -> None:
@@ -77,7 +77,7 @@ def test_an_argument_of_ms_swift_beside_the_sections(key: str) -> None:
     ],
 )
 def test_a_variable_by_its_meaning(name: str, hint: str | None) -> None:
-    """A warning: it may be the job's own, to which it goes in any case."""
+    """A warning, because the variable may be meant for the job, which gets it in any case."""
     found = layered("name: x\n", environ={name: "1"})
     assert found.passed_on == {name: "1"}
     told = [(problem.severity, problem.label, problem.hint) for problem in found.problems]
@@ -85,7 +85,7 @@ def test_a_variable_by_its_meaning(name: str, hint: str | None) -> None:
 
 
 def test_what_is_meant_exists() -> None:
-    """Every name that is offered is one that a user can write, and no word is one itself."""
+    """Every suggested name is one that a user can write, and no word in the tables is itself such a name."""
     history = load_history()
     for word, names in meanings.ARGUMENTS.items():
         assert all(history.years(name) is not None for name in names), (word, names)

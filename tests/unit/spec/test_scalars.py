@@ -73,12 +73,12 @@ def test_durations(text: str, seconds: int) -> None:
         "9999999999s",
     ],
 )
-def test_no_durations(text: str) -> None:
-    """Bare numbers and `12:00` are read in two ways by different people, so by nobody here."""
+def test_texts_that_are_not_durations(text: str) -> None:
+    """Bare numbers and `12:00` are refused, because different people read them differently."""
     assert parse_duration(text) is None
 
 
-def test_a_hint_for_what_is_read_in_two_ways() -> None:
+def test_a_hint_for_an_ambiguous_duration() -> None:
     assert duration_hint("90") == "write the unit: 90s, 90m or 90h"
     assert duration_hint("12:30") == "12:30:00 is 12 hours, 12m30s is 12 minutes"
     assert duration_hint("soon") is None
@@ -90,7 +90,7 @@ def test_a_hint_for_what_is_read_in_two_ways() -> None:
     ("seconds", "text"),
     [(30, "00:00:30"), (43200, "12:00:00"), (DAY + 3661, "1-01:01:01"), (9 * DAY, "9-00:00:00")],
 )
-def test_format_duration_is_slurms(seconds: int, text: str) -> None:
+def test_format_duration_as_slurm_reads_it(seconds: int, text: str) -> None:
     assert format_duration(seconds) == text
     assert parse_duration(text) == seconds
 
@@ -119,7 +119,7 @@ def test_format_duration_is_slurms(seconds: int, text: str) -> None:
     ],
 )
 def test_memory(text: str, memory: str | None) -> None:
-    """Always whole, binary K, M, G or T, as Slurm has them; a bare number has no unit."""
+    """The result is a whole number of K, M, G or T (powers of 1024), as in Slurm; a number needs a unit."""
     assert parse_memory(text) == memory
     assert parse_node_memory(text) == memory
 
@@ -173,7 +173,7 @@ def test_false_words(text: str) -> None:
     assert parse_bool(text) is False
 
 
-def test_other_words_are_no_booleans() -> None:
+def test_other_words_are_not_booleans() -> None:
     assert parse_bool("maybe") is None
     assert parse_bool("") is None
 

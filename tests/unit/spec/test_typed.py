@@ -1,4 +1,4 @@
-"""A spec's tree -> typed sections, with every problem at its line in one go."""
+"""From a spec's tree to typed sections. All problems are reported together, each at its line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def read(text: str) -> tuple[JobSpec, list[Problem]]:
 
 
 def only(text: str) -> Problem:
-    """The one problem of a spec with a good name."""
+    """The problem of a spec that has exactly one; the name is valid."""
     _, (problem,) = read(f"name: x\n{text}")
     return problem
 
@@ -45,7 +45,7 @@ def test_eight_faults_are_eight_messages() -> None:
         (10, "environment.secrets[0]"),
     ]
     assert {p.file for p in problems} == {"f.yaml"}
-    assert spec.resources.nodes == 1  # the default stands in
+    assert spec.resources.nodes == 1  # the default replaces the wrong value
     messages = [p.message for p in problems]
     assert messages[1] == "expected one of local, slurm, kubernetes, found 'cloud'"
     assert messages[2] == "expected a whole number from 1 to 10000, found '0'"
@@ -75,7 +75,7 @@ def test_a_whole_spec() -> None:
     "name",
     ["Upper", "a b", "-a", "a-", "a" * 41, "ä", '"a\\n"', '""', "a_b", "a.b", "[a]", "{a: b}"],
 )
-def test_names_that_are_none(name: str) -> None:
+def test_wrong_names(name: str) -> None:
     spec, problems = read(f"name: {name}")
     assert [(p.line, p.key) for p in problems] == [(1, "name")]
     assert problems[0].message.startswith("expected lower-case letters, digits and '-'")
@@ -144,12 +144,12 @@ def test_a_wrong_value(text: str, key: str, message: str) -> None:
     assert message in problem.message
 
 
-def test_an_unknown_key_that_is_near_nothing_lists_the_known() -> None:
+def test_an_unknown_key_similar_to_no_other_lists_the_known_keys() -> None:
     hint = only("restarts: {zzz: 1}").hint
     assert hint == "keys here: max, grace"
 
 
-def test_a_bare_duration_is_told_its_units() -> None:
+def test_a_duration_without_a_unit_has_a_hint() -> None:
     problem = only("resources: {time_limit: 90}")
     assert problem.hint == "write the unit: 90s, 90m or 90h"
 

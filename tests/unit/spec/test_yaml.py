@@ -1,4 +1,4 @@
-"""The YAML reader: values mean what they look like, and nothing in a file can hurt the reader."""
+"""The YAML reader: values mean what they look like, and no content of a file can crash the reader."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def values(text: str | bytes) -> object:
 
 
 def fault(text: str | bytes) -> Problem:
-    """The one problem of a document that cannot be read."""
+    """The problem of a document that cannot be read."""
     with pytest.raises(SpecError) as caught:
         parse(text)
     (problem,) = caught.value.problems
@@ -105,7 +105,7 @@ def test_line_ends_of_every_kind(end: str) -> None:
     assert fault(text).line == 3
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_key() -> None:
+def test_a_byte_order_mark_is_not_part_of_the_first_key() -> None:
     assert values(b"\xef\xbb\xbfname: x\n") == {"name": "x"}
 
 
@@ -188,8 +188,8 @@ def test_an_anchor_is_a_value_written_twice() -> None:
     }
 
 
-def test_no_billion_laughs() -> None:
-    """Nine levels of nine aliases are stopped where they would pass the bound, at their line."""
+def test_aliases_that_expand_to_too_many_values() -> None:
+    """Nine levels of nine aliases are refused at the line where the number of values passes the limit."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     for n in range(1, 10):
         lines.append(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]")
@@ -210,7 +210,7 @@ def test_size_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
-def test_deep_nesting_is_a_fault_not_a_crash(opening: str) -> None:
+def test_deep_nesting_is_a_problem_and_not_a_crash(opening: str) -> None:
     problem = fault("a:\n  " + opening * 100_000)
     assert problem.line == 2
     assert "nested deeper" in problem.message or "a key must be a word" in problem.message
@@ -238,7 +238,7 @@ def test_depth_just_within_the_bound() -> None:
     ],
 )
 def test_a_value_of_the_command_line(text: str, expected: object) -> None:
-    """Only what begins like a list, a mapping or quotes is YAML."""
+    """Only text that begins like a list, a mapping or a quoted text is read as YAML."""
     node = parse_value(text, Origin("flag", label="--set"))
     assert plain(node) == expected
     assert node.origin == Origin("flag", label="--set")
@@ -250,7 +250,7 @@ def test_a_bad_value_of_the_command_line(text: str) -> None:
         parse_value(text, Origin("flag", label="--set"))
 
 
-def test_values_inside_a_flag_are_the_flags() -> None:
+def test_values_inside_a_flag_have_the_origin_of_the_flag() -> None:
     node = parse_value("[[1]]", Origin("flag", label="--set"))
     assert isinstance(node.value, list)
     assert node.value[0].origin.label == "--set"

@@ -1,4 +1,4 @@
-"""Reading argument tables from source, on small sources that are laid out like ms-swift's."""
+"""Reading arguments from source code, tested with small sources that are laid out like ms-swift."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read(root: str, **modules: str) -> dict[str, Argument]:
 
 
 def one(field: str) -> Argument:
-    """The one argument of a class with one field."""
+    """The argument of a class with one field."""
     (argument,) = read(f"@dataclass\nclass RLHFArguments:\n    {field}\n").values()
     return argument
 
@@ -83,7 +83,7 @@ def test_fields(field: str, argument: Argument) -> None:
     assert one(field) == argument
 
 
-def test_what_is_no_argument() -> None:
+def test_lines_that_are_not_arguments() -> None:
     table = read(
         "@dataclass\n"
         "class RLHFArguments:\n"
@@ -102,7 +102,7 @@ def test_what_is_no_argument() -> None:
 
 
 def test_bases_in_the_order_of_python() -> None:
-    """A diamond: the nearer class wins, and one that is no dataclass adds nothing."""
+    """Two bases share a base: the nearer class counts, and a class that is not a dataclass adds nothing."""
     table = read(
         "from .one import One\n"
         "from .two import (Two as Second,  # a comment, with a comma\n"
@@ -129,7 +129,7 @@ def test_a_field_that_a_nearer_class_hides() -> None:
 
 
 def test_transformers_and_enumerations() -> None:
-    """Looked for where they are, not behind transformers' lazy front door."""
+    """They are read from the modules that define them, not from transformers' lazy `__init__`."""
     table = read(
         "from transformers import Seq2SeqTrainingArguments as HfArguments\n"
         "@dataclass\nclass RLHFArguments(HfArguments):\n    own: int = 0\n",
@@ -168,9 +168,9 @@ def test_what_ms_swift_reads_as_json() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        '    """doc\nX = 1 at the margin\n"""\n    x: int = 1\n',  # ends the class for a regex
+        '    """doc\nX = 1 at the margin\n"""\n    x: int = 1\n',  # the regular expression takes it for the end of the class
         '    a: str = """\nclass Other:\n"""\n    x: int = 1\n',
-        "    def method(self):\n        pass\n    x: int = 1\n",  # a field behind a method
+        "    def method(self):\n        pass\n    x: int = 1\n",  # a field after a method
         "    @property\n    def p(self):\n        pass\n    x: int = 1\n",
     ],
 )
@@ -216,7 +216,7 @@ def test_a_base_of_pythons_own_has_no_arguments() -> None:
         "@dataclass\nclass RLHFArguments(make()):\n",
     ],
 )
-def test_a_base_that_is_not_understood_is_never_passed_over(head: str) -> None:
+def test_a_base_that_is_not_understood_is_an_error(head: str) -> None:
     with pytest.raises(SourceError, match="no source of"):
         read(head + "    a: int = 1\n")
 

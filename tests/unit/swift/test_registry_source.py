@@ -1,4 +1,4 @@
-"""ms-swift's registries read from its source: small packages as 4.x and 3.x have them."""
+"""Reading the names that ms-swift registers, tested with small packages laid out like 4.x and 3.x."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prl_submit.swift.installed import Installed
 from prl_submit.swift.registries import STRATEGIES, ModelKind, Registries
 from prl_submit.swift.registry_source import read_registries
 
-#: As 4.x has it: the third word is the loader, and templates stand by their name.
+#: Like 4.x: the third argument is the loader, and templates are passed by name.
 NEW = {
     "swift.model.models": "from . import (qwen, others)\n",
     "swift.model.constant": "class LLMModelType:\n    qwen2 = 'qwen2'\n    minicpm3 = 'minicpm-3'\n",
@@ -59,7 +59,7 @@ register_template(make())
     "swift.loss_scale.base": "ALL_BASE_STRATEGY = ['default', 'last_round']\n",
     "swift.rewards.orm": "orms = {\n    'accuracy': Accuracy,\n}\norms['later'] = Later\n",
 }
-#: As 3.x has it: the third word is the template.
+#: Like 3.x: the third argument is the template.
 OLD = {
     "swift.llm.model.model": "from . import qwen\n",
     "swift.llm.model.model.qwen": """
@@ -75,7 +75,7 @@ register_model(
 
 
 def registries(sources: Mapping[str, str]) -> Registries:
-    """What a package of these modules registers."""
+    """The names that a package with these modules registers."""
     return read_registries(lambda name: (sources[name], False) if name in sources else None)
 
 
@@ -113,7 +113,7 @@ def test_a_package_that_registers_nothing() -> None:
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Installed:
-    """NEW as files."""
+    """The modules of NEW written as files."""
     for name, text in NEW.items():
         path = tmp_path / "site" / name.replace(".", "/")
         is_package = any(other.startswith(f"{name}.") for other in NEW)
@@ -123,7 +123,7 @@ def installed(tmp_path: Path) -> Installed:
     return Installed("4.6.0", [str(tmp_path / "site")])
 
 
-def test_names_are_remembered_until_a_file_changes(tmp_path: Path, installed: Installed) -> None:
+def test_names_are_cached_until_a_file_changes(tmp_path: Path, installed: Installed) -> None:
     environ = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     first = read_names(installed, environ)
     assert first == registries(NEW)
@@ -140,7 +140,7 @@ def test_names_are_remembered_until_a_file_changes(tmp_path: Path, installed: In
     assert read_names(installed, environ) == again
 
 
-def test_source_that_is_none_of_ms_swifts(tmp_path: Path, installed: Installed) -> None:
+def test_source_that_is_not_ms_swift(tmp_path: Path, installed: Installed) -> None:
     environ = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     (tmp_path / "site/swift/model/models/qwen.py").write_text("\nregister_model(\n")
     assert read_names(installed, environ) is None

@@ -1,4 +1,4 @@
-"""The bundled history, what is said of unknown names, and which ms-swift is taken for a job's."""
+"""The bundled history, messages for unknown names, and the choice of a job's ms-swift."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_every_release_since_3_0_is_there() -> None:
 
 
 def test_it_is_small() -> None:
-    assert os.path.getsize(FILE) < 60_000  # the wheel's share: 400 kB
+    assert os.path.getsize(FILE) < 60_000  # the whole wheel should stay below 400 kB
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_what_a_stated_version_means(stated: str, version: str, same: bool) -> N
     ],
 )
 def test_is_before(version: str, release: str, before: bool) -> None:
-    """A checkout of 3.3.0.dev0 is what its users call 3.3."""
+    """Users call a checkout of 3.3.0.dev0 by the name 3.3."""
     assert is_before(version, release) is before
 
 
@@ -185,12 +185,12 @@ def test_unknown_names(name: str, version: str | None, message: str, hint: str |
     assert severity == "error"
 
 
-def test_a_version_nobody_knows_only_warns() -> None:
+def test_with_an_unknown_version_an_unknown_name_is_a_warning() -> None:
     assert told("brand_new_argument", "99.0.0")[2] == "warning"
 
 
-def test_a_name_that_this_environment_alone_lacks() -> None:
-    """All releases have it: an old transformers beside a new ms-swift, say."""
+def test_a_name_that_only_this_environment_lacks() -> None:
+    """All releases have the name, but this environment has an old transformers, for example."""
     table = Table({"x": Argument("int")}, "4.6.0", "read from there")
     assert (
         unknown_name("beta", Origin("spec"), table).message == "ms-swift 4.6.0 has no such argument"
@@ -216,7 +216,7 @@ class RLHFArguments:
 def install(
     prefix: Path, version: str, text: str = ARGUMENTS, packages: str = "site-packages"
 ) -> Path:
-    """An environment with an ms-swift of one argument; the folder that holds it."""
+    """Make an environment whose ms-swift has one argument; return the folder that holds `swift/`."""
     site = prefix / "lib/python3.11" / packages
     (site / f"ms_swift-{version}.dist-info").mkdir(parents=True)
     write(site, text)
@@ -224,13 +224,13 @@ def install(
 
 
 def write(site: Path, text: str) -> None:
-    """ms-swift's source, as far as it is read."""
+    """Write those files of ms-swift that are read."""
     (site / "swift/arguments").mkdir(parents=True, exist_ok=True)
     (site / "swift/arguments/rlhf_args.py").write_text(text, encoding="utf-8")
 
 
 def own(table: Table | str) -> str:
-    """The one argument that the essential ones do not explain."""
+    """The argument beside those that every release has."""
     assert isinstance(table, Table), table
     (name,) = set(table) - {"model", "dataset", "rlhf_type", "per_device_train_batch_size"}
     return name
@@ -244,7 +244,7 @@ def test_debian_calls_it_dist_packages(tmp_path: Path) -> None:
 
 
 def test_a_checkout_installed_in_place(tmp_path: Path) -> None:
-    """`pip install -e`: the source is where direct_url.json says."""
+    """After `pip install -e` the source is in the folder that direct_url.json names."""
     site = install(tmp_path / "env", "4.7.0.dev0")
     shutil.rmtree(site / "swift")
     checkout = tmp_path / "my swift"
@@ -262,7 +262,7 @@ def test_a_checkout_installed_in_place(tmp_path: Path) -> None:
         assert find_installed(environment, "/", {}) is None
 
 
-def test_what_was_read_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_read_is_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site = install(tmp_path, "4.6.0")
     environ = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     installed = Installed("4.6.0", [str(site)])
@@ -304,7 +304,7 @@ def test_a_home_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "h/.cache/prl-submit/swift")
 
 
-def test_source_that_is_like_no_known_one(tmp_path: Path) -> None:
+def test_source_that_is_unlike_every_release(tmp_path: Path) -> None:
     for text, why in (
         ("def f(:\n", "no class RLHFArguments"),
         ("@dataclass\nclass RLHFArguments:\n    x: int = 1\n", "no model among 1 arguments"),
@@ -318,7 +318,7 @@ def test_source_that_is_like_no_known_one(tmp_path: Path) -> None:
         assert why in said
 
 
-def test_a_default_that_is_no_json_is_only_not_remembered(tmp_path: Path) -> None:
+def test_a_default_that_is_not_json_is_not_cached(tmp_path: Path) -> None:
     write(tmp_path, ARGUMENTS + "    odd: str = 1j\n    more: str = ...\n")
     installed = Installed("5.0.0", [str(tmp_path)])
     for _ in range(2):
@@ -348,13 +348,13 @@ def test_what_is_installed_runs(tmp_path: Path) -> None:
     assert (table.known_version, own(table)) == ("4.2.0", "own")
 
 
-def test_an_image_has_its_own(tmp_path: Path) -> None:
+def test_a_container_image_has_its_own_ms_swift(tmp_path: Path) -> None:
     install(tmp_path / "env", "4.2.0")
     assert chosen(tmp_path, venv="env", is_here=False, stated="4.1.0").known_version == "4.1.0"
     assert chosen(tmp_path, venv="env", is_here=False).known_version is None
 
 
-def test_the_stated_one_then_the_probed_one(tmp_path: Path) -> None:
+def test_the_stated_version_comes_before_the_probed_one(tmp_path: Path) -> None:
     assert chosen(tmp_path, stated="3.8.0", probed="4.0.0").known_version == "3.8.0"
     table = chosen(tmp_path, probed="4.0.0")
     assert table.known_version == "4.0.0"
@@ -362,7 +362,7 @@ def test_the_stated_one_then_the_probed_one(tmp_path: Path) -> None:
     assert chosen(tmp_path, probed="none").is_assumed
 
 
-def test_without_any_knowledge_the_newest(tmp_path: Path) -> None:
+def test_the_newest_release_if_nothing_is_known(tmp_path: Path) -> None:
     table = chosen(tmp_path)
     assert table.is_assumed
     assert table.version == HISTORY.newest
@@ -380,7 +380,7 @@ def test_an_installed_one_that_cannot_be_read_is_known_by_its_version(tmp_path: 
 
 
 def test_pythons_own_order(tmp_path: Path) -> None:
-    """The working directory, PYTHONPATH, the environment; the source says its own version."""
+    """First the working directory, then PYTHONPATH, then the environment. The version is read from the source."""
     install(tmp_path / "env", "4.2.0")
     environment = Environment(venv="env", env={"PYTHONPATH": "lib:other"})
 
@@ -406,7 +406,7 @@ def test_pythons_own_order(tmp_path: Path) -> None:
 
 
 def test_a_link_of_an_old_pip(tmp_path: Path) -> None:
-    """`setup.py develop`: no dist-info, a line in a file."""
+    """`setup.py develop` makes no dist-info folder, but a file with one line."""
     site = tmp_path / "env/lib/python3.11/site-packages"
     site.mkdir(parents=True)
     checkout = tmp_path / "checkout"
@@ -418,7 +418,7 @@ def test_a_link_of_an_old_pip(tmp_path: Path) -> None:
         (site / name).unlink()
 
 
-def test_of_several_pythons_the_environments_own(tmp_path: Path) -> None:
+def test_the_environments_own_python_of_several(tmp_path: Path) -> None:
     install(tmp_path / "env", "4.2.0")
     old = tmp_path / "env/lib/python3.10/site-packages"
     (old / "ms_swift-3.0.0.dist-info").mkdir(parents=True)
@@ -441,7 +441,7 @@ def test_conda_with_a_root(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cfg", "environ", "version"),
     [
-        (None, {}, "4.5.0"),  # conda, the system's: ~/.local comes before the environment
+        (None, {}, "4.5.0"),  # for conda and the system's Python ~/.local comes first
         (None, {"PYTHONNOUSERSITE": "1"}, "4.2.0"),
         (None, {"HOME": "/nowhere"}, "4.2.0"),
         ("home = /usr/bin\ninclude-system-site-packages = false\n", {}, "4.2.0"),
@@ -452,7 +452,7 @@ def test_conda_with_a_root(tmp_path: Path) -> None:
 def test_the_users_own_packages(
     tmp_path: Path, cfg: str | None, environ: dict[str, str], version: str
 ) -> None:
-    """Where ~/.local has an ms-swift too; what Python's site.py does with it."""
+    """~/.local has an ms-swift too. Python's site.py decides which one is imported."""
     install(tmp_path / "conda/envs/x", "4.2.0")
     install(tmp_path / "home/.local", "4.5.0")
     install(tmp_path / "base", "4.4.0")
@@ -468,7 +468,7 @@ def test_the_users_own_packages(
 
 
 def test_a_venv_that_sees_the_systems_packages(tmp_path: Path) -> None:
-    """Its own come first, then ~/.local, then those of the Python it was made with."""
+    """Its own packages come first, then ~/.local, then those of the Python that made the environment."""
     install(tmp_path / "system", "4.3.0")
     site = tmp_path / "env/lib/python3.11/site-packages"
     site.mkdir(parents=True)
@@ -485,7 +485,7 @@ def test_a_venv_that_sees_the_systems_packages(tmp_path: Path) -> None:
 
 
 def test_a_torchrun_that_another_python_runs(tmp_path: Path) -> None:
-    """As pip install --user leaves it: the interpreter in its first line is whose packages count."""
+    """After `pip install --user`, torchrun's first line names the Python whose packages count."""
     install(tmp_path / "system", "4.3.0")
     (tmp_path / "bin").mkdir()
     launcher = tmp_path / "bin/torchrun"

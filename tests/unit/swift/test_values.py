@@ -1,4 +1,4 @@
-"""ms-swift's arguments: the table, typed values, words of a command line, the installed version."""
+"""ms-swift's arguments: typed values, words of the command line, and the installed version."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TABLE = load_table()
 
 
 def typed(text: str) -> tuple[dict[str, object], list[Problem]]:
-    """Values and problems of a `swift:` block given as the inside of a flow mapping."""
+    """The values and problems of a `swift:` section; `text` is the inside of `{...}`."""
     return type_arguments(mapping(parse_document(f"{{{text}}}".encode(), "f", "spec")), TABLE)
 
 
@@ -105,8 +105,8 @@ def test_wrong_values(text: str, message: str, hint: str | None) -> None:
     assert hint is None or hint in (problem.hint or "")
 
 
-def test_null_leaves_out_what_only_another_version_knows() -> None:
-    """So that one spec can serve several; a misspelt name stays an error."""
+def test_null_is_allowed_for_an_argument_of_another_version() -> None:
+    """So one spec can be used with several releases. A misspelt name is an error all the same."""
     assert typed("train_type: null, vllm_device: null, num_infer_workers: null") == ({}, [])
     _, (problem,) = typed("num_generation: null")
     assert "no such argument" in problem.message
@@ -124,7 +124,7 @@ def test_null_leaves_out_what_only_another_version_knows() -> None:
         ("lr_scheduler_kwargs: \"{'min_lr': 1e-7}\"", "lr_scheduler_kwargs", "{'min_lr': 1e-7}"),
     ],
 )
-def test_ways_to_write_what_ms_swift_takes(text: str, name: str, value: object) -> None:
+def test_other_ways_to_write_a_value(text: str, name: str, value: object) -> None:
     assert typed(text) == ({name: value}, [])
 
 
@@ -139,7 +139,7 @@ def test_ways_to_write_what_ms_swift_takes(text: str, name: str, value: object) 
         ("bogus: 1, ignore_args_error: true", "with ignore_args_error ms-swift ignores it"),
     ],
 )
-def test_what_nothing_reads_is_a_warning(text: str, said: str) -> None:
+def test_wrong_json_that_nothing_reads_is_a_warning(text: str, said: str) -> None:
     _, (problem,) = typed(text)
     assert problem.severity == "warning"
     assert said in problem.message
@@ -156,13 +156,13 @@ def test_what_nothing_reads_is_a_warning(text: str, said: str) -> None:
         "bogus: 1, ignore_args_error: false",
     ],
 )
-def test_what_is_read_is_an_error(text: str) -> None:
+def test_wrong_json_that_is_read_is_an_error(text: str) -> None:
     _, (problem,) = typed(text)
     assert problem.severity == "error"
 
 
 def test_devices_of_max_memory_are_numbers() -> None:
-    """JSON's keys are text, and accelerate takes only numbers for GPUs."""
+    """Keys in JSON are texts, but accelerate accepts only numbers as GPUs."""
     assert words("max_memory", {"0": "20GB", "cpu": "60GB"}) == [
         "--max_memory",
         "{0: '20GB', 'cpu': '60GB'}",
@@ -199,8 +199,8 @@ def test_mappings_are_json() -> None:
     assert word([1]) == "[1]"
 
 
-def test_one_argument_has_linuxs_limit() -> None:
-    """128 KiB with its NUL, counted in bytes, not characters."""
+def test_one_argument_is_limited_by_linux() -> None:
+    """The limit is 128 KiB including the final NUL, in bytes and not in characters."""
     nodes = mapping(parse_document(b"\nsystem: x", "f", "spec"))
     assert check_sizes([["--system", "x" * MAX_WORD_BYTES]], nodes) == []
     (problem,) = check_sizes([["--system", "x" * (MAX_WORD_BYTES + 1)]], nodes)
@@ -220,7 +220,7 @@ def test_all_arguments_together_have_a_limit() -> None:
 
 # ------------------------------------------------------------------ the installed version
 def install(prefix: Path, version: str) -> None:
-    """What pip leaves of ms-swift in an environment, as far as it is looked for."""
+    """Make the files of an installed ms-swift that are looked for."""
     site = prefix / "lib/python3.11/site-packages"
     (site / f"ms_swift-{version}.dist-info").mkdir(parents=True)
     (site / "swift/arguments").mkdir(parents=True)
@@ -228,7 +228,7 @@ def install(prefix: Path, version: str) -> None:
 
 
 def version(environment: Environment, workdir: str, **environ: str) -> str | None:
-    """The version that is found."""
+    """The version of the ms-swift that is found."""
     found = find_installed(environment, workdir, environ)
     return None if found is None else found.version
 

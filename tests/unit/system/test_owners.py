@@ -32,8 +32,8 @@ def test_what_a_user_could_read(tmp_path: Path) -> None:
 
 
 @as_root
-def test_what_pods_get(tmp_path: Path) -> None:
-    """Neither our records nor what a link or a second name leads to."""
+def test_which_files_pods_get(tmp_path: Path) -> None:
+    """The records of prl-submit keep their owner, and so do files behind a symbolic or a second hard link."""
     run, precious = tmp_path / "run", tmp_path / "precious"
     (run / "logs").mkdir(parents=True)
     precious.write_text("x")

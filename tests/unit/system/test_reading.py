@@ -1,4 +1,4 @@
-"""Only regular files of a plain size are read, and no nesting is too deep."""
+"""Only regular files up to a limit are read, and deeply nested JSON is an error and not a crash."""
 
 from __future__ import annotations
 
@@ -30,14 +30,16 @@ def too_large(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [a_pipe, a_device, a_link, too_large, Path.mkdir])
-def test_what_is_no_record_is_not_read(tmp_path: Path, make: Callable[[Path], None]) -> None:
+def test_links_pipes_and_large_files_are_not_read(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
     make(tmp_path / "run.json")
     with pytest.raises(OSError, match=r"no regular file|link|more than 1 MiB|directory"):
         read_record(tmp_path / "run.json")
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"unknown": ' + "[" * 100_000])
-def test_nesting_without_end(text: str) -> None:
+def test_very_deep_nesting_is_an_error(text: str) -> None:
     for kind in (ExitRecord, object):
-        with pytest.raises(ValueError):  # noqa: PT011 - msgspec's words for the second
+        with pytest.raises(ValueError):  # noqa: PT011 - the second message is msgspec's
             decode_json(text, kind)
