@@ -14,10 +14,9 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit import backends
-from prl_submit.backends.artefact import artefact_of
+from prl_submit.backends.artefact import job_files
 from prl_submit.errors import PrlSubmitError, Problem, RefusedError, SpecError, format_problem
 from prl_submit.launch.quote import bash
-from prl_submit.launch.render import render_launch
 from prl_submit.planning.plan import Plan, Planned, resume_from, with_run_dir
 from prl_submit.runs import checkpoints, directory, layout
 from prl_submit.runs.belonging import is_same
@@ -199,6 +198,7 @@ def _as_it_was(run: Run, artefact: str | None) -> Iterator[None]:
     names = [
         layout.PLAN,
         layout.LAUNCH,
+        layout.LIBRARY,
         layout.CANCEL,
         layout.JOB,
         *([artefact] if artefact else []),
@@ -219,7 +219,11 @@ def _put_back(run: Path, name: str, data: bytes | None) -> None:
     if data is None:
         remove_inside(run, name)
     else:
-        write_inside(run, name, data, 0o755 if name == layout.LAUNCH else 0o644)
+        write_inside(run, name, data, _mode(name))
+
+
+def _mode(name: str) -> int:
+    return 0o755 if name == layout.LAUNCH else 0o644
 
 
 def _read(path: Path) -> bytes | None:
@@ -281,13 +285,10 @@ def now() -> str:
 
 def _write_plan(path: Path, file: PlanFile, record: Record, outside: World) -> None:
     plan = file.plan
-    launch = render_launch(plan, token=record.token, restarts=record.restarts, site=outside.site)
+    files = job_files(plan, outside.site, token=record.token, restarts=record.restarts)
     write_inside(path, layout.PLAN, encode_plan(file))
-    write_inside(path, layout.LAUNCH, launch.encode("utf-8"), 0o755)
-    name = plan.traits.artefact
-    if name is not None:
-        artefact = artefact_of(plan, launch, record.token, outside.site)
-        write_inside(path, name, artefact.encode("utf-8"))
+    for name, text in reversed(files.items()):  # launch.lib.sh before launch.sh, which reads it
+        write_inside(path, name, text.encode("utf-8"), _mode(name))
 
 
 def _placed(error: RefusedError, planned: Planned) -> RefusedError:

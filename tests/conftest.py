@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.support.rendered import write_files
+
 PROJECT = Path(__file__).resolve().parents[1]
 #: In the environment of everything a world starts, so that its end finds all of it.
 MARK = "PRL_EVALUATOR_TEST_WORLD"  # a PRL_ name that is passed on to the job untouched
@@ -273,16 +275,15 @@ class World:
         return run, json.loads((run / "exit.json").read_text())
 
     def script(self, **over: Any) -> Path:
-        """launch.sh as `render` prints it, in its run directory."""
+        """launch.sh as `render --all` prints it, in its run directory with the other files."""
         secret = dict.fromkeys(over.get("environment__secrets", []), "x")
-        done = self.prl("render", self.spec(**over), **secret)
+        done = self.prl("render", "--all", self.spec(**over), **secret)
         assert done.code == 0, done.err
         run = re.search(r"^prl_run_dir=(.*)$", done.out, re.MULTILINE)
         assert run
         folder = Path(shlex.split(run[1])[0])
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "launch.sh").write_text(done.out, encoding="utf-8")
-        return folder / "launch.sh"
+        return write_files(folder, done.out)
 
     def by_hand(self, fake: str = "step 1 1", *, env: Any = None, **over: Any) -> Ended:
         """`bash launch.sh` to its end."""

@@ -7,7 +7,7 @@ A backend is an entry in `spec/traits.py` and a package with two modules: `optio
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from signal import Signals
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
@@ -149,8 +149,13 @@ class Options(Protocol):
     def check_section(self, job: Job, plan: Plan) -> Iterator[Problem]:
         """What is wrong with the backend's section of the spec, and with what the backend cannot do."""
 
-    def artefact(self, plan: Plan, launch: str, token: str, site: Path | None) -> str:
-        """The text of `Traits.artefact`. `launch`: the text of launch.sh. Needed only with that trait."""
+    def artefact(
+        self, plan: Plan, scripts: Mapping[str, str], token: str, site: Path | None
+    ) -> str:
+        """The text of `Traits.artefact`. Needed only with that trait.
+
+        `scripts`: the texts of launch.sh and launch.lib.sh, by name.
+        """
 
 
 def load_options(name: str) -> Options:

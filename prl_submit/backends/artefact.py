@@ -1,11 +1,12 @@
-"""What is sent to a backend, before there is a run directory and after: the same text."""
+"""The files that a job is made of: what `render` prints, and what submission writes and sends."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from prl_submit import backends
-from prl_submit.launch.render import render_launch
+from prl_submit.launch.render import render_launch, render_library
+from prl_submit.runs.layout import LAUNCH, LIBRARY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,13 +17,28 @@ if TYPE_CHECKING:
 TOKEN_PLACEHOLDER = "0" * 16
 
 
-def render_artefact(plan: Plan, site: Path | None, token: str = TOKEN_PLACEHOLDER) -> str:
-    """The text that submitting `plan` would send."""
-    return artefact_of(plan, render_launch(plan, token=token, site=site), token, site)
+def job_files(
+    plan: Plan,
+    site: Path | None = None,
+    *,
+    token: str = TOKEN_PLACEHOLDER,
+    restarts: int = 0,
+) -> dict[str, str]:
+    """The text of every file that is sent, by its name in the run directory.
+
+    The first one is what the backend is given (`Traits.artefact`, else launch.sh). `site`: the folder of
+    --templates. `restarts`: how often the run was resumed. Raises PrlSubmitError if a template cannot be
+    rendered.
+    """
+    launch = render_launch(plan, token=token, restarts=restarts, site=site)
+    scripts = {LAUNCH: launch, LIBRARY: render_library(site)}
+    name = plan.traits.artefact
+    if name is None:
+        return scripts
+    artefact = backends.load_options(plan.backend).artefact(plan, scripts, token, site)
+    return {name: artefact, **scripts}
 
 
-def artefact_of(plan: Plan, launch: str, token: str, site: Path | None) -> str:
-    """The text that is sent, for a launch.sh that is rendered already. Pure but for the templates."""
-    if plan.traits.artefact is None:
-        return launch
-    return backends.load_options(plan.backend).artefact(plan, launch, token, site)
+def first_of(files: dict[str, str]) -> str:
+    """The text that the backend is given, out of a job's files."""
+    return next(iter(files.values()))

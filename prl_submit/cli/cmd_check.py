@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from prl_submit.cli.console import data, document, note
-from prl_submit.cli.problems import render_bytes
+from prl_submit.cli.problems import rendered
 from prl_submit.cli.shared_options import json_option, spec_options
 from prl_submit.errors import (
     EXIT_JOB_FAILED,
@@ -73,7 +73,7 @@ def _check(spec: str, templates: Path | None, online: bool, options: dict[str, A
         planned = plan_spec(spec, **options)
         if not errors_of(planned):
             if templates is not None:
-                render_bytes(planned, templates)
+                rendered(planned, templates)
             if online:
                 return _ask_online(planned, templates)
     except SpecError as error:
@@ -109,8 +109,9 @@ def _in_json(problem: Problem) -> dict[str, Any]:
 def _ask_online(planned: Planned, templates: Path | None) -> Checked:
     """Ask the backend what it would do with the job."""
     from prl_submit import backends
+    from prl_submit.backends.artefact import first_of
 
-    artefact = render_bytes(planned, templates).decode("utf-8")
+    artefact = first_of(rendered(planned, templates))
     try:
         answer = backends.load(planned.plan.backend).ask(planned.plan, artefact)
     except RefusedError as error:

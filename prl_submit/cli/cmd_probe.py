@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from prl_submit.cli.console import data, document, note, table
-from prl_submit.cli.shared_options import json_option, output_root_option
+from prl_submit.cli.shared_options import json_option, output_root_option, templates_option
 from prl_submit.errors import EXIT_INTERRUPTED, PrlSubmitError, SpecError, format_error
 from prl_submit.spec.traits import DEFAULT, traits_of
 from prl_submit.system.user_paths import output_root as output_root_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from prl_submit.planning.plan import Plan
     from prl_submit.probe.node_facts import Facts
     from prl_submit.probe.wait_for_jobs import How, Outcome
@@ -65,6 +67,7 @@ _SCRIPT_S = 120.0
     help="Use this Python on the nodes; it needs submitit. Default: the Python that runs prl-submit.",
 )
 @output_root_option
+@templates_option
 @json_option
 def probe(
     spec: str | None,
@@ -75,6 +78,7 @@ def probe(
     timeout: str,
     python: str | None,
     output_root: str | None,
+    templates: Path | None,
     as_json: bool,
 ) -> int:
     """Find out what the nodes really have, and keep it: `check` then compares jobs with it.
@@ -95,7 +99,7 @@ def probe(
     root = plan.output_root if plan else str(output_root_of(output_root))
     try:
         with _signals_interrupt():
-            request = _request(plan, root)
+            request = _request(plan, root, templates)
             looked = (
                 _slurm(plan, partitions, request, how)
                 if traits.has_partitions
@@ -173,11 +177,11 @@ def _signals_interrupt() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _request(plan: Plan | None, root: str) -> dict[str, Any]:
+def _request(plan: Plan | None, root: str, templates: Path | None) -> dict[str, Any]:
     """The request to `on_node.look`."""
     from prl_submit.probe.version_script import version_script
 
-    script = version_script(plan)
+    script = version_script(plan, templates)
     paths = [] if script is None or plan is None else [item.path for item in plan.paths]
     inside = "versions and paths: the training runs in a container, and the probe beside it"
     return {

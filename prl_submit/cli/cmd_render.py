@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prl_submit.cli.console import raw
-from prl_submit.cli.problems import render_bytes, warn_or_stop
+from prl_submit.cli.problems import rendered, warn_or_stop
 from prl_submit.cli.shared_options import spec_options
 from prl_submit.prepare import plan_spec
 
@@ -17,14 +17,23 @@ if TYPE_CHECKING:
 
 @click.command("render")
 @spec_options
-def render(spec: str, templates: Path | None, **options: Any) -> int:
+@click.option("--all", "every", is_flag=True, help="Print every file that is sent, with its name.")
+def render(spec: str, templates: Path | None, every: bool, **options: Any) -> int:
     """Print the script or manifest that `submit` would send. Creates nothing.
 
-    It is the same to the byte, except for the run directory's name and the job's token.
+    That is launch.sh; for Slurm job.sbatch, for Kubernetes pytorchjob.yaml. It is the same to the byte,
+    except for the run directory's name and the job's token. With --all each file of the job stands below
+    a line `==> NAME <==`, as `head` prints several files.
     """
+    from prl_submit.backends.artefact import first_of
+
     planned = plan_spec(spec, **options)
     warn_or_stop(planned)
-    raw(render_bytes(planned, templates))
+    files = rendered(planned, templates)
+    text = first_of(files)
+    if every:
+        text = "\n".join(f"==> {name} <==\n{each}" for name, each in files.items())
+    raw(text.encode("utf-8"))
     return 0
 
 

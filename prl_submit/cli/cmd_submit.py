@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from prl_submit import backends
-from prl_submit.backends.artefact import render_artefact
+from prl_submit.backends.artefact import first_of, job_files
 from prl_submit.cli.console import document, note, raw
 from prl_submit.cli.problems import warn_or_stop
 from prl_submit.cli.run_lines import interrupted
@@ -47,7 +47,7 @@ def submit(
     warn_or_stop(planned)
     backends.load(planned.plan.backend)
     if dry_run:
-        artefact = render_artefact(planned.plan, templates)
+        artefact = first_of(job_files(planned.plan, templates))
         if as_json:
             document({**_nothing(planned.plan.name, planned.plan.backend), "artefact": artefact})
         else:

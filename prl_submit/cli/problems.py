@@ -1,4 +1,4 @@
-"""What several commands do with a planned job: print its problems, or render it."""
+"""What several commands do with a planned job: print its problems, or render its files."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def warn_or_stop(planned: Planned) -> None:
         note(format_problem(problem))
 
 
-def render_bytes(planned: Planned, templates: Path | None) -> bytes:
-    """The text that the backend would be sent for the job."""
-    from prl_submit.backends.artefact import render_artefact  # a tenth of the time of `check`
+def rendered(planned: Planned, templates: Path | None) -> dict[str, str]:
+    """The files of the job, by name. The first one is what the backend would be given."""
+    from prl_submit.backends.artefact import job_files  # a tenth of the time of `check`
 
-    return render_artefact(planned.plan, templates).encode("utf-8")
+    return job_files(planned.plan, templates)

@@ -20,8 +20,10 @@ _PACKAGE = Path(__file__).parents[1]
 _SHIPPED = _PACKAGE / "templates"
 TEMPLATES = _SHIPPED if _SHIPPED.is_dir() else _PACKAGE.parent / "templates"
 
-#: What launch.sh runs on the nodes; the same as `resume` runs here.
+#: Nodes run this very file to find the last complete checkpoint, as `resume` does here. Its text
+#: takes the place of the line in launch.lib.sh.
 _CHECKPOINT_FILES = _PACKAGE / "runs" / "checkpoint_files.py"
+_CHECKPOINT_LINE = "# checkpoint_files.py stands here in a run directory.\n"
 
 # No value can hold a NUL (the readers refuse it), so one at each end proves that a filter made the
 # whole text: `{{ a|bash ~ b }}` has only the first.
@@ -123,19 +125,65 @@ def _own_time_limit(plan: Plan) -> int:
 
 def render_launch(plan: Plan, *, token: str, restarts: int = 0, site: Path | None = None) -> str:
     """launch.sh of a plan. `token` marks the job's processes; `restarts` counts earlier attempts."""
-    environment, limit = plan.environment, plan.resources.time_limit
-    conda = environment.conda
-    named = conda is not None and not isinstance(conda, str)
+    limit = plan.resources.time_limit
     variables = {
-        "plan": plan,
+        "environment": render_environment(plan, site),
+        "name": plan.name,
         "version": __version__,
-        "entry_point": ENTRY_POINT,
+        "spec_file": plan.spec_file,
+        "backend": plan.backend,
+        "run_dir": plan.run_dir,
+        "workdir": plan.workdir,
         "token": token,
-        "restarts": restarts,
-        "grace": plan.restarts.grace,
+        "nodes": plan.resources.nodes,
+        "nproc": plan.resources.nproc_per_node,
+        "gpu": int(plan.resources.accelerator == "gpu"),
         "time_limit": _own_time_limit(plan),
         "time_limit_words": format_duration(limit) if limit else "the scheduler",
+        "grace": plan.restarts.grace,
         "max_restarts": plan.restarts.max,
+        "restarts": restarts,
+        "in_pods": int(plan.traits.in_pods),
+        "leaves_children": int(plan.traits.leaves_children),
+        "kueue": int(plan.kubernetes.queue is not None and plan.kubernetes.scheduler != "volcano"),
+        "arguments": plan.arguments,
+        "paths": [[item.kind, item.key, item.path] for item in plan.paths],
+        "entry_point": ENTRY_POINT,
+        **_variables_of_older_versions(plan),
+    }
+    return render("launch.sh", variables, site)
+
+
+def _variables_of_older_versions(plan: Plan) -> dict[str, Any]:
+    """What a site's launch.sh needs that was made when launch.sh held all functions."""
+    return {
+        **_environment_variables(plan),
+        "kubernetes": plan.traits.in_pods,
+        "slurm": plan.traits.leaves_children,
+        "checkpoint_code": _CHECKPOINT_FILES.read_text("utf-8").rstrip("\n"),
+    }
+
+
+def render_library(site: Path | None = None) -> str:
+    """launch.lib.sh. It is the same for every plan. Raises PrlSubmitError if it cannot be read."""
+    path = template_path("launch.lib.sh", site)
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PrlSubmitError(f"{path}: cannot be read: {error}") from None
+    return text.replace(_CHECKPOINT_LINE, _CHECKPOINT_FILES.read_text("utf-8"))
+
+
+def render_environment(plan: Plan, site: Path | None = None) -> str:
+    """The part of launch.sh that enters the training environment. It calls functions of launch.lib.sh."""
+    return render("environment.sh", _environment_variables(plan), site)
+
+
+def _environment_variables(plan: Plan) -> dict[str, Any]:
+    environment = plan.environment
+    conda = environment.conda
+    named = conda is not None and not isinstance(conda, str)
+    return {
         "conda": conda.name if named else conda,  # type: ignore[union-attr]
         "conda_root": (conda.root or "") if named else "",  # type: ignore[union-attr]
         "venv": environment.venv,
@@ -143,26 +191,5 @@ def render_launch(plan: Plan, *, token: str, restarts: int = 0, site: Path | Non
         "setup": environment.setup,
         "exports": plan.exports,
         "secrets": environment.secrets,
-        "arguments": plan.arguments,
-        "paths": [[item.kind, item.key, item.path] for item in plan.paths],
-        "gpu": plan.resources.accelerator == "gpu",
         "visible": plan.local.cuda_visible_devices if plan.traits.runs_here else None,
-        "kubernetes": plan.traits.in_pods,
-        "kueue": plan.kubernetes.queue is not None and plan.kubernetes.scheduler != "volcano",
-        "slurm": plan.traits.leaves_children,
-        "checkpoint_code": _CHECKPOINT_FILES.read_text("utf-8").rstrip("\n"),
-        "nodes": plan.resources.nodes,
-        "nproc": plan.resources.nproc_per_node,
     }
-    return render("launch.sh", _plain(variables), site)
-
-
-def _plain(variables: dict[str, Any]) -> dict[str, Any]:
-    plan: Plan = variables.pop("plan")
-    variables |= {
-        "name": plan.name,
-        "spec_file": plan.spec_file,
-        "workdir": plan.workdir,
-        "run_dir": plan.run_dir,
-    }
-    return variables

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from prl_submit.launch.quote import bash
-from prl_submit.launch.render import render_launch
+from prl_submit.launch.render import render_environment, render_library
 from prl_submit.planning.plan import Plan
 from prl_submit.probe.on_node import ANSWER
 
-#: launch.sh's headings of the lines that make the environment; the next heading ends each.
-_SECTIONS = ("\n# --- this shell ---", "\n# --- environment ---")
-_HEADING = "\n# --- "
-#: Where the values of the job begin.
-_VALUES = "\nprl_run_dir="
-
-#: What those lines need from the rest of launch.sh. A probe is never asked to save, so `prl_arm`,
-#: which sets launch.sh's traps, does nothing.
+#: Stands after launch.lib.sh. A probe is never asked to save, so `prl_arm`, which sets launch.sh's traps,
+#: does nothing, and a failure is a line on stderr.
 _HEAD = """\
 exec 3>&1 1>&2
 prl_fail() { printf '%s\\n' "$2" >&2; exit "$1"; }
 prl_say() { printf '%s\\n' "$*" >&2; }
 prl_arm() { :; }
-prl_out=2 prl_doing= prl_host=$(uname -n)
+prl_out=2 prl_host=$(uname -n)
 """
-#: Finds the Python that torchrun will use, in the way of launch.sh's preflight.
+#: Asks the Python that torchrun will use.
 _TAIL = """\
-set +e
-first=
-! type -P torchrun >/dev/null || read -r first <"$(type -P torchrun)"
-case $first in
-  '#!'*python*) read -ra python <<<"${first#'#!'}" ;;
-  *) python=("$(type -P python || type -P python3)") ;;
-esac
-[[ -n ${python[0]} ]] || fail 78 "no python on PATH"
-exec "${python[@]}" -c "$prl_code" >&3
+prl_find_python
+[[ -n ${prl_python[0]} ]] || prl_fail 78 "no python on PATH"
+exec "${prl_python[@]}" -c "$prl_probe_code" >&3
 """
 #: Reads the packages' metadata only, because importing torch takes seconds.
 _CODE = f"""\
@@ -49,23 +39,15 @@ print({ANSWER!r} + json.dumps(found))
 """
 
 
-def version_script(plan: Plan | None) -> str | None:
+def version_script(plan: Plan | None, site: Path | None = None) -> str | None:
     """A bash script that prints the versions in the plan's environment.
 
     Without a plan it prints those of the environment it is started in. None if the training runs in a
-    container, because the node cannot look into that.
+    container, because the node cannot look into that. `site`: the folder of --templates.
     """
     own = ""
     if plan is not None:
         if plan.environment.container is not None:
             return None
-        launch = render_launch(plan, token="")
-        own = f"prl_workdir={bash(plan.workdir)}\n{''.join(_section(launch, name) for name in _SECTIONS)}\n"
-    return f"{_HEAD}{own}prl_code={bash(_CODE)}\n{_TAIL}"
-
-
-def _section(launch: str, heading: str) -> str:
-    """The lines of launch.sh below a heading, up to the next heading or the job's own values."""
-    begin = launch.index(heading)
-    lines = launch[begin : launch.index(_HEADING, begin + len(heading))]
-    return lines.partition(_VALUES)[0]
+        own = f"prl_workdir={bash(plan.workdir)}\nprl_enter_workdir\n{render_environment(plan, site)}\n"
+    return f"{render_library(site)}{_HEAD}{own}prl_probe_code={bash(_CODE)}\n{_TAIL}"

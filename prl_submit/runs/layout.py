@@ -5,6 +5,7 @@
         spec.yaml              what was asked for
         plan.json              what was decided
         launch.sh              what runs on each node
+        launch.lib.sh          the functions that launch.sh calls
         job.sbatch             what Slurm was sent; on Kubernetes pytorchjob.yaml
         run.json               who runs it: written last, so a run that is listed has all files above
         cancel.json            who cancelled it
@@ -27,6 +28,7 @@ from pathlib import Path
 SPEC = "spec.yaml"
 PLAN = "plan.json"
 LAUNCH = "launch.sh"
+LIBRARY = "launch.lib.sh"
 BATCH_SCRIPT = "job.sbatch"
 MANIFEST = "pytorchjob.yaml"
 RECORD = "run.json"

@@ -474,6 +474,38 @@ def test_site_templates(world: World) -> None:
     assert not list(world.output.glob("v*"))
 
 
+def test_a_site_says_how_the_environment_is_entered(world: World) -> None:
+    """The job and the probe enter it by the same lines."""
+    site = world.root / "site"
+    site.mkdir()
+    (site / "environment.sh").write_text(
+        "echo {{ venv|bash }} >>entered; prl_fail 78 'ours alone'\n"
+    )
+    run = Path(world.prl(world.spec(), "--wait", "--templates", site).out.strip())
+    assert json.loads((run / "exit.json").read_text())["reason"] == "ours alone"
+    probe = world.prl("probe", world.spec(), "--templates", site, "--json").json["probes"][0]
+    assert "environment: ours alone" in probe["nodes"][0]["notes"]
+    assert (world.root / "entered").read_text() == "venv\nvenv\n"
+
+
+@pytest.mark.parametrize("name", ["environment.sh", "launch.lib.sh"])
+def test_a_part_of_a_site_that_cannot_be_read(world: World, name: str) -> None:
+    site = world.root / "site"
+    site.mkdir()
+    (site / name).write_bytes(b"echo \xff")
+    done = world.prl(world.spec(), "--templates", site)
+    assert done.code == 2
+    assert f"error: {site}/{name}: " in done.err
+    assert not list(world.output.glob("v*"))
+
+
+def test_a_part_of_a_site_that_does_not_render(world: World) -> None:
+    (world.root / "environment.sh").write_text("one line\necho {{ venv }}\n")
+    done = world.prl("check", world.spec(), "--templates", world.root)
+    assert done.code == 2
+    assert "/environment.sh: does not render: 'venv' is printed without" in done.out + done.err
+
+
 def test_without_kubernetes_nothing_is_submitted(world: World) -> None:
     """No cluster, or not even lightkube: the reason, what to do, and no run left behind."""
     volumes = [{"hostPath": str(world.root), "mountPath": str(world.root)}]

@@ -88,10 +88,10 @@ def test_output_root_is_a_file(world: World) -> None:
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB."""
+    """A file system of 256 KiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
     if (
         not shutil.which("mount")
         or subprocess.run(mount, capture_output=True, check=False).returncode
@@ -105,7 +105,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_full_disk(world: World, tiny_disk: Path) -> None:
     """One sentence, no job, no directory."""
-    (tiny_disk / "filler").write_bytes(bytes(60 * 1024))
+    (tiny_disk / "filler").write_bytes(bytes(252 * 1024))
     done = world.prl(world.spec(), "--output-root", tiny_disk)
     assert done.code == 2
     assert "No space left on device" in done.err

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prl_submit.backends.local.processes import boot_id, identify
+from tests.support.rendered import files_in
 
 if TYPE_CHECKING:
     from tests.conftest import World
@@ -524,6 +525,10 @@ def test_render_dry_run_and_submit_agree(world: World) -> None:
     token = json.loads((run / "run.json").read_text())["token"]
     sent = (run / "launch.sh").read_text()
     assert sent.replace(run.name, "vNN-YYYYMMDD-HHMMSS").replace(token, "0" * 16) == rendered.out
+    files = files_in(world.prl("render", "--all", spec).out)
+    assert list(files) == ["launch.sh", "launch.lib.sh"]
+    assert files["launch.sh"] == rendered.out
+    assert files["launch.lib.sh"] == (run / "launch.lib.sh").read_text()
     plan = json.loads((run / "plan.json").read_text())
     assert plan["argv"][:3] == ["torchrun", "--nnodes=1", "--standalone"]
 

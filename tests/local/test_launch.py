@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.launching import launch
+
 if TYPE_CHECKING:
     from tests.conftest import Ended, World
 
@@ -99,6 +101,44 @@ def test_setup_line_that_ends_the_script(world: World, line: str) -> None:
     assert job.code != 0
     assert_failed(job, f"environment.setup line 1: {line}", code=job.code)
     assert not (job.run / "argv").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("exec sleep 0", "it ends launch.sh's shell before the training"),
+        ("true && { exec sleep 0; }", "it ends launch.sh's shell before the training"),
+        ("set -n", "it ends launch.sh's shell before the training"),
+        ("readonly prl_code", "names that begin with prl_ are launch.sh's own"),
+        ("declare -gr prl_reason=x", "names that begin with prl_ are launch.sh's own"),
+        ("enable -n local", "(exit code 127)"),
+    ],
+)
+def test_setup_line_that_takes_the_shell_away(world: World, line: str, words: str) -> None:
+    """Nothing would be left that could say how the job ended."""
+    job = world.by_hand(environment__setup=["export A=1", line])
+    assert_failed(job, f"environment.setup line 2: {line}", words, code=job.code)
+    assert job.code != 0
+    assert not (job.run / "argv").exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "exec 3>&1; exec 3>&-",
+        "exec > >(cat)",
+        "exec {fd}</dev/null",
+        "(exec true)",
+        "x=$(exec echo)",
+        "exec_it() { :; }; exec_it",
+        "set -o noglob",
+        "readonly mine=1 IFS",
+        "enable -n test",
+    ],
+)
+def test_setup_line_that_leaves_the_shell(world: World, line: str) -> None:
+    job = world.by_hand(environment__setup=[line, '[[ x =~ (.) ]]; test "${BASH_REMATCH[1]}" = x'])
+    assert (job.code, job.exit["state"], job.exit["reason"]) == (0, "SUCCEEDED", None), job
 
 
 def test_setup_lines_are_verbatim_and_share_a_shell(world: World) -> None:
@@ -408,9 +448,10 @@ def test_packages_are_found_and_not_imported(world: World) -> None:
 
 def test_disk_is_full(world: World) -> None:
     script = world.script()
-    text = script.read_text()
+    library = script.parent / "launch.lib.sh"
+    text = library.read_text()
     assert "min_free_mib=1024\n" in text
-    script.write_text(text.replace("min_free_mib=1024\n", f"min_free_mib={10**12}\n"))
+    library.write_text(text.replace("min_free_mib=1024\n", f"min_free_mib={10**12}\n"))
     done = world.finish(world.popen(["bash", script]))
     assert done.code == 78
     reason = json.loads((script.parent / "exit.json").read_text())["reason"]
@@ -480,23 +521,8 @@ def test_two_nodes_get_their_flags(world: World, rank: str) -> None:
 
 
 def two_node_script(world: World) -> Path:
-    """launch.sh of two nodes, as every backend gets it; rendered without one."""
-    code = (
-        "import sys\n"
-        "from prl_submit.prepare import plan_spec\n"
-        "from prl_submit.launch.render import render_launch\n"
-        "plan = plan_spec(sys.argv[1], backend=None, sets=(), profile=None, output_root=None).plan\n"
-        "print(plan.run_dir); print(render_launch(plan, token='t' * 16), end='')\n"
-    )
-    spec = world.spec(**TWO)
-    import sys
-
-    done = world.finish(world.popen([sys.executable, "-c", code, spec]))
-    assert done.code == 0, done.err
-    folder, _, text = done.out.partition("\n")
-    Path(folder).mkdir(parents=True)
-    (Path(folder) / "launch.sh").write_text(text)
-    return Path(folder) / "launch.sh"
+    """launch.sh of two nodes."""
+    return launch(world, **TWO) / "launch.sh"
 
 
 def test_port_is_taken(world: World) -> None:
@@ -546,6 +572,8 @@ READY = "touch $run/ready"
     [
         (signal.SIGTERM, 143, "FAILED", "stopped by signal 15 while training"),
         (signal.SIGINT, 130, "CANCELLED", "interrupted (SIGINT) while training"),
+        (signal.SIGUSR2, 140, "FAILED", "stopped by signal 12 while training"),
+        (signal.SIGALRM, 142, "FAILED", "stopped by signal 14 while training"),
     ],
 )
 def test_signal(
@@ -642,9 +670,11 @@ def command(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
-def test_hangup_is_ignored(world: World, eventually: Eventually) -> None:
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGPIPE])
+def test_signals_that_end_nothing(world: World, eventually: Eventually, number: int) -> None:
+    """The terminal has gone; a reader of the output has gone."""
     process, run = begin(world, f"{READY}; sleep 1; step 1 1", eventually)
-    process.send_signal(signal.SIGHUP)
+    process.send_signal(number)
     assert world.finish(process).code == 0
     assert (run / "exit.json").exists()
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from prl_submit.launch.render import render_library
 from prl_submit.runs.checkpoints import last_complete
 from tests.conftest import ended, marked
 from tests.support.checkpoint_files import SPOILT, write_checkpoint
@@ -624,12 +625,10 @@ class Case(NamedTuple):
         return "-" if found is None else found.path.name
 
 
-def by_bash(script: str, cases: list[Case], root: Path) -> list[str]:
-    """What launch.sh's prl_find_checkpoint says of every case, in one bash."""
-    begin = script.index("# prl_submit/runs/checkpoint_files.py of the prl-submit")
-    end = script.index("\nprl_argument() {")
+def by_bash(library: str, cases: list[Case], root: Path) -> list[str]:
+    """What launch.lib.sh's prl_find_checkpoint says of every case, in one bash."""
     loop = (
-        f"set -euo pipefail\nprl_python=({sys.executable})\n" + script[begin:end] + "\n"
+        f"{library}\nprl_python=({sys.executable})\n"
         "while IFS=$'\\t' read -r prl_nodes prl_nproc_per_node prl_run_dir; do\n"
         "  prl_find_checkpoint\n"
         "  printf '%s\\0' \"${prl_checkpoint:--}\"\n"
@@ -650,10 +649,6 @@ def by_bash(script: str, cases: list[Case], root: Path) -> list[str]:
     for case, path in zip(cases, found, strict=True):
         assert path == "-" or Path(path).parent == case.run
     return [path.rpartition("/")[2] for path in found]
-
-
-def script_text(world: World) -> str:
-    return (launch(world) / "launch.sh").read_text()
 
 
 def truncations(text: str) -> list[int]:
@@ -771,7 +766,7 @@ def test_bash_and_python_agree(world: World, tmp_path: Path) -> None:
     cases = [*single_damages(root, rng), *many_damages(root, rng, 60)]
     assert len(cases) >= 150
     python = [case.python for case in cases]
-    bash = by_bash(script_text(world), cases, tmp_path)
+    bash = by_bash(render_library(), cases, tmp_path)
     differ = [
         f"{case.what}: bash {theirs}, python {ours}"
         for case, theirs, ours in zip(cases, bash, python, strict=True)
@@ -803,7 +798,7 @@ def test_a_json_file_cut_short(world: World, layout: str, file: str, text: str) 
     case = Case(world.root / "runs", 1, 1, file)
     (save(case.run, 10, layout=layout) / file).write_text(text)
     assert case.python == "-"
-    assert by_bash(script_text(world), [case], world.root) == ["-"]
+    assert by_bash(render_library(), [case], world.root) == ["-"]
 
 
 @pytest.mark.parametrize("name", ["a [1]", "a\\b"])
@@ -811,4 +806,4 @@ def test_deepspeed_in_a_run_directory_with_a_strange_name(world: World, name: st
     case = Case(world.root / name, 1, 2, name)
     save(case.run, 10, 2, "deepspeed")
     assert case.python == "checkpoint-10"
-    assert by_bash(script_text(world), [case], world.root) == ["checkpoint-10"]
+    assert by_bash(render_library(), [case], world.root) == ["checkpoint-10"]

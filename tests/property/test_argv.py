@@ -21,6 +21,7 @@ from prl_submit.planning.plan import Context, Planned, grouped
 from prl_submit.runs.plan_file import dump_spec
 from prl_submit.swift.table import load_table
 from tests.support.plans import planned
+from tests.support.rendered import write_files
 
 if TYPE_CHECKING:
     from tests.conftest import World
@@ -136,13 +137,13 @@ def argv_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[st
         (root / "job.yaml").write_text(text, encoding="utf-8")
         environ = {**os.environ, "PRL_PREFLIGHT": "off"}
         rendered = subprocess.run(
-            [sys.executable, "-m", "prl_submit", "render", "job.yaml"],
+            [sys.executable, "-m", "prl_submit", "render", "--all", "job.yaml"],
             cwd=root,
             capture_output=True,
             check=False,
         )
         assert rendered.returncode == 0, rendered.stderr.decode()[:2000]
-        (root / "launch.sh").write_bytes(rendered.stdout)
+        write_files(root, rendered.stdout.decode())
         (root / "argv").unlink(missing_ok=True)
         (root / "output" / "vNN-YYYYMMDD-HHMMSS").mkdir(parents=True, exist_ok=True)
         subprocess.run(["bash", "launch.sh"], cwd=root, env=environ, check=False, timeout=60)

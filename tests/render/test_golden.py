@@ -1,4 +1,4 @@
-"""launch.sh and job.sbatch of the example jobs, whole. `UPDATE_GOLDEN=1 pytest tests/render` writes it anew."""
+"""launch.sh and job.sbatch of the example jobs, whole, and launch.lib.sh once. `UPDATE_GOLDEN=1 pytest tests/render` writes it anew."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from prl_submit import __version__
 from prl_submit.backends.slurm.batch_script import render_script
-from prl_submit.launch.render import render_launch
+from prl_submit.launch.render import render_launch, render_library
 from prl_submit.planning.plan import Context, Plan
 from tests.support.plans import planned
 
@@ -59,6 +59,11 @@ def test_launch_script(job: str) -> None:
     same_as_golden(render_launch(plan_of_job(job), token="0123456789abcdef"), f"{job}.launch.sh")
 
 
+def test_library() -> None:
+    """It is the same for every job, so there is one."""
+    golden(render_library(), "launch.lib.sh")
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_batch_script(name: str) -> None:
     same_as_golden(script_of(name), f"{name}.job.sbatch")
@@ -72,19 +77,39 @@ def script_of(name: str) -> str:
 def same_as_golden(text: str, file: str) -> None:
     """Byte for byte, the version's number aside."""
     assert text.count(f"prl-submit {__version__} ") == 1
-    text = text.replace(f"prl-submit {__version__} ", "prl-submit VERSION ")
-    golden = GOLDEN / file
+    golden(text.replace(f"prl-submit {__version__} ", "prl-submit VERSION "), file)
+
+
+def golden(text: str, file: str) -> None:
+    """Byte for byte."""
+    path = GOLDEN / file
     if os.environ.get("UPDATE_GOLDEN"):
-        golden.parent.mkdir(exist_ok=True)
-        golden.write_bytes(text.encode("utf-8"))
-    assert text == golden.read_bytes().decode("utf-8"), "see this file's first line"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(text.encode("utf-8"))
+    assert text == path.read_bytes().decode("utf-8"), "see this file's first line"
 
 
 @pytest.mark.parametrize("job", JOBS)
 def test_launch_script_is_bash(job: str) -> None:
-    script = render_launch(plan_of_job(job), token="t")
+    script = render_launch(plan_of_job(job), token="t") + render_library()
     done = subprocess.run(["bash", "-n"], input=script.encode(), capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_person_can_read_the_launch_script() -> None:
+    """In the order of the questions: what is it, with what, where, and then torchrun."""
+    lines = render_launch(plan_of_job("mr_4gpu"), token="t").splitlines()
+    assert len(lines) <= 85
+    wanted = [
+        "# mr-4gpu",
+        "prl_run_dir=",
+        "prl_swift_args=(",
+        "prl_begin",
+        "  conda activate prl_clean",
+    ]
+    wanted += ["export WANDB_MODE=", "prl_preflight", "prl_run torchrun "]
+    places = [next(i for i, line in enumerate(lines) if line.startswith(word)) for word in wanted]
+    assert places == sorted(places)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
-from prl_submit.backends.kubernetes.manifest import render_manifest
+from prl_submit.backends.artefact import job_files
 from prl_submit.backends.kubernetes.yaml_text import dump, load
-from prl_submit.launch.render import render_launch
+from prl_submit.errors import PrlSubmitError
+from prl_submit.launch.render import render_launch, render_library
 from prl_submit.planning.plan import Plan
 from tests.render.pytorchjob_schema import faults
 from tests.render.test_golden import plan_of_job, same_as_golden
@@ -73,21 +75,22 @@ def plan_named(name: str) -> Plan:
 
 
 def manifest_of(plan: Plan) -> str:
-    return render_manifest(plan, render_launch(plan, token=TOKEN), TOKEN, None)
+    return job_files(plan, token=TOKEN)["pytorchjob.yaml"]
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_manifest(name: str) -> None:
-    same_as_golden(without_launch(manifest_of(plan_named(name))), f"{name}.pytorchjob.yaml")
+    same_as_golden(without_scripts(manifest_of(plan_named(name))), f"{name}.pytorchjob.yaml")
 
 
-def without_launch(manifest: str) -> str:
-    """The script has golden files of its own."""
+def without_scripts(manifest: str) -> str:
+    """The scripts have golden files of their own."""
     head, _, body = manifest.partition("\n")
     job = load(body)
     for replica in job["spec"]["pytorchReplicaSpecs"].values():
         annotations = replica["template"]["metadata"]["annotations"]
-        annotations["prl-submit/launch.sh"] = f"{len(annotations)} annotations, this one launch.sh"
+        for name in ("launch.sh", "launch.lib.sh"):
+            annotations[f"prl-submit/{name}"] = f"{len(annotations)} annotations, this one {name}"
     return f"{head}\n{dump(job)}"
 
 
@@ -111,12 +114,20 @@ def test_schemas_refuse_what_they_do_not_know() -> None:
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_launch_script_is_in_it_as_it_is(name: str) -> None:
+def test_scripts_are_in_it_as_they_are(name: str) -> None:
     plan = plan_named(name)
     job = load(manifest_of(plan))
     for replica in job["spec"]["pytorchReplicaSpecs"].values():
         annotations = replica["template"]["metadata"]["annotations"]
         assert annotations["prl-submit/launch.sh"] == render_launch(plan, token=TOKEN)
+        assert annotations["prl-submit/launch.lib.sh"] == render_library()
+
+
+def test_scripts_that_are_too_long_for_annotations() -> None:
+    plan = plan_named("mr_4gpu")
+    setup = msgspec.structs.replace(plan.environment, setup=["# " + "x" * 100_000])
+    with pytest.raises(PrlSubmitError, match=r"annotations of a pod may hold 262144"):
+        manifest_of(msgspec.structs.replace(plan, environment=setup))
 
 
 def pods_of(*sets: str, job: str = "mr_4gpu") -> tuple[Any, Any]:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from prl_submit.errors import PrlSubmitError
-from prl_submit.launch.render import TEMPLATES, render, render_launch
+from prl_submit.launch.render import TEMPLATES, render, render_launch, render_library
 from tests.support.plans import plan_of
 
 NASTY = "a'b\"c $HOME `x`\n\\ #中"
@@ -102,6 +102,22 @@ def test_a_site_replaces_single_files(tmp_path: Path) -> None:
     assert (TEMPLATES / "launch.sh").is_file()
 
 
+#: What templates/launch.sh was given when it held everything.
+OLD_NAMES = """
+    name version spec_file run_dir workdir token nodes nproc restarts max_restarts grace time_limit time_limit_words
+    arguments paths entry_point gpu kubernetes kueue slurm checkpoint_code conda conda_root venv modules setup
+    exports secrets visible
+""".split()
+
+
+def test_a_launch_script_that_a_site_made_from_an_older_one(tmp_path: Path) -> None:
+    """Every variable of it is still defined: it renders, and it is complete in itself."""
+    uses = "".join(f"{{% if {name} %}}{{% endif %}}" for name in OLD_NAMES)
+    (tmp_path / "launch.sh").write_text(f"{uses}{{{{ checkpoint_code|verbatim }}}}\n")
+    script = render_launch(plan_of("name: x"), token="t", site=tmp_path)
+    assert script in render_library()
+
+
 def test_every_text_of_a_spec_is_quoted() -> None:
     """One awkward text everywhere it can stand appears only as bash, or in a comment, reads it."""
     plan = msgspec.structs.replace(
@@ -115,7 +131,7 @@ def test_every_text_of_a_spec_is_quoted() -> None:
     quoted = "'" + NASTY.replace("'", "'\\''") + "'"
     assert f"export A={quoted}\n" in script
     assert f"  --system {quoted}\n" in script
-    assert f"export PRL_SUBMIT_TOKEN={quoted}." in script
+    assert f"prl_token={quoted} #" in script
     assert "workdir='/" in script
     assert script.replace(NASTY.replace("'", "'\\''"), "").count(NASTY) == 0
     assert script.splitlines()[1].endswith("from a'b\"c $HOME `x` \\ #中.yaml")
@@ -125,21 +141,21 @@ def test_every_text_of_a_spec_is_quoted() -> None:
     ("spec", "there", "not_there"),
     [
         ("", "node_rank=0\n", "conda"),
-        ("environment: {conda: prl}", "conda_name=prl\n", "venv/bin"),
-        ("environment: {conda: {name: p, root: /c}}", "conda_root=/c\n", "venv/bin"),
-        ("environment: {conda: {name: p, root: ~/m c}}", "conda_root=$HOME/'m c'\n", "venv/bin"),
-        ("environment: {venv: ~/v}", "venv='~/v'\n", "conda"),
+        ("environment: {conda: prl}", "prl_find_conda prl ''\n", "venv/bin"),
+        ("environment: {conda: {name: p, root: /c}}", "prl_find_conda p /c\n", "venv/bin"),
+        ("environment: {conda: {name: p, root: ~/m c}}", "_conda p '~/m c'\n", "venv/bin"),
+        ("environment: {venv: ~/v}", "prl_find_venv '~/v'\n", "conda"),
         ("environment: {modules: [cuda/12]}", "module load cuda/12 ||", "conda"),
-        ("environment: {secrets: [HF_TOKEN]}", "[[ -v HF_TOKEN ]]", "export HF_TOKEN"),
+        ("environment: {secrets: [HF_TOKEN]}", "prl_require_secrets HF_TOKEN\n", "export HF_TOKEN"),
         ("environment: {setup: ['a \"$b\" | c']}", '\na "$b" | c\n', "conda"),
-        ("resources: {time_limit: 90m}", "time_limit=5400\n", "conda"),
-        ("resources: {time_limit: 90m}\nbackend: slurm", "time_limit=0\n", "conda"),
-        ("restarts: {grace: 90s}", "grace=90\n", "conda"),
-        ("resources: {accelerator: cpu}", "export CUDA_VISIBLE_DEVICES=''", "visible_gpus)\n"),
+        ("resources: {time_limit: 90m}", "time_limit=5400 #", "conda"),
+        ("resources: {time_limit: 90m}\nbackend: slurm", "time_limit=0 #", "conda"),
+        ("restarts: {grace: 90s}", "grace=90 #", "conda"),
+        ("resources: {accelerator: cpu}", "export CUDA_VISIBLE_DEVICES=''", "prl_needs_gpus=1"),
         ("local: {cuda_visible_devices: '0,1'}", "CUDA_VISIBLE_DEVICES=0,1\n", "conda"),
         ("local: {cuda_visible_devices: '0'}\nbackend: slurm", "=0\n", "CUDA_VISIBLE_DEVICES=0\n"),
         ("backend: slurm\nresources: {nodes: 2}", "node_rank=${NODE_RANK:-0}\n", "--standalone"),
-        ("swift: {model: ./m}", "model /cwd/m is not on this node (swift.model)", "conda"),
+        ("swift: {model: ./m}", "prl_need model /cwd/m swift.model\n", "conda"),
     ],
 )
 def test_what_a_spec_puts_into_the_script(spec: str, there: str, not_there: str) -> None:
@@ -149,6 +165,4 @@ def test_what_a_spec_puts_into_the_script(spec: str, there: str, not_there: str)
 
 
 def test_the_attempt_is_counted() -> None:
-    assert "prl_restarts=$((2 + prl_again))\n" in render_launch(
-        plan_of("name: x"), token="t", restarts=2
-    )
+    assert "prl_resumed=2 #" in render_launch(plan_of("name: x"), token="t", restarts=2)

@@ -24,8 +24,8 @@ APART = 10
 #: Tells what reached the process, besides the arguments that every fake torchrun records.
 FAKE = 'pwd -P >"$run/pwd"; env -0 >"$run/environ"; step 1 1'
 RUN_FILES = """
-    .node0.lock argv environ exit.json job.sbatch launch.sh logging.jsonl logs logs/.began0 logs/.job logs/attempts.jsonl
-    logs/node0.log logs/slurm.log plan.json pwd run.json spec.yaml
+    .node0.lock argv environ exit.json job.sbatch launch.lib.sh launch.sh logging.jsonl logs logs/.began0 logs/.job
+    logs/attempts.jsonl logs/node0.log logs/slurm.log plan.json pwd run.json spec.yaml
 """.split()
 Seen = tuple[str, object, object]  # what it is, as it was seen, as it should be
 

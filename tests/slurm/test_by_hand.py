@@ -77,7 +77,7 @@ def test_beside_the_job_that_runs(slurm: SlurmWorld, eventually: Eventually) -> 
 
 def test_after_a_resume_that_slurm_refused(slurm: SlurmWorld, eventually: Eventually) -> None:
     """Every file is as it was, so that the job typed by hand is known by its token."""
-    files = ("plan.json", "launch.sh", "job.sbatch", "run.json", "cancel.json", "logs/.job")
+    files = "plan.json launch.sh launch.lib.sh job.sbatch run.json cancel.json logs/.job".split()
     run = slurm.submit("step 1 2; checkpoint 1 2; sleep 300")
     eventually(lambda: (run / "checkpoint-1" / "rng_state.pth").exists(), timeout=30)
     assert slurm.prl("cancel", "latest", "--wait").code == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prl_submit.launch.render import render_launch
+from prl_submit.launch.render import render_launch, render_library
 from prl_submit.planning.plan import Context, with_run_dir
 from tests.support.plans import planned
 
@@ -26,4 +26,5 @@ def launch(world: World, *, restarts: int = 0, run: str = "run", **over: Any) ->
     folder.mkdir(exist_ok=True)
     plan = with_run_dir(made.plan, str(folder))
     (folder / "launch.sh").write_text(render_launch(plan, token=world.mark, restarts=restarts))
+    (folder / "launch.lib.sh").write_text(render_library())
     return folder

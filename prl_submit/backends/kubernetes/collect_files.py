@@ -23,11 +23,11 @@ from msgspec import Struct
 from prl_submit.backends.kubernetes.api import Api
 from prl_submit.backends.kubernetes.labels import CONTAINER
 from prl_submit.errors import BackendUnreachableError, PrlSubmitError
-from prl_submit.runs.layout import CANCEL, LAUNCH, LOGS, MANIFEST, PLAN, RECORD, SPEC
+from prl_submit.runs.layout import CANCEL, LAUNCH, LIBRARY, LOGS, MANIFEST, PLAN, RECORD, SPEC
 from prl_submit.system.files import open_inside, remove_inside
 
 #: Files of the run directory that prl-submit writes on this machine; they are never copied.
-OURS = (SPEC, PLAN, LAUNCH, MANIFEST, RECORD, CANCEL)
+OURS = (SPEC, PLAN, LAUNCH, LIBRARY, MANIFEST, RECORD, CANCEL)
 #: Ends the name of a file while it is copied.
 _PART = ".part"
 #: A copy is given up after this many tries in a row that brought nothing, _AGAIN_S seconds apart.

@@ -15,8 +15,6 @@ TOKEN_LABEL = "prl-submit/token"
 #: Annotation with the run directory that the job belongs to, as the submitter names it. prl-submit
 #: compares it, because a user may have copied or edited a run.json.
 DIRECTORY_ANNOTATION = "prl-submit/run-directory"
-#: Annotation with the text of launch.sh. A downwardAPI volume gives it to the pod as a file.
-LAUNCH_ANNOTATION = "prl-submit/launch.sh"
 #: Kueue's label with the LocalQueue in which the job waits.
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 #: Seconds of a pod's grace period beyond restarts.grace, in which launch.sh writes exit.json.
@@ -29,6 +27,11 @@ INDEX_LABEL = "training.kubeflow.org/replica-index"
 def kueue_queue(section: Kubernetes) -> str | None:
     """The LocalQueue of Kueue that a job waits in; with Volcano `queue` is Volcano's own."""
     return None if section.scheduler == "volcano" else section.queue
+
+
+def script_annotation(file: str) -> str:
+    """Annotation with the text of a script. A downwardAPI volume gives it to the pod as a file."""
+    return f"prl-submit/{file}"
 
 
 def job_name(name: str, token: str) -> str:

@@ -7,6 +7,7 @@ plan's values. Then `kubernetes.extra` is merged over them.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ from prl_submit.backends.kubernetes.labels import (
     CONTAINER,
     DIRECTORY_ANNOTATION,
     LAST_WORDS_S,
-    LAUNCH_ANNOTATION,
     QUEUE_LABEL,
     job_name,
     kueue_queue,
     labels,
+    script_annotation,
 )
 from prl_submit.backends.kubernetes.merge_patch import merge_lists, merge_patch
 from prl_submit.backends.kubernetes.volumes import read_volumes
@@ -36,13 +37,17 @@ GPU = "nvidia.com/gpu"
 _POD_LISTS = {"volumes": "name", "containers": "name"}
 _CONTAINER_LISTS = {"env": "name", "volumeMounts": "mountPath"}
 
+#: Bytes that all annotations of an object may have together. A job with more is accepted, and the
+#: operator then fails to create its pods.
+_MAX_ANNOTATIONS = 256 * 1024
+
 Data = dict[str, Any]
 
 
-def manifest(plan: Plan, launch: str, token: str, site: Path | None) -> Data:
+def manifest(plan: Plan, scripts: Mapping[str, str], token: str, site: Path | None) -> Data:
     """The PyTorchJob of a plan.
 
-    `launch`: the text of launch.sh. `site`: the folder of --templates, whose pytorchjob.yaml replaces ours.
+    `scripts`: the texts that a pod needs as files, by name. `site`: the folder of --templates, whose pytorchjob.yaml replaces ours.
     Raises PrlSubmitError if that file is no PyTorchJob.
     """
     job = _template(site)
@@ -50,7 +55,7 @@ def manifest(plan: Plan, launch: str, token: str, site: Path | None) -> Data:
     replica = {
         **master,
         "restartPolicy": "ExitCode" if plan.restarts.max else "Never",
-        "template": _pod_template(plan, launch, token, master["template"]),
+        "template": _pod_template(plan, scripts, token, master["template"]),
     }
     replicas = {"Master": {"replicas": 1, **replica}}
     if plan.resources.nodes > 1:
@@ -66,9 +71,9 @@ def manifest(plan: Plan, launch: str, token: str, site: Path | None) -> Data:
     return dict(merge_patch(job, of_job))
 
 
-def render_manifest(plan: Plan, launch: str, token: str, site: Path | None) -> str:
+def render_manifest(plan: Plan, scripts: Mapping[str, str], token: str, site: Path | None) -> str:
     """The text of pytorchjob.yaml. Arguments and errors as `manifest`."""
-    return _head(plan) + dump(manifest(plan, launch, token, site))
+    return _head(plan) + dump(manifest(plan, scripts, token, site))
 
 
 def _template(site: Path | None) -> Data:
@@ -88,9 +93,9 @@ def _master(job: Data) -> Data:
     return dict(job["spec"]["pytorchReplicaSpecs"]["Master"])
 
 
-def _pod_template(plan: Plan, launch: str, token: str, base: Data) -> Data:
+def _pod_template(plan: Plan, scripts: Mapping[str, str], token: str, base: Data) -> Data:
     """The pods of all replicas: the template's, the plan's values, then `kubernetes.extra.pod`."""
-    pod = merge_patch(base, _pod(plan, launch, token))
+    pod = merge_patch(base, _pod(plan, scripts, token))
     pod["spec"]["containers"] = [_container(plan, pod["spec"]["containers"])]
     patch = plan.kubernetes.extra.get("pod", {})
     spec = merge_lists(pod["spec"], patch.get("spec", {}), _POD_LISTS)
@@ -132,7 +137,7 @@ def _run_policy(plan: Plan) -> Data:
     return policy
 
 
-def _pod(plan: Plan, launch: str, token: str) -> Data:
+def _pod(plan: Plan, scripts: Mapping[str, str], token: str) -> Data:
     section, resources = plan.kubernetes, plan.resources
     spec: Data = {
         "terminationGracePeriodSeconds": plan.restarts.grace + LAST_WORDS_S,
@@ -141,7 +146,7 @@ def _pod(plan: Plan, launch: str, token: str) -> Data:
             "runAsGroup": plan.gid,
             "fsGroup": plan.gid,
         },
-        "volumes": _volumes(plan),
+        "volumes": _volumes(plan, scripts),
     }
     is_typed = resources.gpu_type is not None and resources.accelerator == "gpu"
     optional: Data = {
@@ -158,27 +163,41 @@ def _pod(plan: Plan, launch: str, token: str) -> Data:
     spec |= {key: value for key, value in optional.items() if value}
     metadata = {
         "labels": labels(plan.name, token),
-        "annotations": {LAUNCH_ANNOTATION: launch},
+        "annotations": _annotations(scripts),
     }
     return {"metadata": metadata, "spec": spec}
 
 
-def _volumes(plan: Plan) -> list[Data]:
+def _annotations(scripts: Mapping[str, str]) -> dict[str, str]:
+    """The scripts of a pod. Raises PrlSubmitError if they are too long for annotations."""
+    found = {script_annotation(name): text for name, text in scripts.items()}
+    size = sum(len(name) + len(text.encode("utf-8")) for name, text in found.items())
+    if size > _MAX_ANNOTATIONS:
+        raise PrlSubmitError(
+            f"{' and '.join(scripts)} have {size} bytes; the annotations of a pod may hold {_MAX_ANNOTATIONS}",
+            "put long parts of environment.setup into a file on one of the volumes, and `source` that",
+        )
+    return found
+
+
+def _volumes(plan: Plan, scripts: Iterable[str]) -> list[Data]:
     shm: Data = {"medium": "Memory"}
     if plan.resources.shm:
         shm["sizeLimit"] = to_quantity(plan.resources.shm)
-    field = {"fieldPath": f"metadata.annotations['{LAUNCH_ANNOTATION}']"}
     own = [
         {"name": "shm", "emptyDir": shm},
         {
             "name": "prl-submit",
-            "downwardAPI": {
-                "items": [{"path": "launch.sh", "mode": 0o555, "fieldRef": field}],
-                "defaultMode": 0o555,
-            },
+            "downwardAPI": {"items": [_file(name) for name in scripts], "defaultMode": 0o555},
         },
     ]
     return [*own, *(volume.volume for volume in read_volumes(plan.kubernetes.volumes)[0])]
+
+
+def _file(name: str) -> Data:
+    """A file of the volume. Its text is an annotation of the pod."""
+    field = {"fieldPath": f"metadata.annotations['{script_annotation(name)}']"}
+    return {"path": name, "mode": 0o555, "fieldRef": field}
 
 
 def _container(plan: Plan, containers: list[Data]) -> Data:

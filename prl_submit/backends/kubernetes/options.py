@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from prl_submit.backends.kubernetes.volumes import holds, read_volumes
@@ -96,8 +96,8 @@ def _volumes(job: Job, output_root: str, workdir: str) -> Iterator[Problem]:
         )
 
 
-def artefact(plan: Plan, launch: str, token: str, site: Path | None) -> str:
-    """pytorchjob.yaml, which holds launch.sh."""
+def artefact(plan: Plan, scripts: Mapping[str, str], token: str, site: Path | None) -> str:
+    """pytorchjob.yaml, which holds launch.sh and launch.lib.sh."""
     from prl_submit.backends.kubernetes.manifest import render_manifest  # `check` does not need it
 
-    return render_manifest(plan, launch, token, site)
+    return render_manifest(plan, scripts, token, site)

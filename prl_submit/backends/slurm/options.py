@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -258,7 +258,7 @@ def _container(job: Job) -> Iterator[Problem]:
             )
 
 
-def artefact(plan: Plan, launch: str, token: str, site: Path | None) -> str:
+def artefact(plan: Plan, scripts: Mapping[str, str], token: str, site: Path | None) -> str:
     """job.sbatch, which runs launch.sh from the run directory."""
     from prl_submit.backends.slurm.batch_script import render_script  # `check` does not need it
 

@@ -1,0 +1,1476 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # launch.sh assigns the values of a job (listed below) before it reads this file.
+#
+# What launch.sh does around a training: the lock of the run directory, signals, restarts, checkpoints and exit.json.
+# This file is the same for every job. It lies beside launch.sh, which reads it and then calls:
+#
+#   prl_begin             take the run directory, open the log, hear signals
+#   prl_lend_shell WHAT   before lines that are not ours (conda, modules, setup lines); prl_take_back after them
+#   prl_end_environment   from here on the shell is launch.sh's own again
+#   prl_continue          started again: go on from the last complete checkpoint
+#   prl_need, prl_preflight         find out now what would fail minutes later
+#   prl_before_training, prl_run torchrun …, prl_after_training
+#
+# Every name in it begins with prl_, because setup lines run in the same shell. The values that launch.sh assigns:
+#
+#   prl_run_dir prl_workdir prl_token    the run directory, the job's working directory, the mark of the run's processes
+#   prl_nodes prl_node_rank prl_nproc_per_node prl_needs_gpus
+#   prl_time_limit prl_time_limit_words  seconds, 0 where the scheduler has the clock; the limit as the spec says it
+#   prl_grace                            seconds between SIGTERM and SIGKILL
+#   prl_max_restarts prl_resumed         how often a scheduler may start the job again; how often `resume` has
+#   prl_in_pods prl_kueue                1 in a pod of Kubernetes; 1 where Kueue may suspend the job
+#   prl_leaves_children                  1 where the scheduler may kill launch.sh and leave its processes
+#   prl_swift_args                       ms-swift's arguments
+
+# --- this shell -----------------------------------------------------------------------------------
+
+# The commands of this file. A function of that name, inherited or from a setup line, would run in place of the command.
+prl_commands=(: . "[" alias awk bind break builtin cat cd command compgen continue date declare df dirname disown echo
+  enable env eval exec exit export false find flock getent grep head iconv id jobs kill let local ls mapfile mkdir
+  mktemp mv nvidia-smi printf pwd read readlink readonly return rm rmdir sed set shift shopt sleep sort source stat tail
+  tee test timeout torchrun touch tr trap true truncate type ulimit umask unalias uname uniq unset wait wc xargs)
+
+# Remove such functions, and set the options that this file is written for. Lines that are not ours have run before:
+# those of whoever started launch.sh, or of a module, an activation or the setup.
+prl_own_shell() {
+  POSIXLY_CORRECT=1 # as long as it is set, no function runs in place of unset and set
+  unset -f "${prl_commands[@]}" 2>/dev/null || :
+  set +o posix
+  enable "${prl_commands[@]}" 2>/dev/null || : # after `enable -n NAME`
+  if unset -v IFS 2>/dev/null; then IFS=$' \t\n'; fi # it may be read-only
+  set -euo pipefail +afkvxCET
+  shopt -u expand_aliases failglob nullglob dotglob nocaseglob nocasematch extdebug lastpipe xpg_echo 2>/dev/null || :
+  trap - RETURN ERR
+  trap : DEBUG # not `-`: at the end of a function bash restores a trap on DEBUG that the function has removed
+  # A PATH that nobody expanded must not hide the commands of this file.
+  [[ :${PATH:-}: == *:/usr/bin:* ]] || PATH=${PATH:+$PATH:}/usr/bin
+  [[ :$PATH: == *:/bin:* ]] || PATH=$PATH:/bin
+}
+prl_own_shell
+
+prl_doing="starting"
+prl_setup_exit='' prl_errexit=-e prl_their_debug=''
+
+# Before lines that are not ours.
+prl_lend_shell() { # [WHAT]: what they do, for exit.json's reason
+  [[ -z ${1:-} ]] || prl_doing=$1
+  # shellcheck disable=SC2329 # the lines that are not ours call it
+  [[ -o posix ]] || trap() { prl_trap "$@"; } # in POSIX mode no function may have its name
+  [[ -z ${1:-} || -n $prl_their_debug ]] || builtin trap prl_keep_shell DEBUG
+  builtin set +u "$prl_errexit"
+}
+
+# Before each command of a setup line. `exec PROGRAM` would run PROGRAM in place of launch.sh, after `set -n` bash runs
+# no command, and launch.sh could not set a variable that is read-only: the job would end without exit.json.
+prl_keep_shell() {
+  case $BASH_COMMAND in
+    exec | exec\ [\<\>\&\{]* | exec\ [0-9]*[\<\>]*) ;; # a redirection stays in this shell
+    "exec "* | "set -n"* | "set -o noexec"*)
+      prl_reason="$prl_doing: it ends launch.sh's shell before the training"
+      builtin exit 78
+      ;;
+    readonly*" prl_"* | declare\ -*r*" prl_"* | typeset\ -*r*" prl_"*)
+      prl_reason="$prl_doing: names that begin with prl_ are launch.sh's own"
+      builtin exit 78
+      ;;
+  esac
+}
+
+# After them. `set +e` stays off for the lines that follow where the spec itself says it, not where a sourced file does.
+prl_take_back() {
+  local prl_theirs
+  if [[ $- == *e* ]]; then
+    prl_errexit=-e
+  elif [[ $prl_doing == *"set +"*e* ]]; then
+    prl_errexit=+e
+  fi
+  prl_theirs=$(builtin trap -p EXIT) # they may have said `builtin trap`
+  if [[ $prl_theirs != "trap -- 'prl_finish' EXIT" ]]; then
+    prl_setup_exit=''
+    [[ -z $prl_theirs ]] || eval "prl_setup_exit=${prl_theirs:8:-5}" # between `trap -- ` and ` EXIT`, quoted
+  fi
+  prl_arm
+  builtin set "$prl_errexit"
+}
+
+# What `trap` is to lines that are not ours: the end of the script, and the signals that launch.sh hears, stay
+# launch.sh's. A command for EXIT is kept, and runs at the end of the job.
+prl_trap() {
+  local prl_action prl_signal
+  if ((BASH_SUBSHELL > 0)) || [[ $# == 0 || $1 == -[lp]* ]]; then
+    # shellcheck disable=SC2064 # the words are the caller's, and quoted as the caller wanted
+    builtin trap "$@"
+    return
+  fi
+  [[ $1 != -- ]] || shift
+  prl_action=$1
+  if (($# == 1)) || [[ $1 == [0-9]* ]]; then prl_action=-; else shift; fi
+  for prl_signal in "$@"; do
+    case ${prl_signal^^} in
+      EXIT | 0) prl_setup_exit=${prl_action#-} ;;
+      1 | HUP | SIGHUP | 2 | INT | SIGINT | 15 | TERM | SIGTERM) ;;
+      10 | USR1 | SIGUSR1 | 12 | USR2 | SIGUSR2 | 13 | PIPE | SIGPIPE | 14 | ALRM | SIGALRM) ;;
+      *)
+        [[ ${prl_signal^^} != DEBUG ]] || prl_their_debug=1
+        builtin trap -- "$prl_action" "$prl_signal"
+        ;;
+    esac
+  done
+}
+
+# From here on the shell, its output and the working directory are launch.sh's again.
+prl_end_environment() {
+  prl_own_shell
+  exec >&"$prl_out" 2>&1
+  [[ . -ef $prl_workdir ]] || prl_say "a setup line went to $PWD; the training runs in $prl_workdir, which is the spec's workdir"
+  prl_enter_workdir
+  if [[ -n $prl_required && $(type -P torchrun) != "$prl_required" ]]; then
+    prl_say "torchrun is $(type -P torchrun): environment.env or a setup line put it before $prl_required"
+  fi
+}
+
+# --- the beginning --------------------------------------------------------------------------------
+
+# What is known of the job so far. An environment variable of such a name means nothing.
+prl_started_at='' prl_host='' prl_exit_file='' prl_log_file=''
+prl_state='' prl_reason='' prl_signalled='' prl_timed_out='' prl_trained='' prl_done='' prl_required=''
+prl_child='' prl_watchdog='' prl_canary='' prl_watcher='' prl_tee='' prl_terminal='' prl_lock=''
+prl_began='' prl_short_tmp='' prl_home_note='' prl_suspensions='' prl_last_reason='' prl_choice=''
+prl_checkpoint='' prl_step='' prl_max_steps=''
+prl_ended='' prl_code=0 prl_again=0 prl_counted=0 prl_restarts=0 prl_interrupts=0 prl_torchrun_code=-1 prl_out=1
+prl_python=() prl_python_is_named='' prl_faults=() prl_needs=() prl_others=()
+# A checkpoint that does not fit is a lost run.
+prl_min_free_mib=1024
+
+prl_begin() {
+  # Not $HOSTNAME, which a job may inherit from where it was submitted.
+  prl_host=${SLURMD_NODENAME:-$(uname -n)}
+  prl_count_pod_starts
+  # torch asks for the user's name, and the uid of a container may have none.
+  id -un >/dev/null 2>&1 || export USER=${USER:-prl-submit} LOGNAME=${LOGNAME:-prl-submit}
+  prl_find_home
+  prl_forget_outer_training
+  prl_count_attempts
+  prl_started_at=$(prl_now)
+  prl_exit_file=$prl_run_dir/exit.json
+  ((prl_node_rank == 0)) || prl_exit_file=$prl_run_dir/logs/node$prl_node_rank.exit.json
+  prl_log_file=$prl_run_dir/logs/node$prl_node_rank.log
+
+  mkdir -p -- "$prl_run_dir"
+  prl_refuse_links
+  prl_take_run_dir
+  prl_arm
+  prl_doing="making the folder of the logs"
+  mkdir -p -- "$prl_run_dir/logs"
+  prl_begin_exit_file
+  prl_open_log
+  prl_say "$prl_started_at on $prl_host, node $prl_node_rank of $prl_nodes, restarts $prl_restarts"
+  [[ -z $prl_home_note ]] || prl_say "$prl_home_note"
+  # The mark of this node's processes. Two nodes of a job may be one machine. Scripts that were rendered and not
+  # submitted have the same token, so the directory is in it too.
+  export PRL_SUBMIT_TOKEN
+  PRL_SUBMIT_TOKEN=$prl_token.$prl_node_rank.$(stat -c %d.%i -- "$prl_run_dir")
+  prl_refuse_another_restart
+  prl_watch_time prl_end_setup
+  prl_doing="entering the working directory"
+  prl_enter_workdir
+}
+
+prl_now() { date +%Y-%m-%dT%H:%M:%S%:z; }
+
+prl_enter_workdir() {
+  prl_doing="entering the working directory"
+  cd -- "$prl_workdir" || prl_fail 78 "working directory $prl_workdir is not on $prl_host"
+}
+
+# A pod does not know how often it was started. On the volume, a file for each node has a line for each start. All nodes
+# of an attempt take the same number: that of the node that was started most often.
+prl_starts_file() { # NODE
+  printf '%s' "$prl_run_dir/logs/.starts$1.$prl_token"
+}
+prl_starts_of() { # NODE
+  { cat -- "$(prl_starts_file "$1")" 2>/dev/null || true; } | wc -l
+}
+prl_count_pod_starts() {
+  local prl_starts prl_started prl_i
+  [[ $prl_in_pods == 1 && -n ${PRL_SUBMIT_POD:-} ]] || return 0
+  prl_starts=$(prl_starts_file "$prl_node_rank")
+  if ! mkdir -p -- "$prl_run_dir/logs" || ! : >>"$prl_starts"; then
+    echo "prl-submit: run directory $prl_run_dir is not writable for uid $(id -u) of this pod" >&2
+    exit 78
+  fi
+  export PRL_SUBMIT_RESTARTS
+  PRL_SUBMIT_RESTARTS=$(prl_starts_of "$prl_node_rank")
+  for ((prl_i = 0; prl_i < prl_nodes; prl_i++)); do
+    prl_started=$(prl_starts_of "$prl_i")
+    ((prl_started <= PRL_SUBMIT_RESTARTS + 1)) || PRL_SUBMIT_RESTARTS=$((prl_started - 1))
+  done
+  while (($(prl_starts_of "$prl_node_rank") <= PRL_SUBMIT_RESTARTS)); do
+    echo "$PRL_SUBMIT_POD" >>"$prl_starts"
+  done
+  [[ -w ${HOME:-/nowhere} ]] || export HOME=/tmp
+}
+
+# A service has no HOME, and one that was inherited may be another user's. Python asks for it.
+prl_find_home() {
+  local prl_old_home=${HOME-}
+  [[ -n $prl_old_home ]] || { unset HOME; HOME=~; } # of the password file
+  if [[ ! -d $HOME || ! -r $HOME || ! -x $HOME ]]; then
+    HOME=$(prl_own_folder)
+  elif [[ ! -w $HOME && ! -w $HOME/.cache ]]; then
+    prl_move_caches
+  fi
+  export HOME
+  [[ $HOME == "$prl_old_home" ]] || prl_home_note="HOME is ${prl_old_home:-not set}${prl_old_home:+, which is not to be read}; this job has $HOME"
+}
+prl_own_folder() { # nobody else can have put anything there
+  local prl_folder
+  prl_folder=/tmp/prl-submit-home-$(id -u)
+  mkdir -m 700 -- "$prl_folder" 2>/dev/null || [[ -O $prl_folder && ! -L $prl_folder && -d $prl_folder ]] ||
+    prl_folder=$(mktemp -d 2>/dev/null) || prl_folder=/tmp
+  printf '%s' "$prl_folder"
+}
+# Compute nodes may have the home read-only. Data sets and compiled kernels are written to caches below it.
+prl_move_caches() {
+  local prl_cache
+  prl_cache=${XDG_CACHE_HOME:-$(prl_own_folder)/.cache}
+  [[ ! -d $HOME/.cache/huggingface/hub ]] || export HF_HUB_CACHE=${HF_HUB_CACHE:-${HF_HOME:-$HOME/.cache/huggingface}/hub}
+  export XDG_CACHE_HOME=$prl_cache HF_HOME=${HF_HOME:-$prl_cache/huggingface} TRITON_CACHE_DIR=${TRITON_CACHE_DIR:-$prl_cache/triton}
+  export MODELSCOPE_CACHE=${MODELSCOPE_CACHE:-$prl_cache/modelscope/hub}
+  prl_home_note="HOME is $HOME, which is read-only; this job's caches are in $prl_cache"
+}
+
+# torchrun reads PET_NAME for each of its options, and the ranks read their place from RANK and the like. A platform's
+# pod sets them, or a torchrun around this job. They are not this job's: its own are on torchrun's command line or in
+# the spec.
+prl_forget_outer_training() {
+  local prl_name prl_names=(WORLD_SIZE RANK LOCAL_RANK LOCAL_WORLD_SIZE GROUP_RANK GROUP_WORLD_SIZE ROLE_NAME ROLE_RANK
+    ROLE_WORLD_SIZE NNODES NPROC_PER_NODE TORCHELASTIC_ERROR_FILE TORCHELASTIC_MAX_RESTARTS TORCHELASTIC_RESTART_COUNT
+    TORCHELASTIC_RUN_ID TORCHELASTIC_USE_AGENT_STORE)
+  ((prl_nodes > 1)) || prl_names+=(NODE_RANK MASTER_ADDR MASTER_PORT)
+  for prl_name in "${!PET_@}" "${prl_names[@]}"; do
+    case $prl_name in PET_TEE | PET_REDIRECTS | PET_LOG_DIR) ;; *) unset "$prl_name" ;; esac
+  done
+}
+
+# A scheduler that starts the job again says how often it has done so. prl_counted: those that restarts.max is about.
+prl_count_attempts() {
+  local prl_suspended
+  prl_again=${PRL_SUBMIT_RESTARTS:-0}
+  prl_restarts=$((prl_resumed + prl_again))
+  prl_counted=$prl_again
+  ((prl_in_pods)) || return 0
+  if ((prl_max_restarts == 0)); then
+    # The operator starts no pod again that has failed. It made this one after the job was suspended, as Kueue does to
+    # admit another job, and admitted again.
+    prl_counted=0
+  elif ((prl_kueue)); then
+    # Kueue suspends and admits a job as often as it likes. Attempts that SIGTERM from outside ended do not count.
+    prl_suspensions=$prl_run_dir/logs/.suspended.$prl_token
+    prl_suspended=$({ sort -u -- "$prl_suspensions" 2>/dev/null || true; } | wc -l)
+    prl_counted=$((prl_again > prl_suspended ? prl_again - prl_suspended : 0))
+  fi
+}
+prl_refuse_another_restart() {
+  if ((prl_in_pods == 0)); then
+    ((prl_again <= prl_max_restarts)) || prl_fail 1 "started again $prl_again times; restarts.max is $prl_max_restarts"
+  elif ((prl_counted > prl_max_restarts)); then
+    prl_restarts=$((prl_restarts - 1)) # this is none
+    prl_fail 1 "${prl_last_reason:-killed without a word, out of memory is the usual cause}; restarts.max is $prl_max_restarts, and used up"
+  fi
+}
+
+# Whoever may write into this directory could have put links there: launch.sh writes through none.
+prl_refuse_links() {
+  local prl_file
+  for prl_file in "$prl_run_dir"/{".node$prl_node_rank.lock",logging.jsonl,completions.jsonl,logs} "$prl_exit_file" "$prl_exit_file.part" \
+    "$prl_log_file" "$prl_run_dir"/logs/{attempts.jsonl,.job,".began$prl_node_rank",".pod$prl_node_rank"}; do
+    [[ ! -L $prl_file ]] || {
+      echo "prl-submit: $prl_file is a symbolic link, through which nothing is written" >&2
+      exit 78
+    }
+  done
+}
+
+# This lock stops a second job in the same run directory. All children inherit it. Where it cannot be taken (disk
+# full, no flock, a file system without locks) the job runs without it.
+prl_take_run_dir() {
+  local prl_locked=0
+  exec {prl_lock}>"$prl_run_dir/.node$prl_node_rank.lock" || prl_lock=''
+  # A file server may take a minute or two to let go of what a lost node held.
+  [[ -z $prl_lock ]] || ! type -P flock >/dev/null ||
+    flock -w $((prl_again ? 180 : 0)) -E 75 "$prl_lock" || prl_locked=$?
+  if ((prl_locked == 75)); then
+    prl_say "$prl_run_dir is in use: its job still runs, 'prl-submit status' says more" >&2
+    exit 75
+  fi
+}
+
+# --- the log and exit.json, the job's own word on how it ended --------------------------------------
+
+prl_say() { printf 'prl-submit: %s\n' "$*" >&"$prl_out"; } # into the log, wherever setup lines send their output
+
+prl_open_log() {
+  if [[ -t 2 ]]; then # by hand: the last word comes to the terminal too
+    exec {prl_terminal}>&2
+    prl_say "output goes to $prl_log_file"
+  fi
+  if [[ $prl_in_pods == 1 && -n ${PRL_SUBMIT_POD:-} ]]; then
+    prl_open_log_of_pod
+  else
+    exec >>"$prl_log_file" 2>&1 </dev/null
+  fi
+  exec {prl_out}>&1
+}
+prl_open_log_of_pod() { # `kubectl logs` has it too
+  local prl_seen_by prl_where="in the pods alone: prl-submit collect brings it"
+  prl_seen_by=$(cat -- "$prl_run_dir/logs/.here" 2>/dev/null) || true
+  [[ $prl_seen_by != "$prl_token" ]] || prl_where="which is here too"
+  echo "$PRL_SUBMIT_POD" >"$prl_run_dir/logs/.pod$prl_node_rank"
+  exec > >(
+    trap '' TERM INT HUP USR2 ALRM
+    exec tee -a -- "$prl_log_file"
+  ) 2>&1 </dev/null
+  prl_tee=$!
+  prl_say "pod $PRL_SUBMIT_POD writes to $prl_run_dir, $prl_where"
+}
+
+# Remove an earlier attempt's exit.json, and keep room for this one's, since the disk may be full at the end.
+prl_begin_exit_file() {
+  ((prl_in_pods == 0)) ||
+    prl_last_reason=$(sed -nE 's/.*"reason": "(.*)"\}.*/\1/p' "$prl_exit_file" 2>/dev/null) || true
+  rm -f -- "$prl_exit_file"
+  prl_note_attempt "{\"started_at\": \"$prl_started_at\", \"restarts\": $prl_restarts, \"node\": $(prl_json_string "$prl_host")}"
+  # Under Slurm: which job has the run, also where somebody typed sbatch.
+  [[ $prl_node_rank != 0 || -z ${SLURM_JOB_ID:-} ]] || echo "$SLURM_JOB_ID" >"$prl_run_dir/logs/.job"
+  printf '%4096s\n' '' >"$prl_exit_file.part"
+}
+
+# exit.json is the last attempt's alone. This file keeps all of them: a line at each start and each end.
+prl_note_attempt() { # JSON
+  [[ $prl_node_rank == 0 ]] || return 0
+  printf '%s\n' "$1" >>"$prl_run_dir/logs/attempts.jsonl" || true
+}
+
+prl_json_string() {
+  local prl_text=${1//\\/\\\\}
+  prl_text=${prl_text//\"/\\\"}
+  printf '"%s"' "${prl_text//[[:cntrl:]]/ }"
+}
+
+prl_fail() { # CODE REASON
+  prl_reason=$2
+  exit "$1"
+}
+
+# The end of every launch.sh, however it comes: nothing of the job is left, and exit.json says how it ended.
+prl_finish() {
+  prl_code=$?
+  prl_own_shell
+  trap - EXIT
+  trap '' TERM INT HUP USR1 USR2 ALRM
+  set +e
+  prl_end_helpers
+  prl_leave_nothing_behind
+  prl_run_setup_exit
+  [[ -z $prl_short_tmp ]] || { rm -f -- "$prl_short_tmp/t"; rmdir -- "$prl_short_tmp"; } 2>/dev/null
+  [[ $prl_signalled != 15 || ! -e $prl_run_dir/logs/.time-limit ]] || prl_timed_out=warned
+  prl_wait_for_node_0
+  prl_judge
+  [[ -z $prl_suspensions || $prl_node_rank != 0 || $prl_signalled != 15 || $prl_state != FAILED ]] || echo "$prl_again" >>"$prl_suspensions"
+  prl_write_exit_file
+  # From 128 up the training operator starts the pod again.
+  [[ $prl_in_pods == 0 || $prl_state != TIMEOUT ]] || ((prl_counted >= prl_max_restarts)) || exit 201
+  exit "$prl_code"
+}
+
+prl_write_exit_file() {
+  local prl_text prl_i
+  prl_text=$(
+    printf '{"exit_code": %d, "state": "%s", "started_at": "%s", "ended_at": "%s", ' \
+      "$prl_code" "$prl_state" "$prl_started_at" "$(prl_now)"
+    printf '"restarts": %d, "node": %s, "reason": ' "$prl_restarts" "$(prl_json_string "$prl_host")"
+    if [[ -z $prl_reason ]]; then printf 'null'; else prl_json_string "$prl_reason"; fi
+    printf '}'
+  )
+  prl_note_attempt "$prl_text"
+  # 1<>: in place, for on a full disk there is no room but what was kept for this.
+  printf '%s\n' "$prl_text" 1<>"$prl_exit_file.part"
+  (LC_ALL=C; truncate -s $((${#prl_text} + 1)) -- "$prl_exit_file.part")
+  prl_say "$prl_state${prl_reason:+: $prl_reason}"
+  [[ -z $prl_terminal ]] || prl_out=$prl_terminal prl_say "$prl_state${prl_reason:+: $prl_reason}"
+  if [[ -n $prl_tee ]]; then # the container ends with this shell, and tee with it
+    [[ ! -w /dev/termination-log ]] || printf '%s' "$prl_text" >/dev/termination-log
+    exec >&- 2>&- {prl_out}>&-
+    for ((prl_i = 0; prl_i < 50; prl_i++)); do kill -0 "$prl_tee" || break; sleep 0.1; done 2>/dev/null
+  fi
+  mv -f -- "$prl_exit_file.part" "$prl_exit_file" # last: who sees it takes the log for whole
+}
+
+# How the job ended, from what is known of it: sets prl_code, prl_state and prl_reason.
+prl_judge() {
+  if [[ -n $prl_timed_out ]]; then
+    prl_code=124 prl_state=TIMEOUT prl_reason="the time limit of $prl_time_limit_words was reached"
+    [[ $prl_timed_out != warned ]] || prl_reason="warned by Slurm of the time limit of $prl_time_limit_words, and stopped"
+    ((prl_in_pods == 0)) || prl_reason="stopped for the time limit of $prl_time_limit_words"
+  elif [[ -n $prl_signalled ]]; then
+    prl_judge_signal
+  elif [[ $prl_code != 0 && -z $prl_reason ]]; then
+    prl_reason="failed while $prl_doing (exit code $prl_code$(prl_words_of_code "$prl_code"))"
+  elif [[ $prl_code == 0 && -z $prl_trained ]]; then
+    # `exit 0` in a setup line, or a here-document nobody closed, must not look like success.
+    prl_code=78 prl_reason="ended while $prl_doing, before the training"
+  fi
+  if [[ -n $prl_timed_out$prl_signalled && -n $prl_began ]] && prl_is_done; then
+    prl_code=0 prl_state=SUCCEEDED prl_reason="$prl_done; then: $prl_reason"
+  fi
+  [[ -z $prl_state ]] || return 0
+  prl_state=FAILED
+  [[ $prl_code != 0 ]] || prl_state=SUCCEEDED
+}
+prl_judge_signal() {
+  prl_code=$((128 + prl_signalled)) prl_state=FAILED prl_reason="stopped by signal $prl_signalled while $prl_doing"
+  if [[ -e $prl_run_dir/cancel.json ]]; then
+    prl_state=CANCELLED prl_reason=$(sed -n 's/.*"reason": *"\([^"]*\)".*/\1/p' "$prl_run_dir/cancel.json")
+  elif [[ $prl_signalled == 2 ]]; then
+    prl_state=CANCELLED prl_reason="interrupted (SIGINT) while $prl_doing"
+  fi
+}
+
+# What an exit code says of a signal: 128 and its number. The kernel's limits are those of `ulimit`.
+prl_words_of_code() { # CODE
+  (($1 > 128 && $1 < 165)) || return 0
+  printf ': %s' "$(prl_words_of_signal $(($1 - 128)))"
+}
+prl_words_of_signal() { # NUMBER
+  local prl_signal_name prl_memory="out of memory is the usual cause"
+  prl_signal_name=SIG$(kill -l "$1" 2>/dev/null) || prl_signal_name="signal $1"
+  [[ $(ulimit -t) == unlimited ]] || prl_memory="out of memory, or the CPU time limit of $(ulimit -t) s (ulimit -t)"
+  case $prl_signal_name in
+    SIGKILL) printf 'killed (SIGKILL); %s' "$prl_memory" ;;
+    SIGXCPU) printf 'ended by the CPU time limit of %s s (SIGXCPU; ulimit -t), which a job may inherit from the shell it was submitted in' "$(ulimit -t)" ;;
+    SIGXFSZ) printf 'a file became larger than the limit of %s KiB (SIGXFSZ; ulimit -f)' "$(ulimit -f)" ;;
+    SIGBUS) printf 'crashed (SIGBUS); a full /dev/shm or disk is the usual cause' ;;
+    SIGABRT) printf 'aborted (SIGABRT)' ;;
+    SIGSEGV | SIGILL | SIGFPE | SIGSYS) printf 'crashed (%s)' "$prl_signal_name" ;;
+    *) printf 'ended by %s from outside' "$prl_signal_name" ;;
+  esac
+}
+
+# --- processes and signals --------------------------------------------------------------------------
+
+# Everything the job started carries the token in its environment, wherever it has moved to since.
+prl_job_processes() {
+  local prl_file prl_files=()
+  mapfile -t prl_files < <(env -u PRL_SUBMIT_TOKEN grep -lszxF -e "PRL_SUBMIT_TOKEN=$PRL_SUBMIT_TOKEN" \
+    /proc/[0-9]*/environ 2>/dev/null || true)
+  ((${#prl_files[@]} > 0)) || return 0
+  for prl_file in "${prl_files[@]}"; do prl_file=${prl_file#/proc/}; echo "${prl_file%/environ}"; done
+}
+
+# A loop that a setup line left in the background is a copy of this shell: it was never started as a program of its own,
+# so its environment is the one that launch.sh was started with, without the token of this node.
+prl_background_shells() {
+  local prl_pid
+  for prl_pid in $(jobs -rp); do prl_is_over "$prl_pid" || echo "$prl_pid"; done
+}
+
+# Whether a process has ended. Its parent may not have waited for it yet.
+prl_is_over() { # PID
+  local prl_process_state
+  read -r _ _ prl_process_state _ 2>/dev/null <"/proc/$1/stat" || return 0
+  [[ $prl_process_state == Z ]]
+}
+
+prl_signal_all() { # SIGNAL PIDS, one on a line
+  local prl_pids=()
+  mapfile -t prl_pids < <(printf '%s' "$2")
+  ((${#prl_pids[@]} == 0)) || kill -"$1" "${prl_pids[@]}" 2>/dev/null || true
+}
+prl_signal_job() { prl_signal_all "$1" "$(prl_job_processes)"; } # SIGNAL
+
+prl_leave_nothing_behind() {
+  local prl_left prl_seconds
+  for prl_seconds in 0 0.1 0.3 0.6 1 3; do
+    sleep "$prl_seconds"
+    prl_left=$(prl_background_shells; prl_job_processes)
+    [[ -n $prl_left ]] || return 0
+    prl_signal_all TERM "$prl_left"
+  done
+  prl_signal_all KILL "$(prl_background_shells; prl_job_processes)"
+}
+
+# The processes that launch.sh itself started beside the training.
+prl_end_helpers() {
+  [[ -z $prl_watchdog ]] || kill "$prl_watchdog"
+  [[ -z $prl_canary ]] || kill -KILL "$prl_canary"
+  [[ -z $prl_watcher ]] || kill -KILL -- "-$prl_watcher"
+} 2>/dev/null
+
+# What a setup line wanted done at the end, with ten seconds for it.
+prl_run_setup_exit() {
+  local prl_pid prl_i
+  [[ -n $prl_setup_exit ]] || return 0
+  set -m # a process group of its own, to be ended as a whole
+  (set +eum; eval "$prl_setup_exit") &
+  prl_pid=$!
+  set +m
+  for ((prl_i = 0; prl_i < 100; prl_i++)); do ! prl_is_over "$prl_pid" || return 0; sleep 0.1; done
+  kill -KILL -- "-$prl_pid" 2>/dev/null
+}
+
+# Told to stop, node 0 saves the checkpoint; srun ends it as soon as another node is gone. Pods end one by one.
+prl_wait_for_node_0() {
+  local prl_seconds
+  [[ -n $prl_signalled && $prl_node_rank != 0 && -z ${PRL_SUBMIT_POD:-} ]] || return 0
+  for ((prl_seconds = 0; prl_seconds < prl_grace; prl_seconds++)); do
+    [[ ! -e $prl_run_dir/exit.json ]] || return 0
+    sleep 1
+  done
+}
+
+# Every end comes to prl_finish, and signals are heard.
+prl_arm() {
+  builtin trap prl_finish EXIT
+  builtin trap 'prl_pass_on TERM 15' TERM
+  builtin trap 'prl_pass_on INT 2' INT
+  builtin trap prl_time_is_up USR1
+  builtin trap 'prl_pass_on USR2 12' USR2 # as a warning before the end, on some sites
+  builtin trap 'prl_pass_on ALRM 14' ALRM
+  builtin trap 'prl_interrupts=$((prl_interrupts + 1))' PIPE # no reason to end, but it interrupts `wait`
+  builtin trap '' HUP # the job outlives the terminal
+}
+
+# torchrun hands it to its ranks; what still runs after the grace is killed. torchrun knows SIGTERM and SIGINT alone.
+prl_pass_on() { # SIGNAL NUMBER
+  local prl_sent=TERM
+  prl_own_shell
+  prl_interrupts=$((prl_interrupts + 1))
+  [[ -z $prl_signalled ]] || return 0
+  prl_signalled=$2
+  [[ -n $prl_child ]] || exit $((128 + $2))
+  prl_say "got SIG$1, passing it on; at most $prl_grace s until the kill"
+  [[ $1 != INT ]] || prl_sent=INT
+  if [[ $1 != TERM ]] || ! prl_all_were_told; then kill -"$prl_sent" "$prl_child" 2>/dev/null || true; fi
+  (sleep "$prl_grace" && prl_signal_job KILL) &
+}
+
+# Slurm signals launch.sh alone (proctrack/cgroup) or every process of the step (proctrack/linuxproc).
+# A second SIGTERM makes torchrun kill its ranks before they have saved. The canary is an idle process: if it died,
+# Slurm has signalled torchrun too, and launch.sh must not signal it again.
+prl_all_were_told() {
+  sleep 0.3
+  prl_is_over "$prl_canary"
+}
+prl_start_canary() {
+  tail --pid=$$ -f /dev/null & # ends with this shell, however that ends
+  prl_canary=$!
+  disown "$prl_canary" # bash would log its end
+}
+
+# Killed by SIGKILL, launch.sh can end nothing, and Slurm leaves its children on some sites. This process ends them.
+prl_start_watcher() {
+  prl_watch_over >/dev/null 2>&1 &
+  prl_watcher=$!
+  disown "$prl_watcher"
+}
+prl_watch_over() {
+  local prl_pid
+  trap '' TERM INT HUP USR1 USR2 ALRM
+  while kill -0 $$; do sleep 1; done
+  for prl_pid in $(prl_job_processes); do ((prl_pid == BASHPID)) || kill -TERM "$prl_pid"; done
+  sleep "$prl_grace"
+  prl_signal_job KILL
+}
+
+# launch.sh's own clock.
+prl_watch_time() { # [COMMAND]: what else to do when the time limit is reached
+  [[ -z $prl_watchdog ]] || kill "$prl_watchdog" 2>/dev/null || true
+  ((prl_time_limit > 0)) || return 0
+  (sleep $((prl_time_limit > SECONDS ? prl_time_limit - SECONDS : 0)) && kill -USR1 $$ && "$@") 2>/dev/null &
+  prl_watchdog=$!
+}
+prl_end_setup() { # bash hears the signal only when the command in its foreground has ended
+  prl_signal_job TERM
+  sleep "$prl_grace"
+  prl_signal_job KILL
+}
+prl_time_is_up() {
+  prl_own_shell
+  prl_interrupts=$((prl_interrupts + 1))
+  [[ -z $prl_signalled && -z $prl_trained ]] || return 0
+  prl_timed_out=1
+  prl_pass_on TERM 15
+}
+
+# --- the environment ------------------------------------------------------------------------------
+
+# Into prl_modules the file that defines the command `module`; empty where it is defined already.
+prl_find_modules() {
+  prl_modules=''
+  ! type -t module >/dev/null || return 0
+  for prl_modules in "${LMOD_PKG:-/nowhere}/init/bash" "${MODULESHOME:-/nowhere}/init/bash" \
+    /etc/profile.d/lmod.sh /etc/profile.d/modules.sh /usr/share/lmod/lmod/init/bash; do
+    [[ ! -r $prl_modules ]] || return 0
+  done
+  prl_fail 78 "environment.modules: this node has no 'module' command"
+}
+prl_require_modules() {
+  type -t module >/dev/null || prl_fail 78 "environment.modules: this node has no 'module' command"
+}
+
+# Into prl_conda the folder of a conda, whose environment NAME is to be activated; empty where conda is not on this
+# node but its environment is active already.
+prl_find_conda() { # NAME [ROOT]
+  local prl_root=${2:-} prl_exe=${CONDA_EXE:-} prl_places
+  prl_doing="activating the conda environment"
+  prl_conda_name=$1
+  # shellcheck disable=SC2088 # the spec may say `~/`, which no shell has read yet
+  [[ $prl_root != "~/"* ]] || prl_root=$HOME/${prl_root#"~/"}
+  [[ -n $prl_exe ]] || prl_exe=$(type -P conda) || true
+  prl_places=("${prl_exe%/*/*}" "$HOME/miniconda3" "$HOME/miniforge3" "$HOME/anaconda3" /opt/conda /opt/miniconda3 /opt/miniforge3)
+  [[ -z $prl_root ]] || prl_places=("$prl_root")
+  for prl_conda in "${prl_places[@]}"; do
+    [[ -z $prl_conda || ! -r $prl_conda/etc/profile.d/conda.sh ]] || return 0
+  done
+  prl_conda=''
+  if [[ -z $prl_root && ${CONDA_DEFAULT_ENV:-} == "$prl_conda_name" ]]; then
+    prl_say "conda is not on this node; its environment '$prl_conda_name' is active already" # micromamba's, a container's
+  else
+    prl_fail 78 "conda is not on this node; say where it is with environment.conda: {name: $prl_conda_name, root: DIR}${prl_root:+ ($prl_root has no etc/profile.d/conda.sh)}"
+  fi
+}
+prl_no_such_conda_environment() {
+  prl_fail 78 "conda environment '$prl_conda_name' is not in $prl_conda; it has: base $(prl_conda_environments)"
+}
+prl_conda_environments() {
+  local prl_folder
+  for prl_folder in "$prl_conda"/envs/*/; do
+    prl_folder=${prl_folder%/}
+    [[ ! -d $prl_folder ]] || printf '%s ' "${prl_folder##*/}"
+  done
+}
+# The activation must have had its effect: torchrun is the environment's.
+prl_require_conda() {
+  local prl_prefix
+  prl_own_shell
+  prl_prefix=$(prl_conda_prefix)
+  # conda leaves the folder where it is in PATH, if the environment was active before.
+  [[ ! -x $prl_prefix/bin/torchrun || $(type -P torchrun) -ef $prl_prefix/bin/torchrun ]] || export PATH="$prl_prefix/bin:$PATH"
+  [[ ! -e $prl_prefix/bin/python ]] || prl_require_torchrun "$prl_prefix" "conda environment '$prl_conda_name'"
+}
+prl_conda_prefix() { # of the environment that is active now
+  local prl_active=${CONDA_PREFIX:-}
+  case $prl_conda_name in base) echo "$prl_conda"; return ;; */*) echo "$prl_conda_name"; return ;; esac
+  if [[ -d $prl_conda/envs/$prl_conda_name ]]; then
+    echo "$prl_conda/envs/$prl_conda_name"
+  elif [[ ${prl_active##*/} == "$prl_conda_name" ]]; then
+    echo "$prl_active" # in another of conda's envs_dirs
+  fi
+}
+
+# Into prl_venv the folder of a virtual environment.
+prl_find_venv() { # PATH
+  prl_doing="activating the virtual environment"
+  prl_venv=$1
+  # shellcheck disable=SC2088 # the spec may say `~/`, which no shell has read yet
+  [[ $prl_venv != "~/"* ]] || prl_venv=$HOME/${prl_venv#"~/"}
+  [[ -r $prl_venv/bin/activate ]] || prl_fail 78 "virtual environment $prl_venv is not here: no bin/activate (in $prl_workdir)"
+}
+prl_require_venv() {
+  prl_own_shell
+  prl_require_torchrun "$prl_venv" "the virtual environment"
+}
+
+# A module, a shell's start-up file or ~/.local/bin may have put another torchrun in front of the environment's.
+prl_require_torchrun() { # FOLDER WORDS: the environment's, and what it is called
+  local prl_launcher
+  prl_launcher=$(type -P torchrun) || return 0 # the preflight says so
+  prl_find_python
+  [[ ${prl_launcher%/*} -ef $1/bin || ( -n $prl_python_is_named && ${prl_python[0]%/*} -ef $1/bin ) ]] ||
+    [[ $(readlink -f -- "$prl_launcher") == "$(readlink -f -- "$1")"/* || ${PRL_PREFLIGHT:-on} == off ]] ||
+    prl_fail 78 "$2 is $1, but torchrun is $prl_launcher: torch is not installed there, or another environment comes before it in PATH"
+  prl_required=$prl_launcher
+}
+
+# The interpreter that torchrun itself will use, into the array prl_python; where its first lines do not say, the
+# first one in PATH, and prl_python_is_named is empty.
+prl_find_python() {
+  local prl_first='' prl_second='' prl_script="^'''exec' \"?(/.*/python[0-9.]*)\"? \"\\\$0\""
+  prl_python_is_named=1
+  { read -r prl_first && read -r prl_second; } 2>/dev/null <"$(type -P torchrun)" || true
+  if [[ $prl_first == '#!'*python* ]]; then
+    read -ra prl_python <<<"${prl_first#'#!'}"
+  elif [[ $prl_second =~ $prl_script ]]; then # pip starts a script so where python's path is long or holds a space
+    prl_python=("${BASH_REMATCH[1]}")
+  else
+    prl_python=("$(type -P python || type -P python3 || true)") prl_python_is_named=''
+  fi
+}
+
+prl_require_secrets() { # NAMES
+  local prl_name
+  for prl_name in "$@"; do
+    [[ -v $prl_name ]] || prl_fail 78 "secret $prl_name is not set in the job's environment"
+  done
+}
+
+# --- checkpoints and restarts ---------------------------------------------------------------------
+
+# Started again, the job goes on from the last complete checkpoint.
+prl_continue() {
+  prl_find_python
+  prl_checkpoint=''
+  ((prl_again > 0)) || return 0
+  prl_doing="looking for a checkpoint"
+  prl_find_checkpoint say
+  if prl_has_every_step; then # ms-swift would train one step more
+    prl_nothing_follows "$prl_run_dir/logging.jsonl" ||
+      prl_fail 65 "all $prl_max_steps steps are trained and saved in ${prl_checkpoint##*/}, but what comes after the last save was not done: push_to_hub, or the last evaluation"
+    prl_trained=1 prl_reason="all $prl_max_steps steps were trained and saved before this restart; nothing is left to train"
+    exit 0
+  elif [[ -n $prl_checkpoint ]]; then
+    prl_go_on_from "$prl_checkpoint"
+  else
+    prl_say "restart $prl_again: there is no complete checkpoint, the training begins again"
+  fi
+}
+prl_go_on_from() { # CHECKPOINT, or nothing: from the beginning
+  local prl_i
+  prl_checkpoint=$1
+  prl_say "restart $prl_again: continues from ${prl_checkpoint##*/}"
+  for ((prl_i = ${#prl_swift_args[@]} - 1; prl_i >= 0; prl_i--)); do
+    case ${prl_swift_args[prl_i]-} in
+      --resume_from_checkpoint) unset "prl_swift_args[prl_i]" "prl_swift_args[prl_i + 1]" ;;
+      --resume_from_checkpoint=*) unset "prl_swift_args[prl_i]" ;;
+    esac
+  done
+  prl_swift_args=("${prl_swift_args[@]}")
+  [[ -z $prl_checkpoint ]] || prl_swift_args+=(--resume_from_checkpoint "$prl_checkpoint")
+}
+
+# Into prl_checkpoint its path, or nothing where there is none; into prl_step and prl_max_steps how far it is.
+prl_find_checkpoint() { # [say]: also why newer ones are left out
+  local prl_line
+  prl_checkpoint='' prl_step='' prl_max_steps=''
+  while read -r prl_line; do
+    if [[ $prl_line == "# "* ]]; then
+      [[ -z ${1:-} ]] || prl_say "not complete: ${prl_line#"# "}"
+    else
+      read -r prl_checkpoint prl_step prl_max_steps <<<"$prl_line"
+      prl_checkpoint=$prl_run_dir/$prl_checkpoint
+    fi
+  done < <(prl_look_at_checkpoints)
+}
+prl_argument() { # NAME: ms-swift's value for it, the last one where there are several
+  local prl_i prl_value=''
+  for prl_i in "${!prl_swift_args[@]}"; do
+    case ${prl_swift_args[prl_i]} in
+      "--$1") prl_value=${prl_swift_args[prl_i + 1]-} ;;
+      "--$1="*) prl_value=${prl_swift_args[prl_i]#*=} ;;
+    esac
+  done
+  printf '%s' "$prl_value"
+}
+# A checkpoint that the job was told to begin from may be the last of a shorter training.
+prl_has_every_step() {
+  local prl_asked prl_given
+  prl_asked=$(prl_argument max_steps) prl_given=$(prl_argument resume_from_checkpoint)
+  [[ -n $prl_checkpoint && $prl_step == "$prl_max_steps" && $prl_given != "$prl_checkpoint" ]] || return 1
+  [[ ! $prl_asked =~ ^[1-9][0-9]*$ ]] || ((prl_step >= prl_asked))
+}
+# What ms-swift does after the last save, it has done where its log says so: push_to_hub comes before the summary,
+# the evaluation at the end of an epoch before the line with train_runtime.
+prl_nothing_follows() { # FILE: logging.jsonl, or what this attempt wrote there
+  local prl_follows
+  if [[ $(prl_argument push_to_hub) == [Tt]rue ]]; then
+    prl_follows='"last_model_checkpoint"'
+  elif [[ $(prl_argument eval_strategy) == epoch && $(prl_argument save_strategy) != epoch ]]; then
+    prl_follows='"train_runtime"'
+  else
+    return 0
+  fi
+  grep -qF -e "$prl_follows" "$1" 2>/dev/null
+}
+
+# Whether every step is trained and saved, however torchrun ended. The proof is on the disk: a complete checkpoint
+# of the last step, of this attempt, in which every rank had a part; and what follows the last save was done.
+prl_is_done() {
+  local prl_new_log
+  [[ -n $prl_began && -e $prl_began ]] || return 1
+  prl_find_checkpoint
+  prl_new_log=$(prl_appended)
+  if [[ -n $prl_checkpoint && $prl_step == "$prl_max_steps" && $prl_checkpoint/trainer_state.json -nt $prl_began ]]; then
+    prl_done="all $prl_max_steps steps are trained and saved"
+  elif prl_ended_its_loop "$prl_new_log" && { prl_keeps_the_best || ((prl_torchrun_code == 0)); }; then
+    prl_done="all $prl_max_steps steps are trained"
+  else
+    return 1
+  fi
+  prl_nothing_follows <(printf '%s' "$prl_new_log") || { prl_done=''; return 1; }
+}
+# ms-swift logs train_runtime after the last step, its save and its evaluation; into prl_max_steps which step.
+prl_ended_its_loop() { # LOG
+  local prl_last_step
+  prl_last_step=$(prl_last_step_of "$1") || return 1
+  prl_max_steps=${prl_last_step#*/}
+  [[ ${prl_last_step%/*} == "$prl_max_steps" ]]
+}
+prl_last_step_of() { # LOG: `STEP/MAX` of its line with train_runtime
+  local prl_found
+  prl_found=$(grep -F '"train_runtime"' <<<"$1" | grep -oE '"global_step/max_steps": *"[0-9]+/[0-9]+' | tail -n 1) || return 1
+  printf '%s' "${prl_found##*\"}"
+}
+# Then it removes the checkpoint of the last step where another is the best and only one is to be kept.
+prl_keeps_the_best() {
+  [[ -n $prl_checkpoint && $(prl_argument save_total_limit) == 1 && $(prl_argument load_best_model_at_end) == [Tt]rue ]]
+}
+
+# --- preflight: what would fail minutes later fails now, all of it at once ------------------------
+
+prl_need() { # WHAT PATH KEY: a file or folder that the spec names, and by which key
+  prl_needs+=("$1" "$2" "$3")
+}
+
+prl_preflight() {
+  local prl_fault prl_joined
+  prl_doing="looking the node over"
+  [[ ${PRL_PREFLIGHT:-on} != off ]] || return 0
+  ((prl_needs_gpus == 0)) || prl_check_gpus
+  prl_check_needs
+  prl_check_packages
+  prl_check_disk
+  prl_shorten_tmpdir || prl_faults+=("TMPDIR is $TMPDIR: too long for the sockets that Python makes below it, and /tmp takes no link to it")
+  ((prl_nodes == 1)) || prl_check_network
+  ((${#prl_faults[@]} > 0)) || return 0
+  for prl_fault in "${prl_faults[@]}"; do prl_say "preflight: $prl_fault"; done
+  printf -v prl_joined '%s; ' "${prl_faults[@]}"
+  prl_fail 78 "preflight: ${prl_joined%; }"
+}
+
+prl_check_gpus() {
+  local prl_gpus prl_shown=" is not set"
+  prl_gpus=$(prl_visible_gpus)
+  [[ -z ${CUDA_VISIBLE_DEVICES+x} ]] || prl_shown="=$CUDA_VISIBLE_DEVICES"
+  ((prl_gpus >= prl_nproc_per_node)) || prl_faults+=("$prl_gpus GPUs are visible, $prl_nproc_per_node are needed, one per process (CUDA_VISIBLE_DEVICES$prl_shown)")
+}
+prl_visible_gpus() {
+  local prl_here='' prl_listed
+  if type -P nvidia-smi >/dev/null; then
+    prl_here=$(timeout 1.5 nvidia-smi -L 2>/dev/null | grep -cE '^ *(GPU|MIG) ') || true
+  fi
+  # Not installed, or too slow: without persistence mode the driver wakes up anew each time.
+  [[ ${prl_here:-0} != 0 ]] || prl_here=$(compgen -G '/dev/nvidia[0-9]*' | wc -l) || true
+  if [[ -z ${CUDA_VISIBLE_DEVICES+x} ]]; then
+    echo "$prl_here"
+  else
+    # As CUDA does: the list ends at the first device that is not there.
+    prl_listed=$(awk -F '[ ,]+' -v here="$prl_here" '{
+      for (i = 1; i <= NF; i++) if ($i ~ /^-/ || ($i ~ /^[0-9]+$/ && $i + 0 >= here)) break; else if ($i != "") n++
+    } END { print n + 0 }' <<<"$CUDA_VISIBLE_DEVICES")
+    echo $((prl_listed < prl_here ? prl_listed : prl_here))
+  fi
+}
+
+prl_check_needs() {
+  local prl_i prl_what prl_path prl_key
+  for ((prl_i = 0; prl_i < ${#prl_needs[@]}; prl_i += 3)); do
+    prl_what=${prl_needs[prl_i]} prl_path=${prl_needs[prl_i + 1]} prl_key=${prl_needs[prl_i + 2]}
+    # A restart has found a later checkpoint.
+    [[ $prl_key != swift.resume_from_checkpoint || -z $prl_checkpoint ]] || continue
+    [[ -e $prl_path ]] || prl_faults+=("$prl_what $prl_path is not on this node ($prl_key)")
+  done
+}
+
+prl_check_packages() {
+  local prl_missing
+  if ! type -t torchrun >/dev/null; then
+    prl_faults+=("torchrun is not on PATH: the environment has no torch, or was not activated")
+  elif [[ -n ${prl_python[0]:-} ]]; then
+    prl_missing=$("${prl_python[@]}" -c 'import importlib.util as u, sys
+print(*(m for m in sys.argv[1:] if u.find_spec(m) is None))' torch swift 2>/dev/null) || prl_missing="working python"
+    [[ -z $prl_missing ]] || prl_faults+=("${prl_python[*]} has no $prl_missing: install ms-swift there, or activate another environment")
+  fi
+}
+
+prl_check_disk() {
+  local prl_free
+  [[ -w $prl_run_dir && -w $prl_run_dir/logs ]] || prl_faults+=("run directory $prl_run_dir is not writable")
+  prl_free=$(df -Pm -- "$prl_run_dir" | awk 'NR == 2 {print $4}')
+  ((prl_free >= prl_min_free_mib)) || prl_faults+=("only $prl_free MiB are free at $prl_run_dir, $prl_min_free_mib are needed")
+}
+
+# A socket's path has at most 107 bytes, and Python and vLLM add up to 40 to TMPDIR.
+prl_shorten_tmpdir() {
+  local LC_ALL=C
+  [[ -n ${TMPDIR:-} ]] && ((${#TMPDIR} > 64)) || return 0
+  prl_short_tmp=$(mktemp -d /tmp/prl.XXXXXX) && ln -s -- "$TMPDIR" "$prl_short_tmp/t" || return 1
+  prl_say "TMPDIR is $prl_short_tmp/t in this job, a link to $TMPDIR, which is too long for sockets"
+  export TMPDIR=$prl_short_tmp/t
+}
+
+prl_check_network() {
+  local prl_name
+  prl_name=$(uname -n)
+  if type -P getent >/dev/null && ! timeout 20 getent ahosts "$prl_name" >/dev/null; then
+    prl_faults+=("the host name $prl_name of this node does not resolve (getent ahosts $prl_name): the ranks of several nodes find each other by it")
+  fi
+  [[ -n ${MASTER_ADDR:-} && -n ${MASTER_PORT:-} ]] || prl_faults+=("MASTER_ADDR and MASTER_PORT are not set: each of $prl_nodes nodes needs them, and NODE_RANK")
+  if [[ $prl_node_rank == 0 ]] && (: <"/dev/tcp/127.0.0.1/${MASTER_PORT:-0}") 2>/dev/null; then
+    prl_faults+=("port $MASTER_PORT is taken on this node")
+  fi
+}
+
+# --- the training ---------------------------------------------------------------------------------
+
+prl_before_training() {
+  local prl_where="$prl_nproc_per_node processes"
+  prl_doing="training"
+  prl_log_start=$(stat -c %s -- "$prl_log_file" 2>/dev/null || echo 0)
+  prl_began=$prl_run_dir/logs/.began$prl_node_rank
+  : >"$prl_began"
+  if ((prl_node_rank == 0)); then
+    prl_end_last_line "$prl_run_dir/logging.jsonl"
+    prl_end_last_line "$prl_run_dir/completions.jsonl"
+  fi
+  prl_steps_start=$(stat -c %s -- "$prl_run_dir/logging.jsonl" 2>/dev/null || echo 0)
+  ((prl_nodes == 1)) || prl_where+=" on each of $prl_nodes nodes"
+  prl_say "$(date +%H:%M:%S) torchrun, $prl_where"
+  prl_has_peer_pods || return 0
+  prl_find_others
+  ((prl_max_restarts == 0)) || prl_agree_on_checkpoint
+}
+# A kill may have cut a line short; the next one must not be glued to it.
+prl_end_last_line() { # FILE
+  [[ ! -s $1 || -z $(tail -c 1 -- "$1") ]] || echo >>"$1"
+}
+
+# Start torchrun, hand signals to it, and wait for its end. Its exit code is in prl_code and prl_torchrun_code.
+prl_run() { # PROGRAM WORDS
+  local prl_program prl_before
+  prl_program=$(type -P "$1") || prl_fail 78 "$1 is not on PATH: the environment has no torch, or was not activated"
+  shift
+  # torchrun kills its ranks 30 s after SIGTERM unless told otherwise.
+  export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=$prl_grace
+  # Where `PET_TEE=3` in the job's environment makes torchrun log each rank apart.
+  [[ -z ${PET_TEE:-}${PET_REDIRECTS:-} ]] || export PET_LOG_DIR=$prl_run_dir/logs/ranks/node$prl_node_rank
+  set -m # process groups of their own: the terminal's Ctrl-C reaches torchrun through launch.sh alone
+  prl_start_canary
+  ((prl_leaves_children == 0)) || prl_start_watcher
+  "$prl_program" "$@" &
+  prl_child=$!
+  set +m
+  prl_watch_time
+  if prl_has_peer_pods; then prl_leave_with_the_others 2>/dev/null & fi
+  while :; do # a trap ends `wait` early with its own code; only an undisturbed wait has torchrun's
+    prl_before=$prl_interrupts
+    prl_code=0
+    wait "$prl_child" || prl_code=$?
+    [[ $prl_interrupts != "$prl_before" ]] || break
+  done
+  prl_torchrun_code=$prl_code
+}
+
+# --- several pods: nobody else ends, or starts, the nodes of a training together ------------------
+
+prl_has_peer_pods() { ((prl_in_pods && prl_nodes > 1)); }
+
+prl_find_others() { # the exit files of the other nodes
+  local prl_i
+  prl_others=("$prl_run_dir/exit.json")
+  for ((prl_i = 1; prl_i < prl_nodes; prl_i++)); do prl_others+=("$prl_run_dir/logs/node$prl_i.exit.json"); done
+  unset "prl_others[prl_node_rank]"
+}
+prl_failed_node() { # [CODE]: the first other node that ended since this one began, with such an exit code
+  local prl_file
+  for prl_file in "${prl_others[@]}"; do
+    if [[ $prl_file -nt $prl_began ]] && grep -qE "\"exit_code\": ${1:-[1-9]}" "$prl_file" 2>/dev/null; then
+      sed -nE 's/.*"node": "([^"]*)".*/\1/p' "$prl_file" 2>/dev/null
+      return
+    fi
+  done
+  return 1
+}
+prl_is_behind() { # another node has been started again since
+  local prl_i
+  for ((prl_i = 0; prl_i < prl_nodes; prl_i++)); do
+    (($(prl_starts_of "$prl_i") <= prl_again + 1)) || return 0
+  done
+  return 1
+}
+# When a node has failed, end this one too; NCCL would wait for ten minutes.
+prl_leave_with_the_others() {
+  while sleep 5; do
+    if prl_is_behind || { prl_failed_node >/dev/null && sleep 30; }; then
+      kill -TERM "$prl_child"
+      sleep $((prl_grace < 30 ? prl_grace : 30)) # without its peers it comes to no further step
+      prl_signal_job KILL
+    fi
+  done
+}
+
+# Started again, all nodes must go on from the same checkpoint: node 0 says which, and then listens.
+# What it says carries the attempt: the torchrun of an earlier one may still listen.
+prl_agree_on_checkpoint() {
+  local prl_chosen='' prl_i
+  prl_choice=$prl_run_dir/logs/.from.$prl_token
+  if ((prl_node_rank == 0)); then
+    echo "$prl_again ${prl_checkpoint##*/}" >"$prl_choice.part" && mv -f -- "$prl_choice.part" "$prl_choice"
+    return 0
+  fi
+  prl_doing="waiting for node 0"
+  until read -r prl_i prl_chosen 2>/dev/null <"$prl_choice" && ((prl_i == prl_again)) &&
+    (: <"/dev/tcp/$MASTER_ADDR/$MASTER_PORT") 2>/dev/null; do
+    if prl_node_0_has_ended; then
+      ((prl_ended == 0)) || prl_fail 1 "node 0 has failed"
+      prl_trained=1 prl_reason="node 0 came to the end of the training before this node was started again"
+      exit 0
+    fi
+    ! prl_is_behind || prl_fail 200 "another node was started again"
+    ((SECONDS < 1800)) || prl_fail 200 "node 0 did not come within half an hour"
+    sleep 1
+  done
+  [[ ${prl_checkpoint##*/} == "$prl_chosen" ]] || prl_go_on_from "${prl_chosen:+$prl_run_dir/$prl_chosen}"
+  prl_doing="training"
+}
+# Node 0 of this job has ended, with an exit code for which the operator starts no pod again; into prl_ended its code.
+prl_node_0_has_ended() {
+  local prl_its_code='' prl_its_restarts='' prl_its_again
+  read -r prl_its_code prl_its_restarts < <(sed -nE 's/.*"exit_code": ([0-9]+),.*"restarts": ([0-9]+),.*/\1 \2/p' "$prl_run_dir/exit.json" 2>/dev/null)
+  [[ -n $prl_its_restarts ]] || return 1
+  prl_its_again=$((prl_its_restarts - prl_resumed))
+  ((prl_its_again >= 0 && prl_its_code < 128)) || return 1
+  prl_ended=$prl_its_code
+  ! ((prl_its_code == 124 && prl_its_again - (prl_again - prl_counted) < prl_max_restarts)) # a time-out is started again
+}
+
+# --- after the training: what ms-swift does not say -----------------------------------------------
+
+# The end: torchrun's exit code is not yet the job's.
+prl_after_training() {
+  [[ -z $prl_tee ]] || prl_wait_for_log
+  if [[ -z $prl_signalled && $prl_code != 0 ]]; then prl_explain_failure; fi
+  if [[ -z $prl_signalled && $prl_code == 0 && $prl_node_rank == 0 ]]; then prl_doubt_success; fi
+  if prl_has_peer_pods && ((prl_max_restarts > 0)) && [[ -z $prl_signalled && $prl_code != 0 ]]; then prl_blame_peer; fi
+  prl_trained=1
+  exit "$prl_code"
+}
+
+# The log is read below, and tee may still be writing into it.
+prl_wait_for_log() {
+  local prl_i
+  prl_say "torchrun ended with $prl_code"
+  for ((prl_i = 0; prl_i < 100; prl_i++)); do
+    ! tail -n 5 -- "$prl_log_file" | grep -aF "prl-submit: torchrun ended with $prl_code" >/dev/null || break
+    sleep 0.05
+  done
+}
+
+prl_nothing="ms-swift ended without one training step; is the data set smaller than one generation batch?"
+
+prl_explain_failure() {
+  local prl_error prl_crash prl_ended_well=''
+  prl_error=$(prl_last_error)
+  prl_reason="torchrun exited with $prl_code"
+  if [[ -n $prl_error ]]; then prl_reason+=": $prl_error"; else prl_reason+=$(prl_words_of_code "$prl_code"); fi
+  if prl_came_to_its_end && { ((prl_node_rank > 0)) || prl_trained_nothing; } || prl_is_done; then prl_ended_well=1; fi
+  if [[ -n $prl_ended_well ]] && prl_only_crashed; then
+    prl_crash=$(prl_last_signal)
+    prl_code=0 prl_reason="the training came to its end; a process crashed on its way out: ${prl_crash:-$prl_reason}"
+  elif [[ -n $prl_done ]]; then
+    prl_reason="$prl_done; then: $prl_reason"
+  elif ((prl_node_rank == 0)) && prl_came_to_its_end && prl_trained_nothing; then # what came then is not the cause
+    prl_reason="$prl_nothing (then: $prl_reason)"
+  fi
+}
+
+# Exit 0 is not yet success: a data set smaller than one generation batch trains nothing, ranks that never found each
+# other train one by one into the same directory, and ranks that were told to stop save and leave.
+prl_doubt_success() {
+  local prl_processes=$((prl_nodes * prl_nproc_per_node))
+  if prl_trained_nothing; then prl_fail 65 "$prl_nothing"; fi
+  if ((prl_processes > 1)) && prl_trained_alone; then
+    prl_fail 65 "each process trained alone: $prl_processes trainings of world size 1 instead of one of $prl_processes"
+  fi
+  prl_ended_early || return 0
+  prl_stops_early || prl_fail 65 "ended at step $prl_step of $prl_max_steps, and nothing in the spec stops it early: its ranks were told to stop"
+  prl_reason="stopped early, at step $prl_step of $prl_max_steps"
+}
+
+# The operator starts a pod again for an exit code from 128 up; one that lost its peer must come with it.
+prl_blame_peer() {
+  local prl_peer
+  if ! prl_peer=$(prl_failed_node '(124|1[3-9][0-9]|2[0-9][0-9])'); then
+    prl_peer="another node"
+    prl_is_behind || prl_lost_its_peers || return 0
+  fi
+  prl_code=200 prl_reason="$prl_peer was lost"
+}
+prl_lost_its_peers() {
+  [[ -z $(prl_last_error) ]] &&
+    prl_this_attempt | grep -aE 'Connection (closed|reset) by peer|DistNetworkError|DistBackendError|DistStoreError' >/dev/null
+}
+
+prl_this_attempt() { tail -c "+$((prl_log_start + 1))" -- "$prl_log_file"; }
+prl_appended() { tail -c "+$((prl_steps_start + 1))" -- "$prl_run_dir/logging.jsonl" 2>/dev/null || true; }
+prl_new_checkpoints() { find "$prl_run_dir" -maxdepth 1 -name 'checkpoint-*' -newer "$prl_began" 2>/dev/null; }
+
+# No `grep -q` here: it would end `tail` with SIGPIPE, which pipefail takes for a failure.
+prl_trained_nothing() {
+  ! prl_appended | grep -E '"global_step/max_steps": *"[1-9]' >/dev/null && [[ -z $(prl_new_checkpoints) ]]
+}
+# A step that was logged twice, or a checkpoint with the one random state of a world of one.
+prl_trained_alone() {
+  local prl_doubled prl_alone
+  prl_doubled=$(prl_appended | grep -F '"learning_rate"' | grep -oE '"global_step/max_steps": *"[0-9]+' | sort | uniq -d) || true
+  prl_alone=$(find "$prl_run_dir" -mindepth 2 -maxdepth 2 -path '*/checkpoint-*/rng_state.pth' -newer "$prl_began" 2>/dev/null) || true
+  [[ -n $prl_doubled || -n $prl_alone ]]
+}
+
+# When all is done, a rank may still crash: threads of torch ask for an interpreter that has gone
+# (pytorch#190489), and torchrun exits with 1, often before its first rank has written its last line.
+prl_came_to_its_end() { # this node's first rank
+  prl_this_attempt | grep -aF 'End time of running main' >/dev/null
+}
+# No process failed by itself: torchrun tells exit codes below 0 for signals. Where several ended, others may have
+# failed because of the first one, which torchrun names.
+prl_only_crashed() {
+  local prl_codes prl_first
+  ((prl_code <= 128)) || [[ -z $prl_done ]] || return 0 # torchrun itself
+  prl_codes=$(prl_this_attempt | grep -aoE '(Root Cause|exitcode +: -?[0-9]+)') || return 1
+  prl_first=$(sed -n '/Root Cause/,$p' <<<"$prl_codes" | grep -oE -e '-?[0-9]+$' | sed -n 1p) || true
+  [[ ${prl_first:-$(grep -oE -e '-?[0-9]+$' <<<"$prl_codes" | sort -n | tail -n 1)} == -* ]]
+}
+# ms-swift also exits 0 where its ranks were told to stop, saved a checkpoint and left the loop. The line with
+# train_runtime, which it logs behind the loop, says how far it came; into prl_step and prl_max_steps.
+prl_ended_early() {
+  local prl_last
+  prl_last=$(prl_last_step_of "$(prl_appended)") || return 1
+  ((${prl_last%/*} < ${prl_last#*/})) || return 1
+  prl_step=${prl_last%/*} prl_max_steps=${prl_last#*/}
+}
+# Whether the spec asks for early stopping: by ms-swift's callbacks, or by one of a plugin.
+prl_stops_early() {
+  local prl_word
+  [[ -z $(prl_argument callbacks)$(prl_argument early_stop_interval) ]] || return 0
+  for prl_word in "${prl_swift_args[@]}"; do
+    [[ $prl_word != *.py || ! -r $prl_word ]] || ! grep -qE 'should_training_stop|EarlyStopping|extra_callbacks' "$prl_word" || return 0
+  done
+  return 1
+}
+
+# --- the error in the log -------------------------------------------------------------------------
+
+prl_last_error() {
+  local prl_line prl_number
+  prl_line=$(prl_python_error) || true
+  if [[ -z $prl_line ]]; then
+    prl_line=$(prl_last_signal)
+    if [[ $prl_line =~ ^Signal\ (9|7|24|25)\  ]]; then
+      prl_number=${BASH_REMATCH[1]}
+      prl_line+=" ($(prl_words_of_signal "$prl_number"))"
+      [[ $prl_number != 9 ]] || prl_line="${prl_line/killed (SIGKILL);/killed from outside;}"
+    fi
+  fi
+  prl_cut "$prl_line" 500 | iconv -c -f UTF-8 -t UTF-8 2>/dev/null || true
+}
+# The cause is often at the end, and what it is about at the beginning.
+prl_cut() { # TEXT LENGTH
+  local prl_half=$(($2 / 2 - 2))
+  if ((${#1} > $2)); then printf '%s ... %s' "${1:0:prl_half}" "${1: -prl_half}"; else printf '%s' "$1"; fi
+}
+prl_last_signal() { prl_this_attempt | grep -aoE 'Signal [0-9]+ \(SIG[A-Z]+\) received by PID [0-9]+' | tail -n 1 || true; }
+
+# The last Python error of this attempt, with the user's own file and line where the traceback has one, and with
+# its cause. Connections that break when a rank has ended are no cause. awk: lines of each rank are apart.
+prl_python_error() {
+  prl_this_attempt | tail -c 400000 | tr '\r' '\n' | LC_ALL=C awk '
+    { rank = ""
+      while (match($0, /^\[(default|rank)[0-9]+\]: ?/)) { rank = substr($0, 1, RLENGTH); $0 = substr($0, RLENGTH + 1) } }
+    match($0, /Failed to (load|read) [A-Za-z]+ from file .*|Failed to read file .*/) { data = substr($0, RSTART) } # datasets says it in its log
+    /^ *[|+ ]*Traceback \(most recent call last\):/ {
+      if (!chained[rank]) cause[rank] = mine[rank] = swift[rank] = ""
+      chained[rank] = 0; inside[rank] = 1; next
+    }
+    /^(During handling of the above exception|The above exception was the direct cause)/ {
+      chained[rank] = 1; cause[rank] = said[rank]; mine[rank] = before[rank]; next
+    }
+    /^ *File ".*", line [0-9]+/ {
+      inside[rank] = 1; source[rank] = 0
+      file = $0; sub(/^ *File "/, "", file); sub(/".*/, "", file)
+      number = $0; sub(/^.*", line /, "", number); sub(/[^0-9].*/, "", number)
+      if (file ~ /\/(site|dist)-packages\/swift\//) { # what follows is the line itself
+        sub(/^.*-packages\//, "", file); swift[rank] = file ", line " number; source[rank] = 1
+      } else if (file ~ /\.py$/ && file !~ /^<|\/(site|dist)-packages\/|\/lib\/python[0-9.]*\/|\/bin\/torchrun$/) mine[rank] = file ", line " number
+      next
+    }
+    source[rank] && /^    / { sub(/^ +/, ""); swift[rank] = swift[rank] ": " $0; source[rank] = 0; next }
+    /^[A-Za-z_][A-Za-z0-9_.]*(Error|Exception|Interrupt|Invalid|Exit)(: .*)?$/ && (inside[rank] || /: ./) {
+      where = mine[rank] != "" ? mine[rank] : swift[rank]
+      before[rank] = mine[rank]; inside[rank] = 0; mine[rank] = swift[rank] = ""
+      if (/ChildFailedError|Connection (closed|reset) by peer|DistNetworkError|DistBackendError/) next
+      said[rank] = $0
+      text = rank $0
+      if (where != "") text = text " (" where ")"
+      if (/DatasetGeneration/ && data != "") cause[rank] = data
+      if (cause[rank] != "" && cause[rank] != $0) text = text "; its cause: " cause[rank]
+    }
+    END { print text }'
+}
+
+# prl_submit/runs/checkpoint_files.py, which also `prl-submit resume` runs: prints `NAME STEP MAX_STEPS` of the last
+# complete checkpoint, and `# WHY` for each newer one that is not complete.
+prl_look_at_checkpoints() {
+  "${prl_python[@]}" -I -S - "$prl_run_dir" $((prl_nodes * prl_nproc_per_node)) <<'PRL_PYTHON'
+"""Which checkpoint of a run is complete: every file that a resumed training reads is there, and whole.
+
+launch.sh runs this very file on a node, with the Python of the training's environment, so that `resume` and
+a scheduler's restart choose alike. Therefore: the standard library alone, and nothing newer than Python 3.8.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import sys
+from typing import Any
+
+#: transformers makes this file in a checkpoint before a save on SIGTERM, and removes it after the save.
+MARK = "checkpoint-is-incomplete.txt"
+_NAME = re.compile(r"checkpoint-([0-9]+)", re.ASCII)
+_ENDINGS = (".safetensors", ".bin", ".pt")
+_NOT_WEIGHTS = ("optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "training_args.bin")
+_MAX_JSON = 500_000_000
+#: The safetensors library's own limit of a header.
+_MAX_HEADER = 100_000_000
+_ZIP, _ZIP_ENTRY, _ZIP_END = b"PK\3\4", b"PK\1\2", b"PK\5\6"
+_ZIP_END_SIZE = 22
+_IN_ZIP64 = 0xFFFFFFFF
+#: `model-00001-of-00002.safetensors`: one of several, which model.safetensors.index.json lists.
+_SHARD = re.compile(r"-[0-9]{5}-of-([0-9]{5})(\.safetensors|\.bin)$")
+#: No piece of a safetensors, zip or pickle file is printable text; so what is, and short, stands in for one.
+_STAND_IN = re.compile(rb"(?!P)[\x20-\x7e\n]{1,63}")
+
+
+class FaultError(Exception):
+    """Why a checkpoint is not complete, in words."""
+
+
+def last_complete(
+    run_dir: str, ranks: int, told: list[str]
+) -> tuple[str, int, dict[str, Any]] | None:
+    """The newest complete checkpoint: its name, its step, its trainer_state.json; or None.
+
+    `told` gets a line for each newer one, with why it is not complete.
+    """
+    try:
+        names = os.listdir(run_dir)
+    except OSError:
+        return None
+    found = [(int(match[1]), name) for name in names if (match := _NAME.fullmatch(name))]
+    for step, name in sorted(found, reverse=True):
+        folder = os.path.join(run_dir, name)
+        if not os.path.isdir(folder):
+            continue
+        try:
+            return name, step, look_at(folder, ranks)
+        except FaultError as fault:
+            told.append(f"{name}: {fault}")
+        except OSError as error:
+            told.append(f"{name}: cannot be read: {error.strerror}")
+    return None
+
+
+def look_at(folder: str, ranks: int) -> dict[str, Any]:
+    """The trainer_state.json of a complete checkpoint. Raises FaultError where it is not, and OSError."""
+    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    if MARK in names:
+        raise FaultError(f"its saving did not come to an end, says {MARK}")
+    state = _json(folder, "trainer_state.json")
+    if not isinstance(state, dict):
+        raise FaultError("trainer_state.json is damaged")
+    _check_step(os.path.basename(folder), state)
+    states = ["rng_state.pth"] if ranks == 1 else [f"rng_state_{rank}.pth" for rank in range(ranks)]
+    for name in [*states, *_optimizer(folder, names)]:
+        _check(folder, name)
+    if "scaler.pt" in names:
+        _check(folder, "scaler.pt")
+    weights = _weights(folder, names)
+    if not weights:
+        raise FaultError("has no weights")
+    for name in weights:
+        _check(folder, name)
+    for name in names:
+        if name.endswith(".index.json"):
+            _check_shards(folder, name)
+        elif (
+            match := _SHARD.search(name)
+        ) and f"{name[: match.start()]}{match[2]}.index.json" not in names:
+            raise FaultError(f"{name} is one of several, and their index is not there")
+    return state
+
+
+def _check_step(name: str, state: dict[str, Any]) -> None:
+    """A folder's number is the step in its trainer_state.json, for those that Trainer wrote itself."""
+    step = state.get("global_step")
+    if step is None:
+        return  # what cannot be compared
+    if type(step) is not int or step < 1:
+        raise FaultError(f"trainer_state.json has global_step {step!r}")
+    match = _NAME.fullmatch(name)
+    if match and int(match[1]) != step:
+        raise FaultError(f"trainer_state.json is of step {step}")
+
+
+def _optimizer(folder: str, names: list[str]) -> list[str]:
+    """The files with the optimizer's and the scheduler's state."""
+    if any(name.startswith("global_step") for name in names):
+        return ["latest"]  # DeepSpeed writes it after everything else
+    for name in names:  # FSDP2 (accelerate, SHARDED_STATE_DICT): folders; .metadata is written last
+        metadata = os.path.join(name, ".metadata")
+        if re.match(r"optimizer_[0-9]", name) and _size(folder, metadata):
+            return [metadata, *_pieces(folder, name), "scheduler.pt"]
+    optimizer = "optimizer.bin" if "optimizer.bin" in names else "optimizer.pt"  # FSDP: .bin
+    return [optimizer, "scheduler.pt"]
+
+
+def _weights(folder: str, names: list[str]) -> list[str]:
+    """The files with the weights, and those beside them that are loaded likewise."""
+    found = []
+    for name in names:
+        if os.path.isdir(os.path.join(folder, name)):
+            metadata = os.path.join(name, ".metadata")
+            if name.startswith("global_step"):
+                found += [name, *_pieces(folder, name)]
+            elif re.match(r"pytorch_model_fsdp_[0-9]", name) and os.path.exists(
+                os.path.join(folder, metadata)
+            ):
+                found += [metadata, *_pieces(folder, name)]
+        elif name.startswith("global_step") or (
+            name.endswith(_ENDINGS) and name not in _NOT_WEIGHTS
+        ):
+            found.append(name)
+    return found
+
+
+def _pieces(folder: str, inner: str) -> list[str]:
+    """What each rank wrote into a folder of the checkpoint: DeepSpeed's *.pt, FSDP2's *.distcp."""
+    return [
+        os.path.join(inner, name)
+        for name in sorted(os.listdir(os.path.join(folder, inner)))
+        if name.endswith((".pt", ".distcp"))
+    ]
+
+
+def _check_shards(folder: str, index: str) -> None:
+    tree = _json(folder, index)
+    try:
+        names = set(tree["weight_map"].values())
+    except (LookupError, AttributeError, TypeError):
+        raise FaultError(f"{index} is damaged") from None
+    for name in sorted(map(str, names)):
+        _check(folder, name)
+
+
+def _json(folder: str, name: str) -> Any:
+    if not 0 < _size(folder, name) <= _MAX_JSON:
+        raise FaultError(f"has no {name}, or an empty one")
+    try:
+        with open(os.path.join(folder, name), "rb") as file:
+            return json.loads(file.read(_MAX_JSON))
+    except (ValueError, RecursionError):
+        raise FaultError(f"{name} is damaged") from None
+
+
+def _size(folder: str, name: str) -> int:
+    """Bytes; 0 where there is no such regular file."""
+    try:
+        status = os.stat(os.path.join(folder, name))
+    except OSError:
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
+def _check(folder: str, name: str) -> None:
+    """Raises FaultError where a file is missing, empty, cut short, or filled with something else."""
+    if os.path.isdir(os.path.join(folder, name)):
+        if name.startswith("global_step"):
+            return  # its files are looked at one by one
+        raise FaultError(f"{name} is a folder")
+    size = _size(folder, name)
+    if not size:
+        raise FaultError(f"has no {name}, or an empty one")
+    with open(os.path.join(folder, name), "rb") as file:
+        head = file.read(64)
+        if size < 64 and _STAND_IN.fullmatch(head):
+            return
+        file.seek(0)
+        if name.endswith(".safetensors"):
+            whole = size == (said := _safetensors_size(file.read, size))
+            words = f"{size} bytes, its header says {said or 'nothing'}"
+        else:
+            whole, words = _is_whole(file, name, head, size), f"{size} bytes"
+    if not whole:
+        raise FaultError(f"{name} is damaged or cut short ({words})")
+
+
+def _is_whole(file: Any, name: str, head: bytes, size: int) -> bool:
+    if name.endswith((".pt", ".pth", ".bin")):
+        return _is_whole_torch(file, head, size)
+    if name.endswith(".metadata"):  # a pickle; it ends with its STOP
+        file.seek(size - 1)
+        return head.startswith(b"\x80") and bool(file.read(1) == b".")
+    return True
+
+
+def _safetensors_size(read: Any, size: int) -> int:
+    """The size that the header states: 8 bytes with its length, itself, the tensors. 0: it is no header."""
+    length = int.from_bytes(read(8), "little")
+    if not 2 <= length <= min(size - 8, _MAX_HEADER):
+        return 0
+    try:
+        header = json.loads(read(length))
+        ends = [item["data_offsets"][1] for key, item in header.items() if key != "__metadata__"]
+        return 8 + length + int(max(ends, default=0))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return 0
+
+
+def _is_whole_torch(file: Any, head: bytes, size: int) -> bool:
+    """torch.save writes a zip, whose directory comes last; it used to write pickles, and still can.
+
+    Of such a pickle, whose raw data come last, nothing says where it ends.
+    """
+    if head.startswith(b"\x80"):
+        return True
+    if not head.startswith(_ZIP) or size <= _ZIP_END_SIZE:
+        return False
+    file.seek(size - _ZIP_END_SIZE)
+    end = file.read(_ZIP_END_SIZE)
+    if not end.startswith(_ZIP_END):
+        return False
+    begin = int.from_bytes(end[16:20], "little")
+    if begin == _IN_ZIP64:
+        return True
+    file.seek(begin)
+    return bool(file.read(4) == _ZIP_ENTRY)
+
+
+def main(run_dir: str, ranks: int) -> None:
+    """For launch.sh: `NAME STEP MAX_STEPS` of the last complete one; `# WHY` for each newer one."""
+    told: list[str] = []
+    found = last_complete(run_dir, ranks, told)
+    lines = [f"# {line}" for line in told]
+    if found is not None:
+        name, _, state = found
+        numbers = [state.get(key) for key in ("global_step", "max_steps")]
+        lines.append(" ".join([name, *(str(n) if isinstance(n, int) else "-" for n in numbers)]))
+    sys.stdout.write("".join(line + "\n" for line in lines))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
+PRL_PYTHON
+}
