@@ -33,7 +33,7 @@ from prl_submit.system.shell import Shell
 
 
 class World(Struct, frozen=True):
-    """What submission needs of the world."""
+    """What submission needs from outside: variables, a way to run programs, templates, somebody to tell."""
 
     environ: Mapping[str, str]
     shell: Shell
@@ -44,39 +44,25 @@ class World(Struct, frozen=True):
 def submit(planned: Planned, outside: World) -> Run:
     """Make the run directory and start the job. Raises PrlSubmitError; then nothing is left behind.
 
-    A KeyboardInterrupt that came when the job had started carries its Run.
+    A KeyboardInterrupt that came after the job had started carries its Run.
     """
+    backends.load(planned.plan.backend)  # what is not installed is told before a directory is made
     _require_secrets(planned.plan, outside.environ)
     path = _allocate(planned.plan)
     try:
-        plan = with_run_dir(planned.plan, str(path))
-        record = _first_record(plan, path)
-        (path / layout.LOGS).mkdir()
-        write_inside(path, layout.SPEC, dump_spec(planned.tree))
-        file = PlanFile(
-            values=planned.values,
-            swift_version=planned.job.swift_version,
-            argument_table=planned.argument_table,
-            git=git_state(plan.workdir, outside.shell),
-            plan=plan,
-        )
-        _write_plan(path, file, record, outside)
-        record = backends.load(plan.backend).submit(path, plan, record, outside.tell)
+        return _start(planned, path, outside)
     except BaseException as error:
-        _clean_up(path)
-        if isinstance(error, OSError):
-            raise PrlSubmitError(_explain(error, path)) from None
-        if isinstance(error, RefusedError):
-            raise _placed(error, planned) from None
-        if isinstance(error, KeyboardInterrupt) and (run := directory.read_run(path)):
-            raise KeyboardInterrupt(run) from None
-        raise
-    _point_latest(path)
-    return Run(path, int(path.name[1:].partition("-")[0]), record)
+        if os.path.lexists(path / layout.RECORD):  # there is a job, so its directory stays
+            _point_latest(path)
+        else:
+            _remove(path)
+        raise _failure(error, planned, path) from None
 
 
-def _first_record(plan: Plan, path: Path) -> Record:
-    return Record(
+def _start(planned: Planned, path: Path, outside: World) -> Run:
+    """Write the files of the run and start its job."""
+    plan = with_run_dir(planned.plan, str(path))
+    record = Record(
         name=plan.name,
         backend=plan.backend,
         job_id=None,
@@ -85,56 +71,61 @@ def _first_record(plan: Plan, path: Path) -> Record:
         directory=directory_of(path),
         limits=limits_of_plan(plan),
     )
-
-
-def _clean_up(path: Path) -> None:
-    """Remove the directory of a submission that failed, unless it has a record: then there is a job."""
-    if os.path.lexists(path / layout.RECORD):
-        _point_latest(path)
-    else:
-        _remove(path)
+    file = PlanFile(
+        values=planned.values,
+        swift_version=planned.job.swift_version,
+        argument_table=planned.argument_table,
+        git=git_state(plan.workdir, outside.shell),
+        plan=plan,
+    )
+    (path / layout.LOGS).mkdir()
+    write_inside(path, layout.SPEC, dump_spec(planned.tree))
+    _write_plan(path, file, record, outside)
+    record = backends.load(plan.backend).submit(path, plan, record, outside.tell)
+    _point_latest(path)
+    return Run(path, int(path.name[1:].partition("-")[0]), record)
 
 
 def _point_latest(path: Path) -> None:
-    """Let `latest` point to the run. It is a convenience, so a fault does not matter: the job runs."""
+    """Let `latest` point to the run. The job runs whether or not that can be done."""
     with contextlib.suppress(OSError):
         directory.point_latest(path)
+
+
+def _failure(error: BaseException, planned: Planned, path: Path) -> BaseException:
+    """What `submit` raises for an error: in words, with the spec's line, or with the run that was started."""
+    if isinstance(error, OSError):
+        return PrlSubmitError(_explain(error, path))
+    if isinstance(error, RefusedError):
+        return _placed(error, planned)
+    if isinstance(error, KeyboardInterrupt) and (run := directory.read_run(path)):
+        return KeyboardInterrupt(run)
+    return error
 
 
 def resume(run: Run, outside: World, before: State) -> tuple[Run, checkpoints.Checkpoint]:
     """Start a finished run again from its last complete checkpoint, in its own directory.
 
-    `before`: how it finished. Its `restarts` say how often the scheduler and others have started it
-    again so far; what they left behind must not pass for the new attempt's. Raises PrlSubmitError.
+    `before`: how the run finished; see `_next_record`. Raises PrlSubmitError.
     """
-    last = run.require_record()
+    run.require_record()
     file = _where_it_lies(run, read_plan(run.path))
     _require_secrets(file.plan, outside.environ)
-    checkpoint = _checkpoint_to_go_on_from(run, file.plan)
+    checkpoint = _checkpoint_of(run, file.plan)
     # The run directory as the job has it: pods may have its volume mounted elsewhere.
     plan = resume_from(file.plan, os.path.join(file.plan.run_dir, checkpoint.path.name))
-    record = msgspec.structs.replace(
-        last,
-        # Its own: by the old one a scheduler would find the old job, which it remembers.
-        token=new_token(),
-        restarts=max(last.restarts, before.restarts, *_attempts_left(run.path)) + 1,
-        job_id=None,
-        place=ScheduledJob(),
-        resumed_at=[*last.resumed_at, now()],
-        started_at=last.started_at or before.started_at,
-        directory=directory_of(run.path),
-        limits=limits_of_plan(plan),
-    )
+    record = _next_record(run, plan, before)
+    backend = backends.load(plan.backend)
     with _as_it_was(run, plan.traits.artefact):
         remove_inside(run.path, layout.CANCEL)
         file = msgspec.structs.replace(file, plan=plan, git=git_state(plan.workdir, outside.shell))
         _write_plan(run.path, file, record, outside)
-        record = backends.load(plan.backend).submit(run.path, plan, record, outside.tell)
+        record = backend.submit(run.path, plan, record, outside.tell)
     return msgspec.structs.replace(run, record=record), checkpoint
 
 
-def _checkpoint_to_go_on_from(run: Run, plan: Plan) -> checkpoints.Checkpoint:
-    """The last complete checkpoint. Raises PrlSubmitError where there is none, or nothing is left to do."""
+def _checkpoint_of(run: Run, plan: Plan) -> checkpoints.Checkpoint:
+    """The checkpoint that a run goes on from. Raises PrlSubmitError where there is none, or no step is left."""
     checkpoint = checkpoints.last_complete(run.path, plan.world_size)
     if checkpoint is None:
         elsewhere = backends.load(plan.backend).where_files_are(run)
@@ -155,10 +146,32 @@ def _checkpoint_to_go_on_from(run: Run, plan: Plan) -> checkpoints.Checkpoint:
     return checkpoint
 
 
-def _where_it_lies(run: Run, file: PlanFile) -> PlanFile:
-    """The plan in the directory as it is now: a run that was moved goes on where it lies.
+def _next_record(run: Run, plan: Plan, before: State) -> Record:
+    """The record of a resumed run's next attempt, before its job has started.
 
-    Raises PrlSubmitError where that cannot be.
+    `restarts` counts every attempt before it: those that `before` tells of, because the scheduler may
+    have started the job again, and those whose files are left. So no earlier file passes for the next
+    attempt's. The token is a new one, because a scheduler that remembers the old job would find that one
+    by the old token.
+    """
+    last = run.require_record()
+    return msgspec.structs.replace(
+        last,
+        token=new_token(),
+        restarts=max(last.restarts, before.restarts, *_attempts_left(run.path)) + 1,
+        job_id=None,
+        place=ScheduledJob(),
+        resumed_at=[*last.resumed_at, now()],
+        started_at=last.started_at or before.started_at,
+        directory=directory_of(run.path),
+        limits=limits_of_plan(plan),
+    )
+
+
+def _where_it_lies(run: Run, file: PlanFile) -> PlanFile:
+    """The plan for the directory in which the run is now, since the user may have moved it.
+
+    Raises PrlSubmitError where the run cannot go on there.
     """
     plan = file.plan
     before = Path(plan.run_dir)
@@ -187,14 +200,14 @@ def _where_it_lies(run: Run, file: PlanFile) -> PlanFile:
 
 
 def _remove(path: Path) -> None:
-    """Remove a directory without a job; what could not be removed the first time is tried once more."""
+    """Remove the directory of a run without a job. What cannot be removed at once is tried a second time."""
     for _ in range(2):
         shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def _as_it_was(run: Run, artefact: str | None) -> Iterator[None]:
-    """Puts the files of the last attempt back, where the new one was refused and has no record."""
+    """Put the files of the last attempt back if the new attempt was refused, so that it has no record."""
     names = [
         layout.PLAN,
         layout.LAUNCH,
@@ -209,13 +222,16 @@ def _as_it_was(run: Run, artefact: str | None) -> Iterator[None]:
     except BaseException:
         left = directory.read_run(run.path)
         if left is None or left.record == run.record:
-            with contextlib.suppress(OSError):  # the disk may be full: that is told already
+            with contextlib.suppress(
+                OSError
+            ):  # the disk may be full, which the user is told already
                 for name, data in before.items():
                     _put_back(run.path, name, data)
         raise
 
 
 def _put_back(run: Path, name: str, data: bytes | None) -> None:
+    """Give a file its content of before; None: there was no such file."""
     if data is None:
         remove_inside(run, name)
     else:
@@ -227,6 +243,7 @@ def _mode(name: str) -> int:
 
 
 def _read(path: Path) -> bytes | None:
+    """A file's content; None where there is no such file."""
     try:
         return read_record(path, PLAN_BYTES)
     except FileNotFoundError:
@@ -234,7 +251,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def _refuse_links(run: Run) -> None:
-    """launch.sh would write through links that others have put here. Raises PrlSubmitError."""
+    """Raise PrlSubmitError for a symbolic link in the run directory: launch.sh would write through it."""
     beside = (layout.EXIT, layout.EXIT_PART, layout.STEPS, layout.COMPLETIONS, layout.LOGS)
     for folder, names in ((run.path, beside), (run.path / layout.LOGS, None)):
         for name in directory.names_in(folder) if names is None else names:
@@ -247,7 +264,7 @@ def _refuse_links(run: Run) -> None:
 
 @contextlib.contextmanager
 def exclusive(run: Run) -> Iterator[None]:
-    """One `resume` of a run at a time. Raises PrlSubmitError where another is under way, OSError."""
+    """Let nobody else resume the run meanwhile. Raises PrlSubmitError where somebody else does, and OSError."""
     if not os.path.lexists(run.path / layout.LOGS):
         (run.path / layout.LOGS).mkdir()
     _refuse_links(run)
@@ -257,12 +274,12 @@ def exclusive(run: Run) -> Iterator[None]:
         except BlockingIOError:
             raise PrlSubmitError(f"{run.name} is being resumed by somebody else") from None
         except OSError:
-            pass  # a file system without locks: two at once are the user's own care
+            pass  # this file system has no locks: the user must see to it that nobody else resumes the run
         yield
 
 
 def _attempts_left(path: Path) -> list[int]:
-    """What the files of earlier attempts say of their number."""
+    """The numbers of the earlier attempts that left a file in the run directory."""
     records = [
         read_exit(path, 0),
         *(record for _, record in read_node_exits(path, 0)),
@@ -271,7 +288,7 @@ def _attempts_left(path: Path) -> list[int]:
 
 
 def new_token() -> str:
-    """What marks a job, its processes and its files: 16 hexadecimal digits."""
+    """A new mark for a job, its processes and its files: 16 hexadecimal digits."""
     return os.urandom(8).hex()
 
 
@@ -284,6 +301,7 @@ def now() -> str:
 
 
 def _write_plan(path: Path, file: PlanFile, record: Record, outside: World) -> None:
+    """Write plan.json, and the files that are sent."""
     plan = file.plan
     files = job_files(plan, outside.site, token=record.token, restarts=record.restarts)
     write_inside(path, layout.PLAN, encode_plan(file))
@@ -298,6 +316,7 @@ def _placed(error: RefusedError, planned: Planned) -> RefusedError:
 
 
 def _require_secrets(plan: Plan, environ: Mapping[str, str]) -> None:
+    """Raise SpecError where a secret that the job inherits is not in the user's environment."""
     missing = [name for name in plan.environment.secrets if name not in environ]
     if missing and plan.traits.inherits_environment:
         raise SpecError(
@@ -315,6 +334,7 @@ def _require_secrets(plan: Plan, environ: Mapping[str, str]) -> None:
 
 
 def _allocate(plan: Plan) -> Path:
+    """A new run directory. Raises PrlSubmitError where none can be made."""
     root = Path(plan.output_root)
     try:
         return directory.allocate(root)
@@ -323,6 +343,7 @@ def _allocate(plan: Plan) -> Path:
 
 
 def _explain(error: OSError, path: Path) -> str:
+    """Why a run directory cannot be made, in words."""
     what = error.strerror or str(error)
     if isinstance(error, (NotADirectoryError, FileExistsError)):
         what = "a file stands where a folder should be"
