@@ -22,6 +22,7 @@ import msgspec
 
 from prl_submit.backends import Backend, ignore_message
 from prl_submit.backends.answers import BackendAnswer
+from prl_submit.backends.inherited_variables import is_inherited
 from prl_submit.backends.local import processes
 from prl_submit.errors import BackendRefusedError, RefusedError
 from prl_submit.planning.plan import Plan
@@ -35,8 +36,6 @@ from prl_submit.system.files import remove_inside, write_inside
 from prl_submit.system.owners import owner_of, user_name
 from prl_submit.system.reading import read_record
 
-#: Variables of an outer job that would confuse this one.
-_NOT_INHERITED = ("PRL_SUBMIT_", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "BASH_ENV")
 _POLL_S = 0.05
 #: launch.sh's own name in the list of processes.
 _ARGV0 = "bash"
@@ -186,7 +185,7 @@ def _become_job(run: Path, record: Record, writer: int) -> None:
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
-        environ = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_INHERITED)}
+        environ = {name: text for name, text in os.environ.items() if is_inherited(name)}
         bash = _find_bash(environ)
         mark = processes.mark_of(record.token, run)
         if mark is not None:

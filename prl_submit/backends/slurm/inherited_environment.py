@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from prl_submit.backends.inherited_variables import is_inherited
 from prl_submit.backends.slurm.directives import directives
 from prl_submit.planning.plan import Plan
 
@@ -25,16 +26,6 @@ _CLUSTER = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
 SITE_DEFAULTS = (
     *("SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_QOS"),
     *("SBATCH_RESERVATION", "SBATCH_CONSTRAINT", "SBATCH_WCKEY"),
-)
-#: Variables of a job or launcher inside which the user runs prl-submit. torchrun and launch.sh would
-#: take them for their own.
-_LAUNCHERS = ("PRL_SUBMIT_", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
-#: Variables that change how bash runs a script. job.sbatch and launch.sh are bash scripts.
-_BASH = frozenset(
-    [
-        *("BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "POSIXLY_CORRECT", "BASH_COMPAT"),
-        *("BASH_XTRACEFD", "GLOBIGNORE", "EXECIGNORE", "CDPATH"),
-    ]
 )
 
 
@@ -60,7 +51,7 @@ def inherited(environ: Mapping[str, str], kept: Collection[str]) -> dict[str, st
     return {
         name: value
         for name, value in environ.items()
-        if name in kept or not (_steers_slurm(name) or name in _BASH or name.startswith(_LAUNCHERS))
+        if name in kept or (is_inherited(name) and not _steers_slurm(name))
     }
 
 
