@@ -21,7 +21,7 @@ IMAGE = "registry.example/ms-swift:4.6"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder needs a Kubernetes API; before the marker is looked for."""
+    """Mark every test of this folder as one that needs a Kubernetes API."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.kubernetes)
@@ -47,7 +47,7 @@ class KubernetesWorld(World):
         self.output.mkdir(exist_ok=True)
 
     def spec(self, file: str = "job.yaml", **over: Any) -> Path:
-        """As everywhere, for Kubernetes."""
+        """Write a job spec for Kubernetes."""
         volumes = [{"name": "output", "hostPath": str(self.volume), "mountPath": str(self.output)}]
         mine = {"backend": "kubernetes", "kubernetes__image": IMAGE, "kubernetes__volumes": volumes}
         return super().spec(file, **mine | over)
@@ -59,19 +59,19 @@ class KubernetesWorld(World):
         return Path(done.out.strip())
 
     def faking(self, fake: str, over: dict[str, Any]) -> dict[str, Any]:
-        """Spec keys with which torchrun does as it is told; pods inherit nothing from here."""
+        """Keys of a spec with which the pods run the fake torchrun; pods inherit no environment from this machine."""
         env = {"FAKE": fake, **over.get("environment__env", {})}
         return over | {"environment__env": env}
 
     def run_to_end(self, fake: str = "step 1 1", **over: Any) -> tuple[Path, dict[str, Any]]:
-        """A job to its end, and what `status` says of it."""
+        """Run a job to its end; its run directory, and what `status` shows."""
         done = self.prl(self.spec(**self.faking(fake, over)), "--wait")
         assert done.out, done.err
         run = Path(done.out.strip())
         return run, self.status(run)
 
     def status(self, run: Path) -> dict[str, Any]:
-        """One run as `status --json` has it."""
+        """One run as `status --json` shows it."""
         done = self.prl("status", run, "--json")
         [status] = done.json["runs"]
         assert isinstance(status, dict)
@@ -83,7 +83,7 @@ class KubernetesWorld(World):
         return self.cluster.api.find(self.path("pytorchjobs", name))
 
     def path(self, kind: str, name: str = "") -> str:
-        """Where the API has a kind of the world's namespace."""
+        """The URL path of a kind of objects in the world's namespace."""
         api = "/apis/kubeflow.org/v1" if kind == "pytorchjobs" else "/api/v1"
         return f"{api}/namespaces/{self.namespace}/{kind}" + (f"/{name}" if name else "")
 
@@ -98,7 +98,7 @@ class KubernetesWorld(World):
         return self.items("pods")
 
     def wait_for(self, run: Path, state: str, timeout: float = 30) -> dict[str, Any]:
-        """Until `status` says that state."""
+        """Wait until `status` shows that state."""
         seen: dict[str, Any] = {}
 
         def look() -> bool:
@@ -112,7 +112,7 @@ class KubernetesWorld(World):
         return seen
 
     def close(self) -> None:
-        """Also remove what the namespace holds, and mend what a test broke."""
+        """Also delete everything in the namespace, and repair what a test broke."""
         try:
             self.cluster.heal([self.namespace])
         finally:

@@ -27,7 +27,7 @@ class Dropped:
 
 @contextlib.contextmanager
 def counting(kubeconfig: Path) -> Iterator[list[str]]:
-    """The requests that come meanwhile, as METHOD PATH."""
+    """The requests that come while the context is open, as METHOD PATH."""
     requests: list[str] = []
     with _proxy(kubeconfig, requests, None, 0, Dropped()):
         yield requests
@@ -46,7 +46,7 @@ def dropping(kubeconfig: Path, wanted: str, *, after: int) -> Iterator[Dropped]:
 
 @contextlib.contextmanager
 def starting(kubeconfig: Path, count: int) -> Iterator[list[str]]:
-    """A server that has not read its roles yet: it refuses everybody the first `count` requests."""
+    """An API server that has not read its roles yet: it refuses the first `count` requests of everybody."""
     requests: list[str] = []
     with _proxy(kubeconfig, requests, None, 0, Dropped(), refused=count):
         yield requests
@@ -54,7 +54,7 @@ def starting(kubeconfig: Path, count: int) -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def slow_line(kubeconfig: Path, seconds: float) -> Iterator[None]:
-    """Short pieces of what the server says take `seconds` longer; TLS is the server's own."""
+    """Delay short pieces of the server's answers by `seconds`. TLS stays between client and server."""
     text = kubeconfig.read_text()
     config = json.loads(text)
     cluster = config["clusters"][0]["cluster"]
@@ -80,7 +80,7 @@ def slow_line(kubeconfig: Path, seconds: float) -> Iterator[None]:
 
 
 def _join(client: socket.socket, server: socket.socket, seconds: float) -> None:
-    """Carry bytes both ways until both have said that they are at their end."""
+    """Copy bytes both ways until both sides have closed."""
     with client, server:
         there = threading.Thread(target=_carry, args=(client, server, _piece, 0.0), daemon=True)
         there.start()
@@ -108,7 +108,7 @@ def _piece(source: socket.socket) -> bytes:
 
 
 def _record(source: socket.socket) -> bytes:
-    """One of TLS (RFC 8446, 5.1), so that no two things said arrive together."""
+    """One TLS record (RFC 8446, 5.1), so that two messages never arrive together."""
     head = source.recv(5, socket.MSG_WAITALL)
     return head + source.recv(int.from_bytes(head[3:5], "big"), socket.MSG_WAITALL) if head else b""
 
@@ -122,7 +122,7 @@ def _proxy(
     dropped: Dropped,
     refused: int = 0,
 ) -> Iterator[None]:
-    """The kubeconfig points to the proxy meanwhile, over plain HTTP."""
+    """While the context is open, the kubeconfig points to the proxy, over plain HTTP."""
     text = kubeconfig.read_text()
     config = json.loads(text)
     cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
@@ -165,7 +165,7 @@ def _proxy(
             self.wfile.write(content)
 
         def _refuse(self) -> None:
-            """In the words of RBAC."""
+            """Refuse as the RBAC authorizer does."""
             kind = self.path.partition("?")[0].rpartition("/")[2]
             group = "kubeflow.org" if kind == "pytorchjobs" else ""
             said = f'User "alice" cannot list resource "{kind}" in API group "{group}"'

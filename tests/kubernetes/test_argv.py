@@ -67,7 +67,7 @@ def make_case(world: KubernetesWorld, number: int) -> Case:
 
 
 def submit_all(world: KubernetesWorld, cases: list[Case]) -> None:
-    """Every tenth by the command itself."""
+    """Submit all jobs, every tenth with the command as users type it."""
     apart = cases[::APART]
     together = [case.spec for case in cases if case not in apart]
     batch = world.popen([sys.executable, "-c", SUBMIT_ALL, *together])
@@ -88,7 +88,7 @@ def test_everything_arrives_as_it_was_written(kube: KubernetesWorld) -> None:
 
 
 def faults(case: Case) -> Iterator[str]:
-    """What of a job is not as its spec says."""
+    """What of a job differs from its spec."""
     run = case.run
     environ = (run / "environ").read_bytes().decode().split("\0")
     argv = (run / "argv").read_bytes().decode().split("\0")[:-1]

@@ -45,7 +45,7 @@ def test_everything_then_nothing_again(kube_apart: KubernetesWorld) -> None:
 
 
 def test_over_a_slow_line(kube_apart: KubernetesWorld) -> None:
-    """The ends of connections arrive when the next file is open under the old socket's number."""
+    """The server's last message comes when the next file already has the number of the closed socket."""
     fake = 'for i in {1..3}; do head -c 40000000 /dev/urandom >"$run/file$i"; done; step 1 1'
     run, _ = kube_apart.run_to_end(fake)
     there = kube_apart.volume / run.name
@@ -85,7 +85,7 @@ def test_while_it_runs(kube_apart: KubernetesWorld) -> None:
     assert (run / "logging.jsonl").read_bytes().startswith(first)
 
 
-def test_interrupted_and_gone_on(kube_apart: KubernetesWorld) -> None:
+def test_an_interrupted_collect_is_continued(kube_apart: KubernetesWorld) -> None:
     run, _ = kube_apart.run_to_end(FAKE.replace("30000000", "400000000"))
     part = run / "checkpoint-1" / ".model.safetensors.part"
     process = kube_apart.start("collect", run, "--only", "checkpoint-*")

@@ -1,4 +1,4 @@
-"""Trainings that take their time to end: no end is told before it has come, and then the true one, for good."""
+"""Trainings that end slowly: `status` shows no end too early, then the right one, and never changes it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def start_slow(world: KubernetesWorld, fake: str = SLOW, **over: Any) -> Path:
 
 
 def inside(world: KubernetesWorld, run: Path) -> Path:
-    """The run directory as the pods have it."""
+    """The run directory as the pods see it."""
     return world.volume / run.name
 
 
@@ -48,7 +48,7 @@ def delete_pod(world: KubernetesWorld, run: Path, replica: str = "master-0") -> 
 
 
 def evict_by_api(world: KubernetesWorld, run: Path, replica: str = "master-0") -> None:
-    """As `kubectl drain` does it."""
+    """Evict the pod through the API, as `kubectl drain` does."""
     pod = pod_of(run, replica)
     body = {
         "apiVersion": "policy/v1beta1",
@@ -63,7 +63,7 @@ def preempt(world: KubernetesWorld, run: Path, replica: str = "master-0") -> Non
 
 
 def observe(world: KubernetesWorld, run: Path, *nodes: int) -> list[dict[str, Any]]:
-    """Look until the run has ended, and a while longer: no end before the processes', and one alone."""
+    """Ask `status` until the run has ended, and a while longer. It must show one end, and not before the processes ended."""
     seen: list[dict[str, Any]] = []
     deadline = time.monotonic() + 150
     while not seen or seen[-1]["state"] not in FINISHED:
@@ -109,8 +109,8 @@ def test_its_pod_is_removed(any_kube: KubernetesWorld, remove: Remove, who: str)
     assert "saving 6" in (run / "logs/node0.log").read_text()
 
 
-def test_nobody_looked_until_its_pod_had_gone(any_kube: KubernetesWorld) -> None:
-    """Where the volume is not here, the API server remembers the pod's last word for a while."""
+def test_first_status_after_the_pod_is_gone(any_kube: KubernetesWorld) -> None:
+    """Without the volume, the API server still has the deleted pod's termination message for some minutes."""
     world = any_kube
     run = start_slow(world)
     delete_pod(world, run)
@@ -129,7 +129,7 @@ def test_one_of_two_pods_is_removed(any_kube: KubernetesWorld) -> None:
     assert last["reason"].startswith("worker-0: stopped by signal 15 while training (its pod was")
 
 
-def test_the_job_is_deleted_and_its_pods_take_their_time(any_kube: KubernetesWorld) -> None:
+def test_a_deleted_job_whose_pods_end_slowly(any_kube: KubernetesWorld) -> None:
     """`kubectl delete pytorchjob` removes the job at once and its pods in the background."""
     world = any_kube
     run = start_slow(world)
@@ -147,8 +147,8 @@ def test_the_job_is_deleted_and_its_pods_take_their_time(any_kube: KubernetesWor
     assert "deleted" in status["reason"]
 
 
-def test_a_pod_at_its_deadline_takes_its_time(kube: KubernetesWorld) -> None:
-    """The kubelet calls the pod failed when its time is over, and its container ends later."""
+def test_a_pod_that_ends_slowly_at_its_deadline(kube: KubernetesWorld) -> None:
+    """The kubelet sets the phase Failed when the deadline passes, and the container ends later."""
     fake = SLOW.replace("for i in 1 2 3 4 5 6", "for i in 1 2 3 4 5 6 7 8 9")
     extra = {"pod": {"spec": {"activeDeadlineSeconds": 8}}}
     run = start_slow(kube, fake, kubernetes__extra=extra)
@@ -180,7 +180,7 @@ def test_resuming_while_it_is_being_removed(kube: KubernetesWorld) -> None:
 
 
 def test_a_kubelet_that_does_not_answer(kube: KubernetesWorld) -> None:
-    """The training may go on for as long as its node is cut off."""
+    """The training may go on while its node cannot be reached."""
     run = start_slow(kube)
     kube.cluster.stop_kubelet()
     delete_pod(kube, run)

@@ -1,4 +1,4 @@
-"""Logs: whole, in order, once, whatever goes away meanwhile."""
+"""Logs are copied completely, in order, each line once, whatever fails meanwhile."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_bytes_survive(any_kube: KubernetesWorld) -> None:
 
 
 def test_api_server_goes_and_comes_back(any_kube: KubernetesWorld) -> None:
-    """`logs -f` and `wait` at once: nothing lost, nothing twice, both go on to the end."""
+    """`logs -f` and `wait` at the same time: no line is lost or shown twice, and both continue to the end."""
     run = any_kube.submit(COUNT.format(lines=600, pause=0.01))
     any_kube.wait_for(run, "RUNNING")
     follower, waiter = any_kube.start("logs", run, "-f"), any_kube.start("wait", run, "--json")
@@ -103,7 +103,7 @@ def test_two_followers_at_once(kube_apart: KubernetesWorld) -> None:
 
 
 def test_previous_container(kube_apart: KubernetesWorld) -> None:
-    """Where a site lets the kubelet start containers again, the log of the first is kept too."""
+    """If a site lets the kubelet restart containers, the log of the first one is copied too."""
     restart = {"spec": {"pytorchReplicaSpecs": {"Master": {"restartPolicy": "OnFailure"}}}}
     fake = "if [[ -e $run/once ]]; then echo second; step 1 1; else touch $run/once; echo first; exit 200; fi"
     run, status = kube_apart.run_to_end(fake, kubernetes__extra=restart, restarts__max=1)
@@ -120,8 +120,8 @@ def test_pod_that_is_made_again(any_kube: KubernetesWorld) -> None:
     assert [word for word in done.out.split() if word in ("first", "second")] == ["first", "second"]
 
 
-def test_words_before_launch_sh_speaks(kube: KubernetesWorld) -> None:
-    """An image whose locale is foreign: bash says so first. The pod's log is the pod's own still."""
+def test_output_before_launch_shs_first_line(kube: KubernetesWorld) -> None:
+    """bash warns about an unknown locale before launch.sh prints its line; the pod still writes its log itself."""
     env = [{"name": "LC_ALL", "value": "xx_XX.UTF-8"}]
     fake = COUNT.format(lines=50, pause=0.02)
     run = kube.submit(fake, kubernetes__extra={"container": {"env": env}})
@@ -166,7 +166,7 @@ def test_ctrl_c_leaves_the_job_alone(any_kube: KubernetesWorld) -> None:
 
 
 @pytest.mark.parametrize("before", [0, 5])
-def test_lines_that_were_seen_do_not_come_again(kube_apart: KubernetesWorld, before: int) -> None:
+def test_lines_are_not_shown_twice(kube_apart: KubernetesWorld, before: int) -> None:
     run: Path = kube_apart.submit(COUNT.format(lines=10, pause=0.2))
     kube_apart.wait_for(run, "RUNNING")
     for _ in range(before):

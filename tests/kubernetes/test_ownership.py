@@ -1,4 +1,4 @@
-"""A run directory is data that anybody may have written: it ends, and shows, no job but its own."""
+"""Anybody may have written a run directory: prl-submit ends and shows only the job that belongs to it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def lives(world: KubernetesWorld, run: Path) -> bool:
 
 
 def forged(world: KubernetesWorld, run: Path, **changed: Any) -> Path:
-    """A run directory of a stranger's making, whose run.json names another run's job."""
+    """A forged run directory, whose run.json names another run's job."""
     fake = world.output / "v66-20260101-000000"
     (fake / "logs").mkdir(parents=True)
     record = json.loads((run / "run.json").read_text())
@@ -39,7 +39,7 @@ def forged(world: KubernetesWorld, run: Path, **changed: Any) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["token", "two tokens", "selector", "job only"])
-def test_a_forged_record_ends_nothing(kube: KubernetesWorld, kind: str) -> None:
+def test_a_forged_record_cancels_nothing(kube: KubernetesWorld, kind: str) -> None:
     run = victim(kube)
     token = json.loads((run / "run.json").read_text())["token"]
     changed = {
@@ -109,7 +109,7 @@ def test_a_link_to_a_run_is_the_run(kube: KubernetesWorld, folder: Path) -> None
     assert kube.pods() == []
 
 
-def test_a_job_without_a_directory_is_nobodys(kube: KubernetesWorld) -> None:
+def test_a_job_without_the_annotation_belongs_to_no_run(kube: KubernetesWorld) -> None:
     run = victim(kube)
     name = json.loads((run / "run.json").read_text())["job_id"]
     note = {"annotations": {"prl-submit/run-directory": None}}
@@ -120,8 +120,8 @@ def test_a_job_without_a_directory_is_nobodys(kube: KubernetesWorld) -> None:
     assert lives(kube, run)
 
 
-def test_words_of_the_cluster_do_nothing_to_a_terminal(kube: KubernetesWorld) -> None:
-    """Whoever may write events or conditions of a pod may not write to its owner's terminal."""
+def test_control_characters_of_the_cluster_do_not_reach_a_terminal(kube: KubernetesWorld) -> None:
+    """Control characters in events and conditions do not reach the user's terminal."""
     unscheduled = {"pod": {"spec": {"schedulerName": "nobody"}}}
     run = kube.submit(kubernetes__extra=unscheduled)
     eventually(kube.pods)

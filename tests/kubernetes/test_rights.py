@@ -1,4 +1,4 @@
-"""The documented Role does for everything, and nothing in it is too much."""
+"""The documented Role is enough for all commands, and each of its rights is needed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def without(verb: str, resource: str) -> Rules:
 
 
 def use(world: KubernetesWorld, rules: Rules) -> None:
-    """Go on as an account with these rights alone."""
+    """Continue as an account that has only these rights."""
     config = world.cluster.service_account(world.namespace, "user", rules)
     world.environ["KUBECONFIG"] = str(config)
 
@@ -104,7 +104,7 @@ def reading(world: KubernetesWorld, run: Path) -> str:
 
 
 def following(world: KubernetesWorld, run: Path) -> str:
-    """It is said at once, not when the job has ended."""
+    """`logs -f` reports it at once, not when the job has ended."""
     process = world.start("logs", run, "-f")
     time.sleep(3)
     process.terminate()
@@ -167,8 +167,8 @@ def test_an_event_that_may_not_be_listed(kube: KubernetesWorld) -> None:
     assert " may not list events" in kube.status(run)["reason"]
 
 
-def test_a_server_that_has_just_started_refuses_nobody_for_long(kube: KubernetesWorld) -> None:
-    """Until it has read its roles, /readyz is refused too; that tells this from a lack of rights."""
+def test_refusals_of_a_server_that_has_just_started_are_retried(kube: KubernetesWorld) -> None:
+    """Until the server has read its roles, it refuses /readyz too; that distinguishes a start from missing rights."""
     with starting(kube.kubeconfig, 4) as requests:
         run = kube.submit("echo hello; step 1 2; sleep 60")
         assert any(line == "GET /readyz" for line in requests)
@@ -181,8 +181,8 @@ def test_a_server_that_has_just_started_refuses_nobody_for_long(kube: Kubernetes
     assert kube.status(run)["state"] == "CANCELLED"
 
 
-def test_a_restarted_server_is_believed_when_it_is_ready(kube: KubernetesWorld) -> None:
-    """The real one, asked again and again while it starts."""
+def test_refusals_of_a_restarted_server_count_once_it_is_ready(kube: KubernetesWorld) -> None:
+    """A real API server, asked again and again while it starts."""
     run = kube.submit("step 1 2; sleep 60")
     kube.wait_for(run, "RUNNING")
     use(kube, role())
@@ -199,7 +199,7 @@ def test_a_restarted_server_is_believed_when_it_is_ready(kube: KubernetesWorld) 
     assert codes <= {0, 4}
 
 
-def test_a_lack_of_rights_is_asked_twice_and_not_waited_for(kube: KubernetesWorld) -> None:
+def test_missing_rights_are_asked_twice_without_waiting(kube: KubernetesWorld) -> None:
     run = kube.submit("step 1 2; sleep 60")
     kube.wait_for(run, "RUNNING")
     use(kube, without("list", "pytorchjobs"))

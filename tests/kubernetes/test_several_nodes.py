@@ -1,4 +1,4 @@
-"""Several nodes: all start again together, from one checkpoint, as often as the spec lets them."""
+"""Several nodes restart together, from one checkpoint, at most restarts.max times."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def argv_of(world: KubernetesWorld, run: Path) -> list[str]:
 
 
 def test_one_lost_worker_is_one_restart(any_kube: KubernetesWorld) -> None:
-    """A drained node: its pod is deleted and made anew; node 0 comes with it, once."""
+    """A drained node: the operator creates its pod again, and node 0 restarts once with it."""
     world = any_kube
     run = world.submit(TWICE, restarts__max=1, **TWO)
     world.wait_for(run, "RUNNING")
@@ -83,8 +83,8 @@ def test_a_fault_of_its_own_is_not_tried_again(kube: KubernetesWorld) -> None:
     assert status["restarts"] == 0
 
 
-def test_what_an_end_leaves_can_be_cancelled(kube: KubernetesWorld) -> None:
-    """A container that is killed says nothing to the others, which go on holding their GPUs."""
+def test_pods_that_still_run_after_the_end_can_be_cancelled(kube: KubernetesWorld) -> None:
+    """A killed container tells the others nothing, so they keep their GPUs."""
     run = kube.submit("trap '' TERM; while :; do sleep 0.1; done", **TWO)
     kube.wait_for(run, "RUNNING")
     kube.cluster.evict(kube.namespace, pod_of(kube, "worker-0"))
@@ -98,7 +98,7 @@ def test_what_an_end_leaves_can_be_cancelled(kube: KubernetesWorld) -> None:
     assert kube.status(run)["state"] == "FAILED"
 
 
-def test_resume_ends_what_an_end_left(kube: KubernetesWorld) -> None:
+def test_resume_ends_pods_that_still_run(kube: KubernetesWorld) -> None:
     fake = """
     if [[ " $* " == *" --resume_from_checkpoint "* ]]; then ((NODE_RANK)) || step 2 2; exit; fi
     ((NODE_RANK)) && sleep 90

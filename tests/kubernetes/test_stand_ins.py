@@ -1,4 +1,4 @@
-"""The stand-in for nodes does what real ones do, as far as the other tests rely on it."""
+"""The stand-in for the kubelet behaves as a real one, as far as the other tests rely on it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesClus
 
 
 class Answer(NamedTuple):
-    """Of the API server, whatever it is."""
+    """An answer of the API server, with any status."""
 
     code: int
     text: str
@@ -62,7 +62,7 @@ class Pods:
         self._tls.load_cert_chain(keys / "admin.crt", keys / "admin.key")
 
     def path(self, name: str = "", *, kind: str = "pods") -> str:
-        """Of a pod, or of another object."""
+        """The URL path of a pod, or of another object."""
         return f"/api/v1/namespaces/{self.namespace}/{kind}" + (f"/{name}" if name else "")
 
     def create(
@@ -74,7 +74,7 @@ class Pods:
         spec: Object | None = None,
         **container: Any,
     ) -> None:
-        """A pod of one container."""
+        """Create a pod with one container."""
         one = {"name": "pytorch", "image": "some/image:1", "command": [*command]} | container
         body = {"restartPolicy": policy, "containers": [one], "terminationGracePeriodSeconds": 5}
         self.cluster.api.create(
@@ -90,12 +90,12 @@ class Pods:
         return self.cluster.api.get(self.path(name))
 
     def state(self, name: str = "a") -> Any:
-        """Its container's state; nothing before there is one."""
+        """The state of its container; empty before it has one."""
         (status,) = self.get(name).get("status", {}).get("containerStatuses") or [{}]
         return status.get("state", {})
 
     def wait(self, check: Callable[[Any], object], name: str = "a", timeout: float = 10) -> Any:
-        """The pod, once it is so."""
+        """Wait until `check` holds for the pod, and return the pod."""
         deadline = time.monotonic() + timeout
         while not check(pod := self.get(name)):
             assert time.monotonic() < deadline, json.dumps(pod["status"], indent=1)
@@ -103,16 +103,16 @@ class Pods:
         return pod
 
     def wait_running(self, name: str = "a") -> None:
-        """Until it runs."""
+        """Wait until it runs."""
         self.wait(lambda _: "running" in self.state(name), name)
 
     def end(self, name: str = "a") -> Any:
-        """How its container ended."""
+        """Wait for the end of its container, and return how it ended."""
         self.wait(lambda pod: pod["status"]["phase"] in ("Succeeded", "Failed"), name)
         return self.state(name)["terminated"]
 
     def output(self, name: str = "a") -> str:
-        """All that it wrote until its end."""
+        """Wait for its end, and return its whole output."""
         self.end(name)
         return self.log(name).text
 
@@ -122,7 +122,7 @@ class Pods:
         return Answer(answer.status, answer.read().decode())
 
     def open_log(self, name: str = "a", **query: Any) -> http.client.HTTPResponse:
-        """The same, to be read as it comes."""
+        """Its log as a stream."""
         port = self.cluster.port
         connection = http.client.HTTPSConnection("127.0.0.1", port, context=self._tls, timeout=20)
         words = urllib.parse.urlencode(query)
@@ -130,14 +130,14 @@ class Pods:
         return connection.getresponse()
 
     def reasons(self, name: str = "a") -> dict[str, str]:
-        """Reasons and messages of its events."""
+        """The reasons and messages of its events."""
         found = self.cluster.api.get(self.path(kind="events"))["items"]
         return {
             one["reason"]: one["message"] for one in found if one["involvedObject"]["name"] == name
         }
 
     def wait_event(self, reason: str, name: str = "a") -> str:
-        """The message of an event that must come."""
+        """Wait for an event, and return its message."""
         self.wait(lambda _: reason in self.reasons(name), name)
         return self.reasons(name)[reason]
 
@@ -518,7 +518,7 @@ def test_forced_deletion_leaves_nothing(pods: Pods) -> None:
 
 
 def _commands(word: str) -> list[str]:
-    """Command lines with this word."""
+    """The command lines of processes that contain this word."""
     found = subprocess.run(["pgrep", "-af", word], capture_output=True, text=True, check=False)
     return found.stdout.splitlines()
 
@@ -639,7 +639,7 @@ def test_exec(pods: Pods, tmp_path: Path) -> None:
 
 
 class _Hash:
-    """A file that only counts."""
+    """A file that counts bytes instead of storing them."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -653,7 +653,7 @@ class _Hash:
 
 
 def test_nothing_is_left(tmp_path: Path) -> None:
-    """After the end: no process, no mount, no control group."""
+    """After the cluster's end there is no process, mount or control group of it."""
     mounts = Path("/proc/self/mountinfo").read_text()
     with KubernetesCluster.start(tmp_path / "c") as cluster:
         pods = Pods(cluster)

@@ -1,4 +1,4 @@
-"""How jobs end, and what is said of it: ten ends and some ways to wait."""
+"""What `status` shows for ten ways to end and for several ways to wait."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_out_of_memory(any_kube: KubernetesWorld) -> None:
 
 
 def test_out_of_memory_of_the_whole_pod(any_kube: KubernetesWorld) -> None:
-    """The kernel kills launch.sh itself, and nothing of the job can say a word."""
+    """The kernel kills launch.sh itself, so nothing of the job can report its end."""
     hungry = 'kill -STOP $PPID; exec python3 -c "import os; os.kill(os.getppid(), 9); x = bytearray(400_000_000)"'
     _run, status = any_kube.run_to_end(hungry, resources__memory="100M")
     assert (status["state"], status["exit_code"]) == ("FAILED", 137)
@@ -78,7 +78,7 @@ def test_deadline(any_kube: KubernetesWorld) -> None:
 
 
 def test_waiting_for_a_node_is_not_training(kube: KubernetesWorld) -> None:
-    """The time limit is of the training, whatever the queue was like."""
+    """The time limit counts the training, not the time in the queue."""
     cordon(kube, unschedulable=True)
     try:
         run = kube.submit(resources__time_limit="4s")
@@ -95,8 +95,8 @@ def cordon(world: KubernetesWorld, *, unschedulable: bool) -> None:
         world.cluster.api.merge(f"/api/v1/nodes/{node}", {"spec": spec})
 
 
-def test_end_that_was_heard_is_kept(kube_apart: KubernetesWorld) -> None:
-    """Jobs are removed a week after their end; what became of the run is known all the same."""
+def test_a_final_state_is_kept(kube_apart: KubernetesWorld) -> None:
+    """The cluster removes jobs a week after their end; the run keeps its final state."""
     fake = kube_apart.faking("step 1 1", {})
     done = kube_apart.prl(kube_apart.spec(**fake), "--wait")
     assert done.code == 0, done.err
@@ -128,7 +128,7 @@ def test_evicted(any_kube: KubernetesWorld) -> None:
 
 
 def test_restart_then_success(any_kube: KubernetesWorld) -> None:
-    """An exit code from 128 up, which a killed pod leaves: the operator starts such a pod again."""
+    """The operator starts a pod again that ended with an exit code from 128 up, as a killed pod does."""
     fake = "[[ -e $run/checkpoint-1 ]] || { step 1 2; checkpoint 1 2; kill -9 $$; }; step 2 2"
     _run, status = any_kube.run_to_end(fake, restarts__max=2)
     assert status["state"] == "SUCCEEDED", status
@@ -152,7 +152,7 @@ def test_cancelled(any_kube: KubernetesWorld) -> None:
 
 
 def test_a_forged_record_cancels_nobodys_job(kube: KubernetesWorld) -> None:
-    """A copy is told as one; a record that claims to be at home is not believed either."""
+    """A copied run is shown as a copy; a run.json with a forged path is not believed either."""
     run = kube.submit("step 1 2; sleep 60")
     kube.wait_for(run, "RUNNING")
     forged = run.with_name("v9-20260101-000000")
@@ -192,7 +192,7 @@ def test_no_operator(kube: KubernetesWorld) -> None:
 
 
 def test_suspended_and_resumed(kube: KubernetesWorld) -> None:
-    """As Kueue does it, whose webhook suspends what has its label."""
+    """Kueue's webhook suspends jobs that have its label."""
     run = kube.submit(
         kubernetes__queue="team-a", kubernetes__extra={"spec": {"runPolicy": {"suspend": True}}}
     )
@@ -206,7 +206,7 @@ def test_suspended_and_resumed(kube: KubernetesWorld) -> None:
 
 
 def test_another_cluster_of_that_name(kube: KubernetesWorld) -> None:
-    """Contexts are called `default` and `kubernetes-admin@kubernetes` everywhere."""
+    """Contexts of different clusters often have the same name: `default`, `kubernetes-admin@kubernetes`."""
     run = kube.submit("step 1 2; checkpoint 1 2; sleep 60")
     kube.wait_for(run, "RUNNING")
     eventually(lambda: (run / "checkpoint-1" / "rng_state.pth").exists())

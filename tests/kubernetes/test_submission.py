@@ -1,4 +1,4 @@
-"""Submitting: refused before anything is made, made once, and found again whatever dies meanwhile."""
+"""Submitting: refused before anything is created, created once, and found again whatever is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.kubernetes.conftest import KubernetesWorld
 
 
 def refused(world: KubernetesWorld, code: int = 1, **over: Any) -> str:
-    """What is said; nothing is left behind, here or there."""
+    """The message of a refused submission; nothing is left here or in the cluster."""
     before = len(world.items("pytorchjobs"))
     done = world.prl(world.spec(**over))
     assert done.code == code, done.err
@@ -213,7 +213,7 @@ def test_ctrl_c_while_the_server_does_not_answer(kube: KubernetesWorld) -> None:
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 0.1, 0.2, 0.3, 0.4])
 def test_killed_at_any_instant(kube: KubernetesWorld, seconds: float) -> None:
-    """Either no job and LOST or no run at all, or a job that `status` finds."""
+    """Either there is no job, and the run is LOST or not listed, or `status` finds the job."""
     kube.cluster.stop_operator()
     process = kube.start(kube.spec(**kube.faking("step 1 1", {})))
     eventually(lambda: list(kube.output.glob("v*")) or process.poll() is not None)
@@ -232,7 +232,7 @@ def test_killed_at_any_instant(kube: KubernetesWorld, seconds: float) -> None:
 
 
 def test_answer_that_is_lost(kube: KubernetesWorld) -> None:
-    """The job is made and the server dies before it says so: one job, and the command goes on."""
+    """The server creates the job and dies before it answers: there is one job, and the command continues."""
     from tests.kubernetes.proxy import dropping
 
     with dropping(kube.kubeconfig, "POST /apis/kubeflow.org/", after=1) as dropped:
@@ -243,7 +243,7 @@ def test_answer_that_is_lost(kube: KubernetesWorld) -> None:
 
 
 def test_answer_that_is_lost_and_a_quota_that_it_filled(kube: KubernetesWorld) -> None:
-    """The second try is refused because the first one succeeded."""
+    """The server refuses the second try because the first one filled the quota."""
     from tests.kubernetes.proxy import dropping
 
     quota(kube, {"count/pytorchjobs.kubeflow.org": "1"})
@@ -255,7 +255,7 @@ def test_answer_that_is_lost_and_a_quota_that_it_filled(kube: KubernetesWorld) -
 
 
 def test_folder_that_may_not_be_given_away(kube: KubernetesWorld) -> None:
-    """Root without its rights, or on a file server that does not trust it."""
+    """Root without the right to give files away, or on a file server that does not trust root."""
     argv = ["setpriv", "--bounding-set=-chown", sys.executable, "-m", "prl_submit", kube.spec()]
     done = kube.finish(kube.popen(argv))
     assert done.code == 0, done.err

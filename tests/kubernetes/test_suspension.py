@@ -1,4 +1,4 @@
-"""Kueue suspends a job to admit another, and admits it again: that is no restart that restarts.max counts."""
+"""Kueue suspends a job for another one and admits it again; restarts.max does not count that."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def trains(world: KubernetesWorld, run: Path, attempt: int) -> None:
 
 
 def preempt(world: KubernetesWorld, run: Path) -> None:
-    """As Kueue does it: suspended until others have gone, then admitted again."""
+    """Preempt as Kueue does: suspend the job until others have ended, then admit it again."""
     suspend(world, run, suspended=True)
     seen = [world.status(run)]
     while seen[-1]["state"] == "RUNNING":

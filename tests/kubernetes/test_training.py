@@ -52,7 +52,7 @@ def test_one_training_in_two_replicas(kube: KubernetesWorld) -> None:
 
 
 def may_everybody_enter(path: str) -> bool:
-    """Whether each folder down to it is open to all users."""
+    """True if every user may enter each folder above it."""
     real = os.path.realpath(path)
     folders = [real]
     while folders[-1] != "/":

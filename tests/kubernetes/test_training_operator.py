@@ -1,4 +1,4 @@
-"""The stand-in for the training operator, on pods that no node takes: the tests write their status."""
+"""The stand-in for the training operator. No node takes the pods; the tests write their status."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Job:
         spec: Object | None = None,
         **policy: Any,
     ) -> None:
-        """The job; `policy`: its runPolicy, `template`: of its pods' metadata."""
+        """Create the job. `policy`: its runPolicy. `template`: metadata of its pods."""
         container = {
             "name": "pytorch",
             "image": "image",
@@ -81,37 +81,37 @@ class Job:
 
     @property
     def status(self) -> Object:
-        """What the operator wrote."""
+        """The status that the operator wrote."""
         found = self.api.find(self.path) or {}
         status: Object = found.get("status", {})
         return status
 
     def conditions(self, value: str = "True") -> dict[str, str]:
-        """Types and reasons."""
+        """The types and reasons of its conditions."""
         found = self.status.get("conditions", [])
         return {one["type"]: one["reason"] for one in found if one["status"] == value}
 
     def message(self, kind: str) -> str:
-        """A condition's."""
+        """The message of a condition."""
         found = {one["type"]: one["message"] for one in self.status["conditions"]}
         return str(found[kind])
 
     def names(self, plural: str = "pods") -> list[str]:
-        """Of its pods or services."""
+        """The names of its pods or services."""
         found = self.api.get(f"{self.parts}/{plural}")["items"]
         return sorted(one["metadata"]["name"] for one in found)
 
     def pod(self, name: str = "train-master-0") -> Any:
-        """A pod, None where it is not."""
+        """A pod; None if it does not exist."""
         return self.api.find(f"{self.parts}/pods/{name}")
 
     def uid(self, name: str = "train-master-0") -> str:
-        """A pod's; nothing where there is none."""
+        """The uid of a pod; empty if it does not exist."""
         found = self.pod(name)
         return str(found["metadata"]["uid"]) if found else ""
 
     def environment(self, name: str) -> list[tuple[str, str]]:
-        """What a pod's container gets."""
+        """The environment of a pod's container."""
         container = self.pod(name)["spec"]["containers"][0]
         return [(one["name"], one["value"]) for one in container["env"]]
 
@@ -128,15 +128,15 @@ class Job:
         self.api.merge(f"{self.parts}/pods/{name}/status", {"status": status})
 
     def wait_for(self, kind: str, value: str = "True") -> None:
-        """A condition."""
+        """Wait for a condition."""
         wait_until(lambda: kind in self.conditions(value), f"{kind} is {value}", 10)
 
     def wait_pods(self, *names: str) -> None:
-        """These pods and no others."""
+        """Wait until there are exactly these pods."""
         wait_until(lambda: self.names() == sorted(names), f"pods {names}", 10)
 
     def events(self) -> set[tuple[str, str]]:
-        """Reasons and messages of those about the job."""
+        """The reasons and messages of the events about the job."""
         found = self.api.get(f"{self.parts}/events")["items"]
         return {
             (one["reason"], one["message"])
@@ -145,7 +145,7 @@ class Job:
         }
 
     def wait_event(self, reason: str, text: str = "") -> None:
-        """An event about the job with this text in its message."""
+        """Wait for an event about the job with this text in its message."""
         wait_until(
             lambda: any(one == reason and text in said for one, said in self.events()),
             f"event {reason} {text}",
@@ -153,7 +153,7 @@ class Job:
         )
 
     def touch(self) -> None:
-        """Any change, for the operator to look again."""
+        """Change the job, so that the operator looks at it again."""
         note = {"annotations": {"touched": str(time.monotonic())}}
         self.api.merge(self.path, {"metadata": note})
 

@@ -20,7 +20,7 @@ LIMITED = cgroups_allow() is None
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder needs Slurm; before the marker is looked for."""
+    """Mark every test of this folder as one that needs Slurm."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.slurm)
@@ -35,15 +35,15 @@ class SlurmWorld(World):
         self.environ |= cluster.environ
 
     def spec(self, file: str = "job.yaml", **over: Any) -> Path:
-        """As everywhere, for Slurm."""
+        """Write a job spec for Slurm."""
         return super().spec(file, **{"backend": "slurm"} | over)
 
     def statuses(self) -> dict[str, dict[str, Any]]:
-        """What `list` says, by job name."""
+        """What `list` shows, by job name."""
         return {run["name"]: run for run in self.prl("list", "--json").json["runs"]}
 
     def close(self) -> None:
-        """Also cancel all jobs and mend the cluster; a test may have stopped any part of it."""
+        """Also cancel all jobs and repair the cluster, because a test may have stopped a part of it."""
         try:
             self.cluster.heal()
         finally:
@@ -53,7 +53,7 @@ class SlurmWorld(World):
 
 @pytest.fixture(scope="session")
 def slurm_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
-    """Four nodes, no accounting: sacct knows nothing here. Signals reach launch.sh alone."""
+    """Four nodes without accounting, so sacct knows nothing. Slurm signals launch.sh only."""
     root = tmp_path_factory.mktemp("slurm")
     track = "cgroup" if LIMITED else "linuxproc"
     with SlurmCluster.start(
@@ -64,7 +64,7 @@ def slurm_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmClu
 
 @pytest.fixture(scope="session")
 def accounting_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
-    """Four nodes with slurmdbd; unknown accounts are refused. Signals reach every process."""
+    """Four nodes with slurmdbd, which refuses unknown accounts. Slurm signals every process."""
     if lack := available(accounting=True):
         pytest.skip(lack)  # with `--require slurm` no test was started at all
     root = tmp_path_factory.mktemp("slurmdb")
@@ -78,7 +78,7 @@ def accounting_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slu
 def new_cluster(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., SlurmCluster]]:
-    """Clusters of the test's own, for what would harm the session's; SlurmCluster.start's options."""
+    """Clusters for one test, which may break them. Options as of SlurmCluster.start."""
     with contextlib.ExitStack() as clusters:
         # Not in tmp_path: the test's name in it is too long for sockets.
         yield lambda **options: clusters.enter_context(

@@ -16,10 +16,10 @@ from tools.clusters.configuration import QOS
 Eventually = Callable[..., None]
 
 
-def test_who_cancelled_is_told_when_slurmdbd_is_back(
+def test_who_cancelled_is_shown_when_slurmdbd_answers_again(
     slurm_accounting: SlurmWorld, eventually: Eventually
 ) -> None:
-    """An end without accounting's word is not kept for ever."""
+    """While accounting does not answer, the final state is not stored."""
     world = slurm_accounting
     run = world.submit("step 1 5; sleep 300")
     eventually(lambda: world.statuses()["fake"]["step"] == 1, timeout=30)
@@ -33,8 +33,8 @@ def test_who_cancelled_is_told_when_slurmdbd_is_back(
     assert (run / "verdict.json").exists()
 
 
-def test_a_hung_slurmdbd_holds_nothing_up_for_long(slurm_accounting: SlurmWorld) -> None:
-    """squeue and the job itself know the end; sacct would hang for 45 s and more."""
+def test_a_hung_slurmdbd_delays_status_only_shortly(slurm_accounting: SlurmWorld) -> None:
+    """squeue and exit.json tell the end; sacct would hang for 45 s and more."""
     run = slurm_accounting.submit("exit 3")
     slurm_accounting.cluster.pause_database()
     began = time.monotonic()
@@ -61,7 +61,7 @@ def lifted(slurm_accounting: SlurmWorld) -> Iterator[SlurmWorld]:
 
 
 def test_a_default_qos_that_lifts_the_limit(lifted: SlurmWorld) -> None:
-    """`short` allows a minute; Slurm runs the job, so it must not be refused here."""
+    """The partition `short` allows a minute, but Slurm runs the job, so prl-submit must not refuse it."""
     over = {"slurm__partition": "short", "resources__time_limit": "5m"}
     done = lifted.prl(lifted.spec(**over), "--wait", FAKE="step 1 1")
     assert done.code == 0, done.err

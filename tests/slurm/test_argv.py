@@ -77,7 +77,7 @@ def make_case(world: SlurmWorld, number: int) -> Case:
 
 
 def submit_all(world: SlurmWorld, cases: list[Case]) -> None:
-    """Every tenth by the command itself."""
+    """Submit all jobs, every tenth with the command as users type it."""
     environ = {"FAKE": FAKE, "PRL_PREFLIGHT": "off"}  # python's start is most of a job's time
     apart = cases[::APART]
     together = [case for case in cases if case not in apart]
@@ -95,7 +95,7 @@ def submit_all(world: SlurmWorld, cases: list[Case]) -> None:
 
 
 def known(world: SlurmWorld, field: str) -> dict[str, str]:
-    """What Slurm has in a field, by job id. Nothing stands behind it but the separator."""
+    """A field of all jobs as Slurm has it, by job id."""
     answer = world.cluster.run(
         "squeue", "--noheader", "--states=all", f"--Format=JobID:|,{field}:|"
     )
@@ -149,18 +149,18 @@ def test_what_nothing_can_hand_on_is_refused(slurm: SlurmWorld, key: str, value:
 
 
 def everything_in(root: Path) -> set[Path]:
-    """All files and folders, the jobs' environment left out."""
+    """All files and folders, except the recorded environments of the jobs."""
     return {path for path in root.rglob("*") if root / "venv" not in path.parents}
 
 
 def expected_files(case: Case) -> Iterator[Path]:
-    """What a job leaves: nothing of it stands anywhere else."""
+    """The files that a job may leave; it must leave no others."""
     yield from (case.output, case.output / "latest", case.run)
     yield from (case.run / name for name in RUN_FILES)
 
 
 def faults(case: Case, fields: dict[str, dict[str, str]]) -> Iterator[str]:
-    """What of a job is not as its spec says."""
+    """What of a job differs from its spec."""
     if not (case.run / "exit.json").exists():
         yield "it did not run"
         return
@@ -170,7 +170,7 @@ def faults(case: Case, fields: dict[str, dict[str, str]]) -> Iterator[str]:
 
 
 def slurm_s_own(case: Case, fields: dict[str, dict[str, str]]) -> Iterator[Seen]:
-    """What Slurm says of the job."""
+    """What differs in what Slurm says of the job."""
     record = json.loads((case.run / "run.json").read_text())
     own = f"{case.slurm['comment']} " if case.slurm["comment"] else ""
     wanted = {
@@ -183,7 +183,7 @@ def slurm_s_own(case: Case, fields: dict[str, dict[str, str]]) -> Iterator[Seen]
 
 
 def the_job_s(case: Case) -> Iterator[Seen]:
-    """What the job saw, and how it ended."""
+    """What differs in what the job saw, and in how it ended."""
     run = case.run
     environ = (run / "environ").read_bytes().decode().split("\0")
     argv = (run / "argv").read_bytes().decode().split("\0")[:-1]

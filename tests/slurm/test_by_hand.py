@@ -1,4 +1,4 @@
-"""`sbatch job.sbatch`, typed by somebody: what runs is what `status`, `wait` and `cancel` mean."""
+"""A user types `sbatch job.sbatch`: `status`, `wait` and `cancel` then mean that job."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Eventually = Callable[..., None]
 
 
 def sbatch(world: SlurmWorld, run: Path, fake: str) -> str:
-    """From another folder, without prl-submit; the new job's id."""
+    """Call sbatch from another folder, without prl-submit; the new job's id."""
     done = subprocess.run(
         ["sbatch", "--parsable", run / "job.sbatch"],
         cwd="/",
@@ -31,7 +31,7 @@ def job_and_state(world: SlurmWorld) -> tuple[str, str]:
 
 
 def test_the_script_runs_by_plain_sbatch(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """Somebody without prl-submit, from anywhere."""
+    """A user without prl-submit submits it from another folder."""
     run = slurm.submit("step 1 1")
     eventually(lambda: slurm.states() == {run.name: "SUCCEEDED"})
     (run / "exit.json").unlink()
@@ -41,7 +41,7 @@ def test_the_script_runs_by_plain_sbatch(slurm: SlurmWorld, eventually: Eventual
 
 
 def test_a_finished_run_again(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """Its old end is not told of the new job, however long that takes to start launch.sh."""
+    """`status` does not show the old end for the new job, however long launch.sh takes to start."""
     stand_in = slurm.root / "bin" / "apptainer"
     stand_in.parent.mkdir()
     stand_in.write_text(
@@ -61,8 +61,8 @@ def test_a_finished_run_again(slurm: SlurmWorld, eventually: Eventually) -> None
     assert json.loads((run / "run.json").read_text())["job_id"] == job
 
 
-def test_beside_the_job_that_runs(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """It is turned away, and the one that runs is still the run's."""
+def test_a_second_job_beside_a_running_one(slurm: SlurmWorld, eventually: Eventually) -> None:
+    """The second job ends at once, and the running one still belongs to the run."""
     run = slurm.submit("step 1 1; until [[ -e go ]]; do sleep 0.1; done")
     eventually(lambda: slurm.statuses()["fake"]["step"] == 1, timeout=30)
     first = slurm.statuses()["fake"]["job_id"]
@@ -76,7 +76,7 @@ def test_beside_the_job_that_runs(slurm: SlurmWorld, eventually: Eventually) -> 
 
 
 def test_after_a_resume_that_slurm_refused(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """Every file is as it was, so that the job typed by hand is known by its token."""
+    """A refused resume restores every file, so that a job typed by hand is known by its token."""
     files = "plan.json launch.sh launch.lib.sh job.sbatch run.json cancel.json logs/.job".split()
     run = slurm.submit("step 1 2; checkpoint 1 2; sleep 300")
     eventually(lambda: (run / "checkpoint-1" / "rng_state.pth").exists(), timeout=30)

@@ -1,4 +1,4 @@
-"""The cluster that the other tests here stand on: it does what Slurm does, breaks on demand, and ends."""
+"""The cluster that the other tests use: it works as Slurm does, breaks when a test wants it, and ends."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NewCluster = Callable[..., SlurmCluster]
 
 @pytest.fixture
 def cluster(slurm_cluster: SlurmCluster) -> Iterator[SlurmCluster]:
-    """The session's cluster, whole again afterwards."""
+    """The session's cluster; it is repaired after the test."""
     try:
         yield slurm_cluster
     finally:
@@ -36,7 +36,7 @@ def cluster(slurm_cluster: SlurmCluster) -> Iterator[SlurmCluster]:
 
 
 def submit(cluster: SlurmCluster, script: str, *options: str) -> str:
-    """A batch job; its id."""
+    """Submit a batch job; its id."""
     argv = ("sbatch", "--parsable", "-o", "out.%j", *options, "--wrap", script)
     return cluster.run(*argv).stdout.strip().split(";")[0]
 
@@ -48,12 +48,12 @@ def output(cluster: SlurmCluster, job: str) -> str:
 
 
 def state(cluster: SlurmCluster, job: str) -> str:
-    """What the controller says about it."""
+    """The job's state, as slurmctld shows it."""
     return cluster.run("squeue", "-h", "-t", "all", "-j", job, "-o", "%T").stdout.strip()
 
 
 def living(root: Path) -> list[str]:
-    """Command lines of processes that have to do with a folder; found in another way than by it."""
+    """The command lines of processes that use a folder, found independently of the cluster's own code."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -112,7 +112,7 @@ def test_jobs_that_ignore_signals_are_cancelled_quickly(
     assert not cluster.jobs()
 
 
-def test_a_low_job_makes_way(cluster: SlurmCluster, eventually: Eventually) -> None:
+def test_a_job_of_low_priority_is_preempted(cluster: SlurmCluster, eventually: Eventually) -> None:
     whole = ("--nodes=4", "--gres=gpu:4")
     low = submit(cluster, "echo; sleep 60", "-p", "low", *whole)
     eventually(lambda: output(cluster, low))
@@ -138,7 +138,7 @@ def test_a_node_without_power_fails_its_job(
     eventually(lambda: state(cluster, after) == "COMPLETED")
 
 
-def test_what_a_test_broke_is_mended(cluster: SlurmCluster) -> None:
+def test_what_a_test_broke_is_repaired(cluster: SlurmCluster) -> None:
     submit(cluster, "sleep 60", "-w", cluster.nodes[2])
     cluster.run("scontrol", "update", f"NodeName={cluster.nodes[0]}", "State=DRAIN", "Reason=test")
     cluster.kill_node(cluster.nodes[2])

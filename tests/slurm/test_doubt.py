@@ -1,4 +1,4 @@
-"""sbatch that fails behind Slurm's back: a job that Slurm has is never taken for refused."""
+"""sbatch fails after slurmctld has accepted the job: prl-submit never takes such a job for refused."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def test_a_job_that_slurm_has_not_leaves_nothing(
     assert not list(slurm.output.glob("v*"))
 
 
-def test_nobody_can_say(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """The controller hangs as soon as it has the job: the directory stays, and the job is found later."""
+def test_the_outcome_stays_unknown(slurm: SlurmWorld, eventually: Eventually) -> None:
+    """slurmctld hangs as soon as it has the job: the directory stays, and `status` finds the job later."""
     pid = slurm.cluster._daemons["slurmctld"].pid
     process = slurm.start(
         slurm.spec(slurm__extra={"hold": True}),
@@ -109,7 +109,7 @@ def _wrapped(world: SlurmWorld, after: str) -> str:
 
 # ------------------------------------------------------------------ whose job it is
 def test_a_stranger_s_job_is_not_cancelled(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """A run.json with the id and name of a job that knows nothing of the run."""
+    """A run.json with the id and name of a job that has nothing to do with the run."""
     stranger = slurm.cluster.run(
         "sbatch", "--parsable", "--output=/dev/null", "--job-name=fake", "--wrap=sleep 300"
     ).stdout.strip()
@@ -139,7 +139,7 @@ def test_a_copy_does_not_cancel_the_original(slurm: SlurmWorld, eventually: Even
 def test_a_forged_record_with_the_token_of_another_run(
     slurm: SlurmWorld, eventually: Eventually
 ) -> None:
-    """It claims to be at home where it lies; the job says where it writes."""
+    """The record has the path of its own directory, but the job writes into another one."""
     run = slurm.submit("step 1 9; sleep 300")
     eventually(lambda: slurm.statuses()["fake"]["step"] == 1, timeout=30)
     forged = slurm.output / "v9-20260101-000000"
@@ -162,7 +162,7 @@ def test_a_forged_record_with_the_token_of_another_run(
 def test_relabelled_by_an_administrator(
     any_slurm: SlurmWorld, eventually: Eventually, folder: str
 ) -> None:
-    """Another comment and another name: its id and the place of its script are still the run's."""
+    """The job has another comment and another name; its id and its script's directory still prove it."""
     run = any_slurm.submit("step 1 9; sleep 300", output=folder)
     root = f"--output-root={any_slurm.root / folder}"
     eventually(lambda: (run / "logging.jsonl").exists(), timeout=30)

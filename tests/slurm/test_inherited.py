@@ -1,4 +1,4 @@
-"""Nothing of the submitter's shell steers a job: neither input variables of Slurm's programs nor bash's own."""
+"""No variable of the submitter's shell changes a job: neither those of Slurm's programs nor those of bash."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ TELL = 'env | cut -d= -f1 >"$run/environ"; step 1 1'
 
 
 def bash_env(world: SlurmWorld) -> dict[str, str]:
-    """A file that bash reads before every script."""
+    """A file that BASH_ENV names, which bash reads before every script."""
     file = world.root / "bash_env"
     file.write_text("set -euC; trap 'exit 9' EXIT; date() { exit 9; }\n")
     return {"BASH_ENV": str(file), "ENV": str(file)}
@@ -139,7 +139,7 @@ def exit_of(run: Path) -> dict[str, object]:
 
 
 def test_no_variable_steers_a_submission(any_slurm: SlurmWorld) -> None:
-    """All of them at once; and each of our questions to Slurm is answered as without them."""
+    """With all variables at once, each of prl-submit's questions gets the same answer as without them."""
     shell = (
         OF_SRUN
         | OF_OTHERS
@@ -171,7 +171,7 @@ def test_cancel_with_a_shell_that_would_filter_it(
 
 
 def by_hand(world: SlurmWorld, run: Path, environ: dict[str, str]) -> dict[str, object]:
-    """`sbatch job.sbatch` in such a shell, and how it ended."""
+    """Type `sbatch job.sbatch` in such a shell, and return how the job ended."""
     (run / "exit.json").unlink(missing_ok=True)
     done = subprocess.run(
         ["sbatch", "--parsable", run / "job.sbatch"],
@@ -195,7 +195,7 @@ def test_sbatch_typed_in_a_shell_with_variables(
 
 
 def test_sbatch_typed_in_an_allocation(slurm: SlurmWorld) -> None:
-    """Nine kinds of allocations, whose variables describe themselves and not this job."""
+    """Inside of nine kinds of allocations, whose variables describe the allocation and not this job."""
     run, _ = slurm.run_to_end(resources__memory="60M", resources__cpus_per_proc=2)
     bare, _ = slurm.run_to_end(name="bare")
     kinds = """
@@ -213,7 +213,7 @@ def test_sbatch_typed_in_an_allocation(slurm: SlurmWorld) -> None:
 
 
 def test_a_job_started_again_counts(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """The count is Slurm's, not an outer job's: started again by hand within a job that was."""
+    """launch.sh uses Slurm's count of restarts, not the variable of an outer job."""
     fake = "[[ $PRL_SUBMIT_RESTARTS == 0 ]] || { step 2 2; exit 0; }; step 1 2; checkpoint 1 2; sleep 300"
     run = slurm.submit(fake, restarts__max=1)
     eventually(lambda: (run / "checkpoint-1" / "rng_state.pth").exists(), timeout=30)

@@ -1,4 +1,4 @@
-"""logs -f on Slurm: it waits, follows all nodes, outlives a requeue, and returns the result."""
+"""logs -f on Slurm: it waits, follows all nodes, continues after a requeue, and returns the result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def job_of(run: Path) -> str:
 
 
 def test_follow_from_the_queue_to_the_end(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """Queued: it says for what. Running: both nodes, each line with its node. Ended: the result."""
+    """It says why the job waits, then shows both nodes' lines with the node's name, then returns the result."""
     run = slurm.submit(
         f"{NODE}; sleep 1; [[ $NODE_RANK == 0 ]] || exit 4; step 1 1; sleep 300",
         resources__nodes=2,
@@ -70,7 +70,7 @@ def test_follow_survives_a_requeue(slurm: SlurmWorld, eventually: Eventually) ->
 
 
 def test_follow_goes_on_while_slurm_is_silent(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """The controller is restarted under the follower: nothing is lost, and nothing is LOST."""
+    """slurmctld is restarted meanwhile: no line is lost, and the run is never shown as LOST."""
     run = slurm.submit("echo before; sleep 8; echo after; step 1 1")
     follower = slurm.start("logs", "latest", "-f")
     log = run / "logs" / "node0.log"
@@ -84,7 +84,7 @@ def test_follow_goes_on_while_slurm_is_silent(slurm: SlurmWorld, eventually: Eve
 
 
 def test_the_log_of_slurm_where_the_job_never_began(slurm: SlurmWorld) -> None:
-    """The run directory's launch.sh is gone: the job fails, and the words are in `logs` and `status`."""
+    """launch.sh was removed: the job fails, and `logs` and `status` show the message."""
     run = slurm.submit("step 1 1", slurm__extra={"hold": True})
     (run / "launch.sh").unlink()
     slurm.cluster.run("scontrol", "release", job_of(run))

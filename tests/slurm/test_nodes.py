@@ -1,4 +1,4 @@
-"""Several nodes, containers, and what a job sees of its allocation."""
+"""Several nodes, containers, and what a job gets of its allocation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def words(run: Path, rank: int) -> dict[str, str]:
 
 
 def test_the_nodes_meet_at_a_free_port(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """The port follows from the job id; taken, it is the next one. No node name resolves here."""
+    """The port is derived from the job id; if it is in use, the next one is taken. No node name resolves here."""
     run = slurm.submit(TELL, resources__nodes=2, slurm__extra={"hold": True})
     port = 20_000 + job_of(run) % 10_000
     with socket.create_server(("127.0.0.1", port)):
@@ -51,7 +51,7 @@ def test_cpus_and_memory_reach_the_step(slurm: SlurmWorld) -> None:
 def test_a_node_that_ends_early_ends_no_other(
     tmp_path: Path, new_cluster: Callable[..., SlurmCluster]
 ) -> None:
-    """A site's WaitTime would have srun kill node 0 in its last save."""
+    """With a site's WaitTime, srun would kill node 0 during its last save."""
     world = SlurmWorld(tmp_path, new_cluster(nodes=2, conf_extra="WaitTime=2"))
     try:
         fake = "[[ $NODE_RANK == 0 ]] || { ended; crash -6 SIGABRT; }; sleep 6; step 1 1"
@@ -62,7 +62,7 @@ def test_a_node_that_ends_early_ends_no_other(
 
 
 def test_apptainer_is_started_in_the_step(slurm: SlurmWorld) -> None:
-    """apptainer is not to be had here: a stand-in records its words and runs what it was given."""
+    """apptainer cannot be installed here; a script of that name records its arguments and runs the command."""
     stand_in = slurm.root / "bin" / "apptainer"
     stand_in.parent.mkdir()
     stand_in.write_text(

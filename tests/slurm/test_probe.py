@@ -1,4 +1,4 @@
-"""probe on a real Slurm: submitit sends, squeue is asked, scancel ends."""
+"""probe on a real Slurm: submitit submits the job, squeue lists it, scancel ends it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROWS = '{"messages": []}\n' * 9  # an empty data file is refused
 
 
 def probes_of(done: Done) -> list[dict[str, Any]]:
-    """The partitions of `--json`; all were seen."""
+    """The partitions in `--json`; the probe must have seen all of them."""
     assert done.code == 0, done.err
     assert done.json["failed"] == []
     probes: list[dict[str, Any]] = done.json["probes"]
@@ -39,7 +39,7 @@ def queued(world: SlurmWorld) -> list[str]:
 
 
 def left_behind(world: SlurmWorld) -> list[str]:
-    """Files of a probe, and its jobs; one that has given its answer may still be ending."""
+    """What a probe left: files, and jobs other than one that is still ending."""
     eventually(lambda: queued(world) == [], timeout=5)
     return [str(path) for path in world.root.rglob(".probe-*")]
 
@@ -53,7 +53,7 @@ def fill(world: SlurmWorld) -> None:
 
 
 def test_the_default_partition(any_slurm: SlurmWorld) -> None:
-    """With accounting, and without, on which submitit's own waiting would hang."""
+    """With accounting and without; without it, submitit's own waiting would hang."""
     slurm = any_slurm
     (probe,) = probes_of(slurm.prl("probe", "--backend", "slurm", "--json"))
     assert (probe["cluster"], probe["partition"], probe["default"]) == ("prl", "gpu", True)
@@ -68,7 +68,7 @@ def test_the_default_partition(any_slurm: SlurmWorld) -> None:
 
 
 def test_several_partitions_in_one_table(slurm: SlurmWorld) -> None:
-    """`short` allows one minute, less than a probe would like."""
+    """The partition `short` allows one minute, less than a probe asks for."""
     words = ["--partition", "short", "--partition", "low", "--output-root", "a b/out"]
     done = slurm.prl("probe", *words, PRL_BACKEND="slurm")
     assert done.code == 0, done.err
@@ -122,7 +122,7 @@ def test_later_checks_know(slurm: SlurmWorld, monkeypatch: pytest.MonkeyPatch) -
 
 
 def checked(world: SlurmWorld, spec: Path, monkeypatch: pytest.MonkeyPatch) -> list[Problem]:
-    """What is remembered against a spec, found without a question to Slurm."""
+    """The problems that `check` finds with what the probe stored, without asking Slurm."""
     import time
 
     monkeypatch.chdir(world.root)

@@ -1,4 +1,4 @@
-"""Restarts, warnings and orders to end: what the training hears, and where it goes on."""
+"""Restarts, warnings and cancellations: which signals the training gets, and from where it continues."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_preempted_and_back(slurm: SlurmWorld, eventually: Eventually) -> None:
 
 
 def test_out_of_time_and_back(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """At the warning before the time limit the job stops, and goes on from its checkpoint."""
+    """At the warning before the time limit the job stops, and the next attempt continues from its checkpoint."""
     over = {"resources__time_limit": "60s", "restarts__grace": "55s", "restarts__max": 1}
     fake = f"{FIRST_TIME} || {{ step 2 2; exit 0; }}; step 1 2; checkpoint 1 2; sleep 300"
     run = slurm.submit(fake, **over)
@@ -67,7 +67,7 @@ def test_restarts_are_counted_to_their_maximum(slurm: SlurmWorld, eventually: Ev
 
 
 def test_resume_after_restarts(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """What the third attempt left must not pass for the resumed one's end."""
+    """The exit.json of the third attempt is not taken for the end of the resumed job."""
     fake = "[[ $PRL_SUBMIT_RESTARTS == 0 ]] || exit 4; step 1 2; checkpoint 1 2; sleep 300"
     run = slurm.submit(fake, restarts__max=1)
     eventually(lambda: (run / "checkpoint-1" / "rng_state.pth").exists(), timeout=30)
@@ -88,8 +88,8 @@ SAVES = (
 
 
 @pytest.mark.parametrize("how", ["cancel", "scancel", "warning"])
-def test_torchrun_hears_once(any_slurm: SlurmWorld, eventually: Eventually, how: str) -> None:
-    """Whether the cluster signals every process or launch.sh alone: a checkpoint is saved."""
+def test_torchrun_gets_one_sigterm(any_slurm: SlurmWorld, eventually: Eventually, how: str) -> None:
+    """torchrun gets one SIGTERM, whether Slurm signals every process or only launch.sh, and saves a checkpoint."""
     over = {"resources__time_limit": "90s", "restarts__grace": "70s"} if how == "warning" else {}
     run = any_slurm.submit(SAVES, **over)
     eventually(lambda: (run / "ready").exists(), timeout=30)
@@ -107,7 +107,7 @@ def test_torchrun_hears_once(any_slurm: SlurmWorld, eventually: Eventually, how:
 def test_a_job_cancelled_in_its_grace_stays_ended(
     slurm: SlurmWorld, eventually: Eventually
 ) -> None:
-    """Warned, with restarts left and a checkpoint, and then cancelled: not put back."""
+    """A job that was warned and then cancelled is not requeued, although it has restarts and a checkpoint left."""
     over = {"resources__time_limit": "90s", "restarts__grace": "80s", "restarts__max": 2}
     fake = "trap '' TERM; step 1 5; checkpoint 1 5; while :; do sleep 0.2; done"
     run = slurm.submit(fake, **over)

@@ -1,4 +1,4 @@
-"""Jobs that end slowly: no end is told while a process of the job lives, and an end that was told does not change."""
+"""Jobs that end slowly: `status` shows no end while a process lives, and never changes an end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def job_of(run: Path) -> str:
 
 
 def watched(world: SlurmWorld, run: Path) -> dict[str, Any]:
-    """The first end that is told. Until then no verdict is written, and then nothing of the job lives."""
+    """Ask `status` until it shows an end. verdict.json must not exist before, and no process after."""
     while True:
         found = status(world)
         left = world.alive(str(run))
@@ -42,7 +42,7 @@ def watched(world: SlurmWorld, run: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("how", ["cancel", "scancel", "kill"])
-def test_a_job_that_does_not_want_to_end(
+def test_a_job_that_ignores_sigterm(
     any_slurm: SlurmWorld, eventually: Eventually, how: str
 ) -> None:
     """Slurm gives it KillWait, five seconds here, and kills it."""
@@ -59,7 +59,7 @@ def test_a_job_that_does_not_want_to_end(
 
 
 def test_a_slow_requeue(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """Between the two attempts nothing looks like an end."""
+    """Between the two attempts `status` shows no end."""
     fake = f"[[ $PRL_SUBMIT_RESTARTS == 0 ]] || {{ step 2 9; exit 0; }}; {DEAF}"
     run = slurm.submit(fake, restarts__max=1, restarts__grace="1s")
     eventually(lambda: status(slurm)["step"] == 1, timeout=30)
@@ -68,10 +68,10 @@ def test_a_slow_requeue(slurm: SlurmWorld, eventually: Eventually) -> None:
     assert (found["state"], found["restarts"]) == ("SUCCEEDED", 1), found
 
 
-def test_the_last_word_of_a_job_that_slurm_is_still_ending(
+def test_exit_json_while_slurm_still_ends_the_job(
     tmp_path: Path, new_cluster: Callable[..., SlurmCluster]
 ) -> None:
-    """exit.json is there; the node's epilog takes some seconds."""
+    """exit.json is written, and the node's epilog takes some seconds more."""
     epilog = tmp_path / "epilog"
     epilog.write_text("#!/bin/sh\nsleep 4\n")
     epilog.chmod(0o755)
@@ -88,10 +88,10 @@ def test_the_last_word_of_a_job_that_slurm_is_still_ending(
         world.close()
 
 
-def test_a_node_that_slurm_has_given_up_and_that_lives(
+def test_a_node_that_slurm_cannot_reach_and_that_lives(
     tmp_path: Path, new_cluster: Callable[..., SlurmCluster], eventually: Eventually
 ) -> None:
-    """slurmd is gone, the training is not: its end is its own."""
+    """slurmd is gone and the training lives; its exit.json tells the end."""
     cluster = new_cluster(nodes=2, slurmd_timeout=2, message_timeout=2)
     world = SlurmWorld(tmp_path, cluster)
     try:
@@ -113,7 +113,7 @@ def test_a_node_that_slurm_has_given_up_and_that_lives(
 
 
 def test_started_by_hand_after_a_cancel(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """Slurm's word on the job before is no word on this one."""
+    """Slurm's state is that of the job before, not of this start."""
     run = slurm.submit("step 1 2; sleep 300")
     eventually(lambda: status(slurm)["step"] == 1, timeout=30)
     assert slurm.prl("cancel", "latest", "--wait").code == 0
@@ -132,7 +132,7 @@ def test_started_by_hand_after_a_cancel(slurm: SlurmWorld, eventually: Eventuall
 
 
 def test_submitted_by_hand_after_a_cancel(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """The mark of the cancellation was the last job's."""
+    """cancel.json was about the earlier job."""
     run = slurm.submit("step 1 2; sleep 300")
     eventually(lambda: status(slurm)["step"] == 1, timeout=30)
     assert slurm.prl("cancel", "latest", "--wait").code == 0

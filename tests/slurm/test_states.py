@@ -1,4 +1,4 @@
-"""Eight ends of jobs, told alike with accounting and without; and what lies between."""
+"""Eight ends of jobs, shown in the same way with accounting and without, and the states before."""
 
 from __future__ import annotations
 
@@ -104,12 +104,12 @@ def test_eight_ends(any_slurm: SlurmWorld, eventually: Eventually) -> None:
 
 
 def forget(world: SlurmWorld) -> None:
-    """As after Slurm has forgotten the jobs: nobody can be asked."""
+    """Make Slurm forget the jobs."""
     world.environ["PATH"] = f"{Path(world.environ['PATH'].split(':')[0])}:/nowhere"
 
 
 def test_cancel_that_finds_no_job_says_so(slurm: SlurmWorld) -> None:
-    """Exit 0 would let somebody believe that the GPUs are free."""
+    """With exit code 0 a user would believe that the GPUs are free."""
     run = slurm.submit("step 1 1", slurm__extra={"hold": True})
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(record | {"job_id": "999999"}))
@@ -121,7 +121,7 @@ def test_cancel_that_finds_no_job_says_so(slurm: SlurmWorld) -> None:
 def test_cancel_that_is_interrupted_says_what_it_did(
     slurm: SlurmWorld, eventually: Eventually
 ) -> None:
-    """The controller hangs: nothing was cancelled, and nobody may believe that it was."""
+    """slurmctld hangs: nothing was cancelled, and the message says so."""
     run = slurm.submit("step 1 5; sleep 300")
     eventually(lambda: slurm.statuses()["fake"]["step"] == 1, timeout=30)
     slurm.cluster.pause_controller()
@@ -146,7 +146,7 @@ def test_ended_by_scancel(any_slurm: SlurmWorld, eventually: Eventually) -> None
 
 
 def test_a_job_that_slurm_forgot(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """Not lost at the first empty answer, and not before a minute has passed."""
+    """The run is LOST neither at the first empty answer nor before a minute has passed."""
     run = slurm.submit("sleep 300")
     eventually(lambda: slurm.statuses()["fake"]["state"] == "RUNNING")
     record = json.loads((run / "run.json").read_text())
@@ -170,7 +170,7 @@ def test_a_job_that_slurm_forgot(slurm: SlurmWorld, eventually: Eventually) -> N
 
 
 def test_an_id_given_out_again_is_not_our_job(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """After a controller's crash another job may have the id; the token tells."""
+    """After a crash of slurmctld another job may have the id; the token distinguishes them."""
     run = slurm.submit("step 1 1")
     eventually(lambda: slurm.statuses()["fake"]["state"] == "SUCCEEDED")
     other = slurm.submit("sleep 300", name="other")
@@ -243,7 +243,7 @@ def test_sbatch_by_hand_is_followed(slurm: SlurmWorld, eventually: Eventually) -
 
 
 def test_srun_names_the_node_that_was_killed(slurm: SlurmWorld) -> None:
-    """SIGKILL leaves no exit.json; node 0, taken down with it, is not to blame."""
+    """A node killed by SIGKILL writes no exit.json; the reason names it and not node 0, which launch.sh stopped."""
     kill = "[[ $NODE_RANK == 0 ]] || kill -9 $PPID; sleep 60"
     done = slurm.prl(slurm.spec(resources__nodes=2), "--wait", FAKE=kill)
     assert done.code == 1
@@ -251,8 +251,8 @@ def test_srun_names_the_node_that_was_killed(slurm: SlurmWorld) -> None:
     assert "killed (SIGKILL); out of memory is the usual cause" in done.err
 
 
-def test_waiting_asks_patiently(slurm: SlurmWorld) -> None:
-    """Ten seconds of a running job are a handful of questions, also beside a run that has ended."""
+def test_wait_asks_slurm_only_a_few_times(slurm: SlurmWorld) -> None:
+    """In ten seconds `wait` asks Slurm only a few times, also if another run has ended."""
     slurm.run_to_end()
     run = slurm.submit("sleep 10; step 1 1", name="long")
     wrapper = slurm.root / "bin" / "squeue"
@@ -266,7 +266,7 @@ def test_waiting_asks_patiently(slurm: SlurmWorld) -> None:
 
 
 def test_cancel_ends_a_job_submitted_by_hand(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """Nobody has asked for its status before, so run.json still names the first job."""
+    """run.json still names the first job, because nobody has asked for the status before."""
     run, _ = slurm.run_to_end("exit 4")
     environ = slurm.environ | {"FAKE": "step 1 9; sleep 300"}
     subprocess.run(["sbatch", run / "job.sbatch"], env=environ, check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""sbatch, once and only once; refusals in words; everything arrives as it was written."""
+"""sbatch is called once; refusals are explained; every value arrives as it was written."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def assert_refused(world: SlurmWorld, done: Done, key: str, words: str) -> None:
     assert jobs_of(world) == []
 
 
-def test_too_many_gpus_burn_no_job_id(slurm: SlurmWorld) -> None:
+def test_too_many_gpus_use_up_no_job_id(slurm: SlurmWorld) -> None:
     def next_id() -> int:
         wrapped = slurm.cluster.run("sbatch", "--parsable", "--output=/dev/null", "--wrap=true")
         return int(wrapped.stdout)
@@ -112,7 +112,7 @@ def test_check_online(slurm: SlurmWorld) -> None:
 
 
 def test_check_online_where_all_nodes_are_drained(slurm: SlurmWorld) -> None:
-    """sbatch's words are those for nodes that are too small."""
+    """sbatch prints the same message as for nodes that are too small."""
     nodes = ",".join(slurm.cluster.nodes)
     update = ("scontrol", "update", f"NodeName={nodes}")
     slurm.cluster.run(*update, "State=DRAIN", "Reason=disk failure | rack 3")
@@ -157,7 +157,7 @@ def test_a_stopped_controller_is_told_within_3_s(slurm: SlurmWorld) -> None:
 
 
 def test_a_hung_controller_gets_one_job(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """sbatch gives up after 10 s, and the controller takes the job when it goes on."""
+    """sbatch gives up after 10 s, and slurmctld accepts the job when it continues."""
     slurm.cluster.pause_controller()
     process = slurm.start(slurm.spec(), FAKE="step 1 1")
     time.sleep(11)
@@ -170,7 +170,7 @@ def test_a_hung_controller_gets_one_job(slurm: SlurmWorld, eventually: Eventuall
 
 
 def test_killed_while_sbatch_hangs(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """kill -9 of the submission: the run is listed, and its job found by its token."""
+    """After kill -9 of the submission the run is listed, and `status` finds its job by the token."""
     slurm.cluster.pause_controller()
     process = slurm.start(slurm.spec(), FAKE="sleep 100")
     eventually(lambda: list(slurm.output.glob("v*/run.json")))
@@ -186,7 +186,7 @@ def test_killed_while_sbatch_hangs(slurm: SlurmWorld, eventually: Eventually) ->
 
 
 def test_interrupted_while_sbatch_hangs(slurm: SlurmWorld, eventually: Eventually) -> None:
-    """Ctrl-C does not wait for a minute, and says that nobody knows yet."""
+    """Ctrl-C ends the command at once; its message says that the outcome is not known."""
     slurm.cluster.pause_controller()
     process = slurm.start(slurm.spec(), FAKE="sleep 100")
     eventually(lambda: list(slurm.output.glob("v*/run.json")))
@@ -215,7 +215,7 @@ def test_forty_at_once(slurm: SlurmWorld, eventually: Eventually) -> None:
 
 
 def test_the_spec_beats_sbatch_s_variables(slurm: SlurmWorld) -> None:
-    """SBATCH_PARTITION would beat the script's own line; where the spec is silent it counts."""
+    """SBATCH_PARTITION would override the script's line; it is used only if the spec names no partition."""
     spec = slurm.spec(slurm__partition="gpu")
     assert slurm.prl(spec, "--wait", SBATCH_PARTITION="nope", SBATCH_TIMELIMIT="1").code == 0
     done = slurm.prl(slurm.spec(), SBATCH_PARTITION="nope")

@@ -25,7 +25,7 @@ PATIENCE_S = 500
 
 @pytest.fixture
 def clone(slurm: SlurmWorld) -> SlurmWorld:
-    """The world with what a clone has of what a job needs, and the tiny model."""
+    """A world with the repository's job files and the tiny model."""
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(PROJECT / "jobs", slurm.root / "jobs", ignore=ignored)
     make = [sys.executable, "jobs/make_tiny_model.py", "models/tiny-qwen2"]
@@ -70,8 +70,8 @@ def test_one_training_over_two_nodes(clone: SlurmWorld) -> None:
     assert "[INFO:swift] rank: 0," not in one.out
 
 
-def test_put_back_in_the_middle(clone: SlurmWorld, eventually: Eventually) -> None:
-    """Requeued after step 3: it goes on from checkpoint-2 and ends well."""
+def test_requeued_during_the_training(clone: SlurmWorld, eventually: Eventually) -> None:
+    """Requeued after step 3, the job continues from checkpoint-2 and succeeds."""
     steps = ["swift.max_steps=40", "swift.save_steps=2", "swift.eval_strategy=no", "restarts.max=1"]
     clone.finish(clone.start(*command(*steps)), timeout=60)
     (run,) = clone.output.glob("v*")

@@ -1,4 +1,4 @@
-"""Objects as an API server answers them, made of the few words that a test is about."""
+"""Kubernetes objects as an API server sends them; a test gives only the fields that matter to it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def failed_job(message: str = "", reason: str = "PyTorchJobFailed") -> PyTorchJo
 
 
 def pod(node: int = 0, phase: str = "Running", **status: object) -> Pod:
-    """A pod of node `node`; `state`: of its container (default: none), `conditions`, `reason`, …."""
+    """The pod of a node rank. `state`: of its container (default: none). More fields by name."""
     state = status.pop(
         "state", {"running": {"startedAt": utc(2, node)}} if phase == "Running" else None
     )
@@ -107,7 +107,7 @@ def dead_pod(node: int = 0, code: int = 1, **more: Any) -> Pod:
 
 
 def removed(of: Pod, *, minute: int = 32, grace: int = 45) -> Pod:
-    """The pod while it is being removed; `minute`: when it is to be killed, `grace`: seconds before."""
+    """The pod while it is being deleted. `minute`: when the kubelet kills it. `grace`: its grace period in seconds."""
     metadata = msgspec.structs.replace(
         of.metadata, deletion_timestamp=utc(minute), deletion_grace_period_seconds=grace
     )
@@ -122,13 +122,13 @@ def pending(node: int = 0, waiting: str = "", message: str = "", **more: Any) ->
 
 
 def unschedulable(node: int = 0, message: str = "") -> Pod:
-    """A pod that no node takes."""
+    """A pod that the scheduler cannot place on any node."""
     scheduled = condition("PodScheduled", "False", reason="Unschedulable", message=message)
     return pod(node, "Pending", conditions=[scheduled], host=None)
 
 
 def event(about: str, reason: str, message: str, **more: Any) -> Event:
-    """A warning; `uid`, `type`, `at` may be others."""
+    """A warning event; `uid`, `type` and `at` can be changed."""
     raw = {
         "metadata": {"name": f"{about}.17"},
         "involvedObject": {"kind": "Pod", "name": about, "uid": more.pop("uid", "")},
@@ -142,7 +142,7 @@ def event(about: str, reason: str, message: str, **more: Any) -> Event:
 
 
 def word(code: int, state: str | None = None, **more: Any) -> ExitRecord:
-    """exit.json as launch.sh writes it, in the zone of its node."""
+    """exit.json as launch.sh writes it, with times in its node's zone."""
     says = state or (SUCCEEDED if code == 0 else FAILED)
     fields: Data = {
         "started_at": "2026-11-22T20:03:00+00:00",

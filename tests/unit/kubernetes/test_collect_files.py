@@ -1,4 +1,4 @@
-"""What is brought from a volume: what `find` lists, what is chosen, what is here already."""
+"""Copying files from a volume: parsing `find`'s list, choosing files, recognising files that are here."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_listing() -> None:
     assert parse_listing(b"") == []
 
 
-def test_names_of_bytes_that_are_no_text() -> None:
+def test_file_names_that_are_not_utf8() -> None:
     [file] = parse_listing("1 1.0 数据-".encode() + b"\xff\0")
     assert os.fsencode(file.path) == "数据-".encode() + b"\xff"
 
@@ -50,7 +50,7 @@ def test_paths_that_leave_the_folder(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["a..b", "..a", "a/..b/c", "..."])
-def test_paths_that_only_look_so(path: str) -> None:
+def test_paths_that_only_look_as_if_they_left_the_folder(path: str) -> None:
     assert [file.path for file in parse_listing(f"1 1.0 {path}\0".encode())] == [path]
 
 
@@ -80,7 +80,7 @@ def which(*only: str, with_logs: bool = True) -> list[str]:
     return [file.path for file in chosen(files, only, with_logs=with_logs)]
 
 
-def test_all_but_our_own() -> None:
+def test_all_files_but_prl_submits_own() -> None:
     assert which() == [
         "args.json",
         "checkpoint-10/model.safetensors",
@@ -95,7 +95,7 @@ def test_all_but_our_own() -> None:
     ]
 
 
-def test_while_it_runs_its_logs_come_another_way() -> None:
+def test_logs_are_left_out_while_the_job_runs() -> None:
     assert set(which()) - set(which(with_logs=False)) == {"logs/node0.log"}
 
 
@@ -132,7 +132,7 @@ def test_what_is_here(tmp_path: Path) -> None:
     assert not is_here(RemoteFile("a/b/c", 4, file.changed), tmp_path)
 
 
-def test_name_that_no_request_can_carry(tmp_path: Path) -> None:
+def test_a_name_that_no_request_can_contain(tmp_path: Path) -> None:
     (file,) = parse_listing(b"3 1.5 \xff.bin\0")
     pod = PodReader(cast(Api, None), "a")
     with pytest.raises(PrlSubmitError, match="its name is not UTF-8"):

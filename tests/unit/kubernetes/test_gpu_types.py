@@ -8,7 +8,7 @@ from prl_submit.backends.kubernetes.gpu_types import GKE, PRODUCT, affinity
 
 
 def terms(gpu_type: str) -> dict[str, list[str]]:
-    """The values that each label may have; one of the labels is enough."""
+    """The values that the affinity accepts for each label."""
     required = affinity(gpu_type)["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     found = {}
     for term in required["nodeSelectorTerms"]:

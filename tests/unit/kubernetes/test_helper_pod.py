@@ -1,4 +1,4 @@
-"""The small pod that reads what a job left on its volumes."""
+"""The manifest of the helper pod, through which `collect` reads a job's volumes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ WORK = {"name": "work", "persistentVolumeClaim": {"claimName": "work"}}
 DISK = {"name": "disk", "hostPath": {"path": "/disk"}}
 
 
-def test_it_reads_and_no_more() -> None:
+def test_it_only_sleeps() -> None:
     made = helper_pod(job(WORK), None)
     assert (made["apiVersion"], made["kind"]) == ("v1", "Pod")
     spec = made["spec"]
@@ -63,7 +63,7 @@ def test_it_reads_and_no_more() -> None:
 
 
 def test_its_name_and_labels() -> None:
-    """No selector of the operator, of a queue or of our own list may find it."""
+    """No label selector of the operator, of a queue, or of prl-submit's lists may match it."""
     first, second = (helper_pod(job(WORK), None)["metadata"] for _ in range(2))
     assert re.fullmatch(r"mr-01234567-collect-[0-9a-f]{6}", first["name"])
     assert first["name"] != second["name"]
@@ -111,7 +111,7 @@ def test_the_containers_security_context() -> None:
         ([WORK], "n3", None),
     ],
 )
-def test_a_disk_of_a_node_is_only_there(
+def test_a_host_path_needs_its_node(
     volumes: list[Data], node: str | None, selector: Data | None
 ) -> None:
     assert helper_pod(job(*volumes), node)["spec"].get("nodeSelector") == selector

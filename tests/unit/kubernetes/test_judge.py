@@ -1,4 +1,4 @@
-"""KubernetesEvidence -> state. What must never be told wrongly: that a live job has ended, and how one ended."""
+"""From KubernetesEvidence to a state. Above all, a live job is never called ended, and no end is wrong."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ AGAIN = job("Created", "Restarting")
 
 @pytest.fixture(autouse=True)
 def _an_hour_east() -> Iterator[None]:
-    """The submitter's zone is not the pods'."""
+    """The submitter's time zone differs from the pods'."""
     with time_zone("XYZ-1"):
         yield
 
@@ -67,7 +67,7 @@ def at(minute: int, second: int = 0) -> str:
 
 
 def verdict(of: PyTorchJob | None, *pods: Pod, **evidence: Any) -> State:
-    """The state; there must be one."""
+    """The state; the test fails if there is none."""
     evidence.setdefault("nodes", max(len(pods), 1))
     state = judge(KubernetesEvidence(job=of, pods=pods, **evidence))
     assert state is not None
@@ -75,7 +75,7 @@ def verdict(of: PyTorchJob | None, *pods: Pod, **evidence: Any) -> State:
 
 
 def told(state: State) -> tuple[str, int | None, str | None]:
-    """What users look at first."""
+    """State, exit code and reason."""
     return state.state, state.exit_code, state.reason
 
 
@@ -205,7 +205,7 @@ def test_a_restarted_job_that_runs_again() -> None:
 
 
 def test_a_restart_that_only_the_run_directory_tells() -> None:
-    """Operators before 1.8 leave Running where it is for a while."""
+    """Operators before 1.8 leave the condition Running for a while."""
     found = verdict(job("Created"), pending(0), starts=2, max_restarts=1)
     assert found.reason == "restart 1 of 1; master-0: starts on n0"
 
@@ -253,7 +253,7 @@ def test_an_earlier_attempts_failure_is_not_told_of_a_success() -> None:
 
 
 def test_a_success_stays_one_while_its_job_is_removed() -> None:
-    """A week after, by its ttlSecondsAfterFinished."""
+    """The cluster removes it a week after its end, by its ttlSecondsAfterFinished."""
     assert verdict(job("Succeeded", deleted=True), exit=word(0)).state == SUCCEEDED
 
 
@@ -302,7 +302,7 @@ def test_a_pod_that_failed(dead: Pod, code: int, reason: str) -> None:
     ],
 )  # fmt: skip
 def test_disruptions(target: dict[str, str], who: str) -> None:
-    """Its own word is only that it was told to stop; where it left none, the disruption is all there is."""
+    """exit.json says only that a signal stopped it. Without one, the DisruptionTarget condition is all there is."""
     disrupted = [{"type": "DisruptionTarget", "status": "True", **target}]
     dead = dead_pod(0, 143, conditions=disrupted, said=message(word(143)))
     reason = f"words for 143 (its pod was told to end: {who}{HINT})"
@@ -423,12 +423,12 @@ def test_the_first_to_fail_by_itself(pods: list[Pod], reason: str, code: int) ->
     assert told(verdict(failed_job(), *pods)) == (FAILED, code, reason)
 
 
-def test_nodes_whose_words_are_here() -> None:
+def test_nodes_whose_exit_json_is_here() -> None:
     found = verdict(failed_job(), exit=word(200), others=[(1, word(3, node="n7"))], nodes=2)
     assert told(found) == (FAILED, 3, "worker-0: words for 3")
 
 
-def test_words_and_pods_are_of_different_zones() -> None:
+def test_exit_json_and_pods_have_different_time_zones() -> None:
     """20:19 in the pods' zone is before 21:20 in ours, which is the same as 20:20 there."""
     early = word(3, ended_at="2026-11-22T20:21:00+00:00")
     killed = dead_pod(1, 137, reason="OOMKilled", minute=20)  # 20:20 UTC
@@ -437,7 +437,7 @@ def test_words_and_pods_are_of_different_zones() -> None:
     assert (found.started_at, found.ended_at) == (at(2), at(21))
 
 
-def test_a_pod_that_is_no_node_tells_nothing_of_the_jobs_end() -> None:
+def test_a_pod_without_node_rank_says_nothing_of_the_jobs_end() -> None:
     stray = msgspec.structs.replace(dead_pod(0, 9), metadata=ObjectMeta(name="x"))
     assert str(verdict(failed_job("said"), stray).reason).startswith("said; master-0 gone")
 
@@ -455,30 +455,30 @@ def test_a_job_that_was_given_up_is_not_judged_by_its_earlier_attempt() -> None:
     assert found.reason == "master-0: exit code 3; after 1 restart"
 
 
-def test_the_present_attempts_own_word_counts() -> None:
+def test_the_newest_attempts_exit_json_counts() -> None:
     found = verdict(RUNS, pod(0), exit=word(0, restarts=1), starts=2)
     assert found.reason == "node 0 has ended"
 
 
 # ------------------------------------------------------------------ no job any more
-def test_absent_and_nothing_known() -> None:
+def test_deleted_and_nothing_known() -> None:
     assert judge(KubernetesEvidence(job=None)) is None
     assert judge(KubernetesEvidence(job=None, others=[(1, word(143))], nodes=2)) is None
 
 
 @pytest.mark.parametrize("code", [1, 3, 65, 137])
-def test_absent_with_an_end_of_its_own(code: int) -> None:
+def test_deleted_with_an_exit_json(code: int) -> None:
     found = verdict(None, exit=word(code, restarts=2))
     assert told(found) == (FAILED, code, f"words for {code}")
     assert (found.started_at, found.ended_at, found.restarts) == (at(3), at(19), 2)
 
 
-def test_absent_with_a_success() -> None:
+def test_deleted_with_a_success() -> None:
     found = verdict(None, exit=word(0, restarts=1))
     assert (told(found), found.restarts) == ((SUCCEEDED, 0, None), 1)
 
 
-def test_absent_with_a_time_limit() -> None:
+def test_deleted_with_a_time_limit() -> None:
     assert told(verdict(None, exit=word(124, TIMEOUT))) == (TIMEOUT, 124, "words for 124")
 
 
@@ -489,18 +489,18 @@ def test_deleted_by_somebody_else(code: int) -> None:
     assert (found.started_at, found.ended_at, found.restarts) == (at(3), at(19), 1)
 
 
-def test_absent_where_another_node_failed_first() -> None:
+def test_deleted_where_another_node_failed_first() -> None:
     found = verdict(None, exit=word(143), others=[(1, word(3))], nodes=2)
     assert told(found) == (FAILED, 3, "worker-0: words for 3")
 
 
-def test_absent_and_interrupted_in_its_pod() -> None:
+def test_deleted_and_interrupted_in_its_pod() -> None:
     found = verdict(None, exit=word(130, CANCELLED))
     assert told(found) == (CANCELLED, 130, "words for 130")
 
 
 @pytest.mark.parametrize("exit_", [None, word(143), word(143, CANCELLED), word(3)])
-def test_absent_and_cancelled(exit_: ExitRecord | None) -> None:
+def test_deleted_and_cancelled(exit_: ExitRecord | None) -> None:
     found = verdict(None, exit=exit_, cancelled=MINE, restarts_before=1)
     assert (found.state, found.reason, found.restarts) == (CANCELLED, MINE, 1)
     assert found.ended_at == (at(19) if exit_ else None)
@@ -520,25 +520,25 @@ def test_absent_and_cancelled(exit_: ExitRecord | None) -> None:
         (job("Succeeded"), False, True),
     ],
 )
-def test_whether_pods_are_asked_after(seen: PyTorchJob, has_word: bool, expected: bool) -> None:
+def test_when_pods_must_be_listed(seen: PyTorchJob, has_word: bool, expected: bool) -> None:
     assert needs_pods(seen, 2, has_word=has_word) is expected
 
 
 @pytest.mark.parametrize(
     "text", ["", "last line", "[]", "{}", '{"exit_code": "3"}', '{"exit_code": 3']
 )
-def test_no_words_of_ours(text: str) -> None:
+def test_termination_messages_that_are_not_launch_shs(text: str) -> None:
     assert termination_record(dead_pod(0, 3, said=text).terminated) is None
     assert termination_record(None) is None
 
 
-def test_every_end_is_one() -> None:
+def test_ended_jobs_have_final_states() -> None:
     for seen in (failed_job(), job("Succeeded")):
         assert verdict(seen).state in FINISHED
 
 
-def test_workers_that_still_have_their_last_words() -> None:
-    """The operator calls a job succeeded when its master has; the others' logs go on."""
+def test_workers_that_still_run_after_a_success() -> None:
+    """The operator calls a job succeeded when its master has; the other pods still write their logs."""
     found = verdict(job("Succeeded"), dead_pod(0, 0), pod(1), exit=word(0))
     assert (found.state, found.reason) == (RUNNING, "node 0 has ended")
     assert (
@@ -564,7 +564,7 @@ PREEMPTED = event(f"{NAME}-master-0", "Preempted", "Preempted by ns/big on node 
         ([], [event(f"{NAME}-master-0", "Preempted", "of the pod before", uid="other")], SOMEBODY),
     ],
 )  # fmt: skip
-def test_a_container_that_has_its_grace_runs(
+def test_a_container_in_its_grace_period_is_running(
     conditions: list[dict[str, Any]], events: list[Any], why: str
 ) -> None:
     leaving = removed(pod(0, conditions=conditions), minute=32)
@@ -578,7 +578,7 @@ SAID = "PyTorchJob mr is failed because 1 Master replica(s) failed."
 TOLD_3 = dead_pod(1, 3, said=message(word(3)))
 
 
-def test_its_end_is_told_by_its_own_word() -> None:
+def test_its_end_is_told_by_its_exit_json() -> None:
     ended = removed(dead_pod(0, 143, said=STOPPED), minute=32)
     assert told(verdict(failed_job(SAID), ended, now=SOON)) == (FAILED, 143, TOLD)
     # Its pod has gone: exit.json says it, or the pod as it was last.
@@ -591,7 +591,7 @@ def test_its_end_is_told_by_its_own_word() -> None:
     )
 
 
-def test_an_end_without_a_word_names_who_removed_the_pod() -> None:
+def test_an_end_without_exit_json_names_who_removed_the_pod() -> None:
     found = verdict(failed_job(SAID), events=[PREEMPTED], now=SOON)
     why = "preempted by a job of higher priority (Preempted by ns/big on node n0)"
     assert found.reason == f"{SAID.rstrip('.')}; master-0 gone: {why}{HINT}"
@@ -602,7 +602,7 @@ def test_an_end_without_a_word_names_who_removed_the_pod() -> None:
 
 
 def test_a_training_that_was_complete_when_its_pod_was_removed() -> None:
-    """launch.sh has proved that all steps are trained and saved; the operator counts a failure."""
+    """launch.sh found all steps trained and saved, although the operator counts a failure."""
     assert verdict(failed_job(SAID), exit=word(0)).state == SUCCEEDED
     done = removed(dead_pod(0, 0, said=message(word(0))), minute=32)
     assert verdict(failed_job(SAID), done, now=SOON).state == SUCCEEDED
@@ -613,14 +613,14 @@ def test_a_training_that_was_complete_when_its_pod_was_removed() -> None:
 
 @pytest.mark.parametrize("phase", ["Running", "Failed"])
 def test_peers_of_a_node_that_failed_are_about_to_end(phase: str) -> None:
-    """A kubelet says Failed at a pod's deadline, while its container has its grace."""
+    """The kubelet sets the phase Failed at a pod's deadline, while its container still has its grace period."""
     runs = pod(0, phase, state={"running": {"startedAt": utc(2)}})
     found = verdict(failed_job(), runs, TOLD_3, now=SOON, grace=30.0)
     assert told(found) == (RUNNING, None, "worker-0: words for 3; master-0 about to end")
     assert found.is_ending
 
 
-def test_peers_of_a_node_that_was_killed_do_not_know_it() -> None:
+def test_peers_of_a_killed_node_run_on() -> None:
     killed = dead_pod(1, 137, reason="OOMKilled")
     state, words = left(pod(0), killed, after=1)
     assert told(state) == (FAILED, 137, f"worker-0: {OOM}")
@@ -636,7 +636,7 @@ def left(*pods: Pod, after: float) -> tuple[State, str]:
     return state, still_running(seen)
 
 
-def test_what_does_not_end_is_waited_for_no_longer() -> None:
+def test_pods_that_do_not_end_are_left_after_a_while() -> None:
     assert left(pod(0), TOLD_3, after=89)[0].state == RUNNING
     state, words = left(pod(0), TOLD_3, after=91)
     assert told(state) == (FAILED, 3, "worker-0: words for 3")
@@ -707,7 +707,7 @@ def test_starts_after_a_suspension_are_not_among_the_restarts() -> None:
 def test_the_jobs_own_proof_counts_more_than_what_ended_its_pods(
     cancelled: str | None, why: str
 ) -> None:
-    """A pod that is being deleted counts as failed for the operator; launch.sh found every step saved."""
+    """The operator calls a pod failed that is being deleted; launch.sh found every step saved."""
     done = word(0, reason="all 14 steps are trained and saved; then: stopped by signal 15")
     pods = [dead_pod(0, 0, said=message(done)), dead_pod(1, 143, said=STOPPED)]
     found = verdict(failed_job(why), *pods, exit=done, cancelled=cancelled)

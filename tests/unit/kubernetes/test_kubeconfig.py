@@ -1,4 +1,4 @@
-"""Which cluster, namespace and account: what kubectl would take, from files and plugins."""
+"""Find the cluster, the namespace and the account that kubectl would use, from files and plugins."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NO_PLUGIN = FakeShell(otherwise=Answer(127, "", "it must not be asked"))
 
 
 def config(name: str = "a", *, user: Data | None = None, cluster: Data | None = None, **context: str) -> Data:  # fmt: skip
-    """A kubeconfig with one of each, called NAME, and current."""
+    """A kubeconfig with one cluster, user and context, all called NAME; the context is current."""
     return {
         "apiVersion": "v1",
         "kind": "Config",
@@ -107,7 +107,7 @@ def test_another_context(home: Home) -> None:
 
 
 def test_several_files_are_one(home: Home) -> None:
-    """The first to say a thing has it; a context may be in one and its user in another."""
+    """The first file that has a name counts; a context and its user may be in different files."""
     users = {"users": [{"name": "a", "user": {"token": "first"}}], "clusters": None}
     rest = config("b")
     rest["contexts"].append({"name": "a", "context": {"cluster": "b", "user": "b"}})
@@ -116,22 +116,22 @@ def test_several_files_are_one(home: Home) -> None:
     assert (server(access), access.config.user.token) == ("https://a.example:6443", "first")
 
 
-def test_an_empty_current_context_leaves_it_to_the_next(home: Home) -> None:
+def test_an_empty_current_context_leaves_the_choice_to_the_next_file(home: Home) -> None:
     assert home.find({**config("a"), "current-context": ""}, config("b")).context == "b"
 
 
 @pytest.mark.parametrize("empty", ["", "# nothing yet\n", "{}"])
-def test_an_empty_file_says_nothing(home: Home, empty: str) -> None:
+def test_an_empty_file_is_accepted(home: Home, empty: str) -> None:
     assert home.find(empty, config()).context == "a"
 
 
-def test_files_that_are_not_there_are_passed_over(home: Home) -> None:
+def test_missing_files_are_skipped(home: Home) -> None:
     path = home.write("config", config())
     environ = {"KUBECONFIG": f"/nowhere/config::{path}"}
     assert find_access(None, None, environ, NO_PLUGIN).context == "a"
 
 
-def test_a_user_need_not_be(home: Home) -> None:
+def test_a_context_without_user(home: Home) -> None:
     content = config()
     del content["contexts"][0]["context"]["user"]
     assert home.find(content).config.user.token is None
@@ -168,7 +168,7 @@ def test_a_relative_kubeconfig(home: Home, monkeypatch: pytest.MonkeyPatch) -> N
         ([{**config(), "users": []}], None, "kubeconfig: context 'a' names no known user"),
     ],
 )
-def test_it_names_what_is_not_there(
+def test_messages_name_what_is_missing(
     home: Home, contents: list[Data], context: str | None, message: str
 ) -> None:
     with pytest.raises(BackendUnreachableError) as caught:
@@ -186,8 +186,8 @@ def test_it_names_what_is_not_there(
         ("as-groups", "user"),
     ],
 )
-def test_what_we_cannot_heed_is_said(home: Home, key: str, where: str) -> None:
-    """Passing over it would ask another server, or as somebody else."""
+def test_unsupported_keys_are_errors(home: Home, key: str, where: str) -> None:
+    """To ignore such a key would mean to ask another server, or as another account."""
     content = config()
     content[f"{where}s"][0][where][key] = "x"
     with pytest.raises(BackendUnreachableError, match=f"cannot do `{key}`"):
@@ -211,7 +211,7 @@ def test_a_value_of_the_wrong_type(home: Home) -> None:
         ("users: [{name: a, user: text}]", "is no kubeconfig: users"),
     ],
 )
-def test_what_is_no_kubeconfig(home: Home, content: str, message: str) -> None:
+def test_files_that_are_no_kubeconfig(home: Home, content: str, message: str) -> None:
     with pytest.raises(PrlSubmitError) as caught:
         home.find(content)
     assert f"{home.folder}/0/config: {message}" in caught.value.message

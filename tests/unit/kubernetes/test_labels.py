@@ -1,4 +1,4 @@
-"""How a run, its PyTorchJob and its pods are called."""
+"""Names and labels of a run's PyTorchJob and pods."""
 
 from __future__ import annotations
 
@@ -62,5 +62,5 @@ def test_replica_and_back(node: int, name: str) -> None:
         {"training.kubeflow.org/replica-index": ""},
     ],
 )
-def test_a_pod_that_the_operator_did_not_make(labels: dict[str, str]) -> None:
+def test_a_pod_that_the_operator_did_not_create(labels: dict[str, str]) -> None:
     assert node_of(labels) is None

@@ -16,12 +16,12 @@ from prl_submit.backends.kubernetes.log_lines import (
 
 
 def stamp(second: int, part: int = 0) -> str:
-    """A kubelet's time: nine digits, always."""
+    """A time as the kubelet writes it, always with nine digits."""
     return f"2026-11-22T20:00:{second:02d}.{part:09d}Z"
 
 
 def lines(*moments: tuple[int, int] | int, word: str = "line") -> list[bytes]:
-    """A log as it comes, a line for each time."""
+    """The raw lines of a log, one for each time."""
     found = []
     for moment in moments:
         second, part = moment if isinstance(moment, tuple) else (moment, 0)
@@ -35,7 +35,7 @@ def new(progress: CopyProgress, *batches: list[bytes], whole: bool = True) -> li
 
 
 def counted(*log: bytes) -> CopyProgress:
-    """What is noted when these lines have been taken."""
+    """The progress after these lines have been copied."""
     progress = CopyProgress(pod="uid-0")
     for raw in log:
         time = utc_time(raw.partition(b" ")[0])
@@ -45,7 +45,7 @@ def counted(*log: bytes) -> CopyProgress:
 
 
 def since(log: Sequence[bytes], progress: CopyProgress) -> list[bytes]:
-    """What a kubelet answers to that `sinceTime`: it passes over older lines wherever they are."""
+    """What the kubelet sends for that `sinceTime`: it skips older lines, wherever they are."""
     asked = since_time(progress)
     return [raw for raw in log if asked is None or raw.decode() >= asked.rstrip("Z")]
 
@@ -64,7 +64,9 @@ def since(log: Sequence[bytes], progress: CopyProgress) -> list[bytes]:
         ([(2, 1), (2, 2), (1, 9)], (stamp(2, 2), 2, 3)),
     ],
 )
-def test_what_is_noted(log: list[tuple[int, int] | int], noted: tuple[str, int, int]) -> None:
+def test_progress_after_each_log(
+    log: list[tuple[int, int] | int], noted: tuple[str, int, int]
+) -> None:
     progress = counted(*lines(*log))
     assert (progress.newest, progress.count, progress.total) == noted
 
@@ -107,7 +109,7 @@ def test_resuming_anywhere_takes_each_line_once(kind: str) -> None:
 
 
 def test_a_log_whose_beginning_the_node_has_removed() -> None:
-    """What is noted of it is not there to be passed over."""
+    """The copied lines are gone from the log, so none of the rest is skipped."""
     progress = counted(*lines((1, 4), (1, 5), (1, 6)))
     assert new(progress, lines((2, 0), (1, 5), (3, 0))) == [
         b"line 2.0\n",
@@ -117,12 +119,12 @@ def test_a_log_whose_beginning_the_node_has_removed() -> None:
     assert new(progress, lines((1, 6), (2, 0))) == [b"line 2.0\n"]
 
 
-def test_nothing_is_yielded_for_nothing() -> None:
+def test_empty_batches_are_not_yielded() -> None:
     log = lines(1, 2)
     assert list(new_lines(counted(*log), [log[1:], []], whole=True)) == []
 
 
-def test_a_line_without_an_end_is_left_while_one_follows() -> None:
+def test_an_incomplete_line_is_left_while_the_log_is_followed() -> None:
     cut = [*lines(1), f"{stamp(2)} half".encode()]
     assert new(CopyProgress(), cut, whole=True) == [b"line 1.0\n"]
     assert new(CopyProgress(), cut, whole=False) == [b"line 1.0\n", b"half"]
@@ -146,8 +148,8 @@ def test_an_empty_line_is_a_line() -> None:
         b"2026-99-99T00:00:00Z x\n",
     ],
 )
-def test_words_without_a_time_are_no_lines(raw: bytes) -> None:
-    """They would be noted as the newest time, from which nobody can go on."""
+def test_lines_without_a_time_are_skipped(raw: bytes) -> None:
+    """They must not become the newest time, from which the next request would start."""
     log = lines(1, 2)
     assert new(CopyProgress(), [raw, *log]) == [b"line 1.0\n", b"line 2.0\n"]
     assert new(counted(log[0]), [raw, *log]) == [b"line 2.0\n"]
@@ -166,6 +168,6 @@ def test_words_without_a_time_are_no_lines(raw: bytes) -> None:
         (b"", None),
     ],
 )
-def test_a_nodes_own_zone(theirs: bytes, ours: str | None) -> None:
-    """A second that is asked for as UTC must be one."""
+def test_times_of_all_zones_become_utc(theirs: bytes, ours: str | None) -> None:
+    """`sinceTime` is UTC, so the stored times must be UTC too."""
     assert utc_time(theirs) == ours

@@ -1,4 +1,4 @@
-"""Lines of pods' logs in a node's file: each once and in order, whoever copies and is killed."""
+"""Lines of pods' logs in a node's file: each once and in order, whichever process copies or is killed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.unit.kubernetes.objects import ended, pod, utc
 
 
 def stamp(second: int, part: int = 0) -> str:
-    """A kubelet's time: nine digits, always."""
+    """A time as the kubelet writes it, always with nine digits."""
     return f"2026-11-22T20:00:{second:02d}.{part:09d}Z"
 
 
@@ -26,12 +26,12 @@ def logs(tmp_path: Path) -> Path:
 
 
 def taken(*words: str, second: int = 1) -> list[Line]:
-    """Lines as `take` has them."""
+    """Lines as `append_new` takes them."""
     return [(stamp(second), f"{word}\n".encode()) for word in words]
 
 
 def begin(log: NodeLog, of: Pod, start: int = 0) -> CopyProgress:
-    """What is progress of a container whose turn it may be."""
+    """The progress of a container whose turn has come."""
     progress = log.begin(of, start)
     assert progress is not None
     return progress
@@ -46,12 +46,12 @@ def note(logs: Path) -> CopyProgress:
 
 
 def other(uid: str) -> Pod:
-    """A pod made anew: the same name, another uid."""
+    """A new pod with the same name and another uid."""
     first = pod(0)
     return msgspec.structs.replace(first, metadata=ObjectMeta(first.metadata.name, uid))
 
 
-def test_lines_are_appended_and_noted(logs: Path) -> None:
+def test_lines_are_appended_and_the_progress_is_saved(logs: Path) -> None:
     log = NodeLog(logs, 0)
     progress = begin(log, pod(0))
     log.append_new(progress, 0, taken("a", "b"))
@@ -62,7 +62,7 @@ def test_lines_are_appended_and_noted(logs: Path) -> None:
     assert (found.total, found.size, found.here) == (3, 6, False)
 
 
-def test_a_later_reader_goes_on(logs: Path) -> None:
+def test_a_later_reader_continues(logs: Path) -> None:
     first = NodeLog(logs, 0)
     first.append_new(begin(first, pod(0)), 0, taken("a", "b"))
     second = NodeLog(logs, 0)
@@ -79,7 +79,7 @@ def test_nodes_have_files_of_their_own(logs: Path) -> None:
     assert (text(logs, 0), text(logs, 1)) == ("of 0\n", "of 1\n")
 
 
-def test_one_killed_between_the_lines_and_the_note(logs: Path) -> None:
+def test_killed_between_writing_lines_and_saving_the_progress(logs: Path) -> None:
     log = NodeLog(logs, 0)
     log.append_new(begin(log, pod(0)), 0, taken("a"))
     with (logs / "node0.log").open("a") as file:
@@ -91,7 +91,7 @@ def test_one_killed_between_the_lines_and_the_note(logs: Path) -> None:
 
 
 @pytest.mark.parametrize("before", ["", "of the pod before\n"])
-def test_one_killed_in_the_first_lines_of_a_pod(
+def test_killed_while_writing_the_first_lines_of_a_pod(
     logs: Path, before: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if before:
@@ -160,7 +160,7 @@ def test_what_is_written_before_a_later_pods_first_line_stays(logs: Path) -> Non
     assert text(logs) == "a\nb\nc\n"
 
 
-def test_of_three_pods_none_comes_back(logs: Path) -> None:
+def test_after_a_third_pod_the_second_cannot_write(logs: Path) -> None:
     log = NodeLog(logs, 0)
     log.append_new(begin(log, other("first")), 0, taken("a"))
     second, third = begin(log, other("second")), begin(log, other("third"))
@@ -191,7 +191,7 @@ def test_a_log_that_somebody_removed(logs: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"total": "x"}'])
-def test_a_note_that_does_not_read(logs: Path, content: bytes) -> None:
+def test_a_progress_file_that_cannot_be_read(logs: Path, content: bytes) -> None:
     (logs / ".kept0.json").write_bytes(content)
     log = NodeLog(logs, 0)
     log.append_new(begin(log, pod(0)), 0, taken("a"))
@@ -211,7 +211,7 @@ def test_a_pod_that_writes_here_itself(logs: Path) -> None:
     assert not begin(log, other("new")).here
 
 
-def test_a_log_that_has_been_replaced_by_the_whole_one(logs: Path) -> None:
+def test_a_log_that_collect_has_replaced(logs: Path) -> None:
     log = NodeLog(logs, 0)
     log.append_new(begin(log, pod(0)), 0, taken("b"))
     (logs / "node0.log").write_text("a\nb\n")

@@ -1,4 +1,4 @@
-"""Objects as API servers write them: what is read, and what may be null or missing."""
+"""Kubernetes objects as API servers write them: which fields are read, and which may be null or missing."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_pod() -> None:
     assert init[0].state.running is not None
 
 
-def test_one_of_which_nothing_is_known_yet() -> None:
+def test_a_job_and_a_pod_without_status() -> None:
     nothing = b'{"metadata": {"name": "x", "labels": null}, "status": {"conditions": null}}'
     new = msgspec.json.decode(nothing, type=PyTorchJob)
     assert (new.token, new.condition("Created"), new.spec.run_policy) == ("", None, None)
@@ -99,8 +99,8 @@ def test_one_of_which_nothing_is_known_yet() -> None:
     assert pod.condition("Ready") is None
 
 
-def test_only_a_condition_that_holds_counts() -> None:
-    """The operator keeps an old one beside a new one."""
+def test_only_a_condition_with_status_true_counts() -> None:
+    """The operator keeps an old condition, with the status False, beside a new one."""
     seen = job(condition("Failed", "False"), condition("Failed", "Unknown"), condition("Failed"))
     found = seen.condition("Failed")
     assert found is not None

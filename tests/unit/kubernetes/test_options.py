@@ -12,7 +12,7 @@ GOOD = "image: img, volumes: [{pvc: work, mountPath: /cwd}]"
 
 
 def found(section: str, rest: str = "") -> list[Problem]:
-    """The problems of a job, but those of its training; `section`: the keys of `kubernetes:`."""
+    """The problems of a job, except those of its training. `section`: the keys of `kubernetes:`."""
     text = f"name: x\nbackend: kubernetes\nkubernetes: {{{section}}}\n{rest}"
     return [p for p in planned(text).problems if not (p.key or "").startswith("swift")]
 
@@ -35,7 +35,7 @@ def test_all_the_memory_of_a_node(memory: str) -> None:
     assert "only Slurm can give" in message
 
 
-def test_it_is_not_asked_of_others() -> None:
+def test_other_backends_ignore_the_section() -> None:
     problems = planned("name: x\nbackend: local\nkubernetes: {volumes: [{}]}").problems
     assert [p.key for p in problems if (p.key or "").startswith("kubernetes.")] == []
 
@@ -79,7 +79,7 @@ def test_secrets(names: str, message: str, hint: str) -> None:
     assert found(f"{GOOD}, secret: keys", rest) == []
 
 
-def test_faulty_volumes_and_nothing_that_follows_from_them() -> None:
+def test_faulty_volumes_cause_no_further_messages() -> None:
     problems = found("image: i, volumes: [{pvc: a}, {pvc: b, mountPath: /b}, {}]")
     assert [(p.key, p.message) for p in problems] == [
         ("kubernetes.volumes.0", "needs mountPath: an absolute path in the pod; found None"),

@@ -1,4 +1,4 @@
-"""A job is a run's own where it carries the run's token and names the run's directory."""
+"""A job belongs to a run if it has the run's token and names the run's directory."""
 
 from __future__ import annotations
 

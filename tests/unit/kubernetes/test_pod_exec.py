@@ -1,4 +1,4 @@
-"""The channels of `exec`, however their bytes are cut."""
+"""The channels of `exec`, however the connection splits their bytes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from prl_submit.backends.kubernetes.pod_exec import execute, pieces
 
 
 class Wire:
-    """A connection on which these bytes come; None is a silence."""
+    """A connection that delivers these bytes; None is a read that times out."""
 
     def __init__(self, *reads: bytes | None) -> None:
         self.reads = list(reads)
@@ -31,7 +31,7 @@ class Wire:
         self.said: list[Event] = []
 
     def read(self, _max_bytes: int, timeout: float) -> bytes:
-        """The next, or its absence."""
+        """The next bytes, or a time-out."""
         assert timeout > 0
         data = self.reads.pop(0) if self.reads else b""
         if data is None:
@@ -39,7 +39,7 @@ class Wire:
         return data
 
     def write(self, data: bytes, timeout: float) -> None:
-        """Understood as a server does."""
+        """Decode what the client sends, as a server does."""
         assert timeout > 0
         self.server.receive_data(data)
         self.said += self.server.events()
@@ -75,7 +75,7 @@ def test_cut_anywhere(size: int) -> None:
 
 
 def test_in_fragments() -> None:
-    """The channel is a message's first byte, not a fragment's."""
+    """The channel is the first byte of a message, not of each fragment."""
     parts = [(b"\x01", False), (b"\x02ab", False), (b"", False), (b"c", True)]
     events = [BytesMessage(data=data, message_finished=last) for data, last in parts]
     assert heard(frames(*events))[0] == [(1, b"\x02abc")]
@@ -86,7 +86,7 @@ def test_a_ping_is_answered() -> None:
     assert wire.said == [Pong(b"here?")]
 
 
-def test_silence_is_asked_once() -> None:
+def test_silence_is_answered_by_one_ping() -> None:
     messages, wire = heard(None, frames(Pong()), None, WHOLE)
     assert messages == MESSAGES
     assert wire.said == [Ping(), Ping()]
@@ -128,7 +128,7 @@ def test_exit_code(status: ApiStatus, code: int | None) -> None:
 
 
 class Client:
-    """An HTTP client whose connection says this."""
+    """An HTTP client whose connection delivers this."""
 
     def __init__(self, *reads: bytes | None, code: int = 101) -> None:
         self.answer = httpx2.Response(

@@ -1,4 +1,4 @@
-"""Whether all pods of a job fit into a namespace's quotas."""
+"""Check whether all pods of a job fit into a namespace's quotas."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_memory_in_words() -> None:
 
 
 def test_limits_alone_are_requests_too() -> None:
-    """So the API server completes them."""
+    """The API server takes the limit for a request that is not given."""
     alone = {"resources": {"limits": {"amd.com/gpu": 8}}}
     assert exceeded(alone, 2, [quota({"requests.amd.com/gpu": "15"})]) is not None
     lower = {"resources": {"limits": {"cpu": "8"}, "requests": {"cpu": "1"}}}
@@ -119,7 +119,7 @@ def test_a_container_that_asks_for_nothing(resources: Any) -> None:
     assert exceeded({"resources": resources}, 2, [quota({"cpu": "0", "pods": "2"})]) is None
 
 
-def test_quotas_with_scopes_are_not_ours_to_count() -> None:
+def test_quotas_with_scopes_are_skipped() -> None:
     none = {"pods": "0"}
     selector = {"matchExpressions": [{"operator": "In", "scopeName": "PriorityClass"}]}
     scoped = [quota(none, scopes=["BestEffort"]), quota(none, scopeSelector=selector)]

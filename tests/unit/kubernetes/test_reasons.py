@@ -1,4 +1,4 @@
-"""Why a job waits, in the scheduler's, the kubelet's and the operator's words."""
+"""Why a job waits, from the messages of the scheduler, the kubelet and the operator."""
 
 from __future__ import annotations
 
@@ -178,14 +178,14 @@ def test_a_container_that_does_not_start(waiting: str, said: str, expected: str)
 
 
 @pytest.mark.parametrize("reason", STUCK)
-def test_each_reason_is_one_for_help(reason: str) -> None:
+def test_each_reason_means_that_the_pod_is_stuck(reason: str) -> None:
     words, is_stuck = why_pod_waits(pending(0, reason), [])
     assert is_stuck
     assert reason.replace("ImagePullBackOff", "ErrImagePull") in words
 
 
-def test_a_back_off_is_told_by_what_was_said_before() -> None:
-    """Its own message is only that the kubelet waits."""
+def test_a_back_off_is_explained_by_the_pull_event() -> None:
+    """The message of ImagePullBackOff says only that the kubelet waits."""
     failed = 'Failed to pull image "registry.example/img:1": unauthorized'
     events = [
         event(MASTER, "Failed", "Failed to pull image: older"),
@@ -215,7 +215,7 @@ def test_a_volume_that_cannot_be_mounted() -> None:
 
 
 def test_warnings_of_the_pod_before_it_are_not_this_ones() -> None:
-    """The operator gives a pod that it makes again the same name."""
+    """The operator gives a new pod the name of the one before."""
     old = event(MASTER, "FailedMount", "old", uid="uid-of-the-pod-before")
     new = event(MASTER, "FailedMount", "new", uid="uid-0", at=utc(1))
     waits = pending(0, "ContainerCreating")
@@ -223,7 +223,7 @@ def test_warnings_of_the_pod_before_it_are_not_this_ones() -> None:
     assert why_pod_waits(waits, [old, new]) == ("master-0: new", True)
 
 
-def test_waiting_that_will_end() -> None:
+def test_waiting_that_ends_by_itself() -> None:
     assert why_pod_waits(pod(0, "Pending", host=None), []) == (
         "master-0: waits for the scheduler",
         False,
@@ -246,7 +246,7 @@ def test_name_of_a_pod_that_is_no_replica() -> None:
 
 
 # ------------------------------------------------------------------ several
-def test_what_will_not_mend_itself_comes_first() -> None:
+def test_pods_that_are_stuck_come_first() -> None:
     waits = pending(1, "PodInitializing")
     stuck = pending(2, "ErrImagePull", "no such host")
     assert why(pod(0), waits, stuck).startswith("worker-1: the image cannot be pulled")
@@ -270,11 +270,11 @@ def test_how_many_run(pods: list[Pod], expected: str) -> None:
 
 
 def test_without_pods_the_operator_says_how_many_run() -> None:
-    """They may not be ours to list."""
+    """The account may lack the right to list pods."""
     assert why(of=job("Created", active=1), nodes=2) == "1 of 2 pods run"
 
 
 def test_a_phase_alone_is_no_running_container() -> None:
-    """A kubelet sets Running for a pod whose sidecar runs."""
+    """The kubelet sets the phase Running for a pod of which only a sidecar runs."""
     waits = pod(0, "Running", state={"waiting": {"reason": "ContainerCreating"}})
     assert why(waits) == "master-0: starts on n0"

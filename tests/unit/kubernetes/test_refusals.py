@@ -1,4 +1,4 @@
-"""What API servers say when they refuse, as they say it, and what users read."""
+"""Refusals of API servers, in their exact words, and what users read."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_a_refusal_of_something_else(code: int) -> None:
 
 
 @pytest.mark.parametrize("code", [401, 429, 500, 503, 504])
-def test_one_that_is_no_answer(code: int) -> None:
+def test_an_answer_that_is_no_status(code: int) -> None:
     error = as_error(RefusedStatusError(ApiStatus(code, "", "no")), "ml", "show the log")
     assert type(error) is BackendUnreachableError
 

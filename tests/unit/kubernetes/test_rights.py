@@ -12,7 +12,7 @@ DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 
 def pairs(role: dict[str, list[dict[str, list[str]]]]) -> set[tuple[str, str, str]]:
-    """Group, resource and verb of all its rules."""
+    """The group, resource and verb of all its rules."""
     return {
         (group, resource, verb)
         for rule in role["rules"]
@@ -44,6 +44,6 @@ def test_nothing_is_asked_for_twice_and_each_says_what_for() -> None:
 
 
 def test_no_rights_that_reach_further() -> None:
-    """Nothing of Secrets, nothing that changes what is there, and no wildcard."""
+    """No right to Secrets, none to change existing objects, and no wildcard."""
     assert {verb for _, _, verb in ASKED} == {"create", "get", "list", "watch", "delete"}
     assert {"secrets", "*"}.isdisjoint(resource for _, resource, _ in ASKED)

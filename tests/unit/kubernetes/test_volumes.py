@@ -13,14 +13,14 @@ Data = dict[str, Any]
 
 
 def read(entry: Data) -> Volume:
-    """The one entry; it must be good."""
+    """The volume of one valid entry."""
     volumes, faults = read_volumes([entry])
     assert faults == []
     return volumes[0]
 
 
 def fault(*entries: Data) -> str:
-    """What is wrong with the last entry, and with no other."""
+    """What is wrong with the last entry; the others must be valid."""
     [(index, message)] = read_volumes(list(entries))[1]
     assert index == len(entries) - 1
     return message
@@ -129,7 +129,7 @@ def test_all_faults_are_told_at_once() -> None:
         ({"ephemeral": {"volumeClaimTemplate": {}}}, False),  # goes with its pod
     ],
 )
-def test_which_outlive_the_pod(source: Data, lasts: bool) -> None:
+def test_which_volumes_outlive_the_pod(source: Data, lasts: bool) -> None:
     assert read({**source, "mountPath": "/x"}).lasts is lasts
 
 

@@ -1,4 +1,4 @@
-"""YAML that Go's readers and Python's take for the same data."""
+"""YAML that Go's and Python's parsers read as the same data."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_script_stays_readable() -> None:
     assert dump({"launch.sh": script}).splitlines()[1:] == [f"  {x}" for x in script.splitlines()]
 
 
-def test_the_same_twice_is_no_alias() -> None:
+def test_a_value_that_occurs_twice_is_no_alias() -> None:
     shared = {"a": [1]}
     written = dump({"x": shared, "y": shared})
     assert "&" not in written

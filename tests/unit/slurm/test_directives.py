@@ -1,4 +1,4 @@
-"""Plan -> `#SBATCH` lines, the words of a container, and what must not reach sbatch."""
+"""The `#SBATCH` lines of a plan, the words of a container, and what must not reach sbatch."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_quoting(text: str, quoted: str) -> None:
 
 
 @pytest.mark.parametrize("char", ["\n", "\r", "\0"])
-def test_what_no_line_can_hold(char: str) -> None:
+def test_what_no_sbatch_line_can_contain(char: str) -> None:
     with pytest.raises(ValueError, match="cannot hold"):
         quote.sbatch(f"a{char}b")
 
@@ -139,7 +139,7 @@ def test_what_no_line_can_hold(char: str) -> None:
     ],
 )
 def test_the_path_of_the_log(run: str, pattern: str) -> None:
-    """What versions of Slurm read differently in --output (a backslash) is opened by the script."""
+    """Versions of Slurm read a backslash in --output differently, so the script opens such a log itself."""
     plan = msgspec.structs.replace(slurm_plan(), run_dir=run)
     assert dict(directives(plan, TOKEN))["output"] == pattern
     opens = '>>"$run_dir/logs/slurm.log"' in render_script(plan, TOKEN, None)
@@ -156,7 +156,7 @@ def test_the_script_has_the_options_quoted() -> None:
 
 
 def test_sbatch_stops_reading_only_behind_the_options() -> None:
-    """At the first line that is neither empty nor a comment."""
+    """sbatch stops at the first line that is neither empty nor a comment."""
     text = render_script(slurm_plan("resources: {nodes: 2}"), TOKEN, None).splitlines()
     last = max(i for i, line in enumerate(text) if line.startswith("#SBATCH"))
     assert all(line.startswith("#") or not line for line in text[: last + 1])
@@ -221,7 +221,7 @@ def test_what_the_job_inherits() -> None:
         ("slurm: {extra: {wckey: w}}", "SBATCH_WCKEY", "SBATCH_CONSTRAINT"),
     ],
 )
-def test_the_spec_beats_a_users_defaults(text: str, hidden: str, kept: str) -> None:
+def test_the_spec_overrides_a_users_defaults(text: str, hidden: str, kept: str) -> None:
     environ = dict.fromkeys(f"{hidden} {kept}".split(), "1")
     assert set(job_environ(slurm_plan(text), environ)) == set(kept.split())
 
@@ -236,7 +236,7 @@ def test_the_spec_beats_a_users_defaults(text: str, hidden: str, kept: str) -> N
     ],
 )  # fmt: skip
 def test_srun_gets_only_what_this_jobs_sbatch_sets_for_it(text: str, kept: str) -> None:
-    """The rest may be inherited from an allocation in which somebody typed `sbatch job.sbatch`."""
+    """Other variables may come from an allocation in which a user typed `sbatch job.sbatch`."""
     script = render_script(slurm_plan(text), TOKEN, None)
     (removal,) = [line for line in script.splitlines() if 'unset "$name"' in line]
     assert removal.strip() == 'SLURM_* | SRUN_* | PMI_*) unset "$name" ;;'
@@ -299,7 +299,7 @@ def test_nothing_is_mounted_twice(output: str, mounts: str) -> None:
     assert outer[1] == f"--container-mounts={mounts}"
 
 
-def test_the_meeting_point_of_several_nodes_beats_the_images() -> None:
+def test_the_rendezvous_overrides_the_images_variables() -> None:
     outer, _ = words("pyxis", "resources: {nodes: 2}\n")
     assert outer[2] == "--container-env=MASTER_ADDR,MASTER_PORT,HF_TOKEN"
 

@@ -1,4 +1,4 @@
-"""squeue's and sacct's lines, also odd and hostile ones."""
+"""Parsing the output of squeue and sacct, also odd and hostile lines."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_an_earlier_attempts_exit_code_is_not_told(state: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "None", "(null)", "N/A", "Unknown"])
-def test_words_for_nothing(text: str) -> None:
+def test_words_for_a_missing_value(text: str) -> None:
     assert live(reason=text).reason is None
 
 
@@ -227,7 +227,7 @@ def test_what_slurm_does_not_tell_is_none() -> None:
         squeue(job_id="5", name="a\x1fb"),
     ],
 )
-def test_what_is_no_job_of_ours_is_passed_over(text: str) -> None:
+def test_lines_that_are_no_jobs_are_skipped(text: str) -> None:
     assert [job.job_id for job in parse_squeue(f"{text}\n{squeue(job_id='78')}")] == ["78"]
 
 
@@ -244,7 +244,7 @@ def test_digits_of_other_scripts_are_no_numbers() -> None:
 
 
 def test_a_name_made_to_look_like_a_job_does_not_have_the_token() -> None:
-    """Without knowing the token nobody can pass for our job."""
+    """A job whose owner does not know the token cannot look like the run's."""
     forged = squeue(state="COMPLETED", comment="prl-submit:f0f0f0f0f0f0f0f0")
     theirs = squeue(job_id="5", name=f"a\n{forged}", comment="(null)")
     jobs = parse_squeue(f"{squeue()}\n{theirs}")
@@ -335,7 +335,7 @@ def test_no_node_was_assigned(text: str) -> None:
         sacct(name="a\x1fb"),
     ],
 )
-def test_rows_that_are_no_job_are_passed_over(text: str) -> None:
+def test_accounted_rows_that_are_no_jobs_are_skipped(text: str) -> None:
     assert [job.job_id for job in parse_sacct(f"{text}\n{sacct(job_id='78')}\n")] == ["78"]
 
 
@@ -392,6 +392,6 @@ def test_states_of_jobs(state: str, alive: bool, waits: bool) -> None:
 
 
 @pytest.mark.parametrize("state", ["POWER_UP_NODE", "UPDATE_DB", "A_WORD_OF_LATER_VERSIONS"])
-def test_an_unknown_word_does_not_end_a_job(state: str) -> None:
-    """Slurm's flags become words of their own from version to version; its ends do not."""
+def test_an_unknown_state_does_not_end_a_job(state: str) -> None:
+    """New versions of Slurm add states; they do not add final ones."""
     assert is_live(live(state=state))

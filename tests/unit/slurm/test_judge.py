@@ -1,4 +1,4 @@
-"""SlurmEvidence -> state. What must never be told wrongly: that a live job has ended, and how one ended."""
+"""From SlurmEvidence to a state. Above all, a live job is never called ended, and no end is wrong."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def own(code: int, state: str | None = None, **more: object) -> ExitRecord:
 def job(
     state: str, code: int | None = None, signal: int | None = None, **more: object
 ) -> ListedJob:
-    """Slurm's word."""
+    """A job as squeue or sacct lists it."""
     fields = {"started_at": at(1), "ended_at": at(11), "nodes": "n1", "name": "mr"}
     if state in (*WAITING, *ON_NODES):
         fields["ended_at"] = None  # type: ignore[assignment]
@@ -66,7 +66,7 @@ def job(
 
 
 def verdict(**evidence: object) -> State:
-    """The state; there must be one."""
+    """The state; the test fails if there is none."""
     state = judge(SlurmEvidence(**evidence))  # type: ignore[arg-type]
     assert state is not None
     return state
@@ -107,7 +107,7 @@ def test_a_requeued_job_is_not_judged_by_its_earlier_attempt(state: str, ended: 
 def test_a_job_that_waits_has_not_ended_whatever_its_files_say(
     state: str, ended: ExitRecord
 ) -> None:
-    """A requeue by hand may have left the count as it was."""
+    """A requeue by hand may not have increased the count of restarts."""
     assert verdict(job=job(state), exit=ended).state == QUEUED
 
 
@@ -125,20 +125,20 @@ def test_an_ended_job_is_not_judged_by_its_earlier_attempt(
 
 @pytest.mark.parametrize("ended", EARLIER)
 def test_after_a_resume_nothing_of_the_earlier_job_counts(ended: ExitRecord) -> None:
-    """The record's restarts count the jobs before; Slurm begins at 0 again."""
+    """The record has the restarts of the jobs before; Slurm counts from 0 again."""
     found = verdict(job=job("NODE_FAIL"), exit=ended, others=[(1, own(3))], restarts_before=1)
     assert (found.state, found.reason, found.restarts) == (FAILED, "node n1 failed", 1)
 
 
-def test_the_present_attempts_own_word_counts() -> None:
+def test_the_newest_attempts_exit_json_counts() -> None:
     ended = own(0, restarts=3)
     seen = job("COMPLETED", 0, restarts=1)
     found = verdict(job=seen, exit=ended, restarts_before=2)
     assert (found.state, found.restarts) == (SUCCEEDED, 3)
 
 
-def test_a_node_of_the_present_attempt_beats_an_old_exit_of_node_0() -> None:
-    """Accounting does not tell the restarts; the files do."""
+def test_a_node_of_the_newest_attempt_counts_before_an_old_exit_of_node_0() -> None:
+    """sacct does not list restarts; the exit.json files have them."""
     found = verdict(
         job=job("FAILED", 3, restarts=None),
         exit=own(143, restarts=0),
@@ -150,7 +150,7 @@ def test_a_node_of_the_present_attempt_beats_an_old_exit_of_node_0() -> None:
 
 @pytest.mark.parametrize("ended", [own(0), own(1), own(124, TIMEOUT)])
 def test_accounting_alone_tells_an_earlier_attempt_by_its_time(ended: ExitRecord) -> None:
-    """sacct of 22.05 has no count of restarts, but when the last attempt began."""
+    """sacct of 22.05 does not list restarts, but it lists when the last attempt began."""
     found = verdict(job=job("NODE_FAIL", restarts=None, started_at=at(20)), exit=ended)
     assert (found.state, found.reason) == (FAILED, "node n1 failed")
 
@@ -208,7 +208,7 @@ def test_restarts_of_earlier_jobs_are_added() -> None:
 @pytest.mark.parametrize("ended", [own(0), own(1), own(65)])
 @pytest.mark.parametrize("state", ["RUNNING", "COMPLETING"])
 def test_no_end_is_told_before_slurm_has_ended_the_job(state: str, ended: ExitRecord) -> None:
-    """Slurm may have processes to kill, or start the job again: an end that is told does not change."""
+    """Slurm may still kill processes or requeue the job, and an end that was shown must not change."""
     found = verdict(job=job(state), exit=ended)
     told = f"ended as {ended.state}; Slurm has not let go of its node yet"
     assert (found.state, found.exit_code, found.reason) == (RUNNING, None, told)
@@ -218,7 +218,7 @@ def test_no_end_is_told_before_slurm_has_ended_the_job(state: str, ended: ExitRe
     "state", ["NODE_FAIL", "FAILED", "CANCELLED", "COMPLETED", "TIMEOUT", "PREEMPTED"]
 )
 def test_no_end_is_told_while_processes_of_the_run_live(state: str) -> None:
-    """A node that Slurm no longer hears may be well; and somebody may have started launch.sh by hand."""
+    """A node that Slurm cannot reach may live, or a user may have started launch.sh by hand."""
     found = verdict(job=job(state), alive=True, cancelled="cancelled by me", others=[(1, own(3))])
     told = f"Slurm says {state}, but processes of the run are still alive"
     assert (found.state, found.reason, found.ended_at) == (RUNNING, told, None)
@@ -234,12 +234,12 @@ def test_processes_of_a_job_that_slurm_has_forgotten() -> None:
 
 @pytest.mark.parametrize("ended", [own(0), own(1), *INTERRUPTED])
 def test_an_exit_json_is_written_when_nothing_is_left(ended: ExitRecord) -> None:
-    """What still holds the lock then is no process of the training."""
+    """After exit.json only a process that is not of the training can hold the lock."""
     assert verdict(job=job("FAILED", 1), exit=ended, alive=True).state != RUNNING
 
 
 def test_a_run_that_was_started_by_hand_after_its_job() -> None:
-    """Slurm's word is of the job before."""
+    """Slurm's state is that of the job before."""
     ended = own(0, started_at=at(59), ended_at=at(59))
     found = verdict(job=job("CANCELLED"), exit=ended, cancelled="cancelled by me")
     assert (found.state, found.reason) == (SUCCEEDED, "started by hand when job 77 had ended")
@@ -259,7 +259,7 @@ def test_a_run_that_was_started_by_hand_after_its_job() -> None:
         (own(1), None),
     ],
 )
-def test_both_say_the_same(ended: ExitRecord, seen: ListedJob | None) -> None:
+def test_exit_json_and_slurm_agree(ended: ExitRecord, seen: ListedJob | None) -> None:
     assert verdict(exit=ended, job=seen) == State(
         state=str(ended.state),
         reason=ended.reason,
@@ -284,7 +284,9 @@ def test_both_say_the_same(ended: ExitRecord, seen: ListedJob | None) -> None:
         (own(137), job("OUT_OF_MEMORY", 0, 9), FAILED, f"{OOM}; words for 137"),
     ],
 )  # fmt: skip
-def test_a_difference_is_told(ended: ExitRecord, seen: ListedJob, state: str, reason: str) -> None:
+def test_a_contradiction_is_told(
+    ended: ExitRecord, seen: ListedJob, state: str, reason: str
+) -> None:
     found = verdict(exit=ended, job=seen)
     assert (found.state, found.reason, found.exit_code) == (state, reason, ended.exit_code)
 
@@ -311,7 +313,7 @@ def test_a_signals_cause_is_slurms_to_tell(ended: ExitRecord, state: str, reason
 
 @pytest.mark.parametrize("state", ["CANCELLED", "TIMEOUT", "FAILED", "COMPLETED"])
 def test_the_jobs_own_timeout_stays_one(state: str) -> None:
-    """Warned before the limit it stopped by itself; what Slurm calls that varies."""
+    """The job stopped by itself at the warning; Slurm's name for that varies."""
     found = verdict(exit=own(124, TIMEOUT), job=job(state, 0, 15))
     assert (found.state, found.reason, found.exit_code) == (TIMEOUT, "words for 124", 124)
 
@@ -360,19 +362,19 @@ def test_an_interrupted_job_that_completed_is_not_told_to_have_left_nothing() ->
         (job("NODE_FAIL", 0, nodes="n1,n7"), FAILED, None, "a node failed (n1,n7)"),
     ],
 )  # fmt: skip
-def test_slurms_word_alone(seen: ListedJob, state: str, code: int | None, reason: str) -> None:
+def test_slurms_state_alone(seen: ListedJob, state: str, code: int | None, reason: str) -> None:
     assert verdict(job=seen) == State(
         state=state, reason=reason, exit_code=code, started_at=at(1), ended_at=at(11)
     )
 
 
 def test_a_job_that_slurm_did_not_let_end_has_no_exit_code_0() -> None:
-    """Slurm says 0 of many a job that it ended itself; a script would take it for success."""
+    """Slurm lists exit code 0 for many jobs that it stopped; a script would take it for success."""
     for state in ENDS.keys() - {"COMPLETED"}:
         assert verdict(job=job(state, 0)).exit_code is None, state
 
 
-def test_our_own_cancel_has_its_words() -> None:
+def test_a_cancellation_by_prl_submit_has_its_own_words() -> None:
     found = verdict(job=job("CANCELLED", 0, cancelled_by="root"), cancelled="cancelled by me")
     assert (found.state, found.reason) == (CANCELLED, "cancelled by me")
 
@@ -448,7 +450,7 @@ def test_the_exit_code_is_that_of_the_node_that_failed() -> None:
     [1, 3],
 )
 def test_srun_has_the_code_of_one_of_the_failed_nodes(told: int) -> None:
-    """The highest of all; that is no difference to tell."""
+    """srun exits with the highest code of all tasks; that is no contradiction."""
     found = verdict(
         exit=own(1), others=[(1, own(3, node="n2", ended_at=at(9)))], job=job("FAILED", told)
     )
@@ -457,14 +459,14 @@ def test_srun_has_the_code_of_one_of_the_failed_nodes(told: int) -> None:
 
 @pytest.mark.parametrize("seen", [None, job("FAILED", 3)])
 def test_one_node_that_failed_is_a_failure(seen: ListedJob | None) -> None:
-    """Whatever node 0 says of its own part."""
+    """Also if node 0 itself succeeded."""
     found = verdict(exit=own(0), others=[(1, own(3, node="n2"))], job=seen)
     assert (found.state, found.exit_code, found.reason) == (FAILED, 3, "node 1 (n2): words for 3")
 
 
 @pytest.mark.parametrize("code", [130, 143])
-def test_a_node_that_was_told_to_stop_is_none(code: int) -> None:
-    """The others are ended with node 0."""
+def test_a_node_that_launch_sh_stopped_is_not_the_cause(code: int) -> None:
+    """launch.sh stops the others when node 0 ends."""
     found = verdict(exit=own(0), others=[(1, own(code))], job=job("COMPLETED", 0))
     assert (found.state, found.reason) == (SUCCEEDED, None)
 
@@ -528,7 +530,7 @@ def test_an_interrupted_job_that_slurm_forgot(ended: ExitRecord) -> None:
     assert (found.state, found.reason) == (ended.state, ended.reason)
 
 
-def test_its_own_timeout_beats_the_log() -> None:
+def test_the_timeout_in_exit_json_counts_before_the_log() -> None:
     assert verdict(exit=own(124, TIMEOUT), log=last_words()).state == TIMEOUT
 
 
@@ -594,7 +596,7 @@ KILLED = "slurmstepd: error: Detected 1 oom_kill event in StepId=77.0. Some of t
 def test_a_step_that_ran_out_of_memory(
     seen: ListedJob, ended: ExitRecord | None, state: str, reason: str | None
 ) -> None:
-    """The job's own state need not say it."""
+    """Slurm's state of the job need not say it."""
     found = verdict(job=seen, exit=ended, log=f"{BEGINNING}{KILLED}after\n")
     assert (found.state, found.reason) == (state, reason)
 
@@ -616,7 +618,7 @@ def test_an_earlier_attempts_last_words_are_not_this_ones() -> None:
 
 @pytest.mark.parametrize("state", ["RUNNING", "COMPLETING"])
 @pytest.mark.parametrize("ended", [own(0), own(1)])
-def test_of_several_nodes_the_first_does_not_speak_alone(state: str, ended: ExitRecord) -> None:
+def test_of_several_nodes_not_only_node_0_counts(state: str, ended: ExitRecord) -> None:
     found = verdict(job=job(state, node_count=2), exit=ended)
     assert (found.state, found.reason) == (RUNNING, "node 0 has ended")
 
@@ -633,14 +635,14 @@ def test_of_several_nodes_the_first_does_not_speak_alone(state: str, ended: Exit
         ("n2: tasks 1-3: Segmentation fault", None, "node 1-3 (n2): Segmentation fault"),
     ],
 )
-def test_sruns_word_on_a_task_that_left_none(line: str, code: int | None, words: str) -> None:
-    """What was taken down with it is not to blame."""
+def test_srun_tells_of_a_task_without_exit_json(line: str, code: int | None, words: str) -> None:
+    """The tasks that srun stopped afterwards are not named."""
     log = f"srun: error: n1: task 0: Exited with exit code 143\nsrun: error: {line}\n"
     found = verdict(exit=own(143), job=job("FAILED", 143), log=log)
     assert (found.state, found.exit_code, found.reason) == (FAILED, code, words)
 
 
-def test_srun_had_nothing_to_say() -> None:
+def test_srun_printed_nothing_of_use() -> None:
     log = "srun: error: n1: task 0: Exited with exit code 143\n"
     found = verdict(exit=own(143), job=job("FAILED", 143), log=log)
     assert (found.state, found.reason) == (FAILED, "words for 143")
@@ -659,7 +661,7 @@ def test_srun_had_nothing_to_say() -> None:
 def test_the_jobs_own_proof_counts_more_than_what_slurm_did_to_it(
     state: str, signal: int | None
 ) -> None:
-    """Every step was trained and saved when it was stopped; the other nodes followed."""
+    """Every step was trained and saved when the job was stopped; the other nodes were stopped with it."""
     done = own(0, reason="all 14 steps are trained and saved; then: stopped by signal 15")
     found = verdict(
         job=job(state, 0, signal), exit=done, cancelled="cancelled by me", others=[(1, own(143))]

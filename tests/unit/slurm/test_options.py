@@ -1,4 +1,4 @@
-"""The `slurm:` section: which of sbatch's options a spec may set, and what is said of the others."""
+"""The `slurm:` section: which options of sbatch a spec may set, and the messages about the others."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def only(text: str) -> Problem:
         "wckey: ''",
     ],
 )
-def test_options_that_are_sbatchs_own_business(extra: str) -> None:
+def test_options_that_are_passed_on(extra: str) -> None:
     assert found(f"slurm: {{extra: {{{extra}}}}}") == []
 
 

@@ -1,4 +1,4 @@
-"""sinfo's answer, and jobs that could never start. What might fit is let through."""
+"""Parsing sinfo, and refusing jobs that could never start. A job that might fit is not refused."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ cpu|cpu|30:00|8|128|1000000|(null)
 
 
 def plan_with(resources: str = "", slurm: str = "") -> Plan:
-    """The plan of a Slurm job; each text is the inside of the section of its name."""
+    """The plan of a Slurm job; each text is the content of the section of its name."""
     return slurm_plan(f"resources: {{{resources}}}\nslurm: {{{slurm}}}")
 
 
 def refusal(resources: str, slurm: str = "") -> Refusal | None:
-    """What is against the job on that cluster."""
+    """The one reason why the job could never start on that cluster."""
     plan = plan_with(resources, slurm)
     found = hopeless(plan, chosen(plan, parse_sinfo(CLUSTER), None))
     assert len(found) <= 1
@@ -76,7 +76,7 @@ def test_the_answer() -> None:
         "a|a|1:00|1|²|1000|gpu:4",
     ],
 )
-def test_odd_lines_are_passed_over(line: str) -> None:
+def test_odd_lines_are_skipped(line: str) -> None:
     assert list(parse_sinfo(f"{line}\n{CLUSTER}")) == ["gpu", "low", "cpu"]
 
 
@@ -182,7 +182,7 @@ def test_the_partitions_of_a_job(
         ("nproc_per_node: 64, gpu_type: none-such", "partition: typo"),  # Slurm says it better
     ],
 )
-def test_what_fits_is_let_through(resources: str, slurm: str) -> None:
+def test_a_job_that_fits_is_accepted(resources: str, slurm: str) -> None:
     assert refusal(resources, slurm) is None
 
 
@@ -339,7 +339,7 @@ def test_the_question_for_states_has_as_many_fields() -> None:
         ("nproc_per_node: 8, memory: 900G, nodes: 3", "", None),  # that is what is wrong
     ],
 )  # fmt: skip
-def test_nodes_that_are_away(resources: str, slurm: str, words: str | None) -> None:
+def test_nodes_that_are_drained_or_down(resources: str, slurm: str, words: str | None) -> None:
     found = unavailable(plan_with(resources, slurm), STATES, None)
     assert (found is None) is (words is None), found
     assert found is None or (words or "") in found.message

@@ -95,5 +95,5 @@ def test_a_job_that_will_never_start_is_told_so(reason: str) -> None:
 @pytest.mark.parametrize(
     "reason", ["Licenses", "BeginTime", "Prolog", "Reservation", "SomethingNew"]
 )
-def test_slurms_own_word_stays_to_be_looked_up(reason: str) -> None:
+def test_slurms_own_code_is_shown_too(reason: str) -> None:
     assert reason in words(reason)

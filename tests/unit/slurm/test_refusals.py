@@ -1,4 +1,4 @@
-"""sbatch's complaints: the key of the spec, Slurm's words, and what the cluster has instead."""
+"""sbatch's refusals: the key of the spec, Slurm's message, and what the cluster has instead."""
 
 from __future__ import annotations
 

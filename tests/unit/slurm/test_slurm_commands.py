@@ -1,4 +1,4 @@
-"""Asking Slurm: whether a controller answered at all, and in which environment it is asked."""
+"""Calling Slurm's commands: whether slurmctld answered at all, and the environment they run in."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UP = "Slurmctld(primary) at node1 is UP"
 
 
 def failed(err: str, code: int = 1) -> Answer:
-    """A command that did not work."""
+    """The answer of a command that failed."""
     return Answer(code, "", err)
 
 
@@ -130,7 +130,7 @@ DOUBTFUL = [
 
 
 @pytest.mark.parametrize("answer", NEVER_HEARD)
-def test_slurm_heard_nothing(answer: Answer) -> None:
+def test_nothing_was_sent_to_slurm(answer: Answer) -> None:
     assert (was_never_sent(answer), was_refused(answer)) == (True, False)
 
 
@@ -141,7 +141,7 @@ def test_slurm_is_known_to_have_refused(answer: Answer) -> None:
 
 @pytest.mark.parametrize("answer", DOUBTFUL)
 def test_everything_else_is_doubtful(answer: Answer) -> None:
-    """Only certainty lets a submission be taken back without asking Slurm."""
+    """prl-submit takes a submission back without asking Slurm only if the refusal is certain."""
     assert (was_never_sent(answer), was_refused(answer)) == (False, False)
     assert job_id_of(answer) is None
 
@@ -198,7 +198,7 @@ def test_a_controller_that_may_yet_act(answer: Answer, silent: bool) -> None:
 
 
 # ------------------------------------------------------------------ asking
-def test_a_question_is_asked_with_patience() -> None:
+def test_a_question_may_take_a_minute() -> None:
     shell = FakeShell(squeue=Answer(0, "out", ""))
     assert Slurm(shell, {}).ask(["squeue", "--me"], stdin="text") == Answer(0, "out", "")
     (call,) = shell.calls
@@ -212,7 +212,7 @@ def test_a_question_without_an_answer(answer: Answer) -> None:
 
 
 @pytest.mark.parametrize("answer", A_NO)
-def test_a_no_is_an_answer(answer: Answer) -> None:
+def test_a_refusal_is_an_answer(answer: Answer) -> None:
     assert Slurm(FakeShell(squeue=answer), {}).ask(["squeue"]) is answer
 
 
@@ -227,7 +227,7 @@ def test_a_no_is_an_answer(answer: Answer) -> None:
         (Answer(1, "", ""), "no answer"),
     ],
 )
-def test_doubt_asks_ping(ping: Answer, why: str | None) -> None:
+def test_ping_is_asked_while_a_command_hangs(ping: Answer, why: str | None) -> None:
     shell = FakeShell(slow=["squeue"], scontrol=ping, squeue=Answer(0, "late", ""))
     slurm = Slurm(shell, {})
     assert slurm.why_down() == why
@@ -241,8 +241,8 @@ def test_doubt_asks_ping(ping: Answer, why: str | None) -> None:
     assert shell.calls[0].timeout < 5, "ping is the quick one"
 
 
-def test_an_order_is_never_cut_short() -> None:
-    """A killed sbatch may have been heard."""
+def test_an_order_is_never_stopped_early() -> None:
+    """slurmctld may have received the request of an sbatch that was killed."""
     shell = FakeShell(slow=["sbatch"], scontrol=Answer(1, DOWN, ""), sbatch=Answer(0, "77", ""))
     assert Slurm(shell, {}).order(["sbatch"]).out == "77"
     assert shell.argvs == [["sbatch"]]
@@ -282,7 +282,7 @@ SCRUBBED = {
 KEPT = {"PATH": "/bin", "SLURM_CONF": "/etc/slurm.conf", "SLURM_JWT": "x", "LANG": "C"}
 
 
-def test_the_users_own_formats_do_not_reach_us() -> None:
+def test_the_users_output_formats_are_removed() -> None:
     assert question_environ(SCRUBBED | KEPT) == KEPT
 
 

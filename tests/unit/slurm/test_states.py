@@ -1,4 +1,4 @@
-"""From runs to states, with a Slurm that answers from a table: what is asked, believed and kept."""
+"""From runs to states, with a fake Slurm: what prl-submit asks, what it believes, and what it stores."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ UNKNOWN = Answer(1, "", "slurm_load_jobs error: Invalid job id specified")
 
 
 def live(job_id: str, token: str | None, state: str = "RUNNING", **more: str) -> dict[str, str]:
-    """A job as squeue has it, by the names of its fields."""
+    """A job as squeue lists it, by the names of its fields."""
     return {
         "JobID": job_id,
         "State": state,
@@ -69,7 +69,7 @@ def live(job_id: str, token: str | None, state: str = "RUNNING", **more: str) ->
 
 
 def accounted(job_id: str, state: str, **more: str) -> dict[str, str]:
-    """A job as sacct has it."""
+    """A job as sacct lists it."""
     return {
         "JobIDRaw": job_id,
         "State": state,
@@ -119,14 +119,14 @@ class FakeSlurm(FakeShell):
 
 
 def ask(slurm: FakeSlurm, *runs: Run) -> list[State]:
-    """The states of runs as they are on disk now."""
+    """The states of the runs in these directories."""
     fresh = [read_run(run.path) or run for run in runs]
     answers = states(fresh, Slurm(slurm, {}))
     return [keep(run, answer) for run, answer in zip(fresh, answers, strict=True)]
 
 
 def ask_one(slurm: FakeSlurm, run: Run) -> State:
-    """The state of one."""
+    """The state of one run."""
     return ask(slurm, run)[0]
 
 
@@ -172,12 +172,12 @@ def last_words(cause: str = "", job_id: str = "77") -> str:
 
 
 def marker(run: Run) -> Path:
-    """Says since when Slurm does not list the job."""
+    """The file that says since when Slurm does not list the job."""
     return run.path / LOGS / ".missing"
 
 
 def age(path: Path, seconds: float) -> None:
-    """As if it had been written so long ago."""
+    """Make a file look as if it had been written so many seconds ago."""
     then = time.time() - seconds
     if path.name == ".missing":
         path.write_text(str(then))
@@ -250,7 +250,7 @@ def test_whose_job_it_is(make: Make, job: dict[str, str], mine: bool) -> None:
 
 @pytest.mark.parametrize("shown", ["Command", "STDOUT"])
 def test_a_copied_directory_does_not_have_the_job(make: Make, shown: str) -> None:
-    """`cp -r RUN COPY`: the job is RUN's alone, and COPY says so."""
+    """After `cp -r RUN COPY` the job belongs to RUN only, and `status COPY` says so."""
     run, copy = make("77"), make("77")
     path = f"{run.path}/job.sbatch" if shown == "Command" else f"{run.path}/logs/slurm.log"
     found = ask(FakeSlurm(live("77", "t77", **{shown: path})), run, copy)
@@ -261,14 +261,14 @@ def test_a_copied_directory_does_not_have_the_job(make: Make, shown: str) -> Non
 
 
 def test_a_moved_directory_has_its_job(make: Make) -> None:
-    """Nothing is left at the old place that could be the original."""
+    """Nothing is left at the old path, so this is the original."""
     run = make("77")
     moved = live("77", "t77", Command="/gone/v0-20261122-210000/job.sbatch")
     assert ask_one(FakeSlurm(moved), run).state == RUNNING
 
 
 def test_a_submission_without_an_answer_where_the_site_writes_the_comments(make: Make) -> None:
-    """No id and no token: the job whose script lies here; after a resume only one submitted since."""
+    """Without id and token, the job is the one whose script lies here, after a resume only one submitted since."""
     first = make(None)
     long_ago = "2026-11-01T21:00:00+00:00"
     again = make(None, restarts=1, submitted_at=long_ago, resumed_at=[f"{THEN}+00:00"])
@@ -281,7 +281,7 @@ def test_a_submission_without_an_answer_where_the_site_writes_the_comments(make:
 
 
 def test_an_id_given_out_again_to_a_run_of_ours(make: Make) -> None:
-    """The controller was killed right after it took the first."""
+    """slurmctld was killed right after it had accepted the first job."""
     old, new = make("77", token="old"), make("77", token="new")
     slurm = FakeSlurm(live("77", "new"))
     found = ask(slurm, old, new)
@@ -292,7 +292,7 @@ def test_an_id_given_out_again_to_a_run_of_ours(make: Make) -> None:
 
 @pytest.mark.parametrize("state", ["COMPLETED", "FAILED"])
 def test_accounting_of_an_id_given_out_again(make: Make, state: str) -> None:
-    """sacct tells no token; but when the job was submitted, and squeue whose the id is now."""
+    """sacct lists no token. But it lists when the job was submitted, and squeue lists whose the id is now."""
     old, new = make("77", token="old"), make("77", token="new", submitted_at=f"{THEN}+00:00")
     slurm = FakeSlurm(live("77", "new", state), rows=[accounted("77", state)])
     found = ask(slurm, old, new)
@@ -323,7 +323,7 @@ def test_a_job_without_an_id_is_found_by_its_token(make: Make, state: str) -> No
     assert slurm.programs == ["squeue"]
 
 
-def test_without_a_token_nobodys_job_is_adopted(make: Make) -> None:
+def test_without_a_token_no_job_is_taken(make: Make) -> None:
     run = make(None, token="mine")
     assert ask_one(FakeSlurm(live("5", None), live("6", "other")), run).state == QUEUED
     found = read_run(run.path)
@@ -350,8 +350,8 @@ def test_it_was_never_submitted(make: Make) -> None:
     assert "never submitted" in str(found.reason)
 
 
-def test_a_colleagues_run_is_not_missed_because_of_ours(make: Make) -> None:
-    """Without an id one asks for one's own jobs; a shared output root holds others' too."""
+def test_another_users_run_is_found_beside_ours(make: Make) -> None:
+    """Without an id squeue lists a user's own jobs; runs in a shared output root may be other users'."""
     theirs, ours = make("5"), make(None)
     slurm = FakeSlurm(live("5", "t5", user="bob"), live("6", "tNone"))
     assert [state.started_at is not None for state in ask(slurm, theirs, ours)] == [True, True]
@@ -391,7 +391,7 @@ def test_lost_only_after_a_while(
     assert kept(run) is None, "it may yet turn up"
 
 
-def test_a_job_that_turns_up_again_was_not_missing(make: Make) -> None:
+def test_a_job_that_is_listed_again_was_not_missing(make: Make) -> None:
     run = make()
     ask_one(FakeSlurm(), run)
     age(marker(run), MISSING_S + 1)
@@ -411,7 +411,7 @@ def test_a_job_that_turns_up_again_was_not_missing(make: Make) -> None:
         Answer(-9, "", ""),
     ],
 )
-def test_no_answer_is_never_a_loss(make: Make, answer: Answer) -> None:
+def test_no_answer_never_means_lost(make: Make, answer: Answer) -> None:
     run, slurm = make(), FakeSlurm()
     ask_one(slurm, run)
     age(marker(run), 10 * MISSING_S)
@@ -425,7 +425,7 @@ def test_no_answer_is_never_a_loss(make: Make, answer: Answer) -> None:
     assert kept(run) is None
 
 
-def test_no_answer_starts_no_clock(make: Make) -> None:
+def test_no_answer_does_not_start_the_minute(make: Make) -> None:
     run, slurm = make(), FakeSlurm()
     slurm.says(squeue=DOWN)
     ask_one(slurm, run)
@@ -433,7 +433,7 @@ def test_no_answer_starts_no_clock(make: Make) -> None:
 
 
 def test_the_clock_of_an_earlier_job_of_the_run_does_not_count(make: Make) -> None:
-    """It was lost, and resumed; one empty answer about the new job proves nothing."""
+    """The run was LOST and resumed; one empty answer about the new job proves nothing."""
     run = make()
     ask_one(FakeSlurm(), run)
     age(marker(run), 86_400)
@@ -452,7 +452,7 @@ def test_logs_that_somebody_removed(make: Make) -> None:
 def test_a_colleagues_run_that_writes_its_log_is_not_lost(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No marker can be left there; the folder's own time is that of its first log."""
+    """prl-submit cannot write a marker there; the time of the logs folder is that of its first log."""
 
     def fail(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
@@ -465,7 +465,7 @@ def test_a_colleagues_run_that_writes_its_log_is_not_lost(
 
 
 # ------------------------------------------------------------------ no answer, and what the files say
-def test_its_own_word_needs_no_slurm(make: Make) -> None:
+def test_exit_json_suffices_without_slurm(make: Make) -> None:
     run, slurm = make(), FakeSlurm()
     slurm.says(squeue=DOWN)
     leave(run, 0, SUCCEEDED)
@@ -475,7 +475,7 @@ def test_its_own_word_needs_no_slurm(make: Make) -> None:
 
 
 @pytest.mark.parametrize("restarts", [0, 1])
-def test_an_earlier_jobs_word_is_not_this_ones(make: Make, restarts: int) -> None:
+def test_an_earlier_jobs_exit_json_does_not_count(make: Make, restarts: int) -> None:
     run, slurm = make(restarts=2), FakeSlurm()
     leave(run, 0, SUCCEEDED, restarts=restarts)
     slurm.says(squeue=DOWN)
@@ -489,7 +489,7 @@ def test_an_earlier_jobs_word_is_not_this_ones(make: Make, restarts: int) -> Non
 def test_a_job_that_may_start_again_is_not_finished_while_slurm_is_silent(
     make: Make, code: int, state: str, words: str
 ) -> None:
-    """It was stopped and put back into the queue; then the controller went down."""
+    """The job was stopped and requeued; then slurmctld went down."""
     run, slurm = make(limits=Limits(max_restarts=3)), FakeSlurm()
     leave(run, code, state)
     log(run, last_words(words) if words else "", "slurm.log")
@@ -501,7 +501,7 @@ def test_a_job_that_may_start_again_is_not_finished_while_slurm_is_silent(
 
 @pytest.mark.parametrize("silent", [True, False])
 def test_the_log_of_an_earlier_job_says_nothing_of_this_one(make: Make, silent: bool) -> None:
-    """All jobs of a run write into one slurm.log."""
+    """All jobs of a run append to one slurm.log."""
     run, slurm = make("78", restarts=1), FakeSlurm()
     log(run, last_words(job_id="77"), "slurm.log")
     if silent:
@@ -511,7 +511,7 @@ def test_the_log_of_an_earlier_job_says_nothing_of_this_one(make: Make, silent: 
 
 
 def test_the_log_of_this_job_does(make: Make) -> None:
-    """A site without accounting, where squeue has forgotten the job."""
+    """At a site without accounting, after squeue has forgotten the job."""
     run = make()
     log(run, last_words("TIME LIMIT"), "slurm.log")
     found = ask_one(FakeSlurm(), run)
@@ -520,8 +520,8 @@ def test_the_log_of_this_job_does(make: Make) -> None:
 
 
 # ------------------------------------------------------------------ what lives on, and what is not started again
-def test_a_held_lock_is_a_life(make: Make) -> None:
-    """Every process of the run has it open, on whichever node."""
+def test_a_held_lock_means_that_a_process_lives(make: Make) -> None:
+    """Every process of the run holds the lock, on every node."""
     run = make()
     ended = FakeSlurm(live("77", "t77", "NODE_FAIL"))
     with open(run.path / ".node3.lock", "w") as lock:
@@ -534,7 +534,7 @@ def test_a_held_lock_is_a_life(make: Make) -> None:
     assert (ask_one(ended, run).state, kept(run) is None) == (FAILED, False)
 
 
-def test_a_lock_that_is_something_else_stops_nobody(make: Make) -> None:
+def test_a_lock_file_of_another_kind_is_ignored(make: Make) -> None:
     run = make()
     os.mkfifo(run.path / ".node0.lock")
     (run.path / ".node1.lock").symlink_to("/dev/zero")
@@ -608,7 +608,7 @@ def test_what_accounting_adds(
 @pytest.mark.parametrize(
     ("answer", "state"), [(DOWN, FAILED), (NO_ACCOUNTING, FAILED), (Answer(0, "", ""), FAILED)]
 )
-def test_squeues_word_does_without_accounting(make: Make, answer: Answer, state: str) -> None:
+def test_squeue_suffices_without_accounting(make: Make, answer: Answer, state: str) -> None:
     slurm = FakeSlurm(live("77", "t77", "FAILED", exit_code="256"))
     slurm.says(sacct=answer)
     found = ask_one(slurm, make())
@@ -621,7 +621,7 @@ DBD_BUSY = Answer(1, "", "sacct: error: slurmdbd: Getting response to message ty
 
 @pytest.mark.parametrize("answer", [DBD_DOWN, DBD_BUSY, Answer(124, "", "sacct: no answer")])
 def test_accounting_that_gives_no_answer_ends_nothing_for_good(make: Make, answer: Answer) -> None:
-    """Unlike a site without accounting, it may know more in a minute."""
+    """Unlike at a site without accounting, sacct may answer in a minute."""
     known, forgotten = make("77"), make("78")
     slurm = FakeSlurm(live("77", "t77", "CANCELLED"))
     slurm.says(sacct=answer)
@@ -658,7 +658,7 @@ def test_a_row_that_lags_does_not_end_a_job(make: Make, state: str) -> None:
 
 
 def test_accounting_is_not_asked_about_live_jobs(make: Make) -> None:
-    """It shows them as PENDING, or as an earlier attempt's NODE_FAIL."""
+    """sacct lists live jobs as PENDING, or with an earlier attempt's NODE_FAIL."""
     slurm = FakeSlurm(live("77", "t77", RestartCnt="1"), rows=[accounted("77", "NODE_FAIL")])
     assert ask_one(slurm, make()).state == RUNNING
     assert slurm.programs == ["squeue"]
@@ -692,7 +692,7 @@ def test_an_end_is_kept(make: Make, job: dict[str, str], rows: list[dict[str, st
 
 @pytest.mark.parametrize("state", ["PENDING", "RUNNING", "COMPLETING", "REQUEUED", "SUSPENDED"])
 def test_the_end_of_a_live_job_is_not(make: Make, state: str) -> None:
-    """Its exit.json is there, and Slurm may yet start it again."""
+    """exit.json exists, but Slurm may still requeue the job."""
     run = make()
     leave(run, 0, SUCCEEDED)
     ask_one(FakeSlurm(live("77", "t77", state), rows=[]), run)
@@ -702,7 +702,7 @@ def test_the_end_of_a_live_job_is_not(make: Make, state: str) -> None:
 @pytest.mark.parametrize(
     "rows", [[], [accounted("77", "RUNNING")], [accounted("77", "CANCELLED", End="Unknown")]]
 )
-def test_an_end_is_kept_only_when_accounting_has_had_its_say(
+def test_an_end_is_kept_only_when_accounting_has_answered(
     make: Make, rows: list[dict[str, str]]
 ) -> None:
     run = make()

@@ -1,4 +1,4 @@
-"""Submitted once and only once, whatever sbatch and the controller do; and cancelled."""
+"""Submitting exactly once, whatever sbatch and slurmctld do, and cancelling."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ GPUS = "gpu|gpu*|1-00:00:00|4|64|500000|gpu:8\n"
 
 
 class Jobs:
-    """squeue's answer: jobs by id, their comments and states, in the fields that are asked for."""
+    """squeue's output for these jobs (comments and states by id), with the fields that were asked for."""
 
     def __init__(self, *jobs: tuple[str, str | None, str], **more: str) -> None:
         self.jobs = jobs
         self.more = more
 
     def __call__(self, argv: Sequence[str]) -> Answer:
-        """The lines."""
+        """The output lines for the fields in `argv`."""
         words = dict(word.removeprefix("--").partition("=")[::2] for word in argv[1:])
         wanted = words["jobs"].split(",") if "jobs" in words else None
         lines = []
@@ -76,7 +76,7 @@ class Jobs:
 
 
 class FakeSlurm(FakeShell):
-    """Slurm's programs. It remembers what run.json held when each of them was called."""
+    """Fake programs of Slurm. They record what run.json contained at each call."""
 
     def __init__(self, run: Path) -> None:
         super().__init__()
@@ -84,14 +84,14 @@ class FakeSlurm(FakeShell):
         self.records: dict[str, Record | None] = {}
 
     def __call__(self, argv: Sequence[str], **how: Any) -> Answer:
-        """The program's answer to this call."""
+        """Record the call, and answer as the program would."""
         self.records[argv[0]] = written(self.run)
         return super().__call__(argv, **how)
 
 
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlurm]:
-    """A Slurm that takes the job as 77, and an environment without any of a real one."""
+    """A fake Slurm that accepts the job as 77, and an environment without variables of a real one."""
     run = tmp_path / "v1-20261122-210000"
     (run / LOGS).mkdir(parents=True)
     slurm = FakeSlurm(run)
@@ -108,7 +108,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlurm]
 
 @pytest.fixture
 def plan() -> Plan:
-    """A job without wishes."""
+    """The plan of a job that asks for nothing special."""
     return planned("name: mr\nbackend: slurm").plan
 
 
@@ -131,7 +131,7 @@ def test_a_submission(fake: FakeSlurm, plan: Plan, out: str) -> None:
 
 
 def test_what_sbatch_says_of_a_job_that_it_takes_is_told(fake: FakeSlurm, plan: Plan) -> None:
-    """Budgets, a partition that a site's plugin changed."""
+    """A site's plugin prints budgets, or that it changed the partition."""
     fake.says(sbatch=Answer(0, "77\n", "sbatch: 120 GPU hours are left\n"))
     heard: list[str] = []
     slurm_backend.BACKEND.submit(fake.run, plan, NEW, heard.append)
@@ -159,7 +159,7 @@ LONG = "resources: {time_limit: 2d}"
     ],
 )
 def test_a_qos_that_may_lift_the_time_limit(fake: FakeSlurm, answer: Answer, refused: bool) -> None:
-    """The user's default QoS is not in the spec; then Slurm alone can tell."""
+    """A user's default QoS is not in the spec, so only Slurm knows whether the limit applies."""
     plan = planned(f"name: mr\nbackend: slurm\n{LONG}").plan
     fake.says(sacctmgr=answer)
     if refused:
@@ -170,13 +170,13 @@ def test_a_qos_that_may_lift_the_time_limit(fake: FakeSlurm, answer: Answer, ref
 
 
 def test_the_record_is_there_before_the_job(fake: FakeSlurm, plan: Plan) -> None:
-    """Whoever dies now, `status` finds the job by its token."""
+    """If prl-submit is killed here, `status` finds the job by its token."""
     slurm_backend.BACKEND.submit(fake.run, plan, NEW)
     assert fake.records["sbatch"] == NEW
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(143)])
-def test_who_is_stopped_in_between_leaves_the_record(
+def test_interrupted_in_between_the_record_stays(
     fake: FakeSlurm, plan: Plan, stop: BaseException
 ) -> None:
     fake.says(sbatch=stop)
@@ -188,7 +188,7 @@ def test_who_is_stopped_in_between_leaves_the_record(
 def test_a_disk_that_is_full_once_the_job_is_there(
     fake: FakeSlurm, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`nothing was submitted` would be wrong."""
+    """To say `nothing was submitted` would be wrong."""
 
     def write(run: Path, record: Record) -> None:
         if record.job_id is not None:
@@ -233,7 +233,9 @@ def test_a_controller_that_comes_back_in_time(
 
 @pytest.mark.parametrize("answer", [TIMED_OUT, KILLED, HALF_SENT, LOST_ANSWER])
 @pytest.mark.parametrize("other", [Jobs(), Jobs(("5", "prl-submit:other", "RUNNING"))])
-def test_twice_no_is_a_no(fake: FakeSlurm, plan: Plan, answer: Answer, other: Jobs) -> None:
+def test_two_empty_answers_prove_that_there_is_no_job(
+    fake: FakeSlurm, plan: Plan, answer: Answer, other: Jobs
+) -> None:
     fake.says(sbatch=answer, squeue=other)
     with pytest.raises(BackendUnreachableError):
         slurm_backend.BACKEND.submit(fake.run, plan, NEW)
@@ -241,7 +243,7 @@ def test_twice_no_is_a_no(fake: FakeSlurm, plan: Plan, answer: Answer, other: Jo
     assert not (fake.run / RECORD).exists()
 
 
-def test_a_no_counts_across_a_silence(
+def test_an_empty_answer_counts_across_a_failed_one(
     fake: FakeSlurm, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slurm_backend, "_LOOKUP_S", 60.0)
@@ -252,8 +254,10 @@ def test_a_no_counts_across_a_silence(
 
 
 @pytest.mark.parametrize("looks", [[NO_CONTROLLER], [Jobs(), NO_CONTROLLER]])
-def test_nobody_knows(fake: FakeSlurm, plan: Plan, looks: list[Said]) -> None:
-    """The record stays: there may be a job."""
+def test_the_outcome_stays_unknown_after_a_minute(
+    fake: FakeSlurm, plan: Plan, looks: list[Said]
+) -> None:
+    """The record stays, because there may be a job."""
     fake.says(sbatch=TIMED_OUT, squeue=looks)
     with pytest.raises(OutcomeUnknownError) as caught:
         slurm_backend.BACKEND.submit(fake.run, plan, NEW)
@@ -261,8 +265,8 @@ def test_nobody_knows(fake: FakeSlurm, plan: Plan, looks: list[Said]) -> None:
     assert "do not submit again" in str(caught.value.hint)
 
 
-def test_a_question_that_failed_is_no_no(fake: FakeSlurm, plan: Plan) -> None:
-    """`_ask` of the states holds it for silence, too."""
+def test_a_failed_question_is_no_empty_answer(fake: FakeSlurm, plan: Plan) -> None:
+    """A squeue command that failed does not prove that there is no such job."""
     fake.says(sbatch=TIMED_OUT, squeue=Answer(1, "", "slurm_load_jobs error: Unspecified error"))
     with pytest.raises(OutcomeUnknownError):
         slurm_backend.BACKEND.submit(fake.run, plan, NEW)
@@ -282,7 +286,7 @@ def test_a_question_that_failed_is_no_no(fake: FakeSlurm, plan: Plan) -> None:
 def test_an_answer_that_does_not_read_is_no_refusal(
     fake: FakeSlurm, plan: Plan, answer: Answer
 ) -> None:
-    """The job may well be there, and its directory must not go."""
+    """The job may exist, so its directory must stay."""
     fake.says(sbatch=answer, squeue=Jobs(("77", "prl-submit:mine", "PENDING")))
     assert slurm_backend.BACKEND.submit(fake.run, plan, NEW).job_id == "77"
 
@@ -300,7 +304,7 @@ def test_an_answer_that_does_not_read_is_no_refusal(
 def test_a_failure_of_which_slurm_has_no_job(
     fake: FakeSlurm, plan: Plan, answer: Answer, words: str
 ) -> None:
-    """A plugin of the site refuses in words that nobody knows: told when Slurm has said twice no."""
+    """A site's plugin refuses in unknown words: reported once Slurm has twice listed no such job."""
     fake.says(sbatch=answer)
     with pytest.raises(BackendRefusedError, match=words):
         slurm_backend.BACKEND.submit(fake.run, plan, NEW)
@@ -310,15 +314,17 @@ def test_a_failure_of_which_slurm_has_no_job(
 
 @pytest.mark.parametrize("answer", [LOST_ANSWER, SILENT, UNKNOWN_WORDS, Answer(0, "", "")])
 def test_a_failure_after_which_slurm_is_silent(fake: FakeSlurm, plan: Plan, answer: Answer) -> None:
-    """The directory stays: there may be a job."""
+    """The directory stays, because there may be a job."""
     fake.says(sbatch=answer, squeue=NO_CONTROLLER)
     with pytest.raises(OutcomeUnknownError, match="whether it took the job is not known"):
         slurm_backend.BACKEND.submit(fake.run, plan, NEW)
     assert written(fake.run) == NEW
 
 
-def test_what_slurm_made_only_to_refuse_it_is_no_job(fake: FakeSlurm, plan: Plan) -> None:
-    """slurmctld leaves a FAILED job behind that never had a node."""
+def test_a_job_that_slurm_listed_only_to_refuse_it_does_not_count(
+    fake: FakeSlurm, plan: Plan
+) -> None:
+    """slurmctld lists a FAILED job that never had a node."""
     time = "2026-11-22T21:00:00"
     refused = Jobs(("77", "prl-submit:mine", "FAILED"), NodeList="", StartTime=time, EndTime=time)
     fake.says(sbatch=UNKNOWN_WORDS, squeue=refused)
@@ -419,7 +425,7 @@ def test_the_partition_may_be_named_by_the_environment(
     "answer",
     [Answer(0, "", ""), Answer(1, "", "sinfo: error: nonsense"), Answer(124, "", "no answer within 60 s")],
 )  # fmt: skip
-def test_what_sinfo_does_not_tell_stops_nobody(fake: FakeSlurm, answer: Answer) -> None:
+def test_missing_partitions_in_sinfo_refuse_nothing(fake: FakeSlurm, answer: Answer) -> None:
     fake.says(sinfo=answer)
     wanted = planned("name: mr\nbackend: slurm\nresources: {nproc_per_node: 9}").plan
     assert slurm_backend.BACKEND.submit(fake.run, wanted, NEW).job_id == "77"
@@ -484,7 +490,7 @@ def test_the_configuration_stays_inside_an_allocation(
 def test_another_cluster_is_not_chosen_by_a_variable(
     fake: FakeSlurm, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SBATCH_CLUSTERS is hidden already; SLURM_CLUSTERS means the same to sbatch and squeue."""
+    """SLURM_CLUSTERS has the same effect on sbatch and squeue as SBATCH_CLUSTERS."""
     monkeypatch.setenv("SLURM_CLUSTERS", "other")
     slurm_backend.BACKEND.submit(fake.run, plan, NEW)
     assert "SLURM_CLUSTERS" not in fake.environ_of("sbatch")
@@ -541,7 +547,7 @@ def test_a_run_without_a_record(fake: FakeSlurm) -> None:
 
 
 def test_cancel_where_the_site_writes_the_comments(fake: FakeSlurm) -> None:
-    """Its id, and that its script lies here, are the proof."""
+    """The job's id, and that its script lies here, prove that it is the run's."""
     jobs = Jobs(("77", "project=x", "RUNNING"), Command=f"{fake.run}/job.sbatch")
     fake.says(squeue=jobs, scancel=Answer(0, "", ""))
     assert slurm_backend.BACKEND.cancel(submitted(fake), wait=False)
@@ -552,7 +558,7 @@ def test_cancel_where_the_site_writes_the_comments(fake: FakeSlurm) -> None:
 def test_a_job_that_says_nothing_of_this_run_is_not_cancelled(
     fake: FakeSlurm, comment: str | None
 ) -> None:
-    """Anybody can write the id and name of a stranger's job into a run.json."""
+    """Anybody can write the id and name of another user's job into a run.json."""
     fake.says(squeue=Jobs(("77", comment, "RUNNING")), scancel=Answer(0, "", ""))
     assert not slurm_backend.BACKEND.cancel(submitted(fake), wait=False)
     assert fake.programs.count("scancel") == 0
@@ -578,7 +584,7 @@ def test_a_copied_token_is_no_proof(
     assert fake.programs.count("scancel") == 0
 
 
-def test_a_question_that_failed_does_not_pass_for_cancelled(fake: FakeSlurm) -> None:
+def test_a_failed_question_is_not_taken_for_cancelled(fake: FakeSlurm) -> None:
     fake.says(squeue=Answer(1, "", "slurm_load_jobs error: Unspecified error"))
     with pytest.raises((BackendRefusedError, BackendUnreachableError)):
         slurm_backend.BACKEND.cancel(submitted(fake), wait=False)
@@ -592,7 +598,7 @@ def test_a_question_that_failed_does_not_pass_for_cancelled(fake: FakeSlurm) -> 
         (KeyboardInterrupt(), KeyboardInterrupt),
     ],
 )  # fmt: skip
-def test_a_cancellation_that_failed_leaves_no_word(
+def test_a_failed_cancellation_leaves_no_cancel_json(
     fake: FakeSlurm, answer: Answer | BaseException, error: type[BaseException]
 ) -> None:
     fake.says(squeue=Jobs(("77", "prl-submit:mine", "RUNNING")), scancel=answer)
@@ -624,7 +630,7 @@ def test_the_online_check(fake: FakeSlurm, plan: Plan) -> None:
     assert fake.argvs[-1] == ["sbatch", "--test-only"]
 
 
-def test_the_online_check_says_no(fake: FakeSlurm, plan: Plan) -> None:
+def test_the_online_check_refuses(fake: FakeSlurm, plan: Plan) -> None:
     fake.says(sbatch=Answer(1, "", "allocation failure: Invalid qos specification"), sacctmgr=Answer(0, "normal,long\n", ""))  # fmt: skip
     with pytest.raises(RefusedError) as caught:
         slurm_backend.BACKEND.ask(plan, "#!/bin/bash")
@@ -637,7 +643,7 @@ def test_the_online_check_says_no(fake: FakeSlurm, plan: Plan) -> None:
 def test_the_online_check_sees_what_submit_would_hide(
     fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else it judges another job than the one that would be sent."""
+    """Otherwise Slurm would judge another job than the one that would be sent."""
     monkeypatch.setenv("SBATCH_PARTITION", "p")
     fake.says(sbatch=Answer(0, "", "x"))
     wanted = planned("name: mr\nbackend: slurm\nslurm: {partition: gpu}").plan
