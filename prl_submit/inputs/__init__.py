@@ -2,7 +2,7 @@
 
     plugins.py           names that plugin files register, their syntax, imports and rewards
     plugin_facts.py      what Python files say, cached between commands
-    source.py            reads a Python file with `ast` for plugin_facts
+    plugin_syntax.py     reads a Python file with `ast` for plugin_facts
     plugin_ast.py        follows a whole plugin with `ast` to find all names that it registers
     swift_source.py      names in the source of the job's ms-swift, which users of a checkout may edit
     registered.py        names of templates, model types and the like

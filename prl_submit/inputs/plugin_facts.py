@@ -90,7 +90,7 @@ def facts_of(path: str, environ: Mapping[str, str] = os.environ) -> PluginFacts 
         return None
     if len(text) == MAX_BYTES:
         return None
-    from prl_submit.inputs.source import read_source  # not needed if the cache has the facts
+    from prl_submit.inputs.plugin_syntax import read_source  # not needed if the cache has the facts
 
     facts = read_source(text)
     _remember(place, RememberedPlugin(*now, facts))

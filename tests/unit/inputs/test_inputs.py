@@ -14,9 +14,9 @@ import pytest
 from prl_submit.inputs import check_inputs
 from prl_submit.inputs.paths import is_named
 from prl_submit.inputs.plugin_ast import provided
+from prl_submit.inputs.plugin_syntax import read_source
 from prl_submit.inputs.plugins import says
 from prl_submit.inputs.rows import Count, count_rows
-from prl_submit.inputs.source import read_source
 from tests.support.plans import planned
 
 
