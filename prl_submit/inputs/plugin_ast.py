@@ -1,4 +1,7 @@
-"""All names that a plugin registers, by following its whole text with `ast`, or that this is vain."""
+"""All names that a plugin registers, found by following its whole text with `ast`.
+
+If the plugin contains code that cannot be followed, the answer is None: then it may register any name.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import sys
 from collections import Counter
 from typing import NamedTuple
 
-#: Imported by plugins, and none of them registers anything with ms-swift.
+#: Packages that plugins import and that register nothing with ms-swift.
 _HARMLESS = frozenset({
     "swift", "torch", "numpy", "transformers", "trl", "peft", "accelerate", "datasets", "requests",
     "httpx", "aiohttp", "openai", "anthropic", "tqdm", "json_repair", "math_verify",
@@ -16,53 +19,57 @@ _HARMLESS = frozenset({
     "bert_score", "sentence_transformers",
 })  # fmt: skip
 
-#: Of the standard library: these import or run what is written nowhere.
+#: Modules of the standard library that can import or run code that the plugin's text does not show.
 _HARMFUL = frozenset({"runpy", "pkgutil", "imp", "ctypes", "builtins"})
-#: Through these a registry is reached without its name.
+#: Functions with which code can reach a registry without writing its name.
 _UNSEEN = frozenset(
     {"exec", "eval", "__import__", "getattr", "setattr", "vars", "globals", "locals"}
 )
 
 
 def provided(source: str, registry: str) -> set[str] | None:
-    """All names a file registers, by `ast`; None where that cannot be told by reading it."""
+    """All names that a file registers in a registry such as `orms`. None if the file cannot be followed."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None  # ms-swift's import says more of it than we could
+        return None  # `plugins.syntax` reports a syntax error
     names: set[str] = set()
-    followed = _handed_back(tree, registry)
+    followed = _returned_mentions(tree, registry)
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Import, ast.ImportFrom)) and not _is_harmless(node, registry):
-            return None
-        if isinstance(node, ast.Call) and name_of(node.func) in _UNSEEN:
-            return None
-        if isinstance(node, ast.Call) and name_of(node.func) == "import_module":
-            modules = _modules(node, tree)
-            if not modules or not _tops(modules) <= _HARMLESS:
-                return None
-        if isinstance(node, ast.AugAssign) and name_of(node.target) == registry:
-            return None
-        found = registers(node, registry)
+        found = None if _may_hide_names(node, tree, registry) else registers(node, registry)
         if found is None:
             return None
         names.update(found.names)
         followed |= found.mentions
     for node in ast.walk(tree):
         if name_of(node) == registry and id(node) not in followed and not _is_target(node):
-            return None  # handed to something, or given another name
+            return None  # the registry is passed to a function, or gets another name
     return names
 
 
+def _may_hide_names(node: ast.AST, tree: ast.Module, registry: str) -> bool:
+    """True if the node can register names that the plugin's text does not show."""
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return not _is_harmless(node, registry)
+    if isinstance(node, ast.AugAssign):
+        return name_of(node.target) == registry
+    if not isinstance(node, ast.Call):
+        return False
+    if name_of(node.func) == "import_module":
+        modules = _modules(node, tree)
+        return not modules or not _tops(modules) <= _HARMLESS
+    return name_of(node.func) in _UNSEEN
+
+
 class Registered(NamedTuple):
-    """Names that one statement or call registers, and the registry's mentions in it."""
+    """The names that one node registers, and the ids of the nodes in it that mention the registry."""
 
     names: list[str]
     mentions: set[int]
 
 
 def registers(node: ast.AST, registry: str) -> Registered | None:
-    """What one node registers, or None where that is not plain."""
+    """The names that one node registers: by a key, or by a call of a method. None if one is not a constant."""
     if isinstance(node, ast.Subscript) and name_of(node.value) == registry:
         key = node.slice
         mentions = {id(node.value)}
@@ -77,13 +84,13 @@ def registers(node: ast.AST, registry: str) -> Registered | None:
     elif node.func.attr in ("setdefault", "__setitem__"):
         names = [_constant(argument) for argument in node.args[:1]]
     else:
-        names = []  # reading it registers nothing
+        names = []  # other methods only read the registry
     plain = [name for name in names if name is not None]
     return Registered(plain, mentions) if len(plain) == len(names) else None
 
 
 def _updated(call: ast.Call) -> list[str | None]:
-    """The keys of `update({"a": A}, b=B)`; None for one that is not written out."""
+    """The keys in `update({"a": A}, b=B)`. A key that is not a constant is None in the list."""
     names = [keyword.arg for keyword in call.keywords]  # None: `**mapping`
     for argument in call.args:
         keys = argument.keys if isinstance(argument, ast.Dict) else [None]
@@ -92,44 +99,50 @@ def _updated(call: ast.Call) -> list[str | None]:
 
 
 def _constant(node: ast.AST | None) -> str | None:
+    """The text of a constant; None for any other expression."""
     return str(node.value) if isinstance(node, ast.Constant) else None
 
 
-def _handed_back(tree: ast.Module, registry: str) -> set[int]:
-    """Mentions in a `return` of functions whose results are given the registry's own name.
+def _returned_mentions(tree: ast.Module, registry: str) -> set[int]:
+    """The ids of the nodes in the `return` of a function whose result is assigned to the registry's name.
 
-    As a plugin for several versions of ms-swift does: `ORM, orms = find_rewards()`.
+    A plugin for several versions of ms-swift does that: `ORM, orms = find_rewards()`.
     """
-    named = set()
-    calls: Counter[str | None] = Counter()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            calls[name_of(node.func)] += 1
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-            targets = [part for target in node.targets for part in ast.walk(target)]
-            if registry in map(name_of, targets):
-                named.add(name_of(node.value.func))
+    functions = _assigned_functions(tree, registry)
+    calls = Counter(name_of(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call))
     mentions = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.name in named and calls[node.name] == 1:
+        if isinstance(node, ast.FunctionDef) and node.name in functions and calls[node.name] == 1:
             for part in ast.walk(node):
                 if isinstance(part, ast.Return):
                     mentions |= {id(piece) for piece in ast.walk(part)}
     return mentions
 
 
+def _assigned_functions(tree: ast.Module, registry: str) -> set[str | None]:
+    """The names of the functions whose result is assigned to the registry's name."""
+    functions = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            targets = [part for target in node.targets for part in ast.walk(target)]
+            if registry in map(name_of, targets):
+                functions.add(name_of(node.value.func))
+    return functions
+
+
 def _modules(call: ast.Call, tree: ast.Module) -> list[str]:
-    """The names that `import_module(name)` may be given: a constant, or those of a `for` over some."""
-    (argument,) = call.args[:1] or (None,)
+    """The modules that `import_module(name)` may import; none if they cannot be told.
+
+    The argument is a constant, or the variable of a `for` loop over constants.
+    """
+    argument = call.args[0] if call.args else None
     if isinstance(argument, ast.Constant):
         return [str(argument.value)]
+    if argument is None:
+        return []
     names: list[str] = []
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.For)
-            and argument is not None
-            and name_of(node.target) == name_of(argument)
-        ):
+        if isinstance(node, ast.For) and name_of(node.target) == name_of(argument):
             items = node.iter.elts if isinstance(node.iter, (ast.Tuple, ast.List)) else [None]
             constants = [_constant(item) for item in items]
             if None in constants:
@@ -139,22 +152,24 @@ def _modules(call: ast.Call, tree: ast.Module) -> list[str]:
 
 
 def _tops(modules: list[str]) -> set[str]:
+    """The first parts of dotted module names."""
     return {module.partition(".")[0] for module in modules}
 
 
 def _is_target(node: ast.AST) -> bool:
-    """`orms: dict[…]` and `ORM, orms = …`: the plugin's own name for what it imports itself."""
+    """True for a name that is assigned, as in `orms: dict[…]` and `ORM, orms = …`."""
     return isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Store)
 
 
 def name_of(node: ast.AST) -> str | None:
-    """`orms` of `orms` and of `swift.rewards.orms`."""
+    """The last part of a name: `orms` of `orms` and of `swift.rewards.orms`. None for other expressions."""
     if isinstance(node, ast.Name):
         return node.id
     return node.attr if isinstance(node, ast.Attribute) else None
 
 
 def _is_harmless(node: ast.Import | ast.ImportFrom, registry: str) -> bool:
+    """True if an import runs no code that could register names, and does not rename the registry."""
     if isinstance(node, ast.ImportFrom):
         renamed = any(alias.name == registry and alias.asname for alias in node.names)
         starred = any(alias.name == "*" for alias in node.names)

@@ -1,4 +1,7 @@
-"""What a Python file of the job's says by its syntax tree; imported only where it is not remembered."""
+"""Reading a Python file's syntax tree: its first syntax error, or its imports and the rewards it registers.
+
+`plugin_facts` calls this module only if its cache has no facts about the file.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from prl_submit.inputs.plugin_facts import Fault, PluginFacts, Reward
 if TYPE_CHECKING:
     from typing import TypeGuard
 
-#: The registry of rewards, and the base classes whose `__init__` takes what ms-swift gives.
+#: The name of the registry of rewards, and the base classes whose `__init__` accepts what ms-swift passes.
 _REGISTRY = "orms"
 _BASES = ("ORM", "AsyncORM", "object", "ABC")
 
@@ -21,12 +24,15 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def read_source(text: bytes) -> PluginFacts:
-    """The first syntax error, or imports and rewards. Never raises for what the text says."""
+    """The facts about a file. Never raises for anything in the text."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "\d" in a text: Python's matter, when it runs
+            warnings.simplefilter(
+                "ignore"
+            )  # Python itself warns of "\d" in a text when the plugin runs
             tree = ast.parse(text)
-            compile(text, "plugin", "exec", dont_inherit=True)  # `return` outside of a function
+            # compile() finds more mistakes than ast.parse(), such as `return` outside of a function.
+            compile(text, "plugin", "exec", dont_inherit=True)
     except SyntaxError as error:
         return PluginFacts(
             fault=Fault(error.msg or "invalid syntax", error.lineno, error.text or "")
@@ -51,9 +57,9 @@ def _facts(tree: ast.Module) -> PluginFacts:
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:
-    """Modules that are imported as the file is, but for the standard library's.
+    """The modules that the file imports at its top level, without those of the standard library.
 
-    Not those in functions, nor what `try` may miss.
+    Imports in functions are left out, because they may never run. So are imports in `try`, which may fail.
     """
     for node in tree.body:
         names: list[str] = []
@@ -61,11 +67,13 @@ def _imports(tree: ast.Module) -> Iterator[str]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
             names = [node.module]
-        yield from (n for n in names if n.partition(".")[0] not in sys.stdlib_module_names)
+        for name in names:
+            if name.partition(".")[0] not in sys.stdlib_module_names:
+                yield name
 
 
 def _rewards(tree: ast.Module) -> dict[str, Reward]:
-    """Registered name -> what its class needs, where both are plain and the name has one class."""
+    """Registered name -> its reward class, for names that are registered once with a class of the file."""
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     found: dict[str, list[str | None]] = {}
     for name, value in _registered(tree):
@@ -80,51 +88,63 @@ def _rewards(tree: ast.Module) -> dict[str, Reward]:
 
 
 def _registered(tree: ast.Module) -> Iterator[tuple[str, str | None]]:
-    """Names with the class that is registered under them; None for what is no plain name."""
+    """The registered names, each with the name of its class (None if it is not a plain name)."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
             for target in node.targets:
-                if isinstance(target, ast.Subscript) and _name(target.value) == _REGISTRY:
-                    yield from _pair(target.slice, node.value)
-                elif _name(target) == _REGISTRY and isinstance(node.value, ast.Dict):
-                    for key, value in zip(node.value.keys, node.value.values, strict=True):
-                        yield from _pair(key, value)  # ms-swift's own file
+                yield from _assigned(target, node.value)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            yield from _called(node) if _name(node.func.value) == _REGISTRY else ()
+            is_registry = _name(node.func.value) == _REGISTRY
+            yield from _called(node, node.func.attr) if is_registry else ()
 
 
-def _called(call: ast.Call) -> Iterator[tuple[str, str | None]]:
-    """`orms.update(a=A)`, `orms.update({"a": A})`, `orms.setdefault("a", A)`."""
-    method = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+def _assigned(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, str | None]]:
+    """The names in `orms["a"] = A` and, in ms-swift's own file, `orms = {"a": A}`."""
+    if isinstance(target, ast.Subscript) and _name(target.value) == _REGISTRY:
+        yield from _pair(target.slice, value)
+    elif _name(target) == _REGISTRY and isinstance(value, ast.Dict):
+        yield from _items(value)
+
+
+def _called(call: ast.Call, method: str) -> Iterator[tuple[str, str | None]]:
+    """The names in `orms.update(a=A)`, `orms.update({"a": A})` and `orms.setdefault("a", A)`."""
     if method == "update":
         for keyword in call.keywords:
             if keyword.arg:
                 yield keyword.arg, _plain(keyword.value)
         for argument in call.args:
             if isinstance(argument, ast.Dict):
-                for key, value in zip(argument.keys, argument.values, strict=True):
-                    yield from _pair(key, value)
+                yield from _items(argument)
     elif method in ("setdefault", "__setitem__") and len(call.args) == 2:
         yield from _pair(call.args[0], call.args[1])
 
 
+def _items(node: ast.Dict) -> Iterator[tuple[str, str | None]]:
+    """The constant keys of a written dictionary, each with the name of its value."""
+    for key, value in zip(node.keys, node.values, strict=True):
+        yield from _pair(key, value)
+
+
 def _pair(key: ast.AST | None, value: ast.AST) -> Iterator[tuple[str, str | None]]:
+    """The text of a key and the name of its value, if the key is a constant."""
     if isinstance(key, ast.Constant):
         yield str(key.value), _plain(value)
 
 
 def _plain(node: ast.AST) -> str | None:
+    """A name without dots; None for any other expression."""
     return node.id if isinstance(node, ast.Name) else None
 
 
 def _name(node: ast.AST) -> str | None:
+    """The last part of a name; None for any other expression."""
     if isinstance(node, ast.Name):
         return node.id
     return node.attr if isinstance(node, ast.Attribute) else None
 
 
 def _reward(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> Reward | None:
-    """What a reward's class needs; None where a base or a decorator is not to be seen here."""
+    """A reward class. None if it has a decorator or a base that this file does not define."""
     chain = _chain(node, classes)
     if chain is None:
         return None
@@ -141,7 +161,7 @@ def _reward(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> Reward | No
 
 
 def _chain(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> list[ast.ClassDef] | None:
-    """The class and its bases of this file, in Python's order where there is one base each."""
+    """A class and its bases, in Python's order. None if a class has several bases or an unknown one."""
     chain = [node]
     while True:
         if node.decorator_list or node.keywords or len(node.bases) > 1:
@@ -157,6 +177,7 @@ def _chain(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> list[ast.Cla
 
 
 def _method(chain: list[ast.ClassDef], name: str) -> Function | None:
+    """The method of a class, or of its nearest base that has it."""
     for node in chain:
         for item in node.body:
             if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef)) and item.name == name:
@@ -165,19 +186,23 @@ def _method(chain: list[ast.ClassDef], name: str) -> Function | None:
 
 
 def _first(call: Function) -> str | None:
-    """The parameter that gets the completions: the one after self."""
+    """The name of the parameter after self, which gets the completions."""
     names = [item.arg for item in (*call.args.posonlyargs, *call.args.args)]
     return names[1] if len(names) > 1 else None
 
 
 def _takes_args(start: Function) -> bool:
-    """ms-swift >= 4.0 makes rewards with `args=…`."""
+    """True if `__init__` accepts `args=…`, which ms-swift >= 4.0 passes."""
     names = [item.arg for item in (*start.args.args, *start.args.kwonlyargs)]
     return start.args.kwarg is not None or "args" in names
 
 
 def _needs(call: Function, chain: list[ast.ClassDef]) -> list[str]:
-    """Columns without which the call raises: parameters without default, `kwargs["x"]`, `columns`."""
+    """The columns without which `__call__` raises.
+
+    These are parameters without a default, `kwargs["x"]`, and the class attribute `columns` if the method
+    raises without them.
+    """
     names = [item.arg for item in (*call.args.posonlyargs, *call.args.args)]
     without = len(names) - len(call.args.defaults)
     needed = names[2:without]
@@ -192,7 +217,7 @@ def _needs(call: Function, chain: list[ast.ClassDef]) -> list[str]:
 
 
 def _subscripts(call: Function, kwargs: str) -> Iterator[str]:
-    """`kwargs["x"]` in what runs in any case: up to the first condition, loop or `try`."""
+    """The x of each `kwargs["x"]` in code that certainly runs: up to the first condition, loop or `try`."""
     for statement in call.body:
         if isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return)):
             yield from _certain(statement.value, kwargs)
@@ -211,27 +236,32 @@ def _is_stored(node: ast.AST) -> TypeGuard[ast.Name]:
 
 
 def _certain(node: ast.AST | None, kwargs: str) -> Iterator[str]:
-    """Constant subscripts of `kwargs` in an expression, where it is evaluated in any case."""
+    """The x of each `kwargs["x"]` in those parts of an expression that are certainly evaluated."""
+    if node is None:
+        return
     if isinstance(node, ast.Subscript) and _plain(node.value) == kwargs:
         if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
             yield node.slice.value
         return
-    if node is None or isinstance(node, ast.Lambda):
-        return
-    if isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
-        parts: list[ast.AST] = [node.generators[0].iter]
-    elif isinstance(node, ast.BoolOp):
-        parts = [node.values[0]]
-    elif isinstance(node, ast.IfExp):
-        parts = [node.test]
-    else:
-        parts = list(ast.iter_child_nodes(node))
-    for part in parts:
+    for part in _certain_parts(node):
         yield from _certain(part, kwargs)
 
 
+def _certain_parts(node: ast.AST) -> list[ast.AST]:
+    """The parts of an expression that Python evaluates whenever it evaluates the expression."""
+    if isinstance(node, ast.Lambda):
+        return []
+    if isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+        return [node.generators[0].iter]
+    if isinstance(node, ast.BoolOp):
+        return [node.values[0]]
+    if isinstance(node, ast.IfExp):
+        return [node.test]
+    return list(ast.iter_child_nodes(node))
+
+
 def _raises_without_columns(node: ast.AST) -> bool:
-    """`if … self.columns …: raise`."""
+    """True for a statement such as `if … self.columns …: raise`."""
     if not isinstance(node, ast.If) or not any(isinstance(item, ast.Raise) for item in node.body):
         return False
     return any(
@@ -240,7 +270,7 @@ def _raises_without_columns(node: ast.AST) -> bool:
 
 
 def _columns(chain: list[ast.ClassDef]) -> list[str]:
-    """A class attribute `columns = ("a", "b")`, the nearest."""
+    """The texts in the class attribute `columns = ("a", "b")` of the class or its nearest base that has it."""
     for node in chain:
         for item in node.body:
             if isinstance(item, ast.Assign) and any(_name(t) == "columns" for t in item.targets):
