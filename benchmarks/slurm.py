@@ -23,8 +23,8 @@ from typing import NamedTuple
 from benchmarks.base import ROOT, Command, in_turn, install
 from benchmarks.table import Row, follow, report
 from tests.conftest import make_environment
-from tools.clusters.configuration import available
 from tools.clusters.slurm import SlurmCluster
+from tools.clusters.slurm_configuration import available
 
 RUNS = 1000
 ENDED = 300

@@ -33,7 +33,7 @@ def _training_lacks(*, everything: bool) -> str | None:
 
 
 def _slurm_lacks(*, everything: bool) -> str | None:
-    from tools.clusters.configuration import available
+    from tools.clusters.slurm_configuration import available
 
     return available(accounting=everything)
 

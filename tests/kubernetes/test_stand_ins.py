@@ -24,11 +24,11 @@ from prl_submit.backends.kubernetes.kubeconfig import find_access
 from prl_submit.errors import PrlSubmitError
 from prl_submit.system import shell
 from tools.clusters.kubernetes import KubernetesCluster
-from tools.clusters.kubernetes_stand_ins import layout
+from tools.clusters.kubernetes_stand_ins import cluster_paths
 from tools.clusters.kubernetes_stand_ins.api import Object
-from tools.clusters.kubernetes_stand_ins.expansion import expand
-from tools.clusters.kubernetes_stand_ins.starting import limits_memory
+from tools.clusters.kubernetes_stand_ins.shim_spec import limits_memory
 from tools.clusters.kubernetes_stand_ins.times import SECOND, nanoseconds, precise
+from tools.clusters.kubernetes_stand_ins.variable_expansion import expand
 from tools.clusters.processes import with_environ
 
 #: Odd words, none of which may change on its way.
@@ -56,9 +56,9 @@ class Pods:
         self.cluster = cluster
         self.namespace = cluster.new_namespace()
         self._tls = ssl.create_default_context(
-            cafile=str(layout.certificates(cluster.root) / "ca.crt")
+            cafile=str(cluster_paths.certificates(cluster.root) / "ca.crt")
         )
-        keys = layout.certificates(cluster.root)
+        keys = cluster_paths.certificates(cluster.root)
         self._tls.load_cert_chain(keys / "admin.crt", keys / "admin.key")
 
     def path(self, name: str = "", *, kind: str = "pods") -> str:
@@ -176,7 +176,7 @@ def test_words_and_environment_arrive_byte_for_byte(pods: Pods) -> None:
     assert environment["PLAIN"] == plain
     assert (environment["POD"], environment["LABEL"]) == ("a", "value")
     assert (environment["HOSTNAME"], environment["HOME"]) == ("a", "/root")
-    own = {"PATH", "HOSTNAME", "HOME", layout.MARK, "LC_CTYPE"}  # the last is Python's doing
+    own = {"PATH", "HOSTNAME", "HOME", cluster_paths.MARK, "LC_CTYPE"}  # the last is Python's doing
     assert set(environment) - own == {"PLAIN", "AFTER", "POD", "LABEL"}
 
 
@@ -454,7 +454,7 @@ def test_memory_limit(pods: Pods) -> None:
     pods.shell(f"{sys.executable} -c '{eat}'; exit 5", name="child", resources=limits)
     ended = pods.end("child")
     assert (ended["exitCode"], ended["reason"]) == (5, "OOMKilled")
-    assert not list(layout.memory_group(pods.cluster.root).rglob("*-0"))
+    assert not list(cluster_paths.memory_group(pods.cluster.root).rglob("*-0"))
 
 
 def test_init_containers_in_order(pods: Pods) -> None:
@@ -509,7 +509,7 @@ def test_forced_deletion_leaves_nothing(pods: Pods) -> None:
     pods.wait_running()
     uid = pods.get()["metadata"]["uid"]
     pods.remove()
-    folder = layout.pods(pods.cluster.root) / uid
+    folder = cluster_paths.pods(pods.cluster.root) / uid
     deadline = time.monotonic() + 5
     while folder.exists():
         assert time.monotonic() < deadline
@@ -659,6 +659,6 @@ def test_nothing_is_left(tmp_path: Path) -> None:
         pods = Pods(cluster)
         pods.shell("sleep 60", resources={"limits": {"memory": "64Mi"}})
         pods.wait_running()
-    assert not with_environ(layout.mark_of(cluster.root))
-    assert not layout.memory_group(cluster.root).exists()
+    assert not with_environ(cluster_paths.mark_of(cluster.root))
+    assert not cluster_paths.memory_group(cluster.root).exists()
     assert Path("/proc/self/mountinfo").read_text() == mounts

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import World
-from tools.clusters.configuration import available, cgroups_allow
 from tools.clusters.slurm import SlurmCluster
+from tools.clusters.slurm_configuration import available, cgroups_allow
 
 HERE = Path(__file__).parent
 #: Whether jobs are killed at their memory limit: only where this machine's cgroups let us.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.conftest import SlurmWorld
-from tools.clusters.configuration import QOS
+from tools.clusters.slurm_configuration import QOS
 
 Eventually = Callable[..., None]
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tools.clusters import configuration
-from tools.clusters.configuration import ACCOUNT, QOS, cgroups_allow
+from tools.clusters import slurm_configuration
 from tools.clusters.processes import SlurmError
 from tools.clusters.slurm import PortTakenError, SlurmCluster
+from tools.clusters.slurm_configuration import ACCOUNT, QOS, cgroups_allow
 
 if TYPE_CHECKING:
     from tests.slurm.conftest import SlurmWorld
@@ -252,9 +252,9 @@ def test_a_world_talks_to_its_cluster(any_slurm: SlurmWorld) -> None:
 @pytest.fixture
 def without_mariadb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that has Slurm and slurmdbd, but no MariaDB: the daemons are looked for in one folder."""
-    for program in (*configuration.PROGRAMS, "slurmdbd"):
-        (tmp_path / program).symlink_to(configuration.find_program(program))
-    monkeypatch.setattr(configuration, "PATH", str(tmp_path))
+    for program in (*slurm_configuration.PROGRAMS, "slurmdbd"):
+        (tmp_path / program).symlink_to(slurm_configuration.find_program(program))
+    monkeypatch.setattr(slurm_configuration, "PATH", str(tmp_path))
 
 
 @pytest.mark.usefixtures("without_mariadb")

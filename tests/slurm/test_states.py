@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.slurm.conftest import SlurmWorld
-from tools.clusters.configuration import cgroups_allow
+from tools.clusters.slurm_configuration import cgroups_allow
 
 Eventually = Callable[..., None]
 FIRST_TIME = "[[ $PRL_SUBMIT_RESTARTS == 0 ]]"

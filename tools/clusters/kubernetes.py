@@ -1,14 +1,14 @@
-"""A real Kubernetes API on this host for tests: every process in one folder, nothing installed.
+"""A Kubernetes cluster on this machine for tests: all in one folder, nothing installed.
 
     cluster = KubernetesCluster.start(folder)
     cluster.kubectl("get", "nodes")
     cluster.stop()
 
-etcd, kube-apiserver, kube-controller-manager and kube-scheduler are the real ones. Two stand-ins do
-what needs a container runtime and what is not of Kubernetes itself: `kube/kubelet.py` runs the pods
-of all nodes as processes of this host, and `kube/training_operator.py` makes pods of PyTorchJobs.
+etcd, kube-apiserver, kube-controller-manager and kube-scheduler are the real programs. Two programs are
+stand-ins: `kubernetes_stand_ins/kubelet.py` runs the pods of all nodes as processes of this machine, and
+`kubernetes_stand_ins/training_operator.py` makes pods of PyTorchJobs. README.md says how faithful they are.
 
-All its processes carry MARK=<the folder> in their environment; that is how the end finds them.
+`stop` must find all processes of the cluster: each carries MARK=<the folder> in its environment.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from typing import Any
 
 import yaml
 
-from tools.clusters.configuration import free_ports
-from tools.clusters.kubernetes_stand_ins import guard, layout
+from tools.clusters.kubernetes_stand_ins import cleanup_guard, cluster_paths
 from tools.clusters.kubernetes_stand_ins.api import Api, ApiError, Object, UnreachableError
 from tools.clusters.kubernetes_stand_ins.certificates import make_certificates
+from tools.clusters.ports import free_ports
 from tools.clusters.processes import ClusterError, kill_all, wait_until, with_environ
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -52,7 +52,7 @@ PROGRAMS = [
     "nsenter",
 ]
 START_TIMEOUT = 60.0
-#: Those of the controller manager's that the tests need; the others only take time.
+#: The controllers of kube-controller-manager that the tests need; the others would only take time.
 CONTROLLERS = (
     "garbagecollector,namespace,resourcequota,serviceaccount,serviceaccount-token,"
     "root-ca-cert-publisher"
@@ -60,15 +60,15 @@ CONTROLLERS = (
 
 
 class KubernetesError(ClusterError):
-    """The cluster did not do what it must; the message says what was seen."""
+    """The Kubernetes cluster did not do what it must; the message says what was seen."""
 
 
 class PortTakenError(KubernetesError):
-    """Somebody else bound one of our ports between the choice and its use."""
+    """Another program took a port between our choice and the start of the process that needs it."""
 
 
 def cache() -> Path:
-    """Where tools/install-kubernetes.sh puts what it builds."""
+    """The folder into which tools/install-kubernetes.sh builds the programs."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(
         os.environ.get("HOME", "/root"), ".cache"
     )
@@ -76,14 +76,14 @@ def cache() -> Path:
 
 
 def find_program(name: str) -> str | None:
-    """Where a program is: in KUBEBUILDER_ASSETS, where we built it, or installed."""
+    """The path of a program: in KUBEBUILDER_ASSETS, in the folder where we built it, or on PATH."""
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     folders = [*([assets] if assets else []), str(cache()), os.environ.get("PATH", os.defpath)]
     return shutil.which(name, path=os.pathsep.join([*folders, "/usr/local/sbin:/usr/sbin:/sbin"]))
 
 
 def available() -> str | None:
-    """None where a cluster can be started here, else one line that says what is missing."""
+    """None if a cluster can be started here; else a line that says what is missing."""
     missing = [name for name in PROGRAMS if find_program(name) is None]
     if missing:
         return f"{' '.join(missing)} not installed: {ADVICE}"
@@ -93,7 +93,7 @@ def available() -> str | None:
 
 
 class KubernetesCluster:
-    """A cluster that runs; `start` makes one."""
+    """A running cluster; `start` makes one."""
 
     def __init__(
         self, root: Path, *, nodes: int, gpus: int, ports: tuple[int, ...], old_operator: bool
@@ -108,16 +108,16 @@ class KubernetesCluster:
         self.port, self.kubelet_port, self._etcd_port, self._peer_port, *self._other_ports = ports
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._guard: subprocess.Popen[bytes] | None = None
-        self._marked = layout.mark_of(root)
+        self._marked = cluster_paths.mark_of(root)
 
     @classmethod
     def start(
         cls, root: Path, *, nodes: int = 2, gpus: int = 4, old_operator: bool = False
     ) -> KubernetesCluster:
-        """A cluster in `root`, all nodes ready; it ends with `stop`, or with this process.
+        """Start a cluster in `root` and wait until all nodes are ready. It ends with this process.
 
-        `gpus`: of each node. `old_operator`: environment, reasons and failures as of
-        training-operator 1.5 instead of 1.9.
+        `gpus`: the number on each node. `old_operator`: the stand-in behaves as training-operator 1.5
+        instead of 1.9: variables of the pods, reasons, and how it treats failures.
         """
         root = root.resolve()
         if lack := available():
@@ -145,13 +145,13 @@ class KubernetesCluster:
 
     @property
     def api(self) -> Api:
-        """The API as its administrator."""
-        return Api(self.port, layout.certificates(self.root))
+        """A client of the API with the administrator's rights."""
+        return Api(self.port, cluster_paths.certificates(self.root))
 
     def kubectl(
         self, *argv: str, check: bool = True, stdin: str | None = None, timeout: float = 30
     ) -> subprocess.CompletedProcess[str]:
-        """Kubectl as the administrator, finished; where it fails and `check` is set, an error."""
+        """Run kubectl as the administrator. Raises KubernetesError if it fails and `check` is set."""
         done = subprocess.run(
             [_program("kubectl"), *argv],
             env=self._environment() | self.environ,
@@ -168,7 +168,7 @@ class KubernetesCluster:
         return done
 
     def new_namespace(self, prefix: str = "test") -> str:
-        """A namespace of its own; its default service account has its token."""
+        """Make a namespace and wait until its default service account has a token."""
         name = f"{prefix}-{secrets.token_hex(4)}"
         self.api.create("/api/v1/namespaces", {"metadata": {"name": name}})
         self._token(name, "default")
@@ -177,7 +177,7 @@ class KubernetesCluster:
     def service_account(
         self, namespace: str, name: str, rules: list[Object], *, cluster_rules: Any = ()
     ) -> Path:
-        """A service account with a role of these rules; a kubeconfig that knows only it.
+        """Make a service account that may do what `rules` say; the path of its kubeconfig.
 
         `cluster_rules`: what it may do outside of its namespace.
         """
@@ -196,8 +196,8 @@ class KubernetesCluster:
     def write_kubeconfig(
         self, path: Path, namespace: str = "default", user: Object | None = None
     ) -> None:
-        """A kubeconfig for a user, the administrator if not said, whose context names a namespace."""
-        folder = layout.certificates(self.root)
+        """Write a kubeconfig whose context names the namespace. `user` None: the administrator."""
+        folder = cluster_paths.certificates(self.root)
         admin = {
             "client-certificate": str(folder / "admin.crt"),
             "client-key": str(folder / "admin.key"),
@@ -219,8 +219,8 @@ class KubernetesCluster:
         path.chmod(0o600)
 
     def claim(self, namespace: str, name: str) -> Path:
-        """A bound persistent volume claim; the folder that it stands for."""
-        folder = layout.claims(self.root) / namespace / name
+        """Make a persistent volume claim that is bound; the folder of this machine that it stands for."""
+        folder = cluster_paths.claims(self.root) / namespace / name
         folder.mkdir(parents=True)
         size, volume = {"storage": "1Gi"}, f"{namespace}-{name}"
         modes = ["ReadWriteMany"]
@@ -229,7 +229,7 @@ class KubernetesCluster:
         spec: Object = {"capacity": size, "accessModes": modes, "claimRef": reference}
         spec["hostPath"] = {"path": str(folder)}
         self.api.create("/api/v1/persistentvolumes", {"metadata": {"name": volume}, "spec": spec})
-        # What the volume binder would do, which is not among our controllers.
+        # The volume binder would set this, but we do not run that controller.
         note = {"pv.kubernetes.io/bind-completed": "yes"}
         wish = {"accessModes": modes, "resources": {"requests": size}, "volumeName": volume}
         wish["storageClassName"] = ""
@@ -241,13 +241,13 @@ class KubernetesCluster:
     # --- what tests break
 
     def stop_api(self) -> None:
-        """End kube-apiserver at once; connections are refused from then on."""
-        # These would come back by themselves, but only after up to half a minute; or they would give up.
+        """Kill kube-apiserver: connections are refused until `start_api`."""
+        # The other two are ended too: they would notice a new API server only after half a minute.
         for name in ("kube-controller-manager", "kube-scheduler", "kube-apiserver"):
             self._end(name)
 
     def start_api(self, timeout: float = START_TIMEOUT) -> None:
-        """Start kube-apiserver on the same port and wait until it is ready; nothing if it runs."""
+        """Start kube-apiserver on the same port if it does not run, and wait until it is ready."""
         self.continue_api()
         if "kube-apiserver" in self._processes:
             self._wait(self._api_is_ready, "kube-apiserver is ready", timeout)
@@ -257,20 +257,20 @@ class KubernetesCluster:
         self._spawn_controllers()
 
     def pause_api(self) -> None:
-        """An API server that accepts connections and never answers."""
+        """Stop kube-apiserver with SIGSTOP: it accepts connections and never answers."""
         self._processes["kube-apiserver"].send_signal(signal.SIGSTOP)
 
     def continue_api(self) -> None:
-        """Undo `pause_api`."""
+        """Let kube-apiserver go on after `pause_api`."""
         if process := self._processes.get("kube-apiserver"):
             process.send_signal(signal.SIGCONT)
 
     def stop_operator(self) -> None:
-        """End what makes pods of PyTorchJobs."""
+        """Kill the training operator: nobody makes pods of PyTorchJobs until `start_operator`."""
         self._end("training-operator")
 
     def start_operator(self, *, old: bool | None = None) -> None:
-        """Start the operator, of another age if `old` says so; nothing where such a one runs."""
+        """Start the training operator if it does not run. `old`: as 1.5 or as 1.9; None: as before."""
         wanted = self.old_operator if old is None else old
         if old is not None and wanted != self.old_operator:
             self.stop_operator()
@@ -279,28 +279,28 @@ class KubernetesCluster:
             self._spawn_stand_in("training-operator", *(["--old"] if wanted else []))
 
     def stop_kubelet(self) -> None:
-        """End what runs the pods; containers go on, as they do without a kubelet."""
+        """Kill the kubelet. Containers go on, as they do on a real node whose kubelet ends."""
         self._end("kubelet")
 
     def start_kubelet(self, timeout: float = START_TIMEOUT) -> None:
-        """Start it and wait until its nodes are ready; nothing where it runs."""
+        """Start the kubelet if it does not run, and wait until all nodes are ready."""
         if "kubelet" not in self._processes:
             self._spawn_stand_in("kubelet", str(self.kubelet_port), str(self.gpus), *self.nodes)
         self._wait(self._nodes_are_ready, "nodes are ready", timeout)
 
     def restart_kubelet(self) -> None:
-        """As `systemctl restart kubelet` does it."""
+        """Restart the kubelet, as `systemctl restart kubelet` does."""
         self.stop_kubelet()
         self.start_kubelet()
 
     def evict(self, namespace: str, pod: str) -> None:
-        """As a kubelet that runs out of memory: the pod fails with the reason Evicted."""
-        Api(self.kubelet_port, layout.certificates(self.root)).request(
+        """Evict a pod as a kubelet does whose node runs out of memory: the pod fails with reason Evicted."""
+        Api(self.kubelet_port, cluster_paths.certificates(self.root)).request(
             "POST", f"/evict/{namespace}/{pod}"
         )
 
     def preempt(self, namespace: str, pod: str) -> None:
-        """As the scheduler does it to a pod in the way of a more important one."""
+        """Preempt a pod as kube-scheduler does for a pod of higher priority."""
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}"
         found = self.api.get(path)
         message = "Preempted by kube-system/important on node " + found["spec"].get("nodeName", "?")
@@ -334,7 +334,7 @@ class KubernetesCluster:
         self.api.delete(path)
 
     def heal(self, namespaces: Iterable[str] | None = None) -> None:
-        """After a test: every part up again, and no job and no pod left, in these namespaces or all."""
+        """Repair the cluster after a test: all programs run, and these namespaces (None: all) are empty."""
         self.start_api()
         self.start_operator()
         self.start_kubelet()
@@ -343,7 +343,7 @@ class KubernetesCluster:
     # --- the end
 
     def stop(self) -> None:
-        """End everything of this cluster; its folder stays. May be called twice."""
+        """Kill all processes of this cluster. Its folder stays. It may be called twice."""
         try:
             kill_all(lambda: with_environ(self._marked))
         finally:
@@ -353,7 +353,7 @@ class KubernetesCluster:
             if self._guard and self._guard.stdin:
                 self._guard.stdin.close()
                 self._guard.wait(10)
-            guard.remove_groups(self.root)
+            cleanup_guard.remove_groups(self.root)
 
     def __enter__(self) -> KubernetesCluster:
         return self
@@ -369,7 +369,7 @@ class KubernetesCluster:
             (self.root / folder).mkdir(parents=True)
         self._start_guard()
         self._spawn_etcd()
-        make_certificates(layout.certificates(self.root))
+        make_certificates(cluster_paths.certificates(self.root))
         self.write_kubeconfig(self.kubeconfig)
         self._spawn_api_server()
         self._wait(self._api_is_ready, "kube-apiserver is ready")
@@ -381,7 +381,7 @@ class KubernetesCluster:
         self._wait(lambda: self._token("default", "default"), "service accounts have tokens")
 
     def _spawn_etcd(self) -> None:
-        """etcd, whose data needs to outlive no power cut."""
+        """Start etcd. It does not sync its data to the disk, because nobody needs the data after a crash."""
         client, peer = (f"http://127.0.0.1:{port}" for port in (self._etcd_port, self._peer_port))
         self._spawn(
             "etcd",
@@ -392,8 +392,8 @@ class KubernetesCluster:
         )
 
     def _spawn_api_server(self) -> None:
-        """kube-apiserver with RBAC and the admission plugins that are on by default."""
-        keys = layout.certificates(self.root)
+        """Start kube-apiserver with RBAC and its default admission plugins."""
+        keys = cluster_paths.certificates(self.root)
         self._spawn(
             "kube-apiserver",
             f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
@@ -414,8 +414,8 @@ class KubernetesCluster:
         )
 
     def _spawn_controllers(self) -> None:
-        """kube-controller-manager and kube-scheduler."""
-        keys = layout.certificates(self.root)
+        """Start kube-controller-manager and kube-scheduler."""
+        keys = cluster_paths.certificates(self.root)
         for name, port in zip(("controller-manager", "scheduler"), self._other_ports, strict=True):
             config = self.root / "kubeconfigs" / name
             files = {"client-certificate": f"{keys}/{name}.crt", "client-key": f"{keys}/{name}.key"}
@@ -427,8 +427,8 @@ class KubernetesCluster:
                     f"--service-account-private-key-file={keys}/accounts.key",
                     f"--root-ca-file={keys}/ca.crt",
                     "--resource-quota-sync-period=2s",
-                    # Each controller as a service account with the role it needs; they share one
-                    # that may next to nothing without this.
+                    # Each controller uses a service account with the role that it needs. Without this
+                    # they would share an account that has hardly any rights.
                     "--use-service-account-credentials",
                 )
             self._spawn(
@@ -442,17 +442,17 @@ class KubernetesCluster:
             )
 
     def _spawn_stand_in(self, name: str, *words: str) -> None:
-        """One of our own programs: of this project, by this Python."""
+        """Start one of the stand-ins, with this Python."""
         module = f"tools.clusters.kubernetes_stand_ins.{name.replace('-', '_')}"
         argv = [sys.executable, "-m", module, str(self.root), str(self.port), *words]
         self._start(name, argv, cwd=PROJECT)
 
     def _spawn(self, name: str, *words: str) -> None:
-        """One of Kubernetes' programs."""
+        """Start one of Kubernetes' own programs."""
         self._start(name, [_program(name), *words], cwd=self.root)
 
     def _start(self, name: str, argv: list[str], *, cwd: Path) -> None:
-        """Start a process; what it prints goes to log/NAME.log."""
+        """Start a process. What it prints goes to log/NAME.log."""
         with open(self.root / "log" / f"{name}.log", "ab") as log:
             self._processes[name] = subprocess.Popen(
                 argv,
@@ -461,13 +461,13 @@ class KubernetesCluster:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C must not end it before the tests that need it
+                start_new_session=True,  # a Ctrl-C in the terminal must not end it before the tests
             )
 
     def _start_guard(self) -> None:
-        """A process that waits for our end, however it comes, and then ends the cluster's."""
+        """Start the guard: when this process ends, however it ends, the guard kills the cluster."""
         self._guard = subprocess.Popen(
-            [sys.executable, "-m", guard.__name__, str(self.root)],
+            [sys.executable, "-m", cleanup_guard.__name__, str(self.root)],
             cwd=PROJECT,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -476,7 +476,7 @@ class KubernetesCluster:
         )
 
     def _end(self, name: str) -> None:
-        """Kill a process, paused or not, and wait until it is gone; nothing where it is not."""
+        """Kill a process, also one stopped by SIGSTOP, and wait for its end. Does nothing if it does not run."""
         if process := self._processes.pop(name, None):
             process.kill()
             process.wait()
@@ -484,24 +484,24 @@ class KubernetesCluster:
     # --- what is seen
 
     def _environment(self) -> dict[str, str]:
-        """For all processes: nothing of what the tests themselves run in."""
+        """The environment of all processes of the cluster. It holds nothing of the tests' own environment."""
         path = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
         return {"PATH": path, "HOME": str(self.root), "LANG": "C.UTF-8", "GOGC": "200"} | dict(
             [self._marked.split("=", 1)]
         )
 
     def _api_is_ready(self) -> bool:
-        """Whether the API server answers and knows its roles."""
+        """True if kube-apiserver is ready for requests."""
         try:
             self.api.request("GET", "/readyz", timeout=2)
         except ValueError:
-            return True  # "ok" is not JSON
+            return True  # the answer is `ok`, which is not JSON
         except (UnreachableError, ApiError):
             return False
         return True
 
     def _is_served(self, path: str) -> bool:
-        """Whether the API has such a collection."""
+        """True if the API serves this collection of objects."""
         try:
             self.api.get(path)
         except ApiError:
@@ -509,9 +509,9 @@ class KubernetesCluster:
         return True
 
     def _nodes_are_ready(self) -> bool:
-        """Whether the kubelet answers and all nodes are ready and take pods."""
+        """True if the kubelet answers and all nodes take pods."""
         with contextlib.suppress(UnreachableError, ApiError):
-            kubelet = Api(self.kubelet_port, layout.certificates(self.root))
+            kubelet = Api(self.kubelet_port, cluster_paths.certificates(self.root))
             kubelet.request("GET", "/ready", timeout=2)
             nodes = self.api.get("/api/v1/nodes")["items"]
             ready = [node for node in nodes if not node["spec"].get("taints")]
@@ -519,7 +519,7 @@ class KubernetesCluster:
         return False
 
     def _token(self, namespace: str, account: str) -> str:
-        """A service account's token, once the token controller has made it."""
+        """A service account's token. Waits until the token controller has made it."""
         found: list[str] = []
 
         def look() -> bool:
@@ -536,7 +536,7 @@ class KubernetesCluster:
         return found[0]
 
     def _bind(self, path: str, kind: str, namespace: str, name: str, rules: list[Object]) -> None:
-        """A role and its binding to a service account of the same name."""
+        """Make a role and bind it to the service account of the same name."""
         role = name if kind == "Role" else f"{namespace}-{name}"
         self.api.create(f"{path}s", {"metadata": {"name": role}, "rules": rules})
         subject = {"kind": "ServiceAccount", "namespace": namespace, "name": name}
@@ -545,7 +545,7 @@ class KubernetesCluster:
         self.api.create(f"{path}bindings", binding)
 
     def _remove_all(self, namespaces: Iterable[str] | None) -> None:
-        """No job and no pod in these namespaces, or in all; what ignores signals is killed."""
+        """Remove all jobs and pods in these namespaces (None: in all); containers are killed at once."""
         api = self.api
         wanted = None if namespaces is None else set(namespaces)
 
@@ -572,7 +572,7 @@ class KubernetesCluster:
         self._wait(lambda: not left(), "all jobs and pods removed", 20)
 
     def _wait(self, check: Callable[[], object], what: str, timeout: float = START_TIMEOUT) -> None:
-        """Wait for it; where it does not come, say what the processes said."""
+        """Wait until `check` is true. Raises KubernetesError with the ends of the processes' logs."""
 
         def checked() -> object:
             self._check_processes()
@@ -586,7 +586,7 @@ class KubernetesCluster:
             raise KubernetesError(f"{error}\n{self.logs()}") from None
 
     def _check_processes(self) -> None:
-        """Raise where one ended by itself."""
+        """Raise KubernetesError if a process ended by itself."""
         for name, process in self._processes.items():
             if process.poll() is not None:
                 text = self.logs(name)
@@ -604,7 +604,7 @@ class KubernetesCluster:
 
 
 def _program(name: str) -> str:
-    """Where a program is; an error where it is not."""
+    """The path of a program. Raises KubernetesError if it is not installed."""
     path = find_program(name)
     if path is None:
         raise KubernetesError(f"{name} is not installed: {ADVICE}")
@@ -618,13 +618,13 @@ def _definition() -> Object:
 
 
 def _now() -> str:
-    """As the API writes a time."""
+    """The time now, as the API writes it."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 @contextlib.contextmanager
 def _existing_is_fine() -> Iterator[None]:
-    """For what may be there already."""
+    """Ignore the API's error that the object exists already."""
     try:
         yield
     except ApiError as error:

@@ -1,6 +1,7 @@
-"""Processes of a test cluster, found by what stands in their environment.
+"""Find and end the processes of a test cluster, by the variables in their environment.
 
-Run as a program, this file is the guard: it outlives the tests and ends what a killed pytest left.
+Run as a program, this file is the guard of a Slurm cluster: it lives longer than pytest and ends what
+a killed pytest left running.
 """
 
 from __future__ import annotations
@@ -15,31 +16,33 @@ from pathlib import Path
 
 
 class ClusterError(Exception):
-    """The cluster did not do what it must; the message says what was seen."""
+    """A cluster did not do what it must; the message says what was seen."""
 
 
 class SlurmError(ClusterError):
-    """Slurm did not."""
+    """A Slurm cluster did not do what it must."""
 
 
 def stat_of(pid: int) -> tuple[str, int] | None:
-    """A process's state and its parent; None where it is gone."""
+    """A process's state and its parent's id; None if there is no such process."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
         return None
-    state, parent = text.rpartition(")")[2].split()[:2]  # the name before may hold anything
+    state, parent = text.rpartition(")")[2].split()[
+        :2
+    ]  # the process's name, before it, may hold spaces and brackets
     return state, int(parent)
 
 
 def is_alive(pid: int) -> bool:
-    """Whether it still runs: a zombie, which nobody may ever reap here, does not."""
+    """True if the process still runs. A zombie does not: in a container perhaps nobody ever reaps it."""
     seen = stat_of(pid)
     return seen is not None and seen[0] not in "ZX"
 
 
 def environ_of(pid: int) -> set[bytes]:
-    """What it was started with; nothing where it is gone or somebody else's."""
+    """The variables the process was started with; none if it is gone or another user's."""
     try:
         return set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
     except OSError:
@@ -47,7 +50,7 @@ def environ_of(pid: int) -> set[bytes]:
 
 
 def command_of(pid: int) -> str:
-    """The name in /proc/PID/comm."""
+    """The process's name, from /proc/PID/comm."""
     try:
         return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
     except OSError:
@@ -55,27 +58,27 @@ def command_of(pid: int) -> str:
 
 
 def all_processes() -> list[int]:
-    """All processes but this one."""
+    """The ids of all processes but this one."""
     return [
         int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()
     ]
 
 
 def with_environ(*wanted: str) -> list[int]:
-    """Living processes that carry all these NAME=value."""
+    """The living processes whose environment holds all of these NAME=value."""
     words = {word.encode() for word in wanted}
     return [pid for pid in all_processes() if words <= environ_of(pid) and is_alive(pid)]
 
 
 def send(pids: Iterable[int], number: signal.Signals) -> None:
-    """Send it to those that are still there."""
+    """Send a signal to those processes that still exist."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 
 
 def kill_all(find: Callable[[], list[int]], timeout: float = 10.0) -> None:
-    """SIGKILL what `find` finds, until it finds nothing: what is killed may just have forked."""
+    """Kill what `find` finds until it finds nothing: a killed process may just have started another."""
     deadline = time.monotonic() + timeout
     while left := find():
         if time.monotonic() > deadline:
@@ -85,7 +88,7 @@ def kill_all(find: Callable[[], list[int]], timeout: float = 10.0) -> None:
 
 
 def wait_until(check: Callable[[], object], what: str, timeout: float, pause: float = 0.02) -> None:
-    """Wait until `check` is true; `what` says what did not come."""
+    """Wait until `check` is true. Raises ClusterError, in which `what` says what did not happen."""
     deadline = time.monotonic() + timeout
     while not check():
         if time.monotonic() > deadline:
@@ -94,7 +97,7 @@ def wait_until(check: Callable[[], object], what: str, timeout: float, pause: fl
 
 
 def has_open(pid: int, path: str) -> bool:
-    """Whether it holds the file open."""
+    """True if the process has the file open."""
     with contextlib.suppress(OSError):
         for file in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):
@@ -104,7 +107,7 @@ def has_open(pid: int, path: str) -> bool:
 
 
 def with_open_log(folder: str, command: str) -> list[int]:
-    """Living processes of that name that write to a log in the folder."""
+    """The living processes of that name that have a log in the folder open."""
     logs = [str(file) for file in Path(folder).glob("*.log")]
     return [
         pid
@@ -114,15 +117,15 @@ def with_open_log(folder: str, command: str) -> list[int]:
 
 
 def of_slurm(folder: str, marks: Sequence[str]) -> list[int]:
-    """What carries the marks of a Slurm cluster, and its slurmstepd's.
+    """All processes of a Slurm cluster. `marks`: the NAME=value that its processes carry.
 
-    From 23.11 on slurmd starts them without SLURM_CONF; the log of their node they have open.
+    From 23.11 on slurmd starts slurmstepd without SLURM_CONF; it is known by its open log instead.
     """
     return list({*with_environ(*marks), *with_open_log(folder, "slurmstepd")})
 
 
 def guard(folder: str, marks: Sequence[str]) -> None:
-    """Wait until the starter is gone, then end what is left of its cluster."""
+    """Wait until the process that started the cluster has ended, then kill what is left of the cluster."""
     sys.stdin.buffer.read()
     kill_all(lambda: of_slurm(folder, marks))
 

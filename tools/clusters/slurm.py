@@ -1,13 +1,15 @@
-"""A real Slurm on this host for tests: every daemon in one folder, no systemd, root not needed.
+"""A real Slurm cluster on this machine for tests: all in one folder, without systemd, without root.
 
     cluster = SlurmCluster.start(folder)
     cluster.run("sbatch", "--wrap", "hostname")
     cluster.stop()
 
-Its processes carry SLURM_CONF=<the folder's slurm.conf> in their environment, but for slurmstepd, which newer versions
-start without it and which has the log of its node open. That is how the end finds all of them: slurmstepd outlives
-slurmd, and tasks outlive slurmstepd. The state is thrown
-away, so the end is SIGKILL; only `stop_controller` gives slurmctld the time to save its state.
+slurmctld, slurmd, slurmdbd, munged and MariaDB are the real programs. A node is a slurmd of its own.
+
+`stop` must find all processes, also those that live longer than the daemon that started them. It knows
+them by SLURM_CONF=<the folder's slurm.conf> in their environment. Newer versions start slurmstepd
+without that variable; it is known by the log of its node, which it keeps open. All are killed, because
+nobody needs the cluster's state any more. Only `stop_controller` lets slurmctld save its state.
 """
 
 from __future__ import annotations
@@ -24,21 +26,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tools.clusters import processes
-from tools.clusters.configuration import (
-    ACCOUNT,
-    CGROUP_FREEZER,
-    CGROUP_MEMORY,
-    LONGEST_ROOT,
-    PATH,
-    QOS,
-    START_TIMEOUT,
-    Layout,
-    available,
-    find_program,
-    free_ports,
-    node_names,
-    write_configuration,
-)
+from tools.clusters.ports import free_ports
 from tools.clusters.processes import (
     ClusterError,
     SlurmError,
@@ -52,14 +40,28 @@ from tools.clusters.processes import (
     with_environ,
     with_open_log,
 )
+from tools.clusters.slurm_configuration import (
+    ACCOUNT,
+    CGROUP_FREEZER,
+    CGROUP_MEMORY,
+    LONGEST_ROOT,
+    PATH,
+    QOS,
+    START_TIMEOUT,
+    Layout,
+    available,
+    find_program,
+    node_names,
+    write_configuration,
+)
 
 
 class PortTakenError(SlurmError):
-    """Somebody else bound one of our ports between the choice and its use."""
+    """Another program took a port between our choice and the daemon's start."""
 
 
 class SlurmCluster:
-    """A cluster that runs; `start` makes one."""
+    """A running cluster; `start` makes one."""
 
     def __init__(self, layout: Layout) -> None:
         self.root = layout.root
@@ -87,11 +89,12 @@ class SlurmCluster:
         message_timeout: int = 10,
         conf_extra: str = "",
     ) -> SlurmCluster:
-        """A cluster in `root`, all nodes idle; it ends with `stop`, or with this process.
+        """Start a cluster in `root` and wait until all nodes are idle. It ends with this process.
 
-        Its partitions: `gpu` (the default), `low` (preempted and requeued by the others) and
-        `short` (one minute). `enforce` refuses accounts and QoS that accounting does not know.
-        `proctrack`: `linuxproc` signals every process of a step, `cgroup` the first one alone.
+        Partitions: `gpu`, the default; `low`, whose jobs the others preempt and requeue; `short`, with
+        a limit of one minute. `enforce`: refuse accounts and QoS that accounting does not know.
+        `proctrack`: with `linuxproc` a signal reaches every process of a step, with `cgroup` only the
+        first one.
         """
         root = root.resolve()
         if len(str(root)) > LONGEST_ROOT:
@@ -134,7 +137,7 @@ class SlurmCluster:
     def run(
         self, *argv: str, timeout: float = 30, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """One of Slurm's commands, finished; where it fails and `check` is set, SlurmError."""
+        """Run one of Slurm's commands. Raises SlurmError if it fails and `check` is set."""
         done = subprocess.run(
             [find_program(argv[0]), *argv[1:]],
             env=self._environment(),
@@ -152,26 +155,26 @@ class SlurmCluster:
         return done
 
     def wait_idle(self, timeout: float = 20) -> None:
-        """Wait until every node answers and does nothing."""
+        """Wait until every node is idle."""
         self._wait(lambda: set(self.states().values()) == {"idle"}, "all nodes idle", timeout)
 
     def states(self) -> dict[str, str]:
-        """What sinfo says of each node: `idle`, `mixed`, `down`, …; with a `*` it is not heard."""
+        """The state of each node by sinfo: idle, mixed, down, …; a `*` means that the node does not answer."""
         done = self.run("sinfo", "-h", "-N", "-p", "gpu", "-o", "%N %T", check=False)
         states = dict(line.split() for line in done.stdout.splitlines())
         return {name: states.get(name, "unknown") for name in self.nodes}
 
     def jobs(self) -> list[str]:
-        """Ids of the jobs that are not over: pending, running and completing."""
+        """The ids of the jobs that are pending, running or completing."""
         return self.run("squeue", "-h", "-a", "-r", "-o", "%i").stdout.split()
 
     def cancel_all(self, timeout: float = 20) -> None:
-        """Cancel every job and wait until none is left."""
+        """Cancel all jobs and wait until none is left."""
 
         def over() -> bool:
             if not self.jobs():
                 return True
-            # Jobs that trap SIGTERM have KillWait seconds; the tests do not wait for them.
+            # A job that traps SIGTERM gets KillWait seconds from Slurm; the tests do not wait so long.
             send(self._tasks(), signal.SIGKILL)
             return False
 
@@ -183,57 +186,59 @@ class SlurmCluster:
     # --- what tests break
 
     def stop_controller(self, *, crash: bool = False, timeout: float = 20) -> None:
-        """End slurmctld and wait until it is gone; a crash loses what it had not saved yet."""
+        """End slurmctld. With `crash` it cannot save its state any more."""
         self._end("slurmctld", signal.SIGKILL if crash else signal.SIGTERM, timeout)
 
     def start_controller(self, timeout: float = 20) -> None:
-        """Start slurmctld and wait until it answers; nothing where it runs."""
+        """Start slurmctld if it does not run, and wait until it answers."""
         if "slurmctld" not in self._daemons:
             self._spawn("slurmctld", "slurmctld", "-D")
         self._wait(self._controller_answers, "slurmctld answers", timeout)
 
     def pause_controller(self) -> None:
-        """A controller that accepts connections and never answers."""
+        """Stop slurmctld with SIGSTOP: it accepts connections and never answers."""
         self._daemons["slurmctld"].send_signal(signal.SIGSTOP)
 
     def continue_controller(self) -> None:
-        """Undo `pause_controller`."""
+        """Let slurmctld go on after `pause_controller`."""
         if daemon := self._daemons.get("slurmctld"):
             daemon.send_signal(signal.SIGCONT)
 
     def stop_database(self) -> None:
-        """End slurmdbd: sacct and sacctmgr fail, and the controller keeps its news for later."""
+        """End slurmdbd: sacct and sacctmgr fail, and slurmctld keeps its records for later."""
         self._end("slurmdbd", signal.SIGKILL)
 
     def pause_database(self) -> None:
-        """A slurmdbd that accepts connections and never answers; `heal` undoes it."""
+        """Stop slurmdbd with SIGSTOP: it accepts connections and never answers, until `heal`."""
         self._daemons["slurmdbd"].send_signal(signal.SIGSTOP)
 
     def start_database(self, timeout: float = 20) -> None:
-        """Start slurmdbd and wait until it answers; nothing where it runs."""
+        """Start slurmdbd if it does not run, and wait until it answers."""
         if "slurmdbd" not in self._daemons:
             self._spawn_slurmdbd()
         self._wait(self._database_answers, "slurmdbd answers", timeout)
 
     def kill_node(self, name: str) -> None:
-        """As if the node lost power: nothing of it is left, and nobody says goodbye."""
+        """End a node as if it lost power: all its processes at once, and none reports to slurmctld."""
         self._end(f"slurmd.{name}", signal.SIGKILL)
         tasks = self._tasks(name)
-        # First those that would report the end of a task to the controller.
+        # slurmstepd first: it would report the end of its tasks to slurmctld.
         kill_all(lambda: self._step_daemons(name))
         send(tasks, signal.SIGKILL)
         kill_all(lambda: self._tasks(name))
 
     def start_node(self, name: str, timeout: float = 20) -> None:
-        """Boot the node and wait until the controller heard it; nothing where it runs."""
+        """Start a node if it does not run, and wait until slurmctld knows it."""
         if f"slurmd.{name}" in self._daemons:
             return
         now = time.time()
-        self._spawn_slurmd(name, "-b")  # "rebooted": else its lost jobs go on `running`
+        self._spawn_slurmd(
+            name, "-b"
+        )  # -b: the node was rebooted; without it slurmctld shows its lost jobs as running
         self._wait(lambda: self._booted(name) >= int(now), f"{name} registers", timeout)
 
     def heal(self) -> None:
-        """After a test: controller and nodes up again, no job left, every node idle."""
+        """Repair the cluster after a test: all daemons run, no job is left, every node is idle."""
         if daemon := self._daemons.get("slurmdbd"):
             daemon.send_signal(signal.SIGCONT)
         if self.accounting:
@@ -248,7 +253,7 @@ class SlurmCluster:
     # --- the end
 
     def stop(self) -> None:
-        """End everything of this cluster; its folder stays. May be called twice."""
+        """Kill all processes of this cluster. Its folder stays. It may be called twice."""
         try:
             kill_all(lambda: of_slurm(self._logs, self._marks()))
         finally:
@@ -269,11 +274,11 @@ class SlurmCluster:
     # --- how it comes up
 
     def bring_up(self) -> None:
-        """All daemons in their order."""
+        """Start all daemons, each after those that it needs."""
         write_configuration(self.layout)
         self._start_guard()
         socket_file = self.root / "run" / "munge.sock"
-        # --force: as one user's own daemon it may live in a folder that others cannot enter.
+        # --force: without it munged refuses a folder that other users cannot enter.
         self._spawn(
             "munged",
             *("munged", "--foreground", "--force", f"--key-file={self.root}/etc/munge.key"),
@@ -290,7 +295,7 @@ class SlurmCluster:
         self.wait_idle(START_TIMEOUT)
 
     def _start_accounting(self) -> None:
-        """MariaDB, slurmdbd, and what is registered there."""
+        """Start MariaDB and slurmdbd, and register the cluster, an account, a QoS and this user."""
         database = self._database_socket
         self.run(
             *("mariadb-install-db", "--no-defaults", f"--datadir={self.root}/state/mariadb"),
@@ -303,7 +308,7 @@ class SlurmCluster:
             *("mariadbd", "--no-defaults", f"--datadir={self.root}/state/mariadb"),
             *(f"--socket={database}", "--skip-networking", f"--user={getpass.getuser()}"),
             *(f"--pid-file={self.root}/run/mariadb.pid", "--skip-log-bin"),
-            # The first line is what slurmdbd asks for. Nothing here need outlive a power cut.
+            # slurmdbd asks for the first two. The others are fast and unsafe: this data may be lost.
             *("--innodb-buffer-pool-size=64M", "--innodb-lock-wait-timeout=900"),
             *("--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync"),
             *("--sync-frm=0", "--performance-schema=0"),
@@ -326,25 +331,25 @@ class SlurmCluster:
             self.run("sacctmgr", "-i", *words)
 
     def _start_guard(self) -> None:
-        """A process that waits for our end, however it comes, and then ends the cluster's."""
+        """Start the guard: when this process ends, however it ends, the guard kills the cluster."""
         self._guard = subprocess.Popen(
             [sys.executable, "-I", "-S", processes.__file__, self._logs, *self._marks()],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the tests, not for it
+            start_new_session=True,  # a Ctrl-C in the terminal is for pytest, not for the guard
         )
 
     def _spawn_slurmd(self, node: str, *words: str) -> None:
-        """A node."""
+        """Start the slurmd of a node."""
         self._spawn(f"slurmd.{node}", "slurmd", "-D", "-N", node, *words)
 
     def _spawn_slurmdbd(self) -> None:
-        """The accounting daemon, on our own MariaDB."""
+        """Start slurmdbd with our own MariaDB."""
         self._spawn("slurmdbd", "slurmdbd", "-D", MYSQL_UNIX_PORT=str(self._database_socket))
 
     def _spawn(self, name: str, program: str, *words: str, **environ: str) -> None:
-        """Start a daemon; what it prints goes to log/NAME.out."""
+        """Start a daemon. What it prints goes to log/NAME.out."""
         with open(self.root / "log" / f"{name}.out", "ab") as out:
             self._daemons[name] = subprocess.Popen(
                 [find_program(program), *words],
@@ -353,11 +358,11 @@ class SlurmCluster:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C must not end it before the tests that need it
+                start_new_session=True,  # a Ctrl-C in the terminal must not end it before the tests
             )
 
     def _end(self, name: str, number: signal.Signals, timeout: float = 20) -> None:
-        """End a daemon, paused or not, and wait until it is gone; nothing where it does not run."""
+        """End a daemon, also one stopped by SIGSTOP, and wait for its end. Does nothing if it does not run."""
         if (daemon := self._daemons.pop(name, None)) is None:
             return
         daemon.send_signal(number)
@@ -372,11 +377,11 @@ class SlurmCluster:
 
     @property
     def _database_socket(self) -> Path:
-        """Where MariaDB listens, and nowhere else."""
+        """The only socket on which MariaDB listens."""
         return self.root / "run" / "mariadb.sock"
 
     def _environment(self) -> dict[str, str]:
-        """For daemons and commands: nothing of a Slurm job that the tests may run in."""
+        """The environment of daemons and commands. The tests may run in a Slurm job: its variables are left out."""
         kept = {name: os.environ[name] for name in ("HOME", "TZ", "TMPDIR") if name in os.environ}
         return kept | {"PATH": PATH, "LANG": "C.UTF-8"} | self.environ
 
@@ -386,43 +391,43 @@ class SlurmCluster:
         return str(self.root / "log")
 
     def _marks(self) -> tuple[str, ...]:
-        """What the environment of all its processes holds."""
+        """The NAME=value in the environment of all processes of the cluster."""
         return tuple(f"{name}={value}" for name, value in self.environ.items())
 
     def _quiet(self, *argv: str) -> bool:
-        """Whether a command succeeds."""
+        """True if the command succeeds."""
         return self.run(*argv, check=False).returncode == 0
 
     def _controller_answers(self) -> bool:
-        """Whether slurmctld is up; scontrol's exit code says it."""
+        """True if slurmctld answers."""
         return self._quiet("scontrol", "ping")
 
     def _database_answers(self) -> bool:
-        """Whether slurmdbd is up."""
+        """True if slurmdbd answers."""
         return self._quiet("sacctmgr", "-n", "list", "cluster")
 
     def _all_resumed(self) -> bool:
-        """Whether all nodes are idle; those that were set aside are called back."""
+        """True if all nodes are idle. Nodes that are drained or down are told to resume."""
         states = self.states()
         for name, state in states.items():
             if state.startswith(("drain", "fail", "down")):
-                # Refused as long as the controller has not heard the node; then the next one helps.
+                # slurmctld refuses this until the node has registered; a later call succeeds.
                 self.run("scontrol", "update", f"NodeName={name}", "State=RESUME", check=False)
         return set(states.values()) == {"idle"}
 
     def _booted(self, node: str) -> float:
-        """When the slurmd that the controller heard last was started; 0 where none was."""
+        """When the node's slurmd was started, as slurmctld knows it; 0 if it knows none."""
         shown = self.run("scontrol", "show", "node", node, check=False).stdout
         found = re.search(r"SlurmdStartTime=(\d\S+)", shown)
         return datetime.fromisoformat(found[1]).timestamp() if found else 0.0
 
     def _step_daemons(self, node: str) -> list[int]:
-        """The node's slurmstepd's: known by the log of the node, which they keep open."""
+        """The slurmstepd processes of a node, known by the node's log, which they keep open."""
         log = str(self.root / "log" / f"slurmd.{node}.log")
         return [pid for pid in with_open_log(self._logs, "slurmstepd") if has_open(pid, log)]
 
     def _tasks(self, node: str | None = None) -> list[int]:
-        """Processes of jobs, on all nodes or on one."""
+        """The processes of jobs, on all nodes or on one."""
         where = () if node is None else (f"SLURMD_NODENAME={node}",)
         return [
             pid
@@ -432,7 +437,7 @@ class SlurmCluster:
         ]
 
     def _wait(self, check: Callable[[], object], what: str, timeout: float = START_TIMEOUT) -> None:
-        """Wait for it; where it does not come, say what the daemons said."""
+        """Wait until `check` is true. Raises SlurmError with the ends of the daemons' logs."""
 
         def checked() -> object:
             self._check_daemons()
@@ -446,7 +451,7 @@ class SlurmCluster:
             raise SlurmError(f"{error}\n{self.logs()}") from None
 
     def _check_daemons(self) -> None:
-        """Raise where one ended by itself."""
+        """Raise SlurmError if a daemon ended by itself."""
         for name, daemon in self._daemons.items():
             if daemon.poll() is not None:
                 text = self.logs(name)
@@ -464,7 +469,7 @@ class SlurmCluster:
 
 
 def _remove_cgroups(layout: Layout) -> None:
-    """The groups that a killed slurmd could not remove; they have no processes any more."""
+    """Remove the control groups that a killed slurmd left. They hold no processes any more."""
     for name in layout.nodes:
         for controller in (CGROUP_MEMORY, CGROUP_FREEZER):
             for folder, _, _ in os.walk(controller / f"slurm_{name}", topdown=False):

@@ -1,6 +1,6 @@
-"""A small client of the Kubernetes API: requests, and mirrors that follow a kind of object.
+"""A small client of the Kubernetes API: single requests, and mirrors of whole collections.
 
-Objects are plain JSON. A mirror outlives an API server that goes away and comes back.
+Objects are plain JSON. A mirror goes on when the API server goes away and comes back.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MERGE = "application/merge-patch+json"
 
 
 class ApiError(Exception):
-    """The server said no; `code` is HTTP's, the message the server's own."""
+    """The server refused a request. `code`: HTTP's status; the message is the server's own."""
 
     def __init__(self, code: int, message: str, reason: str = "") -> None:
         super().__init__(message)
@@ -33,11 +33,11 @@ class ApiError(Exception):
 
 
 class UnreachableError(Exception):
-    """No answer: there is no server, or it went away meanwhile."""
+    """The server gave no answer: it does not run, or it ended meanwhile."""
 
 
 class Api:
-    """A server, seen with a client certificate. Threads may share it."""
+    """A client of the API server with a certificate. Threads may share one."""
 
     def __init__(self, port: int, certificates: Path, user: str = "admin") -> None:
         self.port = port
@@ -48,27 +48,27 @@ class Api:
         weakref.finalize(self, _close_all, self._open)
 
     def get(self, path: str, **query: str) -> Any:
-        """An object, or a list of them."""
+        """An object, or the list of a collection."""
         return self.request("GET", path, query=query)
 
     def create(self, path: str, body: Object) -> Any:
-        """A new object in the collection."""
+        """Create an object in the collection."""
         return self.request("POST", path, body)
 
     def replace(self, path: str, body: Object) -> Any:
-        """An object as a whole."""
+        """Replace a whole object."""
         return self.request("PUT", path, body)
 
     def merge(self, path: str, body: Object) -> Any:
-        """Some fields of an object; lists are replaced, null removes."""
+        """Change some fields of an object. A list is replaced as a whole; null removes a field."""
         return self.request("PATCH", path, body, kind=MERGE)
 
     def delete(self, path: str, body: Object | None = None, **query: str) -> Any:
-        """Without an object or a collection; `body` are DeleteOptions."""
+        """Delete an object or a collection. `body`: DeleteOptions."""
         return self.request("DELETE", path, body, query=query)
 
     def find(self, path: str) -> Any:
-        """An object, None where there is none."""
+        """An object; None if there is no such object."""
         try:
             return self.get(path)
         except ApiError as error:
@@ -86,7 +86,7 @@ class Api:
         query: dict[str, str] | None = None,
         timeout: float = 30,
     ) -> Any:
-        """One request and its JSON answer; ApiError and UnreachableError say what went wrong."""
+        """Send a request and return the JSON of the answer. Raises ApiError and UnreachableError."""
         target = path + ("?" + urllib.parse.urlencode(query) if query else "")
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": kind} if data else {}
@@ -98,13 +98,13 @@ class Api:
                 return _checked(answer.status, answer.read())
             except (OSError, http.client.HTTPException) as error:
                 self._drop()
-                # A connection that was idle may have been closed meanwhile; a new one tells.
+                # The server may have closed an idle connection; a new one shows whether it is there.
                 if is_new or not again:
                     raise UnreachableError(f"{method} {path}: {error!r}") from error
         raise AssertionError("unreachable")
 
     def insist(self, method: str, path: str, body: Object | None = None, **options: Any) -> Any:
-        """As `request`, but wait for a server that is not there."""
+        """As `request`, but wait for a server that does not answer."""
         while True:
             try:
                 return self.request(method, path, body, **options)
@@ -112,7 +112,7 @@ class Api:
                 time.sleep(PAUSE)
 
     def watch(self, path: str, version: str) -> Iterator[tuple[str, Object]]:
-        """What happens to a collection from a resourceVersion on, until the server ends it."""
+        """The changes of a collection since a resourceVersion, until the server ends the connection."""
         connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=self._tls)
         query = urllib.parse.urlencode({"watch": "1", "resourceVersion": version})
         try:
@@ -131,7 +131,7 @@ class Api:
             connection.close()
 
     def _connection(self, timeout: float) -> tuple[http.client.HTTPSConnection, bool]:
-        """This thread's connection, and whether it is new."""
+        """This thread's connection; and true if it is new."""
         connection = getattr(self._own, "connection", None)
         if connection is not None and connection.sock is not None:
             connection.sock.settimeout(timeout)
@@ -148,7 +148,7 @@ class Api:
         return connection, True
 
     def _drop(self) -> None:
-        """Use this thread's connection no more."""
+        """Close this thread's connection."""
         connection = getattr(self._own, "connection", None)
         self._own.connection = None
         if connection is not None:
@@ -157,13 +157,13 @@ class Api:
 
 
 def _close_all(connections: set[http.client.HTTPSConnection]) -> None:
-    """Of a client that nobody uses any more."""
+    """Close the connections of a client that nobody uses any more."""
     for connection in connections:
         connection.close()
 
 
 def _checked(code: int, data: bytes) -> Any:
-    """The answer's JSON; where the server refused, ApiError."""
+    """The JSON of an answer. Raises ApiError if the server refused the request."""
     if code < 300:
         return json.loads(data) if data else None
     message, reason = data.decode(errors="replace"), ""
@@ -177,16 +177,16 @@ Key = tuple[str, str]
 
 
 def key_of(thing: Object) -> Key:
-    """Namespace and name."""
+    """The namespace and name of an object."""
     meta = thing["metadata"]
     return meta.get("namespace", ""), meta["name"]
 
 
 class Mirror:
-    """All objects of a collection as they are now, kept by a thread of its own.
+    """All objects of a collection as they are now. A thread of the mirror keeps them up to date.
 
-    `changed(old, new)` is called there for each change; an object that came has no old one, and one
-    that went has no new one.
+    That thread calls `changed(old, new)` for each change. `old` is None for a new object, and `new` is
+    None for a removed one.
     """
 
     def __init__(
@@ -201,18 +201,18 @@ class Mirror:
         threading.Thread(target=self._follow, daemon=True, name=f"mirror {path}").start()
 
     def get(self, key: Key) -> Object | None:
-        """The object of that name."""
+        """The object of that namespace and name; None if there is none."""
         with self._lock:
             return self._things.get(key)
 
     def all(self, namespace: str | None = None) -> list[Object]:
-        """All of them, or those of a namespace."""
+        """All objects, or those of a namespace."""
         with self._lock:
             found = list(self._things.values())
         return [one for one in found if namespace in (None, one["metadata"].get("namespace"))]
 
     def _follow(self) -> None:
-        """List and watch, for ever."""
+        """List the collection and watch it, again and again."""
         while True:
             try:
                 listed = self._api.get(self._path)
@@ -226,7 +226,7 @@ class Mirror:
                 time.sleep(PAUSE)
 
     def _take_all(self, items: list[Object]) -> None:
-        """What a list says: also of those that are not in it any more."""
+        """Take over a list. Objects that are missing in it were removed."""
         found = {key_of(item): item for item in items}
         for key in set(self._things) - set(found):
             self._take(key, None)
@@ -234,14 +234,14 @@ class Mirror:
             self._take(key, item)
 
     def _take(self, key: Key, new: Object | None) -> None:
-        """One object's news."""
+        """Take over the new version of one object; None: it was removed."""
         with self._lock:
             old = self._things.get(key)
             if new is None:
                 self._things.pop(key, None)
             else:
                 self._things[key] = new
-        # The same name and another uid: one went and another came, and we saw only the end.
+        # Another uid: the object was removed and a new one of its name made, between two looks.
         if old and new and old["metadata"]["uid"] != new["metadata"]["uid"]:
             self._changed(old, None)
             old = None

@@ -1,4 +1,4 @@
-"""Certificates of a test cluster, by openssl: elliptic keys, made in milliseconds."""
+"""The certificates of a test cluster, made with openssl. Elliptic keys take milliseconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LOOPBACK = "DNS:localhost,IP:127.0.0.1"
 
 
 class Certificate(NamedTuple):
-    """What a certificate says; its files are NAME.crt and NAME.key."""
+    """The content of a certificate. Its files are NAME.crt and NAME.key."""
 
     name: str
     subject: str
@@ -34,24 +34,24 @@ CERTIFICATES = (
 
 
 def make_certificates(folder: Path) -> None:
-    """An authority (`ca`), what it signed, and the key pair of service accounts (`accounts`)."""
+    """Make a certificate authority (`ca`), the certificates it signs, and the key of service accounts."""
     folder.mkdir(parents=True)
     _make_key(folder, "ca")
     _openssl(folder, "req -x509 -new -key ca.key -subj /CN=prl-test -days 30 -out ca.crt")
     for certificate in CERTIFICATES:
         _sign(folder, certificate)
-    # The API server of 1.20 signs tokens with this kind of key too, but reads only RSA from old ones.
+    # RSA, because the API server of 1.20 does not verify its old kind of token with another key.
     _openssl(folder, "genrsa -out accounts.key 2048")
     _openssl(folder, "rsa -in accounts.key -pubout -out accounts.pub")
 
 
 def _make_key(folder: Path, name: str) -> None:
-    """NAME.key."""
+    """Make NAME.key."""
     _openssl(folder, f"ecparam -name prime256v1 -genkey -noout -out {name}.key")
 
 
 def _sign(folder: Path, certificate: Certificate) -> None:
-    """NAME.key and NAME.crt."""
+    """Make NAME.key and NAME.crt."""
     name = certificate.name
     extensions = ["basicConstraints=CA:FALSE", f"extendedKeyUsage={certificate.use}"]
     if certificate.hosts:
@@ -67,5 +67,5 @@ def _sign(folder: Path, certificate: Certificate) -> None:
 
 
 def _openssl(folder: Path, words: str) -> None:
-    """One call of openssl."""
+    """Run openssl."""
     subprocess.run(["openssl", *words.split()], cwd=folder, check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""A container's log as the API serves it: see log_file.py for how it is kept."""
+"""Serve a container's log as the API does. log_file.py says how a log is kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from tools.clusters.kubernetes_stand_ins.containers import Attempt, Container
-from tools.clusters.kubernetes_stand_ins.statuses import CREATING
+from tools.clusters.kubernetes_stand_ins.pod_status import CREATING
 from tools.clusters.kubernetes_stand_ins.times import SECOND, nanoseconds, precise
 
 #: Seconds between two looks at a log that is followed.
@@ -22,7 +22,7 @@ class LogError(Exception):
 
 
 class Options(NamedTuple):
-    """What of it is wanted."""
+    """Which part of a log is asked for, and in which form."""
 
     follow: bool = False
     previous: bool = False
@@ -34,7 +34,7 @@ class Options(NamedTuple):
 
 
 def options_of(query: dict[str, str]) -> Options:
-    """From a request; ValueError where they are wrong."""
+    """The options in a request. Raises ValueError if one is wrong."""
     since = 0
     if "sinceTime" in query:
         since = nanoseconds(query["sinceTime"])
@@ -51,11 +51,11 @@ def options_of(query: dict[str, str]) -> Options:
 
 
 def attempt_of(pod: str, one: Container, wait: str, *, previous: bool) -> Attempt:
-    """Which attempt's log is meant; LogError says why there is none."""
+    """The attempt whose log is asked for. Raises LogError, with the kubelet's words, if there is none."""
     name = f'container "{one.name}" in pod "{pod}"'
     ended = [attempt for attempt in one.attempts if attempt.ended]
     if previous:
-        # Of a container that waits for its next start, the one that ended last.
+        # A container between two attempts: its previous attempt is the one that ended last.
         is_between = not one.is_running and one.waiting[0] != CREATING
         found = ended if one.is_running or is_between else ended[:-1]
         if not found:
@@ -72,7 +72,7 @@ def attempt_of(pod: str, one: Container, wait: str, *, previous: bool) -> Attemp
 
 
 def serve(attempt: Attempt, options: Options, is_left: Callable[[], bool]) -> Iterator[bytes]:
-    """Pieces of the log as they come; nothing more once the reader has left."""
+    """The log in pieces, as they are written; it ends when the reader has gone."""
     left = options.limit
     with open(attempt.log, "rb") as file:
         if options.tail is not None:
@@ -90,7 +90,7 @@ def serve(attempt: Attempt, options: Options, is_left: Callable[[], bool]) -> It
 def _records(
     file: io.BufferedReader, attempt: Attempt, options: Options, is_left: Callable[[], bool]
 ) -> Iterator[list[bytes]]:
-    """Whole records, in the batches that come."""
+    """The log's records, several at a time."""
     rest = b""
     while True:
         is_over = attempt.is_over.is_set()
@@ -105,7 +105,7 @@ def _records(
 
 
 def _texts(batches: Iterator[list[bytes]], options: Options) -> Iterator[bytes]:
-    """What is sent of them."""
+    """The text of the records that are asked for."""
     begins = True
     for batch in batches:
         texts = []
@@ -123,7 +123,7 @@ def _texts(batches: Iterator[list[bytes]], options: Options) -> Iterator[bytes]:
 
 
 def _tail(file: io.BufferedReader, lines: int) -> int:
-    """Where the last lines begin."""
+    """The place in the file where the last `lines` lines begin."""
     end = file.seek(0, io.SEEK_END)
     if lines == 0 or end == 0:
         return end
@@ -131,7 +131,7 @@ def _tail(file: io.BufferedReader, lines: int) -> int:
         end = data.rfind(b"\n") + 1
         while end > 0:
             start = data.rfind(b"\n", 0, end - 1) + 1
-            # A line begins where the record before ended one.
+            # A line begins after a record with the flag F, which ends a line.
             before = data.rfind(b"\n", 0, max(start - 1, 0)) + 1
             if start == 0 or data[before:start].split(b" ", 2)[1] == b"F":
                 lines -= 1

@@ -1,4 +1,4 @@
-"""Containers of pods: each attempt to run one is a folder with a shim that outlives us."""
+"""The containers of pods. Each attempt to run one has a folder, and a shim that outlives the kubelet."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tools.clusters.kubernetes_stand_ins import disk, linux
+from tools.clusters.kubernetes_stand_ins import system_calls, whole_files
 from tools.clusters.kubernetes_stand_ins.api import Object
 from tools.clusters.kubernetes_stand_ins.times import stamp
 
-#: Seconds in which a shim that was started says so.
+#: Seconds that a shim gets to start its container.
 PATIENCE = 10.0
 LONGEST_MESSAGE = 4096
 LONGEST_LOG_MESSAGE = 2048
@@ -36,7 +36,7 @@ class Ended(NamedTuple):
     finished: float
 
     def state(self, container_id: str) -> Object:
-        """As it stands in a container's status."""
+        """The end as it stands in the container's status."""
         return {
             "exitCode": self.code,
             "reason": self.reason,
@@ -47,21 +47,21 @@ class Ended(NamedTuple):
 
 
 class Attempt:
-    """One run of a container."""
+    """One attempt to run a container."""
 
     def __init__(self, folder: Path, number: int, *, changed: Callable[[], None]) -> None:
         self.folder = folder
         self.number = number
         self.log = folder / "log"
-        self.spec: Any = disk.read_json(folder / "spec.json")
+        self.spec: Any = whole_files.read_json(folder / "spec.json")
         self.ended: Ended | None = None
-        #: Set when it is over and everything it wrote is in its log.
+        #: Set when the attempt has ended and all its output is in the log.
         self.is_over = threading.Event()
         self._changed = changed
 
     @property
     def container_id(self) -> str:
-        """As in statuses."""
+        """The id that stands in the container's status."""
         return str(self.spec["id"])
 
     def start(self) -> None:
@@ -85,8 +85,8 @@ class Attempt:
         self._await_start()
 
     def adopt(self) -> bool:
-        """Follow one that somebody else started; whether its shim ever lived."""
-        if disk.claim(self.folder / "shim", "given up"):
+        """Take over an attempt that an earlier kubelet started; False if its shim never ran."""
+        if whole_files.claim(self.folder / "shim", "given up"):
             return False
         threading.Thread(target=self._follow, args=[None], daemon=True).start()
         if self._process_words() is None:
@@ -94,44 +94,44 @@ class Attempt:
         return True
 
     def started(self) -> float | None:
-        """Since when it runs."""
-        words = (disk.read(self.folder / "started") or "").split()
+        """When it was started, in seconds since 1970; None if it was not."""
+        words = (whole_files.read(self.folder / "started") or "").split()
         return float(words[2]) if words else None
 
     def pid(self) -> int | None:
-        """Its first process, if that lives."""
+        """The id of its first process; None if that has ended."""
         words = self._process_words()
-        return None if words is None else linux.find(words)
+        return None if words is None else system_calls.find(words)
 
     def signal(self, number: signal.Signals) -> None:
-        """To its first process."""
+        """Send a signal to its first process."""
         if words := self._process_words():
-            linux.send(words, number)
+            system_calls.send(words, number)
 
     def kill(self) -> None:
-        """Its first process, with which all others of it end."""
+        """Kill its first process; the kernel then kills all others of the container."""
         while not self.is_over.is_set():
             self.signal(signal.SIGKILL)
             if self.is_over.wait(0.02):
                 return
 
     def _process_words(self) -> str | None:
-        """Who its first process is."""
-        words = (disk.read(self.folder / "started") or "").split()
+        """Number and start time of its first process; see system_calls.find."""
+        words = (whole_files.read(self.folder / "started") or "").split()
         return " ".join(words[:2]) if words else None
 
     def _await_start(self) -> None:
-        """Until it runs, or has ended without."""
+        """Wait until the container runs, or has ended without having run."""
         deadline = time.monotonic() + PATIENCE
         while self.started() is None and not self.is_over.wait(0.005):
             if time.monotonic() > deadline:
                 return
 
     def _follow(self, process: subprocess.Popen[bytes] | None) -> None:
-        """Wait for the shim's end."""
+        """Wait for the shim's end, then read how the container ended."""
         if process is not None:
             process.wait()
-        elif pid := linux.find(disk.read(self.folder / "shim") or ""):
+        elif pid := system_calls.find(whole_files.read(self.folder / "shim") or ""):
             with contextlib.suppress(OSError):
                 file = os.pidfd_open(pid)
                 poll = select.poll()
@@ -143,8 +143,8 @@ class Attempt:
         self._changed()
 
     def _read_end(self) -> Ended:
-        """What the shim wrote down; where it was killed, nobody knows more."""
-        result: Any = disk.read_json(self.folder / "exit.json")
+        """How the attempt ended, as the shim wrote it down. A killed shim wrote nothing."""
+        result: Any = whole_files.read_json(self.folder / "exit.json")
         if result is None:
             self.signal(signal.SIGKILL)
             now = time.time()
@@ -164,7 +164,7 @@ class Attempt:
         return Ended(code, reason, self._message(code), started, result["finishedAt"])
 
     def _message(self, code: int) -> str:
-        """What it left as its last words."""
+        """The message that the container left at its end."""
         data = b""
         with contextlib.suppress(OSError), open(self.folder / "termination-log", "rb") as file:
             data = file.read(LONGEST_MESSAGE)
@@ -173,7 +173,7 @@ class Attempt:
         return self._end_of_log().decode(errors="replace")
 
     def _end_of_log(self) -> bytes:
-        """The last lines of its log."""
+        """The last lines of its log, for a container that left no message."""
         text = b""
         with contextlib.suppress(OSError):
             lines = self.log.read_bytes().splitlines()[-2 * LINES_OF_LOG_MESSAGE :]
@@ -185,41 +185,41 @@ class Attempt:
 
 
 class Container:
-    """A container of a pod: its attempts, and what it waits for between them."""
+    """A container of a pod: its attempts, and why it waits between two of them."""
 
     def __init__(self, spec: Object, folder: Path, *, changed: Callable[[], None]) -> None:
         self.spec = spec
         self.name: str = spec["name"]
         self.folder = folder
         self.attempts: list[Attempt] = []
-        #: Reason and message while it waits.
+        #: Reason and message in the status while the container waits.
         self.waiting = ("ContainerCreating", "")
-        #: Not before this time, on the monotonic clock.
+        #: The next attempt starts at this time of the monotonic clock, not before.
         self.due = 0.0
         self._changed = changed
 
     @property
     def latest(self) -> Attempt | None:
-        """The latest attempt."""
+        """The latest attempt; None before the first."""
         return self.attempts[-1] if self.attempts else None
 
     @property
     def is_running(self) -> bool:
-        """Whether an attempt runs."""
+        """True while an attempt runs."""
         return self.latest is not None and not self.latest.is_over.is_set()
 
     @property
     def ended(self) -> Ended | None:
-        """How the latest attempt ended, if it did."""
+        """How the latest attempt ended; None if it has not."""
         return self.latest.ended if self.latest else None
 
     @property
     def is_done(self) -> bool:
-        """Whether it ended well."""
+        """True if the latest attempt ended with exit code 0."""
         return self.ended is not None and self.ended.code == 0
 
     def adopt(self) -> None:
-        """What an earlier kubelet started."""
+        """Take over the attempts that an earlier kubelet started."""
         with contextlib.suppress(FileNotFoundError):
             for number in sorted(int(one.name) for one in self.folder.iterdir()):
                 folder = self.folder / str(number)
@@ -232,13 +232,13 @@ class Container:
                     self.attempts.append(attempt)
 
     def new_attempt(self, spec_in: Callable[[Path], Object]) -> Attempt:
-        """The next one, not started yet; `spec_in` says what a shim needs in its folder."""
+        """Make the next attempt without starting it. `spec_in`: gives what the shim must know, by its folder."""
         number = self.attempts[-1].number + 1 if self.attempts else 0
         folder = self.folder / str(number)
-        shutil.rmtree(folder, ignore_errors=True)  # of a start that was given up
+        shutil.rmtree(folder, ignore_errors=True)  # left by a start that was given up
         folder.mkdir(parents=True)
         (folder / "log").touch()
-        disk.write_json(folder / "spec.json", spec_in(folder))
+        whole_files.write_json(folder / "spec.json", spec_in(folder))
         attempt = Attempt(folder, number, changed=self._changed)
         self.attempts.append(attempt)
         return attempt

@@ -1,4 +1,4 @@
-"""A pod's /etc/hosts, which here also does what a name server does for services."""
+"""A pod's /etc/hosts. It also lists the services, because a test cluster has no name server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def hosts_text(pod: str, namespace: str, services: list[str]) -> str:
-    """Every name is this host."""
+    """The text of /etc/hosts: every name has the address of this machine."""
     names = ["localhost", socket.gethostname(), pod]
     for service in sorted(services):
         full = f"{service}.{namespace}"
@@ -17,7 +17,7 @@ def hosts_text(pod: str, namespace: str, services: list[str]) -> str:
 
 
 def write_hosts(path: Path, text: str) -> None:
-    """Into the same file: containers have it mounted."""
+    """Write the text into the same file, because containers have that file mounted."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
     try:
         data = text.encode()

@@ -1,4 +1,4 @@
-"""Which images there are: all, but those whose names say otherwise."""
+"""Which images can be pulled: all but those whose names say that they cannot."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 
 class Refusal(NamedTuple):
-    """Why there is no image."""
+    """Why an image cannot be pulled."""
 
     reason: str
     message: str
 
 
 def refusal(image: str) -> Refusal | None:
-    """None where the image can be pulled; it is then this host's own file system."""
+    """None if the image can be pulled; the container then sees this machine's own files instead."""
     if any(one.isspace() for one in image):
         text = f"couldn't parse image reference {_quoted(image)}: invalid reference format"
         return Refusal(
@@ -26,10 +26,10 @@ def refusal(image: str) -> Refusal | None:
 
 
 def back_off(image: str) -> Refusal:
-    """What is said between two tries."""
+    """The state between two attempts to pull an image."""
     return Refusal("ImagePullBackOff", f"Back-off pulling image {_quoted(image)}")
 
 
 def _quoted(text: str) -> str:
-    """In quotes."""
+    """The text in quotes."""
     return f'"{text}"'

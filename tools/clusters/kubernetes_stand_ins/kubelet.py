@@ -1,8 +1,8 @@
-"""The kubelet of all nodes of a test cluster: runs their pods as processes of this host.
+"""A stand-in for the kubelets of all nodes: it runs their pods as processes of this machine.
 
 usage: python -m tools.clusters.kubernetes_stand_ins.kubelet ROOT API_PORT KUBELET_PORT GPUS NODE...
-A container gets its own mounts, processes and user, and no image: it sees this host's files. One
-that runs outlives us, and we find it again when we come back.
+A container gets its own mounts, process ids and user, but no image: it sees this machine's files. A
+container goes on when the kubelet ends, and the next kubelet finds it again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tools.clusters.kubernetes_stand_ins import disk, layout, linux, nodes
+from tools.clusters.kubernetes_stand_ins import cluster_paths, nodes, system_calls, whole_files
 from tools.clusters.kubernetes_stand_ins.api import (
     Api,
     ApiError,
@@ -25,20 +25,20 @@ from tools.clusters.kubernetes_stand_ins.api import (
     UnreachableError,
     key_of,
 )
+from tools.clusters.kubernetes_stand_ins.api_writes import Outbox
 from tools.clusters.kubernetes_stand_ins.kubelet_server import KubeletServer
-from tools.clusters.kubernetes_stand_ins.outbox import Outbox
 from tools.clusters.kubernetes_stand_ins.pod_worker import Node, PodWorker
 
 
 class Kubelet:
-    """All nodes' pods."""
+    """The pods of all nodes."""
 
     def __init__(self, root: Path, api: Api, names: list[str]) -> None:
         self._root = root
         self._names = set(names)
         self._workers: dict[str, PodWorker] = {}
         self._lock = threading.Lock()
-        layout.pods(root).mkdir(parents=True, exist_ok=True)
+        cluster_paths.pods(root).mkdir(parents=True, exist_ok=True)
         self._services = Mirror(api, "/api/v1/services", self._service_changed)
         self._services.is_filled.wait()
         self._node = Node(
@@ -54,13 +54,13 @@ class Kubelet:
         self._remove_orphans()
 
     def find(self, namespace: str, name: str) -> PodWorker | None:
-        """The worker of a pod that the API knows."""
+        """The worker of a pod; None if the API knows no such pod."""
         pod = self._pods.get((namespace, name))
         with self._lock:
             return self._workers.get(pod["metadata"]["uid"]) if pod else None
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
-        """A pod came, is another now, or went."""
+        """A pod is new, was changed, or was removed."""
         thing = new or old
         assert thing is not None
         if thing["spec"].get("nodeName") not in self._names:
@@ -78,7 +78,7 @@ class Kubelet:
             worker.update(new)
 
     def _service_changed(self, old: Object | None, new: Object | None) -> None:
-        """Names that pods of its namespace know."""
+        """A service is new or was removed: write its name for the pods of its namespace."""
         thing = new or old
         assert thing is not None
         with self._lock:
@@ -88,34 +88,34 @@ class Kubelet:
                 worker.write_hosts()
 
     def _services_in(self, namespace: str) -> list[str]:
-        """The services' names."""
+        """The names of a namespace's services."""
         return [key_of(one)[1] for one in self._services.all(namespace)]
 
     def _peers(self, network: str) -> Iterable[PodWorker]:
-        """All pods that share a network."""
+        """The pods that share a network."""
         with self._lock:
             return [one for one in self._workers.values() if one.network == network]
 
     def _remove_orphans(self) -> None:
-        """End pods that went from the API while no kubelet was there."""
+        """End pods that were removed from the API while no kubelet ran."""
         known = {pod["metadata"]["uid"] for pod in self._pods.all()}
-        for folder in layout.pods(self._root).iterdir():
+        for folder in cluster_paths.pods(self._root).iterdir():
             if folder.name not in known:
                 _remove(folder)
 
 
 def _remove(folder: Path) -> None:
-    """What is left of a pod."""
+    """End the processes of a pod and remove its folder."""
     for file in [folder / "sandbox", *folder.glob("containers/*/*/started")]:
-        words = (disk.read(file) or "").split()
-        linux.send(" ".join(words[:2]), signal.SIGKILL)
+        words = (whole_files.read(file) or "").split()
+        system_calls.send(" ".join(words[:2]), signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> None:
     """Run until killed."""
     root, port, own_port, gpus, *names = sys.argv[1:]
-    certificates = layout.certificates(Path(root))
+    certificates = cluster_paths.certificates(Path(root))
     api = Api(int(port), certificates)
     found: dict[str, Any] = {}
     server = KubeletServer(

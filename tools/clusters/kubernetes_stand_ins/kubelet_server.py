@@ -1,4 +1,4 @@
-"""What a kubelet serves to the API server, by HTTPS, and what tests ask of it."""
+"""The HTTPS server of the kubelet: logs and exec for the API server, eviction for tests."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from typing import Any
 from tools.clusters.kubernetes_stand_ins import container_logs, websocket
 from tools.clusters.kubernetes_stand_ins.container_logs import LogError
 from tools.clusters.kubernetes_stand_ins.containers import Container
-from tools.clusters.kubernetes_stand_ins.executions import PROTOCOL, Execution, words_of
+from tools.clusters.kubernetes_stand_ins.exec_session import PROTOCOL, Execution, words_of
+from tools.clusters.kubernetes_stand_ins.pod_status import CREATING, INITIALIZING, phase_of
 from tools.clusters.kubernetes_stand_ins.pod_worker import PodWorker
-from tools.clusters.kubernetes_stand_ins.statuses import CREATING, INITIALIZING, phase_of
 
 Find = Callable[[str, str], "PodWorker | None"]
 
 
 class RequestError(Exception):
-    """An answer that is not what was asked for."""
+    """A request that gets an error as its answer."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class RequestError(Exception):
 
 
 class KubeletServer(ThreadingHTTPServer):
-    """Only for those who have a certificate of the cluster."""
+    """Serves only clients with a certificate of the cluster."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -47,17 +47,17 @@ class KubeletServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
 
     def get_request(self) -> Any:
-        """A connection; the handshake is left to its own thread."""
+        """Accept a connection; its own thread does the TLS handshake."""
         plain, address = super().get_request()
         secure = self._tls.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
         return secure, address
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Readers leave when they like."""
+        """Ignore errors: a client may close its connection at any time."""
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection."""
+    """A connection of the server."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -65,18 +65,18 @@ class Handler(BaseHTTPRequestHandler):
     connection: ssl.SSLSocket
 
     def do_GET(self) -> None:
-        """Logs, exec, and whether we are ready."""
+        """Answer GET: logs, exec, and whether the kubelet is ready."""
         self._answer()
 
     def do_POST(self) -> None:
-        """Exec and eviction."""
+        """Answer POST: exec and eviction."""
         self._answer()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
+        """Log nothing."""
 
     def _answer(self) -> None:
-        """One request."""
+        """Answer a request."""
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         url = urllib.parse.urlsplit(self.path)
         query = urllib.parse.parse_qs(url.query, keep_blank_values=True)
@@ -87,7 +87,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send(error.code, str(error))
 
     def _route(self, kind: str, names: list[str], query: dict[str, list[str]]) -> None:
-        """By the first part of the path."""
+        """Answer by the first part of the path."""
         if kind == "ready":
             self._send(200 if self.server.is_ready() else 503, "")
         elif kind == "containerLogs" and len(names) == 3:
@@ -100,7 +100,7 @@ class Handler(BaseHTTPRequestHandler):
             raise RequestError(404, "404 page not found")
 
     def _logs(self, names: list[str], query: dict[str, str]) -> None:
-        """A container's log."""
+        """Send a container's log."""
         worker, one = self._container(names)
         wait = INITIALIZING if any(not part.is_done for part in worker.initials) else CREATING
         try:
@@ -120,16 +120,16 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
 
     def _chunk(self, data: bytes) -> None:
-        """A piece of an answer whose length nobody knows yet."""
+        """Send a piece of a chunked answer."""
         if data:
             self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
 
     def _is_left(self) -> bool:
-        """Whether the reader has gone: it says nothing more otherwise."""
+        """True if the reader has gone. It sends nothing after its request, so anything to read is the end."""
         return bool(select.select([self.connection], [], [], 0)[0])
 
     def _exec(self, names: list[str], query: dict[str, list[str]]) -> None:
-        """One more program in a container."""
+        """Run another program in a container."""
         _, one = self._container(names)
         offered = re.split(r"\s*,\s*", self.headers.get("Sec-WebSocket-Protocol", ""))
         key = self.headers.get("Sec-WebSocket-Key")
@@ -150,7 +150,7 @@ class Handler(BaseHTTPRequestHandler):
         Execution(self.connection, one.latest, pid, words_of(query)).run()
 
     def _evict(self, names: list[str]) -> None:
-        """Fail a pod as a node does that has no memory left."""
+        """Evict a pod, as a node does that has no memory left."""
         worker = self._worker(names)
         policy = worker.pod["spec"].get("restartPolicy", "Always")
         if phase_of(policy, worker.initials, worker.containers) in ("Succeeded", "Failed"):
@@ -159,14 +159,14 @@ class Handler(BaseHTTPRequestHandler):
         self._send(200, "{}")
 
     def _worker(self, names: list[str]) -> PodWorker:
-        """A pod that runs here."""
+        """The worker of a pod. Raises RequestError if no such pod runs here."""
         worker = self.server.find(names[0], names[1])
         if worker is None:
             raise RequestError(404, "pod does not exist")
         return worker
 
     def _container(self, names: list[str]) -> tuple[PodWorker, Container]:
-        """A container of a pod that runs here."""
+        """A pod's worker and its container. Raises RequestError if there is none."""
         worker = self._worker(names)
         one = worker.container(names[2])
         if one is None:
@@ -174,7 +174,7 @@ class Handler(BaseHTTPRequestHandler):
         return worker, one
 
     def _send(self, code: int, text: str) -> None:
-        """A short answer."""
+        """Send a short answer."""
         data = text.encode()
         self.send_response(code)
         self.send_header("Content-Type", "text/plain; charset=utf-8")

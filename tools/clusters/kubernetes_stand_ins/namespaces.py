@@ -1,36 +1,36 @@
-"""Into the namespaces of a process that runs, and into the shoes of a container's user."""
+"""Enter the namespaces of a running process, and become a container's user and program."""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
-from tools.clusters.kubernetes_stand_ins import linux
+from tools.clusters.kubernetes_stand_ins import system_calls
 
 
 def join(pid: int, *kinds: str) -> None:
-    """Its namespaces of these kinds, as /proc/PID/ns calls them; with mnt comes its root."""
+    """Enter these namespaces of a process, by their names in /proc/PID/ns. `mnt` brings its root."""
     files = [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in kinds]
     for file in files:
-        linux.join(file)
+        system_calls.join(file)
         os.close(file)
 
 
 def become(user: Any) -> None:
-    """Take a container's user, groups and capabilities for good."""
-    linux.keep_capabilities(frozenset(user["capabilities"]))
+    """Become a container's user, with its groups and capabilities; there is no way back."""
+    system_calls.keep_capabilities(frozenset(user["capabilities"]))
     os.setgroups(user["groups"])
     os.setresgid(user["gid"], user["gid"], user["gid"])
     os.setresuid(user["uid"], user["uid"], user["uid"])
     if user["noNewPrivileges"]:
-        linux.forbid_privileges()
+        system_calls.forbid_privileges()
 
 
 def run(argv: list[str], environment: dict[str, str], folder: str) -> None:
-    """Become this program; an OSError says why not."""
+    """Become this program. Raises OSError if that cannot be."""
     os.umask(0o022)
     os.chdir(folder)
-    linux.default_signals()
+    system_calls.default_signals()
     words = [_encoded(word) for word in argv]
     os.execvpe(
         words[0], words, {_encoded(name): _encoded(text) for name, text in environment.items()}
@@ -38,7 +38,7 @@ def run(argv: list[str], environment: dict[str, str], folder: str) -> None:
 
 
 def reason(error: OSError, program: str) -> str:
-    """Why a program could not be started, as a container runtime says it."""
+    """Why a program could not be started, in a container runtime's words."""
     what = os.strerror(error.errno or 0).lower()
     if isinstance(error, FileNotFoundError) and "/" not in program:
         what = "executable file not found in $PATH"
@@ -48,5 +48,5 @@ def reason(error: OSError, program: str) -> str:
 
 
 def _encoded(text: str) -> bytes:
-    """The bytes that the API had."""
+    """The bytes of a text from the API."""
     return text.encode("utf-8", "surrogateescape")

@@ -1,19 +1,19 @@
-"""Node objects: what makes the scheduler give us pods."""
+"""The Node objects, without which the scheduler gives no pod to the kubelet."""
 
 from __future__ import annotations
 
 from tools.clusters.kubernetes_stand_ins.api import Api, ApiError, Object
-from tools.clusters.kubernetes_stand_ins.fields import ADDRESS
+from tools.clusters.kubernetes_stand_ins.field_refs import ADDRESS
 from tools.clusters.kubernetes_stand_ins.times import stamp
 
 NODES = "/api/v1/nodes"
 CAPACITY = {"cpu": "64", "memory": "256Gi", "pods": "200", "ephemeral-storage": "1Ti"}
-#: What the API server gives to every new node, for a controller to take away that does not run here.
+#: The taint of every new node. A controller that we do not run would take it away.
 NOT_READY = "node.kubernetes.io/not-ready"
 
 
 def register(api: Api, name: str, *, port: int, gpus: int) -> None:
-    """A node that is ready; what tests changed of one that is there stays."""
+    """Register a node as ready. If it exists, what tests have changed of it stays."""
     meta = {"name": name, "labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}}
     try:
         node = api.create(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": meta})
@@ -27,7 +27,7 @@ def register(api: Api, name: str, *, port: int, gpus: int) -> None:
 
 
 def _status(name: str, port: int, gpus: int) -> Object:
-    """What it has and where its kubelet is."""
+    """The node's status: its resources, and where its kubelet listens."""
     resources = CAPACITY | {"nvidia.com/gpu": str(gpus)}
     ready = {
         "type": "Ready",

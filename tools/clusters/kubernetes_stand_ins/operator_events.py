@@ -1,4 +1,4 @@
-"""Events about PyTorchJobs. One that is repeated is counted; one that cannot be written is lost."""
+"""Events about PyTorchJobs. A repeated event is counted; one that cannot be written is lost."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ TIMEOUT = 2.0
 
 
 def now() -> str:
-    """As the API writes a time."""
+    """The time now, as the API writes it."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 class _Same(NamedTuple):
-    """What makes two events the same one."""
+    """What two events have in common that count as one event."""
 
     uid: str
     kind: str
@@ -30,22 +30,22 @@ class _Same(NamedTuple):
 
 
 class Events:
-    """Writes them; used by one thread."""
+    """Writes events. Only one thread may use it."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
         self._written: dict[_Same, tuple[str, int]] = {}
 
     def normal(self, job: Object, reason: str, message: str) -> None:
-        """Something that is as it should be."""
+        """Write an event of type Normal."""
         self._record(job, "Normal", reason, message)
 
     def warning(self, job: Object, reason: str, message: str) -> None:
-        """Something that is not."""
+        """Write an event of type Warning."""
         self._record(job, "Warning", reason, message)
 
     def _record(self, job: Object, kind: str, reason: str, message: str) -> None:
-        """Count one that is there, or write one."""
+        """Count the event if it was written before, else write it."""
         meta = job["metadata"]
         same = _Same(meta["uid"], kind, reason, message)
         path = f"/api/v1/namespaces/{meta['namespace']}/events"
@@ -57,7 +57,7 @@ class Events:
             self._written[same] = name, count + 1
 
     def _count(self, path: str, count: int) -> bool:
-        """Whether the event was still there to be counted."""
+        """Set the event's count; False if the API has removed the event."""
         try:
             body = {"count": count, "lastTimestamp": now()}
             self._api.merge(path, body)
@@ -69,7 +69,7 @@ class Events:
 
 
 def _event(meta: Object, name: str, same: _Same) -> Object:
-    """A new event about the job of this metadata."""
+    """A new event about the job with this metadata."""
     about = {
         "apiVersion": API_VERSION,
         "kind": KIND,

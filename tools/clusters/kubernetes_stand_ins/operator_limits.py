@@ -1,4 +1,4 @@
-"""When a PyTorchJob has lasted or failed too long, counted as the original counts."""
+"""When a PyTorchJob has run or failed too long, counted as the training operator counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tools.clusters.kubernetes_stand_ins.operator_pods import PREFIX
 
 
 def pods_of(pods: list[Object], kind: str) -> list[Object]:
-    """Those of a replica type that have a number."""
+    """The pods of a replica type that have an index."""
     index, label = PREFIX + "replica-index", PREFIX + "replica-type"
     return [
         pod
@@ -20,25 +20,25 @@ def pods_of(pods: list[Object], kind: str) -> list[Object]:
 
 
 def phase_of(pod: Object) -> str:
-    """Pending, Running, Succeeded, Failed."""
+    """The pod's phase: Pending, Running, Succeeded or Failed."""
     return str(pod["status"].get("phase", "Pending"))
 
 
 def is_active(pod: Object) -> bool:
-    """Whether it has not ended and nobody ended it."""
+    """True if the pod has not ended and is not being deleted."""
     ended = phase_of(pod) in ("Succeeded", "Failed")
     return not ended and "deletionTimestamp" not in pod["metadata"]
 
 
 def seconds_since(moment: str) -> float:
-    """How long ago a time of the API's was."""
+    """Seconds since a time as the API writes it."""
     return time.time() - calendar.timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ"))
 
 
 def limit_reached(
     name: str, policy: Object, replicas: dict[str, Object], status: Object, pods: list[Object]
 ) -> str | None:
-    """Why the job must fail now; None where it need not."""
+    """Why the job must fail now; None if it need not."""
     limit = policy.get("backoffLimit")
     if limit is not None and (
         (limit < 1 and _failed_anew(replicas, status, pods))
@@ -52,7 +52,7 @@ def limit_reached(
 
 
 def _failed_anew(replicas: dict[str, Object], status: Object, pods: list[Object]) -> bool:
-    """Whether more pods have failed than the status says, and not all are active."""
+    """True if more pods have failed than the status says, and not all pods are active."""
     before = sum(one.get("failed", 0) for one in status.get("replicaStatuses", {}).values())
     failed = sum(phase_of(pod) == "Failed" for pod in pods)
     active = sum(map(is_active, pods))
@@ -61,7 +61,7 @@ def _failed_anew(replicas: dict[str, Object], status: Object, pods: list[Object]
 
 
 def _restarts(replicas: dict[str, Object], pods: list[Object]) -> int:
-    """How often containers of pods that run were started again in their pods."""
+    """How often the containers of running pods were started again inside their pods."""
     return sum(
         container["restartCount"]
         for kind, spec in replicas.items()

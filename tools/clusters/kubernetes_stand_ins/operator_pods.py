@@ -1,4 +1,4 @@
-"""The pods and services of a PyTorchJob, as objects to create."""
+"""The pods and services of a PyTorchJob, as objects to be created."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ PREFIX = "training.kubeflow.org/"
 CONTAINER = "pytorch"
 PORT_NAME = "pytorchjob-port"
 PORT = 23456
-#: The original asks a name server, which nodes that run processes of this host have not.
+#: The training operator's own command asks a name server, which a test cluster has not.
 WAIT = "until getent hosts {master}; do echo waiting for master; sleep 0.2; done"
 
 
 class SpecError(Exception):
-    """A job of which no pods can be made."""
+    """No pods can be made from this job."""
 
 
 def replicas_of(job: Object) -> dict[str, Object]:
-    """Its replica specs with what the operator adds, the master's first."""
+    """The job's replica specs with the operator's defaults, the master's first."""
     given = job["spec"]["pytorchReplicaSpecs"]
-    # The original has them in no order.
+    # The training operator takes them in random order.
     return {kind.capitalize(): _with_defaults(given[kind]) for kind in sorted(given, key=str.lower)}
 
 
 def _with_defaults(given: Object) -> Object:
-    """One of them."""
+    """A replica spec with the operator's defaults."""
     spec: Object = {"replicas": 1, "restartPolicy": "OnFailure"} | copy.deepcopy(given)
     containers: list[Object] = spec["template"]["spec"]["containers"]
     named = [one for one in containers if one["name"] == CONTAINER]
@@ -38,17 +38,17 @@ def _with_defaults(given: Object) -> Object:
 
 
 def replica_name(job: Object, kind: str, index: int) -> str:
-    """Of a pod and its service."""
+    """The name of a replica's pod and of its service."""
     return f"{job['metadata']['name']}-{kind.lower()}-{index}"
 
 
 def job_labels(job: Object) -> dict[str, str]:
-    """What all pods and services of a job carry."""
+    """The labels of all pods and services of a job."""
     return {PREFIX + "job-name": job["metadata"]["name"], PREFIX + "operator-name": CONTROLLER}
 
 
 def selector(labels: dict[str, str]) -> str:
-    """Labels as a selector."""
+    """The labels as a label selector."""
     return ",".join(f"{key}={labels[key]}" for key in sorted(labels))
 
 
@@ -89,14 +89,14 @@ def new_service(job: Object, replicas: dict[str, Object], kind: str, index: int)
 
 
 def _is_master(replicas: dict[str, Object], kind: str, index: int, *, old: bool) -> bool:
-    """Whether it is the one that others look at."""
+    """True if the pod has the role of the master."""
     if "Master" in replicas or old:
         return kind == "Master"
     return index == 0
 
 
 def _metadata(job: Object, kind: str, index: int, labels: dict[str, str]) -> Object:
-    """Name, labels and owner."""
+    """Name, labels and owner of a pod or service."""
     owner = {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -110,13 +110,13 @@ def _metadata(job: Object, kind: str, index: int, labels: dict[str, str]) -> Obj
 
 
 def _replica_labels(job: Object, kind: str, index: int) -> dict[str, str]:
-    """Those of a pod and its service."""
+    """The labels of a replica's pod and service."""
     own = {PREFIX + "replica-type": kind.lower(), PREFIX + "replica-index": str(index)}
     return job_labels(job) | own
 
 
 def _main_container(spec: Object) -> Object:
-    """The container that trains."""
+    """The container that trains, by its name. Raises SpecError if there is none."""
     for container in spec["template"]["spec"]["containers"]:
         if container["name"] == CONTAINER:
             found: Object = container
@@ -127,10 +127,10 @@ def _main_container(spec: Object) -> Object:
 def _environment(
     job: Object, replicas: dict[str, Object], kind: str, index: int, *, old: bool
 ) -> list[Object]:
-    """What all containers of a pod get, after what the template has."""
+    """The variables that all containers of a pod get, after those of the template."""
     total = sum(spec["replicas"] for spec in replicas.values())
     values = {"PYTHONUNBUFFERED": "0" if old else "1"}
-    # Elastic jobs are not made here.
+    # Elastic jobs are not supported.
     per_node = str(job["spec"].get("nprocPerNode", "auto"))
     if "Master" in replicas:
         port = _master_port(replicas)
@@ -149,13 +149,13 @@ def _environment(
 
 
 def _master_port(replicas: dict[str, Object]) -> str:
-    """Where the master listens."""
+    """The port on which the master listens."""
     ports = _main_container(replicas["Master"]).get("ports", [])
     return next(str(port["containerPort"]) for port in ports if port.get("name") == PORT_NAME)
 
 
 def _wait_for(master: str) -> Object:
-    """The init container of workers."""
+    """The init container of workers, which waits for the master's name."""
     return {
         "name": "init-pytorch",
         "image": "alpine:3.10",

@@ -1,4 +1,4 @@
-"""The training operator's queue: each job's name at most once, now or later."""
+"""The training operator's work queue. It holds each job once at most, with the time when it is due."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import time
 from tools.clusters.kubernetes_stand_ins.api import Key
 
 FIRST_PAUSE = 0.005
-#: The original waits up to 1000 seconds; tests have no such patience.
+#: The training operator waits up to 1000 seconds; tests cannot wait so long.
 LONGEST_PAUSE = 2.0
 
 
 class WorkQueue:
-    """What is to be looked at, and when."""
+    """The jobs that must be looked at, and when."""
 
     def __init__(self) -> None:
         self._due: dict[Key, float] = {}
@@ -21,14 +21,14 @@ class WorkQueue:
         self._changed = threading.Condition()
 
     def add(self, key: Key, after: float = 0) -> None:
-        """Look at it in so many seconds, or sooner if somebody said so."""
+        """Make the job due in so many seconds; if it is due sooner already, that stays."""
         due = time.monotonic() + after
         with self._changed:
             self._due[key] = min(due, self._due.get(key, due))
             self._changed.notify()
 
     def get(self) -> Key:
-        """The next one, once it is due."""
+        """The next job. Waits until it is due."""
         with self._changed:
             while True:
                 key = min(self._due, key=lambda one: self._due[one], default=None)
@@ -39,11 +39,11 @@ class WorkQueue:
                 self._changed.wait(rest)
 
     def succeeded(self, key: Key) -> None:
-        """The next failure is the first one again."""
+        """The job was handled: its pause after a failure begins small again."""
         self._failures.pop(key, None)
 
     def failed(self, key: Key) -> None:
-        """Try again, after a pause that doubles each time."""
+        """Make the job due again, after a pause that doubles with each failure."""
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
         self.add(key, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(count, 20)))

@@ -1,4 +1,4 @@
-"""One pod on its node, from its first sight to its end: a thread that looks at it again and again."""
+"""One pod on its node: a thread looks at it again and again, from its first sight to its end."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tools.clusters.kubernetes_stand_ins import disk, images, layout
+from tools.clusters.kubernetes_stand_ins import cluster_paths, images, whole_files
 from tools.clusters.kubernetes_stand_ins.api import Api, ApiError, Object, UnreachableError
+from tools.clusters.kubernetes_stand_ins.api_writes import Outbox
+from tools.clusters.kubernetes_stand_ins.container_command import ConfigError
 from tools.clusters.kubernetes_stand_ins.containers import Container
-from tools.clusters.kubernetes_stand_ins.environment import ConfigError
-from tools.clusters.kubernetes_stand_ins.fields import FieldError
+from tools.clusters.kubernetes_stand_ins.field_refs import FieldError
 from tools.clusters.kubernetes_stand_ins.hosts import hosts_text, write_hosts
-from tools.clusters.kubernetes_stand_ins.outbox import Outbox
-from tools.clusters.kubernetes_stand_ins.sandboxes import Sandbox, SandboxError, network_of
-from tools.clusters.kubernetes_stand_ins.starting import CreateError, shim_spec, with_own_files
-from tools.clusters.kubernetes_stand_ins.statuses import CREATING, Verdict, phase_of, status_of
+from tools.clusters.kubernetes_stand_ins.pod_status import CREATING, Verdict, phase_of, status_of
+from tools.clusters.kubernetes_stand_ins.sandbox import Sandbox, SandboxError, network_of
+from tools.clusters.kubernetes_stand_ins.shim_spec import CreateError, shim_spec, with_own_files
 from tools.clusters.kubernetes_stand_ins.times import stamp
 from tools.clusters.kubernetes_stand_ins.volumes import VolumeError, Volumes
 
-#: Seconds until what failed is tried again.
+#: Seconds until a failed step is tried again.
 RETRY = 1.0
-#: Seconds before a container starts anew: after the first end, and after all others.
+#: Seconds before a container is started again: after its first end, and after each later one.
 BACK_OFF = (1.0, 2.0)
 DEFAULT_GRACE = 30
 EVICTED = Verdict("Evicted", "The node was low on resource: memory. ")
@@ -54,7 +54,7 @@ class PodWorker:
         self.pod = pod
         self.network = network_of(pod)
         self._node = node
-        self._folder = layout.pods(node.root) / pod["metadata"]["uid"]
+        self._folder = cluster_paths.pods(node.root) / pod["metadata"]["uid"]
         self.sandbox = Sandbox(self._folder)
         self._volumes = Volumes(node.root, node.api, pod, self._folder / "volumes")
         spec = pod["spec"]
@@ -71,9 +71,9 @@ class PodWorker:
         self._grace: float | None = None
         self._is_removed = False
         self._verdict: Verdict | None = None
-        #: Ended by somebody else's word, without us.
+        #: The pod had ended before this kubelet saw it.
         self._was_over = False
-        #: Set when nothing is left of it here.
+        #: Set when nothing is left of the pod.
         self.is_finished = threading.Event()
         self._load()
         name = pod["metadata"]["name"]
@@ -82,35 +82,35 @@ class PodWorker:
     # --- what others say
 
     def update(self, pod: Object) -> None:
-        """The pod as it is now."""
+        """Take over the pod's new version."""
         self.pod = pod
         self._wake.set()
 
     def forget(self) -> None:
-        """The API knows it no more."""
+        """The pod was removed from the API."""
         self._is_gone = True
         self._wake.set()
 
     def evict(self) -> None:
-        """The node has no room for it."""
+        """Fail the pod, because the node has no memory left."""
         self._decide(EVICTED)
         self._wake.set()
 
     def write_hosts(self) -> None:
-        """The names that its containers know."""
+        """Write /etc/hosts of the pod's containers."""
         meta = self.pod["metadata"]
         services = self._node.services(meta["namespace"])
         with contextlib.suppress(FileNotFoundError):
             write_hosts(self._hosts, hosts_text(meta["name"], meta["namespace"], services))
 
     def container(self, name: str) -> Container | None:
-        """One of its containers, of both kinds."""
+        """A container or init container of the pod; None if there is none of that name."""
         return next((one for one in self._all if one.name == name), None)
 
     # --- the thread
 
     def _run(self) -> None:
-        """Until nothing is left of the pod."""
+        """Look at the pod until nothing is left of it."""
         while not self.is_finished.is_set():
             self._wake.clear()
             try:
@@ -124,7 +124,7 @@ class PodWorker:
                 self._wake.wait(delay)
 
     def _step(self) -> float | None:
-        """Look at it once; seconds until it must be looked at again."""
+        """Look at the pod once; the seconds until it must be looked at again."""
         if self._is_gone:
             self._abandon()
             return None
@@ -137,7 +137,7 @@ class PodWorker:
         return min((one for one in (left, delay) if one is not None), default=None)
 
     def _look(self) -> float | None:
-        """Do what is to be done now."""
+        """Do what the pod needs now; the seconds until it must be looked at again."""
         if "deletionTimestamp" in self.pod["metadata"]:
             return self._delete()
         if self._verdict:
@@ -150,7 +150,7 @@ class PodWorker:
         return self._advance()
 
     def _advance(self) -> float | None:
-        """Start what should run and does not."""
+        """Start the next init container, or all containers that should run."""
         for one in self.initials:
             if not one.is_done:
                 return self._bring_up(one)
@@ -160,7 +160,7 @@ class PodWorker:
     # --- starts
 
     def _bring_up(self, one: Container) -> float | None:
-        """A container that runs, or seconds until it may be tried again."""
+        """Start a container if it should run; the seconds until that may be tried again."""
         if one.is_running or not self._should_run(one):
             return None
         if one.ended and one.waiting[0] == CREATING:
@@ -174,7 +174,7 @@ class PodWorker:
         return self._start(one)
 
     def _should_run(self, one: Container) -> bool:
-        """By the pod's restart policy."""
+        """True if the pod's restart policy wants the container to run."""
         if one.ended is None:
             return True
         if one in self.initials:
@@ -182,7 +182,7 @@ class PodWorker:
         return self._policy == "Always" or (self._policy == "OnFailure" and one.ended.code != 0)
 
     def _back_off(self, one: Container) -> None:
-        """It ended and is to run again, not at once."""
+        """Make the container wait a while before it is started again."""
         seconds = BACK_OFF[min(len(one.attempts), len(BACK_OFF)) - 1]
         meta = self.pod["metadata"]
         where = f"{meta['name']}_{meta['namespace']}({meta['uid']})"
@@ -192,7 +192,7 @@ class PodWorker:
         self._event("Warning", "BackOff", "Back-off restarting failed container")
 
     def _prepare(self) -> bool:
-        """Volumes and sandbox."""
+        """Set up the volumes and the sandbox; False if that failed."""
         if not self._has_volumes:
             try:
                 self._volumes.set_up(self.pod)
@@ -215,7 +215,7 @@ class PodWorker:
         return True
 
     def _pull(self, one: Container) -> bool:
-        """Whether its image is here."""
+        """True if the container's image can be pulled."""
         image = one.spec["image"]
         refused = images.refusal(image)
         if refused is None:
@@ -237,7 +237,7 @@ class PodWorker:
         return False
 
     def _start(self, one: Container) -> float | None:
-        """Make the next attempt."""
+        """Start the container's next attempt."""
         sandbox = self.sandbox.pid()
         assert sandbox is not None
         try:
@@ -265,7 +265,7 @@ class PodWorker:
         return None
 
     def _refuse(self, one: Container, reason: str, message: str) -> float:
-        """It cannot be made now."""
+        """Make the container wait, because it cannot be started now."""
         one.waiting = (reason, message)
         one.due = time.monotonic() + RETRY
         self._tell_once("Warning", "Failed", f"Error: {message}")
@@ -274,7 +274,7 @@ class PodWorker:
     # --- ends
 
     def _check_deadline(self) -> float | None:
-        """Fail the pod at its deadline; seconds until then."""
+        """Fail the pod at its deadline; the seconds until then."""
         limit = self.pod["spec"].get("activeDeadlineSeconds")
         if limit is None or self._verdict or "deletionTimestamp" in self.pod["metadata"]:
             return None
@@ -287,14 +287,14 @@ class PodWorker:
         return None
 
     def _decide(self, verdict: Verdict) -> None:
-        """The pod fails; also a kubelet that comes after us knows it."""
+        """Fail the pod, and write that down for the next kubelet."""
         if self._verdict is None:
-            disk.write_json(self._folder / "verdict.json", list(verdict))
+            whole_files.write_json(self._folder / "verdict.json", list(verdict))
             self._event("Warning", verdict.reason, verdict.message)
             self._verdict = verdict
 
     def _delete(self) -> float | None:
-        """End it, and then tell the API that it is gone."""
+        """End the pod, then remove it from the API."""
         delay = self._stop(self.pod["metadata"].get("deletionGracePeriodSeconds", DEFAULT_GRACE))
         if delay is None and not self._is_removed and not self._running:
             self._report()
@@ -303,7 +303,7 @@ class PodWorker:
         return delay
 
     def _stop(self, grace: float) -> float | None:
-        """Ask all containers to end, and kill them when their time is over; seconds until then."""
+        """Send SIGTERM to all containers, and kill them after their grace; the seconds until then."""
         now, running = time.monotonic(), self._running
         if not running:
             self.sandbox.stop()
@@ -323,24 +323,24 @@ class PodWorker:
         return 0
 
     def _kill(self) -> None:
-        """End all containers at once."""
+        """Kill all containers."""
         for one in self._running:
             if one.latest:
                 one.latest.kill()
 
     def _abandon(self) -> None:
-        """The API knows it no more: leave nothing of it."""
+        """End everything of a pod that the API does not know any more."""
         self._kill()
         self.sandbox.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
         with contextlib.suppress(OSError):
-            (layout.memory_group(self._node.root) / self._folder.name).rmdir()
+            (cluster_paths.memory_group(self._node.root) / self._folder.name).rmdir()
         self.is_finished.set()
 
     # --- what is told
 
     def _report(self) -> None:
-        """The status, if it is another one than was told last."""
+        """Write the status if it has changed."""
         status = status_of(
             self.pod,
             self.initials,
@@ -360,11 +360,11 @@ class PodWorker:
             self._last_told = status
 
     def _event(self, kind: str, reason: str, message: str) -> None:
-        """An event about the pod."""
+        """Write an event about the pod."""
         self._node.events.event(self.pod, self.pod["spec"]["nodeName"], kind, reason, message)
 
     def _tell_once(self, kind: str, reason: str, message: str) -> None:
-        """The same, unless it was told."""
+        """Write an event about the pod, unless one with this message was written."""
         if message not in self._told:
             self._told.add(message)
             self._event(kind, reason, message)
@@ -372,15 +372,17 @@ class PodWorker:
     # --- what is kept
 
     def _load(self) -> None:
-        """What an earlier kubelet left, or a folder to begin with."""
+        """Take over what an earlier kubelet left of the pod, or make a folder for it."""
         self._hosts = self._folder / "hosts"
         (self._folder / "containers").mkdir(parents=True, exist_ok=True)
         meta = self.pod["metadata"]
         if not (self._folder / "pod.json").exists():
-            disk.write_json(self._folder / "since", time.time())
-            disk.write_json(self._folder / "pod.json", {"metadata": meta, "spec": self.pod["spec"]})
-        self._since = float(disk.read_json(self._folder / "since"))
-        found: Any = disk.read_json(self._folder / "verdict.json")
+            whole_files.write_json(self._folder / "since", time.time())
+            whole_files.write_json(
+                self._folder / "pod.json", {"metadata": meta, "spec": self.pod["spec"]}
+            )
+        self._since = float(whole_files.read_json(self._folder / "since"))
+        found: Any = whole_files.read_json(self._folder / "verdict.json")
         self._verdict = Verdict(*found) if found else None
         for one in self._all:
             one.adopt()
@@ -392,26 +394,26 @@ class PodWorker:
             self.write_hosts()
 
     def _container(self, spec: Object) -> Container:
-        """One of its containers."""
+        """A container object for a container of the pod."""
         folder = self._folder / "containers" / spec["name"]
         return Container(spec, folder, changed=self._wake_up)
 
     def _wake_up(self) -> None:
-        """Look at it now."""
+        """Make the thread look at the pod now."""
         self._wake.set()
 
     def _update_volumes(self) -> None:
-        """Files that say what the pod says about itself."""
+        """Write the files of downwardAPI volumes anew."""
         if self._has_volumes:
             with contextlib.suppress(FieldError, OSError):
                 self._volumes.update(self.pod)
 
     @property
     def _all(self) -> list[Container]:
-        """Of both kinds."""
+        """All init containers and containers."""
         return [*self.initials, *self.containers]
 
     @property
     def _running(self) -> list[Container]:
-        """Those that run."""
+        """The containers that run."""
         return [one for one in self._all if one.is_running]

@@ -1,4 +1,4 @@
-"""Quantities of memory."""
+"""Quantities of memory, such as 256Gi."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15} |
 
 
 def in_bytes(text: object) -> int:
-    """A quantity as the API has it."""
+    """The number of bytes of a quantity as the API writes it."""
     number = str(text).rstrip("kKMGTPi")
     return int(Decimal(number) * _UNITS[str(text)[len(number) :]])

@@ -1,7 +1,7 @@
-"""The file system of a container: the host's, with a layer of its own above it and its mounts.
+"""The file system of a container: this machine's files below a layer of its own, and its mounts.
 
-What a container writes outside its mounts goes to a layer in memory, which ends with it. The host's
-/tmp and what is mounted on the host are the host's own.
+What a container writes outside of its mounts goes into a layer in memory, which is dropped at its end.
+/tmp and the file systems mounted on this machine are not covered by the layer.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from tools.clusters.kubernetes_stand_ins import linux
+from tools.clusters.kubernetes_stand_ins import system_calls
 
 DEVICES = ["null", "zero", "full", "random", "urandom", "tty"]
 DEVICE_LINKS = {
@@ -22,15 +22,15 @@ DEVICE_LINKS = {
     "stderr": "/proc/self/fd/2",
     "ptmx": "pts/ptmx",
 }
-#: What a container runtime gives where the pod says nothing.
+#: The size of /dev/shm by default, as container runtimes have it.
 SHARED_MEMORY = "64m"
 OWN = ("/proc", "/dev")
-#: What pytest and users make there is seen at once, which a layer does not promise.
+#: Folders that no layer covers: in a layer, files that are made outside may stay unseen.
 LIVE = ("/tmp",)
 
 
 def make_places(mounts: list[Any], live: list[str]) -> list[str]:
-    """Make mount points that lie in what is the host's own; those that were made, outermost first."""
+    """Make missing mount points in folders that no layer covers; the paths made, parents first."""
     made: list[str] = []
     for one in mounts:
         target = one["target"]
@@ -40,7 +40,7 @@ def make_places(mounts: list[Any], live: list[str]) -> list[str]:
 
 
 def remove_places(made: list[str]) -> None:
-    """Undo it."""
+    """Remove what `make_places` made."""
     for path in reversed(made):
         with contextlib.suppress(OSError):
             if os.path.isdir(path):
@@ -50,37 +50,39 @@ def remove_places(made: list[str]) -> None:
 
 
 def enter(folder: Path, mounts: list[Any], live: list[str]) -> None:
-    """Make it in this mount namespace, below a folder, and make it the root of this process."""
+    """Build the file system in this mount namespace, and make it the root of this process."""
     sources = [os.open(one["source"], os.O_PATH | os.O_CLOEXEC) for one in mounts]
     root = _layer(folder)
     _mount_hosts(root, folder, live)
-    linux.mount("proc", f"{root}/proc", "proc")
+    system_calls.mount("proc", f"{root}/proc", "proc")
     _make_devices(f"{root}/dev")
     old = f"{root}/.host"
     os.mkdir(old)
-    linux.pivot_root(root, old)
+    system_calls.pivot_root(root, old)
     os.chdir("/")
     for one, source in zip(mounts, sources, strict=True):
         _mount(source, one["target"], read_only=one["readOnly"])
         os.close(source)
-    linux.detach("/.host")
+    system_calls.detach("/.host")
     os.rmdir("/.host")
 
 
 def _layer(folder: Path) -> str:
-    """The host's files with a layer in memory above them."""
+    """Mount this machine's files with a layer in memory above them; the path."""
     memory = folder / "layer"
     memory.mkdir(exist_ok=True)
-    linux.mount("tmpfs", str(memory), "tmpfs", data="mode=755")
+    system_calls.mount("tmpfs", str(memory), "tmpfs", data="mode=755")
     for name in ("upper", "work", "root"):
         (memory / name).mkdir()
     (memory / "upper").chmod(0o755)
-    os.chdir(memory)  # a path may hold what means something in the options
-    linux.mount(
+    os.chdir(
+        memory
+    )  # relative paths in the options below: a path may hold a character that has a meaning there
+    system_calls.mount(
         "overlay", "root", "overlay", data="lowerdir=/,upperdir=upper,workdir=work,index=off"
     )
     root = str(memory / "root")
-    # Images are readable by all of their users; Python may live in root's home.
+    # Every user may read an image, but not root's home, in which this machine's Python may be.
     with contextlib.suppress(OSError):
         os.chmod(f"{root}/root", 0o755)
     return root
@@ -94,8 +96,12 @@ def _mount_hosts(root: str, folder: Path, live: list[str]) -> None:
         if not os.path.exists(root + place):
             continue
         # What is mounted below our own folder would come along, and with it this very root.
-        flags = linux.BIND if _is_below(str(folder), place) else linux.BIND | linux.RECURSIVE
-        linux.mount(place, root + place, flags=flags)
+        flags = (
+            system_calls.BIND
+            if _is_below(str(folder), place)
+            else system_calls.BIND | system_calls.RECURSIVE
+        )
+        system_calls.mount(place, root + place, flags=flags)
 
 
 def _mount_points() -> list[str]:
@@ -108,13 +114,13 @@ def _mount_points() -> list[str]:
 
 def _make_devices(folder: str) -> None:
     """A /dev of the container's own, with the host's GPUs."""
-    linux.mount("tmpfs", folder, "tmpfs", linux.NO_SUID, "mode=755,size=1m")
+    system_calls.mount("tmpfs", folder, "tmpfs", system_calls.NO_SUID, "mode=755,size=1m")
     gpus = [name for name in os.listdir("/dev") if name.startswith("nvidia")]
     for name in [*DEVICES, *gpus]:
         source = f"/dev/{name}"
         if stat.S_ISCHR(os.stat(source).st_mode):
             Path(folder, name).touch()
-            linux.mount(source, f"{folder}/{name}", flags=linux.BIND)
+            system_calls.mount(source, f"{folder}/{name}", flags=system_calls.BIND)
     for name, target in DEVICE_LINKS.items():
         os.symlink(target, f"{folder}/{name}")
     for name, kind, data in (
@@ -122,19 +128,23 @@ def _make_devices(folder: str) -> None:
         ("shm", "tmpfs", f"mode=1777,size={SHARED_MEMORY}"),
     ):
         os.mkdir(f"{folder}/{name}")
-        linux.mount(kind, f"{folder}/{name}", kind, linux.NO_SUID, data)
+        system_calls.mount(kind, f"{folder}/{name}", kind, system_calls.NO_SUID, data)
 
 
 def _mount(source: int, target: str, *, read_only: bool) -> None:
-    """Bind what was opened before the root was another one."""
+    """Mount what was opened while this machine's root was still the root."""
     _make_place(target, stat.S_ISDIR(os.fstat(source).st_mode), [])
-    linux.mount(f"/proc/self/fd/{source}", target, flags=linux.BIND | linux.RECURSIVE)
+    system_calls.mount(
+        f"/proc/self/fd/{source}", target, flags=system_calls.BIND | system_calls.RECURSIVE
+    )
     if read_only:
-        linux.mount("none", target, flags=linux.BIND | linux.REMOUNT | linux.READ_ONLY)
+        system_calls.mount(
+            "none", target, flags=system_calls.BIND | system_calls.REMOUNT | system_calls.READ_ONLY
+        )
 
 
 def _make_place(target: str, is_folder: bool, made: list[str]) -> None:
-    """A folder or an empty file where nothing is; also what leads there."""
+    """Make a folder or an empty file, with its parents, if nothing is there."""
     if os.path.exists(target):
         return
     parent = os.path.dirname(target)
@@ -148,5 +158,5 @@ def _make_place(target: str, is_folder: bool, made: list[str]) -> None:
 
 
 def _is_below(path: str, place: str) -> bool:
-    """Whether it is the place itself or in it."""
+    """True if the path is `place` or lies in it."""
     return path == place or path.startswith(place.rstrip("/") + "/")

@@ -1,42 +1,96 @@
-"""What holds a pod's namespaces, and what its containers share; the original is called pause.
-
-usage: python -m tools.clusters.kubernetes_stand_ins.sandbox FOLDER
-FOLDER/sandbox.json says what is wanted; FOLDER/sandbox says who holds it, once it is there.
-"""
+"""Start and end the process that holds a pod's namespaces (sandbox_process.py)."""
 
 from __future__ import annotations
 
-import os
+import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from tools.clusters.kubernetes_stand_ins import disk, linux, namespaces
+from tools.clusters.kubernetes_stand_ins import system_calls, whole_files
+from tools.clusters.kubernetes_stand_ins.api import Object
 
-
-def main() -> None:
-    """Make them, then sleep."""
-    folder = Path(sys.argv[1])
-    wanted: Any = disk.read_json(folder / "sandbox.json")
-    _take_network(wanted["network"])
-    linux.unshare(linux.NEW_UTS | linux.NEW_IPC)
-    linux.set_hostname(wanted["hostname"])
-    linux.make_private()
-    for one in wanted["memory"]:
-        linux.mount("tmpfs", one["path"], "tmpfs", linux.NO_SUID | linux.NO_DEV, one["options"])
-    disk.write(folder / "sandbox", linux.identity(os.getpid()))
-    os.execvp("sleep", ["sleep", "infinity"])
+JOB_LABEL = "training.kubeflow.org/job-name"
+PATIENCE = 10.0
+#: Held while a network is made, because two pods of a job must not each make one.
+_lock = threading.Lock()
 
 
-def _take_network(wanted: int | str) -> None:
-    """The host's, a new one, or that of a process."""
-    if wanted == "new":
-        linux.unshare(linux.NEW_NETWORK)
-        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    elif wanted != "host":
-        namespaces.join(int(wanted), "net")
+class SandboxError(Exception):
+    """A sandbox could not be made."""
 
 
-if __name__ == "__main__":
-    main()
+class Sandbox:
+    """The sandbox of a pod."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def pid(self) -> int | None:
+        """The id of the process that holds the namespaces; None if there is none."""
+        words = whole_files.read(self._folder / "sandbox")
+        return system_calls.find(words) if words else None
+
+    def start(
+        self, hostname: str, memory: list[Object], network: str | None, peers: Iterable[Sandbox]
+    ) -> int:
+        """Make the sandbox. Pods of a job share a network; other pods have this machine's."""
+        with _lock:
+            wanted: int | str = "host"
+            if network is not None:
+                wanted = next((pid for pid in (one.pid() for one in peers) if pid), "new")
+            whole_files.write_json(
+                self._folder / "sandbox.json",
+                {"hostname": hostname[:63], "memory": memory, "network": wanted},
+            )
+            with open(self._folder / "sandbox.log", "ab") as log:
+                self._process = subprocess.Popen(
+                    [
+                        sys.executable,
+                        "-S",
+                        "-E",
+                        "-m",
+                        "tools.clusters.kubernetes_stand_ins.sandbox_process",
+                        str(self._folder),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            return self._await()
+
+    def stop(self) -> None:
+        """End the sandbox's process."""
+        if words := whole_files.read(self._folder / "sandbox"):
+            system_calls.send(words, signal.SIGKILL)
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _await(self) -> int:
+        """Wait until the namespaces are there; the id of their process."""
+        assert self._process is not None
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline and self._process.poll() is None:
+            pid = self.pid()
+            if pid == self._process.pid:
+                return pid
+            time.sleep(0.003)
+        self._process.kill()
+        self._process.wait()
+        raise SandboxError((whole_files.read(self._folder / "sandbox.log") or "no answer").strip())
+
+
+def network_of(pod: Object) -> str | None:
+    """The name of the network that a pod shares with others; None: this machine's network."""
+    meta = pod["metadata"]
+    job = meta.get("labels", {}).get(JOB_LABEL)
+    if job is None or pod["spec"].get("hostNetwork"):
+        return None
+    return f"{meta['namespace']}/{job}"

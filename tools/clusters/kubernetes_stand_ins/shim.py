@@ -1,12 +1,13 @@
-"""The parent of one container: starts it, writes its log, and writes down how it ended.
+"""The parent process of one container: starts it, writes its log, and writes down how it ended.
 
 usage: python -m tools.clusters.kubernetes_stand_ins.shim FOLDER
-It outlives the kubelet, so that a kubelet that comes back finds everything in FOLDER:
-  spec.json  what to run; written by the kubelet
-  shim       who we are; whoever is the first to write it decides whether the container starts
-  started    the container's first process
-  log        see log_file.py
-  exit.json  how it ended, or why it did not start
+It lives longer than the kubelet, so that the next kubelet finds everything in FOLDER:
+  spec.json  what to run; the kubelet writes it
+  shim       the shim's identity. A new kubelet that finds no such file writes it itself, and the shim,
+             which comes too late then, starts nothing
+  started    the identity of the container's first process, and when it was started
+  log        the container's output; see log_file.py
+  exit.json  how the container ended, or why it did not start
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tools.clusters.kubernetes_stand_ins import disk, linux, namespaces, rootfs
+from tools.clusters.kubernetes_stand_ins import namespaces, rootfs, system_calls, whole_files
 from tools.clusters.kubernetes_stand_ins.log_file import LogWriter
 
 CHUNK = 65536
 
 
 class Shim:
-    """One container's life."""
+    """The life of one container."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._spec: Any = disk.read_json(folder / "spec.json")
+        self._spec: Any = whole_files.read_json(folder / "spec.json")
         self._memory = Path(self._spec["memory"]["group"]) if self._spec["memory"] else None
 
     def run(self) -> None:
-        """From its start to its end."""
+        """Run the container from its start to its end."""
         started = time.time()
         try:
             namespaces.join(self._spec["sandbox"], "mnt", "uts", "ipc", "net")
@@ -54,41 +55,43 @@ class Shim:
         if self._memory:
             with contextlib.suppress(OSError):
                 self._memory.rmdir()
-        disk.write_json(self._folder / "exit.json", result)
+        whole_files.write_json(self._folder / "exit.json", result)
 
     def _run_container(self) -> tuple[int, str | None]:
-        """Its exit code, and why it did not start if it did not."""
+        """The container's exit code, and the reason if it did not start."""
         out, err, failure = os.pipe(), os.pipe(), os.pipe()
-        linux.unshare(linux.NEW_PIDS)
+        system_calls.unshare(system_calls.NEW_PIDS)
         pid = os.fork()
         if pid == 0:
             self._become_container(out[1], err[1], failure[1])
         for _, end in (out, err, failure):
             os.close(end)
-        # The other end closes when the program runs.
+        # This returns when the other end is closed, which the start of the program does.
         reason = os.read(failure[0], CHUNK).decode()
         if not reason:
-            disk.write(self._folder / "started", f"{linux.identity(pid)} {time.time()}")
+            whole_files.write(
+                self._folder / "started", f"{system_calls.identity(pid)} {time.time()}"
+            )
         self._copy(out[0], err[0])
         _, status = os.waitpid(pid, 0)
         code = os.waitstatus_to_exitcode(status)
         return (128, reason) if reason else (code if code >= 0 else 128 - code, None)
 
     def _become_container(self, out: int, err: int, failure: int) -> None:
-        """The child: never returns."""
+        """Become the container's program, in the child process. Never returns."""
         spec = self._spec
         try:
             os.setsid()
             if self._memory:
                 (self._memory / "cgroup.procs").write_text("0")
-            linux.make_private()
+            system_calls.make_private()
             rootfs.enter(self._folder, spec["mounts"], spec["live"])
             if spec["workingDir"]:
                 os.makedirs(spec["workingDir"], exist_ok=True)
             for number, file in enumerate((os.open("/dev/null", os.O_RDONLY), out, err)):
                 os.dup2(file, number)
             namespaces.become(spec["user"])
-            linux.end_with_parent()  # nothing is left where somebody kills us; not before `become`
+            system_calls.end_with_parent()  # if somebody kills this shim; only now, since `become` would undo it
             namespaces.run(spec["argv"], spec["env"], spec["workingDir"] or "/")
         except OSError as error:
             is_own = error.filename is None and "mount" in str(error)
@@ -98,7 +101,7 @@ class Shim:
             os._exit(128)
 
     def _copy(self, out: int, err: int) -> None:
-        """Both streams into the log, until both are over."""
+        """Copy stdout and stderr into the log until both have ended."""
         log = LogWriter(str(self._folder / "log"))
         with selectors.DefaultSelector() as selector:
             selector.register(out, selectors.EVENT_READ)
@@ -113,15 +116,15 @@ class Shim:
                         selector.unregister(key.fd)
 
     def _make_group(self) -> None:
-        """The control group that limits its memory."""
+        """Make the control group that limits the container's memory."""
         if self._memory:
             self._memory.mkdir(parents=True, exist_ok=True)
             limit = self._spec["memory"]["limit"]
             (self._memory / "memory.limit_in_bytes").write_text(str(limit))
 
     def _was_out_of_memory(self) -> bool:
-        """Whether the kernel killed one of its processes for that."""
-        text = disk.read(self._memory / "memory.oom_control") if self._memory else None
+        """True if the kernel killed a process of the container because of its memory limit."""
+        text = whole_files.read(self._memory / "memory.oom_control") if self._memory else None
         return any(
             line.startswith("oom_kill ") and line.split()[1] != "0"
             for line in (text or "").splitlines()
@@ -129,9 +132,9 @@ class Shim:
 
 
 def main() -> None:
-    """Run it, unless a kubelet that came back has given it up meanwhile."""
+    """Run the container, unless a new kubelet has given it up meanwhile."""
     folder = Path(sys.argv[1])
-    if disk.claim(folder / "shim", linux.identity(os.getpid())):
+    if whole_files.claim(folder / "shim", system_calls.identity(os.getpid())):
         Shim(folder).run()
 
 

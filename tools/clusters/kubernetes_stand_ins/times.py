@@ -1,4 +1,4 @@
-"""Times as the API and logs write them."""
+"""Times as the API and as logs write them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ SECOND = 1_000_000_000
 
 
 def stamp(seconds: float | None = None) -> str:
-    """As in objects: whole seconds; now, if not said."""
+    """A time as in objects, in whole seconds. None: now."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def precise(nanoseconds: int) -> str:
-    """As in logs: with nine digits."""
+    """A time as in logs, with nine digits after the point."""
     seconds, rest = divmod(nanoseconds, SECOND)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest:09d}Z"
 
 
 def nanoseconds(text: str) -> int:
-    """What RFC 3339 says, since 1970; ValueError where it is not that."""
+    """Nanoseconds from 1970 to a time in RFC 3339. Raises ValueError if the text is none."""
     found = _TIME.fullmatch(text)
     if found is None:
         raise ValueError(f"not a time: {text}")

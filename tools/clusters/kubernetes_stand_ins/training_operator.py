@@ -1,12 +1,14 @@
-"""A stand-in for kubeflow's training operator: makes pods and services of PyTorchJobs.
+"""A stand-in for Kubeflow's training operator: it makes the pods and services of PyTorchJobs.
 
 usage: python -m tools.clusters.kubernetes_stand_ins.training_operator ROOT API_PORT [--old]
 
-It does what version 1.9.4 does, with --old what 1.5 does. That includes the original's faults, because
-users meet them: a pod that runs and is being deleted counts as failed at once, although its container
-still has its grace; nothing wakes it at a job's deadline; 1.5 leaves a job whose pod failed for good
-under ExitCode restarting for ever; failed jobs may lack a completionTime, and then their time to live
-never ends. Elastic jobs and gang scheduling are left out.
+It behaves as version 1.9.4, with --old as version 1.5. That includes their faults, because users meet
+them:
+- A running pod that is being deleted counts as failed at once, although its container still runs.
+- Nothing wakes the operator at a job's deadline.
+- Version 1.5 leaves a job restarting for ever if its pod failed for good under restartPolicy ExitCode.
+- A failed job may have no completionTime; then its time to live never ends.
+Elastic jobs and gang scheduling are not supported.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.clusters.kubernetes_stand_ins import layout
+from tools.clusters.kubernetes_stand_ins import cluster_paths
 from tools.clusters.kubernetes_stand_ins.api import Api, ApiError, Key, Mirror, Object, key_of
 from tools.clusters.kubernetes_stand_ins.operator_conditions import (
     is_finished,
@@ -45,17 +47,17 @@ from tools.clusters.kubernetes_stand_ins.operator_queue import WorkQueue
 
 JOBS = "/apis/kubeflow.org/v1/pytorchjobs"
 OWN_NAME = "kubeflow.org/training-operator"
-#: An exit code that no process has: of a container that did not end.
+#: Stands for the exit code of a container that has not ended; no process has it.
 NO_CODE = 0xBEEF
 
 
 class NoCompletionTimeError(Exception):
-    """Of a failed job with a time to live: the original stumbles over it for ever."""
+    """A failed job with a time to live has no completionTime. The real operator fails on it for ever too."""
 
 
 @dataclass
 class Work:
-    """A job and what is there of it, read at one moment."""
+    """A job and its pods, read at one moment."""
 
     job: Object
     replicas: dict[str, Object]
@@ -64,29 +66,29 @@ class Work:
 
     @property
     def name(self) -> str:
-        """The job's."""
+        """The job's name."""
         return str(self.job["metadata"]["name"])
 
     @property
     def namespace(self) -> str:
-        """The job's."""
+        """The job's namespace."""
         return str(self.job["metadata"]["namespace"])
 
     @property
     def policy(self) -> Object:
-        """Its runPolicy."""
+        """The job's runPolicy."""
         found: Object = self.job["spec"].get("runPolicy", {})
         return found
 
     def path(self, plural: str, name: str = "") -> str:
-        """A collection in the job's namespace, or an object in it."""
+        """The path of a collection in the job's namespace, or of an object in it."""
         group = "/apis/kubeflow.org/v1" if plural == "pytorchjobs" else "/api/v1"
         base = f"{group}/namespaces/{self.namespace}/{plural}"
         return f"{base}/{name}" if name else base
 
 
 class Operator:
-    """Looks at one job after the other, whenever something of it changes."""
+    """Looks at a job whenever the job, a pod of it or a service of it changes."""
 
     def __init__(self, api: Api, *, old: bool) -> None:
         self._api = api
@@ -95,7 +97,7 @@ class Operator:
         self._queue = WorkQueue()
 
     def run(self) -> None:
-        """For ever."""
+        """Handle one job after the other, for ever."""
         Mirror(self._api, JOBS, self._job_changed)
         for plural in ("pods", "services"):
             Mirror(self._api, f"/api/v1/{plural}", self._part_changed)
@@ -103,7 +105,7 @@ class Operator:
             key = self._queue.get()
             try:
                 self._reconcile(key)
-            except Exception as error:  # whatever it is, one job must not end all
+            except Exception as error:  # an error with one job must not end the others
                 sys.stderr.write(f"{'/'.join(key)}: {error!r}\n")
                 self._queue.failed(key)
             else:
@@ -112,12 +114,12 @@ class Operator:
     # --- what is to be looked at
 
     def _job_changed(self, old: Object | None, new: Object | None) -> None:
-        """A job came, changed or went."""
+        """A job is new, was changed, or was removed."""
         if thing := new or old:
             self._queue.add(key_of(thing))
 
     def _part_changed(self, old: Object | None, new: Object | None) -> None:
-        """So did a pod or a service, perhaps of a job."""
+        """A pod or service was changed: look at the job that owns it, if one does."""
         if thing := new or old:
             for owner in thing["metadata"].get("ownerReferences", []):
                 if owner["kind"] == KIND and owner.get("controller"):
@@ -136,7 +138,7 @@ class Operator:
         return work
 
     def _parts(self, work: Work, plural: str) -> list[Object]:
-        """Pods or services that carry the job's labels."""
+        """The pods or services with the job's labels."""
         labels = selector(job_labels(work.job))
         found: list[Object] = self._api.get(work.path(plural), labelSelector=labels)["items"]
         return found
@@ -144,7 +146,7 @@ class Operator:
     # --- what is done
 
     def _reconcile(self, key: Key) -> None:
-        """Make what should be there, and write what is."""
+        """Make what the job should have, and write its status."""
         work = self._read(key)
         if work is None:
             return
@@ -165,14 +167,14 @@ class Operator:
         self._write(work)
 
     def _write(self, work: Work) -> None:
-        """The status, if it is another one; somebody else's change meanwhile is an error."""
+        """Write the status if it has changed. The API refuses it if somebody changed the job meanwhile."""
         if work.status != work.job.get("status"):
             work.status.setdefault("replicaStatuses", {})
             path = work.path("pytorchjobs", work.name) + "/status"
             self._api.replace(path, work.job | {"status": work.status})
 
     def _clean_up(self, work: Work) -> None:
-        """Of a job that ended."""
+        """Clean up after a job that has ended."""
         self._remove_pods(work, work.policy.get("cleanPodPolicy", "None"))
         self._expire(work)
         if is_true(work.status, "Succeeded"):
@@ -180,7 +182,7 @@ class Operator:
                 _count(one, "succeeded", one.pop("active", 0))
 
     def _expire(self, work: Work) -> None:
-        """Remove the job once its time to live is over."""
+        """Remove the job when its time to live has ended."""
         ttl = work.policy.get("ttlSecondsAfterFinished")
         if ttl is None:
             return
@@ -195,7 +197,7 @@ class Operator:
         work.status = work.job.get("status", {})
 
     def _suspend(self, work: Work) -> None:
-        """No pods until somebody resumes it."""
+        """Remove the job's pods until somebody resumes the job."""
         self._remove_pods(work, "All")
         for one in work.status.get("replicaStatuses", {}).values():
             one.pop("active", None)
@@ -207,7 +209,7 @@ class Operator:
         self._events.normal(work.job, reason, message)
 
     def _resume(self, work: Work) -> None:
-        """If it was suspended; its time begins anew."""
+        """Note that a suspended job goes on; its running time begins anew."""
         if is_true(work.status, "Suspended"):
             reason, message = self._reason("Resumed"), f"{KIND} {work.name} is resumed."
             set_condition(work.status, "Suspended", reason, message, value="False")
@@ -215,14 +217,14 @@ class Operator:
             self._events.normal(work.job, reason, message)
 
     def _fail_at_limit(self, work: Work, message: str) -> None:
-        """A deadline or a number of failures is reached."""
+        """Fail the job, because it reached its deadline or its number of failures."""
         work.status.setdefault("completionTime", now())
         self._remove_pods(work, work.policy.get("cleanPodPolicy", "None"))
         self._events.normal(work.job, self._reason("Failed"), message)
         set_condition(work.status, "Failed", self._reason("Failed"), message)
 
     def _keep_running(self, work: Work) -> None:
-        """Make what is missing, see what failed, say how it is."""
+        """Make missing pods and services, handle failed pods, and set the job's conditions."""
         services = {service["metadata"]["name"] for service in self._parts(work, "services")}
         for kind, spec in work.replicas.items():
             self._keep_pods(work, kind)
@@ -239,7 +241,7 @@ class Operator:
     # --- pods
 
     def _keep_pods(self, work: Work, kind: str) -> None:
-        """Those of a replica type, and their numbers in the status."""
+        """Make the missing pods of a replica type, and count its pods in the status."""
         spec: Object = work.replicas[kind]
         counts: Object = {}
         work.status.setdefault("replicaStatuses", {})[kind] = counts
@@ -261,14 +263,14 @@ class Operator:
             self._count_pod(counts, pod)
 
     def _look_at(self, work: Work, kind: str, pod: Object) -> None:
-        """Start a failed pod anew, or fail the job for good."""
+        """Replace a failed pod, or fail the job."""
         policy, code = work.replicas[kind]["restartPolicy"], _exit_code(pod)
         if code != NO_CODE:
             message = f"Pod: {work.namespace}.{pod['metadata']['name']} exited with code {code}"
             self._events.normal(work.job, "ExitedWithCode", message)
         if phase_of(pod) != "Failed" or policy == "Never":
             return
-        # Without an exit code, as of a pod that was evicted, the number stands for one above 127.
+        # NO_CODE, for example of an evicted pod, is above 127 too.
         again = policy != "ExitCode" or code >= 128
         if again:
             self._remove_pod(work, pod)
@@ -282,7 +284,7 @@ class Operator:
         set_condition(work.status, condition, self._reason(condition), message)
 
     def _count_pod(self, counts: Object, pod: Object) -> None:
-        """A pod in its replica type's numbers; one that waits to run is in none."""
+        """Count a pod for its replica type. A pending pod is not counted."""
         phase = phase_of(pod)
         if phase == "Running":
             ending = "deletionTimestamp" in pod["metadata"] and not self._old
@@ -291,7 +293,7 @@ class Operator:
             _count(counts, phase.lower(), 1)
 
     def _judge(self, work: Work, kind: str) -> None:
-        """What a replica type's numbers mean for the job."""
+        """Set the job's conditions by the counts of a replica type."""
         spec, counts = work.replicas[kind], work.status["replicaStatuses"][kind]
         self._select(work, kind, counts)
         active, done, failed = (counts.get(key, 0) for key in ("active", "succeeded", "failed"))
@@ -314,12 +316,12 @@ class Operator:
         else:
             message = f"{KIND} {work.name} is failed {what}"
             self._events.normal(work.job, self._reason("Failed"), message)
-            if not self._old:  # 1.5 writes the time where it is lost
+            if not self._old:  # 1.5 loses it
                 work.status.setdefault("completionTime", now())
             self._set(work, "Failed", message)
 
     def _select(self, work: Work, kind: str, counts: Object) -> None:
-        """How to find the pods that were counted; 1.5 writes a label that no pod has."""
+        """Write the selector of the counted pods. That of 1.5 names a label that no pod has."""
         key = PREFIX + "replica-type"
         if self._old:
             counts["labelSelector"] = {"matchLabels": job_labels(work.job) | {key: kind}}
@@ -327,7 +329,7 @@ class Operator:
             counts["selector"] = selector(job_labels(work.job) | {key: kind.lower()})
 
     def _report_pods(self, work: Work) -> None:
-        """Events about pods that wait for something or ended badly."""
+        """Write events about pods that wait for something or have failed."""
         for pod in filter(is_active, work.pods):
             name, status = pod["metadata"]["name"], pod["status"]
             containers = status.get("containerStatuses") or status.get("initContainerStatuses")
@@ -342,7 +344,7 @@ class Operator:
                 self._events.warning(work.job, conditions[-1].get("reason", ""), text)
 
     def _report_container(self, work: Work, pod: str, container: Object) -> None:
-        """An event about a container that ended badly or waits for something that has a text."""
+        """Write an event about a container that failed, or that waits with a message."""
         where = f"Error pod {pod} container {container['name']}"
         ended = container.get("state", {}).get("terminated")
         if ended and ended["exitCode"]:
@@ -356,15 +358,15 @@ class Operator:
     # --- single steps
 
     def _reason(self, condition: str) -> str:
-        """Of a condition and its event."""
+        """The reason of a condition and of its event."""
         return f"{'Job' if self._old else KIND}{condition}"
 
     def _set(self, work: Work, condition: str, message: str) -> None:
-        """A condition with its usual reason."""
+        """Set a condition with its usual reason."""
         set_condition(work.status, condition, self._reason(condition), message)
 
     def _warn_of_restart_policy(self, work: Work) -> None:
-        """The template's own does not count."""
+        """Warn that the restart policy in the pod template does not count."""
         reason = f"{'Setted' if self._old else 'Set'}PodTemplateRestartPolicy"
         text = (
             "Restart policy in pod template will be overwritten by restart policy in replica spec"
@@ -372,7 +374,7 @@ class Operator:
         self._events.warning(work.job, reason, text)
 
     def _create(self, work: Work, kind: str, body: Object) -> None:
-        """A pod or a service; what the server refuses ends this round."""
+        """Create a pod or service. If the API refuses, the job is looked at again later."""
         try:
             self._api.create(work.path(f"{kind.lower()}s"), body)
         except ApiError as error:
@@ -382,7 +384,7 @@ class Operator:
         self._events.normal(work.job, f"SuccessfulCreate{kind}", message)
 
     def _remove_pods(self, work: Work, policy: str) -> None:
-        """All pods or those that may still run, with their services."""
+        """Remove all pods, or those that still run, with their services."""
         if policy == "None":
             return
         for pod in work.pods:
@@ -391,12 +393,12 @@ class Operator:
                 self._remove(work, "Service", pod["metadata"]["name"])
 
     def _remove_pod(self, work: Work, pod: Object) -> None:
-        """A pod, if nobody does it already."""
+        """Remove a pod, unless it is being deleted already."""
         if "deletionTimestamp" not in pod["metadata"]:
             self._remove(work, "Pod", pod["metadata"]["name"])
 
     def _remove(self, work: Work, kind: str, name: str) -> None:
-        """A pod or a service, if it is there."""
+        """Remove a pod or service, if it exists."""
         try:
             self._api.delete(work.path(f"{kind.lower()}s", name))
         except ApiError as error:
@@ -409,13 +411,13 @@ class Operator:
 
 
 def _is_owned(pod: Object, job: Object) -> bool:
-    """Whether this very job made it, and not one of the same name before."""
+    """True if this job made the pod, not an earlier job of the same name."""
     owners = pod["metadata"].get("ownerReferences", [])
     return any(one.get("controller") and one["uid"] == job["metadata"]["uid"] for one in owners)
 
 
 def _exit_code(pod: Object) -> int:
-    """With which the container that trains ended."""
+    """The exit code of the container that trains; NO_CODE if it has not ended."""
     for container in pod["status"].get("containerStatuses", []):
         ended = container.get("state", {}).get("terminated")
         if container["name"] == CONTAINER and ended:
@@ -424,7 +426,7 @@ def _exit_code(pod: Object) -> int:
 
 
 def _count(counts: Object, key: str, more: int) -> None:
-    """Add to a number; nought is not written."""
+    """Add to a count; a count of zero is not written."""
     if more:
         counts[key] = counts.get(key, 0) + more
 
@@ -432,7 +434,7 @@ def _count(counts: Object, key: str, more: int) -> None:
 def main() -> None:
     """Run until killed."""
     root, port, *words = sys.argv[1:]
-    api = Api(int(port), layout.certificates(Path(root)))
+    api = Api(int(port), cluster_paths.certificates(Path(root)))
     Operator(api, old="--old" in words).run()
 
 

@@ -1,4 +1,4 @@
-"""A pod's volumes: a folder of this host for each."""
+"""A pod's volumes: each is a folder of this machine."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from tools.clusters.kubernetes_stand_ins import layout
+from tools.clusters.kubernetes_stand_ins import cluster_paths
 from tools.clusters.kubernetes_stand_ins.api import Api, ApiError, Object
-from tools.clusters.kubernetes_stand_ins.fields import FieldError, field_of
+from tools.clusters.kubernetes_stand_ins.field_refs import FieldError, field_of
 from tools.clusters.kubernetes_stand_ins.quantities import in_bytes
 
-#: What the real node writes into a volume's folder to change all of its files at once.
+#: A real kubelet's name of the link that changes all files of a volume at once.
 DATA = "..data"
 DEFAULT_MODE = 0o644
 
 
 class VolumeError(Exception):
-    """It cannot be set up now; perhaps later."""
+    """A volume cannot be set up now, perhaps later."""
 
 
 class File(NamedTuple):
-    """One file of a volume that is made of files."""
+    """A file of a volume that is made of files."""
 
     content: bytes
     mode: int
 
 
 class Volumes:
-    """Those of one pod."""
+    """The volumes of a pod."""
 
     def __init__(self, root: Path, api: Api, pod: Object, folder: Path) -> None:
         self._root = root
@@ -46,7 +46,7 @@ class Volumes:
         self.memory: list[Object] = []
 
     def set_up(self, pod: Object) -> None:
-        """All of them; VolumeError names the first that cannot be."""
+        """Set up all volumes. Raises VolumeError for the first that cannot be."""
         self.memory = []
         for volume in pod["spec"].get("volumes", []):
             try:
@@ -55,13 +55,13 @@ class Volumes:
                 raise VolumeError(_failed(volume, str(error))) from None
 
     def update(self, pod: Object) -> None:
-        """Files that stand for what the pod now says about itself."""
+        """Write the files of downwardAPI volumes anew, because the pod has changed."""
         for volume in pod["spec"].get("volumes", []):
             if "downwardAPI" in volume and volume["name"] in self.places:
                 self._set_up(volume, pod)
 
     def _set_up(self, volume: Object, pod: Object) -> Path:
-        """Where it is, made if need be."""
+        """The folder of a volume, made if need be."""
         own = self._folder / str(volume["name"])
         kind, source = next((key, volume[key]) for key in volume if key != "name")
         if kind == "emptyDir":
@@ -79,7 +79,7 @@ class Volumes:
     # --- folders
 
     def _empty(self, own: Path, source: Object) -> Path:
-        """An empty folder that all may write."""
+        """An empty folder in which every user may write."""
         if not own.exists():
             own.mkdir(parents=True)
             self._own(own, 0o777)
@@ -90,22 +90,22 @@ class Volumes:
         return own
 
     def _claim(self, volume: Object, name: str) -> Path:
-        """What the tests say that a claim holds."""
-        place: Path = layout.claims(self._root) / self._namespace / name
+        """The folder of a persistent volume claim, which a test has made."""
+        place: Path = cluster_paths.claims(self._root) / self._namespace / name
         if not place.is_dir():
             raise VolumeError(_failed(volume, f'persistentvolumeclaim "{name}" not found'))
         return place
 
     def _nfs(self, source: Object) -> Path:
-        """A folder for each server and path."""
-        place: Path = layout.claims(self._root) / "nfs" / (source["server"] + source["path"])
+        """The folder that stands for an NFS server's path."""
+        place: Path = cluster_paths.claims(self._root) / "nfs" / (source["server"] + source["path"])
         place.mkdir(parents=True, exist_ok=True)
         return place
 
     # --- files
 
     def _files(self, kind: str, source: Object, pod: Object) -> dict[str, File]:
-        """What a volume of files holds, by path."""
+        """The files of a volume, by path."""
         mode = source.get("defaultMode", DEFAULT_MODE)
         if kind == "secret":
             return self._of_secret(source, source["secretName"], mode)
@@ -118,13 +118,13 @@ class Volumes:
         raise FieldError(f"volumes of this kind are not supported here: {kind}")
 
     def _of_secret(self, source: Object, name: str, mode: int) -> dict[str, File]:
-        """A secret's values."""
+        """The files of a secret."""
         secret = self._find("secret", name, source)
         data = {key: base64.b64decode(text) for key, text in (secret.get("data") or {}).items()}
         return _chosen(data, source, mode, "references non-existent secret key: {key}")
 
     def _of_map(self, source: Object, mode: int) -> dict[str, File]:
-        """A config map's values."""
+        """The files of a config map."""
         found = self._find("configmap", source["name"], source)
         data = {key: text.encode() for key, text in (found.get("data") or {}).items()}
         data |= {
@@ -133,7 +133,7 @@ class Volumes:
         return _chosen(data, source, mode, "references non-existent config key: {key}")
 
     def _projected(self, source: Object, mode: int, pod: Object) -> dict[str, File]:
-        """Several of them in one."""
+        """The files of a projected volume, which has several sources."""
         files: dict[str, File] = {}
         for one in source["sources"]:
             for kind, part in one.items():
@@ -146,14 +146,14 @@ class Volumes:
         return files
 
     def _find(self, kind: str, name: str, source: Object) -> Object:
-        """A secret or a config map; nothing where it is optional and absent."""
+        """A secret or config map; empty if it is optional and missing."""
         found = self._api.find(f"/api/v1/namespaces/{self._namespace}/{kind}s/{name}")
         if found is None and not source.get("optional"):
             raise FieldError(f'{kind} "{name}" not found')
         return dict(found or {})
 
     def _write(self, own: Path, files: dict[str, File]) -> None:
-        """Files behind a link that changes all of them at once."""
+        """Write the files. A link to their folder is replaced, so that all of them change at once."""
         if not own.exists():
             own.mkdir(parents=True)
             self._own(own, 0o777 | 0o1000)
@@ -166,7 +166,7 @@ class Volumes:
             target = fresh / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(file.content)
-            # A group that owns them may read them.
+            # The pod's group may read them.
             self._own(target, file.mode if self._group is None else file.mode | 0o440)
         old = own / DATA
         before = old.resolve() if old.exists() else None
@@ -180,7 +180,7 @@ class Volumes:
             shutil.rmtree(before)
 
     def _own(self, path: Path, mode: int) -> None:
-        """Its mode, and the pod's group."""
+        """Set a path's mode, and the pod's group if it has one."""
         if self._group is not None:
             os.chown(path, -1, self._group)
             mode |= 0o2000 if path.is_dir() else 0
@@ -188,7 +188,7 @@ class Volumes:
 
 
 def _of_pod(source: Object, mode: int, pod: Object) -> dict[str, File]:
-    """What a pod says about itself."""
+    """The files of a downwardAPI volume: fields of the pod."""
     files = {}
     for item in source.get("items", []):
         if "fieldRef" in item:
@@ -198,7 +198,7 @@ def _of_pod(source: Object, mode: int, pod: Object) -> dict[str, File]:
 
 
 def _chosen(data: dict[str, bytes], source: Object, mode: int, complaint: str) -> dict[str, File]:
-    """All values or the items that are wanted."""
+    """The files of all values, or of the items that the volume names."""
     if "items" not in source:
         return {key: File(content, mode) for key, content in data.items()}
     files = {}
@@ -211,7 +211,7 @@ def _chosen(data: dict[str, bytes], source: Object, mode: int, complaint: str) -
 
 
 def _content(folder: Path) -> dict[str, bytes] | None:
-    """What was written before."""
+    """The content that was written before, by path; None if there is none."""
     if not folder.exists():
         return None
     files = [path for path in folder.rglob("*") if path.is_file()]
@@ -219,7 +219,7 @@ def _content(folder: Path) -> dict[str, bytes] | None:
 
 
 def _host_path(volume: Object, source: Object) -> Path:
-    """A path of this host."""
+    """A path of this machine, checked or made as its type says."""
     place, kind = Path(source["path"]), source.get("type", "")
     if kind == "DirectoryOrCreate" and not place.exists():
         place.mkdir(parents=True, mode=0o755)
@@ -236,5 +236,5 @@ def _host_path(volume: Object, source: Object) -> Path:
 
 
 def _failed(volume: Object, why: str) -> str:
-    """As the real node says it."""
+    """The error in a kubelet's words."""
     return f'MountVolume.SetUp failed for volume "{volume["name"]}" : {why}'

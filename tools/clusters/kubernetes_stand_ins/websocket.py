@@ -1,4 +1,4 @@
-"""Websockets (RFC 6455), the server's side; only what a channel protocol needs."""
+"""The server's side of websockets (RFC 6455), as far as `kubectl exec` needs it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BINARY, CLOSE, PING, PONG = 2, 8, 9, 10
 
 
 class Frame(NamedTuple):
-    """One that came; fragments of a message are taken as messages of their own."""
+    """A frame from the client. A fragment of a message is treated as a message of its own."""
 
     kind: int
     data: bytes
@@ -20,12 +20,12 @@ class Frame(NamedTuple):
 
 
 def accept_key(key: str) -> str:
-    """The answer to a client's Sec-WebSocket-Key."""
+    """The Sec-WebSocket-Accept that answers a client's Sec-WebSocket-Key."""
     return base64.b64encode(hashlib.sha1((key + _MAGIC).encode()).digest()).decode()
 
 
 def frame(kind: int, *pieces: bytes) -> bytes:
-    """A whole message in one frame."""
+    """A whole message as one frame."""
     size = sum(map(len, pieces))
     if size < 126:
         head = struct.pack("!BB", 0x80 | kind, size)
@@ -37,13 +37,13 @@ def frame(kind: int, *pieces: bytes) -> bytes:
 
 
 class Parser:
-    """Frames out of what is read from a client."""
+    """Finds the frames in what a client sends."""
 
     def __init__(self) -> None:
         self._data = bytearray()
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Those that are whole now."""
+        """The frames that are complete with this data."""
         self._data += data
         frames = []
         while (found := self._next()) is not None:
@@ -51,7 +51,7 @@ class Parser:
         return frames
 
     def _next(self) -> Frame | None:
-        """The first one, taken away."""
+        """The first frame, taken out of the data; None if it is not complete."""
         data = self._data
         if len(data) < 2:
             return None
@@ -74,7 +74,7 @@ class Parser:
 
 
 def _unmasked(data: bytes, mask: bytes) -> bytes:
-    """What the client meant."""
+    """The data without the client's mask."""
     if not mask:
         return data
     key = int.from_bytes((mask * (len(data) // 4 + 1))[: len(data)], "big")

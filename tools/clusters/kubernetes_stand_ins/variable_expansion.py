@@ -1,4 +1,4 @@
-"""`$(NAME)` in commands, arguments and values, as Kubernetes expands it."""
+"""Replace `$(NAME)` in commands, arguments and values, as Kubernetes does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:
-    """`$(NAME)` replaced where the name is known, `$$` by `$`."""
+    """The text with each `$(NAME)` replaced if the name is known, and `$$` by `$`."""
     data, done, at = text.encode(), bytearray(), 0
     while at < len(data):
         if data[at : at + 1] != b"$" or at + 1 == len(data):
@@ -20,7 +20,7 @@ def expand(text: str, values: Mapping[str, str]) -> str:
 
 
 def _read(data: bytes, values: Mapping[str, str]) -> tuple[bytes, int]:
-    """What stands for a dollar sign and what follows it, and how many bytes of that it uses."""
+    """The replacement of `$` and what follows it, and how many of the following bytes it replaces."""
     first = data[:1]
     if first == b"$":
         return b"$", 1
@@ -30,5 +30,5 @@ def _read(data: bytes, values: Mapping[str, str]) -> tuple[bytes, int]:
             return b"$(", 1
         name = data[1:end].decode()
         return values.get(name, f"$({name})").encode(), end + 1
-    # The original takes a byte for a character here, and so spoils what is not ASCII.
+    # Kubernetes takes a byte for a character here, and so spoils characters beyond ASCII; so do we.
     return b"$" + chr(first[0]).encode(), 1

@@ -1,4 +1,4 @@
-"""What pods say about themselves: fieldRef, for variables and for files."""
+"""The values that a pod's `fieldRef` names, for variables and for files."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _ENTRY = re.compile(r"metadata\.(labels|annotations)\['(.*)'\]", re.DOTALL)
 
 
 class FieldError(Exception):
-    """No such field."""
+    """There is no such field."""
 
 
 def field_of(pod: Object, path: str) -> str:
-    """The value of a field."""
+    """The value of a field of the pod."""
     meta, spec = pod["metadata"], pod["spec"]
     if entry := _ENTRY.fullmatch(path):
         return str(meta.get(entry[1], {}).get(entry[2], ""))
@@ -37,11 +37,11 @@ def field_of(pod: Object, path: str) -> str:
 
 
 def _lines(entries: dict[str, str]) -> str:
-    """All of a map, its values quoted."""
+    """A map as lines NAME="value"."""
     return "\n".join(f"{key}={_quoted(entries[key])}" for key in sorted(entries))
 
 
 def _quoted(text: str) -> str:
-    """As Go's %q does it, of what may be in labels and annotations."""
+    """The text in quotes, as Go's %q writes what labels and annotations may hold."""
     special = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
     return '"' + "".join(special.get(one, one) for one in text) + '"'

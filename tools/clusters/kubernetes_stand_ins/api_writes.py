@@ -1,4 +1,4 @@
-"""What the node tells the API server, in order; a server that is away gets it when it is back."""
+"""The kubelet's writes to the API server, sent in order. If the server is away, they wait for it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 
 
 def path_of(pod: Object) -> str:
-    """Of a pod."""
+    """The pod's path in the API."""
     meta = pod["metadata"]
     return f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"
 
 
 class Outbox:
-    """One thread that sends, and a queue in front of it."""
+    """A queue of writes, and a thread that sends them."""
 
     def __init__(self, api: Api, name: str) -> None:
         self._api = api
@@ -30,13 +30,13 @@ class Outbox:
         threading.Thread(target=self._send, daemon=True, name=name).start()
 
     def status(self, pod: Object, status: Object) -> None:
-        """A pod's new status, merged: conditions of others stay."""
+        """Write a pod's status. It is merged, so that conditions which others wrote stay."""
         body = {"metadata": {"uid": pod["metadata"]["uid"]}, "status": status}
         path = path_of(pod) + "/status"
         self._queue.put(lambda: self._insist("PATCH", path, body, kind=STRATEGIC_MERGE))
 
     def remove(self, pod: Object) -> None:
-        """The pod itself: its containers are gone."""
+        """Remove the pod from the API, because its containers have ended."""
         options = {
             "gracePeriodSeconds": 0,
             "preconditions": {"uid": pod["metadata"]["uid"]},
@@ -44,7 +44,7 @@ class Outbox:
         self._queue.put(lambda: self._insist("DELETE", path_of(pod), options))
 
     def event(self, pod: Object, node: str, kind: str, reason: str, message: str) -> None:
-        """An event about a pod."""
+        """Write an event about a pod."""
         meta = pod["metadata"]
         body = {
             "metadata": {
@@ -72,13 +72,13 @@ class Outbox:
     def _insist(
         self, method: str, path: str, body: Object, *, kind: str = "application/json"
     ) -> None:
-        """Send until the server has answered."""
+        """Send the write until the server has answered it."""
         deadline = time.monotonic() + 10
         while True:
             try:
                 self._api.insist(method, path, body, kind=kind, timeout=5)
             except ApiError as error:
-                # Also a server that is not quite up yet says no, and not for good.
+                # A server that is still starting refuses requests too; these are sent again.
                 is_for_good = error.code in (404, 409, 410, 422) or time.monotonic() > deadline
                 if is_for_good:
                     if error.code not in (404, 409):
@@ -89,6 +89,6 @@ class Outbox:
                 return
 
     def _send(self) -> None:
-        """For ever."""
+        """Send one write after the other, for ever."""
         while True:
             self._queue.get()()

@@ -1,4 +1,4 @@
-"""Small files that are whole or not there, whoever reads them and whenever."""
+"""Small files that a reader finds whole or not at all, never half written."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 
 def write(path: Path, text: str) -> None:
-    """A file's new content."""
+    """Write a file, replacing an older one."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     part.write_text(text)
     part.replace(path)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """The same, of JSON."""
+    """Write a file of JSON, replacing an older one."""
     write(path, json.dumps(value))
 
 
 def claim(path: Path, text: str) -> bool:
-    """Write a file that is not there yet; whether we were the first."""
+    """Write a file unless it exists; True if we wrote it, so only one process gets True."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     part.write_text(text)
     try:
@@ -34,7 +34,7 @@ def claim(path: Path, text: str) -> bool:
 
 
 def read(path: Path) -> str | None:
-    """A file's content; None where there is none."""
+    """A file's content; None if there is no such file."""
     try:
         return path.read_text()
     except OSError:
@@ -42,6 +42,6 @@ def read(path: Path) -> str | None:
 
 
 def read_json(path: Path) -> Any:
-    """The same, of JSON."""
+    """The value in a file of JSON; None if there is no such file."""
     text = read(path)
     return None if text is None else json.loads(text)

@@ -1,4 +1,4 @@
-"""System calls that Python has no function for: mounts, namespaces, capabilities."""
+"""Linux system calls for which Python has no function: mounts, namespaces, capabilities."""
 
 from __future__ import annotations
 
@@ -39,57 +39,57 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
 
 
 def detach(target: str) -> None:
-    """Take a mount out of the tree; it ends with its last user."""
+    """Take a mount out of the tree; processes that use it keep it until they end."""
     _check(_libc.umount2(os.fsencode(target), _DETACH), f"umount {target}")
 
 
 def unshare(flags: int) -> None:
-    """Namespaces of our own; a new one of process ids is that of the children."""
+    """Enter new namespaces. In a new one of process ids only the children of this process live."""
     _check(_libc.unshare(flags), "unshare")
 
 
 def join(file: int) -> None:
-    """The namespace that an open file of /proc/PID/ns stands for."""
+    """Enter the namespace of an open file in /proc/PID/ns."""
     _check(_libc.setns(file, 0), "setns")
 
 
 def set_hostname(name: str) -> None:
-    """Of this UTS namespace."""
+    """Set the hostname of this UTS namespace."""
     data = os.fsencode(name)
     _check(_libc.sethostname(data, len(data)), "sethostname")
 
 
 def pivot_root(new: str, old: str) -> None:
-    """Make `new` the root; the one before is found at `old`, below it."""
+    """Make `new` the root directory. The former root is then at `old`, below it."""
     number = _PIVOT_ROOT[os.uname().machine]
     _check(_libc.syscall(number, os.fsencode(new), os.fsencode(old)), "pivot_root")
 
 
 def forbid_privileges() -> None:
-    """No program that is started from here on gains any, as sudo does."""
+    """Let no program that is started from here on gain privileges, as sudo does."""
     _check(_libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0), "prctl")
 
 
 def end_with_parent() -> None:
-    """This process is killed when its parent ends, whatever it runs by then."""
+    """Let the kernel kill this process when its parent ends."""
     _check(_libc.prctl(_PARENT_DEATH_SIGNAL, int(signal.SIGKILL), 0, 0, 0), "prctl")
 
 
 def keep_capabilities(kept: frozenset[int]) -> None:
-    """Root's programs started from here on have no others."""
+    """Take all other capabilities from programs that root starts from here on."""
     for number in range(_HIGHEST_CAPABILITY + 1):
         if number not in kept:
             _libc.prctl(_DROP_CAPABILITY, number, 0, 0, 0)  # fails where the kernel has fewer
 
 
 def make_private() -> None:
-    """A mount namespace of our own whose mounts are seen nowhere else."""
+    """Enter a new mount namespace whose mounts are seen nowhere else."""
     unshare(NEW_MOUNTS)
     mount("none", "/", flags=RECURSIVE | PRIVATE)
 
 
 def default_signals() -> None:
-    """What a fresh process has: Python ignores some, and a parent may have."""
+    """Give all signals their default action: Python ignores some, and a parent may have ignored others."""
     for number in signal.valid_signals():
         with contextlib.suppress(OSError, ValueError):
             signal.signal(number, signal.SIG_DFL)
@@ -97,7 +97,10 @@ def default_signals() -> None:
 
 
 def start_time(pid: int) -> str | None:
-    """When a process began, in the kernel's ticks; with its number it is unique."""
+    """When a process was started, in the kernel's ticks; None if it has ended.
+
+    No two processes have the same id and the same start time.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
@@ -107,18 +110,18 @@ def start_time(pid: int) -> str | None:
 
 
 def identity(pid: int) -> str:
-    """Number and start of a process, to be read by `find`."""
+    """Id and start time of a process, for `find`."""
     return f"{pid} {start_time(pid)}"
 
 
 def find(words: str) -> int | None:
-    """The process that `identity` wrote down, if it lives."""
+    """The id of the process that `identity` describes; None if it has ended."""
     pid, _, start = words.partition(" ")
     return int(pid) if pid.isdecimal() and start_time(int(pid)) == start else None
 
 
 def send(words: str, number: signal.Signals) -> None:
-    """A signal to the process that `identity` wrote down, if it lives."""
+    """Send a signal to the process that `identity` describes, if it lives."""
     pid = find(words)
     if pid is not None:
         with contextlib.suppress(ProcessLookupError):
@@ -126,7 +129,7 @@ def send(words: str, number: signal.Signals) -> None:
 
 
 def _check(result: int, what: str) -> None:
-    """Raise what the kernel said."""
+    """Raise OSError if a system call failed."""
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")

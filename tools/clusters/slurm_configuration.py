@@ -1,11 +1,9 @@
-"""What a test cluster is made of: its configuration files, and what this machine must have."""
+"""The configuration files of a Slurm test cluster, and what this machine must have to start one."""
 
 from __future__ import annotations
 
-import contextlib
 import getpass
 import os
-import random
 import re
 import shutil
 import socket
@@ -19,7 +17,7 @@ ACCOUNT = "proj"
 QOS = "urgent"
 GPUS = 4
 ADVICE = "sudo tools/install-slurm.sh"
-#: Daemons live in sbin, which the PATH of an ordinary user leaves out.
+#: The daemons are in sbin, which is not on the PATH of an ordinary user.
 PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
 PROGRAMS = [
     "munged",
@@ -34,19 +32,17 @@ PROGRAMS = [
     "sacct",
     "sacctmgr",
 ]
-#: A cluster without accounting does without these.
+#: Programs that only a cluster with accounting needs.
 ACCOUNTING_PROGRAMS = ["slurmdbd", "mariadbd", "mariadb", "mariadb-install-db"]
-#: A unix socket's path has at most 107 characters: ROOT/NODE/NODE_JOB.STEP is the longest here.
+#: The path of a unix socket has at most 107 characters; the longest here is ROOT/NODE/NODE_JOB.STEP.
 LONGEST_ROOT = 70
-#: Below the range that the kernel gives to outgoing connections.
-PORTS = range(15000, 32000)
 CGROUP_MEMORY = Path("/sys/fs/cgroup/memory")
 CGROUP_FREEZER = Path("/sys/fs/cgroup/freezer")
 START_TIMEOUT = 60.0
 
 
 class Layout(NamedTuple):
-    """What the configuration files are made of."""
+    """The values in the configuration files."""
 
     root: Path
     nodes: tuple[str, ...]
@@ -64,7 +60,7 @@ class Layout(NamedTuple):
 
 
 def find_program(name: str) -> str:
-    """Where a program is."""
+    """The path of a program. Raises SlurmError if it is not installed."""
     path = shutil.which(name, path=PATH)
     if path is None:
         raise SlurmError(f"{name} is not installed: {ADVICE}")
@@ -72,7 +68,7 @@ def find_program(name: str) -> str:
 
 
 def version() -> tuple[int, ...]:
-    """Slurm's, as (22, 5, 8)."""
+    """The installed Slurm's version, such as (22, 5, 8)."""
     done = subprocess.run(
         [find_program("slurmctld"), "-V"], capture_output=True, text=True, check=True
     )
@@ -80,7 +76,7 @@ def version() -> tuple[int, ...]:
 
 
 def available(*, accounting: bool = False) -> str | None:
-    """None if a cluster can be started here, else one line that says which programs are missing."""
+    """None if a cluster can be started here; else a line that says which programs are missing."""
     if missing := _missing(PROGRAMS):
         return f"Slurm's tests need {missing}, not installed here: {ADVICE}"
     if accounting and (missing := _missing(ACCOUNTING_PROGRAMS)):
@@ -89,14 +85,14 @@ def available(*, accounting: bool = False) -> str | None:
 
 
 def _missing(programs: list[str]) -> str:
-    """Those of the programs that are not installed, as `a, b`."""
+    """The programs that are not installed, as `a, b`."""
     return ", ".join(name for name in programs if shutil.which(name, path=PATH) is None)
 
 
 def cgroups_allow() -> str | None:
-    """None where Slurm can limit memory and hold processes here, else one line that says why not.
+    """None if Slurm can use control groups here; else a line that says why not.
 
-    Only cgroup v1: v2 needs a delegated subtree, which without systemd nobody gives us.
+    Only version 1 of them: version 2 needs a subtree that systemd hands over, and there is none here.
     """
     if not (CGROUP_MEMORY / "memory.limit_in_bytes").exists():
         return f"no cgroup v1 memory controller in {CGROUP_MEMORY}"
@@ -114,26 +110,17 @@ def cgroups_allow() -> str | None:
     return None
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on, spread so that clusters that start together rarely meet."""
-    found: list[int] = []
-    for port in random.sample(PORTS, len(PORTS)):
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("", port))
-            found.append(port)
-            if len(found) == count:
-                return found
-    raise SlurmError(f"fewer than {count} free ports in {PORTS}")
-
-
 def node_names(count: int, unique: int | None) -> tuple[str, ...]:
-    """node1 and so on. slurmd names its cgroups after its node alone: then they must be unique."""
+    """Node names: node1, node2, …; with `unique` another prefix.
+
+    slurmd names its control groups after the node alone, so two clusters must not share a name.
+    """
     prefix = "node" if unique is None else f"n{unique}x"
     return tuple(f"{prefix}{number}" for number in range(1, count + 1))
 
 
 def write_configuration(layout: Layout) -> None:
-    """Every file and folder the daemons need before they start."""
+    """Write every file and folder that the daemons need before they start."""
     root = layout.root
     for folder in ("etc", "log", "run", "state", "dev"):
         (root / folder).mkdir(parents=True, exist_ok=True)
@@ -149,13 +136,13 @@ def write_configuration(layout: Layout) -> None:
 
 
 def _write_secret(path: Path, data: bytes) -> None:
-    """A file that only its owner reads; munged and slurmdbd refuse others."""
+    """Write a file that only its owner may read; munged and slurmdbd refuse any other."""
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(data)
 
 
 def _cgroup_conf(layout: Layout) -> str:
-    """cgroup.conf; without swap, a job over its memory is killed and not slowed down."""
+    """cgroup.conf. Jobs get no swap: one that needs more than its memory is killed, not slowed down."""
     if not layout.cgroup_memory and layout.proctrack != "cgroup":
         return "CgroupAutomount=no\n" if version() < (23,) else "CgroupPlugin=disabled\n"
     return """\
@@ -188,7 +175,7 @@ StorageLoc=slurm_acct_db
 
 
 def _accounting_conf(layout: Layout) -> str:
-    """slurm.conf's lines about accounting."""
+    """The lines of slurm.conf about accounting."""
     if not layout.accounting:
         return "AccountingStorageType=accounting_storage/none"
     # The password of auth/munge is the path of munged's socket.
@@ -205,7 +192,7 @@ AccountingStoreFlags=job_comment,job_env,job_script"""
 
 
 def _slurm_conf(layout: Layout) -> str:
-    """slurm.conf. Without a short cred_expire a requeued job waits two minutes."""
+    """slurm.conf. cred_expire is short, because a requeued job waits as long: two minutes by default."""
     root, user, host = layout.root, getpass.getuser(), socket.gethostname().split(".")[0]
     nodes = "\n".join(
         f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=16 Sockets=1 "

@@ -1,4 +1,4 @@
-"""All that a shim must know to run a container of a pod."""
+"""The spec.json of a shim: all that it must know to run a container."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import os
 import secrets
 from pathlib import Path
 
-from tools.clusters.kubernetes_stand_ins import layout
+from tools.clusters.kubernetes_stand_ins import cluster_paths
 from tools.clusters.kubernetes_stand_ins.api import Api, Object
-from tools.clusters.kubernetes_stand_ins.environment import command_of, user_of
-from tools.clusters.kubernetes_stand_ins.expansion import expand
+from tools.clusters.kubernetes_stand_ins.container_command import command_of, user_of
 from tools.clusters.kubernetes_stand_ins.quantities import in_bytes
 from tools.clusters.kubernetes_stand_ins.rootfs import LIVE
+from tools.clusters.kubernetes_stand_ins.variable_expansion import expand
 
 TERMINATION_LOG = "/dev/termination-log"
 
 
 class CreateError(Exception):
-    """No container can be made of this; what a kubelet calls CreateContainerError."""
+    """No container can be made of this. A kubelet calls it CreateContainerError."""
 
 
 def shim_spec(
@@ -30,14 +30,14 @@ def shim_spec(
     sandbox: int,
     number: int,
 ) -> Object:
-    """For one attempt; ConfigError and ApiError say what is missing."""
+    """The spec for one attempt. Raises ConfigError and ApiError for what is missing."""
     user = user_of(pod, container)
     command = command_of(api, pod, container)
     if not command.argv:
         raise CreateError("failed to generate spec: no command specified")
     uid = pod["metadata"]["uid"]
     limit = container.get("resources", {}).get("limits", {}).get("memory")
-    group = layout.memory_group(root) / uid / f"{container['name']}-{number}"
+    group = cluster_paths.memory_group(root) / uid / f"{container['name']}-{number}"
     is_limited = limit is not None and limits_memory()
     return {
         "id": f"containerd://{secrets.token_hex(32)}",
@@ -55,7 +55,7 @@ def shim_spec(
 
 
 def with_own_files(spec: Object, folder: Path, hosts: Path) -> Object:
-    """The same, with the files that each container has for itself."""
+    """The spec with the mounts of the files that each container has for itself."""
     message = folder / "termination-log"
     message.touch()
     message.chmod(0o666)
@@ -65,19 +65,19 @@ def with_own_files(spec: Object, folder: Path, hosts: Path) -> Object:
 
 
 def limits_memory() -> bool:
-    """Whether this host lets us limit memory: it has control groups of the first version."""
-    return os.access(layout.MEMORY_GROUPS / "memory.limit_in_bytes", os.W_OK)
+    """True if this machine lets us limit memory: if it has control groups of version 1."""
+    return os.access(cluster_paths.MEMORY_GROUPS / "memory.limit_in_bytes", os.W_OK)
 
 
 def live_places(root: Path) -> list[str]:
-    """What of the host containers see as it is now."""
+    """The folders of this machine that no layer covers in a container."""
     around = str(root.parent)
     inside = any(around == one or around.startswith(f"{one}/") for one in LIVE)
     return [*LIVE] if inside else [*LIVE, around]
 
 
 def _mounts(container: Object, places: dict[str, Path], values: dict[str, str]) -> list[Object]:
-    """Volumes where the container wants them."""
+    """The mounts of the container's volumes."""
     mounts = []
     for one in container.get("volumeMounts", []):
         source = places[one["name"]]
@@ -91,5 +91,5 @@ def _mounts(container: Object, places: dict[str, Path], values: dict[str, str]) 
 
 
 def _mount(source: Path, target: str, *, read_only: bool = False) -> Object:
-    """One of them."""
+    """A mount."""
     return {"source": str(source), "target": os.path.normpath(target), "readOnly": read_only}

@@ -1,4 +1,4 @@
-"""A pod's status, made of what its containers do. Pure."""
+"""A pod's status, computed from the states of its containers. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tools.clusters.kubernetes_stand_ins.api import Object
 from tools.clusters.kubernetes_stand_ins.containers import Attempt, Container
-from tools.clusters.kubernetes_stand_ins.fields import ADDRESS
+from tools.clusters.kubernetes_stand_ins.field_refs import ADDRESS
 from tools.clusters.kubernetes_stand_ins.times import stamp
 
 INITIALIZING = "PodInitializing"
@@ -21,7 +21,7 @@ class Verdict(NamedTuple):
 
 
 def phase_of(policy: str, initials: list[Container], containers: list[Container]) -> str:
-    """A pod's phase as a kubelet finds it."""
+    """A pod's phase by a kubelet's rules."""
     for one in initials:
         if not one.is_done:
             failed = one.ended is not None and policy == "Never"
@@ -44,7 +44,7 @@ def status_of(
     verdict: Verdict | None,
     has_sandbox: bool,
 ) -> Object:
-    """All that a kubelet writes into a pod's status."""
+    """Everything that a kubelet writes into a pod's status."""
     policy = pod["spec"].get("restartPolicy", "Always")
     phase = "Failed" if verdict else phase_of(policy, initials, containers)
     is_final = phase in ("Succeeded", "Failed")
@@ -88,7 +88,7 @@ def _container(one: Container, wait: str, *, is_final: bool, is_initial: bool = 
 
 
 def _states(one: Container, wait: str, *, is_final: bool) -> tuple[Object, Object]:
-    """Its state and the one before."""
+    """The container's state and the state before it."""
     ended = [attempt for attempt in one.attempts if attempt.ended]
     if one.is_running and one.latest:
         since = one.latest.started()
@@ -104,13 +104,13 @@ def _states(one: Container, wait: str, *, is_final: bool) -> tuple[Object, Objec
 
 
 def _terminated(attempt: Attempt) -> Object:
-    """How it ended."""
+    """The state of an attempt that has ended."""
     assert attempt.ended is not None
     return {"terminated": attempt.ended.state(attempt.container_id)}
 
 
 def _conditions(phase: str, initials: list[Container], containers: list[Container]) -> list[Object]:
-    """Those that are a kubelet's."""
+    """The conditions that a kubelet writes."""
     left = [one.name for one in initials if not one.is_done]
     unready = [one.name for one in containers if not one.is_running]
     initialized: Object = {"type": "Initialized", "status": "True", "reason": None, "message": None}

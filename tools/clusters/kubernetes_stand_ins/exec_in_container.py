@@ -1,8 +1,9 @@
-"""Run one more program in a running container, with our own standard streams.
+"""Run another program inside a running container, for `kubectl exec`.
 
-usage: python -m tools.clusters.kubernetes_stand_ins.enter PID SPEC FAILURE
-SPEC and FAILURE are file descriptors: JSON that says what to run, and where to say why it could not
-be started.
+usage: python -m tools.clusters.kubernetes_stand_ins.exec_in_container PID SPEC FAILURE
+PID is a process of the container. SPEC and FAILURE are open file descriptors: SPEC holds JSON that says
+what to run; into FAILURE goes the reason if it cannot be started. The program gets this process's
+stdin, stdout and stderr.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tools.clusters.kubernetes_stand_ins import namespaces
 
 
 def main() -> None:
-    """Start it, wait for it, end as it does."""
+    """Start the program, wait for its end, end with its exit code."""
     pid, spec_file, failure = (int(word) for word in sys.argv[1:])
     with open(spec_file, "rb") as file:
         spec: Any = json.load(file)
@@ -27,14 +28,14 @@ def main() -> None:
     if child == 0:
         _become(spec, failure)
     for number in (0, 1, 2, failure):
-        os.close(number)  # the streams end with the program, not with us
+        os.close(number)  # so that readers see the end of the streams when the program ends
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     os._exit(code if code >= 0 else 128 - code)
 
 
 def _become(spec: Any, failure: int) -> None:
-    """The child: never returns."""
+    """Become the program, in the child process. Never returns."""
     try:
         os.setsid()
         if spec["memory"]:

@@ -1,4 +1,4 @@
-"""What a container is started with: its variables, its words, its user."""
+"""The command of a container: its words, its variables, its user."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import base64
 import os
 from typing import NamedTuple
 
-from tools.clusters.kubernetes_stand_ins import layout
+from tools.clusters.kubernetes_stand_ins import cluster_paths
 from tools.clusters.kubernetes_stand_ins.api import Api, Object
-from tools.clusters.kubernetes_stand_ins.expansion import expand
-from tools.clusters.kubernetes_stand_ins.fields import field_of
+from tools.clusters.kubernetes_stand_ins.field_refs import field_of
+from tools.clusters.kubernetes_stand_ins.variable_expansion import expand
 
-#: Of root in a container: what container runtimes leave it.
+#: The capabilities that container runtimes leave to root in a container.
 DEFAULT_CAPABILITIES = {
     "CHOWN": 0,
     "DAC_OVERRIDE": 1,
@@ -34,31 +34,31 @@ ALL = range(64)
 
 
 class ConfigError(Exception):
-    """The container cannot be made of this; what a kubelet calls CreateContainerConfigError."""
+    """The pod's spec cannot be fulfilled now. A kubelet calls this CreateContainerConfigError."""
 
 
 class Command(NamedTuple):
-    """What to run."""
+    """A command and its variables."""
 
     argv: list[str]
     environment: dict[str, str]
 
 
 def command_of(api: Api, pod: Object, container: Object) -> Command:
-    """A container's words and variables, expanded."""
+    """The words and variables of a container, with `$(NAME)` replaced."""
     values = _values(api, pod, container)
     words = [*container.get("command", []), *container.get("args", [])]
     base = {
         "PATH": os.environ["PATH"],
         "HOSTNAME": pod["metadata"]["name"],
         "HOME": "/root" if user_of(pod, container)["uid"] == 0 else "/",
-        layout.MARK: os.environ[layout.MARK],
+        cluster_paths.MARK: os.environ[cluster_paths.MARK],
     }
     return Command([expand(word, values) for word in words], base | values)
 
 
 def user_of(pod: Object, container: Object) -> Object:
-    """Ids, groups and capabilities."""
+    """The user of a container: ids, groups and capabilities."""
     shared, own = pod["spec"].get("securityContext", {}), container.get("securityContext", {})
     both = shared | own
     uid = both.get("runAsUser", 0)
@@ -78,7 +78,7 @@ def user_of(pod: Object, container: Object) -> Object:
 
 
 def _capabilities(context: Object) -> set[int]:
-    """Those that root has in the container."""
+    """The capabilities that root has in the container."""
     if context.get("privileged"):
         return set(ALL)
     wish = context.get("capabilities", {})
@@ -90,7 +90,7 @@ def _capabilities(context: Object) -> set[int]:
 
 
 def _values(api: Api, pod: Object, container: Object) -> dict[str, str]:
-    """Its variables in their order; each may use those before it."""
+    """The container's own variables, in their order, since each may use those before it."""
     values: dict[str, str] = {}
     for one in container.get("env", []):
         if "valueFrom" not in one:
@@ -103,7 +103,7 @@ def _values(api: Api, pod: Object, container: Object) -> dict[str, str]:
 
 
 def _referred(api: Api, pod: Object, source: Object) -> str | None:
-    """The value of a field, or in a secret or config map; None where it is optional and absent."""
+    """A value from a field, a secret or a config map; None if it is optional and missing."""
     if "fieldRef" in source:
         return field_of(pod, source["fieldRef"]["fieldPath"])
     if "secretKeyRef" in source:
@@ -115,7 +115,7 @@ def _referred(api: Api, pod: Object, source: Object) -> str | None:
 
 
 def _looked_up(api: Api, pod: Object, reference: Object, kind: str) -> str | None:
-    """A key's value as the API has it."""
+    """The value of a key in a secret or config map."""
     namespace, name, key = pod["metadata"]["namespace"], reference["name"], reference["key"]
     found = api.find(f"/api/v1/namespaces/{namespace}/{kind}s/{name}")
     value: str | None = ((found or {}).get("data") or {}).get(key)
