@@ -1,4 +1,4 @@
-"""What the benchmarks share: a base install, and programs timed in turn."""
+"""What the benchmarks share: a fresh install of prl-submit, and the timing of programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Command = Sequence[str | Path]
 
 
 def install(folder: Path, extra: str | None = None) -> Path:
-    """A fresh environment with the base install, or one with an extra; returns its bin folder."""
+    """Make an environment and install prl-submit into it, with an extra if named; its bin folder."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     what = f"{ROOT}[{extra}]" if extra else str(ROOT)
     subprocess.run([folder / "bin" / "pip", "install", "-q", what], check=True, stderr=-3)
@@ -25,7 +25,7 @@ def install(folder: Path, extra: str | None = None) -> Path:
 def measure(
     command: Command, cwd: Path, environ: Mapping[str, str] | None = None
 ) -> tuple[float, float]:
-    """Wall seconds and peak resident MB of one run of the whole process."""
+    """Run a program once: its wall time in seconds and its peak resident memory in MB."""
     begin = time.perf_counter()
     with subprocess.Popen(command, cwd=cwd, env=environ, stdout=-3, stderr=-3) as process:
         _, status, usage = os.wait4(process.pid, 0)
@@ -42,9 +42,10 @@ def in_turn(
     environ: Mapping[str, str] | None = None,
     prepare: Callable[[], None] = lambda: None,
 ) -> dict[str, list[tuple[float, float]]]:
-    """Each command once per round, so that all see the same load; `prepare` runs before each.
+    """Run all commands in turn, `rounds` times: so other work on the machine disturbs all of them alike.
 
-    A first round is thrown away: files into the page cache, bytecode onto the disk.
+    `prepare` is called before each run. The results of a first round are dropped, because it reads files
+    into the page cache and writes bytecode.
     """
     results: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for number in range(rounds + 1):

@@ -1,12 +1,12 @@
-"""What a mistake costs with ms-swift and with `prl-submit check`, each of the catalogue measured.
+"""After how long ms-swift and `prl-submit check` report each mistake of the catalogue.
 
-Runs every fault of tests/support/faults.py twice: its job's own command line by torchrun and the real
-ms-swift on this machine's CPU, to its end, and `prl-submit check`. Writes docs/checks-measured.md.
-About 15 s each; nothing else should run beside it.
+Each fault of tests/support/faults.py is run twice: as the job's own command line, with torchrun and the
+real ms-swift on this machine's CPU, to its end; and by `prl-submit check`. It writes docs/checks-measured.md. A
+fault takes about 15 s. Nothing else should run on the machine meanwhile.
 
 usage: python -m benchmarks.checks [--only REGEX] [--out FILE] [--results FILE]
-With --results what was measured is kept there, one JSON line each, and not measured again.
-exit 1 where ms-swift or check said something else than the catalogue has.
+With --results each measurement is kept in FILE as a line of JSON, and is not measured again.
+exit 1 if ms-swift or check said something else than the catalogue has
 """
 
 from __future__ import annotations
@@ -38,17 +38,14 @@ PROJECT = Path(__file__).resolve().parents[1]
 OUT = PROJECT / "docs" / "checks-measured.md"
 TIMEOUT = 240
 ROUNDS = 5
-#: Lines of a rank's last words; torchrun puts the rank before them.
+#: The line of a Python error; torchrun puts the rank before it.
 _ERROR = re.compile(
     r"^(?:\[rank\d+\]: ?)?(?:\S+: error: .*|[\w.]*(?:Error|Exception|Iteration)\b.*)$"
 )
 
 
 class Theirs(NamedTuple):
-    """What ms-swift did: exit code, seconds, its last word or what came of the training.
-
-    `loaded`: whether it had loaded the model by then.
-    """
+    """What ms-swift did. `said`: its error, or how the training went; `loaded`: it had loaded the model."""
 
     code: int
     seconds: float
@@ -58,7 +55,7 @@ class Theirs(NamedTuple):
 
 
 class Ours(NamedTuple):
-    """What check did: its message and hint, milliseconds."""
+    """What check did. `said`: its message and hint."""
 
     said: str
     milliseconds: float
@@ -66,12 +63,12 @@ class Ours(NamedTuple):
 
 
 def prepare(root: Path) -> dict[str, str]:
-    """The example jobs, the tiny model and the files of the faults; the environment to run in."""
+    """Copy the example jobs, make the tiny model and the faults' files; the environment for all runs."""
     shutil.copytree(PROJECT / "jobs", root / "jobs", ignore=shutil.ignore_patterns("__pycache__"))
     write_files(root)
     make = [sys.executable, "jobs/make_tiny_model.py", "models/tiny-qwen2"]
     subprocess.run(make, cwd=root, check=True, capture_output=True)
-    # DeepSpeed's presence is not what is measured: an importable name without content.
+    # An empty package DeepSpeed, because its presence is not what is measured.
     (root / "packages").mkdir()
     make_empty_package(root / "packages", "deepspeed", "0.18.2")
     return {
@@ -84,12 +81,12 @@ def prepare(root: Path) -> dict[str, str]:
 
 
 def plan_of(fault: Fault) -> Planned:
-    """The job as prl-submit plans it, what is wrong included."""
+    """The job's plan, with what is wrong in it."""
     return plan_spec(SPEC, backend=None, sets=fault.sets, profile=None, output_root=None)
 
 
 def command(planned: Planned, run_dir: str) -> list[str]:
-    """What the job would run, with the values as they were written, wrong ones too."""
+    """The command that the job would run, with the values as they are written, wrong ones too."""
     swift = mapping(mapping(planned.tree)["swift"])
     groups = [
         words(name, [str(item.value) for item in node.value])
@@ -100,13 +97,18 @@ def command(planned: Planned, run_dir: str) -> list[str]:
     ]
     flat = [text for group in groups for text in group]
     if "--use_cpu" not in flat:
-        flat += ["--use_cpu", "true", "--ddp_backend", "gloo"]  # a job for GPUs, as far as it comes
+        flat += [
+            "--use_cpu",
+            "true",
+            "--ddp_backend",
+            "gloo",
+        ]  # so that a job for GPUs gets as far as it can here
     torchrun = [*planned.plan.torchrun, "-m", "swift.cli.rlhf"]
     return [*torchrun, *flat, "--output_dir", run_dir, "--add_version", "false"]
 
 
 def run_theirs(fault: Fault, planned: Planned, root: Path, environ: dict[str, str]) -> Theirs:
-    """The real training, until it ends or dies."""
+    """Run the real training until it ends or fails."""
     run_dir = root / "output" / re.sub(r"\W+", "-", fault.name)
     began = time.monotonic()
     with tempfile.TemporaryFile() as log:
@@ -120,7 +122,7 @@ def run_theirs(fault: Fault, planned: Planned, root: Path, environ: dict[str, st
         seconds = time.monotonic() - began
         log.seek(0)
         text = log.read().decode("utf-8", "replace")
-    loaded = "model_info: ModelInfo(" in text  # ms-swift says so when it has
+    loaded = "model_info: ModelInfo(" in text  # ms-swift prints this once the model is loaded
     if fault.theirs is SILENT:
         return Theirs(code, seconds, trained(run_dir), code == 0, loaded)
     said = last_word(text, fault.theirs)
@@ -129,7 +131,7 @@ def run_theirs(fault: Fault, planned: Planned, root: Path, environ: dict[str, st
 
 
 def last_word(text: str, wanted: str) -> str:
-    """The line that says what is wrong: the one that was expected, else the first error's."""
+    """The line of the log that says what is wrong: the expected one, else the first error."""
     lines = [line.strip() for line in text.splitlines() if _ERROR.match(line.strip())]
     hits = [line for line in lines if re.search(wanted, line)]
     line = (hits or lines or ["(nothing)"])[0]
@@ -137,7 +139,7 @@ def last_word(text: str, wanted: str) -> str:
 
 
 def trained(run_dir: Path) -> str:
-    """How a training ended that ms-swift took for a good one."""
+    """How a training went that ended with exit code 0."""
     steps, odd = set(), ""
     for file in run_dir.glob("logging.jsonl"):
         for line in map(json.loads, file.read_text().splitlines()):
@@ -148,7 +150,7 @@ def trained(run_dir: Path) -> str:
 
 
 def run_ours(fault: Fault, root: Path, environ: dict[str, str]) -> Ours:
-    """The command, as it is typed; the median of some rounds."""
+    """Run `prl-submit check` some times; its message and its median time."""
     sets = [word for text in fault.sets for word in ("--set", text)]
     argv = ["prl-submit", "check", SPEC, *sets]
     times = []
@@ -164,7 +166,7 @@ def run_ours(fault: Fault, root: Path, environ: dict[str, str]) -> Ours:
 
 
 def row(fault: Fault, theirs: Theirs, ours: Ours) -> str:
-    """One line of the table."""
+    """A line of the table."""
     severity, _, text = ours.said.partition(": ")
     message, _, rest = text.partition("\n")
     message = re.sub(r"^(--set|jobs/\S+?:\d+): ", "", message)
@@ -181,13 +183,13 @@ def row(fault: Fault, theirs: Theirs, ours: Ours) -> str:
 
 
 def shorten(text: str, length: int) -> str:
-    """For a cell: one line, no bars and no backticks."""
+    """A text for a cell of the table: one line, without bars and backticks."""
     flat = re.sub(r"\s+", " ", text).replace("`", "'").replace("|", "¦")
     return flat if len(flat) <= length else flat[: length - 1] + "…"
 
 
 def escape(text: str) -> str:
-    """For a cell that is not code."""
+    """A text with Markdown's characters escaped, for a cell that is not code."""
     return re.sub(r"([*_<>{}\[\]])", r"\\\1", text)
 
 
@@ -220,11 +222,11 @@ transformers {transformers}, trl {trl}.
 
 
 def main() -> int:
-    """Measure, print as it goes, write the page."""
+    """Measure, print each line as it comes, and write the page; the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--only", default="", help="faults whose name matches")
+    parser.add_argument("--only", default="", help="measure the faults whose name matches this")
     parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument("--results", type=Path, help="where measurements are kept")
+    parser.add_argument("--results", type=Path, help="keep the measurements in this file")
     args = parser.parse_args()
     wrong = 0
     kept = read_results(args.results)
@@ -253,7 +255,7 @@ def main() -> int:
 
 
 def read_results(path: Path | None) -> dict[str, tuple[Theirs, Ours]]:
-    """What an earlier run has measured."""
+    """The measurements of an earlier run, by the fault's name."""
     if path is None or not path.exists():
         return {}
     lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())

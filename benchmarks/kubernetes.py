@@ -1,6 +1,6 @@
-"""What prl-submit takes on a real Kubernetes API that is started for it, beside what the API takes.
+"""How long prl-submit's commands take on a Kubernetes cluster of their own, beside the API's own answers.
 
-usage: python -m benchmarks.kubernetes [--rounds N]     exit 1 where a budget is exceeded
+usage: python -m benchmarks.kubernetes [--rounds N]     exit 1 if a budget is exceeded
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from tests.kubernetes.proxy import counting
 from tools.clusters.kubernetes import KubernetesCluster, available
 
 RUNS = 500
-#: Milliseconds above render.
+#: So many milliseconds more than `render` may `submit` take.
 SUBMIT_MS = 400
 STATUS_MS = 1000
 LINES = 20
 LINE_MS = 300
 IMAGE = "registry.example/ms-swift:4.6"
-#: Not in step with the follower's polling.
+#: The pauses are random, so that lines do not come in step with the looks of `logs -f`.
 FAKE = f"""
 for i in {{1..{LINES}}}; do sleep 0.$((RANDOM % 300 + 300)); echo "at $EPOCHREALTIME"; done
 step 1 1
@@ -46,7 +46,7 @@ BASE = {
 
 
 class Site(NamedTuple):
-    """A cluster, a namespace of it, and the install that submits there."""
+    """A cluster, a namespace in it, and the prl-submit that submits there."""
 
     folder: Path
     program: Path
@@ -56,21 +56,21 @@ class Site(NamedTuple):
 
     @property
     def kubeconfig(self) -> Path:
-        """Names the namespace."""
+        """The kubeconfig whose context names the namespace."""
         return self.folder / "kubeconfig"
 
     @property
     def environ(self) -> dict[str, str]:
-        """Of all commands here."""
+        """The environment of all measured commands."""
         return {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
 
     def medians(self, commands: Mapping[str, Command]) -> dict[str, float]:
-        """Milliseconds."""
+        """The median time of each command, in milliseconds."""
         results = in_turn(commands, self.rounds, self.environ, lambda: None)
         return {name: statistics.median(s for s, _ in runs) * 1e3 for name, runs in results.items()}
 
     def call(self, *words: str | Path) -> str:
-        """What a command prints."""
+        """Run a command; what it prints. Ends the program if the command fails."""
         done = subprocess.run(
             words, cwd=ROOT, env=self.environ, capture_output=True, text=True, check=False
         )
@@ -79,7 +79,7 @@ class Site(NamedTuple):
         return done.stdout.strip()
 
     def spec(self, name: str, volume: Path, fake: str, **over: object) -> Path:
-        """A job whose torchrun does as `fake` says, its output root on the volume."""
+        """Write a job whose torchrun only runs `fake`, with its output root on the volume; the spec's path."""
         venv = self.folder / "fake"
         if not venv.exists():
             make_environment(venv)
@@ -101,7 +101,7 @@ class Site(NamedTuple):
 
 
 def submission(site: Site) -> Iterator[Row]:
-    """Submit, beside render, doctor's few questions and kubectl; the operator does not run meanwhile."""
+    """`submit` beside `render` and kubectl. The training operator is stopped, so that no job runs."""
     site.cluster.stop_operator()
     spec = site.spec("submitted", site.folder / "submitted", "step 1 1")
     found = site.medians(
@@ -118,7 +118,7 @@ def submission(site: Site) -> Iterator[Row]:
 
 
 def following(site: Site, name: str, volume: Path) -> Iterator[Row]:
-    """From a line's writing, by the job, to the terminal of who follows it."""
+    """How long a line takes from the job that writes it to the terminal of `logs -f`."""
     run = site.call(site.program, site.spec(name, volume, FAKE))
     delays = list(follow([site.program, "logs", "-f", run], site.environ))
     if len(delays) != LINES:
@@ -130,7 +130,7 @@ def following(site: Site, name: str, volume: Path) -> Iterator[Row]:
 
 
 def asking(site: Site) -> Iterator[Row]:
-    """Status of many runs that the operator calls running, beside the list that it asks for."""
+    """`status` of many running jobs, beside the one list that it requests."""
     site.cluster.stop_operator()
     spec = site.spec("many", site.folder / "many", "step 1 1")
     many = """
@@ -170,7 +170,7 @@ for _ in range(int(sys.argv[2])):
 
 
 def main() -> int:
-    """Measure, print, and judge."""
+    """Measure and print the table; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10)
     rounds = parser.parse_args().rounds

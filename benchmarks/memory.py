@@ -1,12 +1,12 @@
-"""How far off the memory forecast is, against real torch, transformers, peft, trl and ms-swift.
+"""How far the memory forecast differs from real torch, transformers, peft, trl and ms-swift.
 
     python -m benchmarks.memory             all of it: about 5 min on 2 cores, 2 GB
     python -m benchmarks.memory passes      one part: counts, passes, adapters, losses, steps
 
-No GPU is needed. A dispatch mode adds up every tensor storage that torch allocates, for as long as it
-lives, on the meta device: the shapes, dtypes and lifetimes are the real ones at the models' full size,
-only the numbers in them are missing. What a GPU has besides is not seen: CUDA's context, workspaces
-inside kernels, the allocator's rounding and fragmentation, NCCL, vLLM.
+No GPU is needed. The models run on torch's meta device: shapes, types and lifetimes of all tensors are
+real and of full size, but they hold no numbers. A dispatch mode adds up the tensors' storages while they
+live. It does not see what a GPU needs besides: CUDA's context, workspaces inside kernels, rounding and
+fragmentation of the allocator, NCCL, vLLM.
 
 counts    parameters of every model in the table
 passes    forward and backward of one micro-batch: what is kept, and the peak, per attention
@@ -56,7 +56,7 @@ LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 
 class Live(TorchDispatchMode):  # type: ignore[misc]  # torch has no types here
-    """Bytes of all storages alive, now and at most since `forget`."""
+    """Counts the bytes of all living storages: now, and at most since `forget`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Live(TorchDispatchMode):  # type: ignore[misc]  # torch has no types here
         self._known: dict[int, int] = {}
 
     def add(self, tensor: Any) -> None:
-        """Count a tensor's storage, once."""
+        """Count a tensor's storage, unless it was counted already."""
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key not in self._known:
@@ -78,11 +78,11 @@ class Live(TorchDispatchMode):  # type: ignore[misc]  # torch has no types here
         self.live -= self._known.pop(key, 0)
 
     def forget(self) -> None:
-        """A new peak from here."""
+        """Begin a new peak with what lives now."""
         self.peak = self.live
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operation and count what it made."""
+        """Run an operation and count the tensors that it returns."""
         out = func(*args, **(kwargs or {}))
         for item in tree_leaves(out):
             if isinstance(item, torch.Tensor):
@@ -104,7 +104,7 @@ def _fused(module: Any, q: Any, k: Any, v: Any, mask: Any, scaling: Any = None, 
 
 
 def _masked(module: Any, q: Any, k: Any, v: Any, mask: Any, scaling: Any = None, **_: Any) -> Any:
-    """What sdpa dispatches to on CUDA with a mask: repeated keys and values, the mask as a bias."""
+    """The operator that sdpa uses on CUDA with a mask: keys and values repeated, the mask as a bias."""
     groups = q.shape[1] // k.shape[1]
     k, v = _repeat(k, groups), _repeat(v, groups)
     bias = torch.zeros(mask.shape, dtype=q.dtype, device=q.device)
@@ -115,7 +115,7 @@ def _masked(module: Any, q: Any, k: Any, v: Any, mask: Any, scaling: Any = None,
 
 
 def prepare() -> None:
-    """Attention and dropout as CUDA has them, and masks that are not looked into."""
+    """Make torch use attention and dropout as on CUDA, and not look into masks, which hold no numbers."""
     transformers.AttentionInterface.register("prl_fused", _fused)
     transformers.AttentionInterface.register("prl_masked", _masked)
     masks = importlib.import_module("transformers.masking_utils")
@@ -124,11 +124,13 @@ def prepare() -> None:
     def dropout(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
         return torch.native_dropout(x, p, training)[0] if training and p else x
 
-    torch.nn.functional.dropout = dropout  # CUDA's keeps a boolean mask, the CPU's one in floats
+    torch.nn.functional.dropout = (
+        dropout  # on CUDA it keeps a mask of booleans, on the CPU one of floats
+    )
 
 
 def real_config(config: ModelConfig) -> Any:
-    """The config as transformers has it."""
+    """The config as an object of transformers."""
     plain = msgspec.to_builtins(config)
     skipped = ("torch_dtype", "dtype", "qkv_bias", "quantization_config")
     given = {key: value for key, value in plain.items() if value and key not in skipped}
@@ -136,7 +138,7 @@ def real_config(config: ModelConfig) -> Any:
 
 
 def build(config: ModelConfig, attention: str = "fused", dtype: Any = torch.bfloat16) -> Any:
-    """A real model without numbers, ready to train."""
+    """A model on the meta device, ready to train."""
     names = {"fused": "prl_fused", "masked": "prl_masked", "eager": "eager"}
     with torch.device("meta"):
         model = transformers.AutoModelForCausalLM.from_config(
@@ -146,12 +148,12 @@ def build(config: ModelConfig, attention: str = "fused", dtype: Any = torch.bflo
 
 
 def count(model: Any) -> int:
-    """All parameters."""
+    """The number of parameters."""
     return sum(item.numel() for item in model.parameters())
 
 
 def forward(model: Any, run: Pass, keep: int) -> Any:
-    """Logits of the last `keep` tokens of each sequence, and one before."""
+    """Run the model; the logits of the last `keep` + 1 tokens of each sequence."""
     ids = torch.zeros(run.sequences, run.length, dtype=torch.long, device="meta")
     mask = None
     if run.attention == "masked":
@@ -163,7 +165,10 @@ def forward(model: Any, run: Pass, keep: int) -> Any:
 
 
 def grpo_loss(logits: Any, keep: int, cast: bool) -> Any:
-    """grpo_trainer.py _get_logps_via_local_forward; `cast`: accelerate's convert_outputs_to_fp32."""
+    """The loss as in grpo_trainer.py, _get_logps_via_local_forward.
+
+    `cast`: the logits become float32, as accelerate's convert_outputs_to_fp32 does.
+    """
     select = importlib.import_module("trl.trainer.utils").selective_log_softmax
     logits = logits.float() if cast else logits
     logits = logits[:, -(keep + 1) : -1, :]
@@ -173,7 +178,7 @@ def grpo_loss(logits: Any, keep: int, cast: bool) -> Any:
 
 
 def measure(model: Any, run: Pass, keep: int, *, cast: bool = True) -> tuple[int, int]:
-    """Bytes kept after the forward, and at most during the loss and the backward."""
+    """Bytes that live after the forward, and at most during the loss and the backward."""
     live = Live()
     for item in model.parameters():
         live.add(item)
@@ -189,7 +194,7 @@ def measure(model: Any, run: Pass, keep: int, *, cast: bool = True) -> tuple[int
 
 
 def frozen(config: ModelConfig, run: Pass) -> Any:
-    """A model without trained weights: its backward has no gradients that would hide the rest."""
+    """A model without trained weights, because their gradients would hide what else the backward needs."""
     model = build(config, run.attention)
     model.requires_grad_(False)
     model.enable_input_require_grads()
@@ -199,7 +204,7 @@ def frozen(config: ModelConfig, run: Pass) -> Any:
 
 
 def adapted_model(config: ModelConfig, run: Pass) -> Any:
-    """A LoRA in bf16, as DeepSpeed trains it."""
+    """A model with a LoRA in bf16, as DeepSpeed trains it."""
     peft = importlib.import_module("peft")
     dropout = 0.05 if run.lora_dropout else 0.0
     wanted = peft.LoraConfig(r=run.lora_rank, target_modules=run.lora_targets, lora_dropout=dropout)
@@ -212,12 +217,12 @@ def adapted_model(config: ModelConfig, run: Pass) -> Any:
 
 
 def off(forecast_bytes: float, real: float) -> str:
-    """`+1.3%`: how much the forecast is above."""
+    """How far the forecast is above the real value, such as `+1.3%`."""
     return f"{forecast_bytes / real - 1:+.1%}"
 
 
 def counts() -> Iterator[list[str]]:
-    """Published, counted and real."""
+    """A row for each model: its published, counted and real number of parameters."""
     for name, published in known_models().items():
         config = known_config(name)
         assert config is not None
@@ -226,7 +231,7 @@ def counts() -> Iterator[list[str]]:
 
 
 def passes() -> Iterator[list[str]]:
-    """Kept without checkpointing (frozen and trained), the peak with it, the peak of the logits."""
+    """A row for each model and batch: bytes kept without checkpointing, frozen and trained; peaks with it."""
     for name in MODELS:
         config = known_config(name)
         assert config is not None
@@ -265,7 +270,7 @@ def _pass(config: ModelConfig, run: Pass) -> list[str]:
 
 
 def adapters() -> Iterator[list[str]]:
-    """Kept without checkpointing, and the peak with it."""
+    """A row for each LoRA: bytes kept without checkpointing, and the peak with it."""
     for name in ("qwen2.5-0.5b", "qwen2.5-7b", "llama-3.1-8b"):
         config = known_config(name)
         assert config is not None
@@ -295,7 +300,7 @@ def adapters() -> Iterator[list[str]]:
 
 
 def losses() -> Iterator[list[str]]:
-    """Peak of logits and loss, in bytes per logit; the formula's are 16 after autocast, else 8."""
+    """A row for each loss: its peak in bytes per logit. The forecast takes 16 after autocast, else 8."""
     utils = importlib.import_module("trl.trainer.utils")
     rows, keep, vocabulary = 4, 256, 32_000
 
@@ -337,7 +342,7 @@ def losses() -> Iterator[list[str]]:
 
 
 def steps() -> Iterator[list[str]]:
-    """Two whole steps of a full training on one process; AdamW state as torch makes it."""
+    """A row for each model and batch: the peaks of the second step of a full training with AdamW."""
     for name in ("qwen2.5-0.5b", "qwen2.5-7b", "llama-3.2-1b", "llama-3.1-8b", "qwen3-8b"):
         for rows, prompt, completion in ((4, 256, 768), (1, 1024, 1024)):
             config = known_config(name)
@@ -349,11 +354,11 @@ def steps() -> Iterator[list[str]]:
                 "tuner_type": "full",
                 "torch_dtype": "bfloat16",
                 "attn_impl": "flash_attn",
-                "optim": "adamw_torch",  # the default's fused kernel has no meta form
+                "optim": "adamw_torch",  # the fused kernel, the default, does not run on the meta device
                 "per_device_train_batch_size": rows,
                 "max_length": prompt,
                 "max_completion_length": completion,
-                "offload_model": True,  # leaves the generation out: there is none here
+                "offload_model": True,  # leaves out the generation, which is not measured here
             }
             settings = settings_of(Inputs(values, 1, config, {}))
             assert settings is not None
@@ -372,7 +377,7 @@ def _step(config: ModelConfig, run: Pass, wanted: Forecast) -> list[str]:
 
 
 def step_peaks(config: ModelConfig, run: Pass, keep: int, device: str = "meta") -> dict[str, int]:
-    """Peaks of the second step's moments, in bytes, weights and optimizer included."""
+    """The peak of each moment of the second step, in bytes, with weights and optimizer."""
     model = build(config, run.attention)
     model.gradient_checkpointing_enable({"use_reentrant": False})
     optimizer = torch.optim.AdamW(model.parameters(), foreach=True)
@@ -383,11 +388,12 @@ def step_peaks(config: ModelConfig, run: Pass, keep: int, device: str = "meta") 
     loss_peak: list[int] = []
 
     def head_is_done(_: Any) -> None:
-        """The loss's part of the backward ends with the gradient of lm_head."""
+        """Note the peak of the loss: it ends with the gradient of lm_head."""
         loss_peak.append(live.peak)
         live.forget()
 
-    # A tied head's gradient is accumulated last, with the embeddings': the norm before it tells.
+    # A head that shares the embeddings' weights gets its gradient at the very end. So the hook is at the
+    # norm before it.
     model.model.norm.weight.register_post_accumulate_grad_hook(head_is_done)
     with live:
         for _ in range(2):
@@ -417,7 +423,7 @@ PARTS: dict[str, tuple[list[str], Callable[[], Iterator[list[str]]]]] = {
 
 
 def main() -> None:
-    """Print tables in Markdown."""
+    """Print the tables in Markdown."""
     prepare()
     for name in sys.argv[1:] or PARTS:
         header, rows = PARTS[name]

@@ -1,9 +1,9 @@
-"""Speed, memory and size of the base install, side by side with `python -c pass`.
+"""Time, memory and size of prl-submit's base install, compared with `python -c pass`.
 
-Makes a temporary environment with nothing but prl-submit's base dependencies, runs each command
-and `python -c pass` in turn for ten rounds, and prints medians, ratios and peaks against budgets.
+It makes a temporary environment with prl-submit and its base dependencies alone, runs each command and
+`python -c pass` in turn for ten rounds, and prints medians, ratios and peaks beside their budgets.
 
-usage: python -m benchmarks.run [--rounds N]      exit 1 where a budget is exceeded
+usage: python -m benchmarks.run [--rounds N]      exit 1 if a budget is exceeded
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ MAX_PACKAGES = 12
 MAX_MB = 30
 PEAK_MB = 60
 LIST_S = 1.0
-#: Times `python -c pass`.
+#: How many times as long as `python -c pass` a command may take.
 BUDGETS = {
     "--help": 5.0,
     "check mr_4gpu": 8.0,
     "check mr_cpu, 500 kB of data": 8.0,
-    "the same, ms-swift's source read": 14.0,  # its arguments, and the names that it registers
+    "the same, ms-swift's source read": 14.0,  # ms-swift's arguments, and the names that it registers
     "render mr_4gpu": 8.0,
 }
 DATA_BYTES = 500_000
 
 
 def packages(binaries: Path) -> tuple[int, float]:
-    """Number of packages and their size in MB (10^6), the installer's own tools left out."""
+    """The number of installed packages and their size in MB (10^6), without pip's own tools."""
     listed = subprocess.run(
         [binaries / "pip", "list", "--format=json"], check=True, capture_output=True
     )
@@ -53,7 +53,7 @@ def packages(binaries: Path) -> tuple[int, float]:
     return len(names), size / 1e6
 
 
-#: As Qwen2.5-0.5B's config.json has it: a folder without one is no model.
+#: The config.json of Qwen2.5-0.5B: without such a file a folder is no model.
 QWEN_0_5B = {
     "architectures": ["Qwen2ForCausalLM"],
     "model_type": "qwen2",
@@ -69,7 +69,7 @@ QWEN_0_5B = {
 
 
 def make_runs(root: Path, count: int) -> None:
-    """Finished runs with records, exits and logs as real ones have them."""
+    """Make directories of finished runs, with the files that real runs have."""
     line = json.dumps({"loss": 0.1, "reward": 0.5, "global_step/max_steps": "100/100"})
     for number in range(count):
         run = root / f"v{number}-20260101-000000"
@@ -88,7 +88,7 @@ def make_runs(root: Path, count: int) -> None:
 
 
 def make_job(folder: Path) -> Path:
-    """A job in the environment that runs this, with a data set; its ms-swift is read from source."""
+    """Write a job for the environment that runs this. It has a data set, and `check` reads its ms-swift."""
     row = {
         "messages": [{"role": "user", "content": "x" * 200}],
         "sentences": ["a film"],
@@ -110,7 +110,7 @@ def make_job(folder: Path) -> Path:
 
 
 def main() -> int:
-    """Measure, print, and judge."""
+    """Measure all commands and print the table; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10)
     rounds = parser.parse_args().rounds
@@ -139,29 +139,32 @@ def main() -> int:
 
 
 def report(results: dict[str, list[tuple[float, float]]], count: int, size: float) -> int:
-    """Print the table; 1 where a budget is exceeded."""
+    """Print the table; the exit code is 1 if a budget is exceeded."""
     medians = {name: statistics.median(s for s, _ in runs) for name, runs in results.items()}
     base = medians["python -c pass"]
     failed = []
     print("| command | median ms | x pass | peak MB | budget |\n| --- | --- | --- | --- | --- |")
     for name, seconds in medians.items():
         peak = max(mb for _, mb in results[name])
-        budget = "-"
-        if name in BUDGETS:
-            budget = f"{BUDGETS[name]:.0f}x, {PEAK_MB} MB"
-            if seconds > BUDGETS[name] * base or peak > PEAK_MB:
-                failed.append(name)
-        elif "runs" in name:
-            budget = f"{LIST_S:.0f} s"
-            if seconds > LIST_S:
-                failed.append(name)
+        budget, is_over = judge(name, seconds, seconds / base, peak)
         print(f"| {name} | {seconds * 1e3:.1f} | {seconds / base:.1f} | {peak:.0f} | {budget} |")
+        if is_over:
+            failed.append(name)
     print(f"\nbase install: {count} packages of {MAX_PACKAGES}, {size:.1f} MB of {MAX_MB}")
     if count > MAX_PACKAGES or size > MAX_MB:
         failed.append("base install")
     for name in failed:
         print(f"OVER BUDGET: {name}")
     return 1 if failed else 0
+
+
+def judge(name: str, seconds: float, ratio: float, peak: float) -> tuple[str, bool]:
+    """A command's budget in words, and whether it is exceeded. `ratio`: times `python -c pass`."""
+    if name in BUDGETS:
+        return f"{BUDGETS[name]:.0f}x, {PEAK_MB} MB", ratio > BUDGETS[name] or peak > PEAK_MB
+    if "runs" in name:
+        return f"{LIST_S:.0f} s", seconds > LIST_S
+    return "-", False
 
 
 if __name__ == "__main__":

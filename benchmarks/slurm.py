@@ -1,6 +1,6 @@
-"""What prl-submit adds to Slurm's own commands, side by side with them, on a cluster of its own.
+"""How much time prl-submit adds to Slurm's own commands, on a Slurm cluster of its own.
 
-usage: python -m benchmarks.slurm [--rounds N]     exit 1 where a budget is exceeded
+usage: python -m benchmarks.slurm [--rounds N]     exit 1 if a budget is exceeded
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from tools.clusters.slurm_configuration import available
 
 RUNS = 1000
 ENDED = 300
-#: Milliseconds, above render and a raw sbatch of the same file.
+#: So many milliseconds more than `render` and sbatch together may `submit` take.
 SUBMIT_MS = 60
-#: Times what the same questions take when one asks Slurm oneself, and milliseconds above that.
+#: `status` may take so many times as long as its calls of Slurm's commands, plus so many milliseconds.
 STATUS_RATIO, STATUS_MS = 1.5, 300
 CALLS = 2
 LINES = 20
@@ -41,7 +41,7 @@ SBATCH = ["sbatch", "--parsable", "--hold", "--output=/dev/null", "--wrap=true"]
 
 
 class Site(NamedTuple):
-    """A cluster, and the base install that submits to it."""
+    """A cluster, and the prl-submit that submits to it."""
 
     folder: Path
     program: Path
@@ -50,18 +50,18 @@ class Site(NamedTuple):
 
     @property
     def environ(self) -> dict[str, str]:
-        """Of all commands here."""
+        """The environment of all measured commands."""
         return {**os.environ, **self.cluster.environ, "PRL_PREFLIGHT": "off"}
 
     def medians(
         self, commands: Mapping[str, Command], prepare: Callable[[], None] = lambda: None
     ) -> dict[str, float]:
-        """Milliseconds."""
+        """The median time of each command, in milliseconds."""
         results = in_turn(commands, self.rounds, self.environ, prepare)
         return {name: statistics.median(s for s, _ in runs) * 1e3 for name, runs in results.items()}
 
     def call(self, *words: str | Path, **environ: str) -> str:
-        """What a command prints."""
+        """Run a command; what it prints. Ends the program if the command fails."""
         done = subprocess.run(
             words, cwd=ROOT, env=self.environ | environ, capture_output=True, text=True, check=False
         )
@@ -71,7 +71,7 @@ class Site(NamedTuple):
 
 
 def submission(site: Site) -> Iterator[Row]:
-    """Submit, beside render and sbatch; the jobs are held, so that none runs meanwhile."""
+    """`submit` beside `render` and sbatch. The jobs are held, so that none runs."""
     words: Command = ["jobs/mr_4gpu.yaml", *HELD, "--output-root", site.folder / "submitted"]
     run = Path(site.call(site.program, *words))
     found = site.medians(
@@ -88,7 +88,7 @@ def submission(site: Site) -> Iterator[Row]:
 
 
 def make_runs(site: Site, root: Path) -> list[str]:
-    """Held jobs with the run directories that submissions of them would have left; the jobs' ids."""
+    """Submit held jobs with sbatch and make run directories, as if prl-submit had; the jobs' ids."""
 
     def make(number: int) -> str:
         token = secrets.token_hex(8)
@@ -106,7 +106,7 @@ def make_runs(site: Site, root: Path) -> list[str]:
 
 
 def calls_of(site: Site, command: Command) -> list[list[str]]:
-    """The questions to Slurm that a command asks: wrappers before the real programs write them down."""
+    """The calls of Slurm's commands that a command makes, recorded by wrappers around those commands."""
     log = site.folder / "calls"
     log.write_text("")
     wrappers = site.folder / "wrappers"
@@ -120,25 +120,25 @@ def calls_of(site: Site, command: Command) -> list[list[str]]:
 
 
 def asking(site: Site) -> Iterator[Row]:
-    """Status of many runs: all live; then some ended, of which no command has heard yet."""
+    """`status` of many runs: all held; then some of them just ended; then the same once more."""
     root = site.folder / "many"
     ids = make_runs(site, root)
     yield from status_rows(site, root, "all held")
     site.call("scancel", *ids[:ENDED])
-    time.sleep(3)  # until accounting has them all
+    time.sleep(3)  # until accounting knows all of them
     yield from status_rows(site, root, f"{ENDED} of them just ended", forget=True)
     yield from status_rows(site, root, f"{ENDED} of them ended")
 
 
 def status_rows(site: Site, root: Path, title: str, *, forget: bool = False) -> Iterator[Row]:
-    """One status, beside the questions that it asks. `forget`: what earlier ones kept."""
+    """`status`, beside the calls that it makes. `forget`: remove what earlier calls of `status` kept."""
 
     def prepare() -> None:
         for kept in root.glob("*/verdict.json") if forget else ():
             kept.unlink()
 
     command: Command = [site.program, "status", "--output-root", root]
-    site.call(*command)  # after this nothing is news, unless it is forgotten
+    site.call(*command)  # now all ends are kept, unless `prepare` removes them
     prepare()
     calls = calls_of(site, command)
     raw: dict[str, Command] = {f"{number}": words for number, words in enumerate(calls)}
@@ -157,7 +157,7 @@ SPEC = {
     "swift": {"rlhf_type": "grpo", "model": "org/name", "dataset": ["org/data"]}
     | {"num_generations": 2, "per_device_train_batch_size": 2},
 }
-#: Not in step with the follower's polling.
+#: The pauses are random, so that lines do not come in step with the looks of `logs -f`.
 FAKE = f"""
 for i in {{1..{LINES}}}; do sleep 0.$((RANDOM % 300 + 300)); echo "at $EPOCHREALTIME"; done
 step 1 1
@@ -165,7 +165,7 @@ step 1 1
 
 
 def following(site: Site) -> Iterator[Row]:
-    """From a line's writing, by the job, to the terminal of who follows it."""
+    """How long a line takes from the job that writes it to the terminal of `logs -f`."""
     venv = make_environment(site.folder / "fake")
     spec = site.folder / "lines.yaml"
     spec.write_text(json.dumps(SPEC | {"environment": {"venv": str(venv)}}))
@@ -180,7 +180,7 @@ def following(site: Site) -> Iterator[Row]:
 
 
 def main() -> int:
-    """Measure, print, and judge."""
+    """Measure and print the table; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10)
     rounds = parser.parse_args().rounds

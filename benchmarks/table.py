@@ -1,4 +1,4 @@
-"""What the schedulers' benchmarks share: rows with budgets, and lines on a follower's terminal."""
+"""What the benchmarks of Slurm and Kubernetes share: a table with budgets, and `logs -f` on a terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.base import ROOT, Command
 
 
 class Row(NamedTuple):
-    """One line of the table; `limit` is the budget of `value`, None where there is none."""
+    """A line of the table. `limit`: the most that `value` may be; None: there is no budget."""
 
     what: str
     value: float
@@ -24,12 +24,15 @@ class Row(NamedTuple):
 
 
 def follow(command: Command, environ: Mapping[str, str]) -> Iterator[float]:
-    """Milliseconds between each line's own time and its coming out of a terminal."""
+    """Run a command that prints `at TIME` lines, on a terminal: how many ms after its time each line comes."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=theirs, stderr=-3):
         os.close(theirs)
         rest = b""
-        with contextlib.suppress(OSError), os.fdopen(ours, "rb", 0) as terminal:  # EIO: its end
+        with (
+            contextlib.suppress(OSError),
+            os.fdopen(ours, "rb", 0) as terminal,
+        ):  # EIO: the terminal's other side was closed
             while data := terminal.read(65536):
                 now = time.time()
                 *lines, rest = (rest + data).split(b"\n")
@@ -38,7 +41,7 @@ def follow(command: Command, environ: Mapping[str, str]) -> Iterator[float]:
 
 
 def report(rows: list[Row]) -> int:
-    """Print the table; 1 where a budget is exceeded."""
+    """Print the table; the exit code is 1 if a budget is exceeded."""
     print("| what | measured | budget |\n| --- | --- | --- |")
     for row in rows:
         limit = "-" if row.limit is None else f"{row.limit:.0f} {row.unit}".strip()
