@@ -31,6 +31,7 @@ STATUS_KEYS = (
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_help(world: World, command: str, flag: str) -> None:
+    """Every command prints its help on stdout, in lines of at most 80 characters."""
     done = world.prl(*([command] if command else []), flag)
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(f"Usage: prl-submit {command}".rstrip())
@@ -44,17 +45,20 @@ def test_help_names_every_command(world: World) -> None:
 
 
 def test_no_arguments(world: World) -> None:
+    """Without a word the help goes to stderr, and the exit code is 2."""
     done = world.prl()
     assert (done.code, done.out) == (2, "")
     assert "Usage: prl-submit" in done.err
 
 
 def test_version(world: World) -> None:
+    """--version prints the name and the version."""
     assert world.prl("--version").out.startswith("prl-submit ")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_script(world: World, shell: str) -> None:
+    """completion prints a script that its shell can read."""
     done = world.prl("completion", shell)
     assert done.code == 0
     assert "_PRL_SUBMIT_COMPLETE" in done.out
@@ -72,6 +76,7 @@ def test_completion_script(world: World, shell: str) -> None:
     ],
 )
 def test_completion_completes(world: World, words: str, expected: str) -> None:
+    """Commands and runs are completed after Tab."""
     world.run_to_end()
     count = str(len(words.split()) - 1)
     environ = {"_PRL_SUBMIT_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": count}
@@ -232,6 +237,7 @@ def test_every_way_to_name_a_run(world: World) -> None:
 
 @pytest.mark.parametrize("command", ["status", "logs", "cancel", "wait", "resume"])
 def test_unknown_run(world: World, command: str) -> None:
+    """A run that does not exist: exit code 3, and nothing on stdout."""
     done = world.prl(command, "v99")
     assert (done.code, done.out) == (3, "")
     assert done.err.startswith("error: no run 'v99' under ")
@@ -239,6 +245,7 @@ def test_unknown_run(world: World, command: str) -> None:
 
 @pytest.mark.parametrize("command", ["status", "logs", "cancel", "resume"])
 def test_ambiguous_run(world: World, command: str) -> None:
+    """A name that several runs have is refused, and the runs are listed."""
     runs = [world.run_to_end()[0].name for _ in range(2)]
     done = world.prl(command, "fake")
     assert done.code == 2
@@ -264,6 +271,7 @@ def test_broken_pipe(world: World) -> None:
 
 
 def test_logs(world: World) -> None:
+    """logs prints the job's lines; --tail and --node choose among them."""
     world.run_to_end("seq 1 5; step 1 1")
     lines = world.prl("logs", "latest").out.splitlines(keepends=True)
     assert [line for line in lines if line[0].isdigit()] == [f"{i}\n" for i in range(1, 6)]
@@ -328,6 +336,7 @@ def _is_old(file: Path) -> bool:
 
 
 def test_doctor(world: World) -> None:
+    """doctor succeeds here, and names what is missing where something is."""
     done = world.prl("doctor")
     assert done.code == 0, done.out
     assert "bash" in done.out
@@ -368,6 +377,7 @@ BAD: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize("command", ["submit", "check", "render", "explain"])
 @pytest.mark.parametrize("kind", BAD)
 def test_bad_spec(world: World, kind: str, command: str) -> None:
+    """A spec that cannot be read gives an error, exit code 2, and creates nothing."""
     data, words = BAD[kind]
     (world.root / "job.yaml").write_bytes(data)
     before = sorted(path.name for path in world.root.iterdir())
@@ -381,6 +391,7 @@ def test_bad_spec(world: World, kind: str, command: str) -> None:
 
 
 def test_50_megabytes(world: World) -> None:
+    """A spec of 50 MB is refused by its size."""
     (world.root / "job.yaml").write_bytes(b"name: x\n" + b"# long\n" * (BIG // 7))
     done = world.prl("check", "job.yaml")
     assert done.code == 2
@@ -425,6 +436,7 @@ def test_bad_spec_argument(world: World, spec: str, words: str) -> None:
     ],
 )
 def test_bad_option(world: World, words: list[str]) -> None:
+    """A wrong option: exit code 2, and no run directory."""
     done = world.prl(world.spec(), *words)
     assert done.code == 2, done
     assert "error: " in done.err
@@ -433,6 +445,7 @@ def test_bad_option(world: World, words: list[str]) -> None:
 
 @pytest.mark.parametrize("name", ["PRL_NUM_GENERATION", "PRL_BACKND"])
 def test_misspelt_variable(world: World, name: str) -> None:
+    """A misspelt PRL_ variable is an error that names the right one."""
     done = world.prl(world.spec(), **{name: "2"})
     assert done.code == 2
     assert name in done.err
@@ -524,6 +537,7 @@ def test_without_kubernetes_nothing_is_submitted(world: World) -> None:
 
 
 def test_unknown_backend(world: World) -> None:
+    """A backend that does not exist: exit code 2, and no run directory."""
     done = world.prl(world.spec(), "--backend", "ray")
     assert (done.code, done.out) == (2, "")
     assert "ray" in done.err

@@ -192,6 +192,7 @@ def test_all_that_is_wrong_is_said_at_once(world: World) -> None:
     ],
 )
 def test_completion(world: World, words: str, expected: str) -> None:
+    """The options' values are completed after Tab."""
     count = str(len(words.split()) - 1)
     environ = {"_PRL_SUBMIT_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": count}
     assert world.prl(**environ).out.splitlines()[0].startswith(expected)

@@ -58,6 +58,7 @@ def test_over_a_slow_line(kube_apart: KubernetesWorld) -> None:
 
 
 def test_only_some(kube_apart: KubernetesWorld) -> None:
+    """--only copies the named files and patterns alone."""
     run, _ = kube_apart.run_to_end(FAKE)
     done = kube_apart.prl("collect", run, "--only", "logging.jsonl, checkpoint-*")
     assert done.code == 0, done.err
@@ -108,6 +109,7 @@ def test_an_interrupted_collect_is_continued(kube_apart: KubernetesWorld) -> Non
 
 
 def test_connection_breaks(kube_apart: KubernetesWorld) -> None:
+    """A broken connection ends collect with an error; the next call goes on where it stopped."""
     run, _ = kube_apart.run_to_end(FAKE.replace("30000000", "300000000"))
     part = run / "checkpoint-1" / ".model.safetensors.part"
     process = kube_apart.start("collect", run, "--only", "checkpoint-*")

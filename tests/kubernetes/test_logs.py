@@ -46,6 +46,7 @@ def test_all_replicas_with_their_names(any_kube: KubernetesWorld) -> None:
 
 
 def test_bytes_survive(any_kube: KubernetesWorld) -> None:
+    """Every byte of the pod's output arrives in the log as it was written."""
     fake = r"printf '中文 \033[1m\xff\xfe\r 50%%\rtab\t\n'; head -c 40000 /dev/zero | tr '\0' x; echo; step 1 1"
     run, _ = any_kube.run_to_end(fake)
     log = (run / "logs/node0.log").read_bytes()

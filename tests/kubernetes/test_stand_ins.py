@@ -192,6 +192,7 @@ def test_words_and_environment_arrive_byte_for_byte(pods: Pods) -> None:
     ],
 )
 def test_expansion(text: str, expanded: str) -> None:
+    """`$(NAME)` is replaced as Kubernetes replaces it."""
     assert expand(text, {"A": "1"}) == expanded
 
 
@@ -259,6 +260,7 @@ def test_program_that_is_not_there(pods: Pods) -> None:
 
 
 def test_volumes(pods: Pods, tmp_path: Path) -> None:
+    """All kinds of volumes show their files in the container."""
     claim = pods.cluster.claim(pods.namespace, "claim")
     (claim / "sub").mkdir()
     (claim / "sub" / "file").write_text("claimed")
@@ -424,6 +426,7 @@ def test_log_before_the_start(pods: Pods) -> None:
 
 
 def test_last_words(pods: Pods) -> None:
+    """A failed container's message comes from its file, else from the end of its log."""
     fallback = {"terminationMessagePolicy": "FallbackToLogsOnError"}
     pods.shell("echo file >/dev/termination-log; echo log; exit 1", name="file", **fallback)
     pods.shell("seq 200; exit 1", name="log", **fallback)
@@ -439,12 +442,14 @@ def test_last_words(pods: Pods) -> None:
 
 def test_signal(pods: Pods) -> None:
     # The first process cannot kill itself.
+    """A container whose process dies of a signal ends with 128 plus its number."""
     pods.shell("kill -9 $$; sleep 9 & kill -SEGV $!; wait $!")
     assert pods.end()["exitCode"] == 139
 
 
 @pytest.mark.skipif(not limits_memory(), reason="no control groups v1 here")
 def test_memory_limit(pods: Pods) -> None:
+    """A container over its memory limit is killed and called OOMKilled."""
     eat = "x = bytearray(200 << 20); print(len(x))"
     limits = {"limits": {"memory": "64Mi"}}
     pods.create(sys.executable, "-c", eat, name="eats", resources=limits)
@@ -480,6 +485,7 @@ def test_init_containers_in_order(pods: Pods) -> None:
 
 
 def test_deadline(pods: Pods) -> None:
+    """A pod at its activeDeadlineSeconds fails with DeadlineExceeded."""
     pods.shell("trap 'exit 0' TERM; sleep 60 & wait", spec={"activeDeadlineSeconds": 1})
     pod = pods.wait(lambda pod: pod["status"]["phase"] == "Failed")
     assert pod["status"]["reason"] == "DeadlineExceeded"
@@ -488,6 +494,7 @@ def test_deadline(pods: Pods) -> None:
 
 
 def test_graceful_deletion(pods: Pods) -> None:
+    """A deleted pod's containers get SIGTERM, and SIGKILL after their grace."""
     pods.shell("trap 'echo asked; sleep 0.5; exit 3' TERM; echo up; sleep 60 & wait")
     pods.shell("trap '' TERM; echo up; sleep 60; sleep 60", name="deaf")
     pods.wait(lambda _: pods.log("a").text == pods.log("deaf").text == "up\n")
@@ -524,6 +531,7 @@ def _commands(word: str) -> list[str]:
 
 
 def test_eviction(pods: Pods) -> None:
+    """An evicted pod fails with the reason Evicted, without a grace."""
     pods.shell("trap '' TERM; sleep 60; sleep 60")
     pods.wait_running()
     pods.cluster.evict(pods.namespace, "a")
@@ -557,6 +565,7 @@ def test_images_that_are_not_there(pods: Pods) -> None:
 
 
 def test_no_room(pods: Pods) -> None:
+    """A pod that no node has room for stays pending, with the scheduler's reason."""
     pods.shell("true", resources={"limits": {"nvidia.com/gpu": 5}})
     text = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu."
     pods.wait(lambda pod: text in str(pod["status"].get("conditions")))
@@ -602,6 +611,7 @@ def test_pods_end_while_the_api_is_away(pods: Pods) -> None:
 
 
 def test_exec(pods: Pods, tmp_path: Path) -> None:
+    """exec runs a program in the container, with its streams, variables, user and exit code."""
     lightkube = pytest.importorskip("lightkube")
     pods.shell(
         "hostname; sleep 60",

@@ -14,6 +14,7 @@ TWO = {"resources__nodes": 2}
 
 
 def test_success(any_kube: KubernetesWorld) -> None:
+    """A training that ends well is SUCCEEDED."""
     done = any_kube.prl(
         any_kube.spec(**any_kube.faking("echo it trains; step 1 1", {})), "--wait", "--json"
     )
@@ -32,6 +33,7 @@ def test_success(any_kube: KubernetesWorld) -> None:
 
 
 def test_exit_3(any_kube: KubernetesWorld) -> None:
+    """A job's own exit code is reported."""
     done = any_kube.prl(any_kube.spec(**any_kube.faking("step 1 1; exit 3", {})), "--wait")
     assert done.code == 1
     status = any_kube.status(Path(done.out.strip()))
@@ -64,6 +66,7 @@ def test_image_that_cannot_be_pulled(kube: KubernetesWorld) -> None:
 
 
 def test_unschedulable(kube: KubernetesWorld) -> None:
+    """A job that no node has room for is QUEUED, with the scheduler's reason."""
     run = kube.submit(resources__accelerator="gpu", resources__nproc_per_node=8)
     eventually(lambda: "Insufficient" in (kube.status(run)["reason"] or ""))
     status = kube.status(run)
@@ -72,6 +75,7 @@ def test_unschedulable(kube: KubernetesWorld) -> None:
 
 
 def test_deadline(any_kube: KubernetesWorld) -> None:
+    """A job at its time limit is TIMEOUT."""
     _run, status = any_kube.run_to_end("step 1 2; sleep 60", resources__time_limit="5s")
     assert status["state"] == "TIMEOUT"
     assert "time limit" in status["reason"]
@@ -119,6 +123,7 @@ def test_deleted_by_somebody_else(any_kube: KubernetesWorld) -> None:
 
 
 def test_evicted(any_kube: KubernetesWorld) -> None:
+    """A job whose pod is evicted is FAILED, with the reason."""
     run = any_kube.submit("step 1 2; sleep 60")
     any_kube.wait_for(run, "RUNNING")
     [pod] = any_kube.pods()
@@ -136,6 +141,7 @@ def test_restart_then_success(any_kube: KubernetesWorld) -> None:
 
 
 def test_cancelled(any_kube: KubernetesWorld) -> None:
+    """cancel gives the training its grace, and the job is CANCELLED."""
     run = any_kube.submit("trap 'echo saving; exit 143' TERM; step 1 2; sleep 60 & wait")
     any_kube.wait_for(run, "RUNNING")
     done = any_kube.prl("cancel", run, "--json")
@@ -183,6 +189,7 @@ def test_one_of_two_nodes_fails(any_kube: KubernetesWorld) -> None:
 
 
 def test_no_operator(kube: KubernetesWorld) -> None:
+    """A job that no operator takes is QUEUED, and the reason says so."""
     kube.cluster.stop_operator()
     run = kube.submit()
     eventually(lambda: "is the training-operator running?" in kube.status(run)["reason"])
@@ -244,6 +251,7 @@ def test_cause_of_death_with_restarts(kube: KubernetesWorld) -> None:
 
 
 def test_cluster_down(kube: KubernetesWorld) -> None:
+    """Without an answer the last known state is shown, and the exit code is 4."""
     run = kube.submit("step 1 2; sleep 60")
     kube.wait_for(run, "RUNNING")
     kube.cluster.stop_api()

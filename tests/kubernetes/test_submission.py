@@ -67,6 +67,7 @@ def test_no_such_context(kube: KubernetesWorld) -> None:
 
 
 def test_no_kubeconfig(kube: KubernetesWorld) -> None:
+    """Without a kubeconfig nothing is submitted: exit code 4."""
     kube.environ["KUBECONFIG"] = str(kube.root / "none")
     assert "no Kubernetes cluster is configured here" in refused(kube, 4)
 
@@ -114,11 +115,13 @@ def test_unknown_priority_class(kube: KubernetesWorld) -> None:
 
 
 def test_wrong_extra(kube: KubernetesWorld) -> None:
+    """A wrong value in kubernetes.extra is refused with its key."""
     said = refused(kube, kubernetes__extra={"spec": {"runPolicy": {"backoffLimit": "many"}}})
     assert "spec.runPolicy.backoffLimit" in said
 
 
 def test_unauthorized(kube: KubernetesWorld) -> None:
+    """An expired token is refused in plain words."""
     kube.cluster.write_kubeconfig(kube.kubeconfig, kube.namespace, {"token": "old"})
     said = refused(kube)
     assert "the cluster does not know who you are (401 Unauthorized)" in said
@@ -285,6 +288,7 @@ def test_one_list_for_many_runs(kube: KubernetesWorld) -> None:
 
 
 def test_resume(kube: KubernetesWorld) -> None:
+    """resume makes a new PyTorchJob that continues from the last checkpoint."""
     run, status = kube.run_to_end("step 1 2; checkpoint 1 2; exit 3")
     assert status["state"] == "FAILED"
     first = status["job_id"]

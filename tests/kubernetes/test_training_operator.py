@@ -265,6 +265,7 @@ def test_never_fails_at_once(job: Job) -> None:
 
 
 def test_exit_codes(job: Job) -> None:
+    """Under ExitCode a pod with a code from 128 up is made again; a lower code fails the job."""
     job.create(restart="ExitCode", backoffLimit=3)
     job.wait_pods("train-master-0")
     for code in (137, 128, None):
@@ -419,6 +420,7 @@ def test_a_job_that_failed_for_good_with_restarts_outlives_its_time_to_live(job:
 
 
 def test_clean_all(job: Job) -> None:
+    """cleanPodPolicy All removes all pods and services at the end."""
     job.create(cleanPodPolicy="All")
     job.wait_pods("train-master-0")
     job.become("Succeeded", code=0)

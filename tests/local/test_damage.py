@@ -72,6 +72,7 @@ def test_damaged_exit_record(world: World) -> None:
 
 
 def test_damaged_logging(world: World) -> None:
+    """A logging.jsonl that cannot be read costs the progress only, not the state."""
     run, _ = world.run_to_end()
     (run / "logging.jsonl").write_bytes(b"\xff\0 no json")
     assert world.states() == {run.name: "SUCCEEDED"}

@@ -303,6 +303,7 @@ def test_pid_of_another_process_cannot_fool_it(world: World) -> None:
 
 
 def test_earlier_boot(world: World) -> None:
+    """A process id from before a reboot is not taken for the job."""
     run, _ = world.run_to_end()
     (run / "exit.json").unlink()
     me = identify(os.getpid())
@@ -489,6 +490,7 @@ def test_missing_secret_stops_the_submission(world: World) -> None:
 
 @pytest.mark.parametrize("by", ["spec", "variable", "set"])
 def test_visible_devices(world: World, by: str) -> None:
+    """The chosen GPUs reach the job, whoever names them."""
     over = {"local__cuda_visible_devices": "2,3"} if by == "spec" else {}
     environ = {"PRL_CUDA_VISIBLE_DEVICES": "2,3"} if by == "variable" else {}
     words = ["--set", "local.cuda_visible_devices=2,3"] if by == "set" else []

@@ -44,6 +44,7 @@ def assert_failed(job: Ended, *sentences: str, code: int = 78) -> None:
 
 
 def test_success(world: World) -> None:
+    """A training that ends well: exit code 0, SUCCEEDED, no reason."""
     job = world.by_hand()
     assert (job.code, job.exit["state"], job.exit["reason"]) == (0, "SUCCEEDED", None)
     assert job.exit["restarts"] == 0
@@ -149,6 +150,7 @@ def test_setup_lines_are_verbatim_and_share_a_shell(world: World) -> None:
 
 
 def test_zero_steps(world: World) -> None:
+    """A training that ends with 0 and without a step has FAILED."""
     assert_failed(world.by_hand("exit 0"), "without one training step", "data set", code=65)
 
 
@@ -387,6 +389,7 @@ def test_too_few_gpus(world: World, here: int, visible: str | None, seen: int) -
 
 @pytest.mark.parametrize("visible", [None, "0,1", "3, 2", "GPU-0,GPU-1"])
 def test_enough_gpus(world: World, visible: str | None) -> None:
+    """Preflight passes where the node has as many GPUs as the job needs."""
     env = fake_smi(world, 4) | ({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
     job = world.by_hand(env=env, resources__accelerator="gpu", resources__nproc_per_node=2)
     assert job.code == 0, job.reason
@@ -686,6 +689,7 @@ def test_signals_that_end_nothing(world: World, eventually: Eventually, number: 
     "fake", ["sleep 60", "trap 'exit 0' TERM; sleep 60 & wait", "trap '' TERM; sleep 60; sleep 60"]
 )
 def test_time_limit(world: World, fake: str) -> None:
+    """At its time limit a job is ended and called TIMEOUT."""
     began = time.monotonic()
     job = world.by_hand(fake, resources__time_limit="2s", restarts__grace="1s")
     assert time.monotonic() - began < 15
@@ -821,6 +825,7 @@ def test_no_module_command(world: World) -> None:
 
 
 def test_literal_environment(world: World) -> None:
+    """environment.env reaches the training byte for byte."""
     value = "it's $(id) \\ 雨\n`x`"
     job = world.by_hand('printf "%s" "$ODD" >"$run/odd"; step 1 1', environment__env={"ODD": value})
     assert (job.run / "odd").read_text() == value

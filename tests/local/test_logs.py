@@ -16,6 +16,7 @@ TWO = {"resources__nproc_per_node": 2, "environment__env": {"PET_TEE": "3"}}
 
 
 def test_one_rank(world: World) -> None:
+    """--rank prints the log of that rank alone, now or followed."""
     world.run_to_end(TEE, **TWO)
     done = world.prl("logs", "latest", "--rank", "1")
     assert (done.code, sorted(done.out.splitlines())) == (0, ["err of 1", "out of 1"])

@@ -40,6 +40,7 @@ def test_pieces_of_yaml(text: str) -> None:
 
 @given(st.binary(max_size=60))
 def test_bytes(data: bytes) -> None:
+    """No bytes crash the reader."""
     check(data)
 
 

@@ -56,6 +56,7 @@ def plan_of_job(job: str, sets: tuple[str, ...] = (), backend: str | None = None
 
 @pytest.mark.parametrize("job", JOBS)
 def test_launch_script(job: str) -> None:
+    """launch.sh of each example job is the golden file."""
     same_as_golden(render_launch(plan_of_job(job), token="0123456789abcdef"), f"{job}.launch.sh")
 
 
@@ -66,6 +67,7 @@ def test_library() -> None:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_batch_script(name: str) -> None:
+    """The batch script of each example is the golden file."""
     same_as_golden(script_of(name), f"{name}.job.sbatch")
 
 

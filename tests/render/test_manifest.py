@@ -157,6 +157,7 @@ def test_restarts_are_capped() -> None:
 
 
 def test_time_limit() -> None:
+    """The time limit is the pod's, because the job's own would count the time in a queue."""
     made, pod = pods_of("resources.time_limit=90m")
     assert "activeDeadlineSeconds" not in made["spec"]["runPolicy"]  # a queue's hours would count
     assert pod["spec"]["activeDeadlineSeconds"] == 5400

@@ -59,6 +59,7 @@ def _on(world: SlurmWorld, over: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_eight_ends(any_slurm: SlurmWorld, eventually: Eventually) -> None:
+    """Each way in which a job can end has its state and reason."""
     world, cluster = any_slurm, any_slurm.cluster
     if cgroups_allow() is not None:
         jobs = {name: job for name, job in JOBS.items() if name != "memory"}

@@ -71,6 +71,7 @@ def test_a_refusal_says_what_there_is(
 
 @pytest.mark.parametrize(("field", "choice"), [("account", "has: "), ("qos", "has: ")])
 def test_accounting_enforced(slurm_accounting: SlurmWorld, field: str, choice: str) -> None:
+    """An account or QoS that accounting does not know is refused, with the ones it knows."""
     done = slurm_accounting.prl(slurm_accounting.spec(**{f"slurm__{field}": "nope"}))
     assert_refused(
         slurm_accounting, done, f"slurm.{field}", "'nope': Slurm refused the job: Invalid"
@@ -101,6 +102,7 @@ def test_too_many_gpus_use_up_no_job_id(slurm: SlurmWorld) -> None:
 
 
 def test_check_online(slurm: SlurmWorld) -> None:
+    """check --online says when Slurm would start the job, or why it would refuse it."""
     done = slurm.prl("check", slurm.spec(), "--online")
     assert done.code == 0
     assert re.search(r"Slurm would start it (now|in \w+) \(20", done.out)

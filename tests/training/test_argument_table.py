@@ -57,6 +57,7 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> Table:
 
 
 def test_names(parser: dict[str, list[Any]], read: Table) -> None:
+    """The table has exactly the arguments of ms-swift's own parser."""
     assert set(parser) == set(read)
     assert len(read) > 400
 

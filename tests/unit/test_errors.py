@@ -64,6 +64,7 @@ def test_an_error_with_and_without_a_hint() -> None:
 
 
 def test_exit_codes() -> None:
+    """Each kind of error has its exit code."""
     kinds = (BackendRefusedError, PrlSubmitError, NoSuchRunError, BackendUnreachableError)
     assert [kind("x").exit_code for kind in kinds] == [1, 2, 3, 4]
     assert SpecError([]).exit_code == 2

@@ -474,6 +474,7 @@ GOOD = {"zero_optimization": {"stage": 2}, "train_micro_batch_size_per_gpu": "au
     ],
 )
 def test_configurations(tmp_path: Path, swift: str, said: str) -> None:
+    """A DeepSpeed configuration that cannot be read, or contradicts the job, is a problem."""
     write(
         tmp_path,
         good__json=GOOD,
@@ -526,6 +527,7 @@ STATE = {"global_step": 4, "max_steps": 10}
 def test_checkpoints(
     tmp_path: Path, names: tuple[str, ...], state: Any, swift: str, said: str
 ) -> None:
+    """A checkpoint to resume from must have the files that transformers needs for this job."""
     for name in names:
         path = tmp_path / "checkpoint-4" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -546,6 +548,7 @@ def test_a_folder_that_is_not_a_checkpoint(tmp_path: Path) -> None:
 
 
 def test_adapters(tmp_path: Path) -> None:
+    """An adapter folder without a usable adapter_config.json is an error."""
     write(tmp_path, good___adapter_config__json={}, bad___config__json={})
     assert told(tmp_path, "adapters: [good, org/name]") == []
     (said,) = told(tmp_path, "adapters: [good, bad]")

@@ -63,6 +63,7 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPat
     ],
 )
 def test_names_in(source: str, names: set[str] | None) -> None:
+    """The names that a source registers are found in all ways of writing it."""
     assert names_in(source, "orms") == names
 
 

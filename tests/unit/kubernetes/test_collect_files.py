@@ -21,6 +21,7 @@ from prl_submit.errors import PrlSubmitError
 
 
 def test_a_listing() -> None:
+    """The pod's listing is read: sizes, times, names with any character."""
     out = (
         b"12 1763845200.1234567890 logs/node0.log\0"
         b"0 1763845201.0 a file\nwith lines\0"
@@ -116,6 +117,7 @@ def test_logs_are_left_out_while_the_job_runs() -> None:
     ],
 )  # fmt: skip
 def test_patterns(only: list[str], paths: list[str]) -> None:
+    """--only chooses files by names and patterns."""
     assert which(*only) == paths
 
 

@@ -31,6 +31,7 @@ def terms(gpu_type: str) -> dict[str, list[str]]:
     ],
 )
 def test_both_labels(gpu_type: str, product: str, gke: str) -> None:
+    """A GPU type is looked for by NVIDIA's label and by GKE's."""
     found = terms(gpu_type)
     assert list(found) == [PRODUCT, GKE]
     assert product in found[PRODUCT]

@@ -101,6 +101,7 @@ def test_a_live_job_is_not_finished(kind: str, exit_: ExitRecord | None) -> None
 
 
 def test_running() -> None:
+    """A job with a running pod is RUNNING since the pod's start."""
     found = verdict(RUNS, pod(0))
     assert found == State(state=RUNNING, started_at=at(2))
 
@@ -123,6 +124,7 @@ def test_a_node_that_has_ended_is_not_waited_for() -> None:
 
 @pytest.mark.parametrize(("cancelled", "reason"), [(None, "being deleted"), (MINE, f"being deleted: {MINE}")])  # fmt: skip
 def test_being_deleted(cancelled: str | None, reason: str) -> None:
+    """A deleted job is RUNNING until its pods have ended."""
     seen = job("Created", "Running", active=1, deleted=True)
     found = verdict(seen, pod(0), cancelled=cancelled)
     assert (told(found), found.started_at) == ((RUNNING, None, reason), at(2))
@@ -195,6 +197,7 @@ def test_why_it_waits(seen: PyTorchJob, pods: list[Pod], more: dict[str, Any], r
     ],
 )  # fmt: skip
 def test_restarting(pods: list[Pod], more: dict[str, Any], reason: str, restarts: int) -> None:
+    """A job whose pods are made again is QUEUED, with the reason and the count."""
     found = verdict(AGAIN, *pods, **({"max_restarts": 3} | more))
     assert (found.state, found.reason, found.restarts) == (QUEUED, reason, restarts)
 
@@ -224,11 +227,13 @@ def test_a_restart_that_only_the_run_directory_tells() -> None:
     ],
 )
 def test_restarts_of(evidence: dict[str, Any], restarts: int) -> None:
+    """The restarts are the highest number that exit.json, messages or starts of containers give."""
     assert KubernetesEvidence(job=None, **evidence).restarts == restarts
 
 
 # ------------------------------------------------------------------ success
 def test_success() -> None:
+    """A job that succeeded is SUCCEEDED, with the times of its exit.json."""
     found = verdict(job("Succeeded"), dead_pod(0, 0), exit=word(0, restarts=1))
     assert told(found) == (SUCCEEDED, 0, None)
     assert found.restarts == 1
@@ -391,6 +396,7 @@ POD_LIMIT = "Pod was active on the node longer than the specified deadline"
 def test_time_limits(
     seen: PyTorchJob, pods: list[Pod], more: dict[str, Any], code: int | None, reason: str
 ) -> None:
+    """A job that ended at a limit of time is TIMEOUT."""
     assert told(verdict(seen, *pods, **more)) == (TIMEOUT, code, reason)
 
 

@@ -96,11 +96,13 @@ def test_kubeconfig_instead_of_it(home: Home) -> None:
     ],
 )
 def test_namespaces(home: Home, own: Any, said: str | None, expected: str) -> None:
+    """The namespace is that of the option, else the context's, else default."""
     access = home.find(config(**own), namespace=said)
     assert access.namespace == access.config.namespace == expected
 
 
 def test_another_context(home: Home) -> None:
+    """The context that is asked for is taken, with its server and user."""
     access = home.find(config(), config("b", namespace="ml"), context="b")
     assert (access.context, access.namespace) == ("b", "ml")
     assert (server(access), access.config.user.token) == ("https://b.example:6443", "token of b")

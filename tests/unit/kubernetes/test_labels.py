@@ -23,6 +23,7 @@ TOKEN = "0123456789abcdef"
     ],
 )
 def test_job_name(name: str, expected: str) -> None:
+    """A job's name is a valid DNS label, also with the operator's longest suffix."""
     assert job_name(name, TOKEN) == expected
     service = f"{expected}-worker-9998"  # as the operator makes them
     assert re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", service)

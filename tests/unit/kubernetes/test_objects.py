@@ -57,6 +57,7 @@ POD = """
 
 
 def test_a_job() -> None:
+    """The fields of a PyTorchJob are read from the API's JSON."""
     found = msgspec.json.decode(JOB, type=PyTorchJob)
     assert (found.metadata.name, found.metadata.uid, found.token) == ("mr-01234567", "5b6f", TOKEN)
     assert found.metadata.deletion_timestamp == "2026-11-22T20:09:00Z"
@@ -73,6 +74,7 @@ def test_a_job() -> None:
 
 
 def test_a_pod() -> None:
+    """The fields of a pod are read from the API's JSON."""
     found = msgspec.json.decode(POD, type=Pod)
     assert (found.node, found.token, found.spec.node_name) == (2, TOKEN, "n2")
     assert (found.status.phase, found.status.reason) == ("Failed", "Evicted")
@@ -159,4 +161,5 @@ def _an_hour_east() -> Iterator[None]:
     ],
 )
 def test_local_time(theirs: str | None, ours: str | None) -> None:
+    """The API's times become local times with their zone."""
     assert local_time(theirs) == ours

@@ -41,6 +41,7 @@ def test_other_backends_ignore_the_section() -> None:
 
 
 def test_an_image() -> None:
+    """A job without an image is refused, with an example."""
     assert only("volumes: [{pvc: work, mountPath: /cwd}]") == (
         "kubernetes",
         "image is not set: the pods need one with torch and ms-swift",
@@ -74,6 +75,7 @@ def test_the_image_of_the_container() -> None:
     ],
 )
 def test_secrets(names: str, message: str, hint: str) -> None:
+    """Secret variables need a secret of the cluster."""
     rest = f"environment: {{secrets: {names}}}"
     assert only(GOOD, rest) == ("environment.secrets", message, hint)
     assert found(f"{GOOD}, secret: keys", rest) == []
@@ -109,6 +111,7 @@ def test_outputs_that_no_volume_holds(volumes: str) -> None:
 
 
 def test_output_mount() -> None:
+    """The output root must lie in a volume."""
     volumes = "image: i, volumes: [{pvc: a, mountPath: /data}, {pvc: b, mountPath: /cwd}]"
     assert found(f"{volumes}, output_mount: /data/me") == []
     assert only(f"{volumes}, output_mount: /elsewhere/") == (

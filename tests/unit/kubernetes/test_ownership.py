@@ -29,6 +29,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_its_own(run: Path, tmp_path: Path) -> None:
+    """A job belongs to its run directory, also through a link and after a move."""
     assert belongs(job_of(run), TOKEN, run)
     (tmp_path / "link").symlink_to(tmp_path)
     assert belongs(job_of(run), TOKEN, tmp_path / "link" / run.name)
@@ -37,6 +38,7 @@ def test_its_own(run: Path, tmp_path: Path) -> None:
 
 
 def test_another_directorys(run: Path, tmp_path: Path) -> None:
+    """A job of another directory, or of none, does not belong to the run."""
     other = tmp_path / "v2-20260101-000000"
     other.mkdir()
     for directory in (other, None, "", other / "run.json" / "x\0y"):

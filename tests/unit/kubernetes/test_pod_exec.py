@@ -71,6 +71,7 @@ WHOLE = frames(*(BytesMessage(data=bytes([channel]) + data) for channel, data in
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 125, 1000])
 def test_cut_anywhere(size: int) -> None:
+    """Messages are read whole, wherever the connection cuts them."""
     assert heard(*(WHOLE[i : i + size] for i in range(0, len(WHOLE), size)))[0] == MESSAGES
 
 
@@ -124,6 +125,7 @@ def test_the_server_closes() -> None:
     ],
 )
 def test_exit_code(status: ApiStatus, code: int | None) -> None:
+    """The exit code is read from the API's Status."""
     assert status.exit_code == code
 
 
@@ -162,11 +164,13 @@ def test_a_last_message_that_is_no_status(word: bytes) -> None:
 
 
 def test_refused() -> None:
+    """A refused exec raises the server's words."""
     with pytest.raises(RefusedStatusError) as refused:
         ended(Client(code=403))
     assert (refused.value.status.code, refused.value.status.message) == (403, "no")
 
 
 def test_silent() -> None:
+    """A connection that says nothing raises an error."""
     with pytest.raises(httpx2.ReadError, match="it is silent"):
         ended(Client(None, None))

@@ -36,11 +36,13 @@ GPU = "nvidia.com/gpu"
     ],
 )
 def test_quantities(text: str, number: Fraction) -> None:
+    """Kubernetes' quantities are read exactly."""
     assert parse_quantity(text) == number
 
 
 @pytest.mark.parametrize("text", ["", "x", "Gi", "m", "1Gb", "1 G i"])
 def test_no_quantities(text: str) -> None:
+    """What is no quantity raises ValueError."""
     with pytest.raises(ValueError, match=r"."):
         parse_quantity(text)
 
@@ -80,11 +82,13 @@ def container(**amounts: str) -> dict[str, Any]:
     ],
 )
 def test_two_pods(hard: dict[str, str], used: dict[str, str], fits: bool) -> None:
+    """A quota must have room for all pods of the job."""
     wanted = container(gpu="8", cpu="32", memory="256Gi")
     assert (exceeded(wanted, 2, [quota(hard, used)]) is None) is fits
 
 
 def test_in_words() -> None:
+    """An exceeded quota says what is asked for, used and allowed."""
     hard = {"pods": "9", f"requests.{GPU}": "8", "requests.memory": "300Gi", "cpu": "1"}
     used = {f"requests.{GPU}": "4", "cpu": "500m"}
     wanted = container(gpu="4", cpu="250m", memory="256Gi")

@@ -51,6 +51,7 @@ def why(*pods: Pod, of: PyTorchJob = TAKEN, events: list[Event] | None = None, *
     ],
 )
 def test_clean(text: str | None, expected: str) -> None:
+    """A message becomes one line without escape sequences, shortened in its middle."""
     assert clean(text) == expected
 
 
@@ -85,10 +86,12 @@ def test_a_cause_at_the_end_of_many_words_is_kept(cause: str) -> None:
     ],
 )
 def test_suspended(of: PyTorchJob, queue: str | None, expected: str) -> None:
+    """A suspended job says so, or which of Kueue's queues it waits in."""
     assert why(of=of, queue=queue, age=60.0) == expected
 
 
 def test_no_operator() -> None:
+    """A job that no operator takes says so after a while."""
     assert why(of=job(), age=1.0) == "its pods are being made"
     silent = "no operator has taken it yet; is the training-operator running?"
     assert why(of=job(), age=60.0) == silent
@@ -147,6 +150,7 @@ TAINT = (
     ],
 )
 def test_unschedulable(said: str, expected: str) -> None:
+    """The scheduler's message becomes a short reason."""
     assert why_pod_waits(unschedulable(0, said), []) == (f"master-0: {expected}", True)
 
 

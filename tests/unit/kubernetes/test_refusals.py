@@ -19,6 +19,7 @@ def refused(code: int, message: str, *, of_job: bool = False) -> Refusal:
 
 
 def test_401() -> None:
+    """An unknown user is told to log in again."""
     refusal = refused(401, "Unauthorized", of_job=True)
     assert refusal.key is None
     assert refusal.message == "the cluster does not know who you are (401 Unauthorized)"
@@ -49,6 +50,7 @@ def test_401() -> None:
     ],
 )  # fmt: skip
 def test_rights(said: str, message: str) -> None:
+    """A lack of rights names the verb and the role to ask for."""
     assert refused(403, said, of_job=True) == Refusal("kubernetes.namespace", message, ROLE)
     assert not_allowed(ApiStatus(403, "Forbidden", said), "ml") is not None
     assert not_allowed(ApiStatus(500, "", said), "ml") is None
@@ -62,6 +64,7 @@ def test_a_403_that_is_not_about_rights() -> None:
     "said", ["404 page not found", "the server could not find the requested resource"]
 )
 def test_no_operator(said: str) -> None:
+    """A cluster without PyTorchJobs says how to install the operator."""
     refusal = refused(404, said, of_job=True)
     assert refusal.key is None
     assert refusal.message == "the cluster knows no PyTorchJobs (kubeflow.org/v1)"
@@ -71,6 +74,7 @@ def test_no_operator(said: str) -> None:
 
 @pytest.mark.parametrize("of_job", [True, False])
 def test_no_namespace(of_job: bool) -> None:
+    """A namespace that does not exist says how to make it."""
     assert refused(404, 'namespaces "ml" not found', of_job=of_job) == Refusal(
         "kubernetes.namespace",
         "there is no namespace ml",
@@ -79,6 +83,7 @@ def test_no_namespace(of_job: bool) -> None:
 
 
 def test_quota() -> None:
+    """An exceeded quota is told with its numbers."""
     said = (
         f"{POD}: exceeded quota: team, requested: pods=1,requests.nvidia.com/gpu=8, "
         "used: pods=2,requests.nvidia.com/gpu=4, limited: pods=2,requests.nvidia.com/gpu=8"

@@ -46,6 +46,7 @@ def fault(*entries: Data) -> str:
     ],
 )  # fmt: skip
 def test_sources(entry: Data, source: Data) -> None:
+    """Each short form of a volume becomes Kubernetes' own."""
     volume = read({"name": "v", **entry, "mountPath": "/data"})
     assert volume.volume == {"name": "v", **source}
     assert volume.mount == {"name": "v", "mountPath": "/data"}
@@ -62,6 +63,7 @@ def test_sources(entry: Data, source: Data) -> None:
     ],
 )  # fmt: skip
 def test_mounts(entry: Data, mount: Data) -> None:
+    """The keys of a volume's mount are read in both ways of writing."""
     assert read({"pvc": "x", **entry}).mount == {"name": "volume-0", **mount}
 
 
@@ -101,6 +103,7 @@ SOURCES = "persistentVolumeClaim (or pvc), hostPath, nfs, emptyDir, or another o
     ],
 )  # fmt: skip
 def test_faults(entry: Data, message: str) -> None:
+    """A wrong volume gives a message that names the key."""
     assert fault(entry) == message
 
 
@@ -149,6 +152,7 @@ def test_what_lies_on_a_volume(mount: str, path: str, expected: bool) -> None:
 
 
 def test_quantities() -> None:
+    """Sizes become Kubernetes' quantities."""
     assert [to_quantity(size) for size in ("256G", "1536M", "1T")] == ["256Gi", "1536Mi", "1Ti"]
     with pytest.raises(ValueError, match="not a size"):
         to_quantity(None)

@@ -24,6 +24,7 @@ from prl_submit.launch import quote
     ],
 )
 def test_bash_words(text: str, word: str) -> None:
+    """A text becomes one word of bash, quoted only if it must be."""
     assert quote.bash(text) == word
 
 

@@ -48,6 +48,7 @@ def test_gpus(
     visible: str | None,
     said: str | None,
 ) -> None:
+    """Too few GPUs, or hidden ones, are a problem before the start."""
     environ = smi(4) | ({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
     found = list(lacking(planned(f"name: x\n{spec}").plan, environ, run))
     assert [lack.message for lack in found] == ([said] if said else [])
@@ -85,6 +86,7 @@ def test_a_slow_nvidia_smi_is_no_answer(smi: Callable[[int], dict[str, str]]) ->
     ],
 )  # fmt: skip
 def test_conda(tmp_path: Path, environment: str, said: str | None) -> None:
+    """A conda environment is found where launch.sh looks for it."""
     (tmp_path / "miniconda3/envs/there").mkdir(parents=True)
     (tmp_path / "miniconda3/etc/profile.d").mkdir(parents=True)
     (tmp_path / "miniconda3/etc/profile.d/conda.sh").touch()

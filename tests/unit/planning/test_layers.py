@@ -142,6 +142,7 @@ def test_a_base_is_named_in_files_only(how: str) -> None:
     ],
 )
 def test_variables_override(name: str, value: str, path: str, expected: object) -> None:
+    """A PRL_ variable overrides its key, and is not passed on to the job."""
     found = layered("name: x", environ={name: value, "OTHER": "1", "MODEL": "2"})
     assert found.problems == []
     assert found.passed_on == {}
@@ -398,6 +399,7 @@ def test_infer_workers_of_the_environment_beside_colocate(workers: str) -> None:
     ],
 )
 def test_set(text: str, expected: object) -> None:
+    """The value of --set is YAML, and its key names a place in the spec."""
     settings, problems = parse_settings([text])
     assert problems == []
     node = setting_tree(settings[0], load_table())

@@ -92,6 +92,7 @@ def test_defaults_for_cpu() -> None:
 
 
 def test_several_nodes() -> None:
+    """On several nodes torchrun gets their number, and the world is nodes times processes."""
     plan = planned("name: x\nbackend: slurm\nresources: {nodes: 2, nproc_per_node: 8}").plan
     assert plan.torchrun == ["torchrun", "--nnodes=2", "--nproc_per_node=8"]
     assert plan.world_size == 16

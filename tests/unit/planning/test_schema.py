@@ -87,6 +87,7 @@ def test_it_underlines_what_is_wrong(data: object, place: str) -> None:
     ids=str,
 )
 def test_wrong_arguments(arguments: dict[str, object]) -> None:
+    """The JSON Schema refuses a wrong argument."""
     assert len(swift(**arguments)) == 1
 
 
@@ -103,6 +104,7 @@ def test_wrong_arguments(arguments: dict[str, object]) -> None:
     ids=str,
 )
 def test_right_arguments(arguments: dict[str, object]) -> None:
+    """The JSON Schema accepts a right argument."""
     assert swift(**arguments) == []
 
 

@@ -81,6 +81,7 @@ def local_facts(gpus: int | None) -> Facts:
     ],
 )
 def test_the_folder(environ: dict[str, str], folder: str) -> None:
+    """Facts lie in XDG_STATE_HOME, else below the home directory."""
     assert state_folder(environ) == folder
 
 
@@ -93,6 +94,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 
 def test_never_probed(environ: dict[str, str]) -> None:
+    """A partition that was never probed has no facts."""
     assert load_facts("slurm", None, environ) is None
     save_facts(state_folder(environ), facts())
     assert load_facts("slurm", "low", environ) is None
@@ -110,6 +112,7 @@ def test_remembered_by_cluster_and_partition(environ: dict[str, str]) -> None:
 
 
 def test_this_machine(environ: dict[str, str]) -> None:
+    """The facts of this machine are found by its name."""
     here = msgspec.structs.replace(local_facts(2), cluster=os.uname().nodename)
     save_facts(state_folder(environ), here)
     assert load_facts("local", None, environ) == here
@@ -261,6 +264,7 @@ def test_this_machines_gpus(gpus: int | None, wrong: bool) -> None:
 
 
 def test_memory() -> None:
+    """More memory than any node has is an error."""
     (problem,) = problems("resources: {memory: 501G}")
     assert (problem.key, problem.severity) == ("resources.memory", "error")
     assert "501G per node are asked for; the nodes of partition gpu have 512000 MiB at most" in (
@@ -320,6 +324,7 @@ def test_a_path_has_an_age_of_its_own() -> None:
 
 
 def test_the_table() -> None:
+    """A probed node is one row, with its numbers in short form."""
     seen = NodeFacts(
         node="node1",
         gpus=[H100],

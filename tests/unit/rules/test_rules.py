@@ -218,6 +218,7 @@ EVAL = "num_generations: 4, per_device_eval_batch_size: 1"
     ],
 )
 def test_evaluation_batch(swift: str, nproc: int, key: str | None) -> None:
+    """The evaluation batch must be divisible by num_generations."""
     problems = found(f"{swift}, per_device_train_batch_size: 4", nproc=nproc)
     assert [p.key for p in problems] == ([] if key is None else [f"swift.{key}"])
     for problem in problems:
@@ -288,6 +289,7 @@ SERVER = "use_vllm: true, vllm_mode: server, vllm_server_host: h"
     ],
 )
 def test_swift_rules(swift: str, key: str | None, message: str, hint: str) -> None:
+    """Each rule on ms-swift's arguments names its key, with a message and a hint."""
     problems = found(swift if OK[:15] in swift else f"{OK}, {swift}")
     assert [p.key for p in problems] == ([] if key is None else [f"swift.{key}"])
     for problem in problems:
@@ -326,6 +328,7 @@ JOB = "model: m, dataset: d"
     ],
 )
 def test_spec_rules(spec: str, key: str | None, message: str) -> None:
+    """Each rule on the sections of a spec names its key, with a message and a hint."""
     problems = [p for p in planned(f"name: x\n{spec}").problems if p.severity == "error"]
     assert [p.key for p in problems] == ([] if key is None else [key])
     for problem in problems:

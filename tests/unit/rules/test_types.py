@@ -382,6 +382,7 @@ def test_a_misspelt_value_has_a_hint() -> None:
     ],
 )
 def test_several_teachers(value: str, said: str) -> None:
+    """A list of teacher servers must have the form that ms-swift reads."""
     text = value.replace("url", '"url"').replace("tags", '"tags"')
     for name in ("a", "b", "x", "y"):
         text = text.replace(f" {name}", f' "{name}"').replace(f"[{name}", f'["{name}"')
@@ -402,6 +403,7 @@ def test_several_teachers(value: str, said: str) -> None:
     ],
 )
 def test_devices(devices: str, swift: str, more: str, said: str | None) -> None:
+    """cuda_visible_devices must fit the number of processes."""
     head = f"resources: {{nproc_per_node: 2}}\nlocal: {{cuda_visible_devices: {devices}}}\n{more}"
     found = [text for text in told(problems("grpo", swift, head)) if "local." in text]
     assert len(found) == bool(said), found

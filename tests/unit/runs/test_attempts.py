@@ -35,6 +35,7 @@ def test_starts_and_ends(tmp_path: Path) -> None:
 
 
 def test_spoilt_lines(tmp_path: Path) -> None:
+    """Lines that are damaged, nested without end or of another form are skipped."""
     deep = '{"x": ' + "[" * 100_000 + "\n"
     text = "\n" + deep + '{"started_at": "2026' + "\n" + "[]\n" + BEGAN % ("10:00", 0) + "\xff\n"
     assert read(tmp_path, text) == [(0, None, "10:00")]

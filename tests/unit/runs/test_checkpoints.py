@@ -52,6 +52,7 @@ def test_the_newest_by_number_not_by_name(tmp_path: Path) -> None:
 
 
 def test_none(tmp_path: Path) -> None:
+    """No folder, a file and names of another form are no checkpoint."""
     assert last_complete(tmp_path / "gone", 2) is None
     (tmp_path / "checkpoint-5").write_text("a file")
     (tmp_path / "last-checkpoint").symlink_to("checkpoint-1")
@@ -281,6 +282,7 @@ def steps(run: Path) -> tuple[int | None, int | None]:
 def test_progress(
     tmp_path: Path, text: str | None, progress: tuple[int | None, int | None]
 ) -> None:
+    """The last logged step is the progress."""
     if text is not None:
         (tmp_path / "logging.jsonl").write_text(text)
     assert steps(tmp_path) == progress

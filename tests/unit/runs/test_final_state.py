@@ -50,6 +50,7 @@ def test_a_damaged_one_counts_for_nothing(tmp_path: Path, data: bytes) -> None:
 
 
 def test_none_yet(tmp_path: Path) -> None:
+    """A run without verdict.json has no final state."""
     assert read_verdict(run(tmp_path)) is None
 
 

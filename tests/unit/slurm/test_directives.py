@@ -119,6 +119,7 @@ def test_each_key_of_the_section_has_its_option() -> None:
     ],
 )
 def test_quoting(text: str, quoted: str) -> None:
+    """A value of an #SBATCH line is quoted as sbatch reads it."""
     assert quote.sbatch(text) == quoted
 
 
@@ -263,10 +264,12 @@ def words(runtime: str, head: str = "", **more: str) -> tuple[list[str], list[st
 
 
 def test_no_container() -> None:
+    """A job without a container has no words for one."""
     assert container_words(slurm_plan()) == ([], [])
 
 
 def test_pyxis() -> None:
+    """With pyxis the container is srun's options."""
     head = "output: /scratch/out\n"
     outer, inner = words("pyxis", head, mounts="['/data:/data:ro', '/x y:/z']")
     assert outer == [
@@ -278,6 +281,7 @@ def test_pyxis() -> None:
 
 
 def test_apptainer() -> None:
+    """With apptainer the container is a command around launch.sh."""
     outer, inner = words("apptainer", image="docker://a:b", mounts="['/data:/data:ro']")
     assert outer == []
     assert inner == [

@@ -154,6 +154,7 @@ def test_an_ended_job() -> None:
     ],
 )
 def test_wait_status(status: str, code: int | None, signal: int | None) -> None:
+    """squeue's status gives the exit code or the signal."""
     job = live(state="FAILED", status=status)
     assert (job.exit_code, job.signal) == (code, signal)
 
@@ -171,6 +172,7 @@ def test_words_for_a_missing_value(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["N/A", "Unknown", "None", "", "(null)", "2026-13-01T00:00:00"])
 def test_no_time(text: str) -> None:
+    """Slurm's words for an unknown time, and impossible times, give none."""
     assert live(start=text).started_at is None
 
 
@@ -271,6 +273,7 @@ def test_a_name_made_to_look_like_a_job_does_not_have_the_token() -> None:
     ],
 )
 def test_the_token(comment: str, has: bool | None) -> None:
+    """The last token in a job's comment counts; without one nobody can say whose the job is."""
     assert live(comment=comment).has_token(TOKEN) is has
 
 
@@ -306,6 +309,7 @@ def test_an_accounted_job() -> None:
     ],
 )
 def test_who_cancelled(state: str, word: str, by: str | None) -> None:
+    """sacct's state tells who cancelled the job."""
     (job,) = parse_sacct(sacct(state=state))
     assert (job.state, job.cancelled_by) == (word, by)
 

@@ -150,6 +150,7 @@ def test_the_warning_fits_into_the_time(limit: str | None, grace: str, fits: boo
     ],
 )
 def test_mounts(mount: str, good: bool) -> None:
+    """A container's mount is SOURCE, SOURCE:TARGET or SOURCE:TARGET:OPTIONS."""
     text = f"environment: {{container: {{image: i, mounts: ['{mount}']}}}}"
     keys = [p.key for p in found(text)]
     assert keys == ([] if good else ["environment.container.mounts"])
@@ -163,4 +164,5 @@ def test_a_wckey_that_slurm_refuses(wckey: str) -> None:
 
 
 def test_a_wckey() -> None:
+    """A wckey may hold a star."""
     assert found("slurm: {extra: {wckey: 'a*'}}") == []

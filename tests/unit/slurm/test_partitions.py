@@ -48,6 +48,7 @@ def test_the_question_has_as_many_fields_as_the_answer_needs() -> None:
 
 
 def test_the_answer() -> None:
+    """sinfo's lines become partitions with their kinds of node."""
     found = parse_sinfo(CLUSTER)
     assert list(found) == ["gpu", "low", "cpu"]
     assert found["gpu"] == Partition(
@@ -82,6 +83,7 @@ def test_odd_lines_are_skipped(line: str) -> None:
 
 @pytest.mark.parametrize(("text", "mib"), [("1000", 1000), ("1000+", 1000), ("", 0)])
 def test_memory(text: str, mib: int) -> None:
+    """sinfo's memory is read, also with a + behind it."""
     assert parse_sinfo(f"a|a|1:00|1|8|{text}|")["a"].kinds[0].memory_mib == mib
 
 
@@ -134,6 +136,7 @@ def test_gres_of_real_clusters(text: str, gpus: dict[str, int]) -> None:
     ],
 )
 def test_limits(text: str, seconds: int | None) -> None:
+    """Slurm's time limits become seconds."""
     assert parse_limit(text) == seconds
 
 

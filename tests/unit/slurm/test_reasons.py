@@ -84,6 +84,7 @@ def test_what_is_asked_for(gpus: int, nodes: int, text: str) -> None:
     ],
 )
 def test_reasons(reason: str | None, text: str) -> None:
+    """Slurm's reasons for waiting become plain words."""
     assert words(reason) == text
 
 

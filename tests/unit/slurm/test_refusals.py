@@ -111,6 +111,7 @@ def test_an_option_of_a_later_version(err: str, key: str) -> None:
 
 
 def test_mail_type() -> None:
+    """A refused --mail-type names slurm.extra.mail-type."""
     err = "sbatch: error: Invalid --mail-type specification"
     assert explain(err, slurm_plan()).key == "slurm.extra.mail-type"
 
@@ -146,4 +147,5 @@ def test_nothing_to_choose_from(key: str | None) -> None:
     ],
 )
 def test_choices(text: str, names: list[str]) -> None:
+    """The choices are read from Slurm's answer."""
     assert parse_choices(text) == names

@@ -58,6 +58,7 @@ A_NO = [
 
 @pytest.mark.parametrize("answer", [*SENT_NOTHING, *PERHAPS_SENT])
 def test_no_answer(answer: Answer) -> None:
+    """These words mean that no controller answered."""
     assert gave_no_answer(answer)
 
 
@@ -65,6 +66,7 @@ def test_no_answer(answer: Answer) -> None:
     "answer", [*A_NO, Answer(0, "77", ""), Answer(0, "77", "sbatch: warning: Connection refused")]
 )
 def test_an_answer(answer: Answer) -> None:
+    """These words mean that a controller answered, with a refusal or not."""
     assert not gave_no_answer(answer)
 
 

@@ -767,5 +767,6 @@ def test_the_node_that_failed_is_read_from_its_file(make: Make) -> None:
     ],
 )
 def test_a_forecast(err: str, words: str) -> None:
+    """sbatch --test-only's answer becomes the expected start in words."""
     now = datetime(2026, 11, 22, 20, 50).timestamp()
     assert slurm_states.test_only_words(err, now) == words

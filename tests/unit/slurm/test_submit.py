@@ -123,6 +123,7 @@ def written(run: Path) -> Record | None:
     "out", ["77\n", "77;cluster\n", "77", "sbatch: a word of the site's\n77\n"]
 )
 def test_a_submission(fake: FakeSlurm, plan: Plan, out: str) -> None:
+    """A job is submitted by one sbatch, and its id is written down."""
     fake.says(sbatch=Answer(0, out, "sbatch: warning: x"))
     record = slurm_backend.BACKEND.submit(fake.run, plan, NEW)
     assert record == msgspec.structs.replace(NEW, job_id="77")
@@ -509,6 +510,7 @@ def submitted(fake: FakeSlurm, job_id: str | None = "77") -> Run:
 @pytest.mark.parametrize("job_id", ["77", None])
 @pytest.mark.parametrize("state", ["PENDING", "RUNNING", "REQUEUE_HOLD"])
 def test_cancel(fake: FakeSlurm, state: str, job_id: str | None) -> None:
+    """cancel calls scancel with the job's id, and leaves its mark in the run directory."""
     fake.says(squeue=Jobs(("77", "prl-submit:mine", state)), scancel=Answer(0, "", ""))
     slurm_backend.BACKEND.cancel(submitted(fake, job_id), wait=False)
     assert fake.argvs[-1] == ["scancel", "77"]

@@ -67,11 +67,13 @@ def test_origin_is_the_file() -> None:
     ],
 )
 def test_faults(text: str, message: str) -> None:
+    """A wrong prl-submit.toml gives a message with the key."""
     with pytest.raises(SpecError, match=message):
         profile(text)
 
 
 def test_not_utf8() -> None:
+    """A prl-submit.toml that is not UTF-8 is refused."""
     with pytest.raises(SpecError, match=r"p\.toml: is not TOML"):
         read_profile([("p.toml", b"\xff")], None)
 

@@ -45,6 +45,7 @@ DAY = 86400
     ],
 )
 def test_durations(text: str, seconds: int) -> None:
+    """Durations are read as clock time, as Slurm's days-hours, and with units."""
     assert parse_duration(text) == seconds
 
 
@@ -154,22 +155,26 @@ def test_all_the_memory_of_a_node(text: str) -> None:
     ],
 )
 def test_resolve(text: str, value: object) -> None:
+    """A plain word has the type that it looks like."""
     found = resolve(text)
     assert found == value
     assert type(found) is type(value)
 
 
 def test_resolve_nan() -> None:
+    """`.nan` is a number."""
     assert math.isnan(float(resolve(".nan")))
 
 
 @pytest.mark.parametrize("text", ["yes", "True", "t", "y", "1", "ON"])
 def test_true_words(text: str) -> None:
+    """All usual words for true are true."""
     assert parse_bool(text) is True
 
 
 @pytest.mark.parametrize("text", ["no", "False", "f", "N", "0", "off"])
 def test_false_words(text: str) -> None:
+    """All usual words for false are false."""
     assert parse_bool(text) is False
 
 
@@ -191,6 +196,7 @@ def test_other_words_are_not_booleans() -> None:
     ],
 )
 def test_whole_numbers(text: str, value: int | None) -> None:
+    """Decimal digits are a whole number, and leading zeros do not count; 1.0 and 1e3 are none."""
     assert parse_int(text) == value
 
 
@@ -207,6 +213,7 @@ def test_whole_numbers(text: str, value: int | None) -> None:
     ],
 )
 def test_numbers(text: str, value: float | None) -> None:
+    """Numbers are read as YAML writes them, without underscores."""
     assert parse_float(text) == value
 
 

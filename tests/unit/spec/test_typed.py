@@ -84,6 +84,7 @@ def test_wrong_names(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["a", "a" * 40, "0", "a-b", "010"])
 def test_names(name: str) -> None:
+    """Names of letters, digits and dashes are accepted."""
     assert read(f"name: {name}")[0].name == name
 
 
@@ -155,6 +156,7 @@ def test_a_duration_without_a_unit_has_a_hint() -> None:
 
 
 def test_null_removes() -> None:
+    """null stands for a section or key that is not set."""
     spec, problems = read(
         "name: x\nresources: null\nswift:\nenvironment: {conda: ~, env: {A: null, B: 1}}\n"
     )

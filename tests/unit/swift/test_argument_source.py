@@ -80,6 +80,7 @@ def one(field: str) -> Argument:
     ],
 )
 def test_fields(field: str, argument: Argument) -> None:
+    """A dataclass field becomes an argument with its type, choices and default."""
     assert one(field) == argument
 
 

@@ -48,6 +48,7 @@ def test_it_is_small() -> None:
     ],
 )  # fmt: skip
 def test_tables(version: str, count: int, name: str, argument: Argument) -> None:
+    """The bundled table of a release has its arguments with their types."""
     table = load_table(version)
     assert len(table) == count
     assert table[name] == argument
@@ -175,6 +176,7 @@ def told(name: str, version: str | None = None) -> tuple[str, str | None, str]:
     ],
 )  # fmt: skip
 def test_unknown_names(name: str, version: str | None, message: str, hint: str | None) -> None:
+    """A name that the release does not have is told with what was meant."""
     said, tip, severity = told(name, version)
     if name == "vllm_m":
         assert said.startswith("is the beginning of")
@@ -198,6 +200,7 @@ def test_a_name_that_only_this_environment_lacks() -> None:
 
 
 def test_nearest() -> None:
+    """The nearest name is found for a misspelt one, and none for nonsense."""
     assert nearest("num-generation", NEWEST) == "num_generations"
     assert nearest("zzzzzz", NEWEST) is None
 

@@ -55,6 +55,7 @@ def typed(text: str) -> tuple[dict[str, object], list[Problem]]:
     ],
 )
 def test_values(text: str, name: str, value: object) -> None:
+    """A value is typed as its argument wants it."""
     values, problems = typed(text)
     assert problems == []
     assert values == {name: value}
@@ -98,6 +99,7 @@ def test_null_is_not_passed() -> None:
     ],
 )
 def test_wrong_values(text: str, message: str, hint: str | None) -> None:
+    """A value of the wrong type gives a message with its line."""
     values, (problem,) = typed(text)
     assert values == {}
     assert message in problem.message
@@ -187,6 +189,7 @@ def test_devices_of_max_memory_are_numbers() -> None:
     ],
 )
 def test_words(value: object, expected: list[str]) -> None:
+    """A value becomes the words of the command line."""
     assert words("x", value) == expected
 
 

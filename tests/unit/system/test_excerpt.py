@@ -22,6 +22,7 @@ from prl_submit.system.untrusted_text import excerpt, one_line
     ],
 )
 def test_one_line(text: str, shown: str) -> None:
+    """A text becomes one line, without escape sequences and invisible characters."""
     assert one_line(text) == shown
 
 
