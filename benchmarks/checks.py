@@ -196,28 +196,31 @@ def escape(text: str) -> str:
 HEAD = """\
 # Mistakes, as ms-swift and as `check` report them
 
-Each of these {count} mistakes is in a catalogue (`tests/support/faults.py`), and a test makes `check` find it. To
-compare, each job was also run without the check: its command line by `torchrun` and ms-swift {swift}, until it
-ended. "nothing" means that ms-swift trained and ended with exit code 0. On a GPU node the time in the queue
-comes on top of these seconds. In {later} of the {count} cases ms-swift had loaded the model by then, which takes
-minutes for a large one.
+Each of these {count} mistakes is in a catalogue (`tests/support/faults.py`), and a test makes
+`check` find it. To compare, each job was also run without the check: its command line by
+`torchrun` and ms-swift {swift}, until it ended. "nothing" means that ms-swift trained and ended
+with exit code 0. On a GPU node the time in the queue comes on top of these seconds. In {later} of
+the {count} cases ms-swift had loaded the model by then, which takes minutes for a large one.
 
 | mistake | ms-swift says | after s | `prl-submit check` says | after ms |
 | --- | --- | ---: | --- | ---: |
 """
 TAIL = """
-ms-swift does not notice {silent} of them at all. Medians: ms-swift {seconds:.0f} s, `check` {ms:.0f} ms.
+ms-swift does not notice {silent} of them at all. Medians: ms-swift {seconds:.0f} s, `check`
+{ms:.0f} ms.
 
 ## How it was measured
 
-`python -m benchmarks.checks` ran the jobs one after the other, on {cpus} CPU cores that other work used too and without
-a GPU: two processes each (one for kto), a random Qwen2 of 95k parameters, Python {python}, torch {torch},
-transformers {transformers}, trl {trl}.
+`python -m benchmarks.checks` ran the jobs one after the other, on {cpus} CPU cores that other
+work used too and without a GPU: two processes each (one for kto), a random Qwen2 of 95k
+parameters, Python {python}, torch {torch}, transformers {transformers}, trl {trl}.
 
-- Seconds are the time from the start of `torchrun` to its end. Milliseconds are the median of {rounds} runs of the
-  whole command `prl-submit check`.
-- `--use_cpu true` was added to jobs for GPUs; none of these jobs came far enough for that to matter.
-- DeepSpeed was an empty package that can be imported. There was no network, so ms-swift could not download anything.
+- Seconds are the time from the start of `torchrun` to its end. Milliseconds are the median of
+  {rounds} runs of the whole command `prl-submit check`.
+- `--use_cpu true` was added to jobs for GPUs; none of these jobs came far enough for that to
+  matter.
+- DeepSpeed was an empty package that can be imported. There was no network, so ms-swift could not
+  download anything.
 """
 
 
@@ -271,9 +274,10 @@ def chosen(pattern: str) -> Iterator[Fault]:
 RANDOM = """
 ## Random jobs
 
-`python -m tests.training.differential --folder DIR --python PYTHON` makes random GRPO jobs (a valid job with up to four
-changes, among all arguments of the release), and compares `check` with ms-swift's own parser and `__post_init__` in
-PYTHON's environment. 500 jobs for each release (seed 3):
+`python -m tests.training.differential --folder DIR --python PYTHON` makes random GRPO jobs (a
+valid job with up to four changes, among all arguments of the release), and compares `check` with
+ms-swift's own parser and `__post_init__` in PYTHON's environment. 500 jobs for each release (seed
+3):
 
 | ms-swift | refused by ms-swift | by `check` alone | by ms-swift alone | refused by `check`, and by ms-swift later |
 | --- | ---: | ---: | ---: | ---: |
@@ -281,9 +285,10 @@ PYTHON's environment. 500 jobs for each release (seed 3):
 | 3.8.3 | 240 | 0 | 0 | 51 |
 | 4.6.0 | 213 | 0 | 0 | 40 |
 
-The last column counts jobs that ms-swift refuses only with the loaded model, the data, or in the first step; `LATER` in
-`tests/training/differential.py` says where for each. Three kinds of problems were left out of the comparison: packages
-that PYTHON's environment lacks, credentials, and arguments that have an effect outside of the job.
+The last column counts jobs that ms-swift refuses only with the loaded model, the data, or in the
+first step; `LATER` in `tests/training/differential.py` says where for each. Three kinds of
+problems were left out of the comparison: packages that PYTHON's environment lacks, credentials,
+and arguments that have an effect outside of the job.
 """
 
 
