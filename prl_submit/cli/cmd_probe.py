@@ -206,7 +206,7 @@ def _local(request: dict[str, Any], how: How) -> list[Facts | PrlSubmitError]:
 def _slurm(
     plan: Plan | None, names: Sequence[str], request: dict[str, Any], how: How
 ) -> list[Facts | PrlSubmitError]:
-    from prl_submit.backends.slurm.slurm_commands import Slurm
+    from prl_submit.backends.slurm.slurm_commands import SlurmCommands
     from prl_submit.probe.slurm_probe import (
         ask_name,
         ask_partitions,
@@ -217,7 +217,7 @@ def _slurm(
     from prl_submit.probe.start_jobs import probe_slurm
     from prl_submit.system import shell
 
-    slurm = Slurm(shell.run, os.environ)
+    slurm = SlurmCommands(shell.run, os.environ)
     cluster, partitions = ask_name(slurm), ask_partitions(slurm)
     written = (plan.slurm.partition if plan else None) or os.environ.get("SBATCH_PARTITION")
     chosen = choose(partitions, names or (written.split(",") if written else []))

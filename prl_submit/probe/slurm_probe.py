@@ -8,7 +8,7 @@ from typing import Any
 
 from prl_submit.backends.slurm.inherited_environment import inherited
 from prl_submit.backends.slurm.partitions import SINFO, Partition, parse_sinfo
-from prl_submit.backends.slurm.slurm_commands import Slurm, first_line
+from prl_submit.backends.slurm.slurm_commands import SlurmCommands, first_line
 from prl_submit.errors import BackendUnreachableError, PrlSubmitError
 from prl_submit.planning.plan import Plan
 from prl_submit.spec.suggest import did_you_mean
@@ -20,7 +20,7 @@ LIMIT_MIN = 5
 _KEPT = ("SBATCH_ACCOUNT", "SBATCH_QOS", "SBATCH_RESERVATION", "SBATCH_CONSTRAINT")
 
 
-def ask_name(slurm: Slurm) -> str:
+def ask_name(slurm: SlurmCommands) -> str:
     """Ask Slurm for the cluster's name. Raises BackendUnreachableError."""
     answer = slurm.ask(["scontrol", "show", "config"])
     match = re.search(r"^ClusterName\s*=\s*(\S+)", answer.out, re.MULTILINE)
@@ -30,7 +30,7 @@ def ask_name(slurm: Slurm) -> str:
     return match[1].lower()
 
 
-def ask_partitions(slurm: Slurm) -> dict[str, Partition]:
+def ask_partitions(slurm: SlurmCommands) -> dict[str, Partition]:
     """Ask Slurm for its partitions; they come by name. Raises BackendUnreachableError."""
     answer = slurm.ask(SINFO)
     found = parse_sinfo(answer.out)

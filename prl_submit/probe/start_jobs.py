@@ -11,7 +11,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from prl_submit.backends.slurm.slurm_commands import Slurm, first_line, gave_no_answer, unreachable
+from prl_submit.backends.slurm.slurm_commands import (
+    SlurmCommands,
+    first_line,
+    gave_no_answer,
+    unreachable,
+)
 from prl_submit.errors import PrlSubmitError
 from prl_submit.probe import on_node
 from prl_submit.probe.wait_for_jobs import (
@@ -52,7 +57,7 @@ def probe_slurm(
     request: dict[str, Any],
     targets: Sequence[dict[str, Any]],
     how: How,
-    slurm: Slurm,
+    slurm: SlurmCommands,
     environ: Mapping[str, str],
 ) -> list[Outcome]:
     """Probe one node for each target, all at once. `targets`: submitit's parameters of each job.
@@ -118,7 +123,7 @@ def _folder(root: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _refusals(target: dict[str, Any], slurm: Slurm) -> Iterator[None]:
+def _refusals(target: dict[str, Any], slurm: SlurmCommands) -> Iterator[None]:
     """Turn submitit's error for a job that sbatch refuses into one of ours."""
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from prl_submit.backends.slurm.job_listing import is_live, is_waiting, squeue_argv
 from prl_submit.backends.slurm.reasons import why_waiting
-from prl_submit.backends.slurm.slurm_commands import Slurm
+from prl_submit.backends.slurm.slurm_commands import SlurmCommands
 from prl_submit.backends.slurm.states import squeue
 from prl_submit.errors import EXIT_JOB_FAILED, BackendUnreachableError, PrlSubmitError
 from prl_submit.probe import on_node
@@ -97,7 +97,7 @@ class SlurmJob:
 
     settle_s = 3.0
 
-    def __init__(self, job: Any, partition: str, name: str, slurm: Slurm) -> None:
+    def __init__(self, job: Any, partition: str, name: str, slurm: SlurmCommands) -> None:
         self.job = job
         self.where = f"partition {partition}"
         self._name = name
@@ -140,7 +140,7 @@ class SlurmJob:
         _wait(ended)
 
 
-def cancel_named(name: str, slurm: Slurm) -> None:
+def cancel_named(name: str, slurm: SlurmCommands) -> None:
     """Cancel by name: sbatch may have submitted the job without telling us its id."""
     slurm.order(["scancel", f"--name={name}"])
 

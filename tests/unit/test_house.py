@@ -50,7 +50,7 @@ SAME_MODULES = {
     "refusals": "Slurm and Kubernetes: why a job is refused, in words",
 }
 #: Names of classes that two modules have, and why.
-SAME_CLASSES = {"Slurm": "spec: the section `slurm:`; backends: Slurm's commands"}
+SAME_CLASSES: dict[str, str] = {}
 LONGEST = 40
 #: Of ten functions, nine have at most this cyclomatic complexity.
 COMPLEX_P90 = 7

@@ -33,7 +33,7 @@ from prl_submit.backends.slurm.refusals import NO_NODE, choices_argv, explain, p
 from prl_submit.backends.slurm.sbatch_answer import job_id_of, was_never_sent, was_refused
 from prl_submit.backends.slurm.slurm_commands import (
     SilentError,
-    Slurm,
+    SlurmCommands,
     first_line,
     gave_no_answer,
     unreachable,
@@ -127,11 +127,11 @@ class SlurmBackend(Backend):
         return Finding("Slurm", True, "; ".join(words) or "no partition is open to you")
 
 
-def _slurm() -> Slurm:
-    return Slurm(shell.run, os.environ)
+def _slurm() -> SlurmCommands:
+    return SlurmCommands(shell.run, os.environ)
 
 
-def _refuse_hopeless(plan: Plan, slurm: Slurm) -> None:
+def _refuse_hopeless(plan: Plan, slurm: SlurmCommands) -> None:
     try:
         answer = slurm.ask(SINFO)
     except SilentError:
@@ -144,7 +144,7 @@ def _refuse_hopeless(plan: Plan, slurm: Slurm) -> None:
         raise RefusedError(refusals)
 
 
-def _lifts_limits(slurm: Slurm) -> bool:
+def _lifts_limits(slurm: SlurmCommands) -> bool:
     """Whether a QoS, the user's default one perhaps, may allow more time than a partition."""
     try:
         answer = slurm.ask(QOS_FLAGS, timeout=slurm_states.ACCOUNTING_S)
@@ -154,7 +154,7 @@ def _lifts_limits(slurm: Slurm) -> bool:
 
 
 def _sbatch(
-    run: Path, plan: Plan, record: Record, slurm: Slurm, tell: Callable[[str], None]
+    run: Path, plan: Plan, record: Record, slurm: SlurmCommands, tell: Callable[[str], None]
 ) -> str:
     argv = ["sbatch", "--parsable", str(run / BATCH_SCRIPT)]
     answer = slurm.order(argv, job_environ(plan, os.environ))
@@ -174,7 +174,7 @@ def _sbatch(
     return found.job_id
 
 
-def _no_job(answer: Answer, plan: Plan, slurm: Slurm) -> PrlSubmitError:
+def _no_job(answer: Answer, plan: Plan, slurm: SlurmCommands) -> PrlSubmitError:
     """The error for a submission that failed, after which Slurm says that it has no such job."""
     said = (answer.out + answer.err).strip()
     if gave_no_answer(answer) and answer.code not in (126, 127):  # those are a wrapper's
@@ -194,7 +194,7 @@ def _no_job(answer: Answer, plan: Plan, slurm: Slurm) -> PrlSubmitError:
     return RefusedError([_explain(said, plan, slurm)])
 
 
-def _look_for(run: Path, record: Record, slurm: Slurm) -> ListedJob | None:
+def _look_for(run: Path, record: Record, slurm: SlurmCommands) -> ListedJob | None:
     """The job of this submission; None where Slurm has twice said that there is none.
 
     Raises OutcomeUnknownError where Slurm gives no answer for a minute.
@@ -220,7 +220,7 @@ def _look_for(run: Path, record: Record, slurm: Slurm) -> ListedJob | None:
         time.sleep(_LOOK_AGAIN_S)
 
 
-def _explain(err: str, plan: Plan, slurm: Slurm) -> Refusal:
+def _explain(err: str, plan: Plan, slurm: SlurmCommands) -> Refusal:
     refusal = explain(err, plan)
     variable = f"SBATCH_{(refusal.key or '').partition('.')[2].upper()}"
     if refusal.key and variable in os.environ and variable in site_defaults(plan):
@@ -236,7 +236,7 @@ def _explain(err: str, plan: Plan, slurm: Slurm) -> Refusal:
     return explain(err, plan, parse_choices(answer.out) if answer.code == 0 else ())
 
 
-def _no_node(answer: Answer, plan: Plan, slurm: Slurm) -> Refusal | None:
+def _no_node(answer: Answer, plan: Plan, slurm: SlurmCommands) -> Refusal | None:
     """The refusal where nodes are drained or down; sbatch's words are those for nodes that are too small."""
     if not any(words in answer.err for words in NO_NODE):
         return None
@@ -247,7 +247,7 @@ def _no_node(answer: Answer, plan: Plan, slurm: Slurm) -> Refusal | None:
     return unavailable(plan, nodes.out, os.environ.get("SBATCH_PARTITION"))
 
 
-def _scancel(run: Run, job: ListedJob, slurm: Slurm) -> None:
+def _scancel(run: Run, job: ListedJob, slurm: SlurmCommands) -> None:
     answer = slurm.order(["scancel", job.job_id])
     if gave_no_answer(answer):
         raise unreachable(answer)
@@ -255,7 +255,7 @@ def _scancel(run: Run, job: ListedJob, slurm: Slurm) -> None:
         raise BackendRefusedError(f"{run.name}: Slurm refused: {first_line(answer.err)}")
 
 
-def _find(run: Run, slurm: Slurm) -> ListedJob | None:
+def _find(run: Run, slurm: SlurmCommands) -> ListedJob | None:
     """The run's job as Slurm has it now; never another one that was given its id."""
     if run.record is None:
         return None

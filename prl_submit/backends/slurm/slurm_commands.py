@@ -83,7 +83,7 @@ class SilentError(BackendUnreachableError):
     """slurmctld runs but did not answer in time. It may still act on what it was sent."""
 
 
-class Slurm:
+class SlurmCommands:
     """Slurm's commands, called without the environment variables that would change their output."""
 
     def __init__(self, shell: Shell, environ: Mapping[str, str]) -> None:

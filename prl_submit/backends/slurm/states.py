@@ -26,7 +26,7 @@ from prl_submit.backends.slurm.job_listing import (
 )
 from prl_submit.backends.slurm.judge import judge, may_start_again
 from prl_submit.backends.slurm.ownership import is_own, why_not_own
-from prl_submit.backends.slurm.slurm_commands import NotInstalledError, Slurm, first_line
+from prl_submit.backends.slurm.slurm_commands import NotInstalledError, SlurmCommands, first_line
 from prl_submit.errors import BackendUnreachableError
 from prl_submit.runs.cancellation import cancel_reason
 from prl_submit.runs.directory import Run
@@ -67,7 +67,7 @@ class SlurmAnswers(Struct, frozen=True):
     strangers: Mapping[int, str] = {}
 
 
-def states(runs: Sequence[Run], slurm: Slurm) -> list[BackendAnswer]:
+def states(runs: Sequence[Run], slurm: SlurmCommands) -> list[BackendAnswer]:
     """The state of each run."""
     try:
         answers = _ask(runs, slurm)
@@ -76,7 +76,7 @@ def states(runs: Sequence[Run], slurm: Slurm) -> list[BackendAnswer]:
     return [_state(run, i, answers) for i, run in enumerate(runs)]
 
 
-def _ask(runs: Sequence[Run], slurm: Slurm) -> SlurmAnswers:
+def _ask(runs: Sequence[Run], slurm: SlurmCommands) -> SlurmAnswers:
     records = {i: present(run, run.record) for i, run in enumerate(runs) if run.record is not None}
     ids = [record.job_id for record in records.values() if record.job_id is not None]
     if len(ids) == len(records) and len(ids) < MANY:
@@ -109,7 +109,7 @@ def _settled(
     runs: Sequence[Run],
     records: Mapping[int, Record],
     ended: Sequence[int],
-    slurm: Slurm,
+    slurm: SlurmCommands,
 ) -> SlurmAnswers:
     """What squeue found, with what accounting knows of the ended ones."""
     try:
@@ -143,7 +143,7 @@ def _is_final(row: ListedJob) -> bool:
     return not is_live(row) and row.ended_at is not None
 
 
-def squeue(slurm: Slurm, argv: Sequence[str]) -> list[ListedJob]:
+def squeue(slurm: SlurmCommands, argv: Sequence[str]) -> list[ListedJob]:
     """The jobs that squeue tells. Raises BackendUnreachableError; an unknown id is an answer."""
     answer = slurm.ask(argv)
     if answer.code != 0 and "Invalid job id" not in answer.err:
@@ -182,7 +182,9 @@ def present(run: Run, record: Record) -> Record:
     return msgspec.structs.replace(record, job_id=job_id) if job_id.isdecimal() else record
 
 
-def _ask_accounting(job_ids: Sequence[str | None], slurm: Slurm) -> dict[str, ListedJob] | None:
+def _ask_accounting(
+    job_ids: Sequence[str | None], slurm: SlurmCommands
+) -> dict[str, ListedJob] | None:
     """The rows of sacct by job id for jobs that squeue says have ended, or no longer knows.
 
     None where this cluster has no accounting. Raises BackendUnreachableError where slurmdbd does not

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from prl_submit.backends.slurm.partitions import NodeKind, Partition
-from prl_submit.backends.slurm.slurm_commands import Slurm
+from prl_submit.backends.slurm.slurm_commands import SlurmCommands
 from prl_submit.errors import BackendUnreachableError, PrlSubmitError, Problem
 from prl_submit.probe import check_probed, load_facts, on_node, state_folder
 from prl_submit.probe.facts_table import HEADER, notes_of, rows_of
@@ -372,9 +372,9 @@ def test_a_row_of_nothing() -> None:
 # --- Slurm's answers, and the job
 
 
-def slurm(**said: Any) -> Slurm:
+def slurm(**said: Any) -> SlurmCommands:
     """Slurm whose programs answer so."""
-    return Slurm(FakeShell(**said), {})
+    return SlurmCommands(FakeShell(**said), {})
 
 
 def test_the_cluster_is_asked() -> None:

@@ -11,7 +11,7 @@ from prl_submit.backends.slurm.sbatch_answer import job_id_of, was_never_sent, w
 from prl_submit.backends.slurm.slurm_commands import (
     QUESTION_S,
     SilentError,
-    Slurm,
+    SlurmCommands,
     first_line,
     gave_no_answer,
     unreachable,
@@ -202,7 +202,7 @@ def test_a_controller_that_may_yet_act(answer: Answer, silent: bool) -> None:
 # ------------------------------------------------------------------ asking
 def test_a_question_may_take_a_minute() -> None:
     shell = FakeShell(squeue=Answer(0, "out", ""))
-    assert Slurm(shell, {}).ask(["squeue", "--me"], stdin="text") == Answer(0, "out", "")
+    assert SlurmCommands(shell, {}).ask(["squeue", "--me"], stdin="text") == Answer(0, "out", "")
     (call,) = shell.calls
     assert (call.argv, call.timeout, call.stdin) == (["squeue", "--me"], QUESTION_S, "text")
 
@@ -210,12 +210,12 @@ def test_a_question_may_take_a_minute() -> None:
 @pytest.mark.parametrize("answer", [*SENT_NOTHING, *PERHAPS_SENT])
 def test_a_question_without_an_answer(answer: Answer) -> None:
     with pytest.raises(BackendUnreachableError):
-        Slurm(FakeShell(squeue=answer), {}).ask(["squeue"])
+        SlurmCommands(FakeShell(squeue=answer), {}).ask(["squeue"])
 
 
 @pytest.mark.parametrize("answer", A_NO)
 def test_a_refusal_is_an_answer(answer: Answer) -> None:
-    assert Slurm(FakeShell(squeue=answer), {}).ask(["squeue"]) is answer
+    assert SlurmCommands(FakeShell(squeue=answer), {}).ask(["squeue"]) is answer
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_a_refusal_is_an_answer(answer: Answer) -> None:
 )
 def test_ping_is_asked_while_a_command_hangs(ping: Answer, why: str | None) -> None:
     shell = FakeShell(slow=["squeue"], scontrol=ping, squeue=Answer(0, "late", ""))
-    slurm = Slurm(shell, {})
+    slurm = SlurmCommands(shell, {})
     assert slurm.why_down() == why
     if why is None:
         assert slurm.ask(["squeue"]).out == "late"
@@ -246,7 +246,7 @@ def test_ping_is_asked_while_a_command_hangs(ping: Answer, why: str | None) -> N
 def test_an_order_is_never_stopped_early() -> None:
     """slurmctld may have received the request of an sbatch that was killed."""
     shell = FakeShell(slow=["sbatch"], scontrol=Answer(1, DOWN, ""), sbatch=Answer(0, "77", ""))
-    assert Slurm(shell, {}).order(["sbatch"]).out == "77"
+    assert SlurmCommands(shell, {}).order(["sbatch"]).out == "77"
     assert shell.argvs == [["sbatch"]]
 
 
@@ -254,7 +254,7 @@ def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
     """Slurm's commands would wait for it for a minute."""
     conf = tmp_path / "slurm.conf"
     shell = FakeShell(squeue=Answer(0, "", ""))
-    slurm = Slurm(shell, {"SLURM_CONF": str(conf)})
+    slurm = SlurmCommands(shell, {"SLURM_CONF": str(conf)})
     with pytest.raises(BackendUnreachableError, match=r"SLURM_CONF=.* is not there"):
         slurm.ask(["squeue"])
     assert shell.argvs == []
@@ -290,7 +290,7 @@ def test_the_users_output_formats_are_removed() -> None:
 
 def test_questions_and_orders_have_that_environment() -> None:
     shell = FakeShell(squeue=Answer(0, "", ""), scancel=Answer(0, "", ""))
-    slurm = Slurm(shell, SCRUBBED | {"PATH": "/bin"})
+    slurm = SlurmCommands(shell, SCRUBBED | {"PATH": "/bin"})
     slurm.ask(["squeue"])
     slurm.order(["scancel", "77"])
     slurm.order(["sbatch"], {"MINE": "1"})

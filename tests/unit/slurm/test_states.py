@@ -16,7 +16,7 @@ import pytest
 from prl_submit.backends.answers import keep
 from prl_submit.backends.slurm import states as slurm_states
 from prl_submit.backends.slurm.job_listing import slurm_time
-from prl_submit.backends.slurm.slurm_commands import Slurm
+from prl_submit.backends.slurm.slurm_commands import SlurmCommands
 from prl_submit.backends.slurm.states import MISSING_S, states
 from prl_submit.runs.directory import Run, read_run
 from prl_submit.runs.exits import ExitRecord
@@ -121,7 +121,7 @@ class FakeSlurm(FakeShell):
 def ask(slurm: FakeSlurm, *runs: Run) -> list[State]:
     """The states of the runs in these directories."""
     fresh = [read_run(run.path) or run for run in runs]
-    answers = states(fresh, Slurm(slurm, {}))
+    answers = states(fresh, SlurmCommands(slurm, {}))
     return [keep(run, answer) for run, answer in zip(fresh, answers, strict=True)]
 
 
