@@ -1,4 +1,4 @@
-"""What tests of real processes share: a small world with an environment that only pretends to train."""
+"""What tests of real processes share: a World, with a training environment that only pretends to train."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ import pytest
 from tests.support.rendered import write_files
 
 PROJECT = Path(__file__).resolve().parents[1]
-#: In the environment of everything a world starts, so that its end finds all of it.
+#: A variable of every process that a world starts: by it the world finds them at its end.
 MARK = "PRL_EVALUATOR_TEST_WORLD"  # a PRL_ name that is passed on to the job untouched
 
 
@@ -54,7 +54,7 @@ KINDS: dict[str, Callable[..., str | None]] = {
 
 
 def pytest_configure() -> None:
-    """Where the tests run in the background, SIGINT is ignored, and so would every child's be."""
+    """Tests in the background of a shell ignore SIGINT, and their children would too: undo that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -71,7 +71,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With `-n 2` one worker has all tests of Slurm, so one cluster; likewise each other kind."""
+    """With `-n 2` all tests of Slurm run in one worker, so that they share a cluster; other kinds likewise."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByKind(LoadScopeScheduling):
@@ -96,7 +96,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=lack))
 
 
-#: Records its words byte for byte, then does what FAKE says. `step` is a training step's log line.
+#: A torchrun that writes its arguments into the run directory and then runs the bash lines in FAKE. In them
+#: `step` writes the log line of a training step.
 TORCHRUN = r"""#!/bin/bash
 run= last=
 for word in "$@"; do [[ $last != --output_dir ]] || run=$word; last=$word; done
@@ -127,7 +128,7 @@ export VIRTUAL_ENV PATH="$VIRTUAL_ENV/bin:$PATH"
 
 
 class Done(NamedTuple):
-    """A finished command."""
+    """The end of a command."""
 
     code: int
     out: str
@@ -135,12 +136,12 @@ class Done(NamedTuple):
 
     @property
     def json(self) -> Any:
-        """Its one document."""
+        """The JSON document on its stdout."""
         return json.loads(self.out)
 
 
 class Ended(NamedTuple):
-    """A job that ended: launch.sh's exit code, its exit.json and its log."""
+    """The end of a job: launch.sh's exit code, its exit.json and its log."""
 
     code: int
     exit: dict[str, Any]
@@ -149,12 +150,12 @@ class Ended(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """In words."""
+        """The reason in exit.json."""
         return str(self.exit["reason"])
 
 
 def ended(run: Path, code: int) -> Ended:
-    """What a job left; its exit.json has exactly the contract's keys and our state."""
+    """Read what a job left. Its exit.json must have exactly the documented keys."""
     verdict = json.loads((run / "exit.json").read_text(encoding="utf-8"))
     keys = "exit_code state started_at ended_at restarts node reason"
     assert " ".join(verdict) == keys
@@ -164,7 +165,7 @@ def ended(run: Path, code: int) -> Ended:
 
 
 def make_environment(folder: Path) -> Path:
-    """A folder like a venv whose torchrun pretends; torch and swift can be found, and are empty."""
+    """Make a virtual environment whose torchrun pretends to train. Its packages torch and swift are empty."""
     (folder / "bin").mkdir(parents=True)
     (folder / "bin" / "activate").write_text(ACTIVATE)
     (folder / "bin" / "torchrun").write_text(TORCHRUN)
@@ -181,7 +182,7 @@ def make_environment(folder: Path) -> Path:
 
 
 def marked(mark: str) -> list[int]:
-    """Pids of all processes that carry the mark."""
+    """The ids of all processes with the mark in their environment."""
     wanted = f"{MARK}={mark}".encode()
     found = []
     for name in os.listdir("/proc"):
@@ -193,7 +194,7 @@ def marked(mark: str) -> list[int]:
 
 
 class World:
-    """A working directory, an environment, and prl-submit as users run it."""
+    """A working directory and an environment in which prl-submit runs as users run it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -212,7 +213,7 @@ class World:
         self._started: list[subprocess.Popen[bytes]] = []
 
     def spec(self, file: str = "job.yaml", **over: Any) -> Path:
-        """Write a spec: one fake process on CPU, changed by dotted keys with `__` for the dots."""
+        """Write a spec for one process on the CPU. `over` changes keys; `__` stands for the dots in them."""
         tree: dict[str, Any] = {
             "name": "fake",
             "environment": {"venv": "venv"},
@@ -233,11 +234,11 @@ class World:
         return path
 
     def start(self, *words: object, **environ: str) -> subprocess.Popen[bytes]:
-        """prl-submit, running."""
+        """Start prl-submit."""
         return self.popen([sys.executable, "-m", "prl_submit", *words], **environ)
 
     def popen(self, argv: list[object], **environ: str) -> subprocess.Popen[bytes]:
-        """A program that ends with this world at the latest."""
+        """Start a program; it is killed at the end of this world."""
         process = subprocess.Popen(
             [str(word) for word in argv],
             cwd=self.root,
@@ -250,7 +251,7 @@ class World:
         return process
 
     def finish(self, process: subprocess.Popen[bytes], timeout: float = 60) -> Done:
-        """Its end; it must come."""
+        """Wait for the program's end."""
         out, err = process.communicate(timeout=timeout)
         self._started.remove(process)
         done = Done(process.returncode, out.decode(), err.decode())
@@ -258,17 +259,17 @@ class World:
         return done
 
     def prl(self, *words: object, **environ: str) -> Done:
-        """prl-submit, finished."""
+        """Run prl-submit to its end."""
         return self.finish(self.start(*words, **environ))
 
     def submit(self, fake: str = "step 1 1", *words: object, **over: Any) -> Path:
-        """Start a job whose torchrun runs `fake`; the run directory."""
+        """Submit a job whose torchrun runs the bash lines `fake`; its run directory."""
         done = self.prl(self.spec(**over), *words, FAKE=fake)
         assert done.code == 0, done.err
         return Path(done.out.strip())
 
     def run_to_end(self, fake: str = "step 1 1", **over: Any) -> tuple[Path, dict[str, Any]]:
-        """A job to its end, and its exit.json."""
+        """Run a job to its end; its run directory and its exit.json."""
         done = self.prl(self.spec(**over), "--wait", FAKE=fake)
         assert done.out, done.err
         run = Path(done.out.strip())
@@ -286,18 +287,18 @@ class World:
         return write_files(folder, done.out)
 
     def by_hand(self, fake: str = "step 1 1", *, env: Any = None, **over: Any) -> Ended:
-        """`bash launch.sh` to its end."""
+        """Run `bash launch.sh` to its end."""
         script = self.script(**over)
         done = self.finish(self.popen(["bash", script], FAKE=fake, **(env or {})))
         return ended(script.parent, done.code)
 
     def states(self) -> dict[str, str]:
-        """What `list` says."""
+        """The state of each run by `list`."""
         listed = self.prl("list", "--json").json["runs"]
         return {run["run"]: run["state"] for run in listed}
 
     def alive(self, word: str = "") -> list[str]:
-        """Command lines of the world's processes, `word` in them."""
+        """The command lines of the world's processes that hold `word`."""
         lines = []
         for pid in marked(self.mark):
             with contextlib.suppress(OSError):
@@ -307,7 +308,7 @@ class World:
         return lines
 
     def close(self) -> None:
-        """Kill what still runs."""
+        """Kill all processes of the world."""
         deadline = time.monotonic() + 10
         while (left := marked(self.mark)) and time.monotonic() < deadline:
             for pid in left:
@@ -333,7 +334,7 @@ def _eventually() -> Callable[..., None]:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """A world of its own, whose processes are gone afterwards."""
+    """A world for the test; its processes are killed afterwards."""
     world = World(tmp_path)
     try:
         yield world
@@ -343,7 +344,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture
 def new_world() -> Iterator[Callable[[Path], World]]:
-    """Worlds in folders of the test's choosing."""
+    """A function that makes worlds in folders that the test chooses."""
     worlds: list[World] = []
 
     def make(root: Path) -> World:

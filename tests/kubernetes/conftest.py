@@ -78,7 +78,7 @@ class KubernetesWorld(World):
         return status
 
     def job(self, run: Path) -> Any:
-        """The PyTorchJob of a run, None where there is none."""
+        """The PyTorchJob of a run; None if there is none."""
         name = json.loads((run / "run.json").read_text())["job_id"]
         return self.cluster.api.find(self.path("pytorchjobs", name))
 
@@ -88,13 +88,13 @@ class KubernetesWorld(World):
         return f"{api}/namespaces/{self.namespace}/{kind}" + (f"/{name}" if name else "")
 
     def items(self, kind: str) -> list[Any]:
-        """All objects of a kind."""
+        """All objects of a kind in the namespace."""
         found = self.cluster.api.get(self.path(kind))["items"]
         assert isinstance(found, list)
         return found
 
     def pods(self) -> list[Any]:
-        """All pods."""
+        """All pods in the namespace."""
         return self.items("pods")
 
     def wait_for(self, run: Path, state: str, timeout: float = 30) -> dict[str, Any]:

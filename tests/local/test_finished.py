@@ -50,6 +50,7 @@ def stop(world: World, process: subprocess.Popen[bytes], run: Path, number: int)
 def test_stopped_when_every_step_is_saved(
     world: World, eventually: Eventually, fake: str, number: signal.Signals
 ) -> None:
+    """A training stopped after its last save is SUCCEEDED."""
     job = stop(world, *begin(world, fake, eventually), number)
     assert (job.code, job.exit["state"]) == (0, "SUCCEEDED")
     assert job.reason.startswith("all 2 steps are trained and saved; then: ")
@@ -60,6 +61,7 @@ def test_stopped_when_every_step_is_saved(
 def test_stopped_before_the_last_save(
     world: World, eventually: Eventually, number: signal.Signals
 ) -> None:
+    """A training stopped before its last save is not SUCCEEDED."""
     job = stop(world, *begin(world, UNSAVED, eventually), number)
     assert (job.code, job.exit["state"]) == (
         128 + number,

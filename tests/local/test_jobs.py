@@ -438,6 +438,7 @@ def test_resume_that_cannot_start_keeps_the_run(world: World) -> None:
 
 
 def test_many_resumes_at_once_start_one(world: World) -> None:
+    """Of several `resume` at once one starts an attempt, and the others are refused."""
     run, _ = world.run_to_end(HALF)
     fake = 'echo x >>"$run/trainings"; step 3 4; sleep 3'
     with ThreadPoolExecutor(8) as pool:

@@ -424,6 +424,7 @@ def test_one_bad_file_spoils_no_list(world: World, kind: Callable[[Path], None])
 
 @pytest.mark.parametrize("verdict", ["1e999", '" "', '"RUNNING"', '"\\u001b[2J"', "null"], ids=str)
 def test_a_verdict_that_is_none(world: World, verdict: str) -> None:
+    """A verdict.json of another form is ignored."""
     run, _ = world.run_to_end("kill -KILL $$")
     record = json.loads((run / "run.json").read_text())
     kept = f'{{"job_id": "{record["job_id"]}", "attempt": 0, "state": {{"state": {verdict}}}}}'
@@ -445,6 +446,7 @@ def test_a_verdict_that_is_none(world: World, verdict: str) -> None:
     ids=str,
 )
 def test_a_record_with_words_that_are_none(world: World, fields: dict[str, Any]) -> None:
+    """A run.json with wrong types is a damaged record."""
     good, _ = world.run_to_end()
     run, _ = world.run_to_end("exit 1")
     (run / "exit.json").unlink()

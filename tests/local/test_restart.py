@@ -449,6 +449,7 @@ def test_node_1_ends_after_node_0(world: World, eventually: Eventually) -> None:
 
 
 def test_node_1_that_fails_by_itself_waits_for_nobody(world: World) -> None:
+    """Node 1 ends at once when its own training fails."""
     run = launch(world, restarts__grace="60s", **TWO)
     done = world.finish(start(world, run, "exit 3", **address(1)), timeout=20)
     assert (done.code, node_1(run)["exit_code"]) == (3, 3)

@@ -102,6 +102,7 @@ def test_launch_script_in_a_pod(name: str) -> None:
 
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_schemas_take_it(name: str) -> None:
+    """Kubernetes' own schemas accept every manifest."""
     assert faults(load(manifest_of(plan_named(name)))) == []
 
 
@@ -186,6 +187,7 @@ def test_nothing_of_it_is_privileged() -> None:
 
 
 def test_what_is_added_to_lists_takes_nothing_away() -> None:
+    """kubernetes.extra adds to lists and removes none of our entries."""
     extra = (
         "kubernetes.extra={container: {env: [{name: NCCL_DEBUG, value: INFO}],"
         " volumeMounts: [{name: c, mountPath: /c}]},"

@@ -103,6 +103,7 @@ def test_the_specs_partition_environment_and_paths(slurm: SlurmWorld) -> None:
 
 
 def test_later_checks_know(slurm: SlurmWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """check uses what the probe has found."""
     spec = slurm.spec(resources={"nproc_per_node": 8}, swift__model="./model")
     assert [problem.key for problem in checked(slurm, spec, monkeypatch)] == []
     done = slurm.prl("probe", spec)

@@ -42,6 +42,7 @@ DISK = {"name": "disk", "hostPath": {"path": "/disk"}}
 
 
 def test_it_only_sleeps() -> None:
+    """The helper pod runs `sleep` and nothing else."""
     made = helper_pod(job(WORK), None)
     assert (made["apiVersion"], made["kind"]) == ("v1", "Pod")
     spec = made["spec"]

@@ -120,6 +120,7 @@ def test_limits_alone_are_requests_too() -> None:
 
 @pytest.mark.parametrize("resources", [None, {}, {"limits": None}])
 def test_a_container_that_asks_for_nothing(resources: Any) -> None:
+    """A container without requests needs nothing of a quota but a pod."""
     assert exceeded({"resources": resources}, 2, [quota({"cpu": "0", "pods": "2"})]) is None
 
 

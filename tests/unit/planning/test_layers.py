@@ -104,6 +104,7 @@ def test_a_circle_is_shown_whole() -> None:
 
 
 def test_a_missing_spec_is_the_callers_business() -> None:
+    """A spec that does not exist raises FileNotFoundError."""
     with pytest.raises(FileNotFoundError):
         layered(None)
 
@@ -181,6 +182,7 @@ def test_a_variable_of_another_version_is_an_error() -> None:
 
 
 def test_so_common_a_name_may_be_the_jobs_own() -> None:
+    """PRL_BATCH_SIZE may be the job's own variable, so it is only a warning."""
     found = layered("name: x", environ={"PRL_BATCH_SIZE": "7"})
     (problem,) = found.problems
     assert format_problem(problem) == (
@@ -295,6 +297,7 @@ def test_infer_workers_without_vllm_do_nothing(off: str) -> None:
 
 
 def test_todays_argument_wins_over_the_old_one() -> None:
+    """Where both are given, today's argument counts and not ms-swift 3.0's."""
     environ = {"PRL_NUM_INFER_WORKERS": "4"}
     spec = WORKERS + "  vllm_mode: server"
     assert at(layered(spec, environ=environ), "swift.vllm_mode") == "colocate"

@@ -74,6 +74,7 @@ def test_defaults_for_vllm(word: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "swift: {use_vllm: no}", "swift: {use_vllm: null}"])
 def test_no_vllm_no_defaults_for_it(text: str) -> None:
+    """Without vLLM its defaults are not set."""
     assert argument(planned(f"name: x\n{text}").plan, "vllm_mode") is None
 
 
@@ -151,6 +152,7 @@ def test_what_prl_submit_sets_is_not_for_the_spec(name: str) -> None:
 
 
 def test_place_and_place_again() -> None:
+    """A plan can be given another run directory, as often as wanted."""
     plan = planned("name: x").plan
     placed = with_run_dir(with_run_dir(plan, "/runs/v1"), "/runs/v2")
     assert placed.run_dir == "/runs/v2"
@@ -259,6 +261,7 @@ def test_a_token_variable_that_is_an_argument_is_refused() -> None:
 
 
 def test_literal_variables_are_exported() -> None:
+    """Variables of environment.env are exported as they are."""
     spec = "name: x\nresources: {accelerator: cpu}\nenvironment: {env: {A: 1, PRL_B: spec}}"
     plan = planned(spec, environ={"PRL_B": "outside"}).plan
     assert plan.exports == {"CUDA_VISIBLE_DEVICES": "", "A": "1", "PRL_B": "outside"}

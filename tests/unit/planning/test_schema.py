@@ -32,6 +32,7 @@ def swift(**arguments: object) -> list[str]:
 
 @pytest.mark.parametrize("version", [None, "3.0.0", "3.8.0"])
 def test_the_schema_is_one(version: str | None) -> None:
+    """The schema is valid JSON Schema."""
     jsonschema.Draft202012Validator.check_schema(job_schema(load_table(version)))
 
 
@@ -66,6 +67,7 @@ def test_the_schema_takes_our_jobs(path: Path) -> None:
     ],
 )
 def test_it_underlines_what_is_wrong(data: object, place: str) -> None:
+    """Each mistake is found at its own place."""
     assert validate(data) == [place]
 
 
@@ -136,6 +138,7 @@ def test_it_knows_every_argument_that_can_be_given() -> None:
 
 
 def test_it_is_of_one_version() -> None:
+    """The schema has the arguments of one release of ms-swift."""
     schema = job_schema(load_table("3.4.1"))
     assert schema["title"] == "prl-submit job spec, ms-swift 3.4.1"
     assert "num_infer_workers" in arguments_of(schema)

@@ -153,6 +153,7 @@ def test_the_clusters_name(environ: dict[str, str]) -> None:
 
 
 def test_a_name_is_no_path(tmp_path: Path) -> None:
+    """A cluster or partition named like a path cannot leave the folder of the facts."""
     path = facts_path(str(tmp_path), "../x", "a/b c")
     assert path.parent == tmp_path
     assert path.name == "..%2Fx--a%2Fb%20c.json"
@@ -206,6 +207,7 @@ def problems(text: str, found: Facts | None = None, *, days: float = 0) -> list[
     ],
 )
 def test_what_is_there_is_no_problem(text: str) -> None:
+    """A job that asks for what its nodes have gets no problem."""
     assert problems(text.replace("name: x", "workdir: .")) == []
 
 
@@ -228,6 +230,7 @@ def test_the_hint_names_a_partition_that_the_spec_does_not() -> None:
 
 
 def test_the_largest_node_counts() -> None:
+    """A job fits if one kind of node in the partition has enough."""
     kinds = [NodeKind(1, 8, 64_000, {}), NodeKind(2, 64, 512_000, {"a100": 4, "h100": 4})]
     mixed = facts(kinds=kinds)
     assert problems("resources: {nproc_per_node: 8}", mixed) == []
@@ -250,6 +253,7 @@ def test_a_type_that_slurm_does_not_name_is_what_nvidia_smi_says(wanted: str, kn
 
 
 def test_several_kinds_without_a_type_may_be_anything() -> None:
+    """GPUs without a type on several kinds of node may be of the wanted type."""
     untyped = facts(kinds=[NodeKind(4, 64, 9, {"": 4}), NodeKind(4, 64, 9, {"": 8})])
     assert problems("resources: {nproc_per_node: 8, gpu_type: a100}", untyped) == []
 
@@ -288,6 +292,7 @@ def test_a_path_that_is_not_on_the_nodes() -> None:
 
 
 def test_only_that_very_path_counts() -> None:
+    """A missing path says nothing of other paths."""
     assert problems("swift: {model: ./m2}", missing()) == []
     there = facts(paths=[PathFact("/cwd/m", True, NOW.isoformat(), "node3")])
     assert problems("swift: {model: ./m}", there) == []
@@ -298,11 +303,13 @@ def test_only_that_very_path_counts() -> None:
     ["{setup: [make /cwd/m]}", "{setup: [make m]}", "{container: {image: x}}"],
 )
 def test_a_path_that_may_be_made_is_left_to_the_node(environment: str) -> None:
+    """A path that a setup line names is not reported, because that line may make it."""
     text = f"environment: {environment}\nswift: {{model: ./m}}"
     assert problems(text, missing()) == []
 
 
 def test_this_machines_paths_are_looked_at_not_remembered() -> None:
+    """For a local job the remembered paths do not count."""
     here = msgspec.structs.replace(local_facts(8), paths=missing().paths)
     assert problems("swift: {model: ./m}", here) == []
 
@@ -365,6 +372,7 @@ def test_the_table() -> None:
 
 
 def test_a_row_of_nothing() -> None:
+    """A node of which nothing could be found out is a row of dashes."""
     row = rows_of(facts(nodes=[NodeFacts(node="n")], kinds=[]))[0]
     assert row == ["gpu", "n", "?", *["-"] * 10]
 
@@ -422,6 +430,7 @@ def test_the_choice_of_partitions() -> None:
     ],
 )
 def test_one_gpu_is_enough(partition: Partition, resources: str | None, gres: str | None) -> None:
+    """The probe job asks for one GPU if the partition has any."""
     plan = planned(f"name: x\nresources: {resources}").plan if resources else None
     assert job_parameters(partition, plan, "n").get("gres") == gres
 
@@ -441,6 +450,7 @@ def test_the_job_takes_the_specs_section() -> None:
 
 
 def test_a_persons_variables_do_not_change_the_job() -> None:
+    """Of the user's SBATCH_ variables only those without which Slurm may refuse the job stay."""
     outer = {"SLURM_JOB_ID": "1", "SLURM_MEM_PER_CPU": "9", "SLURM_CONF": "/s"}
     mine = {
         "PATH": "/bin",

@@ -133,6 +133,7 @@ def test_a_shard_without_its_index(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("step", [10, True, 0, -1, "8"])
 def test_a_folder_whose_number_is_not_its_step(tmp_path: Path, step: object) -> None:
+    """A folder whose trainer_state.json names another step is no checkpoint."""
     good, bad = save(tmp_path, 4), save(tmp_path, 8)
     (bad / "trainer_state.json").write_text(json.dumps({"global_step": step, "max_steps": 10}))
     found = last_complete(tmp_path, 2)
@@ -189,6 +190,7 @@ def test_a_file_cut_at_any_byte(tmp_path: Path, file: str) -> None:
 
 
 def test_a_mark_of_a_save_that_was_not_finished(tmp_path: Path) -> None:
+    """A checkpoint with the mark of an unfinished save does not count."""
     before = write_checkpoint(tmp_path, 1)
     (write_checkpoint(tmp_path, 2) / "checkpoint-is-incomplete.txt").touch()
     assert last_complete(tmp_path, 1) == Checkpoint(before, 1, 10)

@@ -69,6 +69,7 @@ def test_a_slower_process_still_makes_its_lower_number(
 
 
 def test_a_fresh_claim_is_somebody_elses_number(tmp_path: Path) -> None:
+    """A number that another process is about to take is not given out."""
     (tmp_path / ".v0.claim").mkdir()
     assert directory.allocate(tmp_path).name.startswith("v1-")
     assert [p.name for p in tmp_path.glob(".*")] == [".v0.claim"]
@@ -186,6 +187,7 @@ def test_latest_goes_on_after_the_newest_was_removed(tmp_path: Path) -> None:
 
 
 def test_somebodys_own_latest_stays(tmp_path: Path) -> None:
+    """A file or folder named `latest` that is not our link is left alone."""
     (tmp_path / "latest").mkdir()
     directory.point_latest(make(tmp_path, 3))
     assert not (tmp_path / "latest").is_symlink()

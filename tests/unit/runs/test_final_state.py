@@ -45,6 +45,7 @@ def test_another_job_of_the_run_has_no_verdict(tmp_path: Path, changes: dict[str
     [b"", b"{", b"[]", b"{}", b"\xff\xfe", b'{"job_id": "77", "attempt": 0, "state": "FAILED"}'],
 )
 def test_a_damaged_one_counts_for_nothing(tmp_path: Path, data: bytes) -> None:
+    """A verdict.json that cannot be read is ignored."""
     (tmp_path / VERDICT).write_bytes(data)
     assert read_verdict(run(tmp_path)) is None
 
@@ -67,6 +68,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_the_last_one_stays(tmp_path: Path) -> None:
+    """A later end replaces the earlier one."""
     write_verdict(run(tmp_path), STATE)
     write_verdict(run(tmp_path), msgspec.structs.replace(STATE, reason="other"))
     found = read_verdict(run(tmp_path))
@@ -87,6 +89,7 @@ def test_a_cancellation_names_who_ordered_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b"3", b"\xff"])
 def test_a_damaged_cancellation_is_one_still(tmp_path: Path, data: bytes) -> None:
+    """A cancel.json that cannot be read still means that the job was cancelled."""
     (tmp_path / CANCEL).write_bytes(data)
     assert cancel_reason(tmp_path) == "cancelled"
 

@@ -29,6 +29,7 @@ def test_a_file_is_replaced_and_nothing_stays(tmp_path: Path) -> None:
 
 
 def test_links_lead_nowhere(tmp_path: Path) -> None:
+    """Writing in a run directory follows no link out of it."""
     run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
     run.mkdir()
     elsewhere.mkdir()

@@ -30,12 +30,14 @@ SEQUENCES = {
 
 @pytest.mark.parametrize("sequence", SEQUENCES.values(), ids=SEQUENCES)
 def test_nothing_of_it_is_left(sequence: str) -> None:
+    """Control sequences are taken out whole."""
     assert words(f"a{sequence}b") == "a?b"
     assert Filter()(f"a{sequence}b\n".encode()) == b"ab\n"
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES.values(), ids=SEQUENCES)
 def test_nor_where_it_comes_in_pieces(sequence: str) -> None:
+    """A control sequence that comes in several pieces is taken out too."""
     see = Filter()
     seen = b"".join(see(bytes([byte])) for byte in f"a{sequence}b\n".encode())
     assert b"\x1b" not in seen
@@ -43,6 +45,7 @@ def test_nor_where_it_comes_in_pieces(sequence: str) -> None:
 
 
 def test_an_end_that_never_comes() -> None:
+    """The beginning of a sequence reaches no terminal, however long its end does not come."""
     assert b"\x1b" not in Filter()(b"\x1b]0;" + b"x" * 10_000)
     assert b"\x1b" not in Filter()(b"\x1b[" + b"0" * 10_000)
 
