@@ -45,7 +45,7 @@ SAME_MODULES = {
     "judge": "Slurm and Kubernetes: one run's state from all that was seen",
     "evidence": "Slurm and Kubernetes: all that was seen of one run",
     "ended_job": "Slurm and Kubernetes: how a job that is over has ended",
-    "ownership": "Slurm and Kubernetes: whether a job is this run's",
+    "ownership": "each backend: whether a job, or a process, is this run's",
     "reasons": "Slurm and Kubernetes: why a job waits or died, in words",
     "refusals": "Slurm and Kubernetes: why a job is refused, in words",
 }

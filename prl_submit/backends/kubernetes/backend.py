@@ -1,8 +1,7 @@
-"""Kubernetes: pytorchjob.yaml, created once and only once, and asked after through the API server.
+"""Kubernetes: pytorchjob.yaml is created exactly once, and the API server is asked about the job.
 
-run.json is written before the job is made, without a job id. The job's name and a label carry the
-run's token; so whatever instant the submitting process or the connection dies at, the job can be
-found by its token, and nothing is submitted twice.
+run.json is written before the job is created, without a job id. The job's name and a label hold the run's token. So
+whenever the submitting process or the connection dies, the token finds the job, and nothing is submitted twice.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ class KubernetesBackend(Backend):
     """A Kubernetes cluster with the training operator, through its API server."""
 
     def ask(self, plan: Plan, artefact: str) -> str:
-        """What the cluster says of the job (`check --online`). Raises as submit does."""
+        """Ask the cluster by a dry run whether it would take the job. Raises as `submit` does."""
         api = _connect(plan.kubernetes.context, plan.kubernetes.namespace)
         said: list[str] = []
         ask_first(api, artefact, said.append)
@@ -96,11 +95,11 @@ class KubernetesBackend(Backend):
         return record_first(run, before, record, order)
 
     def states(self, runs: Sequence[Run]) -> list[BackendAnswer]:
-        """What each run is doing; one list of jobs for all runs of a namespace."""
+        """The state of each run, from one list of jobs for all runs of a namespace."""
         return kubernetes_states.states(runs, _connect)
 
     def cancel(self, run: Run, *, wait: bool) -> bool:
-        """Delete the job in the foreground: it goes when its pods have gone."""
+        """Delete the job in the foreground: the API server removes it when its pods are gone."""
         record = run.require_record()
         api = _connect_to(record)
         try:
@@ -125,11 +124,11 @@ class KubernetesBackend(Backend):
         return job is not None
 
     def node_name(self, node: int) -> str:
-        """Kubernetes' name of a node of the job: `master-0`, `worker-0`."""
+        """The name of a node of the job on Kubernetes: `master-0`, `worker-0`."""
         return labels.replica(node)
 
     def log_copier(self, run: Run, tell: Callable[[str], None] = ignore_message) -> LogCopier:
-        """Brings the pods' logs here. Raises BackendUnreachableError, PrlSubmitError."""
+        """What brings the pods' logs here. Raises BackendUnreachableError, PrlSubmitError."""
         record = run.require_record()
         if _write_here(run, record):
             return NoLogCopier()
@@ -137,7 +136,7 @@ class KubernetesBackend(Backend):
         return PodLogs(run.path, record.token, api, tell)
 
     def is_left(self, run: Run) -> bool:
-        """Whether pods of the job still run: one node's end is the job's, and the others may go on."""
+        """True if pods of the job still run. The job ends with its first node, and the other pods may go on."""
         record = run.require_record()
         api = _connect_to(record)
         try:
@@ -194,7 +193,7 @@ class KubernetesBackend(Backend):
 
 
 def _where_it_was(before: Run | None, plan: Plan) -> Api:
-    """The spec's cluster, or the current one; for a run that is resumed, the one that has its volume."""
+    """The cluster that the spec names, else the current one; for a resumed run, the one that has its volume."""
     context, namespace = plan.kubernetes.context, plan.kubernetes.namespace
     last = cluster_of(before.record if before is not None else None)
     context, namespace = last.context or context, last.namespace or namespace
@@ -208,7 +207,7 @@ def _where_it_was(before: Run | None, plan: Plan) -> Api:
 
 
 def _give_to_pods(run: Path, plan: Plan, record: Record, tell: Callable[[str], None]) -> None:
-    """Let the pods write where they and we have the same volume, and see that it is the same."""
+    """Let the pods write into the run directory, and let them recognize it, if they mount the same volume."""
     write_inside(run, HERE, record.token.encode("ascii"), durable=False)
     if os.geteuid() != 0:
         return
@@ -222,7 +221,7 @@ def _give_to_pods(run: Path, plan: Plan, record: Record, tell: Callable[[str], N
 
 
 def _write_here(run: Run, record: Record) -> bool:
-    """Whether all pods of the job are known to write their logs into this very folder."""
+    """True if all pods of the job are known to write their logs into this very folder."""
     nodes = limits_of(run.path, record).nodes
     job = labels.job_name(record.name, record.token)
     return all(
@@ -233,18 +232,18 @@ def _write_here(run: Run, record: Record) -> bool:
 def _delete(run: Run, api: Api, job: PyTorchJob) -> None:
     try:
         _insist_on_deleting(api, job)
-    except BaseException:  # Ctrl-C too: a job that goes on must not pass for a cancelled one
+    except BaseException:  # Ctrl-C too: a job that goes on must not be shown as cancelled
         remove_inside(run.path, CANCEL)
         raise
 
 
 def _insist_on_deleting(api: Api, job: PyTorchJob) -> None:
-    """An order whose answer was lost may have been heard: it is given again until that is clear."""
+    """Order the deletion again if the answer to the order was lost, because the server may have heard it or not."""
     for again in (_AGAIN_S, _AGAIN_S, None):
         try:
             api.delete(api.jobs(job.metadata.name), foreground=True, uid=job.metadata.uid)
         except RefusedStatusError as error:
-            if error.status.code not in (404, 409):  # it went by itself meanwhile
+            if error.status.code not in (404, 409):  # it is gone by itself since
                 raise
             return
         except BackendUnreachableError as error:
@@ -256,7 +255,7 @@ def _insist_on_deleting(api: Api, job: PyTorchJob) -> None:
 
 
 def _wait_until_gone(run: Run, api: Api, record: Record) -> None:
-    """Keep what the pods still say. Raises PrlSubmitError where they do not go."""
+    """Wait until the pods are gone, and keep what they still log. Raises PrlSubmitError if they stay."""
     keeper = PodLogs(run.path, record.token, api, ignore_message)
     keeper.start()
     deadline = time.monotonic() + _patience(run)
@@ -275,13 +274,13 @@ def _wait_until_gone(run: Run, api: Api, record: Record) -> None:
             raise BackendRefusedError(
                 f"{run.name}: the order to end is given; {fault.message}", fault.hint
             ) from None
-        except BackendUnreachableError as error:  # the order stands; its end is asked for again
+        except BackendUnreachableError as error:  # the order was given; only its end is not known
             left = f"not known: {error.message}"
     keeper.stop()
 
 
 def _what_is_left(api: Api, record: Record) -> str:
-    """The pods of a job that is being deleted, in words; empty where nothing is left of it."""
+    """The pods of a job that is being deleted, in words; empty if nothing is left of the job."""
     job, pods = _find(api, record), list_pods(api, [record.token])
     told = ", ".join(f"{name_of(pod)} on {pod.spec.node_name}" for pod in pods)
     return told or ("the PyTorchJob itself" if job is not None else "")
@@ -297,7 +296,7 @@ def _patience(run: Run) -> float:
 def _reader(
     run: Run, api: Api, pods: Sequence[Pod], tell: Callable[[str], None]
 ) -> Iterator[collect_files.PodReader]:
-    """A pod that has the volume: the running master, else a helper."""
+    """A pod that mounts the volume: the running master, else a helper pod."""
     for pod in pods:
         if pod.is_running:
             yield collect_files.PodReader(api, pod.metadata.name)

@@ -1,4 +1,4 @@
-"""The rules for the `kubernetes:` section."""
+"""What `check` and `render` need of Kubernetes: the rules for the section `kubernetes:`, and pytorchjob.yaml."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prl_submit.spec.scalars import ALL_MEMORY
 
 
 def check_section(job: Job, plan: Plan) -> Iterator[Problem]:
-    """What a PyTorchJob needs, and what the spec says twice or in vain."""
+    """What a PyTorchJob needs, and keys of the spec that contradict each other or have no effect."""
     yield from _image(job)
     yield from _secrets(job)
     yield from _volumes(job, plan.output_mount or plan.output_root, plan.workdir)

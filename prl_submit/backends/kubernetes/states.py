@@ -1,4 +1,4 @@
-"""From runs to states: one list of jobs for all, pods and events only of those that leave a question."""
+"""The states of runs, from one list of jobs for all runs. Pods and events are asked for only where needed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ Connect = Callable[[str | None, str | None], Api]
 
 
 class Here(Struct, frozen=True):
-    """What the run directory says, read once for each look."""
+    """What the run directory says at one moment."""
 
     limits: Limits
     exit: ExitRecord | None
@@ -85,7 +85,7 @@ class Here(Struct, frozen=True):
 
 
 class ClusterAnswers(Struct, frozen=True):
-    """What one namespace told, by token; `silence`: why it told nothing."""
+    """What one namespace answered, by token. `silence`: why it gave no answer."""
 
     jobs: Mapping[str, PyTorchJob] = {}
     pods: Mapping[str, list[Pod]] = {}
@@ -141,13 +141,13 @@ def queue_of(run: Path, record: Record) -> str | None:
 
 
 def list_jobs(api: Api, tokens: Sequence[str]) -> list[PyTorchJob]:
-    """The PyTorchJobs of these runs, in one question. Raises RefusedStatusError and as Api.get."""
+    """The PyTorchJobs of these runs, by one request. Raises RefusedStatusError, and as Api.get does."""
     answer = api.get(api.jobs(), labelSelector=_selector(tokens))
     return msgspec.json.decode(answer, type=PyTorchJobList).items or []
 
 
 def list_pods(api: Api, tokens: Sequence[str]) -> list[Pod]:
-    """Their pods, in one question. Raises as `list_jobs`."""
+    """The pods of these runs, by one request. Raises as `list_jobs`."""
     answer = api.get(api.core("pods"), labelSelector=_selector(tokens))
     pods = msgspec.json.decode(answer, type=PodList).items or []
     return [pod for pod in pods if pod.token in tokens]
@@ -226,7 +226,7 @@ def _pods_that_went(
     pods: Mapping[str, Sequence[Pod]],
     tokens: Sequence[str],
 ) -> dict[str, list[Pod]]:
-    """Of jobs that failed a moment ago, the pods that are there no more, as they were last."""
+    """The pods that are already gone, of jobs that failed a moment ago, each as it was last."""
     found: dict[str, list[Pod]] = {}
     for token in tokens:
         failed = jobs[token].condition("Failed") if token in jobs else None
@@ -388,7 +388,7 @@ def _age(record: Record) -> float:
 
 
 def _starts(run: Path, token: str) -> int:
-    """How often node 0 of this job has begun, where its volume is here too."""
+    """How often node 0 of this job has begun; 0 if its volume is not mounted here."""
     try:
         return read_record(starts_file(run, 0, token)).count(b"\n")
     except OSError:
@@ -410,7 +410,7 @@ def _readmitted(run: Path, token: str, limits: Limits) -> int:
 
 
 def _elsewhere(record: Record, server: str | None) -> str | None:
-    """Why the cluster that answered is not the job's: contexts of one name are many."""
+    """Why the cluster that answered is not the one of the job: other kubeconfigs use the same context names."""
     cluster = cluster_of(record)
     if cluster.server in (None, server):
         return None
@@ -418,7 +418,7 @@ def _elsewhere(record: Record, server: str | None) -> str | None:
 
 
 def _unknown(run: Run, record: Record, silence: str | None) -> BackendAnswer:
-    """No word of the job and no answer about it: as last known, until it is missing for good."""
+    """The answer without the job and without its exit.json: as last known, and LOST when it is missing for long."""
     if silence is not None:
         return BackendAnswer(state=as_last_known(run.path, silence))
     last = last_known(run.path)

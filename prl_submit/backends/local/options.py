@@ -1,4 +1,4 @@
-"""The rules for the `local:` section."""
+"""What `check` needs of this machine: the rules for the section `local:`."""
 
 from __future__ import annotations
 

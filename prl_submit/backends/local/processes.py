@@ -1,4 +1,4 @@
-"""Processes of this machine, told apart for good (proc(5))."""
+"""Processes of this machine, identified so that a later one with the same pid is not mistaken for them (proc(5))."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOKEN_VARIABLE = "PRL_SUBMIT_TOKEN"
 
 
 def boot_id() -> str:
-    """The kernel's id of this boot; pids and start times mean nothing across boots."""
+    """The kernel's id of this boot. Pids and start times of another boot mean nothing."""
     return (_PROC / "sys/kernel/random/boot_id").read_text("ascii").strip()
 
 
@@ -36,12 +36,12 @@ def pid_namespace() -> str | None:
 
 
 def is_visible(process: LocalProcess) -> bool:
-    """Whether its pid means here what it meant there: same boot, same pid namespace."""
+    """True if its pid means the same here: the boot and the pid namespace are the same."""
     return process.boot == boot_id() and process.namespace == pid_namespace()
 
 
 def is_alive(process: LocalProcess) -> bool:
-    """Whether this very process runs: visible from here, same start, and not a zombie."""
+    """True if this very process runs: it is visible from here, has the same start, and is no zombie."""
     if not is_visible(process):
         return False
     stat = _stat(process.pid)
@@ -49,7 +49,7 @@ def is_alive(process: LocalProcess) -> bool:
 
 
 def _stat(pid: int) -> tuple[str, int] | None:
-    """State letter and start time in clock ticks; the command name may hold spaces and brackets."""
+    """The state letter and the start time in clock ticks. The command name before them may hold brackets."""
     try:
         text = (_PROC / str(pid) / "stat").read_bytes()
     except OSError:
@@ -59,7 +59,7 @@ def _stat(pid: int) -> tuple[str, int] | None:
 
 
 def command_line(pid: int) -> list[str]:
-    """The words a process was started with; empty where it has ended."""
+    """The words that a process was started with; empty if it has ended."""
     try:
         data = (_PROC / str(pid) / "cmdline").read_bytes()
     except OSError:
@@ -68,10 +68,10 @@ def command_line(pid: int) -> list[str]:
 
 
 class Mark(NamedTuple):
-    """What every process of a job carries in its environment: the run's token and its directory.
+    """What every process of a job has in its environment: the run's token and its directory.
 
-    launch.sh gives its children `TOKEN.RANK.DEVICE.INODE`, and is itself started with the word
-    `launch` for the rank. Nobody but the owner of a process, and root, can put it there.
+    launch.sh gives its children `TOKEN.RANK.DEVICE.INODE`. launch.sh itself is started with `launch` in place
+    of the rank. Only the owner of a process, and root, can set its environment.
     """
 
     token: str
@@ -84,7 +84,7 @@ class Mark(NamedTuple):
         return f"{self.token}.launch.{self.device}.{self.inode}"
 
     def is_on(self, entries: Sequence[bytes]) -> bool:
-        """Whether these variables have it, of whichever node."""
+        """True if one of these variables is the mark, of any node."""
         begin = f"{TOKEN_VARIABLE}={self.token}.".encode()
         end = f".{self.device}.{self.inode}".encode()
         return any(
@@ -94,7 +94,7 @@ class Mark(NamedTuple):
 
 
 def mark_of(token: str, run: Path) -> Mark | None:
-    """The mark of a run's processes; None where its directory is gone."""
+    """The mark of a run's processes; None if its directory is gone."""
     try:
         found = os.stat(run)
     except OSError:
@@ -114,7 +114,7 @@ def marked(mark: Mark | None) -> list[int]:
 
 
 def environment(pid: int) -> list[bytes] | None:
-    """The variables that a process was started with; None where we may not see them."""
+    """The variables that a process was started with; None if we may not read them."""
     try:
         return (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
     except OSError:
@@ -122,7 +122,7 @@ def environment(pid: int) -> list[bytes] | None:
 
 
 def leads(pid: int, children: Sequence[int]) -> bool:
-    """Whether it leads its session and is the parent of one of these."""
+    """True if the process leads its session and is the parent of one of `children`."""
     parents = {parent_of(child) for child in children}
     own = _fields(pid)
     return own is not None and own[3] == pid and pid in parents
@@ -139,13 +139,13 @@ def _fields(pid: int) -> tuple[int, int, int, int] | None:
 
 
 def parent_of(pid: int) -> int | None:
-    """The pid of the process that started it, or that took it over; None where it has ended."""
+    """The pid of its parent: the process that started it, or that took it over; None if it has ended."""
     fields = _fields(pid)
     return None if fields is None else fields[1]
 
 
 def user_of(pid: int) -> int | None:
-    """The uid that a process really has; None where it is gone or hidden."""
+    """The real uid of a process; None if it is gone or hidden."""
     try:
         text = (_PROC / str(pid) / "status").read_text("ascii", "replace")
     except OSError:
@@ -154,13 +154,13 @@ def user_of(pid: int) -> int | None:
 
 
 def age(process: LocalProcess) -> float:
-    """Seconds since it was started, by its record."""
+    """Seconds since the process was started, according to its record."""
     up = float((_PROC / "uptime").read_text("ascii").split()[0])
     return up - process.started / os.sysconf("SC_CLK_TCK")
 
 
 def send(pid: int, number: signal.Signals) -> None:
-    """Signal a process that may be gone already."""
+    """Signal a process. If it is gone already, nothing happens."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:

@@ -1,6 +1,6 @@
-"""What a local job needs of this very machine, and whether it is here: GPUs and its Python environment.
+"""Whether this machine has what a local job needs: GPUs and its Python environment.
 
-`check` warns, because it may be typed on another machine than the job; `check --online` refuses.
+`check` only warns, because the user may type it on another machine. `check --online` refuses.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from prl_submit.system.user_paths import expanded
 if TYPE_CHECKING:
     from prl_submit.system.shell import Shell
 
-#: Seconds; without persistence mode the driver wakes up anew for each call.
+#: Seconds. Without persistence mode the driver starts anew for each call.
 SMI_S = 10.0
-#: Devices of other makers, which nobody here counts.
+#: Names of device files of other makers, whose devices are not counted here.
 _OTHERS = ("kfd", "davinci", "accel", "dxg", "mthreads", "cambricon")
 
 
 def lacking(plan: Plan, environ: Mapping[str, str], smi: Shell | None = None) -> Iterator[Refusal]:
-    """What is not here. With `smi` nvidia-smi is asked; without, only the device files are counted."""
+    """What this machine lacks. With `smi` nvidia-smi is run; without it the device files are counted."""
     if plan.resources.accelerator == "gpu" and environ.get("PRL_PREFLIGHT") != "off":
         yield from _gpus(plan, environ, smi)
     if plan.environment.conda and not (plan.environment.modules or _mentions_conda(plan)):
@@ -73,7 +73,7 @@ def _are(count: int) -> str:
 
 
 def _count(environ: Mapping[str, str], smi: Shell | None) -> int | None:
-    """GPUs of this machine, as launch.sh counts them; None where that is not known."""
+    """The number of GPUs of this machine, as launch.sh counts them; None if it cannot be known."""
     places = environ.get("PATH", os.defpath).split(os.pathsep)
     programs = (os.path.join(place, "nvidia-smi") for place in places)  # shutil takes milliseconds
     installed = next((path for path in programs if os.access(path, os.X_OK)), None)
@@ -93,12 +93,12 @@ def _count(environ: Mapping[str, str], smi: Shell | None) -> int | None:
 
 
 def _mentions_conda(plan: Plan) -> bool:
-    """A setup line may install or find it."""
+    """True if a setup line mentions conda: it may install or find it."""
     return any("conda" in line or "mamba" in line for line in plan.environment.setup)
 
 
 def _conda(plan: Plan, environ: Mapping[str, str]) -> Iterator[Refusal]:
-    """launch.sh looks at the same places for conda, and conda for its environments."""
+    """The conda environment, looked for in the places where launch.sh and conda look."""
     from prl_submit.swift.installed import conda_prefix
 
     conda = plan.environment.conda
@@ -115,7 +115,7 @@ def _conda(plan: Plan, environ: Mapping[str, str]) -> Iterator[Refusal]:
 
 
 def _is_listed(name: str, environ: Mapping[str, str]) -> bool:
-    """Whether an environment of that name may lie elsewhere: conda's own list, or settings of the user's."""
+    """True if an environment of that name may lie elsewhere: by conda's own list, or by the user's settings."""
     if environ.get("CONDA_ENVS_PATH") or environ.get("CONDA_ENVS_DIRS"):
         return True
     home = environ.get("HOME") or os.path.expanduser("~")

@@ -1,8 +1,8 @@
-"""Slurm: job.sbatch, submitted once and only once, and asked after by its own commands.
+"""Slurm: job.sbatch is submitted exactly once, and Slurm's own commands are asked about the job.
 
-run.json is written before sbatch is called, without a job id; the job's comment carries the run's
-token. So whatever instant the submitting process, sbatch or the controller dies at, the job can be
-found by its token, and nothing is submitted twice.
+run.json is written before sbatch is called, without a job id, and the job's comment holds the run's token. So
+whenever the submitting process, sbatch or the controller dies, the token finds the job, and nothing is submitted
+twice.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ class SlurmBackend(Backend):
     """A Slurm cluster, through its own commands."""
 
     def ask(self, plan: Plan, artefact: str) -> str:
-        """What Slurm would do with the job (`check --online`). Raises as submit does."""
+        """Ask `sbatch --test-only` when and where the job would start. Raises as `submit` does."""
         slurm = _slurm()
-        _refuse_hopeless(plan, slurm)  # --test-only refuses it too, and burns a job id
+        _refuse_hopeless(plan, slurm)  # --test-only would refuse it too, but use up a job id
         environ = job_environ(plan, os.environ)
         answer = slurm.ask(["sbatch", "--test-only"], stdin=artefact, environ=environ)
         if answer.code != 0:
@@ -91,11 +91,11 @@ class SlurmBackend(Backend):
         return record_first(run, read_run(run), record, order)
 
     def states(self, runs: Sequence[Run]) -> list[BackendAnswer]:
-        """What each run is doing; at most one squeue and one sacct for all of them."""
+        """The state of each run, from at most one squeue and one sacct for all runs."""
         return slurm_states.states(runs, _slurm())
 
     def cancel(self, run: Run, *, wait: bool) -> bool:
-        """scancel; Slurm gives the processes KillWait (usually 30 s) to end."""
+        """Call scancel. Slurm gives the processes KillWait (usually 30 s) to end."""
         slurm = _slurm()
         job = _find(run, slurm)
         if job is None:
@@ -104,9 +104,7 @@ class SlurmBackend(Backend):
             cancel_note = CancelNote(run.path)
             try:
                 _scancel(run, job, slurm)
-            except (
-                BaseException
-            ):  # Ctrl-C too: a job that goes on must not pass for a cancelled one
+            except BaseException:  # Ctrl-C too: a job that goes on must not be shown as cancelled
                 remove_inside(run.path, CANCEL)
                 raise
             cancel_note.close()
@@ -135,7 +133,7 @@ def _refuse_hopeless(plan: Plan, slurm: SlurmCommands) -> None:
     try:
         answer = slurm.ask(SINFO)
     except SilentError:
-        return  # sbatch may fare better, and Slurm refuses such jobs too
+        return  # sbatch may still get an answer, and Slurm refuses a hopeless job itself
     partitions = chosen(plan, parse_sinfo(answer.out), os.environ.get("SBATCH_PARTITION"))
     refusals = hopeless(plan, partitions, other_qos="SBATCH_QOS" in os.environ)
     if any(refusal.key == "resources.time_limit" for refusal in refusals) and _lifts_limits(slurm):
@@ -145,7 +143,7 @@ def _refuse_hopeless(plan: Plan, slurm: SlurmCommands) -> None:
 
 
 def _lifts_limits(slurm: SlurmCommands) -> bool:
-    """Whether a QoS, the user's default one perhaps, may allow more time than a partition."""
+    """True if some QoS may allow more time than a partition. The user's default QoS may be such a one."""
     try:
         answer = slurm.ask(QOS_FLAGS, timeout=slurm_states.ACCOUNTING_S)
     except BackendUnreachableError:
@@ -160,14 +158,14 @@ def _sbatch(
     answer = slurm.order(argv, job_environ(plan, os.environ))
     job_id = job_id_of(answer)
     if job_id is not None:
-        if answer.err.strip():  # a site's plugin: budgets, partitions that change
+        if answer.err.strip():  # a plugin of the site, on budgets or on a partition that it chose
             tell(answer.err.strip())
         return job_id
     if was_refused(answer):
         raise RefusedError([_explain(answer.err, plan, slurm)])
     if was_never_sent(answer):
         raise unreachable(answer)
-    # Slurm may have taken the job all the same.
+    # sbatch failed, but Slurm may have taken the job.
     found = _look_for(run, record, slurm)
     if found is None or never_ran(found):
         raise _no_job(answer, plan, slurm)
@@ -175,7 +173,7 @@ def _sbatch(
 
 
 def _no_job(answer: Answer, plan: Plan, slurm: SlurmCommands) -> PrlSubmitError:
-    """The error for a submission that failed, after which Slurm says that it has no such job."""
+    """The error for a submission that failed, when Slurm has said that it has no such job."""
     said = (answer.out + answer.err).strip()
     if gave_no_answer(answer) and answer.code not in (126, 127):  # those are a wrapper's
         return unreachable(answer)
@@ -195,9 +193,9 @@ def _no_job(answer: Answer, plan: Plan, slurm: SlurmCommands) -> PrlSubmitError:
 
 
 def _look_for(run: Path, record: Record, slurm: SlurmCommands) -> ListedJob | None:
-    """The job of this submission; None where Slurm has twice said that there is none.
+    """The job of this submission; None if Slurm has said twice that there is none.
 
-    Raises OutcomeUnknownError where Slurm gives no answer for a minute.
+    Raises OutcomeUnknownError if Slurm gives no answer for a minute.
     """
     deadline = time.monotonic() + _LOOKUP_S
     denied = 0
@@ -215,7 +213,7 @@ def _look_for(run: Path, record: Record, slurm: SlurmCommands) -> ListedJob | No
             if mine is not None:
                 return mine
             denied += 1
-            if denied == 2:  # the first look may overtake the submission
+            if denied == 2:  # Slurm may answer the first question before it takes the job
                 return None
         time.sleep(_LOOK_AGAIN_S)
 
@@ -237,7 +235,7 @@ def _explain(err: str, plan: Plan, slurm: SlurmCommands) -> Refusal:
 
 
 def _no_node(answer: Answer, plan: Plan, slurm: SlurmCommands) -> Refusal | None:
-    """The refusal where nodes are drained or down; sbatch's words are those for nodes that are too small."""
+    """The refusal if nodes are drained or down: sbatch's message is the same as for nodes that are too small."""
     if not any(words in answer.err for words in NO_NODE):
         return None
     try:
@@ -256,7 +254,7 @@ def _scancel(run: Run, job: ListedJob, slurm: SlurmCommands) -> None:
 
 
 def _find(run: Run, slurm: SlurmCommands) -> ListedJob | None:
-    """The run's job as Slurm has it now; never another one that was given its id."""
+    """The run's job as Slurm has it now. A later job with the same id is another one."""
     if run.record is None:
         return None
     record = slurm_states.present(run, run.record)

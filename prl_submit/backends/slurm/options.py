@@ -1,4 +1,4 @@
-"""sbatch's own option names, and the rules for the `slurm:` section."""
+"""What `check` and `render` need of Slurm: the rules for the section `slurm:` and its option names, and job.sbatch."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ REFUSED = {
     "version": "see man sbatch",
     "ignore-pbs": "there are no PBS lines in job.sbatch",
 }
-#: The rest of `sbatch --help` of 22.05, and what came up to 24.11.
+#: The other options of `sbatch --help` of 22.05, and those added up to 24.11.
 OTHERS = frozenset(
     [
         "acctg-freq",
@@ -135,11 +135,11 @@ OTHERS = frozenset(
 )
 
 
-#: Seconds: more do not fit where Slurm keeps the warning's time (slurm.h, warn_time: 16 bits).
+#: Seconds: Slurm stores the time of the warning in 16 bits (slurm.h, warn_time).
 _LONGEST_WARNING_S = 65_535
-#: Slurm's clock of time limits ticks in minutes.
+#: Slurm checks time limits once a minute, so a warning may come that many seconds early.
 _EARLY_S = 60
-#: Options whose value Slurm reads as a number, and passes over where it is none (22.05).
+#: Options whose value Slurm reads as a number, and ignores if it is none (22.05).
 _NUMBERS = frozenset(
     [
         "core-spec",
@@ -157,7 +157,7 @@ _NUMBERS = frozenset(
 
 
 def check_section(job: Job, plan: Plan) -> Iterator[Problem]:
-    """Whether sbatch accepts what is in the `slurm:` section, as far as one can tell without asking it."""
+    """What sbatch would refuse or ignore in the section `slurm:`, as far as that is known without running sbatch."""
     for name, value in job.spec.slurm.extra.items():
         yield from _extra(job, name, value)
     yield from _memory(job)

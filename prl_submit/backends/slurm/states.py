@@ -1,4 +1,4 @@
-"""From runs to states: one squeue and one sacct for all, and what each run directory holds."""
+"""The states of runs, from one squeue and one sacct for all runs and from each run directory."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ from prl_submit.system.files import tail_bytes
 from prl_submit.system.owners import user_name
 from prl_submit.system.reading import read_record
 
-#: Seconds that a job may be unknown before it is lost: an exit.json may reach a shared file system
-#: late (NFS keeps attributes for up to 60 s), and one empty answer proves nothing.
+#: Seconds that Slurm may not know a job before the job is lost. Its exit.json may appear late on a shared file
+#: system (NFS keeps attributes for up to 60 s), and one empty answer proves nothing.
 MISSING_S = 60.0
-#: Seconds that slurmdbd may take; squeue and the runs themselves know most ends without it.
+#: Seconds that slurmdbd may take to answer. squeue and the run directories know most ends without it.
 ACCOUNTING_S = 5.0
 #: More ids than this do not fit into one argument (Linux: 128 KiB).
 MANY = 10_000
@@ -139,12 +139,12 @@ def _names(row: ListedJob, job: ListedJob | None, run: Run, record: Record) -> b
 
 
 def _is_final(row: ListedJob) -> bool:
-    """A row of an ended job may still lack its end, and who ended it (seen: CANCELLED, Unknown)."""
+    """True if the row is complete. At first the row of an ended job may lack its end and who ended it."""
     return not is_live(row) and row.ended_at is not None
 
 
 def squeue(slurm: SlurmCommands, argv: Sequence[str]) -> list[ListedJob]:
-    """The jobs that squeue tells. Raises BackendUnreachableError; an unknown id is an answer."""
+    """The jobs that squeue lists. An unknown id is an answer too. Raises BackendUnreachableError."""
     answer = slurm.ask(argv)
     if answer.code != 0 and "Invalid job id" not in answer.err:
         raise BackendUnreachableError(f"Slurm does not answer: {first_line(answer.err)}")
@@ -162,19 +162,22 @@ def _owner(run: Run) -> int:
 
 
 def match(run: Path, record: Record, jobs: Sequence[ListedJob]) -> ListedJob | None:
-    """The run's own job: ids are given out again after a controller's crash, and records are copied."""
+    """The run's own job among `jobs`.
+
+    Slurm may give an id out again after its controller crashed, and users copy run directories.
+    """
     return next((job for job in reversed(jobs) if is_own(run, record, job)), None)
 
 
 def why_strange(run: Path, record: Record, jobs: Sequence[ListedJob]) -> str | None:
-    """Why a job with the run's id and token is not its own; None where there is no such job."""
+    """Why a job with the run's id and token is not the run's own; None if there is no such job."""
     claimed = (job for job in jobs if job.has_token(record.token))
     reasons = (why_not_own(run, record, job) for job in claimed)
     return next((reason for reason in reasons if reason is not None), None)
 
 
 def present(run: Run, record: Record) -> Record:
-    """The record with the id that job.sbatch wrote down: somebody may have typed `sbatch` since."""
+    """The record with the job id that job.sbatch wrote down, because somebody may have typed `sbatch` since."""
     try:
         job_id = read_record(run.path / JOB).decode("ascii").strip()
     except (OSError, ValueError):
@@ -188,8 +191,8 @@ def _ask_accounting(
     """The rows of sacct by job id for jobs that squeue says have ended, or no longer knows.
 
     None where this cluster has no accounting. Raises BackendUnreachableError where slurmdbd does not
-    answer just now. Rows lag: one that is not final yet says nothing (facts: live jobs shown as
-    PENDING).
+    answer just now. Rows lag behind: a live job may be shown as PENDING, so a row that is not final says
+    nothing.
     """
     known = [job_id for job_id in job_ids if job_id is not None]
     if not known:
@@ -206,7 +209,7 @@ def _ask_accounting(
 
 
 def _combined(known: ListedJob, accounted: ListedJob) -> ListedJob:
-    """The job of squeue, where it has one, with what accounting alone tells."""
+    """The job as squeue knows it, with what only accounting knows: the final state and who cancelled it."""
     uid = accounted.cancelled_by
     who = user_name(int(uid)) if uid and uid.isdigit() else uid
     return msgspec.structs.replace(known, cancelled_by=who, state=accounted.state)
@@ -236,7 +239,7 @@ def _state(run: Run, index: int, answers: SlurmAnswers) -> BackendAnswer:
 
 
 def _why_not_again(run: Run, state: State | None, seen: SlurmEvidence) -> State | None:
-    """A time-out with the reason why the job was not put back into the queue, where it might have been."""
+    """The state; of a time-out, with the reason why Slurm did not put the job back into the queue."""
     if state is None or state.state != TIMEOUT or run.record is None:
         return state
     most = limits_of(run.path, run.record).max_restarts
@@ -253,7 +256,7 @@ def _why_not_again(run: Run, state: State | None, seen: SlurmEvidence) -> State 
 
 
 def is_held(run: Path) -> bool:
-    """Whether a process of the run is alive: all of them inherit the lock that launch.sh takes on each node.
+    """True if a process of the run is alive: all of them inherit the lock that launch.sh takes on each node.
 
     Only for a job that has ended for Slurm: a job that starts at this instant would find the lock taken.
     """
@@ -296,7 +299,7 @@ def _gather(run: Run, record: Record, job: ListedJob | None, silence: str | None
 
 
 def _unknown(run: Run, record: Record, silence: str | None) -> BackendAnswer:
-    """No exit.json and no answer about the job: as last known, until it is missing for good."""
+    """The answer without exit.json and without the job: as last known, and LOST when Slurm has not known it for long."""
     if silence is not None:
         state = as_last_known(run.path, silence)
         return BackendAnswer(state=msgspec.structs.replace(state, job_id=record.job_id))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from prl_submit.backends import Backend, ignore_message
 from prl_submit.backends.answers import BackendAnswer
+from prl_submit.backends.inherited_variables import is_inherited
 from prl_submit.backends.submit_once import record_first
 from prl_submit.planning.plan import Plan
 from prl_submit.runs.cancellation import CancelNote, cancel_reason
@@ -78,8 +79,10 @@ def _enqueue(run: Path) -> str:
     handle, job = tempfile.mkstemp(prefix="job-", dir=_spool())
     os.close(handle)
     words = ["bash", "-c", _WAIT_AND_RUN, "spool", str(_spool()), job, str(run / "launch.sh")]
-    nothing = subprocess.DEVNULL
-    subprocess.Popen(words, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)
+    environ = {name: text for name, text in os.environ.items() if is_inherited(name)}
+    with open(os.devnull, "r+b") as nothing:
+        streams = (nothing, nothing, nothing)
+        subprocess.Popen(words, -1, None, *streams, env=environ, start_new_session=True)
     return Path(job).name
 
 
