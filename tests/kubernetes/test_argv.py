@@ -56,7 +56,7 @@ def make_case(world: KubernetesWorld, number: int) -> Case:
         workdir=str(workdir),
         output=str(output),
         environment__venv=str(world.venv),
-        # No preflight: python's start is most of a job's time.
+        # Without preflight, because starting Python takes most of a job's time.
         environment__env=env | {"FAKE": FAKE},
         environment__setup=["PRL_PREFLIGHT=off"],
         kubernetes__volumes=[{"hostPath": str(world.root), "mountPath": str(world.root)}],

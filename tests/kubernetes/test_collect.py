@@ -98,7 +98,7 @@ def test_an_interrupted_collect_is_continued(kube_apart: KubernetesWorld) -> Non
     size = part.stat().st_size
     assert 0 < size < 400_000_000
     eventually(lambda: not [p for p in kube_apart.pods() if "collect" in p["metadata"]["name"]])
-    # What was there already is not brought again: it is still the same file.
+    # The copy is continued, not repeated: it is still the same file.
     node = part.stat().st_ino
     done = kube_apart.prl("collect", run, "--only", "checkpoint-*")
     assert done.code == 0, done.err

@@ -570,7 +570,7 @@ def test_no_room(pods: Pods) -> None:
     text = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu."
     pods.wait(lambda pod: text in str(pod["status"].get("conditions")))
     assert pods.get()["status"]["phase"] == "Pending"
-    assert pods.log() == (204, "")  # so says the API server of what no node has
+    assert pods.log() == (204, "")  # the API server's answer for a pod that is on no node
 
 
 # --- the kubelet and the API go away and come back
@@ -640,7 +640,7 @@ def test_exec(pods: Pods, tmp_path: Path) -> None:
     assert (sink.count, sink.hash.hexdigest()) == (count, ended.value.message.rpartition(" ")[2])
     with pytest.raises(RefusedStatusError, match="executable file not found"):
         run("nonesuch", stdout=out)
-    # The last: a thread of it may read on from a socket that is closed.
+    # This comes last, because a thread of lightkube may still read from the closed socket.
     client = lightkube.Client(config=access.config)
     words = ["sh", "-c", "id -u; echo $X; hostname; echo oops >&2; exit 3"]
     done = client.exec("a", namespace=pods.namespace, command=words, stdout=True, stderr=True)

@@ -180,7 +180,7 @@ def test_a_job_runs_and_succeeds(job: Job) -> None:
     assert job.conditions("False") == {"Running": "PyTorchJobRunning"}
     assert job.message("Succeeded") == "PyTorchJob train is successfully completed."
     assert {"startTime", "completionTime"} <= job.status.keys()
-    # Its workers run on, and are said to have succeeded.
+    # The workers run on, and the operator counts them as succeeded.
     wait_until(
         lambda: job.status["replicaStatuses"]["Worker"].get("succeeded") == 2, "workers done", 10
     )

@@ -116,7 +116,9 @@ def test_later_checks_know(slurm: SlurmWorld, monkeypatch: pytest.MonkeyPatch) -
     ]
     (slurm.root / "model").mkdir()
     (slurm.root / "model/config.json").write_text("{}")
-    again = slurm.prl("probe", "--backend", "slurm")  # what was missing is looked at, SPEC or not
+    again = slurm.prl(
+        "probe", "--backend", "slurm"
+    )  # paths that were missing are looked for again, also without SPEC
     assert again.code == 0, again.err
     left = checked(slurm, spec, monkeypatch)
     assert [problem.key for problem in left] == ["resources.nproc_per_node"]

@@ -113,7 +113,7 @@ def test_logs_are_left_out_while_the_job_runs() -> None:
         (["args.json", "exit.json"], ["args.json", "exit.json"]),
         (["ARGS.json"], []),
         (["model.safetensors"], []),
-        (["run.json"], []),  # ours, however it is asked for
+        (["run.json"], []),  # prl-submit's own file is never copied
     ],
 )  # fmt: skip
 def test_patterns(only: list[str], paths: list[str]) -> None:

@@ -166,7 +166,9 @@ def test_exit_json_tells_what_the_pod_does() -> None:
 def test_the_pod_knows_who_killed_it() -> None:
     killed = dead_pod(0, 137, reason="OOMKilled")
     assert told(verdict(failed_job(), killed, exit=word(137))) == (FAILED, 137, OOM)
-    found = verdict(failed_job(), killed, exit=word(143), starts=2)  # of the attempt before
+    found = verdict(
+        failed_job(), killed, exit=word(143), starts=2
+    )  # exit.json is of the attempt before
     assert told(found) == (FAILED, 137, f"{OOM}; after 1 restart")
 
 
@@ -246,14 +248,14 @@ def test_a_time_limit_is_not_told_of_restarts() -> None:
         ([dead_pod(0, 3, minute=11), dead_pod(1, 3, minute=10)], "worker-0: exit code 3", 3),
         ([dead_pod(0, 3, minute=10), dead_pod(1, 3, minute=11)], "master-0: exit code 3", 3),
         ([dead_pod(0, 3), dead_pod(1, 4)], "master-0: exit code 3", 3),
-        # 200: its peer was lost; 143: it was told to stop. They followed, however early it looks.
+        # 200: another node was lost; 143: SIGTERM. Such nodes only followed, even if they ended first.
         ([dead_pod(0, 200, minute=10), dead_pod(1, 3, minute=11)], "worker-0: exit code 3", 3),
         ([dead_pod(0, 143, minute=10), dead_pod(1, 3, minute=11)], "worker-0: exit code 3", 3),
         ([dead_pod(0, 200, minute=10, said=message(word(200))), dead_pod(1, 137, reason="OOMKilled", minute=11)], f"worker-0: {OOM}", 137),
         ([dead_pod(0, 3, minute=12), dead_pod(1, 143, why="Evicted", minute=11)], "worker-0: evicted", 143),
         ([dead_pod(0, 200, minute=11), dead_pod(1, 200, minute=10)], "worker-0: exit code 200", 200),
         ([dead_pod(0, 0), dead_pod(1, 3)], "worker-0: exit code 3", 3),
-        # The kubelet told the worker to end; the master lost its peer and failed then.
+        # The kubelet stopped the worker; the master then failed because it had lost the worker.
         ([dead_pod(0, 1, minute=21), removed(dead_pod(1, 143, minute=20, said=STOPPED))], f"worker-0: {TOLD}", 143),
     ],
 )  # fmt: skip
@@ -280,7 +282,7 @@ def test_a_pod_without_node_rank_says_nothing_of_the_jobs_end() -> None:
     assert str(verdict(failed_job("said"), stray).reason).startswith("said; master-0 gone")
 
 
-# ------------------------------------------------------------------ no job any more
+# ------------------------------------------------------------------ deleted jobs
 def test_deleted_and_nothing_known() -> None:
     assert judge(KubernetesEvidence(job=None)) is None
     assert judge(KubernetesEvidence(job=None, others=[(1, word(143))], nodes=2)) is None
@@ -326,7 +328,7 @@ def test_deleted_and_cancelled(exit_: ExitRecord | None) -> None:
     assert found.ended_at == (at(19) if exit_ else None)
 
 
-# ------------------------------------------------------------------ failed for its operator, and still running
+# ------------------------------------------------------------------ failed for the operator, and still running
 #: When `failed_job` failed, and half a minute later.
 FAILED_AT = datetime(2026, 11, 22, 20, 30, tzinfo=timezone.utc).timestamp()
 SOON = FAILED_AT + 30
@@ -361,7 +363,7 @@ TOLD_3 = dead_pod(1, 3, said=message(word(3)))
 def test_its_end_is_told_by_its_exit_json() -> None:
     ended = removed(dead_pod(0, 143, said=STOPPED), minute=32)
     assert told(verdict(failed_job(SAID), ended, now=SOON)) == (FAILED, 143, TOLD)
-    # Its pod has gone: exit.json says it, or the pod as it was last.
+    # The pod is gone: exit.json tells the end, or the pod as it was last.
     said = word(143, reason=SIGNAL)
     assert told(verdict(failed_job(SAID), exit=said, now=SOON)) == (FAILED, 143, TOLD)
     assert told(verdict(failed_job(SAID), gone=[ended], now=SOON)) == (FAILED, 143, TOLD)

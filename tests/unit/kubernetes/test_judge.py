@@ -53,7 +53,7 @@ def _an_hour_east() -> Iterator[None]:
         yield
 
 
-# ------------------------------------------------------------------ a live job is live
+# ------------------------------------------------------------------ live jobs
 LIVE = {
     "new": (job(), QUEUED),
     "taken": (job("Created"), QUEUED),
@@ -109,7 +109,7 @@ def test_a_failure_of_a_job_that_is_being_deleted_is_the_deletions() -> None:
     assert verdict(seen, dead_pod(0, 143), cancelled=MINE).state == RUNNING
 
 
-# ------------------------------------------------------------------ why it waits
+# ------------------------------------------------------------------ why a job waits
 @pytest.mark.parametrize(
     ("seen", "pods", "more", "reason"),
     [
@@ -223,7 +223,7 @@ def test_the_newest_attempts_exit_json_counts() -> None:
     assert found.reason == "node 0 has ended"
 
 
-# ------------------------------------------------------------------ what else is asked of it
+# ------------------------------------------------------------------ which pods are needed, and other questions
 @pytest.mark.parametrize(
     ("seen", "has_word", "expected"),
     [

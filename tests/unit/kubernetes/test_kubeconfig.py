@@ -158,7 +158,7 @@ def test_a_relative_kubeconfig(home: Home, monkeypatch: pytest.MonkeyPatch) -> N
     assert access.config.user.client_cert == str(home.folder / "me.crt")
 
 
-# ------------------------------------------------------------------ what is wrong with it
+# ------------------------------------------------------------------ faults of an entry
 @pytest.mark.parametrize(
     ("contents", "context", "message"),
     [
@@ -219,7 +219,7 @@ def test_files_that_are_no_kubeconfig(home: Home, content: str, message: str) ->
     assert f"{home.folder}/0/config: {message}" in caught.value.message
 
 
-# ------------------------------------------------------------------ none at all
+# ------------------------------------------------------------------ no job at all
 def test_no_kubeconfig_and_no_pod(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"):
         monkeypatch.delenv(name, raising=False)
@@ -243,7 +243,7 @@ def test_a_pods_own_account(
     access = home.find(namespace=said)
     assert (access.context, access.namespace) == (None, expected)
     assert server(access) == "https://10.0.0.1:443"
-    # A kubeconfig goes before it.
+    # A kubeconfig counts before the pod's own account.
     assert home.find(config()).context == "a"
 
 

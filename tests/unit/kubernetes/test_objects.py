@@ -66,7 +66,7 @@ def test_a_job() -> None:
     created = found.condition("Created")
     assert created is not None
     assert created.last_transition_time == "2026-11-22T20:00:00Z"
-    assert found.condition("Running") is None  # it is there, and False
+    assert found.condition("Running") is None  # the condition exists with the status False
     assert found.condition("Failed") is None
     counts = found.status.replica_statuses or {}
     assert {name: count.active for name, count in counts.items()} == {"Master": 1, "Worker": 0}
@@ -85,7 +85,7 @@ def test_a_pod() -> None:
     assert (found.terminated.exit_code, found.terminated.reason) == (137, "OOMKilled")
     assert found.terminated.finished_at == "2026-11-22T20:10:00Z"
     ready = found.condition("Ready")
-    assert ready is not None  # of a pod, whether it holds or not
+    assert ready is not None  # a pod's conditions are found whatever their status
     assert ready.status == "False"
     assert found.condition("PodScheduled") is None
     init = found.status.init_container_statuses or []

@@ -262,8 +262,11 @@ def test_pods_that_are_stuck_come_first() -> None:
     [
         ([pod(0), pending(1, "ContainerCreating")], "1 of 2 pods run; worker-0: starts on n1"),
         ([pod(0)], "1 of 2 pods run"),
-        ([pod(0), dead_pod(1, 137)], "1 of 2 pods run"),  # it starts nowhere: it has ended
-        # The kubelet tells that a container has ended before it tells the pod's phase.
+        (
+            [pod(0), dead_pod(1, 137)],
+            "1 of 2 pods run",
+        ),  # the second pod has ended, so it does not wait
+        # The kubelet reports the end of a container before it changes the pod's phase.
         ([pod(0, state=ended(0)), pending(1)], "0 of 2 pods run; worker-0: starts on n1"),
         ([dead_pod(0, 0), pending(1)], "0 of 2 pods run; worker-0: starts on n1"),
         ([], "0 of 2 pods run"),

@@ -111,7 +111,7 @@ def test_names_and_paths_are_given_once() -> None:
     good = {"name": "a", "pvc": "x", "mountPath": "/a"}
     assert fault(good, {**good, "mountPath": "/b"}) == "the name 'a' is given twice"
     assert fault(good, {**good, "name": "b", "mountPath": "/a/"}) == "/a is mounted twice"
-    # The name that an entry gets by its place may be another's.
+    # The name that an entry gets by its index may be the name of another entry.
     assert "given twice" in fault({**good, "name": "volume-1"}, {"pvc": "x", "mountPath": "/b"})
 
 
@@ -129,7 +129,7 @@ def test_all_faults_are_told_at_once() -> None:
         ({"hostPath": "/x"}, True),
         ({"emptyDir": None}, False),
         ({"empty_dir": "1G"}, False),
-        ({"ephemeral": {"volumeClaimTemplate": {}}}, False),  # goes with its pod
+        ({"ephemeral": {"volumeClaimTemplate": {}}}, False),  # it is deleted with its pod
     ],
 )
 def test_which_volumes_outlive_the_pod(source: Data, lasts: bool) -> None:

@@ -109,7 +109,7 @@ def test_each_key_of_the_section_has_its_option() -> None:
         ("user@host:/p,a=b+c%d.e-f", "user@host:/p,a=b+c%d.e-f"),
         ("", '""'),
         ("a b", '"a b"'),
-        ("$(id) `id` $HOME", '"$(id) `id` $HOME"'),  # sbatch expands nothing
+        ("$(id) `id` $HOME", '"$(id) `id` $HOME"'),  # sbatch expands no variables
         ("it's", '"it\'s"'),
         ('say "x"', r'"say \"x\""'),
         ("a\\b", r'"a\\b"'),

@@ -19,7 +19,7 @@ from prl_submit.runs.states import (
 from tests.unit.slurm.judged import ENDS, OOM, at, job, last_words, own, verdict
 
 
-# ------------------------------------------------------------------ both say the same
+# ------------------------------------------------------------------ exit.json and Slurm's state
 @pytest.mark.parametrize(
     ("ended", "seen"),
     [
@@ -113,7 +113,7 @@ def test_an_interrupted_job_that_completed_is_not_told_to_have_left_nothing() ->
     assert (found.state, found.exit_code) in {(SUCCEEDED, 0), (FAILED, 143)}
 
 
-# ------------------------------------------------------------------ it left no word
+# ------------------------------------------------------------------ no exit.json
 @pytest.mark.parametrize(
     ("seen", "state", "code", "reason"),
     [
@@ -186,10 +186,10 @@ def test_the_logs_last_line_says_why_a_script_failed(log: str, reason: str) -> N
 @pytest.mark.parametrize(
     ("ended", "others", "code", "reason"),
     [
-        # Node 1 failed; srun took node 0 down with it.
+        # Node 1 failed, and srun stopped node 0 then.
         (own(143), [(1, own(3, node="n2"))], 3, "node 1 (n2): words for 3"),
         (None, [(1, own(3, node="n2"))], 3, "node 1 (n2): words for 3"),
-        # Both by themselves: the first.
+        # Both nodes failed by themselves: the first one counts.
         (own(1, ended_at=at(9)), [(1, own(3, node="n2"))], 1, "words for 1"),
         (own(1), [(1, own(3, node="n2", ended_at=at(9)))], 3, "node 1 (n2): words for 3"),
         (
@@ -198,9 +198,9 @@ def test_the_logs_last_line_says_why_a_script_failed(log: str, reason: str) -> N
             5,
             "node 2 (n3): words for 5",
         ),
-        # In the same second: the lowest.
+        # In the same second the lowest node counts.
         (own(1), [(1, own(3, node="n2"))], 1, "words for 1"),
-        # Those that were only taken down do not count.
+        # Nodes that launch.sh only stopped do not count.
         (own(1), [(1, own(143, ended_at=at(2))), (2, own(130, ended_at=at(3)))], 1, "words for 1"),
         (own(1), [(1, own(0, ended_at=at(2)))], 1, "words for 1"),
     ],
@@ -252,7 +252,7 @@ def test_slurm_knows_better_than_the_nodes_that_it_ended(state: str) -> None:
     assert "node 1" not in (found.reason or "")
 
 
-# ------------------------------------------------------------------ Slurm has forgotten it
+# ------------------------------------------------------------------ jobs that Slurm has forgotten
 def test_nothing_is_known() -> None:
     assert judge(SlurmEvidence()) is None
     assert judge(SlurmEvidence(log="ordinary words\n")) is None
@@ -324,7 +324,12 @@ KILLED = "slurmstepd: error: Detected 1 oom_kill event in StepId=77.0. Some of t
         (job("FAILED", 0, 9), None, FAILED, OOM),
         (job("FAILED", 137), own(137), FAILED, f"{OOM}; words for 137"),
         (job("FAILED", 1), own(1), FAILED, f"{OOM}; words for 1"),
-        (job("COMPLETED", 0), own(0), SUCCEEDED, None),  # a helper of it was killed; it went on
+        (
+            job("COMPLETED", 0),
+            own(0),
+            SUCCEEDED,
+            None,
+        ),  # the kernel killed a helper process, and the training went on
         (job("TIMEOUT", 0), None, TIMEOUT, "the time limit was reached"),
         (job("CANCELLED", 0), None, CANCELLED, "cancelled by scancel"),
         (job("OUT_OF_MEMORY", 0), own(0), SUCCEEDED, "Slurm says OUT_OF_MEMORY, exit code 0"),

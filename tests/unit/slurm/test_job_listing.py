@@ -105,7 +105,7 @@ def test_a_running_job() -> None:
         restarts=0,
         gpus=4,
         started_at=local(THEN),
-        ended_at=None,  # squeue's is a forecast
+        ended_at=None,  # squeue's end time of a running job is a forecast
         node_count=2,
         nodes="n[1-2]",
         reason=None,

@@ -22,7 +22,7 @@ from prl_submit.runs.states import (
 )
 from tests.unit.slurm.judged import ENDS, ON_NODES, WAITING, at, job, last_words, own, verdict
 
-# ------------------------------------------------------------------ a live job is live
+# ------------------------------------------------------------------ live jobs
 INTERRUPTED = [own(124, TIMEOUT), own(143), own(130), own(143, CANCELLED), own(130, CANCELLED)]
 EARLIER = [own(0), own(1), own(65), *INTERRUPTED]
 
@@ -189,7 +189,7 @@ def test_a_run_that_was_started_by_hand_after_its_job() -> None:
     assert (found.state, found.reason) == (SUCCEEDED, "started by hand when job 77 had ended")
 
 
-# ------------------------------------------------------------------ all of it at once
+# ------------------------------------------------------------------ all combinations of evidence
 JOBS = [
     None,
     *(job(s, restarts=r) for s in (*WAITING, *ON_NODES) for r in (0, 1)),

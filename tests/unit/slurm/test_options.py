@@ -76,7 +76,7 @@ def test_an_option_that_would_change_what_a_submission_is(option: str) -> None:
         ("mail_type", "is written mail-type", "rename it to 'mail-type'"),
         ("--nice", "is written nice", "rename it to 'nice'"),
         ("--mem_per_gpu", "is written mem-per-gpu", "rename it to 'mem-per-gpu'"),
-        # An owned option is told as such however it is spelt.
+        # Every spelling of an option that another key sets is reported as such.
         ("--ntasks_per_node", "is set by resources.nproc_per_node", "use resources.nproc_per_node instead"),
         ("open_mode", "is prl-submit's own", "the logs of a run are kept across restarts"),
     ],

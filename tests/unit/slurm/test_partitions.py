@@ -146,7 +146,7 @@ def test_limits(text: str, seconds: int | None) -> None:
     [
         ("low", None, ["low"]),
         ("gpu,low", None, ["gpu", "low"]),
-        ("low,cpu", "gpu", ["low", "cpu"]),  # the spec's beats the variable's
+        ("low,cpu", "gpu", ["low", "cpu"]),  # the spec's partition counts before the variable's
         (None, None, ["gpu"]),
         (None, "cpu", ["cpu"]),
         (None, "", ["gpu"]),
@@ -161,7 +161,7 @@ def test_the_partitions_of_a_job(
     assert [p.name for p in chosen(plan, parse_sinfo(CLUSTER), default)] == names
 
 
-# ------------------------------------------------------------------ hopeless
+# ------------------------------------------------------------------ jobs that could never start
 @pytest.mark.parametrize(
     ("resources", "slurm"),
     [
@@ -182,7 +182,10 @@ def test_the_partitions_of_a_job(
         ("time_limit: 3d", "qos: long"),  # which may allow more
         ("accelerator: cpu, nproc_per_node: 16", "partition: cpu"),
         ("accelerator: cpu, nproc_per_node: 16, gpu_type: h100", "partition: cpu"),
-        ("nproc_per_node: 64, gpu_type: none-such", "partition: typo"),  # Slurm says it better
+        (
+            "nproc_per_node: 64, gpu_type: none-such",
+            "partition: typo",
+        ),  # Slurm's own refusal is clearer
     ],
 )
 def test_a_job_that_fits_is_accepted(resources: str, slurm: str) -> None:
@@ -315,7 +318,7 @@ def test_a_node_with_two_kinds() -> None:
     )
 
 
-# ------------------------------------------------------------------ nodes that are away
+# ------------------------------------------------------------------ nodes that are drained or down
 STATES = """\
 gpu|gpu*|2|64|500000|gpu:h100:8(S:0-1)|drained|disk failure | rack 3
 gpu|gpu*|1|64|500000|gpu:h100:8(S:0-1)|down*|Not responding
@@ -332,14 +335,14 @@ def test_the_question_for_states_has_as_many_fields() -> None:
 @pytest.mark.parametrize(
     ("resources", "slurm", "words"),
     [
-        ("nproc_per_node: 8", "", None),  # one is there, and only busy
+        ("nproc_per_node: 8", "", None),  # one node is available, and only busy
         ("nproc_per_node: 8, nodes: 2", "", "of the 4 nodes of partition gpu that could run it, 2 drained (disk failure | rack 3), 1 down (Not responding)"),
         ("accelerator: cpu, nodes: 10", "", None),
         ("nproc_per_node: 2", "partition: low", "of the 1 nodes of partition low that could run it, 1 drained"),
         ("nproc_per_node: 2", "partition: 'low,gpu'", None),
         ("nproc_per_node: 2", "partition: other", None),
         ("nproc_per_node: 8, memory: 0, nodes: 3", "", "2 drained"),
-        ("nproc_per_node: 8, memory: 900G, nodes: 3", "", None),  # that is what is wrong
+        ("nproc_per_node: 8, memory: 900G, nodes: 3", "", None),  # too many nodes is the real fault
     ],
 )  # fmt: skip
 def test_nodes_that_are_drained_or_down(resources: str, slurm: str, words: str | None) -> None:

@@ -29,7 +29,7 @@ def failed(err: str, code: int = 1) -> Answer:
     return Answer(code, "", err)
 
 
-# ------------------------------------------------------------------ no answer, or a no
+# ------------------------------------------------------------------ no answer, or a refusal
 SENT_NOTHING = [
     failed("sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"),
     failed("slurm_load_jobs error: Connection refused"),
@@ -110,7 +110,7 @@ DOUBTFUL = [
         )
     ),
     failed("sbatch: no answer within 60 s", 124),
-    failed(""),  # a wrapper that fails without a word
+    failed(""),  # a wrapper script that fails without a message
     *(failed("", code) for code in (2, 126, 127, 137, 255)),
     failed("Killed", 137),
     failed("", -9),
@@ -120,7 +120,7 @@ DOUBTFUL = [
     failed("curl: (7) Failed to connect to budget: Connection refused", 7),
     failed("Traceback (most recent call last):\nPermissionError: Access/permission denied"),
     failed("budget: Invalid account or account/partition combination specified"),
-    # Two tries of a wrapper: the first may have been heard.
+    # A wrapper script tries twice: slurmctld may have received the first request.
     failed(f"{SBATCH_FAILED}Socket timed out on send/recv operation\n{SBATCH_FAILED}Invalid qos specification"),
     failed(f"{SBATCH_FAILED}Message receive failure\n{SBATCH_FAILED}Unable to contact slurm controller (connect failure)"),
     # It printed an id, or a part of one, before it failed.
@@ -192,7 +192,7 @@ def test_slurm_is_not_installed() -> None:
         *((answer, False) for answer in SENT_NOTHING),
         (PERHAPS_SENT[0], True),
         (PERHAPS_SENT[-1], True),
-        (failed(DOWN, 124), False),  # ping's words
+        (failed(DOWN, 124), False),  # the message of scontrol ping
     ],
 )
 def test_a_controller_that_may_yet_act(answer: Answer, silent: bool) -> None:
@@ -225,7 +225,10 @@ def test_a_refusal_is_an_answer(answer: Answer) -> None:
         (Answer(1, "", "slurm_ping error: x"), "slurm_ping error: x"),
         (Answer(1, f"{DOWN}\nSlurmctld(backup) at node2 is UP\n", ""), None),
         (Answer(0, UP, ""), None),
-        (Answer(124, "", "scontrol: no answer within 2 s"), None),  # busy, perhaps
+        (
+            Answer(124, "", "scontrol: no answer within 2 s"),
+            None,
+        ),  # the controller may only be busy
         (Answer(1, "", ""), "no answer"),
     ],
 )

@@ -228,9 +228,9 @@ def test_a_damaged_record_hides_no_other_run(make: Make) -> None:
         (live("77", "t77"), True),
         (live("77", "t77", Comment="ours | prl-submit:t77"), True),
         (live("77", "t77", Comment="prl-submit:t77 the site's"), True),
-        (live("77", None), False),  # anybody may have written its id and name into run.json
+        (live("77", None), False),  # anybody can write this id and name into run.json
         (live("77", None, Comment="project=x"), False),
-        # A site, or an administrator, with words of its own: id and the directory that the job writes to.
+        # A site or an administrator has changed the comment: the id and the job's directory count.
         (live("77", None, STDOUT="RUN/logs/slurm.log"), True),
         (live("77", None, Command="RUN/job.sbatch", Comment="project=x"), True),
         (live("77", None, Command="RUN/job.sbatch", Name="other", Comment="two\nlines"), True),
@@ -519,7 +519,7 @@ def test_the_log_of_this_job_does(make: Make) -> None:
     assert kept(run) == found
 
 
-# ------------------------------------------------------------------ what lives on, and what is not started again
+# ------------------------------------------------------------------ processes that live on, and jobs that are not restarted
 def test_a_held_lock_means_that_a_process_lives(make: Make) -> None:
     """Every process of the run holds the lock, on every node."""
     run = make()
@@ -572,7 +572,7 @@ def test_why_a_time_out_is_the_end(
         ([], CANCELLED, "cancelled by scancel"),
         ([accounted("77", "CANCELLED by 0")], CANCELLED, "cancelled by root"),
         ([accounted("77", "CANCELLED by nobody-known")], CANCELLED, "cancelled by nobody-known"),
-        # It lags: these rows say nothing yet.
+        # sacct is late: these rows say nothing yet.
         ([accounted("77", "RUNNING")], CANCELLED, "cancelled by scancel"),
         ([accounted("77", "PENDING")], CANCELLED, "cancelled by scancel"),
         ([accounted("77", "CANCELLED by 0", JobName="other")], CANCELLED, "cancelled by scancel"),

@@ -118,7 +118,7 @@ def written(run: Path) -> Record | None:
     return None if found is None else found.record
 
 
-# ------------------------------------------------------------------ it works
+# ------------------------------------------------------------------ submissions that succeed
 @pytest.mark.parametrize(
     "out", ["77\n", "77;cluster\n", "77", "sbatch: a word of the site's\n77\n"]
 )
@@ -210,8 +210,8 @@ def test_a_disk_that_is_full_once_the_job_is_there(
     [
         [Jobs(("77", "prl-submit:mine", "PENDING"))],
         [Jobs(("5", None, "RUNNING"), ("77", "prl-submit:mine", "RUNNING"), ("78", "prl-submit:x", "RUNNING"))],
-        [Jobs(("77", "a|b prl-submit:mine", "COMPLETED"))],  # it was quick
-        [Jobs(), Jobs(("77", "prl-submit:mine", "PENDING"))],  # the first look came too early
+        [Jobs(("77", "a|b prl-submit:mine", "COMPLETED"))],  # the job has ended already
+        [Jobs(), Jobs(("77", "prl-submit:mine", "PENDING"))],  # the first question came too early
     ],
 )  # fmt: skip
 def test_the_job_is_found_by_its_token(
@@ -339,7 +339,7 @@ def test_a_job_whose_comment_the_site_has_rewritten_is_found(fake: FakeSlurm, pl
     assert slurm_backend.BACKEND.submit(fake.run, plan, NEW).job_id == "77"
 
 
-# ------------------------------------------------------------------ a clear no
+# ------------------------------------------------------------------ clear refusals
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
@@ -455,7 +455,7 @@ def test_a_controller_that_is_down_is_seen_before_anything_is_written(
         ("", {"PRL_SUBMIT_TOKEN": "outer", "PRL_SUBMIT_RESTARTS": "2"}, ""),
         ("", {"PRL_PREFLIGHT": "off"}, "PRL_PREFLIGHT"),
         ("", {"SLURM_CPU_BIND": "none", "SLURM_TIMELIMIT": "1", "SLURM_JWT": "x"}, "SLURM_JWT"),
-        # Typed in an allocation: these are about the outer job.
+        # Inside of an allocation these variables describe the outer job.
         ("", {"SLURM_JOB_ID": "5", "SLURM_NTASKS": "8", "SRUN_CPUS_PER_TASK": "2", "SLURM_RESTART_COUNT": "1"}, ""),
         ("", {"SLURM_JOB_ID": "5", "SBATCH_QOS": "q"}, "SBATCH_QOS"),
     ],
