@@ -22,10 +22,10 @@ def check_training(planned: Planned) -> list[Problem]:
         return []
     section = mapping(planned.tree).get("swift")
     is_there = section is not None and section.origin.layer != "default"
-    what = "is empty" if is_there else "there is no such section"
+    what = "is empty" if is_there else "the section is missing"
     hint = "swift: {rlhf_type: grpo, model: …, dataset: […], reward_funcs: […]}"
     origin = section.origin if section is not None and is_there else planned.tree.origin
-    return [problem_at(origin, "swift", f"{what}: nothing would be trained", hint)]
+    return [problem_at(origin, "swift", f"{what}, so nothing would be trained", hint)]
 
 
 def check_presence(planned: Planned) -> list[Problem]:
@@ -54,9 +54,9 @@ def check_presence(planned: Planned) -> list[Problem]:
 def _absent(planned: Planned) -> Iterator[Problem]:
     """Problems with files and folders that arguments name and that the job could not read."""
     plan = planned.plan
-    told = {problem.key for problem in planned.problems if problem.severity == "error"}
+    reported = {problem.key for problem in planned.problems if problem.severity == "error"}
     for item in plan.paths:
-        if item.key in told or made_by_setup(item.path, plan):
+        if item.key in reported or made_by_setup(item.path, plan):
             continue
         if item.kind == "plugin" and _is_package(item.path) and not planned.job.since("4.6"):
             continue

@@ -1,6 +1,7 @@
-"""The files of a spec: found, and read with their bases and the profile.
+"""Finding and reading the files of a spec: the spec itself, its bases, and the profile.
 
-Where a SPEC is expected a RUN does too: its spec.yaml, with the folders that it was submitted with.
+Every command that takes a SPEC also takes a RUN. Then the run's spec.yaml is read, with the working
+directory and the output root of that run.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from prl_submit.spec.yaml import MAX_BYTES
 from prl_submit.system.reading import read_record, read_regular
 from prl_submit.system.user_paths import output_root as output_root_of
 
-#: What nobody calls a spec file: `v26`, `26`, `v26-20261122-210000`, `latest`.
+#: Names of runs, which nobody uses for a spec file: `v26`, `26`, `v26-20261122-210000`, `latest`.
 _LIKE_A_RUN = r"v?[0-9]+|v[0-9]+-[0-9]{8}-[0-9]{6}|latest"
 
 
 def spec_file(spec: str, output_root: str | None) -> str:
     """The file to read: `spec` itself, or the spec.yaml of the run that it names.
 
-    Raises SpecError where it looks like a run and names none; PrlSubmitError where it names several.
+    Raises SpecError if `spec` looks like a run and there is no such run; PrlSubmitError if there are several.
     """
     if os.path.isfile(spec):
         return spec
@@ -41,7 +42,7 @@ def spec_file(spec: str, output_root: str | None) -> str:
         return os.path.relpath(find_run(spec, output_root_of(output_root)).path / SPEC)
     except NoSuchRunError as error:
         if re.fullmatch(_LIKE_A_RUN, spec) is None:
-            return spec  # a misspelt file name, for which others are suggested
+            return spec  # a misspelt file name; reading it reports the most similar name
         message = f"no such file, and {error.message}"
         raise SpecError(
             [Problem(file=spec, line=None, key=None, message=message, hint=error.hint)]
@@ -51,7 +52,7 @@ def spec_file(spec: str, output_root: str | None) -> str:
 def folders_of_its_run(spec: str) -> Node | None:
     """`workdir` and `output` of the run that a spec.yaml belongs to; None for any other file.
 
-    A run's spec says both as they were typed, relative to where somebody stood.
+    A run's spec has both as the user wrote them, relative to the folder of the command.
     """
     if os.path.basename(spec) != SPEC:
         return None
@@ -65,20 +66,20 @@ def folders_of_its_run(spec: str) -> Node | None:
 
     found = find_plan(Path(folder))
     if found is None:
-        return None  # damaged: the spec alone has to do
+        return None  # plan.json is damaged, so only the spec is used
     origin = Origin("spec", os.path.relpath(plan))
     folders = {"workdir": found.workdir, "output": os.path.dirname(folder)}
     return Node({key: scalar_node(path, origin) for key, path in folders.items()}, origin)
 
 
 def is_of_a_run(spec: str) -> bool:
-    """Whether a file is the spec.yaml of a run directory, which anybody may have written."""
+    """True if a file is the spec.yaml of a run directory, where other users may have written."""
     folder, name = os.path.split(spec)
     return name == SPEC and os.path.lexists(os.path.join(folder, RECORD))
 
 
 def of_another_user(spec: str) -> list[Problem]:
-    """A warning where a spec is that of another user's run."""
+    """A warning if the spec belongs to another user's run."""
     if not is_of_a_run(spec):
         return []
     from pathlib import Path
@@ -94,7 +95,7 @@ def of_another_user(spec: str) -> list[Problem]:
 
 
 def read_spec_files(spec: str, profile: Node | None) -> Node:
-    """The tree of a spec with its bases over the profile. Raises SpecError where one cannot be read."""
+    """The tree of a spec with its bases and the profile. Raises SpecError if a file cannot be read."""
     try:
         files = read_files(spec, read=_SpecFiles(), profile=profile)
         folders = folders_of_its_run(spec)
@@ -104,9 +105,10 @@ def read_spec_files(spec: str, profile: Node | None) -> Node:
 
 
 class _SpecFiles:
-    """Reads a spec and then its bases, each of which is named by the file before it.
+    """Reads a spec and then its bases; each file names the next one.
 
-    A spec of another user must not show, nor write into a run, what that user may not read itself.
+    If another user wrote a spec, its bases must be files that this user may read. Otherwise the spec could
+    show the content of a file that its writer may not read.
     """
 
     def __init__(self) -> None:
@@ -125,17 +127,20 @@ class _SpecFiles:
 
 
 def _read(path: str) -> bytes:
+    """The beginning of a file, at most one byte more than a spec may have."""
     with open(path, "rb") as file:
-        return file.read(MAX_BYTES + 1)  # one more than allowed: enough to refuse it
+        return file.read(MAX_BYTES + 1)  # the reader refuses a file with more than MAX_BYTES
 
 
 def _unreadable(spec: str, error: OSError) -> Problem:
+    """The problem of a file that cannot be read."""
     hint = _near_file(spec) if isinstance(error, FileNotFoundError) else None
     what = "is a folder" if isinstance(error, IsADirectoryError) else error.strerror or str(error)
     return Problem(file=spec, line=None, key=None, message=f"cannot be read: {what}", hint=hint)
 
 
 def _near_file(spec: str) -> str | None:
+    """A hint for a missing file: a spec of a similar name in its folder."""
     folder, name = os.path.split(spec)
     try:
         here = [os.path.splitext(item) for item in os.listdir(folder or ".")]
@@ -147,7 +152,7 @@ def _near_file(spec: str) -> str | None:
 
 
 def find_profile(name: str | None) -> Node | None:
-    """The profile that --profile names, or the default one. Raises SpecError where it does not read."""
+    """The profile that --profile names, or the default one; None without one. Raises SpecError."""
     config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     candidates = ["prl-submit.toml", os.path.join(config, "prl-submit", "prl-submit.toml")]
     found = [path for path in candidates if os.path.isfile(path)]

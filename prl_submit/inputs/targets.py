@@ -80,8 +80,8 @@ def _header(path: str) -> dict[str, object]:
     start = read_regular(path, 8)
     length = int.from_bytes(start, "little")
     if len(start) < 8 or length > MAX_BYTES:
-        raise ValueError("is no safetensors file")
+        raise ValueError("is not a safetensors file")
     found = decode_json(read_regular(path, 8 + length)[8:])
     if not isinstance(found, dict):
-        raise ValueError("is no safetensors file")
+        raise ValueError("is not a safetensors file")
     return found

@@ -84,7 +84,7 @@ def by_type(job: Job) -> Iterator[Problem]:
         if types is None or kind in types or not job.written(name):
             continue
         if job.swift[name] is False:
-            continue  # false switches the argument off, so that it is ignored is no surprise
+            continue  # the user switched the argument off, so ignoring it changes nothing
         if name in _REFUSED and job.get(_REFUSED[name], None) is not None:
             continue
         message = f"does nothing with rlhf_type {kind}; it is only for {' and '.join(types)}"

@@ -1,4 +1,4 @@
-"""The first job spec of a newcomer: the values they gave, and a comment on each line they would ask about."""
+"""The first job spec of a newcomer: the given values, with a comment on each line that needs an explanation."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from msgspec import Struct
 
 from prl_submit.spec.write import scalar
 
-#: Where comments begin, unless a value reaches further: then its comment stands on a line above.
+#: The column where comments begin. The comment of a longer value is written on a line above it.
 _COLUMN = 44
 
-#: Nobody can guess these for a cluster: whoever gets them in a spec must replace them.
+#: Values of a cluster that prl-submit cannot know. The user must replace them.
 PLACEHOLDER_IMAGE = "registry.example/ms-swift:4.6"
 PLACEHOLDER_CLAIM = "work"
 
 
 class FirstJob(Struct, frozen=True, kw_only=True):
-    """What `prl-submit init` was asked for.
+    """The values given to `prl-submit init`.
 
-    `plugins` are Python files that register some of the `rewards`; `columns` are those that the rewards
-    read of each example.
+    `plugins` are Python files that register some of the `rewards`. `columns` are the columns of each row that
+    the rewards read.
     """
 
     name: str
@@ -34,7 +34,7 @@ class FirstJob(Struct, frozen=True, kw_only=True):
 
 
 class Line(NamedTuple):
-    """A line of the spec and what to say about it; empty where it needs no word."""
+    """A line of the spec and its comment, which may be empty."""
 
     text: str
     comment: str = ""
@@ -53,7 +53,7 @@ def first_spec(job: FirstJob) -> str:
 
 
 def _place(job: FirstJob) -> list[Line]:
-    """Where the job runs, and what it asks for there."""
+    """The lines about where the job runs and what it asks for there."""
     lines = []
     if job.backend is not None:
         lines.append(Line(f"backend: {job.backend}", "where the job runs; --backend overrides it"))
@@ -84,7 +84,7 @@ _KUBERNETES = (
 
 
 def _swift(job: FirstJob) -> list[Line]:
-    """The training: ms-swift's own arguments, by their own names."""
+    """The lines about the training: ms-swift's arguments."""
     lines = [
         Line("swift:", "arguments of ms-swift, by its own names"),
         Line("  rlhf_type: grpo"),
@@ -121,8 +121,10 @@ def _about(job: FirstJob) -> str:
 
 
 def _example(columns: tuple[str, ...]) -> str:
-    """A line of data that these rewards can read."""
-    shown = [column for column in columns if column.isprintable()]  # a comment has one line
+    """A row of data that these rewards can read."""
+    shown = [
+        column for column in columns if column.isprintable()
+    ]  # a comment must stay on one line
     answers = "".join(f', "{column}": "…"' for column in shown)
     return '{"messages": [{"role": "user", "content": "…"}]' + answers + "}"
 

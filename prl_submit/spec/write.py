@@ -1,35 +1,38 @@
-"""The tree of a spec -> YAML text that reads back as exactly the same text, value by value."""
+"""Writing a spec as YAML text. Reading the text gives back exactly the same values."""
 
 from __future__ import annotations
 
 import re
 from typing import Union
 
-#: Text (never typed here), null, lists and mappings.
+#: A spec as texts, nulls, lists and mappings. Numbers and booleans are texts here.
 Tree = Union[str, None, list["Tree"], dict[str, "Tree"]]
 
-#: Bare where no reader takes it for anything else; `#` and `:` only inside a word.
+#: Text that needs no quotes: every YAML reader takes it for the same text. `#` and `:` only inside a word.
 _BARE = re.compile(r"[\w./+][\w./+@%=~^-]*(?:[#:][\w./+@%=~^-]+)*")
 _NUMBER = re.compile(r"[-+]?[0-9.][0-9.eE+-]*", re.ASCII)
-#: What YAML 1.1 counts in sixties.
+#: Text such as `12:00:00`, which YAML 1.1 reads as a number to the base 60.
 _CLOCK = re.compile(r"[0-9-]+(:[0-9]+)+", re.ASCII)
-#: Words that YAML readers take for something else than text, in any case.
+#: Words that YAML readers do not take for text, in upper or lower case.
 _WORDS = frozenset(["null", "true", "false", "yes", "no", "on", "off", "y", "n", ".nan", ".inf"])
 _WIDTH = 96
+#: Top-level keys whose values are all texts.
+_TEXT_SECTIONS = ("environment", "local", "name", "output", "workdir")
 
 
 def write_spec(tree: dict[str, Tree], comment: str) -> str:
-    """The file's text. `comment` becomes its first line."""
+    """The text of a spec file. `comment` becomes its first line."""
     lines = [f"# {comment}"]
     for key, value in tree.items():
-        lines += _entry(
-            key, value, 0, texts=key in ("environment", "local", "name", "output", "workdir")
-        )
+        lines += _entry(key, value, 0, texts=key in _TEXT_SECTIONS)
     return "\n".join(lines) + "\n"
 
 
 def _entry(key: str, value: Tree, depth: int, *, texts: bool) -> list[str]:
-    """`texts`: what looks like a number or a boolean is text here, and is shown to be."""
+    """The lines of a key and its value.
+
+    `texts`: all values here are texts, so a value that looks like a number or a boolean gets quotes.
+    """
     start = "  " * depth + scalar(key, texts=True) + ":"
     if isinstance(value, dict):
         inner = [_entry(k, v, depth + 1, texts=texts) for k, v in value.items()]
@@ -40,6 +43,7 @@ def _entry(key: str, value: Tree, depth: int, *, texts: bool) -> list[str]:
 
 
 def _list(start: str, items: list[Tree], depth: int, *, texts: bool) -> list[str]:
+    """The lines of a list: one line if it is short, else one line for each item."""
     written = [scalar(item, texts=texts) for item in items if not isinstance(item, (dict, list))]
     short = f"{start} [{', '.join(written)}]"
     if len(short) <= _WIDTH and not any(" " in text or "\\" in text for text in written):
@@ -53,7 +57,7 @@ def _list(start: str, items: list[Tree], depth: int, *, texts: bool) -> list[str
 
 
 def _block(start: str, value: Tree, depth: int) -> list[str]:
-    """Several lines as they are, where YAML can hold them so; else nothing."""
+    """A text of several lines as a YAML block; nothing if the text cannot be written so."""
     if not isinstance(value, str) or "\n" not in value or value != value.strip():
         return []
     lines = value.split("\n")
@@ -68,11 +72,11 @@ def _is_printable(text: str) -> bool:
 
 
 def scalar(value: Tree, *, texts: bool) -> str:
-    """One value as YAML. `texts`: what looks like a number or a boolean is text, and is quoted."""
+    """One value as YAML. `texts`: the value is a text, so one that looks like a number gets quotes."""
     if value is None:
         return "null"
     if not isinstance(value, str):
-        raise TypeError("a list or a mapping is no scalar")
+        raise TypeError("a list or a mapping is not a scalar")
     if _CLOCK.fullmatch(value) or (texts and (_NUMBER.fullmatch(value) or value.lower() in _WORDS)):
         return f'"{value}"'
     if (_BARE.fullmatch(value) or _NUMBER.fullmatch(value)) and value.lower() != "null":
@@ -83,16 +87,13 @@ def scalar(value: Tree, *, texts: bool) -> str:
 
 
 def _escaped(char: str) -> str:
+    """A character inside double quotes."""
     short = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
     if char in short:
         return short[char]
     if char.isprintable():
         return char
     number = ord(char)
-    return (
-        f"\\x{number:02x}"
-        if number < 256
-        else f"\\u{number:04x}"
-        if number < 65536
-        else f"\\U{number:08x}"
-    )
+    if number < 256:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 65536 else f"\\U{number:08x}"

@@ -58,7 +58,7 @@ def open_inside(run: Path, name: str, flags: int, mode: int = 0o644) -> int:
             raise _explained(error, run / name) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(None, "is no regular file", str(run / name))
+        raise OSError(None, "is not a regular file", str(run / name))
     return descriptor
 
 

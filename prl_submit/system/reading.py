@@ -38,7 +38,7 @@ def _no_file(path: str | os.PathLike[str]) -> OSError:
         return OSError(None, "is a symbolic link", os.fspath(path))
     if os.path.isdir(path):
         return IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
-    return OSError(None, "is no regular file", os.fspath(path))
+    return OSError(None, "is not a regular file", os.fspath(path))
 
 
 def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:

@@ -1,7 +1,7 @@
-"""Words that others wrote (a scheduler, an API server, a job), made harmless before a terminal sees them.
+"""Making text of a scheduler, an API server or a job harmless before it is printed on a terminal.
 
-An escape sequence of a log, a reason or a file name can clear the screen, change the title, or write
-over lines that were there before. Colours (SGR) are kept in logs, and so is what ends or indents lines.
+An escape sequence in a log, a reason or a file name can clear the screen, change the window's title, or
+write over earlier lines. Logs keep their colours, line ends and tabs.
 """
 
 from __future__ import annotations
@@ -9,36 +9,41 @@ from __future__ import annotations
 import codecs
 import re
 
+#: A sequence that sets a colour (SGR).
 _COLOUR = r"\x1b\[[0-9;:]*m"
-#: ESC [ … and ESC ] …, in their forms of seven and of eight bits, and all other sequences (ECMA-48).
+#: The escape sequences of ECMA-48: those that begin with ESC [, those that begin with ESC ] and the like,
+#: both also in their 8-bit forms, and all others.
 _CSI = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
 _STRING = r"(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]{0,4096}(?:\x07|\x1b\\|\x9c)"
 _OTHER = r"\x1b[ -/]*[0-~]"
-#: Controls without tab, line feed and carriage return, with which a progress bar begins its line anew;
-#: and the marks that turn the direction of writing round.
+#: Control characters, and the characters that change the direction of writing. Tab, line feed and carriage
+#: return are not among them, because a progress bar returns to the beginning of its line with the last one.
 _CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 _SEQUENCE = f"{_STRING}|{_CSI}|{_OTHER}"
 _SEQUENCES = re.compile(_SEQUENCE)
 _ANY = re.compile(f"{_SEQUENCE}|{_CONTROL}|\r|[\ud800-\udfff]")
 _BUT_COLOUR = re.compile(f"({_COLOUR})|{_SEQUENCE}|{_CONTROL}")
-#: The beginning of a sequence whose end has not come yet.
+#: The beginning of a sequence at the end of a text; its rest may follow in the next piece.
 _BEGUN = re.compile(r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8})?\Z")
 _IN_JSON = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def words(text: str) -> str:
-    """Words for a person, without sequences and controls; several lines stay several."""
+    """The text with `?` in place of each sequence and control character. Line feeds and tabs stay."""
     return text if text.isprintable() else _ANY.sub("?", text)
 
 
 def one_line(text: str) -> str:
-    """The words on one line, without sequences and controls."""
+    """The text on one line, without sequences and control characters."""
     shown = "".join(char if char.isprintable() else " " for char in _SEQUENCES.sub("", text))
     return " ".join(shown.split())
 
 
 def excerpt(text: str, most: int = 300) -> str:
-    """At most `most` characters of one line: its beginning and its end, where the cause often is."""
+    """The text on one line of at most `most` characters: its beginning, `…`, and its end.
+
+    The end is kept because it often has the cause of an error.
+    """
     line = one_line(text)
     if len(line) <= most:
         return line
@@ -47,19 +52,19 @@ def excerpt(text: str, most: int = 300) -> str:
 
 
 def in_json(text: str) -> str:
-    """JSON that means the same, in which what a terminal would obey is escaped."""
+    """The same JSON, with escapes in place of characters that would change a terminal."""
     return _IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 class Filter:
-    """A job's output for a terminal, in the pieces in which it comes."""
+    """Makes a job's output harmless. The output comes in pieces, and a piece may end inside a sequence."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._begun = ""
 
     def __call__(self, content: bytes) -> bytes:
-        """What a terminal may see of it."""
+        """The next piece of the output without sequences, except colours, and without control characters."""
         text = self._begun + self._decoder.decode(content)
         found = _BEGUN.search(text)
         self._begun = found[0] if found else ""

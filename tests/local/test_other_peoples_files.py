@@ -660,7 +660,7 @@ def test_the_spec_of_another_users_run(shared: Shared) -> None:
     os.mkfifo(run / "spec.yaml")
     done = shared.prl(BOB, "check", run)
     assert done.code == 2
-    assert "is no regular file" in done.err
+    assert "is not a regular file" in done.err
 
 
 def test_a_base_that_is_a_pipe(world: World) -> None:
@@ -668,7 +668,7 @@ def test_a_base_that_is_a_pipe(world: World) -> None:
     (world.root / "job.yaml").write_text("extends: base.yaml\n")
     done = world.prl("check", "job.yaml")
     assert done.code == 2
-    assert "is no regular file" in done.err
+    assert "is not a regular file" in done.err
 
 
 # ------------------------------------------------------------------ a folder that is gone

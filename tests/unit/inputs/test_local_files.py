@@ -195,9 +195,9 @@ print(said())
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [
-        ("name: x", 1, "there is no such section: nothing would be trained"),
-        ("name: x\nswift:", 2, "is empty: nothing would be trained"),
-        ("name: x\nresources: {accelerator: cpu}\nswift: {}", 3, "is empty: nothing would be trained"),
+        ("name: x", 1, "the section is missing, so nothing would be trained"),
+        ("name: x\nswift:", 2, "is empty, so nothing would be trained"),
+        ("name: x\nresources: {accelerator: cpu}\nswift: {}", 3, "is empty, so nothing would be trained"),
         ("name: x\nswift: {modle: m}", None, None),  # the unknown name is reported
         ("name: x\nswift: {model: m}", None, None),
     ],
