@@ -122,7 +122,7 @@ def test_other_folder_is_not_overwritten(tmp_path: Path) -> None:
     process = start(tmp_path)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (1, "")
-    assert "no complete model" in err
+    assert "not a complete model" in err
     assert os.listdir(tmp_path) == ["notes.txt"]
 
 
