@@ -47,6 +47,10 @@ class Findings:
         """A value that is needed and cannot be known."""
         self.error(line, f"{what}: {unknown.why}", advice(unknown))
 
+    def note_logs(self, line: int) -> None:
+        """Output that a script sends to a file."""
+        self.note(line, "the log is in the run directory: logs/node0.log")
+
     def decided(self, defaults: tuple[Default, ...], what: str, line: int) -> None:
         """A condition that defaults, or the lack of arguments, have decided."""
         names = list(dict.fromkeys(default.name for default in defaults))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from prl_submit.importing.bash.pieces import Piece
 from prl_submit.importing.bash.scope import Scope, Unknown, UnknownError
-from prl_submit.importing.bash.words import Piece
 
 BINARY = frozenset(
     ["=", "==", "!=", "-eq", "-ne", "-lt", "-le", "-gt", "-ge", "<", ">", "-nt", "-ot", "-ef"]

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import re
 
+from prl_submit.importing.bash.pieces import (
+    Context,
+    Expand,
+    Piece,
+    joined_defaults,
+    joined_items,
+    joined_text,
+)
 from prl_submit.importing.bash.scope import (
     ALWAYS_SET,
     Default,
@@ -16,30 +24,26 @@ from prl_submit.importing.bash.scope import (
     known_item,
 )
 from prl_submit.importing.bash.syntax import ArithmeticNode, Expansion, ParamExp, Replace, Word
-from prl_submit.importing.bash.words import (
-    Context,
-    Piece,
-    expand,
-    joined_defaults,
-    joined_items,
-    joined_text,
-)
 
 _HINT = "write the value"
 #: `[a-z]`, `[!0-9]` in a pattern.
 _RANGE = re.compile(r"\[([!^]?)((?:[A-Za-z0-9]-[A-Za-z0-9]|[\w,.:/ ])+)\]", re.ASCII)
 
 
-def expand_parameter(node: ParamExp, scope: Scope, quoted: bool) -> list[Piece]:
-    """The pieces of `$NAME` or `${NAME…}`. Raises UnknownError where the value is not known."""
-    return _Parameter(node, scope, quoted).pieces()
+def expand_parameter(node: ParamExp, scope: Scope, quoted: bool, expand: Expand) -> list[Piece]:
+    """The pieces of `$NAME` or `${NAME…}`. Raises UnknownError where the value is not known.
+
+    `expand` reads the words in its braces.
+    """
+    return _Parameter(node, scope, quoted, expand).pieces()
 
 
 class _Parameter:
     """One expansion: its name, its index, and what stands behind them."""
 
-    def __init__(self, node: ParamExp, scope: Scope, quoted: bool) -> None:
+    def __init__(self, node: ParamExp, scope: Scope, quoted: bool, expand: Expand) -> None:
         self._node = node
+        self._expand = expand
         self._scope = scope
         self._quoted = quoted
         self._line = node.line
@@ -160,7 +164,7 @@ class _Parameter:
         if word is None:
             return []
         tilde = "" if self._quoted else "word"
-        return expand(word.parts, self._scope, Context(self._quoted, self._quoted, tilde))
+        return self._expand(word.parts, self._scope, Context(self._quoted, self._quoted, tilde))
 
     def _items_or(self, exp: Expansion, items: list[Given]) -> list[Piece]:
         """`"${A[@]:-word}"`: no items are unset, and one that is empty is empty."""
@@ -243,7 +247,7 @@ class _Parameter:
         return re.sub(pattern, lambda _: instead, text, count=0 if repl.all else 1)
 
     def _unquoted(self, word: Word | None) -> list[Piece]:
-        return [] if word is None else expand(word.parts, self._scope, Context(tilde="word"))
+        return [] if word is None else self._expand(word.parts, self._scope, Context(tilde="word"))
 
     def _pattern(self, word: Word | None) -> str:
         return pattern_of(self._unquoted(word), f"${{{self._inner}}}")

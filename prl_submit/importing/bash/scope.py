@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Union
 
@@ -56,6 +56,16 @@ class Field(Struct, frozen=True):
     value_defaults: tuple[Default, ...] = ()
 
     @property
+    def known(self) -> str:
+        """The word's text."""
+        return self.text
+
+    @property
+    def shown(self) -> str:
+        """The word in a message."""
+        return self.text
+
+    @property
     def value(self) -> Field:
         """What stands behind the first `=`, as a word."""
         return Field(self.text.partition("=")[2], self.line, self.value_defaults)
@@ -69,12 +79,32 @@ class Gap(Struct, frozen=True):
     unknown: Unknown
 
     @property
+    def known(self) -> None:
+        """No text: nobody knows it."""
+        return
+
+    @property
+    def shown(self) -> str:
+        """The word in a message."""
+        return self.written
+
+    @property
     def value(self) -> Gap:
         """What stands behind the first `=`."""
         return Gap(self.written.partition("=")[2], self.line, self.unknown)
 
 
 Given = Union[Field, Gap]
+
+
+def known_texts(given: Iterable[Given]) -> list[str]:
+    """The words that are known."""
+    return [word.text for word in given if isinstance(word, Field)]
+
+
+def first_gap(given: Iterable[Given]) -> Gap | None:
+    """The first word that is not known."""
+    return next((word for word in given if isinstance(word, Gap)), None)
 
 
 def known_item(given: Given) -> Field:

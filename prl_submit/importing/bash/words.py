@@ -10,19 +10,24 @@ import re
 from collections.abc import Sequence
 
 import msgspec
-from msgspec import Struct
 
 from prl_submit.importing.bash import syntax
 from prl_submit.importing.bash.arithmetic import evaluate, number
+from prl_submit.importing.bash.parameters import expand_parameter
+from prl_submit.importing.bash.pieces import (
+    Context,
+    Piece,
+    joined_defaults,
+    joined_items,
+    joined_text,
+)
 from prl_submit.importing.bash.scope import (
     Default,
     Field,
     Gap,
     Given,
     Scope,
-    Unknown,
     UnknownError,
-    known_item,
 )
 from prl_submit.importing.bash.syntax import Part, Word
 
@@ -40,37 +45,6 @@ _ANSI = re.compile(
     r"|(?P<octal>[0-7]{1,3})|(?P<letter>[ntrabfveE\\'\"?])|c(?P<control>.))|(?P<plain>[^\\]+|\\)",
     re.DOTALL,
 )
-
-
-class Piece(Struct, frozen=True):
-    """Part of a word whose quotes and dollars are resolved.
-
-    `quoted`: bash neither splits it nor looks for files. `expanded`: it comes from a `$`, so that
-    bash splits it at blanks where it is not quoted. `items`: of `"$@"` or `"${A[@]}"`, each a word
-    of its own.
-    """
-
-    text: str
-    quoted: bool
-    expanded: bool = False
-    items: list[Given] | None = None
-    defaults: tuple[Default, ...] = ()
-    #: Where it stands, if not where the word does.
-    line: int | None = None
-    #: Why an item is not known.
-    unknown: Unknown | None = None
-
-
-class Context(Struct, frozen=True):
-    """Where the parts of a word stand.
-
-    `tilde`: "word" where a `~` counts at the beginning alone, "assignment" where it counts behind
-    `=` and `:` too, "" where it never does.
-    """
-
-    quoted: bool = False
-    in_braces: bool = False
-    tilde: str = ""
 
 
 # --- what is asked of a word ----------------------------------------------------------------------
@@ -124,25 +98,6 @@ def pieces_of(word: Word, scope: Scope) -> list[Piece]:
 def expand_marks(word: Word, scope: Scope) -> tuple[Default, ...]:
     """The defaults that a word is made of, empty ones too. Raises UnknownError."""
     return joined_defaults(_pieces_of(word, scope, assignment=False))
-
-
-def joined_text(pieces: Sequence[Piece], scope: Scope) -> str:
-    """Pieces as one text, arrays with blanks in between. Raises UnknownError."""
-    return "".join(p.text if p.items is None else joined_items(p.items, scope) for p in pieces)
-
-
-def joined_items(items: list[Given], scope: Scope) -> str:
-    """As one text. Raises UnknownError where one of them is not known."""
-    return scope.separator().join(known_item(item).text for item in items)
-
-
-def joined_defaults(pieces: Sequence[Piece]) -> tuple[Default, ...]:
-    """The defaults in the pieces of one word; whole where no other text stands beside one."""
-    found = dict.fromkeys(default for piece in pieces for default in piece.defaults)
-    sources = {piece.defaults for piece in pieces if piece.text or piece.items}
-    if len(sources) <= 1:
-        return tuple(found)
-    return tuple(msgspec.structs.replace(default, whole=False) for default in found)
 
 
 def value_of_arithmetic(
@@ -205,9 +160,7 @@ def _expand_part(part: Part, scope: Scope, context: Context) -> list[Piece]:
         is_word = not inner or any(piece.items is None for piece in inner)
         return [*([Piece("", quoted=True)] if is_word else []), *inner]
     if isinstance(part, syntax.ParamExp):
-        from prl_submit.importing.bash.parameters import expand_parameter  # stands on this module
-
-        return expand_parameter(part, scope, context.quoted)
+        return expand_parameter(part, scope, context.quoted, expand)
     if isinstance(part, syntax.CmdSubst):
         text = scope.substitute(part).rstrip("\n")
         return [Piece(text, context.quoted, expanded=True)]

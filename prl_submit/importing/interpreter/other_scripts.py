@@ -7,15 +7,74 @@ import re
 from collections.abc import Callable
 from typing import Protocol
 
+from msgspec import Struct
+
 from prl_submit.importing.bash.effects import TRAINING
 from prl_submit.importing.bash.scope import Given, Scope, Variable
 from prl_submit.importing.bash.statements import Line, Statement, read_script
+from prl_submit.importing.command_line import Refused, Start
 from prl_submit.importing.findings import Findings
+from prl_submit.importing.wrappers import unwrap
 
 #: Reads a file's bytes; None where there is none.
 ReadFile = Callable[[str], "bytes | None"]
 MAX_DEPTH = 16
 MAX_FILES = 50
+
+
+_SHELLS = frozenset(["bash", "sh"])
+#: Their options that change nothing for what follows.
+_QUIET = frozenset("euxlvi")
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """What a shell is to run: a script by its path, or a text; `start` has what stands before it."""
+
+    script: str
+    arguments: list[Given]
+    start: Start
+    text: str | None = None
+    found: tuple[str, bytes] | None = None
+
+
+def read_order(given: list[Given]) -> Order | None:
+    """The order that a command gives to another shell; None where it gives none."""
+    unwrapped = unwrap(given)
+    if isinstance(unwrapped, Refused):
+        return None
+    words, start = unwrapped
+    head = words[0].known if words else None
+    if head is None:
+        return None
+    if posixpath.basename(head) in _SHELLS:
+        return _of_shell(words, start)
+    if head.endswith(".sh") and "/" in head:
+        return Order(script=head, arguments=words[1:], start=start)
+    return None
+
+
+def _of_shell(words: list[Given], start: Start) -> Order | None:
+    shell, rest = words[0], words[1:]
+    is_text = False
+    while rest and (rest[0].known or " ")[0] in "-+":
+        option, rest = rest[0].shown, rest[1:]
+        if option in ("--login", "--norc", "--noprofile", "--"):
+            continue
+        flags = set(option[1:])
+        if "o" in flags and rest:
+            rest = rest[1:]
+        if not flags <= _QUIET | {"c", "o"}:
+            return None
+        is_text |= "c" in flags
+    first = rest[0].known if rest else None
+    if first is None:
+        return None
+    if not is_text:
+        return Order(script=first, arguments=rest[1:], start=start)
+    if not TRAINING.search(first):
+        return None
+    own = rest[1] if len(rest) > 1 else shell
+    return Order(script=own.known or "bash", arguments=rest[2:], start=start, text=first)
 
 
 class Runner(Protocol):

@@ -1,7 +1,7 @@
 """`if`, `case`, loops, tests, `&&` and `||`: which way a script goes, where that is known.
 
-What only the run knows is left to a shell; `choices` says which way to take all the same, so that
-the ways of a script can be compared (see `explore.py`).
+What only the run knows is left to a shell. `choices` says which way to take all the same, so that
+the ways of a script can be compared (see `attempts.py`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,22 @@ from prl_submit.importing.bash.effects import all_effects, heads
 from prl_submit.importing.bash.scope import Default, Scope, Unknown, UnknownError
 from prl_submit.importing.bash.statements import Statement
 from prl_submit.importing.findings import Findings
-from prl_submit.importing.interpreter.constructs import SILENT, head_of, is_bail_out, is_stop
+from prl_submit.importing.interpreter.command_kinds import (
+    ends_the_script,
+    head_of,
+    is_silent,
+    runs_programs,
+)
 from prl_submit.rules import looks_secret
 
 #: Where a decision is taken: the file, the line and the text of the statement.
 Key = tuple[str, int, str]
 _TESTS = frozenset(["a test", "`((`", "`!`"])
 _LOOPS = frozenset(["`for`", "a loop"])
+#: Commands in conditions that change nothing.
+_ASKING = frozenset(
+    ["command", "which", "type", "grep", "pgrep", "nvidia-smi", "ls", "test", "true", "false"]
+)
 #: A value that looks like a credential, to ask whether a name does.
 _ANY_SECRET = "x" * 20
 
@@ -51,7 +60,7 @@ class Follower(Protocol):
         """The script ends."""
 
 
-class Branching:
+class Ways:
     """Goes the way that a script goes."""
 
     def __init__(self, follower: Follower, choices: Mapping[Key, int]) -> None:
@@ -77,10 +86,10 @@ class Branching:
         self._skip(part for at, b in enumerate(statement.branches) if at != way for part in b.body)
         if way is not None and statement.kind in _LOOPS:
             self._follower.opaque(statement)
-        elif defaults and _asks_for_secrets(defaults) and _bails_out(body):
+        elif defaults and _asks_for_secrets(defaults) and ends_the_script(body):
             self._follower.opaque(statement)  # a shell asks for it at its time
         else:
-            if any(not _is_silent(part) for branch in statement.branches for part in branch.body):
+            if any(not is_silent(part) for branch in statement.branches for part in branch.body):
                 self._say(statement, defaults)
             self._within(body, defaults)
 
@@ -152,7 +161,7 @@ class Branching:
             return True
         if not status and _is_test(statement.parts[-1]) and self._scope.stops_at_errors:
             self._follower.stop(statement.line, is_failure=True)
-        elif any(not _is_silent(part) for part in statement.parts if not _is_test(part)):
+        elif any(not is_silent(part) for part in statement.parts if not _is_test(part)):
             self._say(statement, defaults)
         return True
 
@@ -187,7 +196,7 @@ class Branching:
     ) -> bool:
         following = statement.parts[1:]
         goes_on = bool(following) and status == (statement.operators[0] == "&&")
-        return goes_on and _asks_for_secrets(defaults) and _bails_out(following)
+        return goes_on and _asks_for_secrets(defaults) and ends_the_script(following)
 
 
 def key_of(statement: Statement) -> Key:
@@ -229,25 +238,14 @@ def _is_test(statement: Statement) -> bool:
     return statement.kind in _TESTS or head_of(statement) in ("test", "false")
 
 
-def _is_silent(statement: Statement) -> bool:
-    """Whether a statement prints, or does nothing."""
-    if statement.kind == "group":
-        return all(_is_silent(part) for part in statement.parts)
-    return statement.kind == "command" and head_of(statement) in SILENT and not statement.writes
-
-
 def _succeeds(statement: Statement) -> bool:
     """Whether a command cannot fail: it sets variables, or prints."""
     if statement.kind == "group":
         return bool(statement.parts) and all(_succeeds(part) for part in statement.parts)
     command = statement.command
-    if command is None or "$(" in statement.text or "`" in statement.text:
+    if command is None or runs_programs(statement):
         return False
     return not command.words or head_of(statement) in ("echo", ":", "true", "printf")
-
-
-def _bails_out(body: list[Statement]) -> bool:
-    return any(map(is_stop, body)) and all(map(is_bail_out, body))
 
 
 def _asks_for_secrets(defaults: tuple[Default, ...]) -> bool:
@@ -260,9 +258,3 @@ def _matters(statement: Statement) -> bool:
     calls = [call for condition in conditions for call in condition.calls]
     is_pure = all(name in _ASKING for name, _ in heads(tuple(calls)))
     return is_pure and (bool(statement.writes) or statement.trains)
-
-
-#: Commands in conditions that change nothing.
-_ASKING = frozenset(
-    ["command", "which", "type", "grep", "pgrep", "nvidia-smi", "ls", "test", "true", "false"]
-)

@@ -6,11 +6,11 @@ import math
 import re
 
 from prl_submit.importing.bash.scope import Field, Gap, Given, Unknown, Variable
+from prl_submit.importing.command_line import RESOURCES, Start
 from prl_submit.importing.findings import Findings
 from prl_submit.importing.interpreter.follower import Followed
 from prl_submit.importing.job_spec.sbatch import SHORT, Header, clock
 from prl_submit.importing.job_spec.tree import Tree
-from prl_submit.importing.training import RESOURCES, Start
 
 #: torchrun's options that prl-submit sets or needs not.
 _LAUNCHER_OPTIONS = frozenset(
