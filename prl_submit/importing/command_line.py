@@ -8,20 +8,8 @@ from prl_submit.importing.bash.scope import Given
 
 #: Variables that the launcher sets for itself and for the processes it starts.
 LAUNCHERS_OWN = frozenset(
-    [
-        "NODE_RANK",
-        "MASTER_ADDR",
-        "MASTER_PORT",
-        "RANK",
-        "LOCAL_RANK",
-        "WORLD_SIZE",
-        "GROUP_RANK",
-        "LOCAL_WORLD_SIZE",
-        "RDZV_ID",
-        "RDZV_BACKEND",
-        "RDZV_ENDPOINT",
-        "RDZV_CONF",
-    ]
+    "NODE_RANK MASTER_ADDR MASTER_PORT RANK LOCAL_RANK WORLD_SIZE GROUP_RANK"
+    " LOCAL_WORLD_SIZE RDZV_ID RDZV_BACKEND RDZV_ENDPOINT RDZV_CONF".split()
 )
 #: Variables by which `swift rlhf` starts torchrun, and the GPUs: a spec has keys for them.
 RESOURCES = frozenset(["NPROC_PER_NODE", "NNODES", "CUDA_VISIBLE_DEVICES"])

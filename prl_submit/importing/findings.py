@@ -30,6 +30,11 @@ class Findings:
         #: Values that no message may show.
         self.hidden: set[str] = set()
 
+    @property
+    def has_errors(self) -> bool:
+        """Whether something was found that cannot be translated."""
+        return any(problem.severity == "error" for problem in self.problems)
+
     def error(self, line: int | None, message: str, hint: str | None = None) -> None:
         """Something that cannot be translated."""
         self._add(line, message, hint, "error")

@@ -59,40 +59,10 @@ _RUNNERS = frozenset(["poetry", "pdm", "pipenv", "pixi", "hatch", "rye"])
 _CONDAS = frozenset(["conda", "mamba", "micromamba"])
 #: Options of srun that take no value.
 _SRUN_FLAGS = frozenset(
-    [
-        "-l",
-        "--label",
-        "-u",
-        "--unbuffered",
-        "-K",
-        "--kill-on-bad-exit",
-        "--exclusive",
-        "--overlap",
-        "-v",
-        "--verbose",
-        "-s",
-        "--oversubscribe",
-        "--pty",
-        "-Q",
-        "--quiet",
-        "-H",
-        "--hold",
-        "-O",
-        "--overcommit",
-        "-k",
-        "--no-kill",
-        "--exact",
-        "--wait-all-nodes",
-        "--contiguous",
-        "-E",
-        "--preserve-env",
-        "-X",
-        "--disable-status",
-        "-Z",
-        "--no-allocate",
-        "--spread-job",
-        "--use-min-nodes",
-    ]
+    "-l --label -u --unbuffered -K --kill-on-bad-exit --exclusive --overlap -v --verbose"
+    " -s --oversubscribe --pty -Q --quiet -H --hold -O --overcommit -k --no-kill --exact"
+    " --wait-all-nodes --contiguous -E --preserve-env -X --disable-status -Z --no-allocate"
+    " --spread-job --use-min-nodes".split()
 )
 
 

@@ -20,13 +20,9 @@ TRAINING = re.compile(
 )
 #: Commands whose words may name a training, which they do not start.
 MENTIONERS = frozenset(
-    [
-        *("pkill", "pgrep", "killall", "kill", "ps", "grep", "egrep", "fgrep", "rg", "pip", "pip3"),
-        *("echo", "printf", "ls", "cat", "which", "type", "cp", "mv", "rm", "touch", "sed", "awk"),
-        *("head", "tail", "wc", "find", "test", "[", "[[", "ln", "chmod", "git", "diff", "export"),
-        *("log", "die", "info", "warn", "error", "fail", "usage", ":", "true", "tee", "cut"),
-        "sort",
-    ]
+    "pkill pgrep killall kill ps grep egrep fgrep rg pip pip3 echo printf ls cat which type cp mv rm"
+    " touch sed awk head tail wc find test [ [[ ln chmod git diff export log die info warn error fail"
+    " usage : true tee cut sort".split()
 )
 #: Stands for "a variable whose name is computed".
 ANY = "*"

@@ -143,19 +143,7 @@ ALWAYS_SET = frozenset(["HOSTNAME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", 
 _INHERITED = frozenset(["HOME", "PATH"])
 #: What bash itself makes up.
 _MADE_UP = frozenset(
-    [
-        "BASHPID",
-        "BASH_REMATCH",
-        "PPID",
-        "RANDOM",
-        "SECONDS",
-        "SRANDOM",
-        "UID",
-        "EUID",
-        "GROUPS",
-        "LINENO",
-        "EPOCHSECONDS",
-    ]
+    "BASHPID BASH_REMATCH PPID RANDOM SECONDS SRANDOM UID EUID GROUPS LINENO EPOCHSECONDS".split()
 )
 
 

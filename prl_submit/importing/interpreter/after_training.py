@@ -16,19 +16,7 @@ _HARMLESS = SILENT | frozenset(
 )
 #: With these, a statement only tells how the training has ended.
 _TELLING = _HARMLESS | frozenset(
-    [
-        "test",
-        "[",
-        "local",
-        "export",
-        "true",
-        "false",
-        "let",
-        "declare",
-        "tput",
-        "basename",
-        "dirname",
-    ]
+    "test [ local export true false let declare tput basename dirname".split()
 )
 #: Redirections that write no file of the user's.
 _TO_TERMINAL = re.compile(r"\d?>&\d|[&\d]?>\s*/dev/\w+|\s>\s*\S+\.pid\b|->|=>")

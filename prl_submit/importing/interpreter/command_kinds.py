@@ -10,109 +10,19 @@ from prl_submit.importing.bash.scope import Given
 from prl_submit.importing.bash.statements import Statement
 
 #: They print or wait, and change nothing for what follows.
-SILENT = frozenset(
-    [
-        "echo",
-        "printf",
-        "true",
-        ":",
-        "date",
-        "pwd",
-        "clear",
-        "hostname",
-        "whoami",
-        "which",
-        "type",
-        "sleep",
-    ]
-)
+SILENT = frozenset("echo printf true : date pwd clear hostname whoami which type sleep".split())
 #: In lines that are kept for a shell, they would change what follows in a way nobody follows.
 FAR_REACHING = frozenset(
-    [
-        "cd",
-        "pushd",
-        "popd",
-        "shift",
-        "trap",
-        "eval",
-        "source",
-        ".",
-        "alias",
-        "unalias",
-        "exec",
-        "getopts",
-        "enable",
-        "coproc",
-        "local",
-    ]
+    "cd pushd popd shift trap eval source . alias unalias exec getopts enable coproc local".split()
 )
 #: Commands that are followed or have a meaning of their own here: no function may take their place.
 OWN_MEANING = frozenset(
-    [
-        *SILENT,
-        *FAR_REACHING,
-        *DECLARATIONS,
-        *[
-            "[",
-            "test",
-            "set",
-            "shopt",
-            "read",
-            "mapfile",
-            "readarray",
-            "let",
-            "exit",
-            "return",
-            "command",
-            "builtin",
-            "false",
-        ],
-        *[
-            "swift",
-            "megatron",
-            "torchrun",
-            "python",
-            "python3",
-            "env",
-            "nohup",
-            "srun",
-            "time",
-            "stdbuf",
-            "setsid",
-            "conda",
-        ],
-        *[
-            "module",
-            "ml",
-            "deactivate",
-            "dirname",
-            "basename",
-            "expr",
-            "readlink",
-            "realpath",
-            "tee",
-            "mkdir",
-        ],
-    ]
-)
+    "[ test set shopt read mapfile readarray let exit return command builtin false swift megatron"
+    " torchrun python python3 env nohup srun time stdbuf setsid conda module ml deactivate dirname"
+    " basename expr readlink realpath tee mkdir".split()
+).union(SILENT, FAR_REACHING, DECLARATIONS)
 #: Where one of these fails, the job has failed: what stands behind its `&&` is taken as done.
-_CERTAIN = frozenset(
-    [
-        "cd",
-        "mkdir",
-        "true",
-        ":",
-        "echo",
-        "set",
-        "conda",
-        "source",
-        ".",
-        "module",
-        "ml",
-        "eval",
-        "deactivate",
-    ]
-)
+_CERTAIN = frozenset("cd mkdir true : echo set conda source . module ml eval deactivate".split())
 _BAIL_OUT = frozenset(["exit", "return", "true", ":", "echo", "false", "printf"])
 _ENDERS = frozenset(["pkill", "killall", "kill"])
 #: Where output goes that is no file of the script's.

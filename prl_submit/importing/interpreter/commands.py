@@ -15,38 +15,13 @@ from prl_submit.spec.scalars import is_digits
 
 _SET_FLAGS = frozenset("aefuxvCEThmBb")
 _SET_NAMES = frozenset(
-    [
-        "errexit",
-        "nounset",
-        "allexport",
-        "noglob",
-        "noclobber",
-        "xtrace",
-        "pipefail",
-        "verbose",
-        "errtrace",
-        "functrace",
-        "monitor",
-        "history",
-        "braceexpand",
-    ]
+    "errexit nounset allexport noglob noclobber xtrace pipefail verbose errtrace"
+    " functrace monitor history braceexpand".split()
 )
 #: Options of `shopt` that change nothing that is computed here: patterns are not.
 HARMLESS_OPTIONS = frozenset(
-    [
-        "checkwinsize",
-        "dotglob",
-        "expand_aliases",
-        "extglob",
-        "failglob",
-        "globstar",
-        "histappend",
-        "huponexit",
-        "inherit_errexit",
-        "lastpipe",
-        "nocaseglob",
-        "nullglob",
-    ]
+    "checkwinsize dotglob expand_aliases extglob failglob globstar histappend huponexit"
+    " inherit_errexit lastpipe nocaseglob nullglob".split()
 )
 
 

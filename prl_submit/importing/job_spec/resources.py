@@ -5,37 +5,29 @@ from __future__ import annotations
 import math
 import re
 
-from prl_submit.importing.bash.scope import Field, Gap, Given, Unknown, Variable
+from prl_submit.importing.bash.scope import Gap, Given, Unknown, Variable
 from prl_submit.importing.command_line import RESOURCES, Start
 from prl_submit.importing.findings import Findings
 from prl_submit.importing.interpreter.follower import Followed
 from prl_submit.importing.job_spec.sbatch import SHORT, Header, clock
-from prl_submit.importing.job_spec.tree import Tree
+from prl_submit.spec.write import Tree
 
-#: torchrun's options that prl-submit sets or needs not.
+#: Options of torchrun that prl-submit sets, or does not need.
 _LAUNCHER_OPTIONS = frozenset(
-    [
-        "node_rank",
-        "master_addr",
-        "master_port",
-        "standalone",
-        "rdzv_id",
-        "rdzv_backend",
-        "rdzv_endpoint",
-        "rdzv_conf",
-    ]
+    "node_rank master_addr master_port standalone rdzv_id rdzv_backend rdzv_endpoint"
+    " rdzv_conf".split()
 )
 _LOG_OPTIONS = frozenset(
     ["log_dir", "r", "redirects", "t", "tee", "local_ranks_filter", "log_line_prefix_template"]
 )
-#: srun's options that change nothing for one torchrun per node.
+#: Options of srun that change nothing for one torchrun on each node.
 _SRUN_QUIET = frozenset(
     ["-l", "--label", "-u", "--unbuffered", "-K", "--kill-on-bad-exit", "--jobid"]
 )
 
 
 class Resources:
-    """What a script asks for, one way or the other."""
+    """What a script asks for: by variables, by torchrun's or srun's options, or by `#SBATCH`."""
 
     def __init__(
         self, followed: Followed, start: Start, header: Header, findings: Findings, *, is_cpu: bool
@@ -46,7 +38,7 @@ class Resources:
         self._findings = findings
         self._is_cpu = is_cpu
         self.nodes = 1
-        #: Per node; 0: not known, which has been said.
+        #: Per node; 0 where the number is not known, which has been reported.
         self.processes = 1
         if self._start.launcher == "torchrun":
             self._from_torchrun()
@@ -136,15 +128,13 @@ class Resources:
             elif name in _LOG_OPTIONS:
                 hint = "environment.env.PET_TEE: 3 logs each rank apart"
                 self._findings.note(self._start.line, f"torchrun --{name} is left out", hint)
-            elif name == "max_restarts" and isinstance(value, Field) and value.text == "0":
+            elif name == "max_restarts" and value is not None and value.known == "0":
                 continue
             else:
-                hint = (
-                    "restarts: {max: N} in the spec" if name == "max_restarts" else "leave it out"
-                )
-                self._findings.error(
-                    self._start.line, f"torchrun --{name} has no key in a spec", hint
-                )
+                is_restarts = name == "max_restarts"
+                hint = "restarts: {max: N} in the spec" if is_restarts else "leave it out"
+                message = f"torchrun --{name} has no key in a spec"
+                self._findings.error(self._start.line, message, hint)
 
     def _torchrun_count(self, name: str, value: Given | None) -> None:
         if value is None:
@@ -173,7 +163,7 @@ class Resources:
         if not self.nodes:
             return
         for name, value in self._start.srun:
-            text = value.text if isinstance(value, Field) else ""
+            text = "" if value is None else value.known or ""
             fits = {
                 "--ntasks-per-node": text == "1",
                 "--ntasks": text == str(self.nodes),
@@ -219,17 +209,12 @@ class Resources:
             return
         pairs = [
             ("nodes", header.nodes, self.nodes, "nodes"),
-            ("gres", header.gpus if "gres" in header.lines else None, self.processes, "GPUs"),
-            (
-                "gpus-per-node",
-                header.gpus if "gpus-per-node" in header.lines else None,
-                self.processes,
-                "GPUs",
-            ),
+            ("gres", header.gpus, self.processes, "GPUs"),
+            ("gpus-per-node", header.gpus, self.processes, "GPUs"),
             ("gpus", header.all_gpus, world, "GPUs"),
         ]
         for option, asked, used, what in pairs:
-            if asked is not None and asked != used:
+            if option in header.lines and asked is not None and asked != used:
                 message = f"#SBATCH --{option} asks for {asked} {what}, the training uses {used}"
                 hint = "a spec has one number for both"
                 self._findings.error(header.lines[option], message, hint)

@@ -1,20 +1,20 @@
-"""A followed script -> the tree of a job spec, with everything that is to be said about it."""
+"""A followed script -> the sections of a job spec; what no spec can say is reported."""
 
 from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable
 
-from prl_submit.importing.bash.scope import Default, Field, Gap, Unknown, Variable
+from prl_submit.importing.bash.scope import Default, Field, Gap, Unknown, Variable, known_texts
 from prl_submit.importing.command_line import LAUNCHERS_OWN, RESOURCES, Start
 from prl_submit.importing.findings import Findings
 from prl_submit.importing.interpreter.follower import Followed
 from prl_submit.importing.job_spec.arguments import Passed, read_arguments, value_of
 from prl_submit.importing.job_spec.resources import Resources
 from prl_submit.importing.job_spec.sbatch import Header, from_srun
-from prl_submit.importing.job_spec.tree import Tree
 from prl_submit.rules import CREDENTIALS, looks_secret
 from prl_submit.spec.scalars import parse_bool
+from prl_submit.spec.write import Tree
 from prl_submit.swift.renames import REPLACED
 from prl_submit.swift.table import Table
 
@@ -76,7 +76,7 @@ class _Maker:
             found["environment"] = environment
         return found
 
-    # --- where and in what --------------------------------------------------------------------
+    # --- where it runs, and in which environment ----------------------------------------------
 
     def _workdir(self) -> str:
         folder = self.followed.scope.folder
@@ -168,8 +168,8 @@ class _Maker:
 
     def _says_yes(self, name: str) -> bool:
         passed = self.arguments.get(name)
-        words = [] if passed is None else passed.words
-        return any(isinstance(word, Field) and parse_bool(word.text) for word in words)
+        words = [] if passed is None else known_texts(passed.words)
+        return any(map(parse_bool, words))
 
     def _swift(self) -> dict[str, Tree]:
         found: dict[str, Tree] = {}
@@ -211,7 +211,7 @@ class _Maker:
         self.findings.defaults(word.defaults, "PRL_OUTPUT_ROOT", use, word.line)
 
     def _infer_workers(self, passed: Passed, found: dict[str, Tree]) -> None:
-        """One per process meant what `vllm_mode: colocate` means now (contract, section 2)."""
+        """In ms-swift before 3.6, one worker per process meant what `vllm_mode: colocate` means now."""
         words = value_of(passed, self.findings)
         if words is None or not self.resources.processes:
             return
