@@ -54,7 +54,7 @@ def _ways(
     if made.text is not None:
         return [made]
     if made.ended == "failure":
-        return []  # the job would fail there: no training
+        return []  # the job would fail there, without a training
     following = next((one for one in made.undecided if one.key not in choices), None)
     if following is None:
         return None

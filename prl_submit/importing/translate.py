@@ -115,7 +115,7 @@ def _one_line(text: str) -> str:
 
 
 def _check_written(text: str, tree: dict[str, Tree], findings: Findings) -> None:
-    """The text says what the tree says. Raises PrlSubmitError: a fault of the writer's."""
+    """Read the text back. Raises PrlSubmitError where it differs, which is a fault of prl-submit."""
     if not tree:
         return
     try:

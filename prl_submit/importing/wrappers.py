@@ -15,7 +15,7 @@ class _Wrapper(Struct, frozen=True):
     """A command that starts the one behind it.
 
     `flags`: options without a value. `valued`: options with one. `operands`: words before the
-    command. `note`: what is said of it; nothing where a job does it anyway.
+    command. `note`: what is noted of it; none where a job does the same anyway.
     """
 
     flags: str = ""
@@ -67,7 +67,7 @@ _SRUN_FLAGS = frozenset(
 
 
 def unwrap(given: list[Given]) -> tuple[list[Given], Start] | Refused:
-    """A command without what stands before it, which the start remembers."""
+    """The launcher and its words, without the commands before it, which Start remembers."""
     line = given[0].line if given else 0
     start = Start(line=line, options=[], arguments=[], environment=[], srun=[], notes=[])
     rest = _unwrapped(list(given), start)

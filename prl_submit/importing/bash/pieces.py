@@ -24,14 +24,14 @@ class Piece(Struct, frozen=True):
     expanded: bool = False
     items: list[Given] | None = None
     defaults: tuple[Default, ...] = ()
-    #: Where it stands, if not where the word does.
+    #: The line of the piece, if it is not that of the word.
     line: int | None = None
     #: Why an item is not known.
     unknown: Unknown | None = None
 
 
 class Context(Struct, frozen=True):
-    """Where the parts of a word stand.
+    """Where the parts of a word stand, which decides how bash reads them.
 
     `tilde`: "word" where a `~` counts at the beginning alone, "assignment" where it counts behind
     `=` and `:` too, "" where it never does.
@@ -52,12 +52,12 @@ def joined_text(pieces: Sequence[Piece], scope: Scope) -> str:
 
 
 def joined_items(items: list[Given], scope: Scope) -> str:
-    """As one text. Raises UnknownError where one of them is not known."""
+    """Items as one text. Raises UnknownError where one of them is not known."""
     return scope.separator().join(known_item(item).text for item in items)
 
 
 def joined_defaults(pieces: Sequence[Piece]) -> tuple[Default, ...]:
-    """The defaults in the pieces of one word; whole where no other text stands beside one."""
+    """The defaults in the pieces of one word; `whole` where no other text stands beside them."""
     found = dict.fromkeys(default for piece in pieces for default in piece.defaults)
     sources = {piece.defaults for piece in pieces if piece.text or piece.items}
     if len(sources) <= 1:

@@ -35,7 +35,7 @@ MAX_TEXT = 1_000_000
 MAX_ITEMS = 10_000
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=", re.ASCII)
-#: Literal text: what a backslash covers, `=`, `~` and `$`, which may mean something, and the rest.
+#: Tokens of literal text: an escape; `=`, `~` or `$`, which may have a meaning; or all else.
 _TOKEN = re.compile(r"\\.?|[=~$]|[^\\=~$]+", re.DOTALL)
 #: Stands for what is quoted or expanded, where only bare characters count.
 _COVER = "\0"
@@ -51,9 +51,9 @@ _ANSI = re.compile(
 
 
 def expand_fields(word: Word, scope: Scope) -> list[Given]:
-    """The words a command gets for one written word; of an array, some may be unknown.
+    """The words that a command gets for one written word.
 
-    Raises UnknownError where all of it is.
+    The items of an array may be gaps. Raises UnknownError where the whole word is not known.
     """
     pieces = _pieces_of(word, scope, assignment=bool(_ASSIGNMENT.match(word.text)))
     if _has_braces(word):
@@ -96,7 +96,7 @@ def pieces_of(word: Word, scope: Scope) -> list[Piece]:
 
 
 def expand_marks(word: Word, scope: Scope) -> tuple[Default, ...]:
-    """The defaults that a word is made of, empty ones too. Raises UnknownError."""
+    """The defaults that a word comes from, empty ones too. Raises UnknownError."""
     return joined_defaults(_pieces_of(word, scope, assignment=False))
 
 
@@ -186,7 +186,7 @@ def _single_quoted(part: syntax.SglQuoted, context: Context) -> str:
 def _literal(
     part: syntax.Lit, scope: Scope, context: Context, *, is_first: bool, is_last: bool
 ) -> list[Piece]:
-    """The pieces of literal text; `=`, `~` and `$` stay alone, to be found again."""
+    """The pieces of literal text. `=`, `~` and `$` become pieces of their own, to be found again."""
     found: list[Piece] = []
     value = part.value
     for match in _TOKEN.finditer(value):
@@ -302,7 +302,10 @@ def _field(pieces: list[Piece], word: Word, scope: Scope) -> Given:
 
 
 def _has_braces(word: Word) -> bool:
-    """`{a,b}` or `{1..3}`; no regular expression, which would go over a long text many times."""
+    """Whether a word holds `{a,b}` or `{1..3}`.
+
+    A regular expression would take minutes for a long text of braces.
+    """
     values = [part.value if isinstance(part, syntax.Lit) else _COVER for part in word.parts]
     text = re.sub(r"\\.", _COVER, "".join(values), flags=re.DOTALL)
     inner = text[text.find("{") + 1 : text.rfind("}")] if "{" in text and "}" in text else ""

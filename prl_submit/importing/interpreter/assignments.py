@@ -29,7 +29,7 @@ _COMPUTED_NAME = Unknown("the name of a variable is computed")
 
 
 class Assignments:
-    """Changes the variables of a scope as bash would."""
+    """Changes the variables of a scope as bash does."""
 
     def __init__(self, scope: Scope, findings: Findings) -> None:
         self._scope = scope
@@ -49,7 +49,7 @@ class Assignments:
         return given
 
     def assign(self, assignment: Assignment, *, exported: bool = False) -> None:
-        """`NAME=WORD`."""
+        """Follow `NAME=WORD`."""
         before = self._scope.variables.get(assignment.name)
         found = self.assigned(assignment, exported=exported)
         if isinstance(assignment.value, Word) and before is not None:
@@ -57,7 +57,7 @@ class Assignments:
         self._scope.set(assignment.name, found)
 
     def assigned(self, assignment: Assignment, *, exported: bool) -> Variable:
-        """What an assignment makes of its variable, which stays as it is."""
+        """The variable that an assignment would make; the scope keeps the one it has."""
         line, name = assignment.line, assignment.name
         self.refuse_fixed(name, line)
         before = self._scope.variables.get(name)
@@ -73,7 +73,7 @@ class Assignments:
         return Variable(value=value, line=line, exported=exported, defaults=defaults)
 
     def refuse_fixed(self, name: str, line: int) -> None:
-        """Bash stops where a `readonly` variable is set again."""
+        """Report a `readonly` variable that is set again, where bash stops."""
         if name in self._scope.fixed:
             message = f"{name} is readonly since line {self._scope.fixed[name]}: bash stops here"
             self._findings.error(line, message, "set it once")
@@ -159,7 +159,7 @@ class Assignments:
         return True
 
     def _hide(self, command: Command) -> None:
-        """Local variables begin unset; no array of the same name is behind them."""
+        """Begin local variables. They are unset, even where an array of that name is outside."""
         plain = [word.text for word in command.words if word.text.isidentifier()]
         for name in [*(assignment.name for assignment in command.assignments), *plain]:
             before = self._scope.variables.get(name)
@@ -223,7 +223,7 @@ class Assignments:
 
 
 def _into_items(before: Variable, found: Variable) -> Variable:
-    """`A=x` sets the first item of an array, and leaves the others."""
+    """The variable after `A=x`, which sets only the first item where A is an array."""
     if isinstance(before.value, list) and isinstance(found.value, str):
         first: Given = Field(found.value, found.line, found.defaults)
         return msgspec.structs.replace(found, value=[first, *before.value[1:]], defaults=())
@@ -258,7 +258,7 @@ def _read_variable(
 
 
 def _options_and_names(words: list[str]) -> tuple[str | None, list[str]]:
-    """The options `r`, `a`, and `d` with an empty delimiter; None for others."""
+    """The options and the names; None for options other than `r`, `a`, and `d` with nothing."""
     options = ""
     while words and words[0][:1] == "-":
         option, words = words[0][1:], words[1:]

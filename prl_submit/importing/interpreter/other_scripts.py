@@ -23,7 +23,7 @@ MAX_FILES = 50
 
 
 _SHELLS = frozenset(["bash", "sh"])
-#: Their options that change nothing for what follows.
+#: Options of these shells that change nothing for what follows.
 _QUIET = frozenset("euxlvi")
 
 
@@ -38,7 +38,7 @@ class Order(Struct, frozen=True, kw_only=True):
 
 
 def read_order(given: list[Given]) -> Order | None:
-    """The order that a command gives to another shell; None where it gives none."""
+    """What a command tells another shell to run; None where it tells none."""
     unwrapped = unwrap(given)
     if isinstance(unwrapped, Refused):
         return None
@@ -88,11 +88,11 @@ class Runner(Protocol):
         """Follow statements in their order."""
 
     def give_up(self) -> None:
-        """Follow no further."""
+        """Follow nothing more."""
 
 
 class Calls:
-    """Follows what stands elsewhere, as deep and as often as a sane script does."""
+    """Follows functions and other scripts, up to a depth and a number that no sane script exceeds."""
 
     def __init__(self, runner: Runner, read: ReadFile) -> None:
         self._runner = runner
@@ -103,7 +103,7 @@ class Calls:
         self._files = 0
 
     def function(self, definition: Statement, given: list[Given]) -> None:
-        """Call a function: its own arguments, its own local variables."""
+        """Follow a call of a function, with its own arguments and local variables."""
         scope = self._scope
         before, scope.arguments = scope.arguments, given[1:]
         outer, hidden = scope.locals, dict[str, "Variable | None"]()
@@ -126,7 +126,7 @@ class Calls:
     # --- files --------------------------------------------------------------------------------
 
     def find(self, name: str, *, is_from_own: bool = False) -> tuple[str, bytes] | None:
-        """A file that the script names: from where it is then, else beside the script itself."""
+        """A file that the script names: from its working directory, else beside the script."""
         scope = self._scope
         if posixpath.isabs(name):
             candidates = [name]
@@ -141,7 +141,7 @@ class Calls:
         return None
 
     def source(self, given: list[Given], line: int, found: tuple[str, bytes]) -> None:
-        """`source FILE …`: what is in it is as good as written here."""
+        """Follow `source FILE …`, whose statements count as if they were written here."""
         path, data = found
         statements = self._statements(path, data, line)
         if statements is None:
@@ -158,7 +158,7 @@ class Calls:
             scope.arguments = before
 
     def script(self, given: list[Given], line: int, found: tuple[str, bytes]) -> None:
-        """`bash FILE …`: a process of its own, which gets what is exported."""
+        """Follow `bash FILE …`, a process of its own that gets what is exported."""
         path, data = found
         statements = self._statements(path, data, line)
         if statements is not None:
@@ -174,7 +174,10 @@ class Calls:
         return None if found is None else found[1]
 
     def text(self, text: str, line: int, *, is_process: bool = False) -> None:
-        """`eval TEXT`: statements in this very shell. `is_process`: the text is written here."""
+        """Follow the text of `eval TEXT` or `bash -c TEXT`.
+
+        `is_process`: the text of `bash -c`, which stands in the script, so that lines count in it.
+        """
         if self._is_too_much(line):
             return
         statements, problems = read_script(
@@ -205,7 +208,7 @@ class Calls:
 
 
 def below(line: int) -> Callable[[int], int]:
-    """The lines of a text that stands in a script, from the one on which it begins."""
+    """Makes lines of the script from lines of a text that begins on `line` of it."""
     if isinstance(line, Line):
         return lambda number: line.plus(number - 1)
     return lambda number: line + number - 1

@@ -33,19 +33,19 @@ _LOOPS = frozenset(["`for`", "a loop"])
 _ASKING = frozenset(
     ["command", "which", "type", "grep", "pgrep", "nvidia-smi", "ls", "test", "true", "false"]
 )
-#: A value that looks like a credential, to ask whether a name does.
+#: A value that looks like a credential: with it, looks_secret() says whether a name does.
 _ANY_SECRET = "x" * 20
 
 
 class Undecided(Struct, frozen=True):
-    """A condition that only the run decides; `ways` is how many there are."""
+    """A statement whose way only the run decides, and how many ways it has."""
 
     key: Key
     ways: int
 
 
 class Follower(Protocol):
-    """What follows the statements of a script."""
+    """The part of the interpreter that Ways needs."""
 
     scope: Scope
     findings: Findings
@@ -54,14 +54,14 @@ class Follower(Protocol):
         """Follow statements in their order."""
 
     def opaque(self, statement: Statement, unknown: Unknown | None = None) -> None:
-        """A statement whose way only the run knows."""
+        """Leave a statement to a shell, since only the run knows its way."""
 
     def stop(self, line: int, *, is_failure: bool) -> None:
-        """The script ends."""
+        """End the script."""
 
 
 class Ways:
-    """Goes the way that a script goes."""
+    """Decides which way a script goes, and goes it."""
 
     def __init__(self, follower: Follower, choices: Mapping[Key, int]) -> None:
         self._follower = follower
@@ -73,7 +73,7 @@ class Ways:
         self.because: list[tuple[Default, ...]] = []
 
     def construct(self, statement: Statement) -> None:
-        """An `if`, a `case` or a loop."""
+        """Follow an `if`, a `case` or a loop."""
         try:
             way, defaults = way_of(statement, self._scope)
         except UnknownError as error:
@@ -87,14 +87,14 @@ class Ways:
         if way is not None and statement.kind in _LOOPS:
             self._follower.opaque(statement)
         elif defaults and _asks_for_secrets(defaults) and ends_the_script(body):
-            self._follower.opaque(statement)  # a shell asks for it at its time
+            self._follower.opaque(statement)  # launch.sh checks it when the job runs
         else:
             if any(not is_silent(part) for branch in statement.branches for part in branch.body):
                 self._say(statement, defaults)
             self._within(body, defaults)
 
     def _skip(self, statements: Iterable[Statement]) -> None:
-        """What is not done sets nothing."""
+        """Remember the variables that statements would set which bash does not run."""
         for statement in statements:
             for name in statement.writes:
                 self._scope.skipped.setdefault(name, statement.line)
@@ -109,7 +109,7 @@ class Ways:
             self._findings.decided(defaults, shown(statement.text, 50), statement.line)
 
     def _choice(self, statement: Statement, ways: int) -> int | None:
-        """The way that is to be taken; asked for again where none is given."""
+        """The way that `choices` says; where it says none, the statement is noted as undecided."""
         key = key_of(statement)
         if key in self._choices:
             return self._choices[key]
@@ -120,7 +120,7 @@ class Ways:
     # --- tests and chains ---------------------------------------------------------------------
 
     def test(self, statement: Statement) -> None:
-        """A test on a line of its own: with `set -e` the script ends where it fails."""
+        """Follow a test on a line of its own: with `set -e`, the script ends where the test fails."""
         try:
             verdict = decide(statement, self._scope)
         except UnknownError as error:
@@ -132,7 +132,7 @@ class Ways:
             self.because.pop()
 
     def chain(self, statement: Statement) -> bool:
-        """`[[ … ]] && a || b`, as far as it begins with tests; false: it begins with none."""
+        """Follow `[[ … ]] && a || b`; false for a chain that does not begin with a test."""
         if not _is_test(statement.parts[0]):
             return False
         status = True
@@ -166,7 +166,7 @@ class Ways:
         return True
 
     def _undecided_chain(self, statement: Statement, at: int, unknown: Unknown) -> bool:
-        """A chain whose test only the run decides; both ways can be asked for."""
+        """Follow a chain whose test only the run decides, in the way that `choices` says."""
         rest = _rest(statement, at)
         choice = self._choice(rest, 2)
         if choice is None:
@@ -179,7 +179,7 @@ class Ways:
         return True
 
     def _taken(self, statement: Statement, status: bool) -> None:
-        """The rest of a chain behind a test whose outcome is taken as `status`."""
+        """Follow the rest of a chain behind a test whose outcome is taken to be `status`."""
         for at, part in enumerate(statement.parts[1:], 1):
             if status == (statement.operators[at - 1] == "&&"):
                 rest = _rest(statement, at)
@@ -200,12 +200,12 @@ class Ways:
 
 
 def key_of(statement: Statement) -> Key:
-    """A statement's place."""
+    """Where a statement stands, and what it says."""
     return getattr(statement.line, "file", ""), int(statement.line), statement.text
 
 
 def _ways(statement: Statement) -> int:
-    """How many there are; one more than its branches, where it may go none of them."""
+    """How many ways a construct has: its branches, and one more where bash may take none."""
     last = statement.branches[-1]
     if statement.subject is not None:
         is_complete = any(word.text == "*" for word in last.patterns)
@@ -215,7 +215,7 @@ def _ways(statement: Statement) -> int:
 
 
 def _rest(statement: Statement, at: int) -> Statement:
-    """A chain from one of its parts on."""
+    """The part of a chain from `at` on."""
     if at == 0:
         return statement
     parts, operators = statement.parts[at:], statement.operators[at:]
@@ -253,7 +253,7 @@ def _asks_for_secrets(defaults: tuple[Default, ...]) -> bool:
 
 
 def _matters(statement: Statement) -> bool:
-    """Whether a way of a statement can change what is trained, and its condition does nothing."""
+    """Whether trying each way of a statement can help: a way changes something, its condition does not."""
     conditions = [c for branch in statement.branches for c in branch.conditions]
     calls = [call for condition in conditions for call in condition.calls]
     is_pure = all(name in _ASKING for name, _ in heads(tuple(calls)))

@@ -130,7 +130,7 @@ def _hint_at_versions(table: Table) -> str | None:
 
 
 def _is_gone_and_off(passed: Passed, table: Table) -> bool:
-    """A switch that is gone, and off here: without it everything is as the script has it."""
+    """Whether an argument is a switch that ms-swift no longer has, and the script has it off."""
     words = [text.lower() for text in known_texts(passed.words)]
     return passed.name in REPLACED and passed.name not in table and words == ["false"]
 

@@ -64,7 +64,7 @@ class Resources:
         return found
 
     def _timeout(self) -> str | None:
-        """`timeout 12h` is the job's time limit."""
+        """The job's time limit, from `timeout 12h`."""
         given = self._start.time_limit
         if given is None:
             return None
@@ -84,7 +84,7 @@ class Resources:
         return clock(math.ceil(seconds))
 
     def _from_variables(self) -> None:
-        """`swift rlhf` starts torchrun by NPROC_PER_NODE and NNODES (ms-swift 4.6.0 cli/main.py)."""
+        """Read NPROC_PER_NODE and NNODES, by which `swift rlhf` starts torchrun (swift/cli/main.py)."""
         environment = self._followed.environment
         self._hint_at_shell_variables()
         if "NPROC_PER_NODE" in environment:
@@ -159,7 +159,7 @@ class Resources:
             self.processes = count
 
     def _srun(self) -> None:
-        """One task per node, which is how prl-submit starts its own."""
+        """Refuse options of srun that differ from one task per node, which is what prl-submit starts."""
         if not self.nodes:
             return
         for name, value in self._start.srun:
@@ -174,7 +174,7 @@ class Resources:
             }
             asked = self._header.options.get(SHORT.get(name.lstrip("-"), name.lstrip("-")))
             if asked is not None and asked == text:
-                continue  # as the job has it
+                continue  # the job asks for the same
             if name not in _SRUN_QUIET and not fits.get(name, False):
                 message = f"srun {name}{'=' + text if text else ''} has no key in a spec"
                 hint = "prl-submit starts one launcher on each node; leave it out"
@@ -203,7 +203,7 @@ class Resources:
         return found
 
     def _header_fits(self) -> None:
-        """The job that is asked for and the training that runs in it are of one size."""
+        """Report a job that is larger or smaller than the training in it."""
         header, world = self._header, self.nodes * self.processes
         if not world:
             return
@@ -220,7 +220,7 @@ class Resources:
                 self._findings.error(header.lines[option], message, hint)
 
     def _cpus(self) -> int | None:
-        """CPUs of one process; Slurm's number is that of a task, of which there may be one per node."""
+        """The CPUs of one process. Slurm's number is for a task, which may hold all processes of a node."""
         header = self._header
         if header.cpus_per_gpu is not None:
             return header.cpus_per_gpu

@@ -130,7 +130,7 @@ class _Maker:
         return posixpath.relpath(path, folder)
 
     def _variables(self) -> tuple[dict[str, Tree], list[Tree]]:
-        """Literal variables of the training, and the names of those that look secret."""
+        """The variables of the training with known values, and the names of those that look secret."""
         plain: dict[str, Tree] = {}
         secrets: list[Tree] = []
         for name, variable in self.followed.environment.items():
@@ -228,7 +228,7 @@ class _Maker:
             self.findings.error(passed.line, message, f"today: {REPLACED['num_infer_workers']}")
 
     def _not_passed(self, found: dict[str, Tree]) -> list[str]:
-        """prl-submit's own defaults that the script does not have: null, so that they are not passed."""
+        """The arguments that prl-submit would pass by default and the script does not: they become null."""
         ours = ["dataloader_num_workers"]
         if "use_vllm" in found:
             ours += ["vllm_mode", "vllm_gpu_memory_utilization"]
@@ -243,7 +243,7 @@ class _Maker:
 
 
 def _is_passed_on(name: str, variable: Variable) -> bool:
-    """`export HF_TOKEN=${HF_TOKEN:-}`: a secret that need not be there."""
+    """Whether a variable is a secret that need not be set: `export HF_TOKEN=${HF_TOKEN:-}`."""
     is_own = any(default.name == name for default in variable.defaults)
     return variable.value == "" and is_own and looks_secret(name, variable.value)
 
@@ -256,7 +256,7 @@ def make_tree(
     swift_version: str | None,
     findings: Findings,
 ) -> dict[str, Tree]:
-    """The spec's tree; what cannot be said in one is in `findings`."""
+    """The sections of the spec; empty where no training was found."""
     if followed.start is None:
         return {}
     maker = _Maker(followed, followed.start, header, choose, swift_version, findings)
