@@ -63,11 +63,16 @@ prl_lend_shell() { # [WHAT]: what they do, for exit.json's reason
 # Before each command of a setup line. `exec PROGRAM` would run PROGRAM in place of launch.sh, after `set -n` bash runs
 # no command, and launch.sh could not set a variable that is read-only: the job would end without exit.json.
 prl_keep_shell() {
+  local prl_line
   case $BASH_COMMAND in
     exec | exec\ [\<\>\&\{]* | exec\ [0-9]*[\<\>]*) ;; # a redirection stays in this shell
     "exec "* | "set -n"* | "set -o noexec"*)
-      prl_reason="$prl_doing: it ends launch.sh's shell before the training"
-      builtin exit 78
+      # `exec PROGRAM &` and `… | exec PROGRAM` are processes of their own, which the trap cannot tell from this shell.
+      prl_line=${prl_doing//&&/} prl_line=${prl_line//||/} prl_line=${prl_line//[<>]&/} prl_line=${prl_line//&>/}
+      if [[ $prl_line != *[\&\|]* ]]; then
+        prl_reason="$prl_doing: it ends launch.sh's shell before the training"
+        builtin exit 78
+      fi
       ;;
     readonly*" prl_"* | declare\ -*r*" prl_"* | typeset\ -*r*" prl_"*)
       prl_reason="$prl_doing: names that begin with prl_ are launch.sh's own"

@@ -32,23 +32,23 @@ def ignore_message(words: str) -> None:
 
 
 class LogCopier(Protocol):
-    """Copies a job's log into `logs/` of the run directory, for jobs that do not write it there themselves."""
+    """Brings a job's log into `logs/`, where the job does not write it there itself."""
 
     def start(self) -> None:
-        """Begin to copy lines in the background."""
+        """Keep on bringing lines in the background."""
 
     def finish(self) -> None:
-        """Copy all lines that were written until now, and stop. Raises PrlSubmitError."""
+        """Bring all that was written until now, and no more. Raises PrlSubmitError."""
 
 
 class NoLogCopier:
-    """For jobs that write their log into the run directory themselves."""
+    """For jobs that write their log where everybody reads it."""
 
     def start(self) -> None:
-        """There is nothing to copy."""
+        """Nothing."""
 
     def finish(self) -> None:
-        """There is nothing to copy."""
+        """Nothing."""
 
 
 class Finding(Struct, frozen=True):

@@ -131,6 +131,8 @@ def test_setup_line_that_takes_the_shell_away(world: World, line: str, words: st
         "exec {fd}</dev/null",
         "(exec true)",
         "x=$(exec echo)",
+        "exec sleep 0 & wait",
+        "echo x | exec cat >/dev/null",
         "exec_it() { :; }; exec_it",
         "set -o noglob",
         "readonly mine=1 IFS",

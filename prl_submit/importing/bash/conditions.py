@@ -26,10 +26,10 @@ from prl_submit.importing.bash.words import (
     value_of_arithmetic,
 )
 
-#: bash would take such an operand of `[[` for an operator.
+#: What an operand of `[[` must not be: bash would take it for an operator.
 _OPERATOR = re.compile(r"-[a-zA-Z]|=~|!|&&|\|\||[()]")
 _QUIET = frozenset(["1", "2", "/dev/null"])
-#: Commands that always succeed.
+#: They succeed, whatever they print.
 _SUCCEED = frozenset(["true", ":", "echo"])
 
 
@@ -41,10 +41,7 @@ class Verdict(Struct, frozen=True):
 
 
 def decide(statement: Statement, scope: Scope) -> Verdict:
-    """The outcome of a condition that sets nothing.
-
-    Raises UnknownError where only the run knows the outcome.
-    """
+    """The outcome of a condition, which sets nothing. Raises UnknownError where only the run knows it."""
     if statement.computed or statement.defaults or statement.background:
         raise _only_the_run(statement)
     if any(redirect.target not in _QUIET for redirect in statement.redirects):
@@ -67,7 +64,7 @@ def _only_the_run(statement: Statement) -> UnknownError:
 
 
 def shown(text: str, most: int) -> str:
-    """The beginning of a text on one line, for a message."""
+    """A piece of a script in a message: its beginning, on one line."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1] + "…"
 
@@ -127,7 +124,7 @@ def _command(statement: Statement, scope: Scope) -> Verdict:
 
 
 def _by_number(words: list[Word], statement: Statement, scope: Scope) -> Verdict:
-    """The outcome of `[ … ]`, which bash decides by the number of words after splitting them."""
+    """`[ … ]`, which takes its words apart by their number, after they are split."""
     texts: list[str] = []
     plain: list[bool] = []
     defaults: tuple[Default, ...] = ()
@@ -146,7 +143,7 @@ Term = TestNode | str
 
 
 class _Double:
-    """Decides `[[ … ]]`. A term behind a decided `&&` or `||` is not evaluated, as in bash."""
+    """`[[ … ]]`; what is behind a decided `&&` or `||` is not looked at."""
 
     def __init__(self, statement: Statement, scope: Scope) -> None:
         self._statement = statement
@@ -159,10 +156,7 @@ class _Double:
         return Verdict(found, tuple(dict.fromkeys(self._defaults)))
 
     def _holds(self, node: TestNode) -> bool:
-        """Whether a test holds.
-
-        `&&` binds tighter than `||`, and `!` binds tighter than both: the tree does not show that.
-        """
+        """`&&` binds tighter than `||`, and `!` tighter than both, which the tree does not show."""
         either = _split_at("||", list(_terms(node)))
         return any(all(map(self._term, _split_at("&&", terms))) for terms in either)
 
@@ -186,7 +180,7 @@ class _Double:
 
     def _operand(self, node: TestNode) -> Word:
         if not isinstance(node, Word) or _is_operator(node.text):
-            raise _only_the_run(self._statement)  # bash mostly reports an error here
+            raise _only_the_run(self._statement)  # for bash an error, mostly
         return node
 
     def _value(self, word: Word) -> str:
@@ -223,7 +217,7 @@ def _terms(node: TestNode) -> Iterator[Term]:
 
 
 def _split_at(operator: str, terms: list[Term]) -> Iterator[list[Term]]:
-    """The groups of terms that stand between the operators."""
+    """The terms between the operators."""
     found: list[Term] = []
     for term in terms:
         if term == operator:
@@ -238,10 +232,7 @@ def _split_at(operator: str, terms: list[Term]) -> Iterator[list[Term]]:
 
 
 def way_of(statement: Statement, scope: Scope) -> tuple[int | None, tuple[Default, ...]]:
-    """The branch of a construct that bash takes, or None where it takes none. Raises UnknownError.
-
-    With it come the defaults that have decided.
-    """
+    """Which branch of a construct is gone, None: none of them. Raises UnknownError."""
     if any(redirect.target not in _QUIET for redirect in statement.redirects):
         raise _only_the_run(statement)
     if statement.subject is not None:

@@ -149,10 +149,11 @@ class BinaryArithm(Node):
 
 
 class UnaryArithm(Node):
-    """`op x`, or `x op` of `x++`."""
+    """`op x`; `x op` where `post` is true."""
 
     op: str
     x: ArithmeticNode
+    post: bool = False
 
 
 class ParenArithm(Node):
@@ -300,6 +301,7 @@ class IfClause(Node):
 class WhileClause(Node):
     """`while cond; do …`, or `until`."""
 
+    until: bool = False
     cond: list[Stmt] = []
     do: list[Stmt] = []
 
@@ -346,6 +348,7 @@ class CaseClause(Node):
 class TimeClause(Node):
     """`time stmt`."""
 
+    posix_format: bool = False
     stmt: Stmt | None = None
 
 
@@ -378,9 +381,11 @@ class Stmt(Node):
     """A command with its redirections; `semicolon` is where its `;` or `&` stands."""
 
     cmd: Cmd | None = None
+    position: Position | None = None
     semicolon: Position | None = None
     negated: bool = False
     background: bool = False
+    coprocess: bool = False
     redirs: list[Redirect] = []
 
 
