@@ -1,6 +1,6 @@
 """The one root of our errors, their exit codes, and the one way they read.
 
-Exit codes (contract, section 1): 1 the job failed or the backend refused it, 2 the spec or the
+Exit codes, as `prl-submit --help` lists them: 1 the job failed or the backend refused it, 2 the spec or the
 command line is wrong and nothing was created, 3 no such run, 4 the backend cannot be reached,
 74 stdout could not be written, 130 interrupted.
 """

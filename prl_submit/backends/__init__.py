@@ -32,23 +32,23 @@ def ignore_message(words: str) -> None:
 
 
 class LogCopier(Protocol):
-    """Brings a job's log into `logs/`, where the job does not write it there itself."""
+    """Copies a job's log into `logs/` of the run directory, for jobs that do not write it there themselves."""
 
     def start(self) -> None:
-        """Keep on bringing lines in the background."""
+        """Begin to copy lines in the background."""
 
     def finish(self) -> None:
-        """Bring all that was written until now, and no more. Raises PrlSubmitError."""
+        """Copy all lines that were written until now, and stop. Raises PrlSubmitError."""
 
 
 class NoLogCopier:
-    """For jobs that write their log where everybody reads it."""
+    """For jobs that write their log into the run directory themselves."""
 
     def start(self) -> None:
-        """Nothing."""
+        """There is nothing to copy."""
 
     def finish(self) -> None:
-        """Nothing."""
+        """There is nothing to copy."""
 
 
 class Finding(Struct, frozen=True):

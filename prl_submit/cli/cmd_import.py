@@ -14,7 +14,7 @@ from prl_submit.errors import EXIT_JOB_FAILED, PrlSubmitError, Problem, format_p
 
 if TYPE_CHECKING:
     from prl_submit.importing.bash.scope import Place
-    from prl_submit.importing.job_spec.tree import Tree
+    from prl_submit.spec.write import Tree
     from prl_submit.swift.table import Table
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -51,7 +51,8 @@ def import_(
     The script is read, never run. Notes go to stderr. What cannot be translated is listed by line;
     then nothing is printed on stdout, and the exit code is 1.
     """
-    from prl_submit.importing import Wishes, import_script
+    from prl_submit.importing import import_script
+    from prl_submit.importing.translate import Wishes
 
     if name is not None and not _NAME.fullmatch(name):
         raise click.UsageError(f"--name {name}: lower-case letters, digits and '-', at most 40")
@@ -113,8 +114,8 @@ def _check_version(version: str | None) -> None:
 
 def _table(where: dict[str, Tree], version: str | None) -> Table:
     """The arguments of the ms-swift that is named, or that `check` would find for such a spec."""
-    from prl_submit.importing.job_spec.yaml_text import write_spec
     from prl_submit.prepare import table_for
+    from prl_submit.spec.write import write_spec
     from prl_submit.spec.yaml import parse_document
     from prl_submit.swift.table import load_table
 

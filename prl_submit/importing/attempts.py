@@ -1,4 +1,7 @@
-"""The ways that a script may go where only the run decides: they count as one where all start the same training."""
+"""The ways that a script may go where only the run decides.
+
+They count as one where all that lead to a training lead to the same one.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from prl_submit.errors import Problem
+from prl_submit.importing.bash.conditions import shown
 from prl_submit.importing.interpreter.follower import Ended
 from prl_submit.importing.interpreter.ways import Key, Undecided
 
@@ -14,7 +18,7 @@ MAX_ATTEMPTS = 24
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
-    """A script that was followed one way: the spec's text, if there is one, and what is to be said."""
+    """A script that was followed one way: the text of the spec, if there is one, and the problems."""
 
     text: str | None
     problems: list[Problem]
@@ -50,7 +54,7 @@ def _ways(
     if made.text is not None:
         return [made]
     if made.ended == "failure":
-        return []  # the job would fail there: no training
+        return []  # the job would fail there, without a training
     following = next((one for one in made.undecided if one.key not in choices), None)
     if following is None:
         return None
@@ -70,7 +74,5 @@ def _ways(
 def _note(key: Key, problems: list[Problem]) -> Problem:
     file, line, text = key
     own = next((problem.file for problem in problems if problem.file), None)
-    shown = " ".join(text.split())
-    shown = shown if len(shown) <= 50 else shown[:49] + "…"
-    message = f"whichever way `{shown}` goes, the training is the same"
+    message = f"whichever way `{shown(text, 50)}` goes, the training is the same"
     return Problem(file=file or own, line=line, key=None, message=message, severity="note")

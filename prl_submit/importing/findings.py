@@ -1,4 +1,4 @@
-"""What is to be said about a script: errors stop the import, notes do not."""
+"""The problems of a script: errors stop the import, notes do not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from prl_submit.importing.secrets import masked
 
 
 def assumptions(names: tuple[str, ...]) -> str:
-    """What to type for values that only the run knows."""
+    """The options by which the user gives values that only the run knows."""
     return " ".join(f"--assume '{name}=VALUE'" for name in names[:4])
 
 
@@ -21,7 +21,7 @@ def advice(unknown: Unknown) -> str | None:
 
 
 class Findings:
-    """Gathers everything, by line."""
+    """Collects the problems of a script, each once."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -30,25 +30,34 @@ class Findings:
         #: Values that no message may show.
         self.hidden: set[str] = set()
 
+    @property
+    def has_errors(self) -> bool:
+        """Whether something was found that cannot be translated."""
+        return any(problem.severity == "error" for problem in self.problems)
+
     def error(self, line: int | None, message: str, hint: str | None = None) -> None:
-        """Something that cannot be translated."""
+        """Report what cannot be translated."""
         self._add(line, message, hint, "error")
 
     def note(self, line: int | None, message: str, hint: str | None = None) -> None:
-        """Something that is translated, and not word for word."""
+        """Report what is translated in other words, or left out."""
         self._add(line, message, hint, "note")
 
     def take(self, problems: list[Problem]) -> None:
-        """What was found while the script was read."""
+        """Add the problems that were found while the script was read."""
         for problem in problems:
             self._add(problem.line, problem.message, problem.hint, problem.severity)
 
     def unknown(self, line: int, what: str, unknown: Unknown) -> None:
-        """A value that is needed and cannot be known."""
+        """Report a value that the spec needs and that cannot be known."""
         self.error(line, f"{what}: {unknown.why}", advice(unknown))
 
+    def note_logs(self, line: int) -> None:
+        """Note where the output is that a script sends to a file."""
+        self.note(line, "the log is in the run directory: logs/node0.log")
+
     def decided(self, defaults: tuple[Default, ...], what: str, line: int) -> None:
-        """A condition that defaults, or the lack of arguments, have decided."""
+        """Note that defaults, or missing arguments, have decided a condition."""
         names = list(dict.fromkeys(default.name for default in defaults))
         numbers = [name for name in names if name.isdigit()]
         others = [name for name in names if not name.isdigit()]
@@ -59,7 +68,7 @@ class Findings:
         self.note(line, message, f"{assumptions(tuple(names))} decides it otherwise")
 
     def defaults(self, defaults: tuple[Default, ...], expected: str, use: str, line: int) -> None:
-        """What no longer changes the value, because a spec has another name for it."""
+        """Note the variables that no longer change a value, because a spec has another name for it."""
         for default in defaults:
             if default.name == expected and default.whole and expected.startswith("PRL_"):
                 continue

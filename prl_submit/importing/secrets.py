@@ -1,4 +1,4 @@
-"""Credentials that stand in a script: found, so that they get into no spec and no message."""
+"""Finds credentials in a script, so that none gets into a spec or a message."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from prl_submit.rules import looks_secret
 
 #: What a spec or a message shows in place of one.
 HIDDEN = "…"
-#: A shorter value is no credential, or is found in any text.
+#: A shorter value is no credential, and would be found in any text.
 _SHORTEST = 6
 _VALUE = r"""(?P<value>(?:"(?:[^"\\]|\\.)*"|'[^']*'|\$'(?:[^'\\]|\\.)*'|\$\([^)]{0,999}\)|\$\{[^}]{0,999}\}|\\.|[^\s;&|()<>"'`\\])+)"""
 _ASSIGNED = re.compile(r"\b(?P<name>[A-Za-z_]\w{0,99})(?:\[[^\]]{0,80}\])?\+?=" + _VALUE, re.ASCII)
@@ -19,15 +19,15 @@ _OPTION = re.compile(
     rf"(?!(?:is|has|takes)\b){_VALUE}",
     re.ASCII | re.IGNORECASE,
 )
-#: Tokens that are no credentials.
+#: Names of tokens of a tokenizer, which are no credentials.
 _OF_TOKENIZERS = re.compile(
     r"(eos|bos|pad|unk|sep|cls|mask|special|image|stop|end|start)[-_]token", re.IGNORECASE
 )
 _HEADER = re.compile(r"(?:Bearer|Basic)[ \t]+(?P<value>[\w.~+/=-]{6,})", re.IGNORECASE)
 _ADDRESS = re.compile(r"://[^/\s:@\"']{0,99}:(?P<value>[^/\s@$\"']+)@")
-#: How those of well-known services begin.
+#: Credentials of well-known services, by their beginnings.
 _KNOWN = re.compile(r"\b(?P<value>(?:hf_|ghp_|gho_|glpat-|xox[abp]-|sk-)[A-Za-z0-9_-]{12,})")
-#: What only names a value: `$A`, `${A}`, `${A:-}`, `$(…)`, and quotes.
+#: Text that names a value and does not hold it: `$A`, `${A}`, `${A:-}`, `$(…)`, and quotes.
 _NAMED = re.compile(
     r"\$\([^)]*\)|`[^`]*`|\$\{[A-Za-z_]\w*(?::?[-?])?\}|\$[A-Za-z_]\w*|\$[0-9@*]|[\"'\\]", re.ASCII
 )

@@ -8,14 +8,14 @@ from msgspec import Struct
 
 from prl_submit.importing.bash.effects import TRAINING
 from prl_submit.importing.bash.scope import Field, Given
-from prl_submit.importing.training import Refused, Start, joined, text_of, written
+from prl_submit.importing.command_line import Refused, Start, joined
 
 
 class _Wrapper(Struct, frozen=True):
     """A command that starts the one behind it.
 
     `flags`: options without a value. `valued`: options with one. `operands`: words before the
-    command. `note`: what is said of it; nothing where a job does it anyway.
+    command. `note`: what is noted of it; none where a job does the same anyway.
     """
 
     flags: str = ""
@@ -57,46 +57,17 @@ _UV = _Wrapper(
 #: `X run COMMAND`: an environment that the tool keeps somewhere.
 _RUNNERS = frozenset(["poetry", "pdm", "pipenv", "pixi", "hatch", "rye"])
 _CONDAS = frozenset(["conda", "mamba", "micromamba"])
+#: Options of srun that take no value.
 _SRUN_FLAGS = frozenset(
-    [
-        "-l",
-        "--label",
-        "-u",
-        "--unbuffered",
-        "-K",
-        "--kill-on-bad-exit",
-        "--exclusive",
-        "--overlap",
-        "-v",
-        "--verbose",
-        "-s",
-        "--oversubscribe",
-        "--pty",
-        "-Q",
-        "--quiet",
-        "-H",
-        "--hold",
-        "-O",
-        "--overcommit",
-        "-k",
-        "--no-kill",
-        "--exact",
-        "--wait-all-nodes",
-        "--contiguous",
-        "-E",
-        "--preserve-env",
-        "-X",
-        "--disable-status",
-        "-Z",
-        "--no-allocate",
-        "--spread-job",
-        "--use-min-nodes",
-    ]
+    "-l --label -u --unbuffered -K --kill-on-bad-exit --exclusive --overlap -v --verbose"
+    " -s --oversubscribe --pty -Q --quiet -H --hold -O --overcommit -k --no-kill --exact"
+    " --wait-all-nodes --contiguous -E --preserve-env -X --disable-status -Z --no-allocate"
+    " --spread-job --use-min-nodes".split()
 )
 
 
 def unwrap(given: list[Given]) -> tuple[list[Given], Start] | Refused:
-    """A command without what stands before it, which the start remembers."""
+    """The launcher and its words, without the commands before it, which Start remembers."""
     line = given[0].line if given else 0
     start = Start(line=line, options=[], arguments=[], environment=[], srun=[], notes=[])
     rest = _unwrapped(list(given), start)
@@ -116,8 +87,8 @@ def _unwrapped(words: list[Given], start: Start) -> list[Given] | Refused:
 
 def _once(words: list[Given], start: Start) -> list[Given] | Refused | None:
     """The words behind one wrapper; None where there is none."""
-    name = posixpath.basename(text_of(words[0]) or "") if words else ""
-    second = text_of(words[1]) if len(words) > 1 else None
+    name = posixpath.basename(words[0].known or "") if words else ""
+    second = words[1].known if len(words) > 1 else None
     if name in _WRAPPERS:
         return _wrapped(name, words[1:], _WRAPPERS[name], start)
     if name == "env":
@@ -153,8 +124,8 @@ def _behind_options(
     name: str, words: list[Given], wrapper: _Wrapper, start: Start
 ) -> list[Given] | Refused:
     flags, valued = wrapper.flags.split(), wrapper.valued.split()
-    while words and (text_of(words[0]) or "")[:1] == "-":
-        option, sign, _ = written(words[0]).partition("=")
+    while words and (words[0].known or "")[:1] == "-":
+        option, sign, _ = words[0].shown.partition("=")
         if name == "uv" and option in ("-m", "--module"):
             break
         words = words[1:]
@@ -175,10 +146,10 @@ def _behind_options(
 
 def _env(words: list[Given], start: Start) -> list[Given] | Refused:
     while words:
-        text = text_of(words[0])
-        name, sign, _ = written(words[0]).partition("=")
+        text = words[0].known
+        name, sign, _ = words[0].shown.partition("=")
         if text in ("-u", "--unset") and len(words) > 1:
-            start.environment.append((text_of(words[1]) or "", None))
+            start.environment.append((words[1].known or "", None))
             words = words[2:]
         elif text is not None and text.startswith(("-u", "--unset=")):
             start.environment.append((text.removeprefix("--unset=").removeprefix("-u"), None))
@@ -196,8 +167,8 @@ def _env(words: list[Given], start: Start) -> list[Given] | Refused:
 
 
 def _srun(words: list[Given], start: Start) -> list[Given]:
-    while words and (text_of(words[0]) or "")[:1] == "-":
-        name, sign, _ = written(words[0]).partition("=")
+    while words and (words[0].known or "")[:1] == "-":
+        name, sign, _ = words[0].shown.partition("=")
         value: Given | None = words[0].value if sign else None
         line, words = words[0].line, words[1:]
         if name[:2] != "--" and len(name) > 2:  # `-n2`
@@ -209,8 +180,8 @@ def _srun(words: list[Given], start: Start) -> list[Given]:
 
 
 def _conda_run(words: list[Given], start: Start) -> list[Given]:
-    while words and written(words[0])[:1] == "-":
-        name, sign, _ = written(words[0]).partition("=")
+    while words and words[0].shown[:1] == "-":
+        name, sign, _ = words[0].shown.partition("=")
         if name in ("-n", "--name", "-p", "--prefix"):
             start.conda = words[0].value if sign else (words[1] if len(words) > 1 else None)
             words = words[1 if sign else 2 :]
@@ -226,7 +197,7 @@ def _uv_run(words: list[Given], start: Start) -> list[Given] | Refused:
     rest = _behind_options("uv", words, _UV, start)
     if isinstance(rest, Refused):
         return rest
-    options = [text_of(word) or "" for word in words[: len(words) - len(rest)]]
+    options = [word.known or "" for word in words[: len(words) - len(rest)]]
     project = "."
     for at, option in enumerate(options):
         if option == "--project" and at + 1 < len(options):
@@ -236,7 +207,7 @@ def _uv_run(words: list[Given], start: Start) -> list[Given] | Refused:
     start.is_uv = True
     if not {"--active", "--no-project"} & set(options):
         start.venv = posixpath.normpath(posixpath.join(project, ".venv"))
-    if rest and text_of(rest[0]) in ("-m", "--module"):
+    if rest and rest[0].known in ("-m", "--module"):
         line = rest[0].line
         return [Field("python", line), Field("-m", line), *rest[1:]]
     return rest

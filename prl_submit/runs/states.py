@@ -1,4 +1,4 @@
-"""What a run is doing, in the contract's words (section 5)."""
+"""What a run is doing: QUEUED, RUNNING, or how it has ended."""
 
 from __future__ import annotations
 

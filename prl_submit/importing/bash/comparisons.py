@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 
+from prl_submit.importing.bash.pieces import Piece
 from prl_submit.importing.bash.scope import Scope, Unknown, UnknownError
-from prl_submit.importing.bash.words import Piece
 
 BINARY = frozenset(
     ["=", "==", "!=", "-eq", "-ne", "-lt", "-le", "-gt", "-ge", "<", ">", "-nt", "-ot", "-ef"]
 )
 _UNARY = re.compile(r"-[a-hknoprstuvwxzGLNORS]")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})", re.ASCII)
-#: What means the same to bash and to Python; `{`, back references and classes with names do not.
+#: What bash and Python read in the same way. They differ in `{`, back references and named classes.
 _REGEX = re.compile(r"(?:[\w\s.,:;/=@%~^$*+?()|<>'\"-]|\[\^?[\w.,:;/=@%~ -]+\])*", re.ASCII)
 
 
 def unary(operator: str, text: str) -> bool:
-    """`-z`, `-n`. Raises UnknownError for what asks for files."""
+    """The outcome of `-z TEXT` or `-n TEXT`. Raises UnknownError for operators that ask for files."""
     if operator == "-z":
         return not text
     if operator == "-n":
@@ -28,7 +28,7 @@ def unary(operator: str, text: str) -> bool:
 
 
 def is_set(name: str, scope: Scope, line: int) -> bool:
-    """`[[ -v NAME ]]`. Raises UnknownError where the environment decides."""
+    """The outcome of `[[ -v NAME ]]`. Raises UnknownError where the environment decides."""
     if not name.isidentifier():
         raise UnknownError(f"only the run knows whether {name} is set")
     found = scope.find(name, line)
@@ -40,7 +40,7 @@ def is_set(name: str, scope: Scope, line: int) -> bool:
 
 
 def binary(left: str, operator: str, right: str) -> bool:
-    """Comparisons. Raises UnknownError for files, and for what is no plain number."""
+    """The outcome of a comparison. Raises UnknownError for files and for what is no plain number."""
     if operator in ("=", "==", "!="):
         return (left == right) == (operator != "!=")
     if operator in ("<", ">", "-nt", "-ot", "-ef"):
@@ -54,13 +54,18 @@ def binary(left: str, operator: str, right: str) -> bool:
 
 
 def matches(text: str, pieces: list[Piece]) -> bool:
-    """`[[ text =~ regex ]]`. Raises UnknownError for what Python reads otherwise than bash."""
+    """The outcome of `[[ text =~ regex ]]`.
+
+    Raises UnknownError for a regular expression that Python may read otherwise than bash.
+    """
     if any(piece.quoted and re.search(r"\W", piece.text) for piece in pieces):
         raise UnknownError("a regular expression with quotes", "write the value")
     regex = "".join(piece.text for piece in pieces)
     if not _REGEX.fullmatch(regex) or len(regex) > 100 or len(text) > 1000 or "\n" in text:
         raise UnknownError(f"the regular expression {regex[:40]!r}", "write the value")
-    if re.search(r"[*+?][*+?]|\(\?|[*+?)]\)[*+?]", regex):  # other meanings, or slow
+    if re.search(
+        r"[*+?][*+?]|\(\?|[*+?)]\)[*+?]", regex
+    ):  # Python reads these otherwise, or takes long
         raise UnknownError(f"the regular expression {regex[:40]!r}", "write the value")
     try:
         return (
@@ -72,7 +77,10 @@ def matches(text: str, pieces: list[Piece]) -> bool:
 
 
 def _ends(regex: str) -> str:
-    r"""`$` outside brackets as `\Z`: Python's matches before a last line end too."""
+    r"""The regular expression with `\Z` for each `$` outside brackets.
+
+    Python's `$` matches before a line end at the end of the text, too.
+    """
     return re.sub(r"\[[^\]]*\]|\$", lambda found: r"\Z" if found[0] == "$" else found[0], regex)
 
 
@@ -80,7 +88,10 @@ def _ends(regex: str) -> str:
 
 
 def holds(words: list[str], plain: list[bool]) -> bool:
-    """The outcome of `[ words ]`. `plain`: whether a word is written as it is. Raises UnknownError."""
+    """The outcome of `[ words ]`. Raises UnknownError.
+
+    `plain`: of each word, whether the script has it literally, without quotes and expansions.
+    """
     if len(words) <= 4:
         found = _by_number(words)
         if found is not None:
@@ -111,7 +122,7 @@ def _by_number(words: list[str]) -> bool | None:
 
 
 def _is_clear(words: list[str]) -> bool:
-    """`a`, `-n a`, `a = b`, each perhaps behind `!`: what no reader takes otherwise."""
+    """Whether words have one meaning only: `a`, `-n a` or `a = b`, each perhaps behind `!`."""
     if words[:1] == ["!"]:
         words = words[1:]
     if len(words) == 2:
@@ -130,7 +141,7 @@ def _is_operator(word: str) -> bool:
 
 
 def _split(words: list[str], plain: list[bool]) -> bool:
-    """`a -o b`, `a -a b`, where the operators stand in the script itself."""
+    """The outcome of `a -o b` and `a -a b`, where the operators stand in the script itself."""
     special = ("-a", "-o", "!", "(", ")")
     if any(word in special and not own for word, own in zip(words, plain, strict=True)):
         raise _unclear(words)

@@ -26,10 +26,10 @@ from prl_submit.importing.bash.words import (
     value_of_arithmetic,
 )
 
-#: What an operand of `[[` must not be: bash would take it for an operator.
+#: bash would take such an operand of `[[` for an operator.
 _OPERATOR = re.compile(r"-[a-zA-Z]|=~|!|&&|\|\||[()]")
 _QUIET = frozenset(["1", "2", "/dev/null"])
-#: They succeed, whatever they print.
+#: Commands that always succeed.
 _SUCCEED = frozenset(["true", ":", "echo"])
 
 
@@ -41,7 +41,10 @@ class Verdict(Struct, frozen=True):
 
 
 def decide(statement: Statement, scope: Scope) -> Verdict:
-    """The outcome of a condition, which sets nothing. Raises UnknownError where only the run knows it."""
+    """The outcome of a condition that sets nothing.
+
+    Raises UnknownError where only the run knows the outcome.
+    """
     if statement.computed or statement.defaults or statement.background:
         raise _only_the_run(statement)
     if any(redirect.target not in _QUIET for redirect in statement.redirects):
@@ -64,7 +67,7 @@ def _only_the_run(statement: Statement) -> UnknownError:
 
 
 def shown(text: str, most: int) -> str:
-    """A piece of a script in a message: its beginning, on one line."""
+    """The beginning of a text on one line, for a message."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1] + "…"
 
@@ -124,7 +127,7 @@ def _command(statement: Statement, scope: Scope) -> Verdict:
 
 
 def _by_number(words: list[Word], statement: Statement, scope: Scope) -> Verdict:
-    """`[ … ]`, which takes its words apart by their number, after they are split."""
+    """The outcome of `[ … ]`, which bash decides by the number of words after splitting them."""
     texts: list[str] = []
     plain: list[bool] = []
     defaults: tuple[Default, ...] = ()
@@ -143,7 +146,7 @@ Term = TestNode | str
 
 
 class _Double:
-    """`[[ … ]]`; what is behind a decided `&&` or `||` is not looked at."""
+    """Decides `[[ … ]]`. A term behind a decided `&&` or `||` is not evaluated, as in bash."""
 
     def __init__(self, statement: Statement, scope: Scope) -> None:
         self._statement = statement
@@ -156,7 +159,10 @@ class _Double:
         return Verdict(found, tuple(dict.fromkeys(self._defaults)))
 
     def _holds(self, node: TestNode) -> bool:
-        """`&&` binds tighter than `||`, and `!` tighter than both, which the tree does not show."""
+        """Whether a test holds.
+
+        `&&` binds tighter than `||`, and `!` binds tighter than both: the tree does not show that.
+        """
         either = _split_at("||", list(_terms(node)))
         return any(all(map(self._term, _split_at("&&", terms))) for terms in either)
 
@@ -180,7 +186,7 @@ class _Double:
 
     def _operand(self, node: TestNode) -> Word:
         if not isinstance(node, Word) or _is_operator(node.text):
-            raise _only_the_run(self._statement)  # for bash an error, mostly
+            raise _only_the_run(self._statement)  # bash mostly reports an error here
         return node
 
     def _value(self, word: Word) -> str:
@@ -217,7 +223,7 @@ def _terms(node: TestNode) -> Iterator[Term]:
 
 
 def _split_at(operator: str, terms: list[Term]) -> Iterator[list[Term]]:
-    """The terms between the operators."""
+    """The groups of terms that stand between the operators."""
     found: list[Term] = []
     for term in terms:
         if term == operator:
@@ -232,7 +238,10 @@ def _split_at(operator: str, terms: list[Term]) -> Iterator[list[Term]]:
 
 
 def way_of(statement: Statement, scope: Scope) -> tuple[int | None, tuple[Default, ...]]:
-    """Which branch of a construct is gone, None: none of them. Raises UnknownError."""
+    """The branch of a construct that bash takes, or None where it takes none. Raises UnknownError.
+
+    With it come the defaults that have decided.
+    """
     if any(redirect.target not in _QUIET for redirect in statement.redirects):
         raise _only_the_run(statement)
     if statement.subject is not None:

@@ -1,7 +1,7 @@
 """What a piece of bash may do to the variables around it, from its syntax alone.
 
-Only what reaches the shell itself counts: subshells and `$(…)` keep their variables to themselves.
-Where it is not sure, a name is one too many rather than one too few.
+Subshells and `$(…)` are left out, because what they set is gone when they end. Where the syntax
+leaves it open whether a variable is set, it counts as set.
 """
 
 from __future__ import annotations
@@ -14,19 +14,15 @@ from msgspec import Struct
 from prl_submit.importing.bash import syntax
 from prl_submit.importing.bash.syntax import Tree, children, walk
 
-#: A training somewhere in a text.
+#: The name of a training program in a text.
 TRAINING = re.compile(
     r"\b(swift|megatron)(\s|\\\n)+(rlhf|sft|pt)\b|\bswift[./]cli[./]|\bcli/rlhf\.py"
 )
 #: Commands whose words may name a training, which they do not start.
 MENTIONERS = frozenset(
-    [
-        *("pkill", "pgrep", "killall", "kill", "ps", "grep", "egrep", "fgrep", "rg", "pip", "pip3"),
-        *("echo", "printf", "ls", "cat", "which", "type", "cp", "mv", "rm", "touch", "sed", "awk"),
-        *("head", "tail", "wc", "find", "test", "[", "[[", "ln", "chmod", "git", "diff", "export"),
-        *("log", "die", "info", "warn", "error", "fail", "usage", ":", "true", "tee", "cut"),
-        "sort",
-    ]
+    "pkill pgrep killall kill ps grep egrep fgrep rg pip pip3 echo printf ls cat which type cp mv rm"
+    " touch sed awk head tail wc find test [ [[ ln chmod git diff export log die info warn error fail"
+    " usage : true tee cut sort".split()
 )
 #: Stands for "a variable whose name is computed".
 ANY = "*"
@@ -41,15 +37,15 @@ SETTERS = {
     "printf": "",
     "wait": "",
 }
-#: What they set where no name is given.
+#: The variables that they set where no name is given.
 _UNNAMED = {"read": "REPLY", "mapfile": "MAPFILE", "readarray": "MAPFILE"}
-#: They start what stands behind them in this very shell.
+#: Words that run the command behind them in the same shell.
 WRAPPERS = frozenset(["command", "builtin", "time", "!"])
 _ASIDE = (syntax.Subshell, syntax.CmdSubst, syntax.ProcSubst)
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _ASSIGNED = re.compile(r"([A-Za-z_]\w*)(?:\[[^\]]*\])?\+?=", re.ASCII)
 _READ = re.compile(r"\$\{?[#!]?([A-Za-z_]\w*|[0-9@*#?$!-])", re.ASCII)
-#: Here a name is read without a dollar.
+#: In these constructs a name without a dollar is read, too.
 _BARE_READS = re.compile(r"\(\(|\$\[|\blet\b|\s-v\s|\s-(?:eq|ne|lt|le|gt|ge)\s|\[[^\]$]{0,80}\]\}")
 #: `NAME=`, `NAME+=`, `NAME++` and `++NAME` in a word of `let`; not `==`, `<=` and `!=`.
 _LET = re.compile(
@@ -71,7 +67,7 @@ class Effects(Struct, frozen=True, kw_only=True):
     #: Of `writes`, what arithmetic sets (`((A++))`), and what `${A:=…}` may.
     computed: frozenset[str] = frozenset()
     defaults: frozenset[str] = frozenset()
-    #: All simple commands in it, as their words.
+    #: The words of all simple commands in the statement.
     calls: tuple[tuple[syntax.Node, ...], ...] = ()
     #: Whether a command in it starts a training, in `$(…)` and functions too.
     trains: bool = False
@@ -110,7 +106,7 @@ def all_effects(parts: Sequence[Effects]) -> Effects:
 
 
 def _trains(node: syntax.Stmt) -> bool:
-    """Whether a command in a statement starts a training, and does not only speak of one."""
+    """Whether a command in a statement starts a training. `echo swift rlhf` does not."""
     if not TRAINING.search(node.text):
         return False
     calls = [each for each in walk(node) if isinstance(each, syntax.CallExpr) and each.args]
@@ -120,13 +116,13 @@ def _trains(node: syntax.Stmt) -> bool:
 
 
 def read_names(text: str) -> frozenset[str]:
-    """Variables whose value a text may depend on."""
+    """The variables that a text may read."""
     names = set(_READ.findall(text))
     return frozenset(names | set(_NAME.findall(text)) if _BARE_READS.search(text) else names)
 
 
 class _Gathered:
-    """What the nodes of a statement do, one after the other."""
+    """Collects the effects of nodes."""
 
     def __init__(self) -> None:
         self.writes: set[str] = set()
@@ -135,7 +131,7 @@ class _Gathered:
         self.calls: list[tuple[syntax.Node, ...]] = []
 
     def visit(self, node: Tree) -> None:
-        """A node and what is in it."""
+        """Collect the effects of a node and of everything in it."""
         if isinstance(node, _ASIDE):
             return
         if isinstance(node, syntax.CallExpr):
@@ -149,7 +145,7 @@ class _Gathered:
             self.visit(child)
 
     def _command(self, node: syntax.CallExpr) -> None:
-        """`A=1` sets A; `A=1 program` sets it for the program alone."""
+        """`A=1` alone sets A; `A=1 program` sets A for the program only."""
         for assign in node.assigns:
             for child in children(assign) if node.args else [assign]:
                 self.visit(child)
@@ -201,7 +197,7 @@ def bare(word: str) -> str:
 
 
 def unwrapped(words: tuple[str, ...]) -> tuple[str, ...]:
-    """The command behind `command`, `builtin` and `time`; nothing where they only ask for it."""
+    """The words behind `command`, `builtin` and `time`; none for `command -v NAME`, which runs nothing."""
     while words and bare(words[0]) in WRAPPERS:
         words = words[1:]
         while words and words[0][:1] == "-":
@@ -212,7 +208,7 @@ def unwrapped(words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def heads(calls: Sequence[Sequence[syntax.Node]]) -> Iterator[tuple[str, Sequence[syntax.Node]]]:
-    """Each command with its name: behind wrappers, without quotes."""
+    """Each command with its name, which is taken from behind wrappers and out of quotes."""
     for call in calls:
         count = len(unwrapped(tuple(word.text for word in call)))
         if count:

@@ -1,4 +1,4 @@
-"""`$(…)` whose output is known without running it: folders, `pwd`, `basename`, `expr`, `echo`, pipes."""
+"""The output of `$(…)`, where it is known without running anything."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def output_of(scope: Scope, node: CmdSubst) -> str:
     if not statements:  # a comment in backquotes
         return ""
     if len(statements) == 1:
-        with scope.aside():  # what it sets, it sets for itself
+        with scope.aside():  # its variables are gone when it ends
             found = _output(statements[0], scope)
         if found is not None:
             return found
@@ -70,7 +70,7 @@ def _plain_output(words: list[str]) -> str | None:
 
 
 def _chosen(statement: Statement, scope: Scope) -> str | None:
-    """`[ a = b ] && echo c || echo d`."""
+    """The output of `[ a = b ] && echo c || echo d`."""
     holds, found = True, ""
     for at, part in enumerate(statement.parts):
         if at and holds != (statement.operators[at - 1] == "&&"):
@@ -86,12 +86,12 @@ def _chosen(statement: Statement, scope: Scope) -> str | None:
 
 
 def _piped(statement: Statement, scope: Scope) -> str | None:
-    """`echo a,b | tr , ' ' | wc -w`."""
+    """The output of `echo a,b | tr , ' ' | wc -w`."""
     first = statement.parts[0]
     text = _output(first, scope)
     if text is None:
         return None
-    if not first.text.startswith(("printf", "seq")):  # all others end their last line
+    if not first.text.startswith(("printf", "seq")):  # all other programs end their last line
         text = text if text.endswith("\n") else f"{text}\n"
     for part in statement.parts[1:]:
         if part.kind != "command" or part.redirects:
@@ -105,7 +105,7 @@ def _piped(statement: Statement, scope: Scope) -> str | None:
 
 
 def _bc(text: str) -> str | None:
-    """A division by bc is one of whole numbers, too."""
+    """What `bc` prints for whole numbers; it rounds a quotient as bash does."""
     plain = text.strip()
     return f"{compute(plain)}\n" if re.fullmatch(r"[0-9 +*/()-]+", plain) else None
 
@@ -139,7 +139,7 @@ def _words(statement: Statement, scope: Scope) -> list[str]:
 
 
 def _expr(words: list[str]) -> str | None:
-    """What `expr` prints: each number and operator is a word of its own for it."""
+    """What `expr` prints. For expr, each number and each operator is a word of its own."""
     wants_number = True
     for word in words:
         if wants_number != bool(re.fullmatch(r"-?[0-9]+|\(", word)):
@@ -164,12 +164,15 @@ def _entered(statement: Statement, scope: Scope) -> str | None:
 
 
 def base_folder(statement: Statement, scope: Scope) -> str:
-    """What a path is relative to, absolute: a path made from `$0` to where one types."""
+    """The absolute folder that paths in a statement are relative to.
+
+    A path made from `$0` is relative to the folder in which the user starts the script.
+    """
     return scope.place.cwd if is_from_own(statement, scope) else scope.working_directory()
 
 
 def is_from_own(statement: Statement, scope: Scope) -> bool:
-    """Whether a relative path in the statement is one to the script itself."""
+    """Whether a relative path in the statement is made from the path of the script."""
     return _is_own(statement) and scope.folder == "."
 
 

@@ -1,9 +1,17 @@
-"""`${NAME}` and what can be written behind the name."""
+"""The value of `$NAME` and of `${NAME…}` with an operator."""
 
 from __future__ import annotations
 
 import re
 
+from prl_submit.importing.bash.pieces import (
+    Context,
+    Expand,
+    Piece,
+    joined_defaults,
+    joined_items,
+    joined_text,
+)
 from prl_submit.importing.bash.scope import (
     ALWAYS_SET,
     Default,
@@ -16,30 +24,26 @@ from prl_submit.importing.bash.scope import (
     known_item,
 )
 from prl_submit.importing.bash.syntax import ArithmeticNode, Expansion, ParamExp, Replace, Word
-from prl_submit.importing.bash.words import (
-    Context,
-    Piece,
-    expand,
-    joined_defaults,
-    joined_items,
-    joined_text,
-)
 
 _HINT = "write the value"
 #: `[a-z]`, `[!0-9]` in a pattern.
 _RANGE = re.compile(r"\[([!^]?)((?:[A-Za-z0-9]-[A-Za-z0-9]|[\w,.:/ ])+)\]", re.ASCII)
 
 
-def expand_parameter(node: ParamExp, scope: Scope, quoted: bool) -> list[Piece]:
-    """The pieces of `$NAME` or `${NAME…}`. Raises UnknownError where the value is not known."""
-    return _Parameter(node, scope, quoted).pieces()
+def expand_parameter(node: ParamExp, scope: Scope, quoted: bool, expand: Expand) -> list[Piece]:
+    """The pieces of `$NAME` or `${NAME…}`. Raises UnknownError where the value is not known.
+
+    `expand` reads the words in its braces.
+    """
+    return _Parameter(node, scope, quoted, expand).pieces()
 
 
 class _Parameter:
-    """One expansion: its name, its index, and what stands behind them."""
+    """One expansion: a name, perhaps an index, and perhaps an operator."""
 
-    def __init__(self, node: ParamExp, scope: Scope, quoted: bool) -> None:
+    def __init__(self, node: ParamExp, scope: Scope, quoted: bool, expand: Expand) -> None:
         self._node = node
+        self._expand = expand
         self._scope = scope
         self._quoted = quoted
         self._line = node.line
@@ -79,7 +83,7 @@ class _Parameter:
     # --- the variable -------------------------------------------------------------------------
 
     def _pointed_at(self) -> str:
-        """`${!NAME}` is the variable that NAME names. Raises UnknownError."""
+        """The name that `${!NAME}` stands for: the value of NAME. Raises UnknownError."""
         if self._inner[1:] != self._name or not self._name.isidentifier():
             raise self._not_understood()
         found = self._required(self._scope.find(self._name, self._line))
@@ -117,12 +121,12 @@ class _Parameter:
             return Variable(value=count if name == "#" else list(scope.arguments), line=self._line)
         if int(name) <= len(scope.arguments):
             return _from_item(scope.arguments[int(name) - 1])
-        if scope.is_condition:  # whether one was given: none is
+        if scope.is_condition:  # a condition asks whether the argument was given: it was not
             return Variable(value="", line=self._line, defaults=(Default(name, self._line),))
         return None
 
     def _required(self, variable: Variable | None) -> Variable:
-        """The variable, known. Raises UnknownError."""
+        """The variable. Raises UnknownError where it is not set or not known."""
         name = self._name
         if variable is None and name.isdigit():
             raise UnknownError(f"${name} is given when the script is started", _HINT, (name,))
@@ -160,10 +164,13 @@ class _Parameter:
         if word is None:
             return []
         tilde = "" if self._quoted else "word"
-        return expand(word.parts, self._scope, Context(self._quoted, self._quoted, tilde))
+        return self._expand(word.parts, self._scope, Context(self._quoted, self._quoted, tilde))
 
     def _items_or(self, exp: Expansion, items: list[Given]) -> list[Piece]:
-        """`"${A[@]:-word}"`: no items are unset, and one that is empty is empty."""
+        """`"${A[@]:-word}"` of an array.
+
+        An array without items counts as unset; one empty item counts as empty.
+        """
         if exp.op[-1] in "=?" or ("*" in (self._name, self._index) and self._quoted):
             raise self._not_understood()
         is_empty = not items or (
@@ -174,7 +181,7 @@ class _Parameter:
         return [_marked(piece, ()) for piece in self._word(exp.word)]
 
     def _default(self, exp: Expansion, variable: Variable | None) -> list[Piece]:
-        """`:-`, `:=`, `:?`, `:+` and their forms without the colon, for which empty is set."""
+        """`:-`, `:=`, `:?` and `:+`. Without the colon, an empty variable counts as set."""
         if variable is not None and isinstance(variable.value, Unknown):
             self._required(variable)
         empty = variable is None or (exp.op[0] == ":" and variable.value in ("", []))
@@ -197,13 +204,13 @@ class _Parameter:
         if exp.op[-1] == "=":
             defaults = joined_defaults(marked) or own
             self._scope.set(name, Variable(value=text, line=self._line, defaults=defaults))
-        # An empty default leaves its mark too: whoever takes it must know.
+        # An empty default is marked, too: callers ask which defaults a value comes from.
         return marked or [Piece("", self._quoted, expanded=True, defaults=own)]
 
     # --- changes ------------------------------------------------------------------------------
 
     def _slice(self, items: list[Given]) -> list[Given]:
-        """`${A[@]:1:2}`, `${@:2}`, which counts from 1. Raises UnknownError."""
+        """The items of `${A[@]:1:2}`, or of `${@:2}`, which counts from 1. Raises UnknownError."""
         start, length = self._bounds()
         start -= self._name in ("@", "*")
         if start < 0 or "*" in self._inner:
@@ -243,7 +250,7 @@ class _Parameter:
         return re.sub(pattern, lambda _: instead, text, count=0 if repl.all else 1)
 
     def _unquoted(self, word: Word | None) -> list[Piece]:
-        return [] if word is None else expand(word.parts, self._scope, Context(tilde="word"))
+        return [] if word is None else self._expand(word.parts, self._scope, Context(tilde="word"))
 
     def _pattern(self, word: Word | None) -> str:
         return pattern_of(self._unquoted(word), f"${{{self._inner}}}")
@@ -273,7 +280,7 @@ def _from_item(given: Given) -> Variable:
 
 
 def _marked(piece: Piece, own: tuple[Default, ...]) -> Piece:
-    """A piece of a default: unquoted, it is split like any expansion."""
+    """A piece of a default, marked as such. bash splits it where it is not quoted."""
     return Piece(
         piece.text,
         piece.quoted,
@@ -304,7 +311,7 @@ def pattern_of(pieces: list[Piece], written: str) -> str:
 
 
 def _trimmed(text: str, operator: str, pattern: str) -> str:
-    """`#`: the shortest beginning that matches is taken away, `##` the longest; `%`: the end."""
+    """The text without what matches: `#` the shortest beginning, `##` the longest; `%` the end."""
     places = range(len(text) + 1)
     if operator[0] == "#":
         ends = places if operator == "#" else reversed(places)

@@ -30,25 +30,25 @@ from prl_submit.importing.bash.syntax import (
 from prl_submit.system.shell import run
 
 MAX_BYTES = 1_000_000
-#: Nodes in nodes. Python itself refuses to go deeper than about 1,000 calls.
+#: How deep nodes may be nested: Python allows about 1,000 calls in calls.
 MAX_DEPTH = 160
 #: 20,000 plain lines are 17 MB of JSON. Of deeply nested text, shfmt would print gigabytes.
 MAX_JSON = 60_000_000
 _TIMEOUT = 60.0
 _TOO_DEEP = "is too long or nested too deep to be read"
-#: `head` ends shfmt where it prints too much.
+#: `head` ends shfmt when shfmt prints too much.
 _COMMAND = f'"$0" -ln bash --to-json | head -c {MAX_JSON}'
 #: `<your_path>`, which only looks like one word: bash takes it for two redirections.
 _PLACEHOLDER = re.compile(r"(?<![<\d&$])<[^\W\d](?:[\w ./-]*\w)?>(?![\w>&(])")
 _ERROR = re.compile(r"^(?:.*:)?(\d+):\d+: (.*)$", re.MULTILINE)
 _DECODER = msgspec.json.Decoder(File)
 
-#: Makes the line that messages name from a line of the text: of a file that is sourced, both.
+#: Makes the line for messages from the line of a text; the line of a sourced file names the file.
 Number = Callable[[int], int]
 
 
 class UnreadableError(Exception):
-    """bash could not read the text either, or we do not want to."""
+    """The text is no bash, or is too large to be read."""
 
     def __init__(self, message: str, hint: str | None = None, line: int | None = None) -> None:
         super().__init__(message)
@@ -115,9 +115,10 @@ def _decoded(data: bytes, file: str) -> str:
 
 
 def _parsed(text: str) -> tuple[File, dict[int, str]]:
-    """The tree, and the placeholders that stand where bash would take them for redirections.
+    """The tree, and the placeholders (by line) that bash would take for redirections.
 
-    Their lines cannot be read as they are, so that `___` stands for a placeholder in this tree.
+    Where there are such placeholders, `___` stands for each in the tree, because bash could not
+    read their lines otherwise.
     """
     if not _PLACEHOLDER.search(text):
         return _run_shfmt(f"{text}\n"), {}

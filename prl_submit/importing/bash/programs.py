@@ -1,6 +1,7 @@
-"""Small programs whose output is known where their input is: tr, wc, cut, awk, sed, seq, grep -o, printf.
+"""What small programs print for a known input: tr, wc, cut, awk, sed, seq, grep -o, printf.
 
-Only the forms that scripts count GPUs and make names with; for all else None, and the value is not known.
+Only those forms are known with which scripts count GPUs and make names. For all else the functions
+return None.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def filtered(words: list[str], text: str) -> str | None:
     program = _FILTERS.get(words[0]) if words else None
     is_plain = text.isascii() or words == ["cat"]
     if text[-1:] not in ("", "\n") and words[:1] in (["sed"], ["rev"]):
-        return None  # they leave a last line without its end as it is
+        return None  # these programs add no end to the last line
     if program is None or len(text) > _MOST or not is_plain:
         return None
     return program(words[1:], text)
@@ -118,7 +119,7 @@ def _cut(words: list[str], text: str) -> str | None:
 
 
 def _awk(words: list[str], text: str) -> str | None:
-    """`awk -F, '{print NF}'`, `'{print $2}'`, `$NF`."""
+    """What `awk -F, '{print NF}'` prints; `$2` and `$NF` likewise."""
     separator: str | None = None
     while len(words) > 1 and words[0][:2] == "-F":
         attached = words[0][2:]
@@ -147,7 +148,7 @@ def _awk(words: list[str], text: str) -> str | None:
 
 
 def _grep(words: list[str], text: str) -> str | None:
-    """`grep -o X`, of plain text."""
+    """What `grep -o X` prints, where X is plain text."""
     if len(words) != 2 or words[0] != "-o" or not re.fullmatch(r"[\w,:/=-]+", words[1], re.ASCII):
         return None
     count = sum(line.count(words[1]) for line in text.splitlines())
@@ -155,7 +156,7 @@ def _grep(words: list[str], text: str) -> str | None:
 
 
 def _sed(words: list[str], text: str) -> str | None:
-    """`sed 's/a/b/g'` of plain text."""
+    """What `sed 's/a/b/g'` prints, where both are plain text."""
     words = [word for word in words if word not in ("-e", "-E", "-r")]
     match = re.fullmatch(
         r"s(?P<s>[/|#,])(?P<a>(?:\\.|[\w ,:.=-])+)(?P=s)(?P<b>(?:\\/|[\w ,:=.-])*)(?P=s)(?P<g>g?)",
@@ -171,7 +172,7 @@ def _sed(words: list[str], text: str) -> str | None:
 
 
 def _head(words: list[str], text: str) -> str | None:
-    """`head -1`, `head -n 1`, and `tail` likewise."""
+    """What `head -1` or `head -n 1` prints."""
     match = re.fullmatch(r"(?:-n)?-?([0-9]{1,4})", "".join(words))
     lines = text.splitlines(keepends=True)
     return "".join(lines[: int(match[1])]) if match and "".join(words)[:1] == "-" else None

@@ -1,9 +1,9 @@
-"""The variables of a script while it is followed, and what cannot be known of them."""
+"""The variables of a script while it is followed, and why some values cannot be known."""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Union
 
@@ -56,6 +56,16 @@ class Field(Struct, frozen=True):
     value_defaults: tuple[Default, ...] = ()
 
     @property
+    def known(self) -> str:
+        """The word's text."""
+        return self.text
+
+    @property
+    def shown(self) -> str:
+        """The word in a message."""
+        return self.text
+
+    @property
     def value(self) -> Field:
         """What stands behind the first `=`, as a word."""
         return Field(self.text.partition("=")[2], self.line, self.value_defaults)
@@ -69,12 +79,32 @@ class Gap(Struct, frozen=True):
     unknown: Unknown
 
     @property
+    def known(self) -> None:
+        """No text: nobody knows it."""
+        return
+
+    @property
+    def shown(self) -> str:
+        """The word in a message."""
+        return self.written
+
+    @property
     def value(self) -> Gap:
         """What stands behind the first `=`."""
         return Gap(self.written.partition("=")[2], self.line, self.unknown)
 
 
 Given = Union[Field, Gap]
+
+
+def known_texts(given: Iterable[Given]) -> list[str]:
+    """The words that are known."""
+    return [word.text for word in given if isinstance(word, Field)]
+
+
+def first_gap(given: Iterable[Given]) -> Gap | None:
+    """The first word that is not known."""
+    return next((word for word in given if isinstance(word, Gap)), None)
 
 
 def known_item(given: Given) -> Field:
@@ -85,18 +115,18 @@ def known_item(given: Given) -> Field:
 
 
 class Variable(Struct, frozen=True, kw_only=True):
-    """A variable's value: text, an array's items, or what is in the way of knowing it."""
+    """A variable's value: text, the items of an array, or why it is not known."""
 
     value: str | list[Given] | Unknown
     line: int
     exported: bool = False
     defaults: tuple[Default, ...] = ()
-    #: It may have had items that are not known: `A=x` sets the first alone.
+    #: Whether it may have items that are not known, of which `A=x` sets the first only.
     is_perhaps_array: bool = False
 
 
 class Place(Struct, frozen=True):
-    """Where a script is imported: its path as given, where one types, and the home folder.
+    """Where a script is imported: its path as given, the user's working directory, the home folder.
 
     `real` is the script's path without symbolic links, as `readlink -f` has it.
     """
@@ -107,30 +137,21 @@ class Place(Struct, frozen=True):
     real: str
 
 
-#: Set in every environment; `${USER:-x}` is never x.
+#: Set in every environment, so that `${USER:-x}` is never x.
 ALWAYS_SET = frozenset(["HOSTNAME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "USER"])
-#: Of these, what every process inherits, so that a plain assignment reaches the training.
+#: Always exported, so that a plain assignment reaches the training.
 _INHERITED = frozenset(["HOME", "PATH"])
-#: What bash itself makes up.
+#: Variables whose values bash computes when it runs.
 _MADE_UP = frozenset(
-    [
-        "BASHPID",
-        "BASH_REMATCH",
-        "PPID",
-        "RANDOM",
-        "SECONDS",
-        "SRANDOM",
-        "UID",
-        "EUID",
-        "GROUPS",
-        "LINENO",
-        "EPOCHSECONDS",
-    ]
+    "BASHPID BASH_REMATCH PPID RANDOM SECONDS SRANDOM UID EUID GROUPS LINENO EPOCHSECONDS".split()
 )
 
 
 class Scope:
-    """Everything words are expanded with. `substitute` gives the output of `$(…)`, or raises."""
+    """The state of the shell that words are expanded with.
+
+    `substitute` gives the output of `$(…)`, or raises UnknownError.
+    """
 
     def __init__(self, place: Place, substitute: Callable[[CmdSubst], str]) -> None:
         self.place = place
@@ -138,43 +159,43 @@ class Scope:
         self.variables: dict[str, Variable] = {}
         #: The script's own arguments: those of `set --`.
         self.arguments: list[Given] = []
-        #: Relative to where one types, or absolute.
+        #: The working directory: absolute, or relative to the folder in which the user starts the script.
         self.folder = "."
-        #: Lines where a value of the outside was written down: name -> line.
+        #: Variables of the environment whose values were taken, with the line.
         self.outside: dict[str, int] = {}
         #: Functions of the script, each as it is defined.
         self.functions: dict[str, Statement] = {}
-        #: Exported before they are set.
+        #: Variables that are exported before they are set.
         self._to_export: set[str] = set()
-        #: All that were exported at some time.
+        #: Variables that were exported at some time.
         self.once_exported: set[str] = set()
-        #: `readonly`, with the line.
+        #: Variables that are readonly, with the line that says so.
         self.fixed: dict[str, int] = {}
-        #: What to put back when a subshell ends: None outside of one.
+        #: In a subshell, the variables to put back when it ends.
         self._before: list[tuple[str, Variable | None]] | None = None
         self.matches_files = True
         self.exports_all = False
-        #: `set -e`.
+        #: Whether `set -e` is on.
         self.stops_at_errors = False
-        #: Values that the user gives for what only the run knows, and which of them were needed.
+        #: Values that the user assumes, and the names of those that were needed.
         self.assumed: dict[str, str | list[Given]] = {}
         self.needed: set[str] = set()
-        #: Of these, what the script reads without having set it: it comes from the environment.
+        #: Assumed variables that the script reads and does not set: the environment gives them.
         self.inherited: dict[str, Variable] = {}
-        #: Variables that only ways set which are not gone, with the line; and those of them that are read.
+        #: Variables that are set only in ways which bash does not take, with the line; and which are read.
         self.skipped: dict[str, int] = {}
         self.read_unset: dict[str, int] = {}
         #: Files that are being sourced, the innermost last.
         self.sources: list[str] = []
-        #: What the local variables of functions hide, the innermost last.
+        #: For each function that is running, the variables that its local ones hide.
         self.locals: list[dict[str, Variable | None]] = []
         #: In a condition, the script's own arguments are empty rather than unknown.
         self.is_condition = False
 
     def find(self, name: str, line: int) -> Variable | None:
-        """A variable of the script, or of the environment where that can be known; None: unset.
+        """A variable of the script or of the environment; None where it is not set.
 
-        Raises UnknownError for one that only the run knows.
+        Raises UnknownError for a variable that only the run knows.
         """
         if name in self.variables:
             return self.variables[name]
@@ -200,21 +221,24 @@ class Scope:
         return None
 
     def _inherit(self, name: str, line: int) -> Variable:
-        """An assumed value, which the environment would have given."""
+        """A value that the user assumes; in a run, the environment would give it."""
         self.needed.add(name)
         variable = Variable(value=self.assumed[name], line=line, exported=True)
         self.inherited.setdefault(name, variable)
         return variable
 
     def working_directory(self) -> str:
-        """The absolute working directory. Raises UnknownError where it is where one types."""
+        """The absolute working directory.
+
+        Raises UnknownError where it is the folder in which the user starts the script.
+        """
         if not posixpath.isabs(self.folder):
             hint = 'write the folder, or begin with cd "$(dirname "$0")"'
             raise UnknownError("the working directory is where one types", hint)
         return self.folder
 
     def set(self, name: str, variable: Variable) -> None:
-        """Give a variable its value; once exported it stays so."""
+        """Give a variable its value. An exported variable stays exported."""
         before = self.variables.get(name)
         if isinstance(variable.value, Unknown) and name in self.assumed:
             self.needed.add(name)
@@ -231,13 +255,13 @@ class Scope:
         self.variables[name] = msgspec.structs.replace(variable, exported=exported)
 
     def drop(self, name: str) -> None:
-        """`unset`, which also ends its export."""
+        """Unset a variable, which also ends its export."""
         self.variables.pop(name, None)
         self._to_export.discard(name)
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """A subshell: what is set in it is gone behind it."""
+        """A subshell: the variables are put back when it ends."""
         outer, self._before = self._before, []
         try:
             yield
@@ -250,19 +274,19 @@ class Scope:
             self._before = outer
 
     def hide(self, name: str) -> None:
-        """`local NAME`: what it is outside comes back when the function ends."""
+        """`local NAME`: remember the variable of the caller, which comes back when the function ends."""
         if self.locals and name not in self.locals[-1]:
             self.locals[-1][name] = self.variables.get(name)
 
     def restore(self, name: str, variable: Variable | None) -> None:
-        """The end of a local variable."""
+        """Put back the variable that a local one has hidden."""
         if variable is None:
             self.variables.pop(name, None)
         else:
             self.variables[name] = variable
 
     def begin_process(self, script: str, given: list[Given]) -> None:
-        """Another script goes on with what is exported: its path, and its arguments behind that."""
+        """Begin another script, which gets what is exported and the words of `given` as arguments."""
         self.variables = {
             name: variable
             for name, variable in self.variables.items()
@@ -277,26 +301,26 @@ class Scope:
         self.matches_files = True
 
     def is_unset(self, name: str) -> bool:
-        """Whether a variable is not set because the script does not come to where it would be."""
+        """Whether a variable is unset because bash does not take the way that would set it."""
         if name in self.skipped and name not in self.variables and name not in self.assumed:
             self.read_unset.setdefault(name, self.skipped[name])
             return True
         return False
 
     def separator(self) -> str:
-        """Between the items of `"$*"`. Raises UnknownError where the script has set IFS."""
+        """What bash puts between the items of `"$*"`. Raises UnknownError where the script sets IFS."""
         if "IFS" in self.variables and self.variables["IFS"].value != " \t\n":
             why = "the script changes IFS, by which bash splits and joins words"
             raise UnknownError(why, "leave IFS alone")
         return " "
 
     def export(self, name: str) -> None:
-        """`export NAME`, now or once it is set."""
+        """`export NAME`: export the variable now, or when it is set."""
         self._to_export.add(name)
         self.once_exported.add(name)
         if name in self.variables:
             self.set(name, self.variables[name])
 
     def enter(self, folder: str) -> None:
-        """`cd`."""
+        """Change the folder."""
         self.folder = posixpath.normpath(posixpath.join(self.folder, folder))

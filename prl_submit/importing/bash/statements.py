@@ -1,4 +1,4 @@
-"""The statements of a script as `follow` takes them, made from the syntax tree."""
+"""The statements of a script, in the form in which the interpreter follows them."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ class Command(Struct, frozen=True):
 
 
 class Branch(Struct, frozen=True, kw_only=True):
-    """One way of an `if`, a `case` or a loop: what decides for it, and what is done then.
+    """One branch of an `if`, a `case` or a loop: its condition, and its body.
 
     `conditions`: of `if` and `while`; none for `else`. `patterns`: of `case`; the words of `for`.
-    `goes_on`: a way of a `case` that does not end in `;;`.
+    `goes_on`: whether a branch of a `case` ends in `;&` or `;;&`, and so goes on in the next.
     """
 
     conditions: list[Statement] = []
@@ -109,7 +109,8 @@ def read_script(
 ) -> tuple[list[Statement], list[Problem]]:
     """The statements of a script, and what is wrong with it as bash.
 
-    `file` is its name in messages, `number` makes the lines of its statements from their numbers.
+    `file` is the name of the script in messages. `number` makes the line for messages from the line
+    of the text.
     """
     stmts, problems = parse(data, file, number)
     reader = _Reader(file)
@@ -123,7 +124,7 @@ def make_statements(stmts: list[syntax.Stmt]) -> list[Statement]:
 
 
 class _Reader:
-    """Turns nodes into statements, and gathers what cannot be followed."""
+    """Turns the nodes of a script into statements, and collects what is refused."""
 
     def __init__(self, file: str) -> None:
         self.problems: list[Problem] = []
@@ -159,7 +160,7 @@ class _Reader:
         )
 
     def _of_command(self, stmt: syntax.Stmt) -> Statement:
-        """The statement of what stands before the redirections."""
+        """A statement without its redirections."""
         cmd = stmt.cmd
         if isinstance(cmd, syntax.BinaryCmd):
             return self._row(stmt, cmd)
@@ -199,7 +200,7 @@ class _Reader:
         return self._make(stmt, "a coprocess" if isinstance(cmd, syntax.CoprocClause) else "`time`")
 
     def _row(self, stmt: syntax.Stmt, cmd: syntax.BinaryCmd) -> Statement:
-        """`a && b || c` is a tree of pairs; here it is one row. Pipes likewise."""
+        """`a && b || c` as one row of three parts; in the tree it is pairs in pairs. Pipes likewise."""
         is_pipe = cmd.op.startswith("|") and cmd.op != "||"
         kind = "pipeline" if is_pipe else "chain"
         first = self._statement(cmd.x)

@@ -149,11 +149,10 @@ class BinaryArithm(Node):
 
 
 class UnaryArithm(Node):
-    """`op x`; `x op` where `post` is true."""
+    """`op x`, or `x op` of `x++`."""
 
     op: str
     x: ArithmeticNode
-    post: bool = False
 
 
 class ParenArithm(Node):
@@ -301,7 +300,6 @@ class IfClause(Node):
 class WhileClause(Node):
     """`while cond; do …`, or `until`."""
 
-    until: bool = False
     cond: list[Stmt] = []
     do: list[Stmt] = []
 
@@ -348,7 +346,6 @@ class CaseClause(Node):
 class TimeClause(Node):
     """`time stmt`."""
 
-    posix_format: bool = False
     stmt: Stmt | None = None
 
 
@@ -381,11 +378,9 @@ class Stmt(Node):
     """A command with its redirections; `semicolon` is where its `;` or `&` stands."""
 
     cmd: Cmd | None = None
-    position: Position | None = None
     semicolon: Position | None = None
     negated: bool = False
     background: bool = False
-    coprocess: bool = False
     redirs: list[Redirect] = []
 
 

@@ -10,19 +10,24 @@ import re
 from collections.abc import Sequence
 
 import msgspec
-from msgspec import Struct
 
 from prl_submit.importing.bash import syntax
 from prl_submit.importing.bash.arithmetic import evaluate, number
+from prl_submit.importing.bash.parameters import expand_parameter
+from prl_submit.importing.bash.pieces import (
+    Context,
+    Piece,
+    joined_defaults,
+    joined_items,
+    joined_text,
+)
 from prl_submit.importing.bash.scope import (
     Default,
     Field,
     Gap,
     Given,
     Scope,
-    Unknown,
     UnknownError,
-    known_item,
 )
 from prl_submit.importing.bash.syntax import Part, Word
 
@@ -30,7 +35,7 @@ MAX_TEXT = 1_000_000
 MAX_ITEMS = 10_000
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=", re.ASCII)
-#: Literal text: what a backslash covers, `=`, `~` and `$`, which may mean something, and the rest.
+#: Tokens of literal text: an escape; `=`, `~` or `$`, which may have a meaning; or all else.
 _TOKEN = re.compile(r"\\.?|[=~$]|[^\\=~$]+", re.DOTALL)
 #: Stands for what is quoted or expanded, where only bare characters count.
 _COVER = "\0"
@@ -42,44 +47,13 @@ _ANSI = re.compile(
 )
 
 
-class Piece(Struct, frozen=True):
-    """Part of a word whose quotes and dollars are resolved.
-
-    `quoted`: bash neither splits it nor looks for files. `expanded`: it comes from a `$`, so that
-    bash splits it at blanks where it is not quoted. `items`: of `"$@"` or `"${A[@]}"`, each a word
-    of its own.
-    """
-
-    text: str
-    quoted: bool
-    expanded: bool = False
-    items: list[Given] | None = None
-    defaults: tuple[Default, ...] = ()
-    #: Where it stands, if not where the word does.
-    line: int | None = None
-    #: Why an item is not known.
-    unknown: Unknown | None = None
-
-
-class Context(Struct, frozen=True):
-    """Where the parts of a word stand.
-
-    `tilde`: "word" where a `~` counts at the beginning alone, "assignment" where it counts behind
-    `=` and `:` too, "" where it never does.
-    """
-
-    quoted: bool = False
-    in_braces: bool = False
-    tilde: str = ""
-
-
 # --- what is asked of a word ----------------------------------------------------------------------
 
 
 def expand_fields(word: Word, scope: Scope) -> list[Given]:
-    """The words a command gets for one written word; of an array, some may be unknown.
+    """The words that a command gets for one written word.
 
-    Raises UnknownError where all of it is.
+    The items of an array may be gaps. Raises UnknownError where the whole word is not known.
     """
     pieces = _pieces_of(word, scope, assignment=bool(_ASSIGNMENT.match(word.text)))
     if _has_braces(word):
@@ -122,27 +96,8 @@ def pieces_of(word: Word, scope: Scope) -> list[Piece]:
 
 
 def expand_marks(word: Word, scope: Scope) -> tuple[Default, ...]:
-    """The defaults that a word is made of, empty ones too. Raises UnknownError."""
+    """The defaults that a word comes from, empty ones too. Raises UnknownError."""
     return joined_defaults(_pieces_of(word, scope, assignment=False))
-
-
-def joined_text(pieces: Sequence[Piece], scope: Scope) -> str:
-    """Pieces as one text, arrays with blanks in between. Raises UnknownError."""
-    return "".join(p.text if p.items is None else joined_items(p.items, scope) for p in pieces)
-
-
-def joined_items(items: list[Given], scope: Scope) -> str:
-    """As one text. Raises UnknownError where one of them is not known."""
-    return scope.separator().join(known_item(item).text for item in items)
-
-
-def joined_defaults(pieces: Sequence[Piece]) -> tuple[Default, ...]:
-    """The defaults in the pieces of one word; whole where no other text stands beside one."""
-    found = dict.fromkeys(default for piece in pieces for default in piece.defaults)
-    sources = {piece.defaults for piece in pieces if piece.text or piece.items}
-    if len(sources) <= 1:
-        return tuple(found)
-    return tuple(msgspec.structs.replace(default, whole=False) for default in found)
 
 
 def value_of_arithmetic(
@@ -205,9 +160,7 @@ def _expand_part(part: Part, scope: Scope, context: Context) -> list[Piece]:
         is_word = not inner or any(piece.items is None for piece in inner)
         return [*([Piece("", quoted=True)] if is_word else []), *inner]
     if isinstance(part, syntax.ParamExp):
-        from prl_submit.importing.bash.parameters import expand_parameter  # stands on this module
-
-        return expand_parameter(part, scope, context.quoted)
+        return expand_parameter(part, scope, context.quoted, expand)
     if isinstance(part, syntax.CmdSubst):
         text = scope.substitute(part).rstrip("\n")
         return [Piece(text, context.quoted, expanded=True)]
@@ -233,7 +186,7 @@ def _single_quoted(part: syntax.SglQuoted, context: Context) -> str:
 def _literal(
     part: syntax.Lit, scope: Scope, context: Context, *, is_first: bool, is_last: bool
 ) -> list[Piece]:
-    """The pieces of literal text; `=`, `~` and `$` stay alone, to be found again."""
+    """The pieces of literal text. `=`, `~` and `$` become pieces of their own, to be found again."""
     found: list[Piece] = []
     value = part.value
     for match in _TOKEN.finditer(value):
@@ -349,7 +302,10 @@ def _field(pieces: list[Piece], word: Word, scope: Scope) -> Given:
 
 
 def _has_braces(word: Word) -> bool:
-    """`{a,b}` or `{1..3}`; no regular expression, which would go over a long text many times."""
+    """Whether a word holds `{a,b}` or `{1..3}`.
+
+    A regular expression would take minutes for a long text of braces.
+    """
     values = [part.value if isinstance(part, syntax.Lit) else _COVER for part in word.parts]
     text = re.sub(r"\\.", _COVER, "".join(values), flags=re.DOTALL)
     inner = text[text.find("{") + 1 : text.rfind("}")] if "{" in text and "}" in text else ""

@@ -1,4 +1,4 @@
-"""How a script gets to its Python: conda, a virtual environment, modules."""
+"""What a script activates before the training: conda, a virtual environment, modules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prl_submit.importing.findings import Findings
 
 
 class Activated(Struct):
-    """What is active where the script has arrived."""
+    """What is active at a point of the script."""
 
     conda: str | None = None
     conda_root: str | None = None
@@ -24,13 +24,16 @@ _CONDA_FOLDER = re.compile(r"(mini|ana|micro)?conda[0-9]*|(mini|mamba)forge[0-9]
 _HOOK = re.compile(
     r"""eval\s+["']?\$\(\s*["']?(?P<conda>[^\s"']*\bconda)["']?\s+'?shell\.(bash|posix)'?\s+'?hook'?"""
 )
-#: Read by every interactive shell; what they export is there where one submits.
+#: Files that interactive shells read. What they export is there where the user submits.
 _PROFILES = (".bashrc", ".bash_profile", ".profile", ".zshrc", "/etc/profile", "/etc/bashrc")
 _MODULE_FILES = ("modules.sh", "lmod.sh", "init/bash", "init/sh", "z00_lmod.sh")
 
 
 def source(active: Activated, words: list[str], known: bool, line: int, findings: Findings) -> bool:
-    """`source FILE …`: whether it is one whose meaning is known. `known`: FILE's name is."""
+    """Follow `source FILE …`; false where FILE is none of those whose meaning is known.
+
+    `known`: whether the name of FILE is known.
+    """
     if not words:
         return False
     path = words[0] if known else words[0].strip("\"'")
@@ -63,7 +66,7 @@ def is_hook(text: str) -> bool:
 
 
 def hook(active: Activated, text: str) -> bool:
-    """`eval "$(conda shell.bash hook)"`: whether it is that."""
+    """Follow `eval "$(conda shell.bash hook)"`; false for any other text."""
     match = _HOOK.match(text)
     if match is None:
         return False
@@ -74,17 +77,17 @@ def hook(active: Activated, text: str) -> bool:
 
 
 def conda(active: Activated, name: str) -> None:
-    """`conda activate NAME`."""
+    """Follow `conda activate NAME`."""
     active.conda, active.venv = name, None
 
 
 def deactivate(active: Activated) -> None:
-    """`conda deactivate`, `deactivate`."""
+    """Follow `conda deactivate` and `deactivate`."""
     active.conda = active.venv = None
 
 
 def module(active: Activated, words: list[str], line: int, findings: Findings) -> None:
-    """`module load NAME…`, `ml NAME…`."""
+    """Follow `module load NAME…` and `ml NAME…`."""
     rest = words[1:]
     if words[0] == "ml" and rest and rest[0] not in ("load", "purge", "list", "use", "unload"):
         rest = ["load", *rest]

@@ -7,46 +7,21 @@ import re
 from collections.abc import Callable
 
 from prl_submit.importing.bash.outputs import base_folder, is_from_own
-from prl_submit.importing.bash.scope import Field, Gap, Given, Scope
+from prl_submit.importing.bash.scope import Gap, Given, Scope, first_gap, known_texts
 from prl_submit.importing.bash.statements import Statement
 from prl_submit.importing.findings import Findings
 from prl_submit.importing.interpreter import activation
 from prl_submit.spec.scalars import is_digits
 
 _SET_FLAGS = frozenset("aefuxvCEThmBb")
+_SET_NAMES = frozenset(
+    "errexit nounset allexport noglob noclobber xtrace pipefail verbose errtrace"
+    " functrace monitor history braceexpand".split()
+)
 #: Options of `shopt` that change nothing that is computed here: patterns are not.
 HARMLESS_OPTIONS = frozenset(
-    [
-        "checkwinsize",
-        "dotglob",
-        "expand_aliases",
-        "extglob",
-        "failglob",
-        "globstar",
-        "histappend",
-        "huponexit",
-        "inherit_errexit",
-        "lastpipe",
-        "nocaseglob",
-        "nullglob",
-    ]
-)
-_SET_NAMES = frozenset(
-    [
-        "errexit",
-        "nounset",
-        "allexport",
-        "noglob",
-        "noclobber",
-        "xtrace",
-        "pipefail",
-        "verbose",
-        "errtrace",
-        "functrace",
-        "monitor",
-        "history",
-        "braceexpand",
-    ]
+    "checkwinsize dotglob expand_aliases extglob failglob globstar histappend huponexit"
+    " inherit_errexit lastpipe nocaseglob nullglob".split()
 )
 
 
@@ -80,7 +55,7 @@ class Commands:
             "module": self._module,
             "ml": self._module,
             "exec": self._exec,
-            "deactivate": self._deactivate,
+            "deactivate": lambda statement, given: activation.deactivate(self._activated),
         }
 
     def follow(self, name: str, statement: Statement, given: list[Given]) -> bool:
@@ -94,17 +69,20 @@ class Commands:
             return False
         return True
 
-    def _cd(self, statement: Statement, given: list[Given]) -> None:
-        targets = [
-            word
-            for word in given[1:]
-            if not isinstance(word, Field) or word.text not in ("--", "-P", "-L")
-        ]
-        gap = next((word for word in targets if isinstance(word, Gap)), None)
+    def _has_gap(self, what: str, statement: Statement, given: list[Given]) -> bool:
+        """Whether a word of a command is not known, which is an error then."""
+        gap = first_gap(given)
         if gap is not None:
-            self._findings.unknown(statement.line, "cd", gap.unknown)
+            self._findings.unknown(statement.line, what, gap.unknown)
+        return gap is not None
+
+    # --- folders and options ------------------------------------------------------------------
+
+    def _cd(self, statement: Statement, given: list[Given]) -> None:
+        targets = [word for word in given[1:] if word.known not in ("--", "-P", "-L")]
+        if self._has_gap("cd", statement, targets):
             return
-        texts = [word.text for word in targets if isinstance(word, Field)]
+        texts = known_texts(targets)
         if not texts:
             home = self._scope.find("HOME", statement.line)
             texts = [str(home.value) if home and isinstance(home.value, str) else "-"]
@@ -119,6 +97,7 @@ class Commands:
             self._scope.enter(texts[0])
 
     def _looks_elsewhere(self, statement: Statement, folder: str) -> bool:
+        """Whether CDPATH may say what folder that is."""
         command = statement.command
         own = [] if command is None else [assignment.name for assignment in command.assignments]
         is_set = "CDPATH" in self._scope.variables or "CDPATH" in own
@@ -127,24 +106,29 @@ class Commands:
     def _set(self, statement: Statement, given: list[Given]) -> None:
         words = given[1:]
         while words:
-            word = words[0].text if isinstance(words[0], Field) else ""
-            if word[:1] not in "-+" or not word or word in ("-", "--"):
-                if word != "-" or words[1:]:
-                    self._scope.arguments = words[1:] if word in ("-", "--") else words
-                if word == "" and isinstance(words[0], Gap):
-                    self._refuse_set(statement)
+            word = words[0].known or ""
+            if word[:1] not in "-+" or word in ("", "-", "--"):
+                self._set_arguments(statement, words)
                 return
             words = words[1:]
             names = set(word[1:]) - {"o"}
-            if "o" in word[1:] and words and isinstance(words[0], Field):
-                if words[0].text not in _SET_NAMES:
+            if "o" in word[1:] and words and (name := words[0].known) is not None:
+                if name not in _SET_NAMES:
                     self._refuse_set(statement)
-                self._set_option(words[0].text, on=word[0] == "-")
+                self._set_option(name, on=word[0] == "-")
                 words = words[1:]
             if not names <= _SET_FLAGS:
                 self._refuse_set(statement)
-            for name in names:
-                self._set_option(name, on=word[0] == "-")
+            for letter in names:
+                self._set_option(letter, on=word[0] == "-")
+
+    def _set_arguments(self, statement: Statement, words: list[Given]) -> None:
+        """`set -- a b`; a `-` alone leaves the arguments as they are."""
+        word = words[0].known
+        if word != "-" or words[1:]:
+            self._scope.arguments = words[1:] if word in ("-", "--") else words
+        if isinstance(words[0], Gap):
+            self._refuse_set(statement)
 
     def _refuse_set(self, statement: Statement) -> None:
         self._findings.error(statement.line, "set with what is not followed", "leave it out")
@@ -158,30 +142,31 @@ class Commands:
             self._scope.stops_at_errors = on
 
     def _shopt(self, statement: Statement, given: list[Given]) -> None:
-        words = {word.text if isinstance(word, Field) else "?" for word in given[1:]}
+        words = {word.known or "?" for word in given[1:]}
         if words - {"-s", "-u", "-q", "-p"} - HARMLESS_OPTIONS:
             message = "shopt with what is not followed"
             self._findings.error(statement.line, message, "leave it out")
 
     def _shift(self, statement: Statement, given: list[Given]) -> None:
-        word = given[1] if len(given) > 1 else Field("1", statement.line)
-        if isinstance(word, Field) and is_digits(word.text):
-            self._scope.arguments = self._scope.arguments[int(word.text) :]
+        count = given[1].known if len(given) > 1 else "1"
+        if count is not None and is_digits(count):
+            self._scope.arguments = self._scope.arguments[int(count) :]
         else:
             self._findings.error(statement.line, "shift", "write the arguments out")
 
+    # --- environments and other files ---------------------------------------------------------
+
     def _source(self, statement: Statement, given: list[Given]) -> None:
-        texts = [word.text if isinstance(word, Field) else word.written for word in given[1:]]
-        known = isinstance(given[1], Field) if len(given) > 1 else False
+        texts = [word.shown for word in given[1:]]
+        known = len(given) > 1 and given[1].known is not None
         before = self._activated.venv
         if activation.source(self._activated, texts, known, statement.line, self._findings):
             if self._activated.venv is not None and self._activated.venv is not before:
                 self._activated.venv = posixpath.join(self._scope.folder, self._activated.venv)
         elif not self._include(statement, given):
-            shown = " ".join(texts)
             hint = "write what it sets into the script; environment.setup can run it before the job"
             what = "it may set anything, and is not here" if known else "it may set anything"
-            self._findings.error(statement.line, f"source {shown}: {what}", hint)
+            self._findings.error(statement.line, f"source {' '.join(texts)}: {what}", hint)
 
     def _eval(self, statement: Statement, given: list[Given]) -> None:
         if not activation.hook(self._activated, statement.text):
@@ -189,39 +174,23 @@ class Commands:
             self._findings.error(statement.line, "eval: what it runs is known only then", hint)
 
     def _conda(self, statement: Statement, given: list[Given]) -> None:
-        texts = [word.text if isinstance(word, Field) else None for word in given[1:]]
-        if texts[:1] == ["activate"]:
-            gap = next((word for word in given if isinstance(word, Gap)), None)
-            if gap is not None:
-                self._findings.unknown(statement.line, "conda activate", gap.unknown)
-            else:
-                names = [text for text in texts[1:] if text and text[:1] != "-"]
-                activation.conda(self._activated, names[0] if names else "base")
-        elif texts[:1] == ["deactivate"]:
+        action = given[1].known if len(given) > 1 else None
+        if action == "deactivate":
             activation.deactivate(self._activated)
-        else:
+        elif action != "activate":
             raise KeptError
-
-    def _deactivate(self, statement: Statement, given: list[Given]) -> None:
-        activation.deactivate(self._activated)
+        elif not self._has_gap("conda activate", statement, given):
+            names = [text for text in known_texts(given[2:]) if text and text[:1] != "-"]
+            activation.conda(self._activated, names[0] if names else "base")
 
     def _module(self, statement: Statement, given: list[Given]) -> None:
-        gap = next((word for word in given if isinstance(word, Gap)), None)
-        if gap is not None:
-            self._findings.unknown(statement.line, "module", gap.unknown)
-            return
-        texts = [word.text for word in given if isinstance(word, Field)]
-        activation.module(self._activated, texts, statement.line, self._findings)
+        if not self._has_gap("module", statement, given):
+            texts = known_texts(given)
+            activation.module(self._activated, texts, statement.line, self._findings)
 
     def _exec(self, statement: Statement, given: list[Given]) -> None:
         if len(given) > 1 or any("<" in redirect.operator for redirect in statement.redirects):
-            self._findings.error(
-                statement.line, "exec: another program takes the script's place", None
-            )
+            message = "exec: another program takes the script's place"
+            self._findings.error(statement.line, message, None)
         else:
-            note_logs(self._findings, statement.line)
-
-
-def note_logs(findings: Findings, line: int) -> None:
-    """Where the output is that a script sends to a file."""
-    findings.note(line, "the log is in the run directory: logs/node0.log")
+            self._findings.note_logs(statement.line)

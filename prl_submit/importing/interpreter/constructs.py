@@ -6,66 +6,47 @@ import re
 from collections.abc import Iterator, Sequence
 
 from prl_submit.importing.bash.effects import ANY, DECLARATIONS, SETTERS, bare, heads
-from prl_submit.importing.bash.scope import Field, Scope, UnknownError
+from prl_submit.importing.bash.scope import Scope, UnknownError
 from prl_submit.importing.bash.statements import Statement
 from prl_submit.importing.bash.syntax import Node, Word
 from prl_submit.importing.bash.words import expand_fields
+from prl_submit.importing.interpreter.command_kinds import FAR_REACHING
 from prl_submit.importing.interpreter.commands import HARMLESS_OPTIONS
-from prl_submit.importing.interpreter.kept_lines import called_functions
 
-#: They change nothing for what follows.
-SILENT = frozenset(
-    [
-        *("echo", "printf", "true", ":", "date", "pwd", "clear", "hostname", "whoami"),
-        *("which", "type", "sleep"),
-    ]
-)
-#: What must not stand in lines that are kept: it would change what follows in a way nobody follows.
-_FAR_REACHING = frozenset(
-    [
-        *("cd", "pushd", "popd", "shift", "trap", "eval", "source", ".", "alias", "unalias"),
-        *("exec", "getopts", "enable", "coproc", "local"),
-    ]
-)
-#: Commands that are followed or have a meaning of their own here: no function may take their place.
-OWN_MEANING = (
-    SILENT
-    | _FAR_REACHING
-    | DECLARATIONS
-    | frozenset(
-        [
-            *("[", "test", "set", "shopt", "read", "mapfile", "readarray", "let", "exit", "return"),
-            *("swift", "megatron", "torchrun", "python", "python3", "env", "nohup", "srun", "time"),
-            *("command", "builtin", "stdbuf", "setsid", "conda", "module", "ml", "deactivate"),
-            *("dirname", "basename", "expr", "readlink", "realpath", "tee", "mkdir", "false"),
-        ]
-    )
-)
-_CERTAIN = frozenset(
-    [
-        *("cd", "mkdir", "true", ":", "echo", "set", "conda", "source", ".", "module", "ml"),
-        *("eval", "deactivate"),
-    ]
-)
-_BAIL_OUT = frozenset(["exit", "return", "true", ":", "echo", "false", "printf"])
+
+def called_functions(text: str, scope: Scope) -> set[str]:
+    """The names of the script's functions that a text may call."""
+    if not scope.functions:
+        return set()
+    return {word for word in re.findall(r"[\w.:-]+", text) if word in scope.functions}
 
 
 def written_by(statement: Statement, scope: Scope) -> set[str]:
     """The variables that a construct may set, in functions that it calls too."""
     return set(statement.writes).union(
-        *(scope.functions[name].body for name in _called(statement, scope))
+        *(scope.functions[name].body for name in _all_called(statement, scope))
     )
 
 
-def _called(statement: Statement, scope: Scope) -> set[str]:
+def _all_called(statement: Statement, scope: Scope) -> set[str]:
     """The functions that a construct may call, and those that they may call."""
     found: set[str] = set()
     texts = [statement.text]
     while texts:
-        names = {name[:-2] for name in called_functions(texts.pop(), scope)} - found
+        names = called_functions(texts.pop(), scope) - found
         found |= names
         texts += [scope.functions[name].text for name in names]
     return found
+
+
+def _parts(statement: Statement, scope: Scope) -> Iterator[Statement]:
+    """A construct, and the functions that it may call."""
+    yield statement
+    for name in sorted(_all_called(statement, scope)):
+        yield scope.functions[name]
+
+
+# --- what changes everything behind a construct ---------------------------------------------------
 
 
 def far_reaching(statement: Statement, scope: Scope) -> str | None:
@@ -78,48 +59,42 @@ def far_reaching(statement: Statement, scope: Scope) -> str | None:
 
 
 def _changes_more(name: str, call: Sequence[Node], part: Statement, scope: Scope) -> str | None:
-    words = tuple(word.text for word in call)
-    plain = words[0]
+    words = [word.text for word in call]
     if "$" in name or "`" in name:
-        known = _computed(call[0], scope)
-        if known is None or known in DECLARATIONS | frozenset(SETTERS):
-            return plain
+        known = _computed_name(call[0], scope)
+        if known is None or known in DECLARATIONS or known in SETTERS:
+            return words[0]
         name = known
-    elif name in DECLARATIONS and name != plain:
-        return plain
+    elif name in DECLARATIONS and name != words[0]:
+        return words[0]
     if part.kind == "a function" and name in ("shift", "local"):  # its own
         return None
-    if name in _FAR_REACHING:
+    if name in FAR_REACHING:
         return name
-    if name == "set" and not _sets_little(words):
+    if name == "set" and not _sets_little(words[1:]):
         return " ".join(words[:2])
     if name == "shopt" and not set(words[1:]) <= HARMLESS_OPTIONS | {"-q", "-s", "-u", "-p"}:
         return " ".join(words[:2])
     return "conda activate" if name == "conda" and "activate" in words[1:2] else None
 
 
-def _parts(statement: Statement, scope: Scope) -> Iterator[Statement]:
-    yield statement
-    for name in sorted(_called(statement, scope)):
-        yield scope.functions[name]
-
-
-def _computed(word: Node, scope: Scope) -> str | None:
-    """A command's name that comes from a variable."""
-    if not isinstance(word, Word):
-        return None
+def _computed_name(word: Node, scope: Scope) -> str | None:
+    """The name of a command that comes from a variable."""
     try:
         with scope.aside():
-            fields = expand_fields(word, scope)
+            fields = expand_fields(word, scope) if isinstance(word, Word) else []
     except UnknownError:
         return None
-    return fields[0].text if fields and isinstance(fields[0], Field) else None
+    return fields[0].known if fields else None
 
 
-def _sets_little(words: tuple[str, ...]) -> bool:
-    """`set -e`, `set +x`, `set -o pipefail`: nothing that is computed here depends on it."""
+def _sets_little(words: list[str]) -> bool:
+    """`set -e`, `set +x`, `set -o pipefail`: nothing that is computed here depends on them."""
     quiet = {"errexit", "nounset", "xtrace", "verbose", "pipefail"}
-    return all(re.fullmatch(r"[-+][euxvo]+", word) or word in quiet for word in words[1:])
+    return all(re.fullmatch(r"[-+][euxvo]+", word) or word in quiet for word in words)
+
+
+# --- an end that looks like success ---------------------------------------------------------------
 
 
 def ends_quietly(statement: Statement, scope: Scope) -> str | None:
@@ -128,62 +103,21 @@ def ends_quietly(statement: Statement, scope: Scope) -> str | None:
         return None
     for part in _parts(statement, scope):
         for name, call in heads(part.calls):
-            words = tuple(word.text for word in call)
             ends = name == "exit" or (name == "return" and part.kind != "a function")
-            if ends and not _is_failure(words) and not _is_after_failure(words, part.text):
-                return " ".join(words)
+            words = " ".join(word.text for word in call)
+            if ends and not _is_failure(call) and not _is_after_failure(words, part.text):
+                return words
     return None
 
 
-def _is_failure(words: tuple[str, ...]) -> bool:
-    number = bare(words[1]) if len(words) > 1 else ""
+def _is_failure(call: Sequence[Node]) -> bool:
+    number = bare(call[1].text) if len(call) > 1 else ""
     return number.isdecimal() and int(number) % 256 != 0
 
 
-def _is_after_failure(words: tuple[str, ...], text: str) -> bool:
-    """`a || exit`, with the status of `a`; each of them is, where several stand in the text."""
-    if " ".join(words) not in ("exit", "exit $?"):
+def _is_after_failure(words: str, text: str) -> bool:
+    """Whether each `exit` of a text is that of `a || exit`, which has the status of `a`."""
+    if words not in ("exit", "exit $?"):
         return False
     rest = re.sub(r"\|\|\s*exit(\s+\$\?)?(?=\s*($|[;&|\n}]))", "", text)
     return not re.search(r"\bexit(\s+\$\?)?\s*($|[;&|\n})])", rest)
-
-
-# --- chains ---------------------------------------------------------------------------------------
-
-
-def head_of(statement: Statement) -> str:
-    """The first word of a command, as it is written."""
-    command = statement.command
-    return command.words[0].text if command is not None and command.words else ""
-
-
-def is_bail_out(statement: Statement) -> bool:
-    """`exit 1`, or `{ echo …; exit 1; }`."""
-    if statement.kind == "group":
-        return all(is_bail_out(part) for part in statement.parts)
-    return statement.kind == "command" and head_of(statement) in _BAIL_OUT
-
-
-def is_stop(statement: Statement) -> bool:
-    """Whether a bail-out ends the script."""
-    if statement.kind == "group":
-        return any(is_stop(part) for part in statement.parts)
-    return head_of(statement) == "exit"
-
-
-def goes_well(statement: Statement) -> bool:
-    """Whether what follows behind `&&` is done, or the job has failed before."""
-    if statement.kind == "group":
-        return all(goes_well(part) for part in statement.parts)
-    command = statement.command
-    if (
-        command is None
-        or statement.background
-        or any(redirect.target not in ("1", "2", "/dev/null") for redirect in statement.redirects)
-    ):
-        return False
-    if "$(" in statement.text or "`" in statement.text:
-        return head_of(statement) in ("cd", "eval") or command.declaration is not None
-    if command.declaration or not command.words:
-        return True
-    return head_of(statement) in _CERTAIN

@@ -1,25 +1,34 @@
 """Follow a script from its first line to its training, as bash would, running nothing.
 
 What only sets variables is computed; what only prints is passed over; what has an effect of its
-own is kept for `environment.setup`; what decides by something that only the run knows is kept too,
-and the variables it may set are unknown from there on.
+own is kept for `environment.setup`. What depends on something that only the run knows is kept
+too, and the variables that it may set are unknown from there on.
 """
 
 from __future__ import annotations
 
 import posixpath
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
-from prl_submit.importing.bash.effects import ANY, TRAINING, heads, set_by_words
+from prl_submit.importing.bash.effects import ANY, TRAINING, set_by_words
 from prl_submit.importing.bash.outputs import is_from_own, output_of
-from prl_submit.importing.bash.scope import Field, Gap, Given, Place, Scope, Unknown, Variable
-from prl_submit.importing.bash.statements import Command, Line, Statement
+from prl_submit.importing.bash.scope import (
+    Gap,
+    Given,
+    Place,
+    Scope,
+    Unknown,
+    Variable,
+    first_gap,
+    known_texts,
+)
+from prl_submit.importing.bash.statements import Command, Statement
 from prl_submit.importing.bash.syntax import Node, Word
+from prl_submit.importing.command_line import LAUNCHERS_OWN, RESOURCES, Refused, Start
 from prl_submit.importing.findings import Findings, assumptions
 from prl_submit.importing.interpreter import activation
 from prl_submit.importing.interpreter.activation import Activated
@@ -27,42 +36,33 @@ from prl_submit.importing.interpreter.after_training import (
     only_tells,
     say_broken_line,
     say_what_is_lost,
-    writes_a_file,
 )
-from prl_submit.importing.interpreter.assignments import Variables
-from prl_submit.importing.interpreter.clean_up import is_clean_up, only_reports
-from prl_submit.importing.interpreter.commands import Commands, note_logs
-from prl_submit.importing.interpreter.constructs import (
-    OWN_MEANING,
+from prl_submit.importing.interpreter.assignments import Assignments
+from prl_submit.importing.interpreter.command_kinds import (
     SILENT,
-    ends_quietly,
-    far_reaching,
+    bare_builtin,
     goes_well,
     head_of,
     is_bail_out,
+    is_builtin_path,
+    is_clean_up,
     is_stop,
-    written_by,
+    only_reports,
+    texts_of,
+    writes_a_file,
 )
-from prl_submit.importing.interpreter.handover import Order, assume, read_order
-from prl_submit.importing.interpreter.kept_lines import Past, keep_lines, refused
-from prl_submit.importing.interpreter.other_scripts import Calls, ReadFile
-from prl_submit.importing.interpreter.reading import read_variable
-from prl_submit.importing.interpreter.spelling import bare_builtin, is_builtin_path, texts_of
-from prl_submit.importing.interpreter.superfluous import leave_out_checks
-from prl_submit.importing.interpreter.training_line import Launch
-from prl_submit.importing.interpreter.ways import Branching, Key, Undecided
-from prl_submit.importing.launchers import find_start
-from prl_submit.importing.training import LAUNCHERS_OWN, RESOURCES, Refused, Start
-from prl_submit.launch.quote import bash
+from prl_submit.importing.interpreter.commands import Commands
+from prl_submit.importing.interpreter.constructs import ends_quietly
+from prl_submit.importing.interpreter.file_checks import leave_out_checks
+from prl_submit.importing.interpreter.for_the_shell import ForTheShell, kind_of
+from prl_submit.importing.interpreter.kept_lines import STOPS, keep_lines
+from prl_submit.importing.interpreter.other_scripts import Calls, Order, ReadFile, read_order
+from prl_submit.importing.interpreter.training_line import TrainingLine
+from prl_submit.importing.interpreter.ways import Key, Undecided, Ways
+from prl_submit.importing.training import find_start
 
-_KINDS = {"chain": "`&&` or `||`", "pipeline": "a pipe"}
-_MAX_FUNCTIONS = 100
 _MAX_STEPS = 50_000
 Ended = Literal["failure", "success"]
-_ARGUMENTS = frozenset(["@", "*", "#", *"123456789"])
-#: `${A:?why}`.
-_STOPS = re.compile(r"\$\{\w+(\[[^\]]{0,80}\])?:?\?")
-_FAR_HINT = "do it before you submit, or on a line of its own"
 
 
 class Followed(Struct, kw_only=True):
@@ -97,10 +97,7 @@ def follow(
 ) -> Followed:
     """Follow the statements."""
     follower = _Follower(place, findings, outside)
-    for name, value in outside.scheduler.items():
-        if name not in outside.assumed:
-            follower.scope.set(name, Variable(value=value, line=1))
-    assume(follower.scope, outside.assumed, findings)
+    follower.begin(outside)
     follower.run(statements)
     return follower.end()
 
@@ -118,23 +115,30 @@ class _Follower:
         #: Whether the function or the file that is being followed has ended.
         self.returned = False
         self._environment: dict[str, Variable] = {}
-        #: The chain whose only command is being followed, `a || exit`.
-        self._whole: Statement | None = None
         self._in_chain = False
-        self._history: list[Past] = []
-        self._variables = Variables(self.scope, findings)
-        self._branching = Branching(self, outside.choices)
+        self._assignments = Assignments(self.scope, findings)
+        self._shell = ForTheShell(self.scope, self._assignments, findings, self._trains_inside)
+        self._ways = Ways(self, outside.choices)
         self._calls = Calls(self, outside.read)
         self._commands = Commands(self.scope, self.activated, findings, self._included)
+        self._line = TrainingLine(self.scope, self._assignments, self._shell.history, findings)
         self._steps = 0
+
+    def begin(self, outside: Outside) -> None:
+        """Set what the script gets from outside."""
+        for name, value in outside.scheduler.items():
+            if name not in outside.assumed:
+                self.scope.set(name, Variable(value=value, line=1))
+        self._assignments.assume(outside.assumed)
 
     def end(self) -> Followed:
         """The outcome."""
         ours = (LAUNCHERS_OWN | RESOURCES) - {"CUDA_VISIBLE_DEVICES"}
         environment = {n: v for n, v in self._environment.items() if n not in ours}
+        history = self._shell.history
         if self.start is not None:
-            leave_out_checks(self._history, self.start.arguments, self.scope, self.findings)
-        kept = keep_lines(self._history, self.scope, environment, self.findings)
+            leave_out_checks(history, self.start.arguments, self.scope, self.findings)
+        kept = keep_lines(history, self.scope, environment, self.findings)
         return Followed(
             start=self.start,
             scope=self.scope,
@@ -143,7 +147,7 @@ class _Follower:
             set_in_setup=kept.sets,
             activated=self.activated,
             ended=self.ended,
-            undecided=self._branching.undecided,
+            undecided=self._ways.undecided,
         )
 
     # --- statements ---------------------------------------------------------------------------
@@ -167,82 +171,98 @@ class _Follower:
 
     def step(self, statement: Statement) -> None:
         """Follow one statement."""
-        if statement.kind == "an error":
-            return
         if self.start is not None:
             self._after(statement)
         elif statement.background and not self._starts_training(statement):
             self._in_background(statement)
-        elif statement.kind == "group" and not statement.redirects:
-            self.run(statement.parts)
-        elif statement.kind in ("group", "a subshell") and statement.parts and statement.trains:
-            self.run(statement.parts)  # behind it nothing is left of what it changes
-            if self.start is not None and writes_a_file(statement):
-                note_logs(self.findings, statement.line)
+        elif statement.kind in ("group", "a subshell"):
+            self._group(statement)
         elif statement.kind == "chain":
-            if not self._branching.chain(statement):
+            if not self._ways.chain(statement):
                 self._chain(statement)
         elif statement.kind == "pipeline":
             self._pipeline(statement)
         elif statement.branches:
-            self._branching.construct(statement)
+            self._ways.construct(statement)
         elif statement.kind in ("a test", "`((`", "`!`") and not statement.computed:
-            self._branching.test(statement)
+            self._ways.test(statement)
         elif statement.kind == "command" and statement.command is not None:
             self._command(statement, statement.command)
-            self._set_by_words(statement, statement.command)
+            self._set_in_words(statement, statement.command)
         else:
             self.opaque(statement)
 
+    def opaque(self, statement: Statement, unknown: Unknown | None = None) -> None:
+        """Leave a statement to a shell, since only bash knows its way."""
+        self._shell.opaque(statement, unknown)
+
     def stop(self, line: int, *, is_failure: bool) -> None:
         """The script ends before a training."""
-        defaults = [default for group in self._branching.because for default in group]
+        defaults = [default for group in self._ways.because for default in group]
         names = tuple(dict.fromkeys(default.name for default in defaults))
         why = f", by the default of {', '.join(names)}" if names else ""
         hint = f"{assumptions(names)} decides it otherwise" if names else None
         self.findings.error(line, f"the script ends here, before a training{why}", hint)
         self.ended = "failure" if is_failure else "success"
 
+    def _group(self, statement: Statement) -> None:
+        """`{ …; }`, and `( … )` with a training in it, behind which nothing is left of it."""
+        if statement.kind == "group" and not statement.redirects:
+            self.run(statement.parts)
+        elif statement.parts and statement.trains:
+            self.run(statement.parts)
+            self._note_logs(statement)
+        else:
+            self.opaque(statement)
+
+    def _note_logs(self, statement: Statement) -> None:
+        """Say where the log is, where a training was found and its output goes to a file."""
+        if self.start is not None and writes_a_file(statement):
+            self.findings.note_logs(statement.line)
+
     def _in_background(self, statement: Statement) -> None:
         command = statement.command
-        if command is not None and command.words and not self._starts_training(statement):
+        if command is not None and command.words:
             what, hint = posixpath.basename(head_of(statement)), "start it apart"
-        elif command is not None and command.words:
-            self._command(statement, command)
-            return
         else:
-            what, hint = _KINDS.get(statement.kind, statement.kind), "leave the & out"
+            what, hint = kind_of(statement), "leave the & out"
         self.findings.error(statement.line, f"{what} runs in the background", hint)
+
+    # --- simple commands ----------------------------------------------------------------------
 
     def _command(self, statement: Statement, command: Command) -> None:
         if command.declaration:
             is_foreign = False
             if command.declaration == "unset":
-                is_foreign = self._variables.unset(command, statement.line)
+                is_foreign = self._assignments.unset(command, statement.line)
             else:
-                self._variables.declare(command, statement.line)
-            self._remember(statement, keep=is_foreign or self._may_stop(statement, []))
+                self._assignments.declare(command, statement.line)
+            self._shell.remember(statement, keep=is_foreign or self._may_stop(statement, []))
             return
-        given = self._variables.expand(command.words)
-        if not command.words:
-            for assignment in command.assignments:
-                self._variables.assign(assignment)
-            self._remember(statement, keep=self._may_stop(statement, []))
+        given = self._assignments.expand(command.words)
+        if not given:  # assignments alone, or words that are nothing: `$EMPTY`
+            if not command.words:
+                for assignment in command.assignments:
+                    self._assignments.assign(assignment)
+            self._shell.remember(statement, keep=self._may_stop(statement, []))
             return
-        head = given[0].text if given and isinstance(given[0], Field) else ""
-        silent = not given or head in SILENT or head == "eval" or head in self.scope.functions
-        if not silent and (order := self._handed_over(given)) is not None:
+        head = given[0].known or ""
+        is_plain = head in SILENT or head == "eval" or head in self.scope.functions
+        if not is_plain and (order := self._handed_over(given)) is not None:
             self._hand_over(statement, command, order)
             return
-        start = None if silent else find_start(given)
+        start = None if is_plain else find_start(given)
         if isinstance(start, Refused):
             self.findings.error(start.line, start.message, start.hint)
         elif start is not None:
             self._launch(statement, command, start)
+        elif isinstance(given[0], Gap):
+            what = f"{given[0].written} is the command"
+            self.findings.unknown(given[0].line, what, given[0].unknown)
         else:
-            self._other(statement, given)
+            self._other(statement, head, given)
 
-    def _set_by_words(self, statement: Statement, command: Command) -> None:
+    def _set_in_words(self, statement: Statement, command: Command) -> None:
         """`$((A++))` in a word sets A; `${A:=x}` in a word that is not known may have."""
         if ANY in statement.writes:
             message = "sets a variable whose name is computed"
@@ -251,61 +271,65 @@ class _Follower:
         if statement.defaults and self._has_gap(command):
             names |= statement.defaults
         if names:
-            self._forget(statement, names, Unknown("the shell computes it", "write the value"))
+            unknown = Unknown("the shell computes it", "write the value")
+            self._shell.forget(statement, names, unknown)
 
     def _has_gap(self, command: Command) -> bool:
         values = [a.value for a in command.assignments if isinstance(a.value, Word)]
-        with self.scope.aside():
-            given = self._variables.expand([*values, *command.words])
-        return any(isinstance(word, Gap) for word in given)
+        return first_gap(self._peek([*values, *command.words])) is not None
 
     def _may_stop(self, statement: Statement, given: list[Given]) -> bool:
-        """`${A:?}`: bash stops there, where A is not set."""
-        if "?" not in statement.text or not _STOPS.search(statement.text):
+        """Whether a statement has a `${A:?}`, where bash stops if A is not set."""
+        if "?" not in statement.text or not STOPS.search(statement.text):
             return False
-        command = statement.command
-        if any(isinstance(word, Gap) for word in given):
-            return True
-        return not given and command is not None and self._has_gap(command)
+        if given:
+            return first_gap(given) is not None
+        return statement.command is not None and self._has_gap(statement.command)
 
-    def _other(self, statement: Statement, given: list[Given]) -> None:
+    def _other(self, statement: Statement, head: str, given: list[Given]) -> None:
         """A command that starts no training."""
-        if not given:
-            self._remember(statement, keep=self._may_stop(statement, []))
-            return
-        head = given[0]
-        if isinstance(head, Gap):
-            self.findings.unknown(head.line, f"{head.written} is the command", head.unknown)
-            return
-        name = head.text if is_builtin_path(head.text) else posixpath.basename(head.text)
-        if head.text[:1] == "-":
-            say_broken_line(statement, head.text, self.findings)
+        name = head if is_builtin_path(head) else posixpath.basename(head)
+        if head[:1] == "-":
+            say_broken_line(statement, head, self.findings)
         elif name in self.scope.functions:
             self._call(name, statement, given)
         elif name in ("exit", "return"):
             self._exit(name, statement, given)
         elif name == "eval" and self._evaluate(statement, given):
             return
-        elif name == "read" and (found := read_variable(statement, given, self.scope)):
-            self._variables.refuse_fixed(found[0], statement.line)
-            self.scope.set(*found)
-            self._remember(statement, keep=False)
-        elif name == "trap" and only_reports(texts_of(given)):
+        elif name == "read" and self._assignments.read(statement, given):
+            self._shell.remember(statement, keep=False)
+        elif not self._is_left_out(name, statement, given):
+            self._program(name, statement, given)
+
+    def _is_left_out(self, name: str, statement: Statement, given: list[Given]) -> bool:
+        """Whether a job does without a command; say so."""
+        if name == "trap" and only_reports(texts_of(given)):
             message = "trap is left out: launch.sh says how a job ends"
             self.findings.note(statement.line, message)
-        elif is_clean_up(texts_of(given)):
-            self._say_clean_up(name, statement.line)
-        elif spelt := bare_builtin(given):
+            return True
+        if is_clean_up(texts_of(given)):
+            self._note_clean_up(name, statement.line)
+            return True
+        return False
+
+    def _program(self, name: str, statement: Statement, given: list[Given]) -> None:
+        """A command that prints, changes what follows, or has an effect of its own."""
+        if spelt := bare_builtin(given):
             message = f"{spelt} is not followed in this spelling"
             self.findings.error(statement.line, message, f"write it plainly: {spelt} …")
         elif name in SILENT and not writes_a_file(statement) and not set_by_words(texts_of(given)):
+            is_check = self._in_chain and name in ("which", "type")
             # `: ${X:=y}` has been followed
-            keep = self._may_stop(statement, given) or (
-                self._in_chain and name in ("which", "type")
-            )
-            self._remember(statement, keep=keep)
+            self._shell.remember(statement, keep=is_check or self._may_stop(statement, given))
         elif not self._commands.follow(name, statement, given):
-            self._keep(statement, name)
+            self._shell.keep(statement, name)
+
+    def _note_clean_up(self, what: str, line: int) -> None:
+        message = f"{what} is left out: a job ends with all its processes"
+        self.findings.note(line, message, "clean up by hand, before you submit")
+
+    # --- `&&`, `||` and pipes -----------------------------------------------------------------
 
     def _chain(self, statement: Statement) -> None:
         """`a && b`, `a || exit`: b comes after a, where a went well."""
@@ -318,27 +342,30 @@ class _Follower:
         while first > 1 and operators[first - 2] == "||" and is_bail_out(parts[first - 1]):
             first -= 1
         done, bails = parts[:first], parts[first:]
-        plain = parts[0].kind in ("command", "group")
-        trains = plain and self._starts_training(done[-1])
-        fails = bool(bails) and bails[0].text in ("exit", "exit $?")  # with the status of a
-        if not (trains or fails) and any(ends_quietly(part, self.scope) for part in bails):
-            self.opaque(statement)  # says so
-        elif (
-            plain
-            and all(operator == "&&" for operator in operators[: first - 1])
-            and (trains or all(goes_well(part) for part in done[:-1]))
-            and (trains or all(is_stop(part) for part in bails) or self._can_fail(done))
-        ):
-            if not trains and "cd" in map(head_of, done[:-1]):
-                message = "what stands behind `cd … &&` is taken as done: a job needs the folder"
-                self.findings.note(statement.line, message)
-            for part in done:
-                self._whole = statement if first == 1 else None
-                self._in_chain = True
-                self.step(part)
-            self._whole, self._in_chain = None, False
-        else:
+        if set(operators[: first - 1]) - {"&&"} or not self._goes_through(done, bails):
             self.opaque(statement)
+            return
+        if "cd" in map(head_of, done[:-1]) and not self._starts_training(done[-1]):
+            message = "what stands behind `cd … &&` is taken as done: a job needs the folder"
+            self.findings.note(statement.line, message)
+        for part in done:
+            self._shell.whole = statement if first == 1 else None
+            self._in_chain = True
+            self.step(part)
+        self._shell.whole, self._in_chain = None, False
+
+    def _goes_through(self, done: list[Statement], bails: list[Statement]) -> bool:
+        """Whether the parts before `|| exit` are done one after the other, or the job fails."""
+        if done[0].kind not in ("command", "group"):
+            return False
+        if self._starts_training(done[-1]):
+            return True
+        has_status = bool(bails) and bails[0].text in ("exit", "exit $?")  # that of the part before
+        if not has_status and any(ends_quietly(part, self.scope) for part in bails):
+            return False
+        if not all(goes_well(part) for part in done[:-1]):
+            return False
+        return all(is_stop(part) for part in bails) or self._can_fail(done)
 
     def _without_reports(self, statement: Statement) -> Statement:
         """A chain without what only tells of the training's end."""
@@ -363,18 +390,18 @@ class _Follower:
         first, rest = statement.parts[0], statement.parts[1:]
         last = rest[-1].command
         if last is not None and is_clean_up(tuple(word.text for word in last.words)):
-            self._say_clean_up("a pipe to kill", statement.line)
+            self._note_clean_up("a pipe to kill", statement.line)
             return
-        names = [part.command.words[0].text for part in rest if part.command and part.command.words]
+        names = [head_of(part) for part in rest if head_of(part)]
         only_tee = len(names) == len(rest) and set(names) == {"tee"}
+        # What `${A:=x}` sets in a pipe is gone behind it.
+        sets_nothing = not statement.writes or statement.defaults == statement.writes
         if only_tee and self._may_train(first):
             self.step(first)
             if self.start is not None:
-                note_logs(self.findings, statement.line)
-        elif head_of(first) in SILENT and only_tee and not statement.writes:
-            self._remember(statement, keep=False)
-        elif head_of(first) in SILENT and only_tee and statement.defaults == statement.writes:
-            self._remember(statement, keep=False)  # in a subshell: it is gone behind the pipe
+                self.findings.note_logs(statement.line)
+        elif only_tee and head_of(first) in SILENT and sets_nothing:
+            self._shell.remember(statement, keep=False)
         elif self._starts_training(first):
             what = ", ".join(name for name in names if name != "tee") or "a pipe"
             hint = "`2>&1 | tee LOG` alone can go; prl-submit keeps the log in the run directory"
@@ -382,28 +409,7 @@ class _Follower:
         else:
             self.opaque(statement)
 
-    def _starts_training(self, statement: Statement) -> bool:
-        if statement.trains:
-            return True
-        command = statement.command
-        if command is None or not command.words:
-            return any(map(self._starts_training, statement.parts))
-        return self._is_training(self._peek(command.words))
-
-    def _is_training(self, given: list[Given]) -> bool:
-        """Whether a command starts a training, itself or by a function or a script."""
-        head = given[0].text if given and isinstance(given[0], Field) else ""
-        if head in self.scope.functions and self.scope.functions[head].trains:
-            return True
-        if head == "eval":
-            return TRAINING.search(" ".join(texts_of(given))) is not None
-        return find_start(given) is not None or self._handed_over(given) is not None
-
     # --- functions, files, other scripts ------------------------------------------------------
-
-    def _say_clean_up(self, what: str, line: int) -> None:
-        message = f"{what} is left out: a job ends with all its processes"
-        self.findings.note(line, message, "clean up by hand, before you submit")
 
     def _call(self, name: str, statement: Statement, given: list[Given]) -> None:
         definition = self.scope.functions[name]
@@ -413,7 +419,7 @@ class _Follower:
         elif definition.parts and (not writes_a_file(statement) or definition.trains):
             self._calls.function(definition, given)
             if writes_a_file(statement):
-                note_logs(self.findings, statement.line)
+                self.findings.note_logs(statement.line)
         else:
             message = f"{name}, line {definition.line}, is a function: it is not followed"
             self.findings.error(statement.line, message, "write here what it does")
@@ -422,30 +428,28 @@ class _Follower:
         if name == "return" and (self.scope.locals or self.scope.sources):
             self.returned = True
             return
-        status = given[1].text if len(given) > 1 and isinstance(given[1], Field) else ""
+        status = (given[1].known or "") if len(given) > 1 else ""
         is_failure = status.isdecimal() and int(status) % 256 != 0
         self.stop(statement.line, is_failure=is_failure)
 
     def _evaluate(self, statement: Statement, given: list[Given]) -> bool:
         """`eval TEXT` where the text is known; false for all else."""
-        texts = [word.text for word in given if isinstance(word, Field)]
-        if len(texts) != len(given) or activation.is_hook(statement.text):
+        if first_gap(given) is not None or activation.is_hook(statement.text):
             return False
-        self._calls.text(" ".join(texts[1:]), statement.line)
-        if self.start is not None and writes_a_file(statement):
-            note_logs(self.findings, statement.line)
+        self._calls.text(" ".join(known_texts(given[1:])), statement.line)
+        self._note_logs(statement)
         return True
 
     def _included(self, statement: Statement, given: list[Given]) -> bool:
         """`source FILE` of a file that is there."""
-        word = given[1] if len(given) > 1 else None
-        if not isinstance(word, Field):
+        name = given[1].known if len(given) > 1 else None
+        if name is None:
             return False
-        found = self._calls.find(word.text, is_from_own=is_from_own(statement, self.scope))
+        found = self._calls.find(name, is_from_own=is_from_own(statement, self.scope))
         if found is None:
             return False
-        if found[0] != word.text:
-            message = f"{word.text} is taken from the script's folder: {found[0]}"
+        if found[0] != name:
+            message = f"{name} is taken from the script's folder: {found[0]}"
             self.findings.note(statement.line, message, "bash finds it where it is run there")
         self._calls.source(given, statement.line, found)
         return True
@@ -462,8 +466,7 @@ class _Follower:
 
     def _hand_over(self, statement: Statement, command: Command, order: Order) -> None:
         """Another shell goes on, with what is exported."""
-        launch = Launch(self.scope, self._variables, self._history, self.findings)
-        launch.hand_over(statement, command, order.start)
+        self._line.hand_over(statement, command, order.start)
         before = dict(self.scope.variables)
         line = statement.line
         if order.text is not None:
@@ -473,85 +476,45 @@ class _Follower:
             self._calls.script(order.arguments, line, order.found)
         if self.start is not None:
             self.start.add(order.start)
-            if writes_a_file(statement):
-                note_logs(self.findings, line)
+            self._note_logs(statement)
         elif self.ended is None:
             message = f"{order.script} starts no training that can be followed"
             self.findings.error(line, message, None)
-        self._refuse_leaks(before, line)
+        self._shell.refuse_leaks(before)
 
-    def _refuse_leaks(self, before: dict[str, Variable], line: int) -> None:
-        """What is not exported must not reach lines of the other script by environment.setup."""
-        hidden = {name for name, variable in before.items() if not variable.exported}
-        for past in self._history:
-            if isinstance(past.statement.line, Line) and past.keep:
-                for name in sorted(past.statement.reads & hidden):
-                    message = f"{name} is set in the script, and not exported to this one"
-                    self.findings.error(past.statement.line, message, "export or rename it")
+    # --- the training and what comes behind it ------------------------------------------------
+
+    def _peek(self, words: list[Word]) -> list[Given]:
+        """The words, with nothing set."""
+        with self.scope.aside():
+            return self._assignments.expand(words)
 
     def _may_train(self, statement: Statement) -> bool:
         """Whether a command is the training, or cannot be known."""
         words = [] if statement.command is None else statement.command.words
         head = self._peek(words[:1])[:1]
-        return any(isinstance(word, Gap) for word in head) or self._starts_training(statement)
+        return first_gap(head) is not None or self._starts_training(statement)
 
-    def _peek(self, words: list[Word]) -> list[Given]:
-        """The words, with nothing set."""
-        with self.scope.aside():
-            return self._variables.expand(words)
+    def _starts_training(self, statement: Statement) -> bool:
+        if statement.trains:
+            return True
+        command = statement.command
+        if command is None or not command.words:
+            return any(map(self._starts_training, statement.parts))
+        return self._is_training(self._peek(command.words))
 
-    def _define(self, statement: Statement) -> None:
-        """A function does nothing until it is called."""
-        self._name_functions(statement)
-        self._remember(statement, keep=False)
-
-    def _name_functions(self, statement: Statement) -> None:
-        for name in [name[:-2] for name in statement.writes if name.endswith("()")]:
-            self.scope.functions[name] = statement
-            if len(self.scope.functions) > _MAX_FUNCTIONS:
-                message = f"more than {_MAX_FUNCTIONS} functions are not read"
-                self.findings.error(statement.line, message, None)
-                self.scope.functions.clear()
-            if name in OWN_MEANING:
-                message = f"{name} is a function here, in place of the command"
-                self.findings.error(statement.line, message, "give it another name")
-
-    def opaque(self, statement: Statement, unknown: Unknown | None = None) -> None:
-        """A statement whose way only bash knows: kept, if it is not in the training's way.
-
-        `unknown`: why its condition is not known.
-        """
-        what = _KINDS.get(statement.kind, statement.kind)
-        is_aside = statement.kind == "a subshell"
-        names = () if unknown is None else unknown.names
-        if statement.kind == "a function":
-            self._define(statement)
-        elif self._trains_inside(statement):
-            hint = "one spec is one training: write it on a line of its own"
-            hint = f"{assumptions(names)} decides it; else {hint}" if names else hint
-            self.findings.error(statement.line, f"the training is started inside {what}", hint)
-        elif not is_aside and (far := far_reaching(statement, self.scope)):
-            message = f"{far} inside {what}: what follows depends on it"
-            self.findings.error(statement.line, message, _FAR_HINT)
-        elif self.scope.locals and any(name == "return" for name, _ in heads(statement.calls)):
-            message = f"return inside {what}: what follows depends on it"
-            self.findings.error(statement.line, message, assumptions(names) or None)
-        elif quiet := ends_quietly(statement, self.scope):
-            message = f"`{quiet}` inside {what}: the job would look done, without a training"
-            self.findings.error(statement.line, message, "exit 1 says that it has failed")
-        else:
-            self._keep(statement, what)
-            self._name_functions(statement)
-            why = f"it is set inside {what}, and only the run knows which way that goes"
-            if not is_aside:
-                written = written_by(statement, self.scope)
-                self._forget(statement, written, Unknown(why, "write the value", names))
+    def _is_training(self, given: list[Given]) -> bool:
+        """Whether a command starts a training, itself or by a function or a script."""
+        head = (given[0].known or "") if given else ""
+        if head in self.scope.functions and self.scope.functions[head].trains:
+            return True
+        if head == "eval":
+            return TRAINING.search(" ".join(texts_of(given))) is not None
+        return find_start(given) is not None or self._handed_over(given) is not None
 
     def _trains_inside(self, statement: Statement) -> bool:
         """Whether a training is started in a construct, by its words or by what they stand for."""
-        if statement.trains:
-            return True
-        return any(map(self._may_stand_for_training, statement.calls))
+        return statement.trains or any(map(self._may_stand_for_training, statement.calls))
 
     def _may_stand_for_training(self, call: Sequence[Node]) -> bool:
         head = call[0].text
@@ -560,67 +523,13 @@ class _Follower:
             return False
         return self._is_training(self._peek([word for word in call if isinstance(word, Word)]))
 
-    def _forget(self, statement: Statement, names: Iterable[str], unknown: Unknown) -> None:
-        """From here on nobody knows the variables that the statement may set."""
-        for name in sorted(name for name in names if name[-2:] != "()" and name != ANY):
-            exported = bool(re.search(rf"\b(export|-x)\s[^;\n]*\b{name}\b", statement.text))
-            self._variables.refuse_fixed(name, statement.line)
-            variable = Variable(
-                value=unknown, line=statement.line, exported=exported, is_perhaps_array=True
-            )
-            self.scope.set(name, variable)
-
-    def _keep(self, statement: Statement, what: str) -> None:
-        """Keep a statement for `environment.setup`."""
-        refusal = refused(what, statement.text)
-        if refusal is not None:
-            self.findings.error(statement.line, f"{what}: {refusal[0]}", refusal[1])
-            return
-        if self.scope.locals and _ARGUMENTS & statement.reads and not statement.writes:
-            self._keep_with_arguments(statement)
-            return
-        if self.scope.arguments and _ARGUMENTS & statement.reads:
-            message = "reads the script's own arguments, which launch.sh does not have"
-            self.findings.error(statement.line, message, "write them out")
-        self._remember(statement, keep=True)
-        if statement.command is not None and statement.writes:
-            unknown = Unknown(f"{what} sets it when it runs", "write the value")
-            self._forget(statement, statement.writes, unknown)
-
-    def _keep_with_arguments(self, statement: Statement) -> None:
-        """A check in a function: it runs with the function's own arguments."""
-        words = [word.text for word in self.scope.arguments if isinstance(word, Field)]
-        if len(words) != len(self.scope.arguments):
-            message = "reads arguments that only the run knows"
-            self.findings.error(statement.line, message, "write them out")
-            return
-        given = " ".join(map(bash, words))
-        text = f"(set -- {given}; {statement.text})" if words else f"(set --; {statement.text})"
-        self._remember(statement, keep=True, text=text)
-
-    def _remember(self, statement: Statement, *, keep: bool, text: str | None = None) -> None:
-        if text is None:  # `a || true` is kept with what stands behind it
-            text = (self._whole or statement).text
-        command = statement.command
-        if command is not None and command.declaration == "local":
-            text = f"declare{text.removeprefix('local')}"
-        bare = command is not None and not command.words and not command.declaration
-        if bare and self.scope.exports_all:
-            text = f"export {text}"
-        self._history.append(
-            Past(statement=statement, text=text, folder=self.scope.folder, keep=keep)
-        )
-
-    # --- the training and what comes behind it ------------------------------------------------
-
     def _launch(self, statement: Statement, command: Command, start: Start) -> None:
         self.start = start
         if start.is_uv:
             self._uv(start)
         if any(redirect.target not in ("1", "2", "/dev/null") for redirect in statement.redirects):
-            note_logs(self.findings, statement.line)
-        launch = Launch(self.scope, self._variables, self._history, self.findings)
-        self._environment = launch.environment(statement, command, start)
+            self.findings.note_logs(statement.line)
+        self._environment = self._line.environment(statement, command, start)
 
     def _uv(self, start: Start) -> None:
         """`uv run`: the project's environment, where it is there already."""

@@ -1,4 +1,4 @@
-"""The training's own line: its redirections, and the environment that it is started in."""
+"""The line that starts the training: its redirections, and the environment that it sets up."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from prl_submit.importing.bash.effects import read_names
 from prl_submit.importing.bash.scope import Gap, Scope, Variable
 from prl_submit.importing.bash.statements import Assignment, Command, Redirect, Statement
 from prl_submit.importing.bash.syntax import Word
+from prl_submit.importing.command_line import Start
 from prl_submit.importing.findings import Findings
-from prl_submit.importing.interpreter.assignments import Variables
+from prl_submit.importing.interpreter.assignments import Assignments
 from prl_submit.importing.interpreter.kept_lines import Past
-from prl_submit.importing.training import Start
 
 
-class Launch:
-    """Reads the line that starts the training; `history` gets what could stand before it as well."""
+class TrainingLine:
+    """Reads such a line. What could stand on a line before it as well is added to `history`."""
 
     def __init__(
-        self, scope: Scope, variables: Variables, history: list[Past], findings: Findings
+        self, scope: Scope, assignments: Assignments, history: list[Past], findings: Findings
     ) -> None:
-        self.scope = scope
-        self.findings = findings
-        self._variables = variables
+        self._scope = scope
+        self._findings = findings
+        self._assignments = assignments
         self._history = history
 
     def environment(
@@ -28,18 +28,18 @@ class Launch:
     ) -> dict[str, Variable]:
         """Exported variables, then those of the line, then those of `env`."""
         for redirect in statement.redirects:
-            self._redirected(redirect)
+            self._check_redirect(redirect)
         for message, hint in start.notes:
-            self.findings.note(start.line, message, hint)
-        exported = dict(self.scope.inherited)
-        exported |= {n: v for n, v in self.scope.variables.items() if v.exported}
-        exported |= self._prefixed(statement, command)
+            self._findings.note(start.line, message, hint)
+        exported = dict(self._scope.inherited)
+        exported |= {n: v for n, v in self._scope.variables.items() if v.exported}
+        exported |= self._prefixed(command)
         for name, value in start.environment:
             if value is None:
                 exported.pop(name, None)
             elif isinstance(value, Gap):
                 exported[name] = Variable(value=value.unknown, line=value.line, exported=True)
-                self.findings.unknown(value.line, name, value.unknown)
+                self._findings.unknown(value.line, name, value.unknown)
             else:
                 exported[name] = Variable(
                     value=value.text, line=value.line, exported=True, defaults=value.defaults
@@ -47,49 +47,51 @@ class Launch:
         return exported
 
     def hand_over(self, statement: Statement, command: Command, start: Start) -> None:
-        """What another shell gets: exported variables, those of the line, and those of `env`."""
+        """Give another shell the exported variables, those of the line, and those of `env`."""
         for redirect in statement.redirects:
-            self._redirected(redirect)
-        for name, variable in self._prefixed(statement, command).items():
-            self.scope.set(name, variable)
+            self._check_redirect(redirect)
+        for name, variable in self._prefixed(command).items():
+            self._scope.set(name, variable)
         for name, value in start.environment:
             if value is None:
-                self.scope.drop(name)
+                self._scope.drop(name)
             else:
                 known = value.unknown if isinstance(value, Gap) else value.text
-                self.scope.set(name, Variable(value=known, line=value.line, exported=True))
+                self._scope.set(name, Variable(value=known, line=value.line, exported=True))
         start.environment = []
 
-    def _prefixed(self, statement: Statement, command: Command) -> dict[str, Variable]:
-        """`A=1 B=$A swift rlhf`: each sees those before it; a line of its own can say it as well."""
+    def _prefixed(self, command: Command) -> dict[str, Variable]:
+        """The variables of `A=1 B=$A swift rlhf`: each assignment sees those before it."""
         found: dict[str, Variable] = {}
-        with self.scope.aside():
+        with self._scope.aside():
             for assignment in command.assignments:
-                variable = self._variables.assigned(assignment, exported=True)
+                variable = self._assignments.assigned(assignment, exported=True)
                 found[assignment.name] = variable
-                self.scope.set(assignment.name, variable)
+                self._scope.set(assignment.name, variable)
                 if isinstance(assignment.value, Word):
-                    self._export_first(assignment, assignment.value, statement)
+                    self._remember_export(assignment, assignment.value)
         return found
 
-    def _export_first(self, assignment: Assignment, value: Word, statement: Statement) -> None:
-        own = Statement(
+    def _remember_export(self, assignment: Assignment, value: Word) -> None:
+        """Remember the assignment as an `export` on a line of its own."""
+        text = f"export {assignment.name}{'+' if assignment.append else ''}={value.text}"
+        export = Statement(
             kind="command",
-            text=f"export {assignment.name}{'+' if assignment.append else ''}={value.text}",
+            text=text,
             line=value.line,
             reads=read_names(value.text),
             writes=frozenset([assignment.name]),
             command=Command([assignment], [], "export"),
         )
-        folder = self.scope.folder
-        self._history.append(Past(statement=own, text=own.text, folder=folder, keep=False))
+        folder = self._scope.folder
+        self._history.append(Past(statement=export, text=text, folder=folder, keep=False))
 
-    def _redirected(self, redirect: Redirect) -> None:
+    def _check_redirect(self, redirect: Redirect) -> None:
         if "<" in redirect.operator and redirect.target != "/dev/null":
             what = "its standard input" if redirect.target else "a here-document"
-            self.findings.error(redirect.line, f"the training reads {what}", "a job has none")
+            self._findings.error(redirect.line, f"the training reads {what}", "a job has none")
             return
-        given = [] if redirect.word is None else self._variables.expand([redirect.word])
+        given = [] if redirect.word is None else self._assignments.expand([redirect.word])
         if len(given) != 1:
             message = f"{redirect.operator} {redirect.target} is not one file: bash stops here"
-            self.findings.error(redirect.line, message, "put quotes around it")
+            self._findings.error(redirect.line, message, "put quotes around it")

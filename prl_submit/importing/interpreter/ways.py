@@ -1,7 +1,7 @@
 """`if`, `case`, loops, tests, `&&` and `||`: which way a script goes, where that is known.
 
-What only the run knows is left to a shell; `choices` says which way to take all the same, so that
-the ways of a script can be compared (see `explore.py`).
+What only the run knows is left to a shell. `choices` says which way to take all the same, so that
+the ways of a script can be compared (see `attempts.py`).
 """
 
 from __future__ import annotations
@@ -17,26 +17,35 @@ from prl_submit.importing.bash.effects import all_effects, heads
 from prl_submit.importing.bash.scope import Default, Scope, Unknown, UnknownError
 from prl_submit.importing.bash.statements import Statement
 from prl_submit.importing.findings import Findings
-from prl_submit.importing.interpreter.constructs import SILENT, head_of, is_bail_out, is_stop
+from prl_submit.importing.interpreter.command_kinds import (
+    ends_the_script,
+    head_of,
+    is_silent,
+    runs_programs,
+)
 from prl_submit.rules import looks_secret
 
 #: Where a decision is taken: the file, the line and the text of the statement.
 Key = tuple[str, int, str]
 _TESTS = frozenset(["a test", "`((`", "`!`"])
 _LOOPS = frozenset(["`for`", "a loop"])
-#: A value that looks like a credential, to ask whether a name does.
+#: Commands in conditions that change nothing.
+_ASKING = frozenset(
+    ["command", "which", "type", "grep", "pgrep", "nvidia-smi", "ls", "test", "true", "false"]
+)
+#: A value that looks like a credential: with it, looks_secret() says whether a name does.
 _ANY_SECRET = "x" * 20
 
 
 class Undecided(Struct, frozen=True):
-    """A condition that only the run decides; `ways` is how many there are."""
+    """A statement whose way only the run decides, and how many ways it has."""
 
     key: Key
     ways: int
 
 
 class Follower(Protocol):
-    """What follows the statements of a script."""
+    """The part of the interpreter that Ways needs."""
 
     scope: Scope
     findings: Findings
@@ -45,14 +54,14 @@ class Follower(Protocol):
         """Follow statements in their order."""
 
     def opaque(self, statement: Statement, unknown: Unknown | None = None) -> None:
-        """A statement whose way only the run knows."""
+        """Leave a statement to a shell, since only the run knows its way."""
 
     def stop(self, line: int, *, is_failure: bool) -> None:
-        """The script ends."""
+        """End the script."""
 
 
-class Branching:
-    """Goes the way that a script goes."""
+class Ways:
+    """Decides which way a script goes, and goes it."""
 
     def __init__(self, follower: Follower, choices: Mapping[Key, int]) -> None:
         self._follower = follower
@@ -64,7 +73,7 @@ class Branching:
         self.because: list[tuple[Default, ...]] = []
 
     def construct(self, statement: Statement) -> None:
-        """An `if`, a `case` or a loop."""
+        """Follow an `if`, a `case` or a loop."""
         try:
             way, defaults = way_of(statement, self._scope)
         except UnknownError as error:
@@ -77,15 +86,15 @@ class Branching:
         self._skip(part for at, b in enumerate(statement.branches) if at != way for part in b.body)
         if way is not None and statement.kind in _LOOPS:
             self._follower.opaque(statement)
-        elif defaults and _asks_for_secrets(defaults) and _bails_out(body):
-            self._follower.opaque(statement)  # a shell asks for it at its time
+        elif defaults and _asks_for_secrets(defaults) and ends_the_script(body):
+            self._follower.opaque(statement)  # launch.sh checks it when the job runs
         else:
-            if any(not _is_silent(part) for branch in statement.branches for part in branch.body):
+            if any(not is_silent(part) for branch in statement.branches for part in branch.body):
                 self._say(statement, defaults)
             self._within(body, defaults)
 
     def _skip(self, statements: Iterable[Statement]) -> None:
-        """What is not done sets nothing."""
+        """Remember the variables that statements would set which bash does not run."""
         for statement in statements:
             for name in statement.writes:
                 self._scope.skipped.setdefault(name, statement.line)
@@ -100,7 +109,7 @@ class Branching:
             self._findings.decided(defaults, shown(statement.text, 50), statement.line)
 
     def _choice(self, statement: Statement, ways: int) -> int | None:
-        """The way that is to be taken; asked for again where none is given."""
+        """The way that `choices` says; where it says none, the statement is noted as undecided."""
         key = key_of(statement)
         if key in self._choices:
             return self._choices[key]
@@ -111,7 +120,7 @@ class Branching:
     # --- tests and chains ---------------------------------------------------------------------
 
     def test(self, statement: Statement) -> None:
-        """A test on a line of its own: with `set -e` the script ends where it fails."""
+        """Follow a test on a line of its own: with `set -e`, the script ends where the test fails."""
         try:
             verdict = decide(statement, self._scope)
         except UnknownError as error:
@@ -123,7 +132,7 @@ class Branching:
             self.because.pop()
 
     def chain(self, statement: Statement) -> bool:
-        """`[[ … ]] && a || b`, as far as it begins with tests; false: it begins with none."""
+        """Follow `[[ … ]] && a || b`; false for a chain that does not begin with a test."""
         if not _is_test(statement.parts[0]):
             return False
         status = True
@@ -152,12 +161,12 @@ class Branching:
             return True
         if not status and _is_test(statement.parts[-1]) and self._scope.stops_at_errors:
             self._follower.stop(statement.line, is_failure=True)
-        elif any(not _is_silent(part) for part in statement.parts if not _is_test(part)):
+        elif any(not is_silent(part) for part in statement.parts if not _is_test(part)):
             self._say(statement, defaults)
         return True
 
     def _undecided_chain(self, statement: Statement, at: int, unknown: Unknown) -> bool:
-        """A chain whose test only the run decides; both ways can be asked for."""
+        """Follow a chain whose test only the run decides, in the way that `choices` says."""
         rest = _rest(statement, at)
         choice = self._choice(rest, 2)
         if choice is None:
@@ -170,7 +179,7 @@ class Branching:
         return True
 
     def _taken(self, statement: Statement, status: bool) -> None:
-        """The rest of a chain behind a test whose outcome is taken as `status`."""
+        """Follow the rest of a chain behind a test whose outcome is taken to be `status`."""
         for at, part in enumerate(statement.parts[1:], 1):
             if status == (statement.operators[at - 1] == "&&"):
                 rest = _rest(statement, at)
@@ -187,16 +196,16 @@ class Branching:
     ) -> bool:
         following = statement.parts[1:]
         goes_on = bool(following) and status == (statement.operators[0] == "&&")
-        return goes_on and _asks_for_secrets(defaults) and _bails_out(following)
+        return goes_on and _asks_for_secrets(defaults) and ends_the_script(following)
 
 
 def key_of(statement: Statement) -> Key:
-    """A statement's place."""
+    """Where a statement stands, and what it says."""
     return getattr(statement.line, "file", ""), int(statement.line), statement.text
 
 
 def _ways(statement: Statement) -> int:
-    """How many there are; one more than its branches, where it may go none of them."""
+    """How many ways a construct has: its branches, and one more where bash may take none."""
     last = statement.branches[-1]
     if statement.subject is not None:
         is_complete = any(word.text == "*" for word in last.patterns)
@@ -206,7 +215,7 @@ def _ways(statement: Statement) -> int:
 
 
 def _rest(statement: Statement, at: int) -> Statement:
-    """A chain from one of its parts on."""
+    """The part of a chain from `at` on."""
     if at == 0:
         return statement
     parts, operators = statement.parts[at:], statement.operators[at:]
@@ -229,25 +238,14 @@ def _is_test(statement: Statement) -> bool:
     return statement.kind in _TESTS or head_of(statement) in ("test", "false")
 
 
-def _is_silent(statement: Statement) -> bool:
-    """Whether a statement prints, or does nothing."""
-    if statement.kind == "group":
-        return all(_is_silent(part) for part in statement.parts)
-    return statement.kind == "command" and head_of(statement) in SILENT and not statement.writes
-
-
 def _succeeds(statement: Statement) -> bool:
     """Whether a command cannot fail: it sets variables, or prints."""
     if statement.kind == "group":
         return bool(statement.parts) and all(_succeeds(part) for part in statement.parts)
     command = statement.command
-    if command is None or "$(" in statement.text or "`" in statement.text:
+    if command is None or runs_programs(statement):
         return False
     return not command.words or head_of(statement) in ("echo", ":", "true", "printf")
-
-
-def _bails_out(body: list[Statement]) -> bool:
-    return any(map(is_stop, body)) and all(map(is_bail_out, body))
 
 
 def _asks_for_secrets(defaults: tuple[Default, ...]) -> bool:
@@ -255,14 +253,8 @@ def _asks_for_secrets(defaults: tuple[Default, ...]) -> bool:
 
 
 def _matters(statement: Statement) -> bool:
-    """Whether a way of a statement can change what is trained, and its condition does nothing."""
+    """Whether trying each way of a statement can help: a way changes something, its condition does not."""
     conditions = [c for branch in statement.branches for c in branch.conditions]
     calls = [call for condition in conditions for call in condition.calls]
     is_pure = all(name in _ASKING for name, _ in heads(tuple(calls)))
     return is_pure and (bool(statement.writes) or statement.trains)
-
-
-#: Commands in conditions that change nothing.
-_ASKING = frozenset(
-    ["command", "which", "type", "grep", "pgrep", "nvidia-smi", "ls", "test", "true", "false"]
-)

@@ -6,7 +6,7 @@ import re
 
 from msgspec import Struct
 
-from prl_submit.importing.bash.scope import Field, Gap, Given
+from prl_submit.importing.bash.scope import Field, Gap, Given, known_texts
 from prl_submit.importing.findings import Findings
 from prl_submit.swift.renames import RENAMED, REPLACED, name_in
 from prl_submit.swift.table import Table
@@ -48,7 +48,7 @@ def read_arguments(given: list[Given], table: Table, findings: Findings) -> dict
 def _grouped(given: list[Given], table: Table, findings: Findings) -> list[Passed]:
     groups: list[Passed] = []
     for word in given:
-        text = word.text if isinstance(word, Field) else word.written
+        text = word.shown
         if not _is_option(word, text, table):
             _add(word, text, groups, findings)
             continue
@@ -77,7 +77,10 @@ def _add(word: Given, text: str, groups: list[Passed], findings: Findings) -> No
 
 
 def _is_option(word: Given, text: str, table: Table) -> bool:
-    """argparse, `_parse_optional`: what begins with '-' and is neither a number nor has a space."""
+    """Whether a word is an option: it begins with `-`, is no number and has no blank.
+
+    That is what argparse decides in `_parse_optional`.
+    """
     if text[:1] != "-" or text == "-":
         return False
     name, sign, _ = text.partition("=")
@@ -93,7 +96,10 @@ def _known(name: str, table: Table) -> bool:
 
 
 def _name_here(passed: Passed, table: Table, findings: Findings) -> str:
-    """The argument's own name in the ms-swift that will run: renamed, abbreviated, with dashes, `no_`."""
+    """The name that an argument has in the ms-swift that will run.
+
+    The script may have an earlier name, an abbreviation, dashes, or `no_` before it.
+    """
     name, line = passed.name, passed.line
     if name in table or name in OWNED:
         return name
@@ -124,8 +130,8 @@ def _hint_at_versions(table: Table) -> str | None:
 
 
 def _is_gone_and_off(passed: Passed, table: Table) -> bool:
-    """A switch that is gone, and off here: without it everything is as the script has it."""
-    words = [word.text.lower() for word in passed.words if isinstance(word, Field)]
+    """Whether an argument is a switch that ms-swift no longer has, and the script has it off."""
+    words = [text.lower() for text in known_texts(passed.words)]
     return passed.name in REPLACED and passed.name not in table and words == ["false"]
 
 
@@ -134,14 +140,14 @@ def _is_bool(name: str, table: Table) -> bool:
 
 
 def _is_right(passed: Passed, table: Table, findings: Findings) -> bool:
-    """Whether argparse would take so many words; says so where not."""
+    """Whether argparse would take so many words; report it where it would not."""
     argument = table.get(passed.name)
     count = len(passed.words)
     if argument is not None and argument.kind == "bool" and not argument.many and count == 0:
         passed.words = [Field("true", passed.line)]
     elif count == 0:
-        missing = "has no value here"
-        findings.error(passed.line, f"--{passed.name} {missing}", "write one, or take it out")
+        message = f"--{passed.name} has no value here"
+        findings.error(passed.line, message, "write one, or take it out")
         return False
     elif argument is not None and not argument.many and count > 1:
         gaps = [(at, word) for at, word in enumerate(passed.words) if isinstance(word, Gap)]
@@ -150,9 +156,7 @@ def _is_right(passed: Passed, table: Table, findings: Findings) -> bool:
             findings.unknown(gap.line, what, gap.unknown)
         if gaps:
             return False
-        words = " ".join(
-            word.text if isinstance(word, Field) else word.written for word in passed.words
-        )
+        words = " ".join(word.shown for word in passed.words)
         message = f"--{passed.name} takes one value, found {count}: {words[:60]}"
         findings.error(passed.line, message, "quotes are missing")
         return False
@@ -160,7 +164,7 @@ def _is_right(passed: Passed, table: Table, findings: Findings) -> bool:
 
 
 def value_of(passed: Passed, findings: Findings) -> list[Field] | None:
-    """The words, where all are known; says why where not."""
+    """The words of an argument where all are known; report those that are not."""
     gaps = [word for word in passed.words if isinstance(word, Gap)]
     for gap in gaps:
         findings.unknown(gap.line, f"--{passed.name}", gap.unknown)

@@ -5,37 +5,29 @@ from __future__ import annotations
 import math
 import re
 
-from prl_submit.importing.bash.scope import Field, Gap, Given, Unknown, Variable
+from prl_submit.importing.bash.scope import Gap, Given, Unknown, Variable
+from prl_submit.importing.command_line import RESOURCES, Start
 from prl_submit.importing.findings import Findings
 from prl_submit.importing.interpreter.follower import Followed
 from prl_submit.importing.job_spec.sbatch import SHORT, Header, clock
-from prl_submit.importing.job_spec.tree import Tree
-from prl_submit.importing.training import RESOURCES, Start
+from prl_submit.spec.write import Tree
 
-#: torchrun's options that prl-submit sets or needs not.
+#: Options of torchrun that prl-submit sets, or does not need.
 _LAUNCHER_OPTIONS = frozenset(
-    [
-        "node_rank",
-        "master_addr",
-        "master_port",
-        "standalone",
-        "rdzv_id",
-        "rdzv_backend",
-        "rdzv_endpoint",
-        "rdzv_conf",
-    ]
+    "node_rank master_addr master_port standalone rdzv_id rdzv_backend rdzv_endpoint"
+    " rdzv_conf".split()
 )
 _LOG_OPTIONS = frozenset(
     ["log_dir", "r", "redirects", "t", "tee", "local_ranks_filter", "log_line_prefix_template"]
 )
-#: srun's options that change nothing for one torchrun per node.
+#: Options of srun that change nothing for one torchrun on each node.
 _SRUN_QUIET = frozenset(
     ["-l", "--label", "-u", "--unbuffered", "-K", "--kill-on-bad-exit", "--jobid"]
 )
 
 
 class Resources:
-    """What a script asks for, one way or the other."""
+    """What a script asks for: by variables, by torchrun's or srun's options, or by `#SBATCH`."""
 
     def __init__(
         self, followed: Followed, start: Start, header: Header, findings: Findings, *, is_cpu: bool
@@ -46,7 +38,7 @@ class Resources:
         self._findings = findings
         self._is_cpu = is_cpu
         self.nodes = 1
-        #: Per node; 0: not known, which has been said.
+        #: Per node; 0 where the number is not known, which has been reported.
         self.processes = 1
         if self._start.launcher == "torchrun":
             self._from_torchrun()
@@ -72,7 +64,7 @@ class Resources:
         return found
 
     def _timeout(self) -> str | None:
-        """`timeout 12h` is the job's time limit."""
+        """The job's time limit, from `timeout 12h`."""
         given = self._start.time_limit
         if given is None:
             return None
@@ -92,7 +84,7 @@ class Resources:
         return clock(math.ceil(seconds))
 
     def _from_variables(self) -> None:
-        """`swift rlhf` starts torchrun by NPROC_PER_NODE and NNODES (ms-swift 4.6.0 cli/main.py)."""
+        """Read NPROC_PER_NODE and NNODES, by which `swift rlhf` starts torchrun (swift/cli/main.py)."""
         environment = self._followed.environment
         self._hint_at_shell_variables()
         if "NPROC_PER_NODE" in environment:
@@ -136,15 +128,13 @@ class Resources:
             elif name in _LOG_OPTIONS:
                 hint = "environment.env.PET_TEE: 3 logs each rank apart"
                 self._findings.note(self._start.line, f"torchrun --{name} is left out", hint)
-            elif name == "max_restarts" and isinstance(value, Field) and value.text == "0":
+            elif name == "max_restarts" and value is not None and value.known == "0":
                 continue
             else:
-                hint = (
-                    "restarts: {max: N} in the spec" if name == "max_restarts" else "leave it out"
-                )
-                self._findings.error(
-                    self._start.line, f"torchrun --{name} has no key in a spec", hint
-                )
+                is_restarts = name == "max_restarts"
+                hint = "restarts: {max: N} in the spec" if is_restarts else "leave it out"
+                message = f"torchrun --{name} has no key in a spec"
+                self._findings.error(self._start.line, message, hint)
 
     def _torchrun_count(self, name: str, value: Given | None) -> None:
         if value is None:
@@ -169,11 +159,11 @@ class Resources:
             self.processes = count
 
     def _srun(self) -> None:
-        """One task per node, which is how prl-submit starts its own."""
+        """Refuse options of srun that differ from one task per node, which is what prl-submit starts."""
         if not self.nodes:
             return
         for name, value in self._start.srun:
-            text = value.text if isinstance(value, Field) else ""
+            text = "" if value is None else value.known or ""
             fits = {
                 "--ntasks-per-node": text == "1",
                 "--ntasks": text == str(self.nodes),
@@ -184,7 +174,7 @@ class Resources:
             }
             asked = self._header.options.get(SHORT.get(name.lstrip("-"), name.lstrip("-")))
             if asked is not None and asked == text:
-                continue  # as the job has it
+                continue  # the job asks for the same
             if name not in _SRUN_QUIET and not fits.get(name, False):
                 message = f"srun {name}{'=' + text if text else ''} has no key in a spec"
                 hint = "prl-submit starts one launcher on each node; leave it out"
@@ -213,29 +203,24 @@ class Resources:
         return found
 
     def _header_fits(self) -> None:
-        """The job that is asked for and the training that runs in it are of one size."""
+        """Report a job that is larger or smaller than the training in it."""
         header, world = self._header, self.nodes * self.processes
         if not world:
             return
         pairs = [
             ("nodes", header.nodes, self.nodes, "nodes"),
-            ("gres", header.gpus if "gres" in header.lines else None, self.processes, "GPUs"),
-            (
-                "gpus-per-node",
-                header.gpus if "gpus-per-node" in header.lines else None,
-                self.processes,
-                "GPUs",
-            ),
+            ("gres", header.gpus, self.processes, "GPUs"),
+            ("gpus-per-node", header.gpus, self.processes, "GPUs"),
             ("gpus", header.all_gpus, world, "GPUs"),
         ]
         for option, asked, used, what in pairs:
-            if asked is not None and asked != used:
+            if option in header.lines and asked is not None and asked != used:
                 message = f"#SBATCH --{option} asks for {asked} {what}, the training uses {used}"
                 hint = "a spec has one number for both"
                 self._findings.error(header.lines[option], message, hint)
 
     def _cpus(self) -> int | None:
-        """CPUs of one process; Slurm's number is that of a task, of which there may be one per node."""
+        """The CPUs of one process. Slurm's number is for a task, which may hold all processes of a node."""
         header = self._header
         if header.cpus_per_gpu is not None:
             return header.cpus_per_gpu

@@ -1,20 +1,20 @@
-"""A followed script -> the tree of a job spec, with everything that is to be said about it."""
+"""A followed script -> the sections of a job spec; what no spec can say is reported."""
 
 from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable
 
-from prl_submit.importing.bash.scope import Default, Field, Gap, Unknown, Variable
+from prl_submit.importing.bash.scope import Default, Field, Gap, Unknown, Variable, known_texts
+from prl_submit.importing.command_line import LAUNCHERS_OWN, RESOURCES, Start
 from prl_submit.importing.findings import Findings
 from prl_submit.importing.interpreter.follower import Followed
 from prl_submit.importing.job_spec.arguments import Passed, read_arguments, value_of
 from prl_submit.importing.job_spec.resources import Resources
 from prl_submit.importing.job_spec.sbatch import Header, from_srun
-from prl_submit.importing.job_spec.tree import Tree
-from prl_submit.importing.training import LAUNCHERS_OWN, RESOURCES, Start
 from prl_submit.rules import CREDENTIALS, looks_secret
 from prl_submit.spec.scalars import parse_bool
+from prl_submit.spec.write import Tree
 from prl_submit.swift.renames import REPLACED
 from prl_submit.swift.table import Table
 
@@ -76,7 +76,7 @@ class _Maker:
             found["environment"] = environment
         return found
 
-    # --- where and in what --------------------------------------------------------------------
+    # --- where it runs, and in which environment ----------------------------------------------
 
     def _workdir(self) -> str:
         folder = self.followed.scope.folder
@@ -130,7 +130,7 @@ class _Maker:
         return posixpath.relpath(path, folder)
 
     def _variables(self) -> tuple[dict[str, Tree], list[Tree]]:
-        """Literal variables of the training, and the names of those that look secret."""
+        """The variables of the training with known values, and the names of those that look secret."""
         plain: dict[str, Tree] = {}
         secrets: list[Tree] = []
         for name, variable in self.followed.environment.items():
@@ -168,8 +168,8 @@ class _Maker:
 
     def _says_yes(self, name: str) -> bool:
         passed = self.arguments.get(name)
-        words = [] if passed is None else passed.words
-        return any(isinstance(word, Field) and parse_bool(word.text) for word in words)
+        words = [] if passed is None else known_texts(passed.words)
+        return any(map(parse_bool, words))
 
     def _swift(self) -> dict[str, Tree]:
         found: dict[str, Tree] = {}
@@ -211,7 +211,7 @@ class _Maker:
         self.findings.defaults(word.defaults, "PRL_OUTPUT_ROOT", use, word.line)
 
     def _infer_workers(self, passed: Passed, found: dict[str, Tree]) -> None:
-        """One per process meant what `vllm_mode: colocate` means now (contract, section 2)."""
+        """In ms-swift before 3.6, one worker per process meant what `vllm_mode: colocate` means now."""
         words = value_of(passed, self.findings)
         if words is None or not self.resources.processes:
             return
@@ -228,7 +228,7 @@ class _Maker:
             self.findings.error(passed.line, message, f"today: {REPLACED['num_infer_workers']}")
 
     def _not_passed(self, found: dict[str, Tree]) -> list[str]:
-        """prl-submit's own defaults that the script does not have: null, so that they are not passed."""
+        """The arguments that prl-submit would pass by default and the script does not: they become null."""
         ours = ["dataloader_num_workers"]
         if "use_vllm" in found:
             ours += ["vllm_mode", "vllm_gpu_memory_utilization"]
@@ -243,7 +243,7 @@ class _Maker:
 
 
 def _is_passed_on(name: str, variable: Variable) -> bool:
-    """`export HF_TOKEN=${HF_TOKEN:-}`: a secret that need not be there."""
+    """Whether a variable is a secret that need not be set: `export HF_TOKEN=${HF_TOKEN:-}`."""
     is_own = any(default.name == name for default in variable.defaults)
     return variable.value == "" and is_own and looks_secret(name, variable.value)
 
@@ -256,7 +256,7 @@ def make_tree(
     swift_version: str | None,
     findings: Findings,
 ) -> dict[str, Tree]:
-    """The spec's tree; what cannot be said in one is in `findings`."""
+    """The sections of the spec; empty where no training was found."""
     if followed.start is None:
         return {}
     maker = _Maker(followed, followed.start, header, choose, swift_version, findings)

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from prl_submit.errors import PrlSubmitError
 from prl_submit.importing import Imported, import_script
 from prl_submit.importing.bash.scope import Place
-from prl_submit.importing.job_spec.yaml_text import write_spec
 from prl_submit.importing.secrets import literal_secrets, masked
+from prl_submit.spec.write import write_spec
 from prl_submit.swift.table import load_table
 
 PLACE = Place(script="x.sh", cwd="/w", home="/home/me", real="/w/x.sh")
@@ -127,7 +127,9 @@ def test_commas_in_arguments() -> None:
 
 
 def test_a_fault_of_the_writer_is_no_spec(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prl_submit.importing.write_spec", lambda tree, comment: "name: [1,2]\n")
+    monkeypatch.setattr(
+        "prl_submit.importing.translate.write_spec", lambda tree, comment: "name: [1,2]\n"
+    )
     with pytest.raises(PrlSubmitError, match="reads back"):
         imported(f"{TRAIN} d")
 

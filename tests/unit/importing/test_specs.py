@@ -11,11 +11,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prl_submit.importing import Imported, Wishes, import_script
+from prl_submit.importing import Imported, import_script
 from prl_submit.importing.bash.scope import Place
 from prl_submit.importing.bash.statements import read_script
-from prl_submit.importing.job_spec.yaml_text import write_spec
+from prl_submit.importing.translate import Wishes
 from prl_submit.spec.nodes import Node
+from prl_submit.spec.write import write_spec
 from prl_submit.spec.yaml import parse_document
 from prl_submit.swift.table import load_table
 

@@ -331,6 +331,25 @@ def test_without_a_token_no_job_is_taken(make: Make) -> None:
     assert found.record == run.record
 
 
+def test_asking_writes_nothing_and_keeping_does(make: Make, tmp_path: Path) -> None:
+    runs = [make(None), make("2"), make("3")]
+    leave(runs[2], 0, "SUCCEEDED")
+    slurm = FakeSlurm(live("9", "tNone"), rows=[accounted("3", "COMPLETED")])
+
+    def content() -> dict[Path, bytes]:
+        return {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+
+    before = content()
+    answers = states(runs, SlurmCommands(slurm, {}))
+    assert content() == before
+    said = [(answer.job_id, answer.is_missing, answer.is_final) for answer in answers]
+    assert said == [("9", False, False), (None, True, False), ("3", False, True)]
+    for run, answer in zip(runs, answers, strict=True):
+        keep(run, answer)
+    changed = {file.name for file, data in content().items() if before.get(file) != data}
+    assert changed == {"run.json", ".missing", "verdict.json"}
+
+
 def test_a_run_that_cannot_be_written_is_told_all_the_same(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,16 +1,16 @@
-"""Checks of a script that `check` makes anyway: that the files are there which the arguments name."""
+"""Checks of files in a script that are left out, because `prl-submit check` makes them anyway."""
 
 from __future__ import annotations
 
 import posixpath
 
 from prl_submit.importing.bash.conditions import shown
-from prl_submit.importing.bash.scope import Field, Given, Scope, UnknownError
+from prl_submit.importing.bash.scope import Given, Scope, UnknownError, known_texts
 from prl_submit.importing.bash.statements import Statement
 from prl_submit.importing.bash.syntax import UnaryTest, Word
 from prl_submit.importing.bash.words import expand_value
 from prl_submit.importing.findings import Findings
-from prl_submit.importing.interpreter.constructs import is_bail_out, is_stop
+from prl_submit.importing.interpreter.command_kinds import ends_the_script
 from prl_submit.importing.interpreter.kept_lines import Past
 
 _FILE_TESTS = frozenset(["-d", "-e", "-f", "-r", "-s"])
@@ -20,7 +20,7 @@ def leave_out_checks(
     history: list[Past], arguments: list[Given], scope: Scope, findings: Findings
 ) -> None:
     """Keep no check of a file that an argument of the training names; say so."""
-    named = {word.text for word in arguments if isinstance(word, Field)}
+    named = known_texts(arguments)
     for past in history:
         path = _checked(past.statement, scope) if past.keep else None
         is_same_place = past.folder == scope.folder or (path or "").startswith("/")
@@ -32,10 +32,10 @@ def leave_out_checks(
 
 
 def _checked(statement: Statement, scope: Scope) -> str | None:
-    """The file without which a statement ends the script, and does no more; None for all else."""
+    """The file without which a statement ends the script; None where it does anything else."""
     if statement.writes or statement.background or statement.redirects:
         return None
-    test, stops_if_it_fails = _taken_apart(statement)
+    test, stops_if_it_fails = _test_of(statement)
     is_negated, word = (False, None) if test is None or test.redirects else _file_of(test)
     if word is None or is_negated == stops_if_it_fails:
         return None
@@ -61,16 +61,16 @@ def _file_of(test: Statement) -> tuple[bool, Word | None]:
     return is_negated, operand if is_of_file and isinstance(operand, Word) else None
 
 
-def _taken_apart(statement: Statement) -> tuple[Statement | None, bool]:
+def _test_of(statement: Statement) -> tuple[Statement | None, bool]:
     """The test, and whether the script ends where it fails: `[ -f x ] || exit 1`."""
-    if statement.kind == "chain" and len(statement.parts) == 2 and _ends(statement.parts[1:]):
+    if (
+        statement.kind == "chain"
+        and len(statement.parts) == 2
+        and ends_the_script(statement.parts[1:])
+    ):
         return statement.parts[0], statement.operators == ["||"]
     if statement.kind == "`if`" and len(statement.branches) == 1:
         branch = statement.branches[0]
-        if len(branch.conditions) == 1 and _ends(branch.body):
+        if len(branch.conditions) == 1 and ends_the_script(branch.body):
             return branch.conditions[0], False
     return None, False
-
-
-def _ends(body: list[Statement]) -> bool:
-    return any(map(is_stop, body)) and all(map(is_bail_out, body))

@@ -1,0 +1,179 @@
+"""One attempt to make a job spec of a script's statements: follow them, write, check what is written."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from prl_submit.errors import PrlSubmitError, Problem, SpecError
+from prl_submit.importing.attempts import Attempt
+from prl_submit.importing.bash.scope import Place, Scope
+from prl_submit.importing.bash.statements import Statement
+from prl_submit.importing.findings import Findings, assumptions
+from prl_submit.importing.interpreter.follower import Followed, Outside, follow
+from prl_submit.importing.interpreter.other_scripts import ReadFile
+from prl_submit.importing.interpreter.ways import Key
+from prl_submit.importing.job_spec.sbatch import Header, read_header
+from prl_submit.importing.job_spec.sections import ChooseTable, make_tree
+from prl_submit.spec.nodes import Node
+from prl_submit.spec.write import Tree, write_spec
+from prl_submit.spec.yaml import parse_document
+
+_LONGEST_NAME = 40
+
+
+class Wishes(Struct, frozen=True, kw_only=True):
+    """What the user says beside the script.
+
+    `swift_version`: what the spec is to say of ms-swift. `assumed`: values that only the run knows.
+    """
+
+    name: str | None = None
+    swift_version: str | None = None
+    assumed: dict[str, str] = {}
+
+
+class Translation(Struct, frozen=True, kw_only=True):
+    """A script that was read, with everything that is needed to make a spec of it."""
+
+    text: str
+    statements: list[Statement]
+    problems: list[Problem]
+    place: Place
+    choose: ChooseTable
+    wishes: Wishes
+    read: ReadFile
+
+    def attempt(self, choices: dict[Key, int]) -> Attempt:
+        """Make the spec. `choices`: which way to go where only the run decides."""
+        findings = Findings(self.place.script)
+        findings.take(self.problems)
+        header = read_header(self.text, findings)
+        outside = Outside(
+            scheduler=_set_by_slurm(header),
+            assumed=self.wishes.assumed,
+            choices=choices,
+            read=self.read,
+        )
+        followed = follow(self.statements, self.place, findings, outside)
+        if followed.start is None and not findings.has_errors:
+            hint = "a script that ends in `swift rlhf …` or `torchrun … -m swift.cli.rlhf …`"
+            findings.error(None, "no `swift rlhf` is started in it", hint)
+        text = self._written(followed, header, findings)
+        _note_outside(followed.scope, text, findings)
+        _note_unset(followed.scope, findings)
+        _note_assumed(followed.scope, outside, findings)
+        return Attempt(
+            text=None if findings.has_errors or followed.start is None else text,
+            problems=findings.problems,
+            undecided=followed.undecided,
+            ended=followed.ended,
+        )
+
+    def _written(self, followed: Followed, header: Header, findings: Findings) -> str:
+        """The text of the spec."""
+        file = posixpath.basename(self.place.script)
+        wishes = self.wishes
+        name = wishes.name or _name(header.name or file, findings)
+        tree = make_tree(followed, header, name, self.choose, wishes.swift_version, findings)
+        text = write_spec(tree, f"made by prl-submit import from {_one_line(file)}")
+        _check_written(text, tree, findings)
+        _check_secrets(tree, findings)
+        return text
+
+
+def _set_by_slurm(header: Header) -> dict[str, str]:
+    """The variables that Slurm sets in a job with such a header."""
+    if not header.is_there:
+        return {}
+    nodes = str(header.nodes or 1)
+    known = {"SLURM_NNODES": nodes, "SLURM_JOB_NUM_NODES": nodes}
+    if header.gpus is not None:
+        known["SLURM_GPUS_ON_NODE"] = str(header.gpus)
+    if header.cpus_per_task is not None:
+        known["SLURM_CPUS_PER_TASK"] = str(header.cpus_per_task)
+    return known
+
+
+def _name(text: str, findings: Findings) -> str:
+    """A spec's name from a file's: `Train_GRPO 7B.sh` -> `train-grpo-7b`."""
+    bare = re.sub(r"[^a-z0-9]+", "-", text.removesuffix(".sh").lower())
+    name = bare.strip("-")[:_LONGEST_NAME].strip("-")
+    if not name:
+        findings.note(None, f"no name can be made of {text!r}: it is `job`", "--name NAME")
+    return name or "job"
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+# --- what is written ------------------------------------------------------------------------------
+
+
+def _check_written(text: str, tree: dict[str, Tree], findings: Findings) -> None:
+    """Read the text back. Raises PrlSubmitError where it differs, which is a fault of prl-submit."""
+    if not tree:
+        return
+    try:
+        is_same = _texts(parse_document(text.encode("utf-8"), "spec", "spec")) == tree
+    except SpecError as error:
+        findings.error(None, f"the spec cannot be read: {error.problems[0].message}", None)
+        return
+    if not is_same:
+        message = "the spec could not be written so that it reads back as it is"
+        raise PrlSubmitError(message, "this is a fault of prl-submit: please report the script")
+
+
+def _texts(node: Node) -> Tree:
+    if isinstance(node.value, dict):
+        return {key: _texts(child) for key, child in node.value.items()}
+    if isinstance(node.value, list):
+        return [_texts(child) for child in node.value]
+    return node.value
+
+
+def _check_secrets(tree: Tree, findings: Findings) -> None:
+    """Report a value of a variable that looks secret, wherever it came from into the spec."""
+    for text in _scalars(tree):
+        if any(value == text or (len(value) > 7 and value in text) for value in findings.hidden):
+            hint = "environment.secrets takes it from where you submit; pass it by its variable"
+            findings.error(None, "the value of a secret would be written into the spec", hint)
+
+
+def _scalars(tree: Tree) -> Iterator[str]:
+    if isinstance(tree, str):
+        yield tree
+    for child in tree.values() if isinstance(tree, dict) else tree or ():
+        if not isinstance(tree, str):
+            yield from _scalars(child)
+
+
+# --- what came from outside -----------------------------------------------------------------------
+
+
+def _note_outside(scope: Scope, text: str, findings: Findings) -> None:
+    """Note what the script would have taken from where it is called."""
+    for variable, line in scope.outside.items():
+        if variable == "@":
+            findings.note(line, "the script's own arguments ($@) are none")
+        elif variable == "HOME" and scope.place.home in text:
+            findings.note(line, f"$HOME is written down as it is here: {scope.place.home}")
+
+
+def _note_unset(scope: Scope, findings: Findings) -> None:
+    """Note the variables that are read, and set only in ways that the script does not go."""
+    for name, line in scope.read_unset.items():
+        message = f"{name} is taken as not set: the script does not come to where it would be"
+        findings.note(line, message, f"{assumptions((name,))} gives it a value")
+
+
+def _note_assumed(scope: Scope, outside: Outside, findings: Findings) -> None:
+    """Note the assumptions that have changed nothing."""
+    for name in outside.assumed:
+        if not name.isdigit() and name not in scope.needed:
+            why = "the script sets it" if name in scope.variables else "the script does not ask"
+            findings.note(None, f"--assume {name}=… is not needed: {why}")
