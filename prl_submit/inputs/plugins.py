@@ -22,8 +22,8 @@ from prl_submit.rules.builtin import (
     MODEL_PLUGINS,
     OPTIMIZERS,
     REWARDS,
-    SCHEDULERS,
     TUNERS,
+    TURN_SCHEDULERS,
 )
 from prl_submit.rules.job import Job
 from prl_submit.system.reading import read_regular
@@ -33,7 +33,7 @@ from prl_submit.system.reading import read_regular
 REGISTRIES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], str]] = {
     "reward_funcs": ("orms", REWARDS, ("grpo",), "3.0"),
     "reward_model_plugin": ("rm_plugins", MODEL_PLUGINS, ("grpo",), "3.4.1"),
-    "multi_turn_scheduler": ("multi_turns", SCHEDULERS, ("grpo",), "3.8"),
+    "multi_turn_scheduler": ("multi_turns", TURN_SCHEDULERS, ("grpo",), "3.8"),
     "callbacks": ("callbacks_map", CALLBACKS, (), "4.0"),
     "optimizer": ("optimizers_map", OPTIMIZERS, (), "4.0"),
     "tuner_type": ("tuners_map", TUNERS, (), "4.0"),

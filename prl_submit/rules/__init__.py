@@ -41,7 +41,7 @@ MODULES: tuple[tuple[str, str], ...] = (
         "packing padding_free",
     ),
     (
-        "training",
+        "training_loop",
         "torch_dtype fp16 bf16 fp16_full_eval bf16_full_eval warmup_ratio warmup_steps "
         "dataloader_prefetch_factor logging_steps save_steps lr_scheduler_type report_to "
         "swanlab_notification_method callbacks optimizer torch_empty_cache_steps num_train_epochs",

@@ -8,7 +8,12 @@ REWARDS = (
     "soft_overlong",
 )  # fmt: skip
 #: ms-swift 4.6.0 rollout/multi_turn `multi_turns`.
-SCHEDULERS = ("math_tip_trick", "gym_scheduler", "openenv_scheduler", "thinking_tips_scheduler")
+TURN_SCHEDULERS = (
+    "math_tip_trick",
+    "gym_scheduler",
+    "openenv_scheduler",
+    "thinking_tips_scheduler",
+)
 #: ms-swift 4.6.0 rewards/rm_plugin `rm_plugins`.
 MODEL_PLUGINS = ("default", "genrm")
 #: ms-swift 4.6.0 callbacks/mapping, optimizers/mapping.

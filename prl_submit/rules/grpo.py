@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prl_submit.errors import Problem
-from prl_submit.rules.builtin import SCHEDULERS
+from prl_submit.rules.builtin import TURN_SCHEDULERS
 from prl_submit.rules.job import Job
 from prl_submit.rules.numbers import completion_length
 
@@ -158,12 +158,12 @@ def scheduler(job: Job) -> Iterator[Problem]:
     Source: ms-swift >= 3.8 rollout_mixin `_prepare_scheduler`.
     """
     name = job.get("multi_turn_scheduler", None)
-    if job.rlhf_type != "grpo" or name is None or name in SCHEDULERS or job.may_know_more:
+    if job.rlhf_type != "grpo" or name is None or name in TURN_SCHEDULERS or job.may_know_more:
         return
     if not job.has_known_names or not job.since("3.8"):
         return
     message = f"{name} is not known, and the job has no plugin that could provide it"
-    hint = f"known: {', '.join(SCHEDULERS)}; a plugin in external_plugins can provide others"
+    hint = f"known: {', '.join(TURN_SCHEDULERS)}; a plugin in external_plugins can provide others"
     yield job.refuse("multi_turn_scheduler", message, hint)
 
 

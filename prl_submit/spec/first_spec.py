@@ -33,7 +33,7 @@ class FirstJob(Struct, frozen=True, kw_only=True):
     backend: str | None = None
 
 
-class Line(NamedTuple):
+class SpecLine(NamedTuple):
     """A line of the spec and its comment, which may be empty."""
 
     text: str
@@ -43,72 +43,76 @@ class Line(NamedTuple):
 def first_spec(job: FirstJob) -> str:
     """The spec's text. It reads back as exactly the values of `job`."""
     lines = [
-        Line("# A GRPO job. `prl-submit check FILE` says what is wrong with it,"),
-        Line("# `prl-submit FILE` starts it, and `prl-submit schema` lists every key."),
-        Line(f"name: {_text(job.name)}", "of the run, as `prl-submit list` shows it"),
+        SpecLine("# A GRPO job. `prl-submit check FILE` says what is wrong with it,"),
+        SpecLine("# `prl-submit FILE` starts it, and `prl-submit schema` lists every key."),
+        SpecLine(f"name: {_text(job.name)}", "of the run, as `prl-submit list` shows it"),
         *_place(job),
         *_swift(job),
     ]
     return "".join(_commented(line) for line in lines)
 
 
-def _place(job: FirstJob) -> list[Line]:
+def _place(job: FirstJob) -> list[SpecLine]:
     """The lines about where the job runs and what it asks for there."""
     lines = []
     if job.backend is not None:
-        lines.append(Line(f"backend: {job.backend}", "where the job runs; --backend overrides it"))
+        lines.append(
+            SpecLine(f"backend: {job.backend}", "where the job runs; --backend overrides it")
+        )
     if job.backend == "kubernetes":
-        lines.append(Line("workdir: /data", "in the pods; the paths under swift: start here"))
+        lines.append(SpecLine("workdir: /data", "in the pods; the paths under swift: start here"))
     else:
         comment = "or {venv: PATH}; without it, the torchrun that is on PATH"
-        lines.append(Line("# environment: {conda: NAME}", comment))
+        lines.append(SpecLine("# environment: {conda: NAME}", comment))
     if job.backend == "slurm":
-        lines.append(Line("# slurm: {partition: NAME, account: NAME}", "if your site wants them"))
+        lines.append(
+            SpecLine("# slurm: {partition: NAME, account: NAME}", "if your site wants them")
+        )
     processes = f"  nproc_per_node: {job.nproc_per_node}"
-    lines += [Line("resources:"), Line(processes, "processes on the node, one GPU each")]
+    lines += [SpecLine("resources:"), SpecLine(processes, "processes on the node, one GPU each")]
     if job.backend == "slurm":
-        lines.append(Line("  cpus_per_proc: 8"))
-        lines.append(Line('  time_limit: "12:00:00"', "then Slurm ends the job"))
+        lines.append(SpecLine("  cpus_per_proc: 8"))
+        lines.append(SpecLine('  time_limit: "12:00:00"', "then Slurm ends the job"))
     return [*lines, *_KUBERNETES] if job.backend == "kubernetes" else lines
 
 
 _KUBERNETES = (
-    Line("kubernetes:"),
-    Line(f"  image: {PLACEHOLDER_IMAGE}", "put your image here; it needs torch and ms-swift"),
-    Line(
+    SpecLine("kubernetes:"),
+    SpecLine(f"  image: {PLACEHOLDER_IMAGE}", "put your image here; it needs torch and ms-swift"),
+    SpecLine(
         f"  volumes: [{{pvc: {PLACEHOLDER_CLAIM}, mountPath: /data}}]",
         "put your volume claim here; the data lies on it",
     ),
-    Line("  output_mount: /data/output", "in the pods; runs and checkpoints go here"),
+    SpecLine("  output_mount: /data/output", "in the pods; runs and checkpoints go here"),
 )
 
 
-def _swift(job: FirstJob) -> list[Line]:
+def _swift(job: FirstJob) -> list[SpecLine]:
     """The lines about the training: ms-swift's arguments."""
     lines = [
-        Line("swift:", "arguments of ms-swift, by its own names"),
-        Line("  rlhf_type: grpo"),
-        Line(f"  model: {_text(job.model)}", "a name on the model hub, or a folder"),
-        Line(f"  dataset: {_texts(job.data)}", f"JSON lines such as {_example(job.columns)}"),
+        SpecLine("swift:", "arguments of ms-swift, by its own names"),
+        SpecLine("  rlhf_type: grpo"),
+        SpecLine(f"  model: {_text(job.model)}", "a name on the model hub, or a folder"),
+        SpecLine(f"  dataset: {_texts(job.data)}", f"JSON lines such as {_example(job.columns)}"),
     ]
     if job.plugins:
         plugins = _texts(job.plugins)
-        lines.append(Line(f"  external_plugins: {plugins}", "Python that registers rewards"))
-    lines.append(Line(f"  reward_funcs: {_texts(job.rewards)}", _about(job)))
+        lines.append(SpecLine(f"  external_plugins: {plugins}", "Python that registers rewards"))
+    lines.append(SpecLine(f"  reward_funcs: {_texts(job.rewards)}", _about(job)))
     if "soft_overlong" in job.rewards:
         comment = "soft_overlong punishes what is longer than max_completion_length minus this"
-        lines.append(Line("  soft_cache_length: 128", comment))
+        lines.append(SpecLine("  soft_cache_length: 128", comment))
     return [
         *lines,
-        Line("  num_generations: 4", "completions of each prompt, which are compared"),
-        Line(
+        SpecLine("  num_generations: 4", "completions of each prompt, which are compared"),
+        SpecLine(
             "  per_device_train_batch_size: 4",
             "completions on each GPU at a time; less if memory runs out",
         ),
-        Line("  max_completion_length: 512", "tokens"),
-        Line("  num_train_epochs: 1"),
-        Line("  eval_strategy: no", "or steps, with a val_dataset: [FILE]"),
-        Line("  # use_vllm: true", "far faster completions, if vLLM is installed"),
+        SpecLine("  max_completion_length: 512", "tokens"),
+        SpecLine("  num_train_epochs: 1"),
+        SpecLine("  eval_strategy: no", "or steps, with a val_dataset: [FILE]"),
+        SpecLine("  # use_vllm: true", "far faster completions, if vLLM is installed"),
     ]
 
 
@@ -129,7 +133,7 @@ def _example(columns: tuple[str, ...]) -> str:
     return '{"messages": [{"role": "user", "content": "…"}]' + answers + "}"
 
 
-def _commented(line: Line) -> str:
+def _commented(line: SpecLine) -> str:
     if not line.comment:
         return f"{line.text}\n"
     if len(line.text) < _COLUMN - 1 and len(line.comment) + _COLUMN <= 110:

@@ -61,7 +61,7 @@ LATE = (
     r"targets\.check: .*",
     r"other_models\.(reference_adapters|rewarding|one_each|adapters): .*",
     r"rewards\.(weights|plugins): .*",
-    r"training\.(reports|plugins|notifications): .*",
+    r"training_loop\.(reports|plugins|notifications): .*",
     r"tuner\.(known|lora_numbers|lisa): .*",
     r"(plugins|data|checkpoint)\.check: .*",
 )
@@ -333,9 +333,9 @@ RUNS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
         {**REWARD_MODEL, "reward_model_plugin": ["nonsense"]},
         "rm_plugin nonsense is not implemented",
     ),
-    ("training.reports", "dpo", {"report_to": ["wandbb"]}, "is not supported, only"),
-    ("training.plugins", "dpo", {"optimizer": "nonsense"}, "KeyError"),
-    ("training.plugins", "dpo", {"callbacks": ["nonsense"]}, "KeyError"),
+    ("training_loop.reports", "dpo", {"report_to": ["wandbb"]}, "is not supported, only"),
+    ("training_loop.plugins", "dpo", {"optimizer": "nonsense"}, "KeyError"),
+    ("training_loop.plugins", "dpo", {"callbacks": ["nonsense"]}, "KeyError"),
     ("tuner.known", "dpo", {"tuner_type": "lorra"}, "Unknown tuner_type"),
     (
         "tuner.lora_numbers",
@@ -484,7 +484,7 @@ def test_what_fails_later_really_fails(folder: Path, ask: Ask) -> None:
     assert differing == []
     tried = {rule for rule, *_ in RUNS}
     late = {rule for rule in map(name_of, RULES) if any(re.match(p, f"{rule}: ") for p in LATE)}
-    assert late - tried == {"training.notifications"}, "needs swanlab, which is not here"
+    assert late - tried == {"training_loop.notifications"}, "needs swanlab, which is not here"
 
 
 def test_temperature_zero_spoils_the_model(folder: Path, ask: Ask) -> None:

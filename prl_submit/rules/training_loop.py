@@ -11,13 +11,13 @@ from prl_submit.rules.job import Job
 from prl_submit.spec.suggest import closest
 
 #: transformers 5.19 trainer_utils SchedulerType.
-SCHEDULERS = (
+SCHEDULES = (
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup",
     "inverse_sqrt", "reduce_lr_on_plateau", "cosine_with_min_lr", "cosine_warmup_with_min_lr",
     "warmup_stable_decay", "greedy",
 )  # fmt: skip
 #: Schedules that the transformers of older ms-swift releases lack, and the first release that has them.
-_NEWER_SCHEDULERS = {"cosine_warmup_with_min_lr": "3.7", "greedy": "4.1"}
+_NEWER_SCHEDULES = {"cosine_warmup_with_min_lr": "3.7", "greedy": "4.1"}
 #: transformers 5.19 integration_utils INTEGRATION_TO_CALLBACK; ms-swift provides swanlab's.
 REPORTS = (
     "azure_ml", "comet_ml", "mlflow", "neptune", "tensorboard", "trackio", "wandb", "codecarbon",
@@ -102,7 +102,7 @@ def saving(job: Job) -> Iterator[Problem]:
 def schedule(job: Job) -> Iterator[Problem]:
     """lr_scheduler_type must be a known schedule. Source: transformers trainer_utils SchedulerType."""
     chosen = str(job.get("lr_scheduler_type", "cosine"))
-    known = [n for n in SCHEDULERS if job.since(_NEWER_SCHEDULERS.get(n, "3.0"))]
+    known = [n for n in SCHEDULES if job.since(_NEWER_SCHEDULES.get(n, "3.0"))]
     if chosen not in known and job.has_known_names:
         near = closest(chosen, known, 0.6)
         hint = f"did you mean {near}?" if near else f"these work: {', '.join(known)}"
