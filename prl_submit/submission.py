@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from prl_submit import backends
 from prl_submit.backends.artefact import job_files
+from prl_submit.backends.base import ignore_message
 from prl_submit.errors import PrlSubmitError, Problem, RefusedError, SpecError, format_problem
 from prl_submit.launch.quote import bash
 from prl_submit.planning.plan import Plan, Planned, resume_from, with_run_dir
@@ -38,7 +39,7 @@ class World(Struct, frozen=True):
     environ: Mapping[str, str]
     shell: Shell
     site: Path | None = None
-    tell: Callable[[str], None] = backends.ignore_message
+    tell: Callable[[str], None] = ignore_message
 
 
 def submit(planned: Planned, outside: World) -> Run:

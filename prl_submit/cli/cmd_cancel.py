@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from prl_submit import backends
+from prl_submit.backends.base import Backend
 from prl_submit.cli.console import data, document, note
 from prl_submit.cli.run_lines import describe, typed
 from prl_submit.cli.run_states import refreshed, states_of, statuses_of
@@ -142,7 +143,7 @@ def _no_job(run: Run, backend: str) -> BackendRefusedError:
     )
 
 
-def _backend_of(run: Run) -> backends.Backend:
+def _backend_of(run: Run) -> Backend:
     return backends.load(run.require_record().backend)
 
 

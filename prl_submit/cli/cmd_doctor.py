@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from prl_submit import __version__, backends
-from prl_submit.backends import Finding
+from prl_submit.backends.base import Finding
 from prl_submit.cli.console import data, document
 from prl_submit.cli.shared_options import json_option, output_root_option
 from prl_submit.errors import EXIT_JOB_FAILED
@@ -78,7 +78,7 @@ def _folder() -> Finding:
 
 def _version() -> Finding:
     python = ".".join(map(str, sys.version_info[:3]))
-    found = TEMPLATES.is_dir()
+    found = os.path.isdir(TEMPLATES)
     detail = f"{__version__} on Python {python}, templates in {TEMPLATES}"
     return Finding("prl-submit", found, detail, None if found else "install it again")
 

@@ -6,8 +6,8 @@ the rendering, because a forgotten filter is a broken script on somebody's clust
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+import os.path
+from typing import TYPE_CHECKING, Any
 
 from prl_submit import __version__
 from prl_submit.errors import PrlSubmitError
@@ -15,14 +15,19 @@ from prl_submit.launch import quote
 from prl_submit.planning.plan import ENTRY_POINT, Plan
 from prl_submit.spec.scalars import format_duration
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 # Installed: in the package. In a checkout: at the top level.
-_PACKAGE = Path(__file__).parents[1]
-_SHIPPED = _PACKAGE / "templates"
-TEMPLATES = _SHIPPED if _SHIPPED.is_dir() else _PACKAGE.parent / "templates"
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_SHIPPED = os.path.join(_PACKAGE, "templates")
+TEMPLATES = (
+    _SHIPPED if os.path.isdir(_SHIPPED) else os.path.join(os.path.dirname(_PACKAGE), "templates")
+)
 
 #: Nodes run this very file to find the last complete checkpoint, as `resume` does here. Its text
 #: takes the place of the line in launch.lib.sh.
-_CHECKPOINT_FILES = _PACKAGE / "runs" / "checkpoint_files.py"
+_CHECKPOINT_FILES = os.path.join(_PACKAGE, "runs", "checkpoint_files.py")
 _CHECKPOINT_LINE = "# checkpoint_files.py stands here in a run directory.\n"
 
 # No value can hold a NUL (the readers refuse it), so one at each end proves that a filter made the
@@ -73,11 +78,17 @@ def _finalize(value: Any) -> Any:
     return text[1:-1]
 
 
-def template_path(template: str, site: Path | None) -> Path:
+def template_path(template: str, site: Path | None) -> str:
     """The site's file of that name, where it has one, else ours."""
     if site is not None and (site / template).is_file():
-        return site / template
-    return TEMPLATES / template
+        return str(site / template)
+    return os.path.join(TEMPLATES, template)
+
+
+def read_template(path: str) -> str:
+    """The text of a template. Raises OSError, UnicodeDecodeError."""
+    with open(path, encoding="utf-8") as file:
+        return file.read()
 
 
 def render(template: str, variables: dict[str, Any], site: Path | None = None) -> str:
@@ -106,7 +117,7 @@ def render(template: str, variables: dict[str, Any], site: Path | None = None) -
         comment_end_string="##}",
     )
     try:
-        return environment.render_str(path.read_text("utf-8"), template, **variables)
+        return environment.render_str(read_template(path), template, **variables)
     except (minijinja.TemplateError, ValueError, TypeError, AttributeError, OSError) as error:
         raise PrlSubmitError(f"{path}: does not render: {error}") from None
 
@@ -160,7 +171,7 @@ def _variables_of_older_versions(plan: Plan) -> dict[str, Any]:
         **_environment_variables(plan),
         "kubernetes": plan.traits.in_pods,
         "slurm": plan.traits.leaves_children,
-        "checkpoint_code": _CHECKPOINT_FILES.read_text("utf-8").rstrip("\n"),
+        "checkpoint_code": read_template(_CHECKPOINT_FILES).rstrip("\n"),
     }
 
 
@@ -168,10 +179,10 @@ def render_library(site: Path | None = None) -> str:
     """launch.lib.sh. It is the same for every plan. Raises PrlSubmitError if it cannot be read."""
     path = template_path("launch.lib.sh", site)
     try:
-        text = path.read_text("utf-8")
+        text = read_template(path)
     except (OSError, UnicodeDecodeError) as error:
         raise PrlSubmitError(f"{path}: cannot be read: {error}") from None
-    return text.replace(_CHECKPOINT_LINE, _CHECKPOINT_FILES.read_text("utf-8"))
+    return text.replace(_CHECKPOINT_LINE, read_template(_CHECKPOINT_FILES))
 
 
 def render_environment(plan: Plan, site: Path | None = None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 
+# Patterns are texts here, which `re` compiles when they are first used: `check` seldom needs one.
 #: A sequence that sets a colour (SGR).
 _COLOUR = r"\x1b\[[0-9;:]*m"
 #: The escape sequences of ECMA-48: those that begin with ESC [, those that begin with ESC ] and the like,
@@ -20,22 +21,23 @@ _OTHER = r"\x1b[ -/]*[0-~]"
 #: return are not among them, because a progress bar returns to the beginning of its line with the last one.
 _CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 _SEQUENCE = f"{_STRING}|{_CSI}|{_OTHER}"
-_SEQUENCES = re.compile(_SEQUENCE)
-_ANY = re.compile(f"{_SEQUENCE}|{_CONTROL}|\r|[\ud800-\udfff]")
-_BUT_COLOUR = re.compile(f"({_COLOUR})|{_SEQUENCE}|{_CONTROL}")
+_ANY = f"{_SEQUENCE}|{_CONTROL}|\r|[\ud800-\udfff]"
+_BUT_COLOUR = f"({_COLOUR})|{_SEQUENCE}|{_CONTROL}"
 #: The beginning of a sequence at the end of a text; its rest may follow in the next piece.
-_BEGUN = re.compile(r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8})?\Z")
-_IN_JSON = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_BEGUN = r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8})?\Z"
+_IN_JSON = r"[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 
 
 def words(text: str) -> str:
     """The text with `?` in place of each sequence and control character. Line feeds and tabs stay."""
-    return text if text.isprintable() else _ANY.sub("?", text)
+    if all(map(str.isprintable, text.split("\n"))):
+        return text
+    return re.sub(_ANY, "?", text)
 
 
 def one_line(text: str) -> str:
     """The text on one line, without sequences and control characters."""
-    shown = "".join(char if char.isprintable() else " " for char in _SEQUENCES.sub("", text))
+    shown = "".join(char if char.isprintable() else " " for char in re.sub(_SEQUENCE, "", text))
     return " ".join(shown.split())
 
 
@@ -53,7 +55,7 @@ def excerpt(text: str, most: int = 300) -> str:
 
 def in_json(text: str) -> str:
     """The same JSON, with escapes in place of characters that would change a terminal."""
-    return _IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return re.sub(_IN_JSON, lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 class Filter:
@@ -66,7 +68,7 @@ class Filter:
     def __call__(self, content: bytes) -> bytes:
         """The next piece of the output without sequences, except colours, and without control characters."""
         text = self._begun + self._decoder.decode(content)
-        found = _BEGUN.search(text)
+        found = re.search(_BEGUN, text)
         self._begun = found[0] if found else ""
         text = text[: len(text) - len(self._begun)]
-        return _BUT_COLOUR.sub(lambda match: match[1] or "", text).encode("utf-8")
+        return re.sub(_BUT_COLOUR, lambda match: match[1] or "", text).encode("utf-8")

@@ -99,7 +99,7 @@ def test_a_site_replaces_single_files(tmp_path: Path) -> None:
         "echo {{ name|bash }} {{ nproc }} {{ secrets|bash_words }}\n"
     )
     assert render_launch(plan, token="t", site=tmp_path) == "echo x 1 \n"
-    assert (TEMPLATES / "launch.sh").is_file()
+    assert (Path(TEMPLATES) / "launch.sh").is_file()
 
 
 #: What templates/launch.sh was given when it held everything.

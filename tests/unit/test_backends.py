@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from prl_submit import backends
+from prl_submit.backends.base import Backend
 from prl_submit.errors import PrlSubmitError
 from prl_submit.runs.layout import BATCH_SCRIPT, MANIFEST
 from prl_submit.spec.traits import BACKENDS, DEFAULT, find_traits, traits_of
@@ -16,7 +17,7 @@ from prl_submit.spec.traits import BACKENDS, DEFAULT, find_traits, traits_of
 @pytest.mark.parametrize("name", BACKENDS)
 def test_each_backend_has_what_the_seam_calls(name: str) -> None:
     assert traits_of(name).name == name
-    assert isinstance(backends.load(name), backends.Backend)
+    assert isinstance(backends.load(name), Backend)
     options = backends.load_options(name)
     assert callable(options.check_section)
     assert hasattr(options, "artefact") == (traits_of(name).artefact is not None)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from prl_submit.backends import (
+from prl_submit.backends.answers import BackendAnswer
+from prl_submit.backends.base import (
     Backend,
     FilesBrought,
     Finding,
@@ -23,7 +24,6 @@ from prl_submit.backends import (
     NoLogCopier,
     ignore_message,
 )
-from prl_submit.backends.answers import BackendAnswer
 from prl_submit.backends.kubernetes import collect_files, helper_pod, labels, rights
 from prl_submit.backends.kubernetes import states as kubernetes_states
 from prl_submit.backends.kubernetes.api import Api, connect

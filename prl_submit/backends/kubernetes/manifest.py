@@ -26,7 +26,7 @@ from prl_submit.backends.kubernetes.merge_patch import merge_lists, merge_patch
 from prl_submit.backends.kubernetes.volumes import read_volumes
 from prl_submit.backends.kubernetes.yaml_text import dump, load
 from prl_submit.errors import PrlSubmitError
-from prl_submit.launch.render import template_path
+from prl_submit.launch.render import read_template, template_path
 from prl_submit.planning.plan import Plan
 from prl_submit.runs.layout import MANIFEST
 from prl_submit.spec.scalars import to_quantity
@@ -81,7 +81,7 @@ def _template(site: Path | None) -> Data:
 
     path = template_path(MANIFEST, site)
     try:
-        job = load(path.read_text("utf-8"))
+        job = load(read_template(path))
         # `manifest` reads or replaces each of these, so the template must have them.
         job["spec"]["runPolicy"], _master(job)["template"]["spec"]["containers"][0]["command"]
     except (OSError, yaml.YAMLError, KeyError, TypeError, IndexError, UnicodeDecodeError) as error:

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from prl_submit.backends import Backend, ignore_message
 from prl_submit.backends.answers import BackendAnswer
+from prl_submit.backends.base import Backend, ignore_message
 from prl_submit.backends.local import processes
 from prl_submit.backends.local.ownership import (
     is_elsewhere,

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from prl_submit.backends import Backend, Finding, ignore_message
 from prl_submit.backends.answers import BackendAnswer
+from prl_submit.backends.base import Backend, Finding, ignore_message
 from prl_submit.backends.slurm import states as slurm_states
 from prl_submit.backends.slurm.inherited_environment import job_environ, site_defaults
 from prl_submit.backends.slurm.job_listing import ListedJob, is_live, never_ran, squeue_argv

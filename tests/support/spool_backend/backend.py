@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from prl_submit.backends import Backend, ignore_message
 from prl_submit.backends.answers import BackendAnswer
+from prl_submit.backends.base import Backend, ignore_message
 from prl_submit.backends.inherited_variables import is_inherited
 from prl_submit.backends.submit_once import record_first
 from prl_submit.planning.plan import Plan

@@ -1,0 +1,151 @@
+"""What every backend does, and what a backend answers with."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from signal import Signals
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from prl_submit.backends.answers import BackendAnswer
+    from prl_submit.errors import Problem
+    from prl_submit.planning.plan import Plan
+    from prl_submit.rules.job import Job
+    from prl_submit.runs.directory import Run
+    from prl_submit.runs.record import Record
+
+
+def ignore_message(words: str) -> None:
+    """Drop a backend's message: nobody is there to read it."""
+
+
+class LogCopier(Protocol):
+    """Copies a job's log into `logs/` of the run directory, for jobs that do not write it there themselves."""
+
+    def start(self) -> None:
+        """Begin to copy lines in the background."""
+
+    def finish(self) -> None:
+        """Copy all lines that were written until now, and stop. Raises PrlSubmitError."""
+
+
+class NoLogCopier:
+    """For jobs that write their log into the run directory themselves."""
+
+    def start(self) -> None:
+        """There is nothing to copy."""
+
+    def finish(self) -> None:
+        """There is nothing to copy."""
+
+
+class Finding(Struct, frozen=True):
+    """One thing that `doctor` looked at. `ok` None: good to know, not needed."""
+
+    name: str
+    ok: bool | None
+    detail: str
+    hint: str | None = None
+
+
+class Backend(ABC):
+    """What a backend does. The defaults are those of a scheduler whose jobs write into the run directory."""
+
+    @abstractmethod
+    def ask(self, plan: Plan, artefact: str) -> str:
+        """What the backend would do with the job, in words (`check --online`). Raises as `submit` does."""
+
+    @abstractmethod
+    def submit(
+        self, run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = ignore_message
+    ) -> Record:
+        """Start the job of a prepared run directory and write its record, at most once.
+
+        `tell` gets the messages of a backend that took the job. A crash at any instant leaves either no
+        job and no record, or a job with its record. Raises RefusedError, BackendRefusedError,
+        BackendUnreachableError, or OutcomeUnknownError where nobody can say whether the job was taken.
+        """
+
+    @abstractmethod
+    def states(self, runs: Sequence[Run]) -> list[BackendAnswer]:
+        """What each run is doing, in one question for all. This only answers; who asks keeps what matters.
+
+        Raises nothing if the backend does not answer: the states are then those last known.
+        """
+
+    @abstractmethod
+    def cancel(self, run: Run, *, wait: bool) -> bool:
+        """End the job and free what it holds. `wait`: return when nothing of it is left.
+
+        False where the backend knows of no job of this run.
+        """
+
+    def node_name(self, node: int) -> str:
+        """What users of the backend call a node of a job. Default: as its log file is called."""
+        return f"node{node}"
+
+    def log_copier(self, run: Run, tell: Callable[[str], None] = ignore_message) -> LogCopier:
+        """Brings the job's log here; `tell` gets the reason why it cannot. Raises PrlSubmitError.
+
+        Default: the job writes its log here itself.
+        """
+        return NoLogCopier()
+
+    def is_left(self, run: Run) -> bool:
+        """True if something of a job that has ended still runs. Raises PrlSubmitError.
+
+        Default: the end of a job is the end of everything it started.
+        """
+        return False
+
+    def where_files_are(self, run: Run) -> str | None:
+        """Where the job's files are if they are not all in the run directory, in words.
+
+        Default: None, because the job writes all of them here.
+        """
+        return None
+
+    def collect(self, run: Run, only: Sequence[str], tell: Callable[[str], None]) -> FilesBrought:
+        """Bring what the job wrote elsewhere into the run directory. Raises PrlSubmitError.
+
+        `only`: patterns of names in the run directory; none: all of it. Default: there is nothing to bring.
+        """
+        return FilesBrought(0, 0)
+
+    def forward_signal(self, run: Run, number: Signals) -> bool:
+        """Hand a signal to the job, for backends with the trait `foreground`; True if the job got it.
+
+        Default: nothing is handed on, because the job does not depend on this process.
+        """
+        return False
+
+    def doctor(self) -> Finding | None:
+        """Whether this machine can submit to the backend. Default: nothing is needed."""
+        return None
+
+
+class FilesBrought(NamedTuple):
+    """How many files `collect` brought, and how many bytes."""
+
+    files: int
+    size: int
+
+
+class Options(Protocol):
+    """options.py of a backend: what `check` and `render` need of it, quick to import and pure."""
+
+    def check_section(self, job: Job, plan: Plan) -> Iterator[Problem]:
+        """What is wrong with the backend's section of the spec, and with what the backend cannot do."""
+
+    def artefact(
+        self, plan: Plan, scripts: Mapping[str, str], token: str, site: Path | None
+    ) -> str:
+        """The text of `Traits.artefact`. Needed only with that trait.
+
+        `scripts`: the texts of launch.sh and launch.lib.sh, by name.
+        """
