@@ -23,6 +23,6 @@ def warn_or_stop(planned: Planned) -> None:
 
 def rendered(planned: Planned, templates: Path | None) -> dict[str, str]:
     """The files of the job, by name. The first one is what the backend would be given."""
-    from prl_submit.backends.artefact import job_files  # a tenth of the time of `check`
+    from prl_submit.backends.artefact import job_files
 
     return job_files(planned.plan, templates)

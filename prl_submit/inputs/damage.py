@@ -109,7 +109,7 @@ def _is_row(line: bytes) -> bool:
 
 def _from(lines: list[bytes], number: int) -> Damage | None:
     """The first mistake from a line on that is not one object. None if `datasets` can read the rest."""
-    import json  # needed only for an unusual file
+    import json
 
     text = b"\n".join(lines[number - 1 :]).decode("utf-8", "replace")
     decoder = json.JSONDecoder()

@@ -143,7 +143,7 @@ def rewarded_columns(
     wanted = [need for need in needs(job, workdir) if need[1]]
     if not wanted:
         return
-    from prl_submit.inputs.columns import renames  # many rewards need no column
+    from prl_submit.inputs.columns import renames
 
     names = renames(job, workdir)
     if names is not None:
@@ -161,7 +161,7 @@ def _unmet_needs(
 
     `wanted`: rewards, their columns, and where that is written. `names`: the argument `columns`.
     """
-    from prl_submit.inputs.columns import reaching  # many rewards need no column
+    from prl_submit.inputs.columns import reaching
 
     automatic = not job.get("disable_auto_column_mapping", False)
     for source in found:

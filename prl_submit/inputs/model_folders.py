@@ -28,7 +28,7 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
             is_here = is_here or os.path.isfile(os.path.join(path, "config.json"))
             yield from _folder(job, argument, given, path)
     if is_here:
-        from prl_submit.inputs import model_types  # needed only for a local model
+        from prl_submit.inputs import model_types
 
         yield from model_types.check(job, workdir)
 
@@ -48,6 +48,6 @@ def _unloaded(job: Job) -> set[str]:
     """The arguments of models that ms-swift never loads with this job's values."""
     if not {"ref_model", "teacher_model"} & job.swift.keys():
         return set()
-    from prl_submit.rules.other_models import unloaded  # few jobs have a second model
+    from prl_submit.rules.other_models import unloaded
 
     return unloaded(job.swift)

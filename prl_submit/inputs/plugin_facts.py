@@ -90,7 +90,7 @@ def facts_of(path: str, environ: Mapping[str, str] = os.environ) -> PluginFacts 
         return None
     if len(text) == MAX_BYTES:
         return None
-    from prl_submit.inputs.plugin_syntax import read_source  # not needed if the cache has the facts
+    from prl_submit.inputs.plugin_syntax import read_source
 
     facts = read_source(text)
     _remember(place, RememberedPlugin(*now, facts))
@@ -107,7 +107,7 @@ def _remembered(place: str) -> RememberedPlugin | None:
 
 def _remember(place: str, known: RememberedPlugin) -> None:
     """Write a cache file. If that fails, the Python file is read again next time."""
-    from pathlib import Path  # needed only when a cache file is written
+    from pathlib import Path
 
     from prl_submit.system.files import write_atomic
 

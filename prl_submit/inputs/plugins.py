@@ -91,7 +91,7 @@ def _all_but(job: Job, argument: str, name: str, files: list[Plugin]) -> set[str
         return None
     if registry == "orms" and name in _own_rewards(job)[1].registered:
         return None
-    from prl_submit.inputs.plugin_ast import provided  # needed only if no text plainly has the name
+    from prl_submit.inputs.plugin_ast import provided
 
     found = [provided(plugin.source, registry) for plugin in files]
     if job.source is not None:
@@ -249,7 +249,7 @@ def _lacking(
     job: Job, argument: str, file: str, path: str, given: str, facts: PluginFacts, workdir: str
 ) -> Iterator[Problem]:
     """Problems for modules that `file` imports and that neither its folder nor the environment has."""
-    from prl_submit.inputs.packages import installed  # many plugins import only ms-swift and Python
+    from prl_submit.inputs.packages import installed
 
     tops = {name.partition(".")[0] for name in facts.imports} - {"swift", "torch"}
     if not tops or any(_has_links(folder) for folder in job.folders):

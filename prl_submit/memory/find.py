@@ -49,11 +49,15 @@ def find_inputs(planned: Planned, environ: Mapping[str, str]) -> Inputs | str:
         return f"the sizes of {model} are not known: it is not here, and not in the table of common models"
     names = {name for changed in _kinds(values) for _, name, _ in other_roles(changed) if name}
     found = {name: find_config(name, plan.workdir, environ) for name in sorted(names)}
+    return Inputs(values, plan.world_size, config, found, _sharding_file(values, plan.workdir))
+
+
+def _sharding_file(values: dict[str, object], workdir: str) -> bytes | None:
+    """The JSON file that `deepspeed` or `fsdp` names; None where neither names one that can be read."""
     file = values.get("deepspeed") or values.get("fsdp")
-    raw = None
-    if isinstance(file, str):
-        raw = _read(absolute(file, plan.workdir, os.path.expanduser("~")))
-    return Inputs(values, plan.world_size, config, found, raw)
+    return (
+        _read(absolute(file, workdir, os.path.expanduser("~"))) if isinstance(file, str) else None
+    )
 
 
 def _kinds(values: dict[str, object]) -> list[dict[str, object]]:
@@ -110,7 +114,7 @@ def find_gpu(planned: Planned, facts: Facts | Damaged | None) -> tuple[int, ...]
 
 def _seen(wanted: str | None, facts: Facts | Damaged) -> tuple[int, ...]:
     from prl_submit.probe.check_facts import is_kind
-    from prl_submit.probe.node_facts import Facts  # both are loaded where there are facts
+    from prl_submit.probe.node_facts import Facts
 
     if not isinstance(facts, Facts):
         return ()

@@ -61,7 +61,7 @@ def check_memory(
     found = find_forecast(planned, facts, environ)
     if isinstance(found, str) or found.verdict.fits:
         return []
-    from prl_submit.memory.words import hint, keys_of, message  # where there is something to say
+    from prl_submit.memory.words import hint, keys_of, message
 
     verdict = found.verdict
     job = planned.job

@@ -88,7 +88,7 @@ def literal(job: Job) -> Iterator[Problem]:
     """Values that look like shell code; see the module `literal`."""
     if not any(_SHELL_SIGNS & set(str(node.value)) for _, node in leaves(job.tree)):
         return iter(())
-    from prl_submit.rules.literal import literal  # few specs have such a value
+    from prl_submit.rules.literal import literal
 
     return literal(job)
 

@@ -20,9 +20,9 @@ class Checkpoint(Struct, frozen=True):
 def last_complete(run_dir: Path, world_size: int) -> Checkpoint | None:
     """The newest checkpoint that can be loaded whole, or None.
 
-    A kill in the middle of a save leaves a folder without some of its files, or with a part of one
-    (facts: ms-swift 4.6.0): the weights, the optimizer and scheduler, trainer_state.json, and one random
-    state for each rank must be there and whole, and a sharded model must have every shard of its index.
+    A kill in the middle of a save leaves a folder without some of its files, or with a part of one. So the
+    weights, the optimizer and scheduler, trainer_state.json, and one random state for each rank must be
+    there and whole, and a sharded model must have every shard of its index.
     """
     found = checkpoint_files.last_complete(str(run_dir), world_size, [])
     if found is None:

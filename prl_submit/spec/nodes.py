@@ -12,14 +12,12 @@ from msgspec import Struct
 
 from prl_submit.errors import Problem, Refusal
 
-#: The places a value can come from. A later layer overrides an earlier one: our defaults, the profile
-#: in prl-submit.toml, the specs named by `extends`, the spec itself, PRL_* variables, `--set`.
-LAYERS = ("default", "profile", "base", "spec", "env", "flag")
-
 
 class Origin(Struct, frozen=True):
     """Where a value was written: its layer, its file and its line (counted from 1).
 
+    The layers, of which a later one overrides an earlier one: `default`, `profile` (prl-submit.toml),
+    `base` (the specs named by `extends`), `spec`, `env` (PRL_* variables), `flag` (`--set` and the like).
     A value without a file has a label instead, such as the name of a variable.
     """
 

@@ -10,7 +10,7 @@ def closest(word: str, known: Iterable[str], cutoff: float = 0.75) -> str | None
 
     `cutoff`: the least similarity, from 0 (nothing in common) to 1 (equal), as difflib measures it.
     """
-    import difflib  # takes 8 ms, so it is imported only when there is a mistake to report
+    import difflib
 
     found = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return found[0] if found else None

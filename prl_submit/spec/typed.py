@@ -262,7 +262,7 @@ def _unknown(node: Node, path: str, key: str, known: dict[str, Any]) -> Problem:
 
 def _meant(path: str, key: str) -> str | None:
     """A hint for an unknown key that other tools use: our name in this section, or in another one."""
-    from prl_submit.spec import meanings  # imported only when there is a mistake to report
+    from prl_submit.spec import meanings
 
     section = path.removesuffix(key)
     wanted = meanings.KEYS.get(key.lower().replace("-", "_"), ())

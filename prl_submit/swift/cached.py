@@ -78,7 +78,7 @@ def read_names(installed: Installed, environ: Mapping[str, str]) -> Registries |
     found = _cached(path, RememberedNames)
     if found is not None and _is_current(found, installed):
         return found.registries
-    from prl_submit.swift.registry_source import read_registries  # not needed if the cache has them
+    from prl_submit.swift.registry_source import read_registries
 
     stamps: list[Stamp] = []
     try:
@@ -125,7 +125,7 @@ def _stamp(path: str) -> Stamp | None:
 
 def _read(installed: Installed) -> RememberedArguments | str:
     """The arguments read from the source, or a text that says why it cannot be read."""
-    from prl_submit.swift.argument_source import read_arguments  # not needed if the cache has them
+    from prl_submit.swift.argument_source import read_arguments
 
     stamps: list[Stamp] = []
     try:
@@ -161,7 +161,7 @@ def _finder(installed: Installed, stamps: list[Stamp]) -> Callable[[str], tuple[
 
 def _remember(path: str, remembered: RememberedArguments | RememberedNames) -> None:
     """Write a cache file. If that fails, the source is read again next time."""
-    from pathlib import Path  # needed only when a cache file is written
+    from pathlib import Path
 
     from prl_submit.system.files import write_atomic
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def bundled_names(version: str) -> Registries | None:
     """The names that a release registers, from the bundled file."""
-    from prl_submit.swift.registries import bundled  # few jobs need it
+    from prl_submit.swift.registries import bundled
 
     return bundled(version)
 

@@ -44,14 +44,14 @@ def nearest(name: str, table: Table) -> str | None:
 
 def is_of_another_version(name: str) -> bool:
     """True if some release since 3.0 has the argument, or ms-swift 2 had an argument of this name."""
-    from prl_submit.swift.history import load_history  # needed only for an unknown name
+    from prl_submit.swift.history import load_history
 
     return name in load_history().arguments or name in RENAMED or name in REPLACED
 
 
 def of_another_version(name: str, table: Table) -> tuple[str, str] | None:
     """The message and the hint for an argument that other releases have; None for any other name."""
-    from prl_submit.swift.history import load_history, number  # needed only for an unknown name
+    from prl_submit.swift.history import load_history, number
 
     years = load_history().years(name)
     today = RENAMED.get(name)
@@ -83,7 +83,7 @@ def _too_new(name: str, begin: str, table: Table) -> tuple[str, str]:
 
 def _renamed(begin: str, today: str) -> tuple[str, str]:
     """The message for an argument whose name was changed to `today`. `begin`: its first release."""
-    from prl_submit.swift.history import load_history, number  # needed only for an unknown name
+    from prl_submit.swift.history import load_history, number
 
     years = load_history().years(today)
     since = years[0] if years else ""

@@ -70,7 +70,7 @@ def _add_value(
     except ValueError as error:
         return [problem_at(node.origin, f"swift.{name}", str(error))]
     if table[name].kind == "json" and isinstance(node.value, str):
-        from prl_submit.swift.json_text import json_problems  # few specs write JSON as text
+        from prl_submit.swift.json_text import json_problems
 
         return json_problems(name, node, nodes, table.known_version)
     return []

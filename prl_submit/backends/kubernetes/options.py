@@ -98,6 +98,6 @@ def _volumes(job: Job, output_root: str, workdir: str) -> Iterator[Problem]:
 
 def artefact(plan: Plan, scripts: Mapping[str, str], token: str, site: Path | None) -> str:
     """pytorchjob.yaml, which holds launch.sh and launch.lib.sh."""
-    from prl_submit.backends.kubernetes.manifest import render_manifest  # `check` does not need it
+    from prl_submit.backends.kubernetes.manifest import render_manifest
 
     return render_manifest(plan, scripts, token, site)

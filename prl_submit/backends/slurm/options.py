@@ -260,6 +260,6 @@ def _container(job: Job) -> Iterator[Problem]:
 
 def artefact(plan: Plan, scripts: Mapping[str, str], token: str, site: Path | None) -> str:
     """job.sbatch, which runs launch.sh from the run directory."""
-    from prl_submit.backends.slurm.batch_script import render_script  # `check` does not need it
+    from prl_submit.backends.slurm.batch_script import render_script
 
     return render_script(plan, token, site)
