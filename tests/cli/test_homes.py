@@ -40,5 +40,5 @@ def test_a_dollar_sign_in_it_is_an_error(home: Path) -> None:
         "job.yaml", backend=None, sets=(), profile=None, output_root="$SCRATCH/runs"
     )
     (problem,) = [p for p in planned.problems if p.key == "output"]
-    assert (problem.severity, problem.label) == ("error", "--set")
+    assert (problem.severity, problem.label) == ("error", "--output-root")
     assert "no shell replaces $SCRATCH" in problem.message
