@@ -1,4 +1,4 @@
-"""The one root of our errors, their exit codes, and the one way they read.
+"""The errors of prl-submit, their exit codes, and how they are printed.
 
 Exit codes, as `prl-submit --help` lists them: 1 the job failed or the backend refused it, 2 the spec or the
 command line is wrong and nothing was created, 3 no such run, 4 the backend cannot be reached,
@@ -21,7 +21,7 @@ EXIT_INTERRUPTED = 130
 
 
 class PrlSubmitError(Exception):
-    """Root of every error a user can cause or meet; `hint` says what to do."""
+    """Root of every error that a user can cause or meet. `hint` says what the user can do."""
 
     exit_code = EXIT_WRONG_INPUT
 
@@ -44,7 +44,7 @@ class BackendRefusedError(PrlSubmitError):
 
 
 class Refusal(Struct, frozen=True):
-    """What a backend has against a job: the spec's key it is about, where one is known."""
+    """Why a backend refuses a job. `key`: the key of the spec that the reason is about, where one is known."""
 
     key: str | None
     message: str
@@ -68,13 +68,13 @@ class BackendUnreachableError(PrlSubmitError):
 
 
 class OutputError(PrlSubmitError):
-    """What was asked for is done, but its result could not be written down or printed."""
+    """The command did what the user asked for, but its result could not be written or printed."""
 
     exit_code = EXIT_OUTPUT
 
 
 class OutcomeUnknownError(PrlSubmitError):
-    """Nobody can say yet whether the backend took the job; its run directory stays."""
+    """It is not known yet whether the backend took the job, so the run directory stays."""
 
     exit_code = EXIT_UNREACHABLE
 
@@ -114,7 +114,7 @@ def format_problem(problem: Problem) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Keys and values come from files: an escape sequence of theirs must not reach a terminal."""
+    """The text without escape sequences, which keys and values from files may have, and which a terminal would obey."""
     return "".join(char if char.isprintable() else "?" for char in text)
 
 

@@ -21,7 +21,7 @@ _LIMIT = 1 << 20
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
-    """One attempt. What is not known is None: the end of one that was killed, for example.
+    """One attempt. A field is None where it is not known, such as the end of an attempt that was killed.
 
     `submitted_at`: when `submit` or `resume` ordered it; an attempt that a scheduler started again
     has the time of the first.
@@ -38,7 +38,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
 
 def read_attempts(run: Path, record: Record) -> list[Attempt]:
-    """All attempts of a run, the first one first; empty before launch.sh has begun on a disk of ours."""
+    """All attempts of a run, the first one first. None are known until launch.sh writes on a disk that we see."""
     found: list[Attempt] = []
     for line in tail_bytes(run / ATTEMPTS, _LIMIT).splitlines():
         attempt = _decode(line)
@@ -54,7 +54,7 @@ def read_attempts(run: Path, record: Record) -> list[Attempt]:
 
 
 def _decode(line: bytes) -> Attempt | None:
-    """An attempt, or None for a line that a full disk or a power cut spoilt."""
+    """The attempt of a line; None where a full disk or a power cut damaged the line."""
     try:
         return msgspec.json.decode(line, type=Attempt)
     except (ValueError, RecursionError):
@@ -62,7 +62,7 @@ def _decode(line: bytes) -> Attempt | None:
 
 
 def _with_order(attempt: Attempt, orders: list[str]) -> Attempt:
-    """The attempt with the last order that was given before it began."""
+    """The attempt with `submitted_at`: the last `submit` or `resume` before it began."""
     began = _seconds(attempt.started_at)
     given = [order for order in orders if began is None or (_seconds(order) or 0) <= began]
     return msgspec.structs.replace(attempt, submitted_at=(given or orders)[-1 if given else 0])

@@ -1,4 +1,4 @@
-"""Where a run belongs: a run directory may have been moved or copied, and may be another user's.
+"""Whether a run directory was moved or copied since its job started, and whether it is another user's.
 
 run.json names the directory that it was written for (path and inode). A directory that was renamed
 keeps its inode, so it is the same run and lies where it is now. A copy has another inode, and where
@@ -45,7 +45,7 @@ class Belonging(Struct, frozen=True):
 
     @property
     def words(self) -> str | None:
-        """What is said of a directory whose job is not its own."""
+        """In words, why the job is not the one of this directory; None where it is."""
         if self.kind == COPY:
             return f"a copy of {self.origin}, to which the job belongs"
         if self.kind == BROUGHT:
@@ -99,7 +99,7 @@ def _was_started_there(origin: Path, record: Record) -> bool:
 
 
 def _planned_directory(run: Path) -> Directory | None:
-    """Where plan.json says that the run is, for records that do not; `run_dir` is as pods have it."""
+    """The directory of the run according to plan.json, for records that do not name it. `run_dir` is a path in the pods."""
     from prl_submit.runs.plan_file import find_plan
 
     plan = find_plan(run)
@@ -109,7 +109,7 @@ def _planned_directory(run: Path) -> Directory | None:
 
 
 def stranger(run: Path) -> int | None:
-    """The uid of the user whose run it is, where that is not ours (root's neither); else None."""
+    """The uid of the user who owns the run, where that is neither this user nor root; else None."""
     me, owner = os.geteuid(), owner_of(run)
     if owner is not None and owner != me and not _was_given_to_pods(run, me, owner):
         return owner
@@ -121,7 +121,7 @@ def stranger(run: Path) -> int | None:
 
 
 def _was_given_to_pods(run: Path, me: int, owner: int) -> bool:
-    """Whether root gave the folder to the user as which its pods run, and kept the records."""
+    """True if root submitted the run, gave its folder to the user of the pods, and kept run.json and plan.json."""
     if me != 0 or any(_writer(run / name) != 0 for name in (RECORD, PLAN)):
         return False
     from prl_submit.runs.plan_file import find_plan

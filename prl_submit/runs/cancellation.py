@@ -1,4 +1,4 @@
-"""Who orders a cancellation, and the note of it in the run directory."""
+"""cancel.json: the note in the run directory that somebody cancelled the job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prl_submit.system.reading import decode_json, read_record
 
 
 def write_cancel(run: Path) -> None:
-    """cancel.json, by which launch.sh and `status` know that somebody wanted the end.
+    """Write cancel.json, from which launch.sh and `status` know that a user wanted the job to end.
 
     Raises OSError where it cannot be written, even at a second try.
     """
@@ -29,7 +29,7 @@ def write_cancel(run: Path) -> None:
 
 
 class CancelNote:
-    """cancel.json of one cancellation. A full disk must not keep a job alive, but is told.
+    """cancel.json of one cancellation. If the disk is full the job is ended all the same, and the user is told.
 
     The note is tried again when the job has ended: by then launch.sh has given back the room that
     it kept for exit.json, and `status` heeds a late note as it heeds an early one.

@@ -131,7 +131,7 @@ def read_run(path: Path) -> Run | None:
 
 
 def _no_directory(path: Path) -> Run | None:
-    """What is called like a run directory and is none, or cannot be looked at; None: it is one."""
+    """A run with a fault, for something that has the name of a run directory and is none, or that cannot be read."""
     try:
         if os.path.isdir(path):
             return None
@@ -145,7 +145,7 @@ def _no_directory(path: Path) -> Run | None:
 
 
 def names_in(folder: Path) -> list[str]:
-    """What is in a folder; nothing where it is none, or may not be looked into."""
+    """The names in a folder; none where it is no folder, or where we have no permission to list it."""
     try:
         return os.listdir(folder)
     except OSError:
@@ -153,7 +153,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def list_runs(root: Path) -> list[Run]:
-    """The runs under an output root, newest last. No root yet: no runs."""
+    """The runs under an output root, newest last. A root that is not there yet has no runs."""
     try:
         names = [name for name in os.listdir(root) if re.fullmatch(_RUN_NAME, name)]
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""verdict.json: how a job ended, kept by the first command that hears it, since schedulers forget."""
+"""verdict.json: how a job ended. The first command that hears of the end writes it, because schedulers forget."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FinalState(Struct, frozen=True):
 def read_verdict(run: Run, *, is_copy: bool = False) -> State | None:
     """The kept end of the run's present job, or None: not kept, or it has begun again since.
 
-    `is_copy`: the times of its files say nothing.
+    `is_copy`: the directory is a copy, so the times of its files say nothing.
     """
     if run.record is None:
         return None
@@ -49,7 +49,7 @@ def read_verdict(run: Run, *, is_copy: bool = False) -> State | None:
 
 
 def _sign_of_life(run: Path, record: Record) -> Path:
-    """What a job touches when it begins; on Kubernetes the log may also be brought here later."""
+    """The file that a job writes when it begins. On Kubernetes that is not the log, which may be copied here later."""
     traits = find_traits(record.backend)
     if traits is not None and traits.in_pods:
         return starts_file(run, 0, record.token)
@@ -65,7 +65,7 @@ def _changed(path: Path) -> int:
 
 
 def write_verdict(run: Run, state: State) -> None:
-    """Keep how it ended; another user's run stays as it is."""
+    """Write how the job ended, unless the run is another user's."""
     if run.record is None or stranger(run.path) is not None:
         return
     job_id = run.record.job_id if state.job_id is None else state.job_id

@@ -1,4 +1,4 @@
-"""What is said of a run whose scheduler is silent, or does not know its job: one empty answer proves nothing."""
+"""The state of a run whose scheduler does not answer or does not know the job: one empty answer proves nothing."""
 
 from __future__ import annotations
 

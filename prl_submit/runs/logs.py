@@ -1,4 +1,4 @@
-"""Following a run's logs: plain polling, so that it works on shared file systems."""
+"""Following a run's logs by polling, because shared file systems do not report changes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _changed(path: Path) -> float:
 
 
 def log_sizes(run_dir: Path) -> dict[Path, int]:
-    """Bytes of each node's log as it stands."""
+    """The present size of each node's log, in bytes."""
     return {path: _size(path) for _, path in node_logs(run_dir)}
 
 
@@ -145,7 +145,7 @@ class LogReader:
 def follow(
     reader: LogReader, write: Callable[[bytes], None], is_finished: Callable[[], bool]
 ) -> None:
-    """Hand over output until the job has ended and everything it wrote was read."""
+    """Write the job's output until the job has ended and all of its output was written."""
     while True:
         finished = is_finished()  # asked first: what was written before the end is read below
         for data in reader.read(last=finished):

@@ -78,7 +78,7 @@ def find_plan(run: Path) -> Plan | None:
 
 
 def _decode(data: bytes) -> PlanFile:
-    """Of any version: those up to 0.1.0 wrote `plan.arguments` too. Raises ValueError."""
+    """The content of plan.json. Files of version 0.1.0 have `plan.arguments` besides `argv`. Raises ValueError."""
     document = decode_json(data)
     try:
         argv, plan = document["argv"], document["plan"]
@@ -125,7 +125,7 @@ def dump_spec(tree: Node) -> bytes:
 
 
 class _Bare(str):
-    """Unquoted text that is written as it stands."""
+    """A text that is written into spec.yaml without quotes."""
 
 
 def _items(tree: Node) -> list[tuple[str, Node]]:

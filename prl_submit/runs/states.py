@@ -29,7 +29,7 @@ FINISHED = frozenset({SUCCEEDED, FAILED, CANCELLED, TIMEOUT, LOST})
 
 
 class State(Struct, frozen=True, kw_only=True):
-    """A backend's verdict on one run."""
+    """What a backend says of one run."""
 
     state: str
     reason: str | None = None
@@ -70,7 +70,7 @@ class Status(Struct, frozen=True, kw_only=True):
 
 
 def state_of_exit(ended: ExitRecord) -> State:
-    """The state that the job itself wrote down."""
+    """The state in exit.json, which the job wrote itself."""
     state = ended.state or (SUCCEEDED if ended.exit_code == 0 else FAILED)
     return State(
         state=state if state in FINISHED else FAILED,

@@ -23,7 +23,7 @@ def age(seconds: float) -> str:
 def until(time: str, now: float) -> str:
     """`in 10m (2026-11-30T08:12:33+01:00)` for an ISO 8601 time with zone; `now` since the epoch.
 
-    The time alone where it is no such time, `now (…)` where it has come.
+    A text that is no such time is returned as it is; for a time that has passed the words are `now (…)`.
     """
     try:
         seconds = datetime.fromisoformat(time).timestamp() - now
