@@ -79,23 +79,30 @@ def registers(node: ast.AST, registry: str) -> Registered | None:
     if name_of(node.func.value) != registry:
         return Registered([], set())
     mentions = {id(node.func.value)}
-    if node.func.attr == "update":
-        names = _updated(node)
-    elif node.func.attr in ("setdefault", "__setitem__"):
-        names = [_constant(argument) for argument in node.args[:1]]
-    else:
-        names = []  # other methods only read the registry
+    names = [key for key, _ in stored_by(node)]
     plain = [name for name in names if name is not None]
     return Registered(plain, mentions) if len(plain) == len(names) else None
 
 
-def _updated(call: ast.Call) -> list[str | None]:
-    """The keys in `update({"a": A}, b=B)`. A key that is not a constant is None in the list."""
-    names = [keyword.arg for keyword in call.keywords]  # None: `**mapping`
-    for argument in call.args:
-        keys = argument.keys if isinstance(argument, ast.Dict) else [None]
-        names += [_constant(key) for key in keys]
-    return names
+def stored_by(call: ast.Call) -> list[tuple[str | None, ast.expr | None]]:
+    """What a call of a registry's method stores: keys with their values; other methods only read it.
+
+    `update({"a": A}, b=B)`, `setdefault("a", A)`. A key that is not a constant is None.
+    """
+    method = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    if method == "update":
+        found = [(keyword.arg, keyword.value) for keyword in call.keywords]  # None: `**mapping`
+        return [*found, *(pair for argument in call.args for pair in items_of(argument))]
+    if method in ("setdefault", "__setitem__") and call.args:
+        return [(_constant(call.args[0]), call.args[1] if len(call.args) > 1 else None)]
+    return []
+
+
+def items_of(node: ast.expr) -> list[tuple[str | None, ast.expr | None]]:
+    """The keys and values of a written dictionary; one pair without a key for any other expression."""
+    if not isinstance(node, ast.Dict):
+        return [(None, None)]
+    return [(_constant(key), value) for key, value in zip(node.keys, node.values, strict=True)]
 
 
 def _constant(node: ast.AST | None) -> str | None:

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from prl_submit.inputs.plugin_ast import items_of, name_of, stored_by
 from prl_submit.inputs.plugin_facts import Fault, PluginFacts, Reward
 
 if TYPE_CHECKING:
@@ -90,57 +91,32 @@ def _rewards(tree: ast.Module) -> dict[str, Reward]:
 def _registered(tree: ast.Module) -> Iterator[tuple[str, str | None]]:
     """The registered names, each with the name of its class (None if it is not a plain name)."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign):
-            for target in node.targets:
-                yield from _assigned(target, node.value)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            is_registry = _name(node.func.value) == _REGISTRY
-            yield from _called(node, node.func.attr) if is_registry else ()
+        for key, value in _stored(node):
+            if key is not None:
+                yield key, _plain(value)
 
 
-def _assigned(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, str | None]]:
-    """The names in `orms["a"] = A` and, in ms-swift's own file, `orms = {"a": A}`."""
-    if isinstance(target, ast.Subscript) and _name(target.value) == _REGISTRY:
-        yield from _pair(target.slice, value)
-    elif _name(target) == _REGISTRY and isinstance(value, ast.Dict):
-        yield from _items(value)
+def _stored(node: ast.AST) -> Iterator[tuple[str | None, ast.expr | None]]:
+    """The keys and values that one node stores in the registry. A key that is not a constant is None."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        yield from stored_by(node) if name_of(node.func.value) == _REGISTRY else ()
+    elif isinstance(node, ast.Assign):
+        for target in node.targets:
+            yield from _assigned(target, node.value)
 
 
-def _called(call: ast.Call, method: str) -> Iterator[tuple[str, str | None]]:
-    """The names in `orms.update(a=A)`, `orms.update({"a": A})` and `orms.setdefault("a", A)`."""
-    if method == "update":
-        for keyword in call.keywords:
-            if keyword.arg:
-                yield keyword.arg, _plain(keyword.value)
-        for argument in call.args:
-            if isinstance(argument, ast.Dict):
-                yield from _items(argument)
-    elif method in ("setdefault", "__setitem__") and len(call.args) == 2:
-        yield from _pair(call.args[0], call.args[1])
+def _assigned(target: ast.expr, value: ast.expr) -> Iterator[tuple[str | None, ast.expr | None]]:
+    """The keys and values in `orms["a"] = A` and, in ms-swift's own file, `orms = {"a": A}`."""
+    if isinstance(target, ast.Subscript) and name_of(target.value) == _REGISTRY:
+        if isinstance(target.slice, ast.Constant):
+            yield str(target.slice.value), value
+    elif name_of(target) == _REGISTRY:
+        yield from items_of(value)
 
 
-def _items(node: ast.Dict) -> Iterator[tuple[str, str | None]]:
-    """The constant keys of a written dictionary, each with the name of its value."""
-    for key, value in zip(node.keys, node.values, strict=True):
-        yield from _pair(key, value)
-
-
-def _pair(key: ast.AST | None, value: ast.AST) -> Iterator[tuple[str, str | None]]:
-    """The text of a key and the name of its value, if the key is a constant."""
-    if isinstance(key, ast.Constant):
-        yield str(key.value), _plain(value)
-
-
-def _plain(node: ast.AST) -> str | None:
+def _plain(node: ast.AST | None) -> str | None:
     """A name without dots; None for any other expression."""
     return node.id if isinstance(node, ast.Name) else None
-
-
-def _name(node: ast.AST) -> str | None:
-    """The last part of a name; None for any other expression."""
-    if isinstance(node, ast.Name):
-        return node.id
-    return node.attr if isinstance(node, ast.Attribute) else None
 
 
 def _reward(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> Reward | None:
@@ -168,7 +144,7 @@ def _chain(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> list[ast.Cla
             return None
         if not node.bases:
             return chain
-        base = _name(node.bases[0])
+        base = name_of(node.bases[0])
         if base in classes and classes[base] not in chain and base not in _BASES:
             node = classes[base]
             chain.append(node)
@@ -265,7 +241,9 @@ def _raises_without_columns(node: ast.AST) -> bool:
     if not isinstance(node, ast.If) or not any(isinstance(item, ast.Raise) for item in node.body):
         return False
     return any(
-        _name(part) == "columns" for part in ast.walk(node.test) if isinstance(part, ast.Attribute)
+        name_of(part) == "columns"
+        for part in ast.walk(node.test)
+        if isinstance(part, ast.Attribute)
     )
 
 
@@ -273,7 +251,7 @@ def _columns(chain: list[ast.ClassDef]) -> list[str]:
     """The texts in the class attribute `columns = ("a", "b")` of the class or its nearest base that has it."""
     for node in chain:
         for item in node.body:
-            if isinstance(item, ast.Assign) and any(_name(t) == "columns" for t in item.targets):
+            if isinstance(item, ast.Assign) and any(name_of(t) == "columns" for t in item.targets):
                 texts = item.value.elts if isinstance(item.value, (ast.Tuple, ast.List)) else []
                 names = [text.value for text in texts if isinstance(text, ast.Constant)]
                 return [name for name in names if isinstance(name, str)]
