@@ -66,7 +66,7 @@ def import_(
         _read_near,
     )
     errors = [problem for problem in imported.problems if problem.severity == "error"]
-    for problem in errors or imported.problems:  # of what is not made, no notes
+    for problem in errors or imported.problems:  # where no spec is made, its notes are of no use
         note(format_problem(problem))
     if imported.text is None:
         note(f"{script}: {_count(errors)}; no spec was made")
@@ -80,7 +80,7 @@ def import_(
 
 
 def _assumed(pairs: tuple[str, ...]) -> dict[str, str]:
-    """`NAME=VALUE`. Raises click.UsageError."""
+    """The values of `--assume` by their names. Raises click.UsageError."""
     found: dict[str, str] = {}
     for pair in pairs:
         name, sign, value = pair.partition("=")
@@ -92,14 +92,12 @@ def _assumed(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 def _read_near(path: str) -> bytes | None:
-    """A file that the script reads in, if it is one that may be."""
+    """A file that the script reads in; None where it is no regular file that can be read."""
     from prl_submit.importing.bash.parse import MAX_BYTES
+    from prl_submit.system.reading import read_regular
 
     try:
-        if not os.path.isfile(path):  # a FIFO would wait for ever
-            return None
-        with open(path, "rb") as file:
-            return file.read(MAX_BYTES + 1)
+        return read_regular(path, MAX_BYTES + 1)
     except (OSError, ValueError):
         return None
 
@@ -133,11 +131,11 @@ def _read(script: str) -> bytes:
     """The script's bytes. Raises PrlSubmitError where it cannot be read."""
     from prl_submit.importing.bash.parse import MAX_BYTES
 
-    if any("\ud800" <= char <= "\udfff" for char in script):  # how Python reads other bytes
+    if any("\ud800" <= char <= "\udfff" for char in script):  # Python has these for bytes that are not UTF-8
         raise PrlSubmitError(f"{os.fsencode(script)!r} is not UTF-8", "rename it")
     try:
         with open(script, "rb") as file:
-            return file.read(MAX_BYTES + 1)  # one more than allowed: enough to refuse it
+            return file.read(MAX_BYTES + 1)  # one byte too many is enough to refuse it
     except OSError as error:
         raise PrlSubmitError(f"{script}: cannot be read: {error.strerror or error}") from None
 
@@ -145,7 +143,7 @@ def _read(script: str) -> bytes:
 def _place(script: str) -> Place:
     from prl_submit.importing.bash.scope import Place
 
-    shell = os.environ.get("PWD", "")  # what bash calls the folder, links and all
+    shell = os.environ.get("PWD", "")  # the folder as bash names it, with symbolic links
     cwd = shell if os.path.isabs(shell) and _is_same(shell, os.getcwd()) else os.getcwd()
     home = os.path.expanduser("~")
     return Place(script=script, cwd=cwd, home=home, real=os.path.realpath(script))

@@ -516,7 +516,7 @@ def test_no_script_makes_it_crash(lines: list[str]) -> None:
         "if true; then swift rlhf",
     ],
 )
-def test_what_the_grammar_cannot_be_sure_of_is_told(text: str) -> None:
+def test_what_bash_cannot_read_is_told(text: str) -> None:
     _, problems = read_script(text.encode(), "x.sh")
     assert problems
     assert imported(text).text is None
