@@ -131,7 +131,8 @@ def _read(script: str) -> bytes:
     """The script's bytes. Raises PrlSubmitError where it cannot be read."""
     from prl_submit.importing.bash.parse import MAX_BYTES
 
-    if any("\ud800" <= char <= "\udfff" for char in script):  # Python has these for bytes that are not UTF-8
+    # Python has these characters for bytes that are not UTF-8.
+    if any("\ud800" <= char <= "\udfff" for char in script):
         raise PrlSubmitError(f"{os.fsencode(script)!r} is not UTF-8", "rename it")
     try:
         with open(script, "rb") as file:

@@ -25,6 +25,7 @@ from prl_submit.importing.bash.scope import Field, UnknownError
 from prl_submit.importing.bash.scope import Place as ScriptPlace
 from prl_submit.importing.bash.statements import read_script
 from prl_submit.importing.bash.words import expand_fields
+from prl_submit.launch.render import render_library
 from prl_submit.spec.scalars import parse_bool
 from prl_submit.swift.renames import RENAMED
 from prl_submit.swift.table import load_table
@@ -334,6 +335,7 @@ def compare_launch(place: Place, ran: Ran) -> None:
     run.mkdir()
     text = re.sub(r"^prl_run_dir=.*$", f"prl_run_dir={run}", rendered.out, flags=re.MULTILINE)
     (run / "launch.sh").write_text(text, encoding="utf-8")
+    (run / "launch.lib.sh").write_text(render_library(), encoding="utf-8")
     launched = place.bash(run / "launch.sh", **SECRETS)
     assert_same_words(ran, launched.argv)
     secret = set(SECRETS) - set(ran.own)
