@@ -155,7 +155,7 @@ def _taken_from(plugin: str, named: list[str]) -> list[str]:
 
     Raises PrlSubmitError if the file cannot be read, or no name is known that could be one of its.
     """
-    from prl_submit.inputs.plugin_facts import facts_of
+    from prl_submit.inputs.plugin_cache import facts_of
     from prl_submit.rules.builtin import REWARDS
 
     facts = facts_of(os.path.abspath(plugin))

@@ -1,8 +1,9 @@
 """Checks of the files that a job names: plugins, data, models, checkpoints and configurations.
 
     plugins.py           names that plugin files register, their syntax, imports and rewards
-    plugin_facts.py      what Python files say, cached between commands
-    plugin_syntax.py     reads a Python file with `ast` for plugin_facts
+    plugin_cache.py      what Python files say, cached between commands
+    plugin_facts.py      the types of what they say
+    plugin_syntax.py     reads a Python file with `ast` for plugin_cache
     plugin_ast.py        follows a whole plugin with `ast` to find all names that it registers
     swift_source.py      names in the source of the job's ms-swift, which users of a checkout may edit
     registered.py        names of templates, model types and the like

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from prl_submit.inputs.data import MESSAGES, QUERIES, RESPONSES
 from prl_submit.inputs.paths import resolve
+from prl_submit.inputs.rows import MESSAGES, QUERIES, RESPONSES
 from prl_submit.rules.job import Job
 from prl_submit.system.reading import decode_json, read_regular
 

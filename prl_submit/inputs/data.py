@@ -11,20 +11,11 @@ from prl_submit.errors import Problem
 from prl_submit.inputs.damage import find_damage
 from prl_submit.inputs.paths import made_by_setup, resolve
 from prl_submit.inputs.plugins import needs, registers_datasets
-from prl_submit.inputs.rows import Count, count_rows
+from prl_submit.inputs.rows import MESSAGES, QUERIES, RESPONSES, Count, count_rows
 from prl_submit.rules.batch import accumulation
 from prl_submit.rules.evaluation import evaluates
 from prl_submit.rules.job import Job
 from prl_submit.spec.scalars import is_digits, parse_int
-
-#: Names of the columns with messages, queries and responses (ms-swift 4.6.0 dataset/preprocessor/core
-#: MessagesPreprocessor, ResponsePreprocessor).
-MESSAGES = ("messages", "conversation", "conversations")
-QUERIES = ("query", "prompt", "input", "instruction", "question", "problem")
-RESPONSES = (
-    "response", "answer", "output", "targets", "target", "answer_key", "answers", "solution",
-    "text", "completion", "content",
-)  # fmt: skip
 
 
 class Source(Struct, frozen=True):

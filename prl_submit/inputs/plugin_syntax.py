@@ -1,6 +1,6 @@
 """Reading a Python file's syntax tree: its first syntax error, or its imports and the rewards it registers.
 
-`plugin_facts` calls this module only if its cache has no facts about the file.
+`plugin_cache` imports this module only if it has no facts about the file.
 """
 
 from __future__ import annotations

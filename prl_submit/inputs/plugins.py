@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from prl_submit.errors import Problem
 from prl_submit.inputs.paths import made_by_setup, resolve
-from prl_submit.inputs.plugin_facts import Fault, PluginFacts, facts_of
+from prl_submit.inputs.plugin_cache import facts_of
+from prl_submit.inputs.plugin_facts import Fault, PluginFacts
 from prl_submit.rules.builtin import (
     CALLBACKS,
     MODEL_PLUGINS,

@@ -21,6 +21,14 @@ from prl_submit.system.reading import decode_json
 MAX_BYTES = 8_000_000
 #: The number of rows whose columns are collected, because one row may lack a column that the next row has.
 FEW = 50
+#: Names of the columns with messages, queries and responses (ms-swift 4.6.0 dataset/preprocessor/core
+#: MessagesPreprocessor, ResponsePreprocessor).
+MESSAGES = ("messages", "conversation", "conversations")
+QUERIES = ("query", "prompt", "input", "instruction", "question", "problem")
+RESPONSES = (
+    "response", "answer", "output", "targets", "target", "answer_key", "answers", "solution",
+    "text", "completion", "content",
+)  # fmt: skip
 _BOM = b"\xef\xbb\xbf"
 
 

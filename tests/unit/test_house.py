@@ -74,27 +74,17 @@ def room_of(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
-def imported(module: str, *, late: bool) -> set[str]:
-    """The modules of the package that a module imports. `late`: also inside of functions, not for types."""
-    nodes = ast.walk(TREES[module]) if late else _at_import(TREES[module].body)
+def imported(module: str) -> set[str]:
+    """The modules of the package that a module imports: also inside functions, and for types alone."""
     found = set()
-    for node in nodes:
-        if (
-            isinstance(node, ast.ImportFrom)
-            and node.module
-            and node.module.startswith(PACKAGE.name)
-        ):
-            names = (f"{node.module}.{alias.name}" for alias in node.names)
-            found |= {name if name in MODULES else node.module for name in names}
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name in MODULES}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}:{node.lineno}: a relative import"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names & set(MODULES) or {node.module or ""} & set(MODULES)
     return found - {PACKAGE.name, module}
-
-
-def _at_import(body: list[ast.stmt]) -> Iterator[ast.AST]:
-    """The statements that run when the module is imported."""
-    for node in body:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            continue
-        yield from ast.walk(node) if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) else ()
 
 
 def test_imports_go_downward() -> None:
@@ -102,7 +92,7 @@ def test_imports_go_downward() -> None:
     upward = [
         f"{module} imports {other}"
         for module in MODULES
-        for other in imported(module, late=True)
+        for other in imported(module)
         if room_of(module) != room_of(other)
         and FLOOR_OF[room_of(other)] <= FLOOR_OF[room_of(module)]
     ]
@@ -110,7 +100,7 @@ def test_imports_go_downward() -> None:
 
 
 def test_no_module_imports_itself_by_a_way_round() -> None:
-    graph = {module: imported(module, late=False) for module in MODULES}
+    graph = {module: imported(module) for module in MODULES}
     open_: list[str] = []
     done: set[str] = set()
 
@@ -152,7 +142,7 @@ def test_nothing_decides_by_the_name_of_a_backend() -> None:
         f"{module}:{node.lineno}"
         for module, tree in TREES.items()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Compare) and room_of(module) not in free
+        if isinstance(node, (ast.Compare, ast.match_case)) and room_of(module) not in free
         for constant in ast.walk(node)
         if isinstance(constant, ast.Constant) and constant.value in BACKENDS
     ]
@@ -175,6 +165,7 @@ def test_no_function_is_long() -> None:
 def test_functions_are_simple() -> None:
     limit = f"lint.mccabe.max-complexity={COMPLEX_P90}"
     words = ["--select", "C901", "--config", limit, "--output-format", "json", "--exit-zero"]
+    words += ["--ignore-noqa"]  # those that pyproject.toml's limit excepts count here all the same
     ruff = [sys.executable, "-m", "ruff", "check", "--isolated", *words, str(PACKAGE)]
     done = subprocess.run(ruff, capture_output=True, check=True)
     assert len(json.loads(done.stdout)) <= len(list(functions())) / 10

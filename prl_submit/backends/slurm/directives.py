@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from prl_submit.backends.slurm.options import OWNED
+from prl_submit.backends.slurm.option_names import OWNED
 from prl_submit.planning.plan import Plan
 from prl_submit.runs.layout import SLURM_LOG
 from prl_submit.spec.scalars import format_duration

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from prl_submit.backends.slurm.options import OTHERS, OWNED, REFUSED
+from prl_submit.backends.slurm.option_names import OTHERS, OWNED, REFUSED
 from prl_submit.importing.bash.scope import Field, Given
 from prl_submit.importing.findings import Findings
 from prl_submit.spec.scalars import ALL_MEMORY, is_digits

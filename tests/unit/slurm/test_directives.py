@@ -8,7 +8,7 @@ import pytest
 from prl_submit.backends.slurm.batch_script import container_words, render_script
 from prl_submit.backends.slurm.directives import directives
 from prl_submit.backends.slurm.inherited_environment import job_environ
-from prl_submit.backends.slurm.options import OWNED
+from prl_submit.backends.slurm.option_names import OWNED
 from prl_submit.launch import quote
 from tests.support.plans import planned, slurm_plan
 

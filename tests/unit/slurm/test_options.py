@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from prl_submit.backends.slurm.options import OTHERS, OWNED, REFUSED
+from prl_submit.backends.slurm.option_names import OTHERS, OWNED, REFUSED
 from prl_submit.errors import Problem
 from tests.support.plans import planned
 
