@@ -1,1 +1,1 @@
-"""A Plan -> the text of what a node runs. Pure, but for reading the templates."""
+"""From a Plan to the scripts that a node runs. Pure, except that the templates are read."""

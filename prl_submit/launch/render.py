@@ -1,7 +1,7 @@
-"""Plan -> text. Templates come from `templates/`; a site replaces single files with its own.
+"""Render a plan's scripts from the templates. A site may replace single templates by its own (--templates).
 
-Every string a template prints must say its language (`{{ name|bash }}`); one that does not stops
-the rendering, because a forgotten filter is a broken script on somebody's cluster.
+Every text that a template prints needs a filter that quotes it (`{{ name|bash }}`). Rendering stops at a
+text without one, because a forgotten filter would be a broken script on somebody's cluster.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from prl_submit.spec.scalars import format_duration
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Installed: in the package. In a checkout: at the top level.
+# The templates are in the installed package; in a checkout they are at the top level.
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _SHIPPED = os.path.join(_PACKAGE, "templates")
 TEMPLATES = (
     _SHIPPED if os.path.isdir(_SHIPPED) else os.path.join(os.path.dirname(_PACKAGE), "templates")
 )
 
-#: Nodes run this very file to find the last complete checkpoint, as `resume` does here. Its text
-#: takes the place of the line in launch.lib.sh.
+#: launch.sh runs this very file on nodes to find the last complete checkpoint, as `resume` does on this
+#: machine. The text of the file replaces the line _CHECKPOINT_LINE of launch.lib.sh.
 _CHECKPOINT_FILES = os.path.join(_PACKAGE, "runs", "checkpoint_files.py")
 _CHECKPOINT_LINE = "# checkpoint_files.py stands here in a run directory.\n"
 
-# No value can hold a NUL (the readers refuse it), so one at each end proves that a filter made the
-# whole text: `{{ a|bash ~ b }}` has only the first.
+# A filter puts a NUL at each end of its result. Values cannot hold a NUL, because the readers refuse it. So
+# the NULs prove that a filter made the whole text; `{{ a|bash ~ b }}` has one at the beginning only.
 _QUOTED = "\0"
 
 
@@ -40,7 +40,7 @@ def _quoted(text: str) -> str:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str):  # what is not defined arrives as None
+    if not isinstance(value, str):  # an undefined variable arrives as None
         raise ValueError(f"{value!r} is given to a filter that takes text; is it defined?")
     return value
 
@@ -79,7 +79,7 @@ def _finalize(value: Any) -> Any:
 
 
 def template_path(template: str, site: Path | None) -> str:
-    """The site's file of that name, where it has one, else ours."""
+    """The path of a template: in the site's folder if it is there, else in ours."""
     if site is not None and (site / template).is_file():
         return str(site / template)
     return os.path.join(TEMPLATES, template)
@@ -94,7 +94,7 @@ def read_template(path: str) -> str:
 def render(template: str, variables: dict[str, Any], site: Path | None = None) -> str:
     """The text of `template` (a file name), from the site's folder if it is there, else ours.
 
-    Raises PrlSubmitError where the template cannot be read or does not render.
+    Raises PrlSubmitError if the template cannot be read or rendered.
     """
     import minijinja
 
@@ -112,7 +112,7 @@ def render(template: str, variables: dict[str, Any], site: Path | None = None) -
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        # Jinja's own {# is in every other bash script: ${#name}.
+        # Not Jinja's usual {#, because bash has ${#name}.
         comment_start_string="{##",
         comment_end_string="##}",
     )
@@ -123,10 +123,11 @@ def render(template: str, variables: dict[str, Any], site: Path | None = None) -
 
 
 def _own_time_limit(plan: Plan) -> int:
-    """Seconds after which launch.sh itself ends the training; 0: the backend warns the job in time.
+    """Seconds after which launch.sh itself ends the training; 0: launch.sh has no time limit of its own.
 
-    Two clocks would race where the backend does, as Slurm does. The kubelet kills without a warning: there
-    launch.sh ends the training earlier, by the grace, but by a quarter of the limit at most.
+    It has none if the backend sends a warning before the limit, as Slurm does. The kubelet ends a pod at the
+    limit without a warning, so there launch.sh ends the training earlier: by the grace, but at most by a
+    quarter of the limit.
     """
     limit, traits = plan.resources.time_limit or 0, plan.traits
     if traits.warns_before_end:
@@ -166,7 +167,7 @@ def render_launch(plan: Plan, *, token: str, restarts: int = 0, site: Path | Non
 
 
 def _variables_of_older_versions(plan: Plan) -> dict[str, Any]:
-    """What a site's launch.sh needs that was made when launch.sh held all functions."""
+    """Variables for a site's own launch.sh that was copied from an older version, which had no launch.lib.sh."""
     return {
         **_environment_variables(plan),
         "kubernetes": plan.traits.in_pods,

@@ -1,1 +1,1 @@
-"""A spec's layers -> a Plan: every value decided, as frozen data. Pure."""
+"""From the layers of a job spec to a Plan: frozen data in which every value is decided. Pure."""

@@ -18,7 +18,7 @@ VERSION_KEY = "environment.swift_version"
 
 
 def explained(tree: Node, spec: JobSpec, passed_on: dict[str, str], table: Table) -> list[Resolved]:
-    """What was written, the defaults that decide something, and what prl-submit sets itself."""
+    """The values that were written, the important defaults, and the values that prl-submit sets itself."""
     found = _written(tree, spec.swift)
     for key, value in _section_defaults(spec):
         found.setdefault(key, Resolved(key, value, "default", None))
@@ -33,7 +33,7 @@ def explained(tree: Node, spec: JobSpec, passed_on: dict[str, str], table: Table
 
 
 def _written(tree: Node, swift: dict[str, Any]) -> dict[str, Resolved]:
-    """The values of the tree by key; an argument as ms-swift understands it, where it is right."""
+    """The values in the tree by key. A valid argument has the value that ms-swift will understand."""
     found = {}
     for key, node in leaves(tree):
         if node.value is None:
@@ -47,7 +47,7 @@ def _written(tree: Node, swift: dict[str, Any]) -> dict[str, Resolved]:
 
 
 def _swift_version(written: Resolved | None, table: Table) -> Resolved:
-    """The version of the ms-swift that will run, and where its arguments are known from."""
+    """The version of the ms-swift that will run, and in words where its arguments come from."""
     if written is None:
         return Resolved(VERSION_KEY, table.known_version, "default", table.origin)
     version = table.known_version or written.value
@@ -63,7 +63,7 @@ def _is_secret(key: str, value: str) -> bool:
 
 
 def _section_defaults(spec: JobSpec) -> list[tuple[str, Any]]:
-    """Defaults that decide something, for the keys that nobody wrote."""
+    """The defaults that a user may want to know, for keys that nobody wrote."""
     return [
         ("backend", spec.backend or DEFAULT),
         ("workdir", spec.workdir),

@@ -1,8 +1,8 @@
-"""vLLM beside the training, in the words of each ms-swift: `vllm_mode` today, `num_infer_workers` in 3.2-3.4.
+"""Translate between `vllm_mode` (ms-swift 3.5 and later) and `num_infer_workers` (ms-swift 3.2 to 3.4).
 
-ms-swift 3.2 to 3.4 start `num_infer_workers` vLLM processes. As many as there are training processes mean
-what `vllm_mode: colocate` means since 3.5. So one spec, and the scripts' PRL_NUM_INFER_WORKERS, serve all
-releases.
+ms-swift 3.2 to 3.4 start `num_infer_workers` vLLM processes. If these are as many as the training processes,
+that is what `vllm_mode: colocate` means since 3.5. Because of this translation one spec works with all
+releases, and so does the variable PRL_NUM_INFER_WORKERS that users' scripts set.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ INFER_WORKERS = "PRL_NUM_INFER_WORKERS"
 def translate_vllm_mode(
     tree: Node, variables: Mapping[str, str], table: Table
 ) -> tuple[Node, list[Problem]]:
-    """The tree in the words of the ms-swift that will run, and what cannot be said to it."""
+    """The tree with the argument that the job's ms-swift has, and the problems with PRL_NUM_INFER_WORKERS."""
     if takes_infer_workers(table):
         return _shared_gpus(tree), []
     workers = variables.get(INFER_WORKERS)
@@ -37,15 +37,16 @@ def translate_vllm_mode(
 
 
 def takes_infer_workers(table: Table) -> bool:
-    """Whether ms-swift reads num_infer_workers: 3.2 to 3.4 do; 3.5 has vllm_mode and ignores it."""
+    """True if this ms-swift reads num_infer_workers: 3.2 to 3.4 do. 3.5 has both arguments and ignores this one."""
     return "num_infer_workers" in table and "vllm_mode" not in table
 
 
 def _shared_gpus(tree: Node) -> Node:
-    """`vllm_mode: colocate` as num_infer_workers, one for each process.
+    """The tree with num_infer_workers, one for each process, in place of `vllm_mode: colocate`.
 
-    What is written of num_infer_workers itself counts more. Where a file says both and they differ,
-    the two stay side by side, and vllm_mode is told as an argument that this ms-swift does not have.
+    A num_infer_workers that the user set with a variable or --set is kept. If the files have both arguments
+    and they contradict each other, the tree is not changed; `check` then reports vllm_mode as an argument
+    that this ms-swift does not have.
     """
     swift = mapping(lookup(tree, "swift"))
     mode, workers = swift.get("vllm_mode"), swift.get("num_infer_workers")
@@ -63,16 +64,16 @@ def _shared_gpus(tree: Node) -> Node:
 
 
 def _processes(tree: Node) -> object:
-    """nproc_per_node as it was written: a text where it is right."""
+    """nproc_per_node as the user wrote it. Anything but a text is a mistake."""
     node = lookup(tree, "resources.nproc_per_node")
     return node.value if node is not None else "1"
 
 
 def _infer_workers(tree: Node, workers: str, table: Table) -> tuple[Node, list[Problem]]:
-    """PRL_NUM_INFER_WORKERS for an ms-swift that has vllm_mode, or neither."""
+    """The tree with `vllm_mode: colocate` if PRL_NUM_INFER_WORKERS asks for that, for ms-swift outside 3.2 to 3.4."""
     wanted = _processes(tree)
     if not isinstance(wanted, str) or parse_int(wanted) is None:
-        return tree, []  # nproc_per_node is wrong, which is told elsewhere
+        return tree, []  # nproc_per_node is wrong, which another check reports
     use_vllm = lookup(tree, "swift.use_vllm")
     is_used = use_vllm is not None and bool(parse_bool(str(use_vllm.value)))
     if problem := _wrong_workers(workers, wanted, table, is_used):
@@ -81,13 +82,16 @@ def _infer_workers(tree: Node, workers: str, table: Table) -> tuple[Node, list[P
         return tree, []
     mode = mapping(lookup(tree, "swift")).get("vllm_mode")
     if mode is not None and mode.origin.layer in ("env", "flag"):
-        return tree, []  # today's own argument was given in the environment or on the command line
+        return tree, []  # the user set vllm_mode itself with a variable or --set
     origin = Origin("env", label=INFER_WORKERS)
     return merge(tree, nest(["swift", "vllm_mode"], scalar_node("colocate", origin))), []
 
 
 def _wrong_workers(workers: str, wanted: str, table: Table, is_used: bool) -> Problem | None:
-    """What cannot be said to the ms-swift that will run by PRL_NUM_INFER_WORKERS."""
+    """The problem of a PRL_NUM_INFER_WORKERS that the job's ms-swift cannot follow; None if it can.
+
+    `wanted`: nproc_per_node. `is_used`: the job uses vLLM.
+    """
     hint = "today: swift.vllm_mode (server or colocate) and swift.vllm_tensor_parallel_size"
     if "vllm_mode" not in table:
         if not is_used:

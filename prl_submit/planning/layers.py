@@ -1,9 +1,10 @@
-"""The layers a job is made of, laid over each other: profile < extends < spec < environment < command line.
+"""Merge the layers of a job: profile < extends < spec < environment < command line. A later one overrides.
 
-Each layer is laid once, in two steps, because the types of ms-swift's arguments are known only when the
-job's ms-swift is: first all sections but `swift:`, from which the ms-swift is found, then its arguments.
+This takes two steps, because the types of ms-swift's arguments are known only when the job's ms-swift is
+known. `lay_sections` merges all sections except `swift:`; from them the caller finds the ms-swift. Then
+`lay_arguments` merges the arguments.
 
-Disk is read through the injected `read`, so everything here can be tested with a dict of files.
+Files are read only through the function `read` that the caller gives, so tests can give a dict of files.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ Read = Callable[[str], bytes]
 
 
 class Flags(Struct, frozen=True):
-    """What the command line says of a job. `backend` and `output` count more than a --set of them."""
+    """The options of the command line. `backend` and `output` override a --set of the same key."""
 
     sets: Sequence[str] = ()
     backend: str | None = None
@@ -42,16 +43,16 @@ class Flags(Struct, frozen=True):
 
 
 class Setting(Struct, frozen=True):
-    """`--set KEY=VALUE`: its key, and its value as it was typed."""
+    """One `--set KEY=VALUE`: the parts of its key, and its value as the user typed it."""
 
     path: list[str]
     text: str
 
 
 class Sections(Struct, frozen=True):
-    """All layers but their ms-swift arguments.
+    """All layers in one tree, without the overrides of ms-swift's arguments.
 
-    `settings` and `variables`: those of --set and of PRL_* that are not laid yet.
+    `settings`, `variables`: the --set options and PRL_* variables that `lay_arguments` still has to merge.
     """
 
     tree: Node
@@ -70,7 +71,7 @@ class Layered(Struct, frozen=True):
 
 # ------------------------------------------------------------------ files
 def read_files(spec_path: str, *, read: Read, profile: Node | None) -> Node:
-    """`spec_path` with its bases over the profile. Raises SpecError, OSError of the spec itself."""
+    """The spec and its bases, merged over the profile. Raises SpecError; OSError if the spec cannot be read."""
     empty = Origin("default")
     tree = merge(Node({}, empty), underscored(profile or Node({}, empty)))
     return merge(tree, _with_bases(spec_path, "spec", read, []))
@@ -79,8 +80,8 @@ def read_files(spec_path: str, *, read: Read, profile: Node | None) -> Node:
 def underscored(tree: Node) -> Node:
     """The tree with `swift.num-generations` as `swift.num_generations`.
 
-    transformers 4.47-5.19 hf_argparser `_parse_dataclass_field` takes each option in both spellings. What is
-    written in both stays, and is refused as a name that ms-swift does not have.
+    transformers 4.47-5.19 hf_argparser `_parse_dataclass_field` accepts each option in both spellings. If
+    the user wrote both, both stay, and the one with dashes is later refused as an unknown name.
     """
     swift = mapping(mapping(tree).get("swift"))
     if not any("-" in name for name in swift):
@@ -95,11 +96,12 @@ def underscored(tree: Node) -> Node:
 
 
 def underscored_name(name: str) -> str:
-    """`num-generations` -> `num_generations`; a mixture is no spelling of anything."""
+    """`num-generations` becomes `num_generations`. A name with dashes and underscores is not changed."""
     return name if "_" in name or name.startswith("-") else name.replace("-", "_")
 
 
 def _with_bases(path: str, layer: str, read: Read, seen: list[str]) -> Node:
+    """A spec merged over the spec that its `extends` names. `seen`: the files that led to this one."""
     real = os.path.normpath(path)
     tree = underscored(parse_document(read(path), path, layer))
     parent = lookup(tree, "extends")
@@ -126,7 +128,7 @@ def _with_bases(path: str, layer: str, read: Read, seen: list[str]) -> Node:
 def lay_sections(
     files: Node, *, profile: Node | None, environ: Mapping[str, str], flags: Flags
 ) -> Sections:
-    """Lay the overrides over the files, those of ms-swift's arguments aside."""
+    """Merge the overrides over the files, except the overrides of ms-swift's arguments."""
     variables = section_overrides(environ, files)
     settings, wrong = parse_settings(flags.sets)
     tree, unreadable = _lay_settings(
@@ -140,12 +142,12 @@ def lay_sections(
     return Sections(tree, late, variables.others, problems)
 
 
-#: The option that says a key of the spec.
+#: For each key of the spec that has an option of its own: that option.
 _FLAGS = {"output": "--output-root", "backend": "--backend"}
 
 
 def lay_arguments(sections: Sections, table: Table) -> Layered:
-    """Lay the overrides of ms-swift's arguments, whose names and types are in `table`."""
+    """Merge the overrides of ms-swift's arguments. `table` has their names and types."""
     variables = argument_overrides(sections.variables, table)
     tree = merge(sections.tree, variables.tree)
     tree, unreadable = _lay_settings(tree, sections.settings, table)
@@ -155,7 +157,7 @@ def lay_arguments(sections: Sections, table: Table) -> Layered:
 
 
 def parse_settings(sets: Iterable[str]) -> tuple[list[Setting], list[Problem]]:
-    """The settings of --set, and those that are none."""
+    """The --set options, and a problem for each one that is not KEY=VALUE."""
     settings, problems = [], []
     for text in sets:
         key, sign, value = text.partition("=")
@@ -172,6 +174,7 @@ def parse_settings(sets: Iterable[str]) -> tuple[list[Setting], list[Problem]]:
 def _lay_settings(
     tree: Node, settings: Iterable[Setting], table: Mapping[str, Argument] | None = None
 ) -> tuple[Node, list[Problem]]:
+    """Merge --set options over the tree. `table`: ms-swift's arguments; None for options of other sections."""
     problems: list[Problem] = []
     for setting in settings:
         try:
@@ -185,12 +188,14 @@ def _lay_settings(
 
 
 def setting_tree(setting: Setting, table: Mapping[str, Argument]) -> Node:
-    """`swift.beta=0.1` as a tree; `table`: ms-swift's arguments. Raises ValueError."""
+    """A --set option as a tree. `table`: ms-swift's arguments. Raises ValueError for a value that is not valid."""
     path, text = setting.path, setting.text
     origin = Origin("flag", label="--set")
     argument = table.get(path[1]) if path[0] == "swift" and len(path) == 2 else None
     if text[:1] in ("[", "{") and argument is not None and not argument.many:
-        return nest(path, scalar_node(text, origin))  # text, or JSON that ms-swift reads itself
+        return nest(
+            path, scalar_node(text, origin)
+        )  # plain text, or JSON that ms-swift will decode
     return nest(path, parse_value(text, origin))
 
 
@@ -199,7 +204,7 @@ def _wrong_set(message: str) -> Problem:
 
 
 def _late_extends(tree: Node | None) -> list[Problem]:
-    """An error for `extends` in a profile or --set, where it would do nothing: bases are read before."""
+    """An error for `extends` in a profile or --set: it would do nothing, because the bases are read before."""
     node = mapping(tree).get("extends")
     if node is None:
         return []

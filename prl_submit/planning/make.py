@@ -1,4 +1,4 @@
-"""The layers of a job -> a plan with all problems. Pure: no clock, no environment, no disk."""
+"""From the layers of a job to its plan and all problems. Pure: no clock, no environment, no disk."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ from prl_submit.system.user_paths import absolute
 def make_plan(
     sections: Sections, choose: Callable[[JobSpec], Table], spec_file: str, context: Context
 ) -> Planned:
-    """Decide everything. Never raises for a wrong spec: all that is wrong is in `problems`.
+    """Decide every value of the job. This raises nothing for a wrong spec: `problems` has all that is wrong.
 
-    `choose`: gives the arguments of the ms-swift that runs a job with such sections.
+    `choose`: returns the table of arguments of the ms-swift that will run a job with these sections.
     """
     spec, problems = read_spec(sections.tree)
     problems = list(map(_about_swift, problems))
@@ -73,7 +73,7 @@ def make_plan(
 
 
 def _argument_nodes(tree: Node) -> tuple[dict[str, Node], list[Problem]]:
-    """The nodes of `swift:` by argument, and a problem where `swift:` is no mapping."""
+    """The nodes under `swift:` by argument, and a problem if `swift:` is not a mapping."""
     section = mapping(tree).get("swift")
     if section is None or section.value is None or isinstance(section.value, dict):
         return mapping(section), []
@@ -81,7 +81,7 @@ def _argument_nodes(tree: Node) -> tuple[dict[str, Node], list[Problem]]:
 
 
 def _about_swift(problem: Problem) -> Problem:
-    """The problem; if it is an unknown key that is an argument of ms-swift, with the place for those."""
+    """The problem. If it is about an unknown key that is an argument of ms-swift, its hint names `swift:`."""
     if problem.key is None or not (problem.hint or "").startswith(KEYS_HERE):
         return problem
     from prl_submit.spec import meanings
@@ -96,7 +96,7 @@ def _about_swift(problem: Problem) -> Problem:
 
 
 def _job(spec: JobSpec, tree: Node, table: Table, doubtful: frozenset[str]) -> Job:
-    """What the rules look at."""
+    """The job as the rules examine it."""
     python = re.search(r"/python(\d+\.\d+)/", table.origin)
     return Job(
         spec,
@@ -115,7 +115,7 @@ def _plan(job: Job, layered: Layered, spec_file: str, context: Context) -> Plan:
     """The plan, without its run directory."""
     spec = job.spec
     workdir = absolute(spec.workdir, context.cwd, context.home)
-    # Where the pods alone have the working directory, the run directories are made where the user types.
+    # If only the pods have the working directory, `output` is relative to the folder in which the user is.
     apart = output_mount(spec, job.backend) is not None
     return Plan(
         name=spec.name,
@@ -139,7 +139,7 @@ def _plan(job: Job, layered: Layered, spec_file: str, context: Context) -> Plan:
 
 
 def _other_swift(spec: JobSpec, tree: Node, table: Table) -> list[Problem]:
-    """A warning where the spec names one ms-swift, and the environment has another."""
+    """A warning if the spec states another version of ms-swift than the environment has."""
     stated = spec.environment.swift_version
     if stated is None or is_same(stated, table.version) or is_before(table.version, stated):
         return []
@@ -149,7 +149,7 @@ def _other_swift(spec: JobSpec, tree: Node, table: Table) -> list[Problem]:
 
 
 def _doubtful(problems: list[Problem], nodes: dict[str, Node], table: Table) -> frozenset[str]:
-    """Keys that later rules must not draw conclusions from: wrong ones, and those meant by a misspelt one."""
+    """The keys whose values the rules must not use: their value is wrong, or a misspelt name was meant for them."""
     unknown = [name for name in nodes if name not in table]
     misspelt = []
     if unknown and not is_true(nodes, IGNORING):
@@ -160,7 +160,7 @@ def _doubtful(problems: list[Problem], nodes: dict[str, Node], table: Table) -> 
 
 
 def _defaults(tree: Node, spec: JobSpec, table: Table) -> Node:
-    """Built-in defaults, conservative on purpose, as far as ms-swift has them."""
+    """prl-submit's own defaults for ms-swift's arguments, without those that the job's ms-swift does not have."""
     values = {"dataloader_num_workers": "0"}
     use_vllm = lookup(tree, "swift.use_vllm")
     if use_vllm is not None and parse_bool(str(use_vllm.value)):
@@ -173,7 +173,7 @@ def _defaults(tree: Node, spec: JobSpec, table: Table) -> Node:
 
 
 def _fill(tree: Node, defaults: Node) -> Node:
-    """`tree` with what it lacks of `defaults`, behind its own keys; a null is a value."""
+    """`tree` with the values of `defaults` for keys that it lacks. A key with a null is not lacking."""
     missing = {
         key: _fill(tree.value[key], node)
         if isinstance(tree.value, dict) and key in tree.value
@@ -184,14 +184,14 @@ def _fill(tree: Node, defaults: Node) -> Node:
 
 
 def _environment(spec: JobSpec, passed_on: dict[str, str]) -> Environment:
-    """The section; variables that are passed on and look secret are among its `secrets`."""
+    """The section, with the variables that are passed on and look secret added to its `secrets`."""
     secret = [name for name, value in passed_on.items() if looks_secret(name, value)]
     names = [*spec.environment.secrets, *(n for n in secret if n not in spec.environment.secrets)]
     return msgspec.structs.replace(spec.environment, secrets=names)
 
 
 def _exports(spec: JobSpec, passed_on: dict[str, str]) -> dict[str, str]:
-    """The job's variables that are written into launch.sh; secret ones travel by name alone."""
+    """The job's variables that launch.sh exports. Secrets are left out: no file of the run may hold them."""
     open_ones = {name: value for name, value in passed_on.items() if not looks_secret(name, value)}
     hidden = {"CUDA_VISIBLE_DEVICES": ""} if spec.resources.accelerator == "cpu" else {}
     return {**hidden, **spec.environment.env, **open_ones}

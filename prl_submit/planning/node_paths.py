@@ -10,7 +10,7 @@ from prl_submit.planning.plan import NodePath
 from prl_submit.rules.ignored import READERS
 from prl_submit.system.user_paths import absolute
 
-#: Arguments that name files or folders, and what these hold.
+#: Arguments that name files or folders, and the kind of each.
 PATH_ARGUMENTS = {
     "model": "model",
     "ref_model": "model",
@@ -31,7 +31,7 @@ PATH_ARGUMENTS = {
     "system": "prompt file",
     "new_special_tokens": "special tokens file",
     "custom_dataset_info": "data set list",
-    # ms-swift 4.6.0 utils `json_parse_to_dict`, transformers AcceleratorConfig: JSON, or a file of it.
+    # ms-swift 4.6.0 utils `json_parse_to_dict`, transformers AcceleratorConfig: JSON text, or the name of a JSON file.
     "accelerator_config": "JSON file",
     "columns": "JSON file",
     "device_map": "JSON file",
@@ -59,7 +59,7 @@ _ALWAYS = ("plugin", "checkpoint")
 
 
 def node_paths(swift: dict[str, Any], workdir: str, home: str) -> list[NodePath]:
-    """The files and folders that the arguments name, which must be there on the node."""
+    """The files and folders that the arguments name. They must exist on the node."""
     return [
         NodePath(kind, f"swift.{name}", absolute(path, workdir, home))
         for name, kind, value in named_values(swift)
@@ -68,7 +68,7 @@ def node_paths(swift: dict[str, Any], workdir: str, home: str) -> list[NodePath]
 
 
 def named_values(swift: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Argument, kind and value of all that may name a file or folder and is read by this job."""
+    """Argument, kind and value of each text that may name a file or folder, if this job reads the argument."""
     algorithm = str(swift.get("rlhf_type", "dpo"))
     for name, kind in PATH_ARGUMENTS.items():
         values = swift.get(name)
@@ -80,9 +80,9 @@ def named_values(swift: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _is_read(name: str, algorithm: str, swift: dict[str, Any]) -> bool:
-    """Whether the algorithm reads the argument: nobody misses a file that nobody opens."""
+    """True if this rlhf_type reads the argument. If it does not, the file need not exist."""
     if name == "ref_model" and algorithm == "grpo" and swift.get("beta") == 0:
-        return False  # ms-swift 4.6.0 rlhf_args `__post_init__` forgets it
+        return False  # ms-swift 4.6.0 rlhf_args `__post_init__` ignores it then
     if name == "reward_adapters":
         return bool(swift.get("reward_model"))
     if name == "teacher_adapters":
@@ -91,7 +91,7 @@ def _is_read(name: str, algorithm: str, swift: dict[str, Any]) -> bool:
 
 
 def local_path(kind: str, value: str) -> str | None:
-    """The path a value names, or None where it is a hub's id, a preset or inline JSON.
+    """The path that a value names. None if the value is a hub's id, a preset or JSON text.
 
     ms-swift's data sets may end in `:SUBSET` and `#ROWS`. `org/name` is a hub's id unless it begins
     with `./`.
@@ -109,14 +109,14 @@ def local_path(kind: str, value: str) -> str | None:
 
 
 def _is_json_file(kind: str, value: str) -> bool:
-    """Whether the value names a file, and is not the JSON itself."""
+    """True if the value names a file, and is not JSON text."""
     if value.lstrip()[:1] in ("{", "["):
         return False
     return kind == "data set list" or value.endswith(".json") or "/" in value
 
 
 def _has_three_parts(value: str) -> bool:
-    """`out/v3/checkpoint-9`: a hub's id has two parts, and a folder in it stands behind a colon."""
+    """True for a path such as `out/v3/checkpoint-9`: a hub's id has two parts, and then perhaps `:FOLDER`."""
     return value.partition(":")[0].strip("/").count("/") > 1
 
 

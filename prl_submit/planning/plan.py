@@ -1,7 +1,7 @@
-"""A job, decided: the data that `render`, `submit` and the backends work with.
+"""The plan of a job: the data that `render`, `submit` and the backends work with. Every value is decided.
 
-Pure data: no clock, no environment, no disk. The run directory has a placeholder's name until
-`with_run_dir` is called, so what `render` prints is what is sent, that name aside.
+Pure: no clock, no environment, no disk. Until `with_run_dir` is called, the run directory has a
+placeholder's name. So `render` prints the text that `submit` sends, except for that name.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ENTRY_POINT = "swift.cli.rlhf"
 
 
 class Resolved(Struct, frozen=True):
-    """One value with where it came from: source is a layer, detail its file and line or variable."""
+    """One value and its source. `source`: its layer. `detail`: the file and line, or the variable."""
 
     key: str
     value: Any
@@ -41,7 +41,7 @@ class Resolved(Struct, frozen=True):
 
 
 class NodePath(Struct, frozen=True):
-    """A path that must be there on the node. `kind`: model, dataset, plugin, …; `key` names it."""
+    """A path that must exist on the node. `kind`: model, dataset, plugin, …. `key`: the spec's key that names it."""
 
     kind: str
     key: str
@@ -49,9 +49,10 @@ class NodePath(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """A job, decided. Paths are absolute; `arguments` are ms-swift's words, grouped by argument.
+    """A job whose every value is decided. Paths are absolute.
 
-    `uid`, `gid`: the owner of the files that a pod writes.
+    `arguments`: ms-swift's words of the command line, one list for each argument. `uid`, `gid`: the owner of
+    the files that a pod writes.
     """
 
     name: str
@@ -74,22 +75,22 @@ class Plan(Struct, frozen=True):
 
     @property
     def traits(self) -> Traits:
-        """What is known of the backend. Raises PrlSubmitError for one that this version does not have."""
+        """The backend's traits. Raises PrlSubmitError for a backend that this version does not have."""
         return traits_of(self.backend)
 
     @property
     def output_mount(self) -> str | None:
-        """Where the job has the output root, if that is another path than on this machine."""
+        """The path of the output root in the job's pods; None if it is the same as on this machine."""
         return output_mount(self, self.backend)
 
     @property
     def world_size(self) -> int:
-        """Number of processes over all nodes."""
+        """The number of processes on all nodes together."""
         return self.resources.nodes * self.resources.nproc_per_node
 
     @property
     def torchrun(self) -> list[str]:
-        """The launcher's own words; several nodes get the rest from launch.sh's environment."""
+        """The words of torchrun and its options. With several nodes launch.sh adds the node's rank and the master's address."""
         count = f"--nproc_per_node={self.resources.nproc_per_node}"
         if self.resources.nodes == 1:
             return ["torchrun", "--nnodes=1", "--standalone", "--local-addr=localhost", count]
@@ -97,13 +98,13 @@ class Plan(Struct, frozen=True):
 
     @property
     def argv(self) -> list[str]:
-        """What the node runs, word by word."""
+        """The words of the command that each node runs."""
         flat = [text for group in self.arguments for text in group]
         return [*self.torchrun, "-m", ENTRY_POINT, *flat]
 
 
 class Context(Struct, frozen=True):
-    """What planning must be told about the user who plans: folders, and the owner of a pod's files."""
+    """What planning must know of the user: the working directory, home, and the owner of a pod's files."""
 
     cwd: str
     home: str
@@ -112,11 +113,11 @@ class Context(Struct, frozen=True):
 
 
 class Planned(Struct, frozen=True):
-    """A plan, and everything that is known about how it came about.
+    """A plan, its problems, and the data from which it was made.
 
-    `tree`: all layers in one, from which spec.yaml is written. `job`: what the rules look at.
-    `values`: every value with its source, for `explain` and plan.json. `argument_table`: where the
-    names and types of ms-swift's arguments are known from, in words.
+    `tree`: all layers in one, from which spec.yaml is written. `job`: what the rules examine. `values`: every
+    value with its source, for `explain` and plan.json. `argument_table`: in words, where the names and types
+    of ms-swift's arguments come from.
     """
 
     plan: Plan
@@ -128,16 +129,17 @@ class Planned(Struct, frozen=True):
 
 
 def output_mount(sections: JobSpec | Plan, backend: str) -> str | None:
-    """`output_mount` of the section that is named as the backend, where that section has such a key."""
+    """`output_mount` in the backend's own section; None if the section has no such key."""
     section = getattr(sections, backend, None)
     mount: str | None = getattr(section, "output_mount", None)
     return mount
 
 
 def with_run_dir(plan: Plan, run_dir: str) -> Plan:
-    """The plan in its run directory, which becomes ms-swift's output_dir as it is (add_version false).
+    """The plan for a run directory. `run_dir`: its path on this machine.
 
-    `run_dir`: its path on this machine. Pods see it below `kubernetes.output_mount`, where that is set.
+    ms-swift writes into that very directory (output_dir, with add_version false). If
+    `kubernetes.output_mount` is set, pods have the run directory below that path.
     """
     if plan.output_mount:
         run_dir = os.path.join(plan.output_mount, os.path.basename(run_dir))
@@ -148,7 +150,7 @@ def with_run_dir(plan: Plan, run_dir: str) -> Plan:
 
 
 def resume_from(plan: Plan, checkpoint: str) -> Plan:
-    """The same plan, continuing from `checkpoint` (an absolute path)."""
+    """The plan of a training that continues from `checkpoint`, an absolute path."""
     kept = [g for g in plan.arguments if g[0].partition("=")[0] != "--resume_from_checkpoint"]
     return msgspec.structs.replace(
         plan, arguments=[*kept, ["--resume_from_checkpoint", checkpoint]]
@@ -158,8 +160,8 @@ def resume_from(plan: Plan, checkpoint: str) -> Plan:
 def grouped(words: list[str]) -> list[list[str]]:
     """ms-swift's words in one list for each argument, as in `Plan.arguments`.
 
-    Only an argument's name begins with two dashes: `swift.values.words` writes a value that begins
-    with a dash behind an equals sign, and refuses such texts in lists.
+    A word that begins with two dashes is an argument's name. A value never begins so: `swift.values.words`
+    writes such a value as `--name=--value`, and refuses it in a list.
     """
     groups: list[list[str]] = []
     for word in words:

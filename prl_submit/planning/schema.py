@@ -1,4 +1,4 @@
-"""JSON Schema of the job spec, from the same types that check it."""
+"""The JSON Schema of the job spec, made from the types with which `check` reads it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TYPES = {
     "json": ["object", "string"],
 }
 _TEXT = ["string", "number", "boolean"]
-#: Words that are booleans here and text for an editor, which reads YAML 1.2.
+#: Words that prl-submit takes for booleans. An editor follows YAML 1.2 and takes most of them for text.
 _BOOLEAN_WORDS = (
     "^([Tt]rue|TRUE|[Ff]alse|FALSE|[Yy]es|YES|[Nn]o|NO|[Oo]n|ON|[Oo]ff|OFF|[YyNnTtFf01])$"
 )
@@ -31,12 +31,12 @@ _BOOLEAN_WORDS = (
 def job_schema(table: Table) -> dict[str, Any]:
     """Draft 2020-12, with the arguments of one ms-swift, their types, choices and defaults.
 
-    `extends` may supply any key, so none is required.
+    No key is required, because a base (`extends`) may have it.
     """
     schema = msgspec.json.schema(JobSpec)
     _as_written(schema["$defs"])
     job = schema["$defs"]["JobSpec"]
-    del job["required"]  # a base, or what stands on one, need not have the name
+    del job["required"]  # a base, or a spec that extends one, need not have the name
     job["description"] = "one job: what to train, on what, and where"
     job["properties"]["swift"] = {
         "type": "object",
@@ -56,7 +56,11 @@ def job_schema(table: Table) -> dict[str, Any]:
 
 
 def _as_written(sections: dict[str, Any]) -> None:
-    """Durations are seconds only once they are read, variables are text of any look, and no memory is a 0."""
+    """Adapt the sections to what users write.
+
+    A duration is a text (`12h`), although its type is a number of seconds. A variable may look like a number.
+    `memory` may be 0.
+    """
     sections["Environment"]["properties"]["env"]["additionalProperties"] = {
         "type": ["string", "number", "boolean", "null"]
     }
@@ -69,12 +73,12 @@ def _as_written(sections: dict[str, Any]) -> None:
 
 
 def _argument(argument: Argument) -> dict[str, Any]:
-    """One argument; no `anyOf`, for which editors complete and explain badly."""
+    """The schema of one argument, without `anyOf`, because editors handle that badly."""
     one = _word(argument)
     shape: dict[str, Any] = one
     if argument.many:
         shape = {"type": ["array", *one.get("type", _TEXT)], "minItems": 1, "items": one}
-        if "enum" in one:  # of several words each is one of the choices; one alone is not checked
+        if "enum" in one:  # each item of a list must be a choice; a single word is not checked
             shape["type"] = ["array", "string"]
     if "enum" in shape:
         shape = {"enum": [*shape["enum"], None]}
@@ -87,7 +91,7 @@ def _argument(argument: Argument) -> dict[str, Any]:
 
 def _word(argument: Argument) -> dict[str, Any]:
     if argument.choices:
-        # As text and, where a choice looks like one, as the number: `quant_bits: 4`.
+        # Each choice as text, and as a number too if it looks like one: `quant_bits: 4`.
         return {"enum": list(dict.fromkeys([*argument.choices, *map(resolve, argument.choices)]))}
     if argument.kind == "bool":
         return {"type": _TYPES["bool"], "pattern": _BOOLEAN_WORDS}
@@ -97,7 +101,7 @@ def _word(argument: Argument) -> dict[str, Any]:
 
 
 def schema_text(value: Any, indent: str = "") -> str:
-    """JSON with what fits on a line on one: a third of the lines, and a diff that says which argument."""
+    """The value as JSON in which each part stands on one line if it fits. So a diff shows the argument's name."""
     short = json.dumps(value, ensure_ascii=False)
     if not isinstance(value, (dict, list)) or len(indent) + len(short) <= _WIDTH:
         return short

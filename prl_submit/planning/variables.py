@@ -1,4 +1,4 @@
-"""PRL_* variables of the environment: overrides of the spec, or the job's own."""
+"""PRL_* variables of the user's environment. They override the spec, or are passed on to the job."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from prl_submit.spec.yaml import parse_value
 from prl_submit.swift.argument import Argument
 from prl_submit.swift.table import Table
 
-#: Variables that stand for a key outside `swift:`, whatever ms-swift will run.
+#: Variables that override a key outside `swift:`. They are the same for every ms-swift.
 SECTION_KEYS = {f"PRL_{name.upper()}": f"resources.{name}" for name in Resources.__struct_fields__}
 SECTION_KEYS |= {
     "PRL_CUDA_VISIBLE_DEVICES": "local.cuda_visible_devices",
     "PRL_BACKEND": "backend",
     "PRL_OUTPUT_ROOT": "output",
 }
-#: Read by launch.sh and by the project's own reward plugin; never a misspelling of an argument.
+#: Variables that launch.sh and jobs/plugins/prl_rewards.py read, so they are no misspelt overrides.
 FOR_THE_JOB = (
     "PRL_PREFLIGHT",
     "PRL_EVALUATOR_URL",
@@ -31,12 +31,12 @@ FOR_THE_JOB = (
     "PRL_EVALUATOR_RETRIES",
     "PRL_EVALUATOR_CONCURRENCY",
 )
-#: prl-submit sets these for the job; they are never taken over from the outside.
+#: The beginning of variables that prl-submit sets for the job. They are never taken from the user's environment.
 INTERNAL = "PRL_SUBMIT_"
 
 
 class Overrides(NamedTuple):
-    """What some variables say. `others`: the variables that say nothing about these keys."""
+    """The tree that some variables override. `others`: the variables that override none of these keys."""
 
     tree: Node
     others: dict[str, str]
@@ -50,7 +50,7 @@ def section_overrides(environ: Mapping[str, str], tree: Node) -> Overrides:
     problems: list[Problem] = []
     for name in sorted(environ):
         value = environ[name]
-        # Empty is unset, as in the scripts' own ${PRL_X:-default}.
+        # An empty variable counts as unset, as in `${PRL_X:-default}` of users' scripts.
         if not name.startswith("PRL_") or name.startswith(INTERNAL) or not value:
             continue
         if not _is_utf8(value):
@@ -58,7 +58,7 @@ def section_overrides(environ: Mapping[str, str], tree: Node) -> Overrides:
         elif name not in SECTION_KEYS:
             others[name] = value
         elif not (name == "PRL_BACKEND" and _is_from_spec(lookup(tree, "backend"))):
-            # PRL_BACKEND is the one variable that a spec beats: a spec's backend is part of the job.
+            # PRL_BACKEND alone does not override a spec, because the backend in a spec is part of the job.
             found = merge(found, _override(name, SECTION_KEYS[name], value, None, problems))
     return Overrides(found, others, problems)
 
@@ -71,7 +71,7 @@ def argument_overrides(variables: Mapping[str, str], table: Table) -> Overrides:
     keys = {f"PRL_{name.upper()}": name for name in table} if variables else {}
     for name, value in variables.items():
         if name == INFER_WORKERS and not takes_infer_workers(table):
-            continue  # `infer_workers` says what it means for other releases
+            continue  # infer_workers.py translates it for other releases
         if name in keys:
             key = f"swift.{keys[name]}"
             found = merge(found, _override(name, key, value, table[keys[name]], problems))
@@ -103,7 +103,7 @@ def _is_from_spec(node: Node | None) -> bool:
 def _override(
     name: str, key: str, value: str, argument: Argument | None, problems: list[Problem]
 ) -> Node:
-    """The variable's value at its key; an empty tree, and a problem, where it cannot be read."""
+    """A tree with the variable's value at its key. If the value is not valid: an empty tree, and a problem."""
     try:
         return nest(key.split("."), _leaf(value, argument, _origin(name)))
     except ValueError as error:
@@ -113,7 +113,7 @@ def _override(
 
 def _leaf(value: str, argument: Argument | None, origin: Origin) -> Node:
     if argument is not None and argument.many and value[:1] not in "[\"'":
-        # The scripts wrote `--reward_funcs $PRL_REWARD_FUNCS`: bash split the words.
+        # Users' scripts have `--reward_funcs $PRL_REWARD_FUNCS`, where bash splits the value into words.
         return Node([scalar_node(word, origin) for word in value.split()], origin)
     if argument is not None and not argument.many and argument.kind in ("str", "json"):
         return scalar_node(value, origin)
@@ -121,7 +121,7 @@ def _leaf(value: str, argument: Argument | None, origin: Origin) -> Node:
 
 
 def _no_override(name: str, known: list[str], table: Table) -> Problem | None:
-    """What is said of a variable that overrides nothing; None where it is surely the job's own."""
+    """The problem of a variable that overrides nothing; None if the user certainly meant it for the job."""
     near = None if name in FOR_THE_JOB else closest(name, [*known, *FOR_THE_JOB], 0.87)
     if near is not None:
         hint = f"did you mean {near}? (unset {name} if it is not for prl-submit)"
@@ -132,9 +132,9 @@ def _no_override(name: str, known: list[str], table: Table) -> Problem | None:
 def _of_another_version(name: str, table: Table) -> Problem | None:
     """A variable such as PRL_TRAIN_TYPE, which overrides an argument of another ms-swift.
 
-    Passed on to the job, it would silently change nothing. An error where it is an argument of a
-    release we know; a warning where ms-swift 2 had it under so common a name (PRL_BATCH_SIZE) that it
-    may be the job's own.
+    If it were passed on to the job, it would change nothing, and nobody would notice. It is an error if a
+    release since 3.0 has the argument. If only ms-swift 2 had it, under a common name such as batch_size,
+    it is a warning, because the user may have meant the variable for the job.
     """
     from prl_submit.swift.history import load_history
     from prl_submit.swift.renames import RENAMED
@@ -157,7 +157,7 @@ def _of_another_version(name: str, table: Table) -> Problem | None:
 
 
 def _by_meaning(name: str, known: list[str]) -> Problem | None:
-    """A warning for PRL_LR and its like: it may be the job's own, and it overrides nothing."""
+    """A warning for variables such as PRL_LR: they override nothing, but the user may have meant them for the job."""
     from prl_submit.spec import meanings
 
     word = name.removeprefix("PRL_").lower()

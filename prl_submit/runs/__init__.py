@@ -1,1 +1,1 @@
-"""Run directories: what is in them, and what that says of a run."""
+"""Run directories: which files they hold, and what these files tell about a run."""

@@ -1,7 +1,7 @@
 """logs/attempts.jsonl: when each attempt of a run began, and how it ended.
 
-launch.sh of node 0 writes a line at each start (`started_at`, `restarts`, `node`) and a line at each
-end (what it writes into exit.json). exit.json itself is the last attempt's alone.
+launch.sh of node 0 appends a line when an attempt starts (`started_at`, `restarts`, `node`) and a line when
+it ends (the content of exit.json). exit.json itself is only about the last attempt.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from prl_submit.runs.layout import ATTEMPTS
 from prl_submit.runs.record import Record
 from prl_submit.system.files import tail_bytes
 
-#: Bytes that are read, from the end: some thousand attempts.
+#: So many bytes are read from the end of the file. They hold some thousand attempts.
 _LIMIT = 1 << 20
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
-    """One attempt. A field is None where it is not known, such as the end of an attempt that was killed.
+    """One attempt. A field is None if it is not known, such as the end of an attempt that was killed.
 
-    `submitted_at`: when `submit` or `resume` ordered it; an attempt that a scheduler started again
-    has the time of the first.
+    `submitted_at`: when `submit` or `resume` submitted the attempt. If the scheduler restarted the job by
+    itself, the attempts before and after that have the same time.
     """
 
     restarts: int = 0
@@ -38,7 +38,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
 
 def read_attempts(run: Path, record: Record) -> list[Attempt]:
-    """All attempts of a run, the first one first. None are known until launch.sh writes on a disk that we see."""
+    """All attempts of a run, oldest first. Empty if launch.sh has not started, or its disk is not mounted here."""
     found: list[Attempt] = []
     for line in tail_bytes(run / ATTEMPTS, _LIMIT).splitlines():
         attempt = _decode(line)
@@ -46,7 +46,7 @@ def read_attempts(run: Path, record: Record) -> list[Attempt]:
             continue
         began_before = found and found[-1].ended_at is None
         if attempt.ended_at is not None and began_before:
-            found[-1] = attempt  # the end of the one that began last
+            found[-1] = attempt  # this line is the end of the attempt that the line before began
         else:
             found.append(attempt)
     orders = [record.submitted_at, *record.resumed_at]
@@ -54,7 +54,7 @@ def read_attempts(run: Path, record: Record) -> list[Attempt]:
 
 
 def _decode(line: bytes) -> Attempt | None:
-    """The attempt of a line; None where a full disk or a power cut damaged the line."""
+    """The attempt in a line; None if the line is damaged (by a full disk or a power cut)."""
     try:
         return msgspec.json.decode(line, type=Attempt)
     except (ValueError, RecursionError):
@@ -62,7 +62,7 @@ def _decode(line: bytes) -> Attempt | None:
 
 
 def _with_order(attempt: Attempt, orders: list[str]) -> Attempt:
-    """The attempt with `submitted_at`: the last `submit` or `resume` before it began."""
+    """The attempt with its `submitted_at`. `orders`: the times of `submit` and each `resume`."""
     began = _seconds(attempt.started_at)
     given = [order for order in orders if began is None or (_seconds(order) or 0) <= began]
     return msgspec.structs.replace(attempt, submitted_at=(given or orders)[-1 if given else 0])

@@ -16,9 +16,9 @@ from prl_submit.system.reading import decode_json, read_record
 def write_cancel(run: Path) -> None:
     """Write cancel.json, from which launch.sh and `status` know that a user wanted the job to end.
 
-    Raises OSError where it cannot be written, even at a second try.
+    Raises OSError if two tries to write it fail.
     """
-    # launch.sh reads the reason with sed: no quotes or backslashes.
+    # launch.sh reads the reason with sed, which would stumble over quotes and backslashes.
     user = "".join(char for char in user_name() if char.isalnum() or char in " ._-")
     reason = {"reason": f"cancelled by {user}"}
     data = msgspec.json.format(msgspec.json.encode(reason), indent=1)
@@ -29,10 +29,10 @@ def write_cancel(run: Path) -> None:
 
 
 class CancelNote:
-    """cancel.json of one cancellation. If the disk is full the job is ended all the same, and the user is told.
+    """Writes cancel.json. If the disk is full, the job is cancelled all the same, and `close` tries again.
 
-    The note is tried again when the job has ended: by then launch.sh has given back the room that
-    it kept for exit.json, and `status` heeds a late note as it heeds an early one.
+    `close` is called when the job has ended. Then there may be room, because launch.sh has removed the file
+    with which it reserved room for exit.json. `status` reads the note whenever it was written.
     """
 
     def __init__(self, run: Path) -> None:
@@ -49,7 +49,7 @@ class CancelNote:
             self._fault = error
 
     def close(self) -> None:
-        """Try again where it is not written yet. Raises OutputError."""
+        """If the note could not be written, try again. Raises OutputError if that fails too."""
         if self._fault is not None:
             self.write()
         if self._fault is not None:
@@ -61,7 +61,7 @@ class CancelNote:
 
 
 def cancel_reason(run: Path) -> str | None:
-    """The words of cancel.json, or None where nobody has cancelled the run."""
+    """The reason in cancel.json; None if nobody has cancelled the run."""
     try:
         return str(decode_json(read_record(run / CANCEL))["reason"])
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Which checkpoint a run can go on from."""
+"""The checkpoint from which a run can be resumed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Checkpoint(Struct, frozen=True):
 
 
 def last_complete(run_dir: Path, world_size: int) -> Checkpoint | None:
-    """The newest checkpoint that can be loaded whole, or None.
+    """The newest complete checkpoint, or None.
 
-    A kill in the middle of a save leaves a folder without some of its files, or with a part of one. So the
-    weights, the optimizer and scheduler, trainer_state.json, and one random state for each rank must be
-    there and whole, and a sharded model must have every shard of its index.
+    A training that is killed while it saves leaves a folder in which files are missing or cut short. So
+    a complete checkpoint has the weights (all parts that the index lists), the state of the optimizer and
+    the scheduler, trainer_state.json, and the random state of each rank, and all these files are whole.
     """
     found = checkpoint_files.last_complete(str(run_dir), world_size, [])
     if found is None:

@@ -1,7 +1,7 @@
-"""The backends there are, and what is known of each without importing it.
+"""The registry of backends, and the traits of each, which are known without importing the backend.
 
-This is the registry: a backend is one entry here, and a folder with `backend.py` and `options.py`. The entries
-are data and stand low, because planning, rules and launch ask them where backends differ.
+A backend is one entry here and a folder with `backend.py` and `options.py`. The entries are plain data and
+are in this package, far below the backends, because planning, rules and launch read them.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Traits(Struct, frozen=True, kw_only=True):
     several_nodes: bool = True
     #: Jobs run in pods: in an image, as a user that the plan names, started again by an operator.
     in_pods: bool = False
-    #: The backend ends a job at its time limit by itself.
+    #: The backend itself ends a job at its time limit.
     own_clock: bool = True
-    #: Before it does, it warns the job with a signal.
+    #: The backend sends the job a signal before it ends the job at the time limit.
     warns_before_end: bool = False
     #: If launch.sh is killed, its children may go on running.
     leaves_children: bool = False
@@ -39,9 +39,9 @@ class Traits(Struct, frozen=True, kw_only=True):
     foreground: bool = False
     #: `cancel` waits for the end of the job even without --wait, because the job's last output would be lost.
     cancel_waits: bool = False
-    #: Seconds between two questions while somebody waits.
+    #: Seconds between two questions to the backend while a command waits for a job.
     poll_s: float = 0.0
-    #: The file beside launch.sh that is sent; None: launch.sh itself is the job.
+    #: The name of the file that is sent to the backend; None: nothing is sent, launch.sh itself is run.
     artefact: str | None = None
 
 
@@ -67,7 +67,7 @@ BACKENDS: dict[str, Traits] = {
         artefact="pytorchjob.yaml",
     ),
 }
-#: Where nobody names a backend.
+#: The backend of a job for which nobody names one.
 DEFAULT = "local"
 ALIASES = {"k8s": "kubernetes"}
 
@@ -78,7 +78,7 @@ def full_name(name: str) -> str:
 
 
 def find_traits(name: str) -> Traits | None:
-    """The traits of a backend; None for a name of which this version knows nothing."""
+    """The traits of a backend; None for a name that this version does not know."""
     return BACKENDS.get(full_name(name))
 
 

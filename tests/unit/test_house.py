@@ -142,7 +142,7 @@ def test_nothing_decides_by_the_name_of_a_backend() -> None:
         f"{module}:{node.lineno}"
         for module, tree in TREES.items()
         for node in ast.walk(tree)
-        if isinstance(node, (ast.Compare, ast.match_case)) and room_of(module) not in free
+        if isinstance(node, (ast.Compare, ast.MatchValue)) and room_of(module) not in free
         for constant in ast.walk(node)
         if isinstance(constant, ast.Constant) and constant.value in BACKENDS
     ]

@@ -1227,10 +1227,11 @@ prl_python_error() {
 # complete checkpoint, and `# WHY` for each newer one that is not complete.
 prl_look_at_checkpoints() {
   "${prl_python[@]}" -I -S - "$prl_run_dir" $((prl_nodes * prl_nproc_per_node)) <<'PRL_PYTHON'
-"""Which checkpoint of a run is complete: every file that a resumed training reads is there, and whole.
+"""Find the newest complete checkpoint: every file that a resumed training reads exists and is whole.
 
-launch.sh runs this very file on a node, with the Python of the training's environment, so that `resume` and
-a scheduler's restart choose alike. Therefore: the standard library alone, and nothing newer than Python 3.8.
+launch.sh runs this very file on a node, with the Python of the training's environment. So a restart by the
+scheduler continues from the same checkpoint as `resume`. Because of that this file imports only the standard
+library and uses nothing newer than Python 3.8.
 """
 
 from __future__ import annotations
@@ -1248,14 +1249,15 @@ _NAME = re.compile(r"checkpoint-([0-9]+)", re.ASCII)
 _ENDINGS = (".safetensors", ".bin", ".pt")
 _NOT_WEIGHTS = ("optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "training_args.bin")
 _MAX_JSON = 500_000_000
-#: The safetensors library's own limit of a header.
+#: The limit of the safetensors library for the size of a header.
 _MAX_HEADER = 100_000_000
 _ZIP, _ZIP_ENTRY, _ZIP_END = b"PK\3\4", b"PK\1\2", b"PK\5\6"
 _ZIP_END_SIZE = 22
 _IN_ZIP64 = 0xFFFFFFFF
-#: `model-00001-of-00002.safetensors`: one of several, which model.safetensors.index.json lists.
+#: A part of the weights, such as `model-00001-of-00002.safetensors`. model.safetensors.index.json lists all parts.
 _SHARD = re.compile(r"-[0-9]{5}-of-([0-9]{5})(\.safetensors|\.bin)$")
-#: No piece of a safetensors, zip or pickle file is printable text; so what is, and short, stands in for one.
+#: A short file of printable text, as a test writes it in place of weights. It is no file that was cut short,
+#: because the beginning of a safetensors, zip or pickle file never looks like that.
 _STAND_IN = re.compile(rb"(?!P)[\x20-\x7e\n]{1,63}")
 
 
@@ -1266,9 +1268,9 @@ class FaultError(Exception):
 def last_complete(
     run_dir: str, ranks: int, told: list[str]
 ) -> tuple[str, int, dict[str, Any]] | None:
-    """The newest complete checkpoint: its name, its step, its trainer_state.json; or None.
+    """The newest complete checkpoint: its name, its step and its trainer_state.json. None if there is none.
 
-    `told` gets a line for each newer one, with why it is not complete.
+    For each newer checkpoint, a line that says why it is not complete is added to `told`.
     """
     try:
         names = os.listdir(run_dir)
@@ -1289,7 +1291,7 @@ def last_complete(
 
 
 def look_at(folder: str, ranks: int) -> dict[str, Any]:
-    """The trainer_state.json of a complete checkpoint. Raises FaultError where it is not, and OSError."""
+    """The trainer_state.json of a checkpoint. Raises FaultError if the checkpoint is not complete, and OSError."""
     names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
     if MARK in names:
         raise FaultError(f"its saving did not come to an end, says {MARK}")
@@ -1297,31 +1299,39 @@ def look_at(folder: str, ranks: int) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise FaultError("trainer_state.json is damaged")
     _check_step(os.path.basename(folder), state)
-    states = ["rng_state.pth"] if ranks == 1 else [f"rng_state_{rank}.pth" for rank in range(ranks)]
-    for name in [*states, *_optimizer(folder, names)]:
+    scaler = [name for name in names if name == "scaler.pt"]
+    for name in [*_random_states(ranks), *_optimizer(folder, names), *scaler]:
         _check(folder, name)
-    if "scaler.pt" in names:
-        _check(folder, "scaler.pt")
     weights = _weights(folder, names)
     if not weights:
         raise FaultError("has no weights")
     for name in weights:
         _check(folder, name)
     for name in names:
-        if name.endswith(".index.json"):
-            _check_shards(folder, name)
-        elif (
-            match := _SHARD.search(name)
-        ) and f"{name[: match.start()]}{match[2]}.index.json" not in names:
-            raise FaultError(f"{name} is one of several, and their index is not there")
+        _check_parts(folder, name, names)
     return state
 
 
+def _random_states(ranks: int) -> list[str]:
+    """The files with the state of each rank's random numbers."""
+    return ["rng_state.pth"] if ranks == 1 else [f"rng_state_{rank}.pth" for rank in range(ranks)]
+
+
+def _check_parts(folder: str, name: str, names: list[str]) -> None:
+    """Raises FaultError for an index whose parts are not complete, and for a part without its index."""
+    if name.endswith(".index.json"):
+        _check_shards(folder, name)
+        return
+    match = _SHARD.search(name)
+    if match and f"{name[: match.start()]}{match[2]}.index.json" not in names:
+        raise FaultError(f"{name} is one of several, and their index is not there")
+
+
 def _check_step(name: str, state: dict[str, Any]) -> None:
-    """A folder's number is the step in its trainer_state.json, for those that Trainer wrote itself."""
+    """Raises FaultError if the number in the folder's name is not the step in trainer_state.json."""
     step = state.get("global_step")
     if step is None:
-        return  # what cannot be compared
+        return  # there is nothing to compare
     if type(step) is not int or step < 1:
         raise FaultError(f"trainer_state.json has global_step {step!r}")
     match = _NAME.fullmatch(name)
@@ -1342,7 +1352,7 @@ def _optimizer(folder: str, names: list[str]) -> list[str]:
 
 
 def _weights(folder: str, names: list[str]) -> list[str]:
-    """The files with the weights, and those beside them that are loaded likewise."""
+    """The files and folders with the weights."""
     found = []
     for name in names:
         if os.path.isdir(os.path.join(folder, name)):
@@ -1361,7 +1371,7 @@ def _weights(folder: str, names: list[str]) -> list[str]:
 
 
 def _pieces(folder: str, inner: str) -> list[str]:
-    """What each rank wrote into a folder of the checkpoint: DeepSpeed's *.pt, FSDP2's *.distcp."""
+    """The files that the ranks wrote into a folder of the checkpoint: *.pt of DeepSpeed, *.distcp of FSDP2."""
     return [
         os.path.join(inner, name)
         for name in sorted(os.listdir(os.path.join(folder, inner)))
@@ -1370,6 +1380,7 @@ def _pieces(folder: str, inner: str) -> list[str]:
 
 
 def _check_shards(folder: str, index: str) -> None:
+    """Raises FaultError if one of the files that the index lists is not whole."""
     tree = _json(folder, index)
     try:
         names = set(tree["weight_map"].values())
@@ -1390,7 +1401,7 @@ def _json(folder: str, name: str) -> Any:
 
 
 def _size(folder: str, name: str) -> int:
-    """Bytes; 0 where there is no such regular file."""
+    """The size of a file in bytes; 0 if it does not exist or is not a regular file."""
     try:
         status = os.stat(os.path.join(folder, name))
     except OSError:
@@ -1399,10 +1410,10 @@ def _size(folder: str, name: str) -> int:
 
 
 def _check(folder: str, name: str) -> None:
-    """Raises FaultError where a file is missing, empty, cut short, or filled with something else."""
+    """Raises FaultError if a file is missing, empty, cut short, or is not of its kind."""
     if os.path.isdir(os.path.join(folder, name)):
         if name.startswith("global_step"):
-            return  # its files are looked at one by one
+            return  # each file in it is checked for itself
         raise FaultError(f"{name} is a folder")
     size = _size(folder, name)
     if not size:
@@ -1424,14 +1435,17 @@ def _check(folder: str, name: str) -> None:
 def _is_whole(file: Any, name: str, head: bytes, size: int) -> bool:
     if name.endswith((".pt", ".pth", ".bin")):
         return _is_whole_torch(file, head, size)
-    if name.endswith(".metadata"):  # a pickle; it ends with its STOP
+    if name.endswith(".metadata"):  # a pickle, which ends with the opcode STOP
         file.seek(size - 1)
         return head.startswith(b"\x80") and bool(file.read(1) == b".")
     return True
 
 
 def _safetensors_size(read: Any, size: int) -> int:
-    """The size that the header states: 8 bytes with its length, itself, the tensors. 0: it is no header."""
+    """The file size that follows from the header; 0 if it is not a header.
+
+    The file has 8 bytes with the length of the header, the header, and the tensors.
+    """
     length = int.from_bytes(read(8), "little")
     if not 2 <= length <= min(size - 8, _MAX_HEADER):
         return 0
@@ -1444,9 +1458,10 @@ def _safetensors_size(read: Any, size: int) -> int:
 
 
 def _is_whole_torch(file: Any, head: bytes, size: int) -> bool:
-    """torch.save writes a zip, whose directory comes last; it used to write pickles, and still can.
+    """True if a file of torch.save is whole. It is a zip file, whose directory is at its end.
 
-    Of such a pickle, whose raw data come last, nothing says where it ends.
+    Old versions of torch, and an option of new ones, write a pickle followed by raw data. Nothing in such a
+    file tells its size, so it counts as whole.
     """
     if head.startswith(b"\x80"):
         return True
@@ -1464,7 +1479,7 @@ def _is_whole_torch(file: Any, head: bytes, size: int) -> bool:
 
 
 def main(run_dir: str, ranks: int) -> None:
-    """For launch.sh: `NAME STEP MAX_STEPS` of the last complete one; `# WHY` for each newer one."""
+    """Print for launch.sh: `# WHY` for each checkpoint that is not complete, and `NAME STEP MAX_STEPS` of the last complete one."""
     told: list[str] = []
     found = last_complete(run_dir, ranks, told)
     lines = [f"# {line}" for line in told]
