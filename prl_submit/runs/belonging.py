@@ -1,8 +1,8 @@
-"""Whether a run directory was moved or copied since its job started, and whether it is another user's.
+"""Decide whether a run directory was moved or copied since its job started, and whether another user owns it.
 
-run.json names the directory that it was written for (path and inode). A directory that was renamed
-keeps its inode, so it is the same run and lies where it is now. A copy has another inode, and where
-the original is still in its place the job is the original's.
+run.json has the path and inode of the directory in which it was written. A renamed directory keeps its
+inode, so it is the same run at another place. A copy has another inode; the job then belongs to the
+original directory, if that still exists.
 """
 
 from __future__ import annotations
@@ -22,30 +22,31 @@ from prl_submit.runs.record import Directory, Record, write_record
 from prl_submit.spec.traits import find_traits
 from prl_submit.system.owners import owner_of, user_name
 
-#: The run lies where it was started.
+#: The directory is where it was when the job started.
 HOME = "home"
-#: It was renamed: the very directory, elsewhere.
+#: The directory was renamed or moved.
 MOVED = "moved"
-#: The directory it was started in is still there: the job is that one's.
+#: The directory is a copy, and the original still exists, so the job belongs to the original.
 COPY = "copy"
-#: A copy whose original is gone, or not to be seen from here: `mv` to another file system is that too.
+#: The directory has another inode, and the original is gone or cannot be seen from here. `mv` to another file
+#: system looks like this too.
 BROUGHT = "brought"
 
 
 class Belonging(Struct, frozen=True):
-    """`kind`: HOME, MOVED, COPY or BROUGHT; `origin`: the directory it was started in."""
+    """`kind`: HOME, MOVED, COPY or BROUGHT. `origin`: the directory in which the job was started."""
 
     kind: str
     origin: str
 
     @property
     def has_job(self) -> bool:
-        """Whether the job that run.json names is this directory's."""
+        """True if the job that run.json names belongs to this directory."""
         return self.kind in (HOME, MOVED)
 
     @property
     def words(self) -> str | None:
-        """In words, why the job is not the one of this directory; None where it is."""
+        """Why the job does not belong to this directory, in words; None if it does."""
         if self.kind == COPY:
             return f"a copy of {self.origin}, to which the job belongs"
         if self.kind == BROUGHT:
@@ -54,17 +55,17 @@ class Belonging(Struct, frozen=True):
 
 
 def belonging(run: Run) -> Belonging:
-    """Where a run belongs."""
+    """Whether a run directory is at its place, moved, or a copy."""
     record = run.require_record()
     born = record.directory or _planned_directory(run.path)
     if born is None or born.path == str(run.path):
         return Belonging(HOME, str(run.path))
     here, there = _identity(run.path), _identity(Path(born.path))
-    if here is None or here == there:  # another name of it: a link, a mount
+    if here is None or here == there:  # the path has another name: a link or a mount
         return Belonging(HOME, born.path)
     is_same = here[1] == born.inode
     if there is not None and _was_started_there(Path(born.path), record):
-        # Both may have its number, where they are on two file systems.
+        # Two directories on two file systems may have the same inode number.
         kind = MOVED if is_same and there[1] != born.inode else COPY
     else:
         kind = MOVED if is_same else BROUGHT
@@ -72,7 +73,7 @@ def belonging(run: Run) -> Belonging:
 
 
 def is_same(one: Path, other: Path) -> bool:
-    """Whether two paths are of one directory."""
+    """True if two paths lead to one directory."""
     try:
         return os.path.samefile(one, other)
     except OSError:
@@ -88,18 +89,18 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _was_started_there(origin: Path, record: Record) -> bool:
-    """Whether the run of that directory is the one of this record, or a later attempt of it."""
+    """True if that directory has this record's run, perhaps at a later attempt."""
     there = read_run(origin)
     if there is None:
         return False
-    if there.record is None:  # it cannot be read: nobody may say that it is another
+    if there.record is None:  # it cannot be read, so nothing proves that it is another run
         return True
     born = (there.record.directory, record.directory)
     return there.record.token == record.token or (None not in born and born[0] == born[1])
 
 
 def _planned_directory(run: Path) -> Directory | None:
-    """The directory of the run according to plan.json, for records that do not name it. `run_dir` is a path in the pods."""
+    """The run directory by plan.json, for records of older versions. Not `plan.run_dir`: pods may have another path."""
     from prl_submit.runs.plan_file import find_plan
 
     plan = find_plan(run)
@@ -109,7 +110,7 @@ def _planned_directory(run: Path) -> Directory | None:
 
 
 def stranger(run: Path) -> int | None:
-    """The uid of the user who owns the run, where that is neither this user nor root; else None."""
+    """The uid of the run's owner if that is neither this user nor root; else None."""
     me, owner = os.geteuid(), owner_of(run)
     if owner is not None and owner != me and not _was_given_to_pods(run, me, owner):
         return owner
@@ -143,13 +144,15 @@ def record_job_id(run: Run, record: Record, job_id: str) -> Record:
     """Set the record's job id; update run.json if it differs and the run is ours."""
     record = msgspec.structs.replace(record, job_id=job_id)
     if record != run.record and stranger(run.path) is None:
-        with contextlib.suppress(OSError):  # a full disk: the job's token finds it again
+        with contextlib.suppress(
+            OSError
+        ):  # if the disk is full, the next command finds the job by its token
             write_record(run.path, record)
     return record
 
 
 def refuse_strangers(run: Run, what_happens: str | None) -> None:
-    """Raises PrlSubmitError where the run is another user's. `what_happens`: with --force-owner."""
+    """Raise PrlSubmitError if another user owns the run. `what_happens`: what --force-owner would do."""
     uid = stranger(run.path)
     if uid is not None:
         raise PrlSubmitError(
@@ -159,7 +162,7 @@ def refuse_strangers(run: Run, what_happens: str | None) -> None:
 
 
 def refuse_copies(run: Run, order: str) -> None:
-    """Raises PrlSubmitError where the job is another directory's. `order`: what is asked for."""
+    """Raise PrlSubmitError if the job belongs to another directory. `order`: the user's command."""
     if run.record is None:
         return
     where = belonging(run)

@@ -1,4 +1,4 @@
-"""Run directories: their numbers, and finding them again."""
+"""Make numbered run directories, list them, and find the one that a user names."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from prl_submit.system.reading import read_record
 
 
 def writes_here(logs: Path, node: int, pod: str) -> bool:
-    """Whether the pod of that name, or one before it, writes the node's log into this folder itself."""
+    """True if a pod of that name has noted in this folder that it writes the node's log here itself."""
     try:
         return read_record(pod_file(logs, node)).decode("utf-8").strip() == pod
     except (OSError, ValueError):
         return False
 
 
-#: ms-swift 4.6.0 utils.py `_get_version` counts every name that begins like this.
+#: Every name that begins so has a number, because ms-swift 4.6.0 utils.py `_get_version` counts them all.
 _NUMBERED = r"v([0-9]+)"
 _RUN_NAME = r"v([0-9]+)-[0-9]{8}-[0-9]{6}"
 
 
 class Run(Struct, frozen=True):
-    """A run directory; `record` is None where run.json cannot be read, `fault` then says why."""
+    """A run directory. If run.json cannot be read, `record` is None and `fault` says why."""
 
     path: Path
     number: int
@@ -44,17 +44,17 @@ class Run(Struct, frozen=True):
         return self.path.name
 
     def require_record(self) -> Record:
-        """Its record. Raises PrlSubmitError where that cannot be read."""
+        """The run's record. Raises PrlSubmitError if run.json cannot be read."""
         if self.record is None:
             raise PrlSubmitError(f"{self.name}: {self.fault}")
         return self.record
 
 
 def allocate(root: Path, now: time.struct_time | None = None) -> Path:
-    """Make the next run directory: `vNN-YYYYMMDD-HHMMSS`, NN = highest existing + 1, from v0.
+    """Make the next run directory: `vNN-YYYYMMDD-HHMMSS`, where NN is the highest number so far plus 1.
 
-    Two names may differ in their second and share a number, so a number is claimed first by an
-    atomic mkdir, which every file system has (flock does not reach all of them). Raises OSError.
+    Two submissions at a time must not get one number, and their names may differ in the seconds. So the
+    number is claimed first, by an atomic mkdir; flock does not work on every file system. Raises OSError.
     """
     root.mkdir(parents=True, exist_ok=True)
     lowest = 0
@@ -64,17 +64,19 @@ def allocate(root: Path, now: time.struct_time | None = None) -> Path:
         try:
             claim.mkdir()
         except FileExistsError:
-            lowest = number + 1  # taken; or left by a killed process, and then never given out
+            lowest = (
+                number + 1
+            )  # another process has claimed it, or was killed after that and nobody will ever use the number
             continue
         try:
-            # Somebody may have made the directory and dropped the claim since we looked.
+            # Another process may have made the directory and removed its claim since we listed the numbers.
             if number in _numbers(root):
                 continue
             run = root / f"v{number}-{time.strftime('%Y%m%d-%H%M%S', now or time.localtime())}"
             run.mkdir()
             return run
         finally:
-            with contextlib.suppress(OSError):  # a claim that stays only costs its number
+            with contextlib.suppress(OSError):  # if the claim stays, only its number is lost
                 claim.rmdir()
 
 
@@ -88,14 +90,14 @@ def _next_number(root: Path) -> int:
 
 
 def point_latest(run: Path) -> None:
-    """Let `latest` beside the run point to it, unless it points to a newer one already."""
+    """Make the link `latest` in the output root point to the run, unless it points to a newer run."""
     link = run.parent / LATEST
     for _ in range(20):
-        # A link to a removed run says nothing.
+        # If the link points to a removed run, exists() is false and the link is replaced.
         if os.path.exists(link) and _number(Path(os.path.realpath(link)).name) > _number(run.name):
             return
         if os.path.exists(link) and not link.is_symlink():
-            return  # somebody's own file; not ours to replace
+            return  # a file of the user's own, which must stay
         part = run.parent / f".{LATEST}.{os.urandom(8).hex()}"
         try:
             part.symlink_to(run.name)
@@ -103,7 +105,7 @@ def point_latest(run: Path) -> None:
         except OSError:
             part.unlink(missing_ok=True)
             raise
-        # A slower, older submission may have replaced ours between its look and its rename.
+        # A slower submission of an older run may have replaced our link just now; then try again.
         if _number(Path(os.readlink(link)).name) >= _number(run.name):
             return
 
@@ -114,7 +116,7 @@ def _number(name: str) -> int:
 
 
 def read_run(path: Path) -> Run | None:
-    """The run in a directory, or None where no run was ever submitted from it."""
+    """The run in a directory; None if it has no run.json, so no job was ever submitted from it."""
     number = _number(path.name)
     try:
         data = read_record(path / RECORD)
@@ -131,7 +133,7 @@ def read_run(path: Path) -> Run | None:
 
 
 def _no_directory(path: Path) -> Run | None:
-    """A run with a fault, for something that has the name of a run directory and is none, or that cannot be read."""
+    """A run whose `fault` says why something with the name of a run directory is not one; None for a folder."""
     try:
         if os.path.isdir(path):
             return None
@@ -145,7 +147,7 @@ def _no_directory(path: Path) -> Run | None:
 
 
 def names_in(folder: Path) -> list[str]:
-    """The names in a folder; none where it is no folder, or where we have no permission to list it."""
+    """The names in a folder; none if it is not a folder or we may not list it."""
     try:
         return os.listdir(folder)
     except OSError:
@@ -153,7 +155,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def list_runs(root: Path) -> list[Run]:
-    """The runs under an output root, newest last. A root that is not there yet has no runs."""
+    """The runs in an output root, newest last. An output root that does not exist yet has no runs."""
     try:
         names = [name for name in os.listdir(root) if re.fullmatch(_RUN_NAME, name)]
     except FileNotFoundError:
@@ -168,13 +170,13 @@ def list_runs(root: Path) -> list[Run]:
 
 
 def find_run(text: str, root: Path) -> Run:
-    """The run that RUN names: `v26`, `26`, a directory, a job id, a name, or `latest`.
+    """The run that a RUN of the command line names: `v26`, `26`, a directory, a job id, a name, or `latest`.
 
-    Raises NoSuchRunError; PrlSubmitError where it names several, with the candidates.
+    Raises NoSuchRunError; PrlSubmitError with the candidates if several runs fit.
     """
     if "/" in text or text in (".", ".."):
         path = Path(os.path.abspath(text))
-        # `output/latest` is its target; the rest of the path stays as it was typed.
+        # `output/latest` means the run it points to. Other links in the path stay as the user typed them.
         run = read_run(Path(os.path.realpath(path)) if path.is_symlink() else path)
         if run is None:
             raise NoSuchRunError(f"{text} is no run directory: it has no {RECORD}")
@@ -183,7 +185,7 @@ def find_run(text: str, root: Path) -> Run:
     if text == LATEST and runs:
         directories = [run for run in runs if os.path.isdir(run.path)]
         return (directories or runs)[-1]
-    # A number may be a run's and another one's job: nobody must cancel the wrong one.
+    # A number may be one run's number and another run's job id. Then both fit, so that nobody cancels the wrong one.
     numbered = _by_number(text, runs)
     numbered += [run for run in _by_record("job_id", text, runs) if run not in numbered]
     for matches in (numbered, _by_record("name", text, runs)):
@@ -201,7 +203,9 @@ def find_run(text: str, root: Path) -> Run:
 def _by_number(text: str, runs: list[Run]) -> list[Run]:
     exact = [run for run in runs if run.name == text]
     bare = text.removeprefix("v")
-    wanted = bare.lstrip("0") or bare[-1:]  # text, since int() refuses thousands of digits
+    wanted = (
+        bare.lstrip("0") or bare[-1:]
+    )  # compared as text, because int() refuses thousands of digits
     return exact or [run for run in runs if str(run.number) == wanted]
 
 

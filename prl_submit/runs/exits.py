@@ -25,7 +25,7 @@ class ExitRecord(Struct, frozen=True, kw_only=True):
 
 
 def read_exit(path: Path, restarts: int) -> ExitRecord | None:
-    """exit.json of this attempt, or None: not there, an earlier attempt's, or not readable."""
+    """exit.json of this attempt. None if it is missing, damaged, or of an earlier attempt."""
     ended = _decode_exit(path / EXIT)
     return ended if ended is not None and ended.restarts >= restarts else None
 
@@ -39,7 +39,7 @@ def _decode_exit(file: Path) -> ExitRecord | None:
 
 
 def read_node_exits(path: Path, restarts: int) -> list[tuple[int, ExitRecord]]:
-    """The words of the nodes besides node 0, by node rank, of this attempt or later."""
+    """The exit.json files of the other nodes, with their node ranks. Those of earlier attempts are left out."""
     found = []
     for name in names_in(path / LOGS):
         match = re.fullmatch(r"node([0-9]{1,9})\.exit\.json", name, re.ASCII)

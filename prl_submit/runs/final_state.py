@@ -1,4 +1,7 @@
-"""verdict.json: how a job ended. The first command that hears of the end writes it, because schedulers forget."""
+"""verdict.json: how a job ended.
+
+The first command to which the backend reports the end writes the file, because schedulers forget old jobs.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from prl_submit.system.reading import decode_json, read_record
 
 
 class FinalState(Struct, frozen=True):
-    """`job_id` and `attempt` (the record's restarts) say which job of the run it is about."""
+    """The content of verdict.json. `job_id` and `attempt` (the record's restarts): which job of the run ended."""
 
     job_id: str | None
     attempt: int
@@ -28,9 +31,9 @@ class FinalState(Struct, frozen=True):
 
 
 def read_verdict(run: Run, *, is_copy: bool = False) -> State | None:
-    """The kept end of the run's present job, or None: not kept, or it has begun again since.
+    """The end of the run's present job. None if verdict.json has no such end, or if the job started again.
 
-    `is_copy`: the directory is a copy, so the times of its files say nothing.
+    `is_copy`: the directory is a copy, so the times of its files are not compared.
     """
     if run.record is None:
         return None
@@ -39,17 +42,17 @@ def read_verdict(run: Run, *, is_copy: bool = False) -> State | None:
         if not is_copy and _changed(_sign_of_life(run.path, run.record)) > _changed(
             run.path / VERDICT
         ):
-            return None  # put back into the queue, or submitted by hand
+            return None  # since then the scheduler requeued the job, or a user submitted it by hand
     except (OSError, ValueError):
         return None
     if verdict.state.state not in FINISHED:
-        return None  # damaged: the backend is asked again
+        return None  # the file is damaged, so the backend is asked again
     same = (verdict.job_id, verdict.attempt) == (run.record.job_id, run.record.restarts)
     return verdict.state if same else None
 
 
 def _sign_of_life(run: Path, record: Record) -> Path:
-    """The file that a job writes when it begins. On Kubernetes that is not the log, which may be copied here later."""
+    """A file that the job writes when it begins. In pods that is not the log, because it may be copied here later."""
     traits = find_traits(record.backend)
     if traits is not None and traits.in_pods:
         return starts_file(run, 0, record.token)
@@ -57,7 +60,7 @@ def _sign_of_life(run: Path, record: Record) -> Path:
 
 
 def _changed(path: Path) -> int:
-    """Nanoseconds; 0 where there is no such file."""
+    """When the file was last changed, in nanoseconds since 1970; 0 if there is no such file."""
     try:
         return os.stat(path).st_mtime_ns
     except FileNotFoundError:
@@ -72,5 +75,5 @@ def write_verdict(run: Run, state: State) -> None:
     verdict = FinalState(job_id, run.record.restarts, state)
     with contextlib.suppress(OSError):
         data = msgspec.json.format(msgspec.json.encode(verdict), indent=2)
-        # A file that a power cut spoilt is not read; the backend is asked again.
+        # Not flushed to disk: if a power cut damages the file, the backend is asked again.
         write_inside(run.path, VERDICT, data + b"\n", durable=False)

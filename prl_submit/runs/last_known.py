@@ -1,4 +1,7 @@
-"""The state of a run whose scheduler does not answer or does not know the job: one empty answer proves nothing."""
+"""The state of a run if the scheduler does not answer, or says that it does not know the job.
+
+One such answer does not prove that the job is lost. So the run directory notes when the first one came.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +20,20 @@ from prl_submit.system.reading import read_record
 
 
 def last_known(run: Path) -> str:
-    """RUNNING where its log has begun, else QUEUED."""
+    """RUNNING if the log of node 0 exists, else QUEUED."""
     return RUNNING if os.path.exists(node_log(run / LOGS, 0)) else QUEUED
 
 
 def as_last_known(run: Path, silence: str) -> State:
-    """The state where the scheduler gives no answer. `silence`: why."""
+    """The state if the scheduler gives no answer. `silence`: why it gives none."""
     return State(state=last_known(run), reason=f"as last known: {silence}", unreachable=silence)
 
 
 def missing_since(run: Path, record: Record) -> float | None:
-    """When the backend first said that it has no such job (seconds since the epoch); None: it has not yet."""
+    """When the backend first said that it has no such job, in seconds since 1970; None if it never did."""
     submitted = datetime.fromisoformat(record.ordered_at).timestamp()
     with contextlib.suppress(OSError, ValueError):
-        # By our clock; a file server has its own.
+        # The file holds the time of this machine's clock. Its mtime would be that of the file server's clock.
         first = float(read_record(run / MISSING).decode("ascii"))
         if first >= submitted:
             return first
@@ -38,16 +41,18 @@ def missing_since(run: Path, record: Record) -> float | None:
 
 
 def note_missing(run: Path, record: Record) -> None:
-    """Write down that the backend has no such job, and since when; an earlier such time stays."""
+    """Note that the backend has no such job since now. A time that was noted before stays."""
     if missing_since(run, record) is not None:
         return
-    with contextlib.suppress(OSError):  # a full disk, or no folder any more: it stays as last known
+    with contextlib.suppress(
+        OSError
+    ):  # if the disk is full or the folder is gone, the state stays the last known one
         if stranger(run) is None:
             write_inside(run, MISSING, str(time.time()).encode("ascii"), durable=False)
 
 
 def forget_missing(run: Path) -> None:
-    """The job is known again."""
+    """Remove the note, because the backend knows the job."""
     with contextlib.suppress(OSError):
         if os.path.exists(run / MISSING) and stranger(run) is None:
             remove_inside(run, MISSING)

@@ -18,7 +18,7 @@
         logs/slurm.log         what Slurm's batch script printed
         logs/ranks/            the ranks' own logs, where the user asked torchrun for them
 
-launch.sh, whose templates have these names too, writes exit.json, logs/ and what begins with a dot in it.
+launch.sh writes exit.json and most files of logs/, so its templates repeat these names.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ COMPLETIONS = "completions.jsonl"
 #: The link beside the runs.
 LATEST = "latest"
 
-#: These keep their owner where the run is given to the user of its pods: the owner says whose run it is.
+#: If the run directory is given to the user of its pods, these files keep their owner, who shows whose run it is.
 NOT_GIVEN = frozenset({RECORD, PLAN, CANCEL, VERDICT})
 
 LOGS = "logs"
 ATTEMPTS = f"{LOGS}/attempts.jsonl"
 SLURM_LOG = f"{LOGS}/slurm.log"
-#: The id of the scheduler's job that has the run, as the job itself writes it.
+#: The id of the scheduler's job, as the job itself writes it.
 JOB = f"{LOGS}/.job"
-#: Since when a scheduler has not known the job.
+#: When a scheduler first said that it does not know the job.
 MISSING = f"{LOGS}/.missing"
 #: The lock of `resume`.
 RESUME_LOCK = f"{LOGS}/.resume.lock"
@@ -64,35 +64,35 @@ HERE = f"{LOGS}/.here"
 
 
 def node_log(logs: Path, node: int) -> Path:
-    """What one node wrote to stdout and stderr."""
+    """The log of one node: its stdout and stderr."""
     return logs / f"node{node}.log"
 
 
 def ranks_folder(run: Path, node: int) -> Path:
-    """Where torchrun writes the logs of one node's ranks apart."""
+    """The folder in which torchrun writes a log for each rank of a node."""
     return run / LOGS / "ranks" / f"node{node}"
 
 
 def starts_file(run: Path, node: int, token: str) -> Path:
-    """A line for each start of a node's pod, where the pods' volume is here."""
+    """The file with a line for each start of launch.sh in a node's pod, if the pods write into this directory."""
     return run / LOGS / f".starts{node}.{token}"
 
 
 def suspensions_file(run: Path, token: str) -> Path:
-    """The numbers of the attempts that SIGTERM from outside ended, of a job that Kueue may suspend."""
+    """The file with the numbers of the attempts that SIGTERM ended, for a job that Kueue may suspend."""
     return run / LOGS / f".suspended.{token}"
 
 
 def pod_file(logs: Path, node: int) -> Path:
-    """The name of the pod that writes that node's log into this folder itself."""
+    """The file with the name of the pod that writes the node's log into this folder itself."""
     return logs / f".pod{node}"
 
 
 def kept_file(logs: Path, node: int) -> Path:
-    """How far a node's log has been brought here, where its pod does not write it here."""
+    """The file that says how far a node's log has been copied here, if its pod does not write here itself."""
     return logs / f".kept{node}.json"
 
 
 def claim_folder(root: Path, number: int) -> Path:
-    """Exists while somebody makes the run directory of that number."""
+    """The folder that exists while a process makes the run directory of that number."""
     return root / f".v{number}.claim"

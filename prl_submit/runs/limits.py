@@ -1,4 +1,4 @@
-"""What the plan allows a job: from run.json, or from plan.json for the runs of older versions."""
+"""The limits of a job: from run.json, or from plan.json for runs that an older version submitted."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def limits_of_plan(plan: Plan) -> Limits:
-    """What is written into run.json when the job is submitted."""
+    """The limits in a plan, which are written into run.json."""
     return Limits(plan.resources.nodes, plan.restarts.grace, plan.restarts.max)
 
 
 def limits_of(run: Path, record: Record) -> Limits:
-    """The limits of a run's job; the defaults of a job spec where nothing can be read."""
+    """The limits of a run's job; the defaults of a job spec if no file tells them."""
     if record.limits is not None:
         return record.limits
     from prl_submit.runs.plan_file import find_plan

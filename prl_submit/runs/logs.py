@@ -1,4 +1,4 @@
-"""Following a run's logs by polling, because shared file systems do not report changes."""
+"""Read a run's logs and follow them. The files are polled, because shared file systems report no changes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from prl_submit.system.reading import open_regular
 
 _NODE_LOG = re.compile(r"node([0-9]+)\.log", re.ASCII)
 _CHUNK = 1 << 20
-#: A line longer than this is given in parts.
+#: A line with more bytes than this is printed in parts.
 _LONGEST = 4 << 20
 POLL_S = 0.2
 
 
 def node_logs(run_dir: Path, node: int | None = None) -> list[tuple[int, Path]]:
-    """The logs of a run by node number, or the one of `node`."""
+    """The node numbers and logs of a run; with `node` only that node's."""
     try:
         names = [
             (match, path)
@@ -32,7 +32,7 @@ def node_logs(run_dir: Path, node: int | None = None) -> list[tuple[int, Path]]:
 
 
 def rank_logs(run_dir: Path, node: int, local_rank: int) -> list[tuple[int, Path]]:
-    """One rank's own logs, as torchrun writes them with PET_TEE; attempts in their order.
+    """The logs of one rank, oldest first. torchrun writes them if the job's environment has PET_TEE.
 
     `logs/ranks/nodeN/<rendezvous id>/attempt_A/<local rank>/stdout.log` (torch 2.13).
     """
@@ -90,7 +90,7 @@ def _ends_in_newline(file: object, end: int) -> bool:
 
 
 class LogReader:
-    """Reads what was added to each node's log since the last look, whole lines where nodes mix."""
+    """Reads what was added to each node's log since the last read."""
 
     def __init__(
         self,
@@ -99,10 +99,11 @@ class LogReader:
         seen: dict[Path, int] | None = None,
         name: Callable[[int], str] | None = None,
     ) -> None:
-        """`find`: the logs by node, looked for anew each time.
+        """`find`: lists the logs by node. It is called for each read, because nodes may start later.
 
-        `tail`: begin with the last lines; `seen`: bytes of each log that are old already; `name`:
-        what each node's lines are marked with, which are then given whole; None: one node's log.
+        `tail`: begin with so many last lines; None: with the first line. `seen`: how many bytes of each log
+        to skip. `name`: the mark before each line of a node; then only whole lines are returned, because
+        lines of several nodes are mixed. None: there is only one node's log.
         """
         self._name = name
         self._find = find
@@ -111,7 +112,7 @@ class LogReader:
         self._rests: dict[Path, bytes] = {}
 
     def read(self, *, last: bool = False) -> Iterator[bytes]:
-        """New output of all nodes. `last`: nothing more will come, so half a line is given too."""
+        """The new output of all nodes. `last`: nothing more will come, so an unfinished line is returned too."""
         for number, path in self._find():
             for data in self._new(path):
                 yield self._prefixed(number, path, data) if self._name else data
@@ -145,9 +146,9 @@ class LogReader:
 def follow(
     reader: LogReader, write: Callable[[bytes], None], is_finished: Callable[[], bool]
 ) -> None:
-    """Write the job's output until the job has ended and all of its output was written."""
+    """Pass the job's output to `write` until the job has ended and all of it was passed on."""
     while True:
-        finished = is_finished()  # asked first: what was written before the end is read below
+        finished = is_finished()  # asked before reading, so that the last output is read too
         for data in reader.read(last=finished):
             write(data)
         if finished:

@@ -1,4 +1,4 @@
-"""The files of a run that say what was asked for: spec.yaml and plan.json."""
+"""spec.yaml and plan.json: the files of a run that hold the spec and the plan of its job."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from prl_submit.system.shell import Shell
 
 
 class Git(Struct, frozen=True):
-    """The commit of the working directory; `dirty`: something was not committed."""
+    """The commit of the working directory. `dirty`: it also had changes that were not committed."""
 
     commit: str
     dirty: bool
 
 
 class PlanFile(Struct, frozen=True, kw_only=True):
-    """plan.json. `swift_version` and `argument_table`: which ms-swift the job was checked for."""
+    """The content of plan.json. `swift_version`, `argument_table`: the ms-swift whose arguments were checked."""
 
     values: list[Resolved]
     swift_version: str | None
@@ -35,7 +35,7 @@ class PlanFile(Struct, frozen=True, kw_only=True):
 
 
 def git_state(workdir: str, shell: Shell) -> Git | None:
-    """The commit of `workdir`, or None where there is no repository, no git, or no answer."""
+    """The commit of `workdir`. None if it is no git repository, git is missing, or git does not answer."""
     head = shell(["git", "-C", workdir, "rev-parse", "HEAD"], timeout=5)
     if head.code != 0:
         return None
@@ -44,7 +44,7 @@ def git_state(workdir: str, shell: Shell) -> Git | None:
 
 
 def encode_plan(file: PlanFile) -> bytes:
-    """plan.json's bytes; ms-swift's words are in `argv` alone."""
+    """The bytes of plan.json. `plan.arguments` is left out, because `argv` has the same words."""
     plan = msgspec.to_builtins(file.plan)
     del plan["arguments"]
     document = {
@@ -59,7 +59,7 @@ def encode_plan(file: PlanFile) -> bytes:
 
 
 def read_plan(run: Path) -> PlanFile:
-    """plan.json of a run directory. Raises PrlSubmitError where it is missing or damaged."""
+    """plan.json of a run directory. Raises PrlSubmitError if it is missing or damaged."""
     path = run / PLAN
     try:
         return _decode(read_record(path, PLAN_BYTES))
@@ -70,7 +70,7 @@ def read_plan(run: Path) -> PlanFile:
 
 
 def find_plan(run: Path) -> Plan | None:
-    """The plan of a run directory; None where plan.json is missing or damaged."""
+    """The plan of a run directory; None if plan.json is missing or damaged."""
     try:
         return read_plan(run).plan
     except PrlSubmitError:
@@ -78,7 +78,7 @@ def find_plan(run: Path) -> Plan | None:
 
 
 def _decode(data: bytes) -> PlanFile:
-    """The content of plan.json. Files of version 0.1.0 have `plan.arguments` besides `argv`. Raises ValueError."""
+    """The content of plan.json. Version 0.1.0 also wrote `plan.arguments`, which is then used. Raises ValueError."""
     document = decode_json(data)
     try:
         argv, plan = document["argv"], document["plan"]
@@ -90,23 +90,23 @@ def _decode(data: bytes) -> PlanFile:
 
 
 def dump_spec(tree: Node) -> bytes:
-    """spec.yaml: the tree with bases and overrides applied, such that it reads back the same."""
+    """spec.yaml: the tree with all bases and overrides. Reading the text gives the same tree."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
-        """Quotes each text that unquoted would be something else, here or for YAML 1.1."""
+        """Quotes each text that prl-submit or a YAML 1.1 parser would otherwise take for another value."""
 
         def ignore_aliases(self, data: Any) -> bool:
             return True
 
     def text(dumper: Any, value: str) -> Any:
-        # In single quotes PyYAML writes U+0085 and its like as they are, and YAML folds them.
+        # Double quotes, because PyYAML writes U+0085 unescaped in single quotes, where YAML takes it for a line end.
         quoted = resolve(value) != value or value in ("", "~", "<<") or not value.isprintable()
         style = '"' if quoted else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     def bare(dumper: Any, value: _Bare) -> Any:
-        # The tag PyYAML itself would see there: with another it writes quotes or a tag.
+        # The tag that PyYAML itself would find, because with any other tag it writes quotes or the tag.
         tag = dumper.resolve(yaml.ScalarNode, str(value), (True, False))
         return dumper.represent_scalar(tag, str(value))
 
@@ -141,6 +141,6 @@ def _data(node: Node) -> Any:
         return None
     seen = resolve(node.value)
     if node.plain and not isinstance(seen, str):
-        # Numbers and booleans as they were written: `1e-6`, not 1e-06.
+        # Floats stay as the user wrote them: `1e-6`, not 1e-06.
         return seen if isinstance(seen, (bool, int)) else _Bare(node.value)
     return node.value

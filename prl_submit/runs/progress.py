@@ -1,4 +1,4 @@
-"""Reading ms-swift's logging.jsonl."""
+"""How far a training is, from ms-swift's logging.jsonl or from its printed log."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from prl_submit.system.files import tail_bytes
 
 #: ms-swift 4.6.0 trainers/patcher.py `add_train_message`: "3/100" on every logged line.
 _PROGRESS = re.compile(rb'"global_step/max_steps": *"([0-9]{1,15})/([0-9]{1,15})"')
-#: The same as it prints it, for runs whose logging.jsonl is elsewhere.
+#: The same in the log that ms-swift prints, for runs whose logging.jsonl is only on the pods' volume.
 _PRINTED = re.compile(rb"'global_step/max_steps': *'([0-9]{1,15})/([0-9]{1,15})'")
-#: The last line repeats the whole log history; what is looked for stands just before it.
+#: Bytes to read from the end at first. The last line may be long, because it repeats the whole log history.
 _TAIL = 65_536
-#: What is looked for stands no further from the end, in a file that ms-swift has written.
+#: Bytes to read from the end at most. In a file of ms-swift the last progress is not further from the end.
 _FURTHEST = 64 << 20
 
 
 class Progress(Struct, frozen=True):
     """The last logged step, the number of steps, and when it was logged (seconds since the epoch).
 
-    All None before the first step. The time is that of the file, so the file server's clock.
+    All are None before the first step. The time is the file's, so it is by the file server's clock.
     """
 
     step: int | None = None
@@ -33,7 +33,7 @@ class Progress(Struct, frozen=True):
 
 
 def read_progress(run_dir: Path) -> Progress:
-    """How far the training is, from ms-swift's logging.jsonl or from the log that was brought here."""
+    """The last progress in logging.jsonl, or in the copied log of node 0 if that is further."""
     known = _last(run_dir / STEPS, _PROGRESS)
     if not os.path.exists(kept_file(run_dir / LOGS, 0)):
         return known

@@ -1,7 +1,7 @@
-"""run.json: who runs a job, and where that job is.
+"""run.json: which job a run has, and where that job is.
 
-The file has one flat object, whose keys users may read; keys are only ever added. In the code the place
-of a job is one of the classes of `Place`, because a job has a process or a Kubernetes cluster, never both.
+The file has one flat object. Users may read it, so its keys are never renamed or removed. In the code the
+place of a job is one of the classes of `Place`, because a job has a process or a cluster, never both.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from prl_submit.runs.layout import RECORD
 from prl_submit.system.files import write_inside
 from prl_submit.system.reading import decode_json
 
-#: A token fits into a file's name, a comment of Slurm and a label of Kubernetes.
+#: A valid token. It fits into a file's name, a comment of Slurm and a label of Kubernetes.
 _TOKEN = r"[A-Za-z0-9][A-Za-z0-9-]{0,62}"
 
 
 class LocalProcess(Struct, frozen=True):
-    """A process of one machine, described so that no later process with the same pid passes for it.
+    """A process of one machine, described so that a later process with the same pid is not taken for it.
 
     `started`: clock ticks after boot (proc(5), stat field 22); `boot`: the kernel's boot id;
     `namespace`: the pid namespace, because containers of one machine share a kernel but no pids.
@@ -50,17 +50,17 @@ class KubernetesJob(Struct, frozen=True):
 
 
 class ScheduledJob(Struct, frozen=True):
-    """A job that its id and its token are enough to find, as those of Slurm are."""
+    """A job that the scheduler finds by its id or its token, as Slurm does."""
 
 
 Place = LocalProcess | KubernetesJob | ScheduledJob
 
 
 class Directory(Struct, frozen=True):
-    """Which directory an attempt was started in: its path then, and its inode.
+    """The directory in which an attempt was started: its path at that time, and its inode.
 
-    `mv` within a file system keeps the inode and `cp` does not. The device number is left out because
-    the number of one file system differs between machines (NFS), and after a restart.
+    `mv` within a file system keeps the inode, `cp` does not. The device number is left out, because one file
+    system has different numbers on different machines (NFS), and after a restart.
     """
 
     path: str
@@ -68,9 +68,10 @@ class Directory(Struct, frozen=True):
 
 
 class Limits(Struct, frozen=True):
-    """What the plan allows a job: nodes, seconds from the warning to the kill, restarts by the scheduler.
+    """The plan's numbers that `status` needs. The defaults are those of a job spec.
 
-    The defaults are those of a job spec.
+    `grace`: seconds from the warning signal to the kill. `max_restarts`: how often the scheduler may restart
+    the job.
     """
 
     nodes: Annotated[int, Meta(ge=1)] = 1
@@ -79,12 +80,12 @@ class Limits(Struct, frozen=True):
 
 
 def directory_of(run: Path) -> Directory:
-    """The directory as it is now. Raises OSError."""
+    """The present path and inode of a directory. Raises OSError."""
     return Directory(str(run), os.stat(run).st_ino)
 
 
 class _Common(Struct, frozen=True, kw_only=True):
-    """What `Record` and run.json have alike."""
+    """The fields that `Record` and run.json share."""
 
     name: str
     backend: str
@@ -99,7 +100,7 @@ class _Common(Struct, frozen=True, kw_only=True):
 
 
 class Record(_Common, frozen=True, kw_only=True):
-    """What is known of a run's job. Times are ISO 8601 with zone; `restarts` counts the earlier attempts.
+    """A run's job. Times are ISO 8601 with zone. `restarts`: how many attempts were before this one.
 
     `submitted_at`: when the run was first submitted; `resumed_at`: when each `resume` submitted it again.
     `directory`, `limits`: None in the records of older versions.
@@ -110,12 +111,12 @@ class Record(_Common, frozen=True, kw_only=True):
 
     @property
     def ordered_at(self) -> str:
-        """When the present job was submitted."""
+        """When the present attempt was submitted, by `submit` or by the last `resume`."""
         return self.resumed_at[-1] if self.resumed_at else self.submitted_at
 
 
 class _RecordFile(_Common, frozen=True, kw_only=True):
-    """run.json: the keys of all places and of the limits stand side by side; those that do not apply are null."""
+    """run.json as it is written: one flat object with the keys of all places. Keys that do not apply are null."""
 
     process: LocalProcess | None = None
     context: str | None = None
@@ -132,7 +133,7 @@ def _common(record: _Common) -> dict[str, Any]:
 
 
 def encode_record(record: Record) -> bytes:
-    """run.json's bytes."""
+    """The bytes of run.json."""
     place = record.place
     process = place if isinstance(place, LocalProcess) else None
     cluster = place if isinstance(place, KubernetesJob) else KubernetesJob()
@@ -144,7 +145,7 @@ def encode_record(record: Record) -> bytes:
 
 
 def decode_record(data: bytes) -> Record:
-    """The record that run.json holds. Raises ValueError where this program never wrote such a file."""
+    """The record in run.json. Raises ValueError if prl-submit cannot have written the file."""
     file: _RecordFile = decode_json(data, _RecordFile)
     _validate(file)
     return Record(**_common(file), place=_place(file), limits=_limits(file))
@@ -158,13 +159,13 @@ def _place(file: _RecordFile) -> Place:
 
 
 def _limits(file: _RecordFile) -> Limits | None:
-    """The limits; None where a key is missing. Raises ValueError for a number that no plan has."""
+    """The limits; None if a key is missing. Raises ValueError for a number that no plan can have."""
     keys = {name: getattr(file, name) for name in Limits.__struct_fields__}
     return None if None in keys.values() else msgspec.convert(keys, Limits)
 
 
 def _validate(file: _RecordFile) -> None:
-    """Raises ValueError for a token or a time that this program never wrote: other code relies on them."""
+    """Raises ValueError for a token or a time in another form, because other code relies on the form."""
     if not re.fullmatch(_TOKEN, file.token):
         raise ValueError("its token is none")
     try:
@@ -176,5 +177,5 @@ def _validate(file: _RecordFile) -> None:
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Write run.json into the run directory `path`; from here on the run is listed."""
+    """Write run.json into the run directory `path`. From then on `list` and `status` show the run."""
     write_inside(path, RECORD, encode_record(record))

@@ -1,4 +1,4 @@
-"""What a run is doing: QUEUED, RUNNING, or how it has ended."""
+"""The state of a run: QUEUED, RUNNING, or how it ended."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FAILED = "FAILED"
 CANCELLED = "CANCELLED"
 TIMEOUT = "TIMEOUT"
 LOST = "LOST"
-#: launch.sh's exit codes when somebody ended it: the time limit, SIGINT, SIGTERM.
+#: launch.sh's exit codes if it was stopped: by its time limit, by SIGINT, by SIGTERM.
 INTERRUPTED = (124, 130, 143)
 FINISHED = frozenset({SUCCEEDED, FAILED, CANCELLED, TIMEOUT, LOST})
 
@@ -37,18 +37,18 @@ class State(Struct, frozen=True, kw_only=True):
     started_at: str | None = None
     ended_at: str | None = None
     restarts: int = 0
-    #: The job's id where the backend has just found it; None: run.json has it.
+    #: The job's id if the backend has just found it; None: the id is in run.json.
     job_id: str | None = None
-    #: Why the backend could not be asked: the state is the last one known.
+    #: Why the backend gave no answer, so that the state is the last known one; None if it answered.
     unreachable: str | None = None
     #: True if the backend refused our query (no permission), so retrying is pointless.
     is_denied: bool = False
-    #: Whether the job has failed already, and only the ends of its last processes are waited for.
+    #: True if the job has failed already, and its last processes are about to end.
     is_ending: bool = False
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """One run as JSON shows it; absent is null, keys are only ever added."""
+    """A run as `--json` prints it. A value that is not known is null. Keys are never renamed or removed."""
 
     run: str
     path: str
@@ -64,13 +64,13 @@ class Status(Struct, frozen=True, kw_only=True):
     submitted_at: str | None
     started_at: str | None
     ended_at: str | None
-    #: When the last step was logged: a training that hangs logs no further one.
+    #: When the last step was logged. If that is long ago, the training may hang.
     last_step_at: str | None
     attempts: list[Attempt]
 
 
 def state_of_exit(ended: ExitRecord) -> State:
-    """The state in exit.json, which the job wrote itself."""
+    """The state that exit.json tells."""
     state = ended.state or (SUCCEEDED if ended.exit_code == 0 else FAILED)
     return State(
         state=state if state in FINISHED else FAILED,
@@ -83,7 +83,7 @@ def state_of_exit(ended: ExitRecord) -> State:
 
 
 def finished_state(run: Run) -> State | None:
-    """What can be said without asking the backend: a damaged record, or the job's own exit.json."""
+    """The final state, if exit.json tells it or run.json cannot be read; None if the backend must be asked."""
     if run.record is None:
         return State(state=LOST, reason=run.fault)
     ended = read_exit(run.path, run.record.restarts)
@@ -91,9 +91,9 @@ def finished_state(run: Run) -> State | None:
 
 
 def _or_cancelled(run: Path, state: State) -> State:
-    """CANCELLED for a job that SIGTERM ended and whose cancel.json came too late for launch.sh.
+    """CANCELLED if SIGTERM ended the job and there is a cancel.json; else the state unchanged.
 
-    On a full disk `cancel` writes that note when the job has ended.
+    launch.sh looks for cancel.json too, but on a full disk `cancel` can write it only after the job's end.
     """
     if state.state == FAILED and state.exit_code == 128 + signal.SIGTERM:
         reason = cancel_reason(run)
@@ -103,7 +103,7 @@ def _or_cancelled(run: Path, state: State) -> State:
 
 
 def status_of(run: Run, state: State) -> Status:
-    """Everything known of a run. `started_at` is when its first attempt began."""
+    """The status of a run. Its `started_at` is when the first attempt began."""
     progress = read_progress(run.path)
     record: Record | None = run.record
     attempts = read_attempts(run.path, record) if record else []
@@ -129,7 +129,7 @@ def status_of(run: Run, state: State) -> Status:
 
 
 def _local_time(seconds: float | None) -> str | None:
-    """ISO 8601 with our zone, of seconds since the epoch; None for the time of a file beyond the year 9999."""
+    """Seconds since 1970 as ISO 8601 with this machine's zone; None for a time after the year 9999."""
     if seconds is None:
         return None
     try:

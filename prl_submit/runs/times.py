@@ -8,7 +8,7 @@ from datetime import datetime
 def age(seconds: float) -> str:
     """A time span with its two largest units at most: `45s`, `12m`, `2h05m`, `3d04h`.
 
-    0s for a negative one: clocks of a file server and of this machine differ.
+    A negative span is shown as `0s`: the clocks of a file server and of this machine may differ.
     """
     minutes, rest = divmod(max(0, int(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
@@ -21,9 +21,9 @@ def age(seconds: float) -> str:
 
 
 def until(time: str, now: float) -> str:
-    """`in 10m (2026-11-30T08:12:33+01:00)` for an ISO 8601 time with zone; `now` since the epoch.
+    """`in 10m (2026-11-30T08:12:33+01:00)` for a time in ISO 8601 with zone. `now`: seconds since 1970.
 
-    A text that is no such time is returned as it is; for a time that has passed the words are `now (…)`.
+    A time in the past gives `now (…)`. A text that is not a time is returned unchanged.
     """
     try:
         seconds = datetime.fromisoformat(time).timestamp() - now
