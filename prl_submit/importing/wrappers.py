@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from prl_submit.importing.bash.effects import TRAINING
 from prl_submit.importing.bash.scope import Field, Given
-from prl_submit.importing.command_line import Refused, Start, joined
+from prl_submit.importing.training_command import Refused, Start, joined
 
 
 class _Wrapper(Struct, frozen=True):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from prl_submit.importing.bash.command_output import output_of
 from prl_submit.importing.bash.conditions import decide
-from prl_submit.importing.bash.outputs import output_of
 from prl_submit.importing.bash.scope import Field, Given, Scope, UnknownError, Variable
 from prl_submit.importing.bash.scope import Place as ScriptPlace
 from prl_submit.importing.bash.statements import read_script

@@ -8,7 +8,7 @@ from prl_submit.importing.bash.conditions import shown
 from prl_submit.importing.bash.effects import heads
 from prl_submit.importing.bash.statements import Statement
 from prl_submit.importing.findings import Findings
-from prl_submit.importing.interpreter.command_kinds import SILENT, head_of, writes_a_file
+from prl_submit.importing.interpreter.known_commands import SILENT, head_of, writes_a_file
 
 #: Behind the training, these are no loss.
 _HARMLESS = SILENT | frozenset(

@@ -6,8 +6,8 @@ import re
 
 import msgspec
 
+from prl_submit.importing.bash.command_output import standard_input
 from prl_submit.importing.bash.effects import bare
-from prl_submit.importing.bash.outputs import standard_input
 from prl_submit.importing.bash.scope import (
     Default,
     Field,

@@ -6,7 +6,7 @@ import posixpath
 import re
 from collections.abc import Callable
 
-from prl_submit.importing.bash.outputs import base_folder, is_from_own
+from prl_submit.importing.bash.command_output import base_folder, is_from_own
 from prl_submit.importing.bash.scope import Gap, Given, Scope, first_gap, known_texts
 from prl_submit.importing.bash.statements import Statement
 from prl_submit.importing.findings import Findings

@@ -10,8 +10,8 @@ from prl_submit.importing.bash.scope import Scope, UnknownError
 from prl_submit.importing.bash.statements import Statement
 from prl_submit.importing.bash.syntax import Node, Word
 from prl_submit.importing.bash.words import expand_fields
-from prl_submit.importing.interpreter.command_kinds import FAR_REACHING
 from prl_submit.importing.interpreter.commands import HARMLESS_OPTIONS
+from prl_submit.importing.interpreter.known_commands import FAR_REACHING
 
 
 def called_functions(text: str, scope: Scope) -> set[str]:

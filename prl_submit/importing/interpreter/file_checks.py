@@ -10,8 +10,8 @@ from prl_submit.importing.bash.statements import Statement
 from prl_submit.importing.bash.syntax import UnaryTest, Word
 from prl_submit.importing.bash.words import expand_value
 from prl_submit.importing.findings import Findings
-from prl_submit.importing.interpreter.command_kinds import ends_the_script
 from prl_submit.importing.interpreter.kept_lines import Past
+from prl_submit.importing.interpreter.known_commands import ends_the_script
 
 _FILE_TESTS = frozenset(["-d", "-e", "-f", "-r", "-s"])
 

@@ -14,8 +14,8 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from prl_submit.importing.bash.command_output import is_from_own, output_of
 from prl_submit.importing.bash.effects import ANY, TRAINING, set_by_words
-from prl_submit.importing.bash.outputs import is_from_own, output_of
 from prl_submit.importing.bash.scope import (
     Gap,
     Given,
@@ -28,7 +28,7 @@ from prl_submit.importing.bash.scope import (
 )
 from prl_submit.importing.bash.statements import Command, Statement
 from prl_submit.importing.bash.syntax import Node, Word
-from prl_submit.importing.command_line import LAUNCHERS_OWN, RESOURCES, Refused, Start
+from prl_submit.importing.find_training import find_start
 from prl_submit.importing.findings import Findings, assumptions
 from prl_submit.importing.interpreter import activation
 from prl_submit.importing.interpreter.activation import Activated
@@ -38,7 +38,12 @@ from prl_submit.importing.interpreter.after_training import (
     say_what_is_lost,
 )
 from prl_submit.importing.interpreter.assignments import Assignments
-from prl_submit.importing.interpreter.command_kinds import (
+from prl_submit.importing.interpreter.commands import Commands
+from prl_submit.importing.interpreter.constructs import ends_quietly
+from prl_submit.importing.interpreter.file_checks import leave_out_checks
+from prl_submit.importing.interpreter.for_the_shell import ForTheShell, kind_of
+from prl_submit.importing.interpreter.kept_lines import STOPS, keep_lines
+from prl_submit.importing.interpreter.known_commands import (
     SILENT,
     bare_builtin,
     goes_well,
@@ -51,15 +56,10 @@ from prl_submit.importing.interpreter.command_kinds import (
     texts_of,
     writes_a_file,
 )
-from prl_submit.importing.interpreter.commands import Commands
-from prl_submit.importing.interpreter.constructs import ends_quietly
-from prl_submit.importing.interpreter.file_checks import leave_out_checks
-from prl_submit.importing.interpreter.for_the_shell import ForTheShell, kind_of
-from prl_submit.importing.interpreter.kept_lines import STOPS, keep_lines
 from prl_submit.importing.interpreter.other_scripts import Calls, Order, ReadFile, read_order
 from prl_submit.importing.interpreter.training_line import TrainingLine
 from prl_submit.importing.interpreter.ways import Key, Undecided, Ways
-from prl_submit.importing.training import find_start
+from prl_submit.importing.training_command import LAUNCHERS_OWN, RESOURCES, Refused, Start
 
 _MAX_STEPS = 50_000
 Ended = Literal["failure", "success"]

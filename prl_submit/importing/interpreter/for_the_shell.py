@@ -10,9 +10,9 @@ from prl_submit.importing.bash.scope import Scope, Unknown, Variable, known_text
 from prl_submit.importing.bash.statements import Line, Statement
 from prl_submit.importing.findings import Findings, assumptions
 from prl_submit.importing.interpreter.assignments import Assignments
-from prl_submit.importing.interpreter.command_kinds import OWN_MEANING
 from prl_submit.importing.interpreter.constructs import ends_quietly, far_reaching, written_by
 from prl_submit.importing.interpreter.kept_lines import Past, refused
+from prl_submit.importing.interpreter.known_commands import OWN_MEANING
 from prl_submit.launch.quote import bash
 
 _KINDS = {"chain": "`&&` or `||`", "pipeline": "a pipe"}

@@ -12,8 +12,8 @@ from msgspec import Struct
 from prl_submit.importing.bash.effects import TRAINING
 from prl_submit.importing.bash.scope import Given, Scope, Variable
 from prl_submit.importing.bash.statements import Line, Statement, read_script
-from prl_submit.importing.command_line import Refused, Start
 from prl_submit.importing.findings import Findings
+from prl_submit.importing.training_command import Refused, Start
 from prl_submit.importing.wrappers import unwrap
 
 #: Reads a file's bytes; None where there is none.

@@ -6,10 +6,10 @@ from prl_submit.importing.bash.effects import read_names
 from prl_submit.importing.bash.scope import Gap, Scope, Variable
 from prl_submit.importing.bash.statements import Assignment, Command, Redirect, Statement
 from prl_submit.importing.bash.syntax import Word
-from prl_submit.importing.command_line import Start
 from prl_submit.importing.findings import Findings
 from prl_submit.importing.interpreter.assignments import Assignments
 from prl_submit.importing.interpreter.kept_lines import Past
+from prl_submit.importing.training_command import Start
 
 
 class TrainingLine:

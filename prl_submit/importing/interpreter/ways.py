@@ -17,7 +17,7 @@ from prl_submit.importing.bash.effects import all_effects, heads
 from prl_submit.importing.bash.scope import Default, Scope, Unknown, UnknownError
 from prl_submit.importing.bash.statements import Statement
 from prl_submit.importing.findings import Findings
-from prl_submit.importing.interpreter.command_kinds import (
+from prl_submit.importing.interpreter.known_commands import (
     ends_the_script,
     head_of,
     is_silent,

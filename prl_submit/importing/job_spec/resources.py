@@ -6,10 +6,10 @@ import math
 import re
 
 from prl_submit.importing.bash.scope import Gap, Given, Unknown, Variable
-from prl_submit.importing.command_line import RESOURCES, Start
 from prl_submit.importing.findings import Findings
 from prl_submit.importing.interpreter.follower import Followed
 from prl_submit.importing.job_spec.sbatch import SHORT, Header, clock
+from prl_submit.importing.training_command import RESOURCES, Start
 from prl_submit.spec.write import Tree
 
 #: Options of torchrun that prl-submit sets, or does not need.

@@ -6,12 +6,12 @@ import posixpath
 from collections.abc import Callable
 
 from prl_submit.importing.bash.scope import Default, Field, Gap, Unknown, Variable, known_texts
-from prl_submit.importing.command_line import LAUNCHERS_OWN, RESOURCES, Start
 from prl_submit.importing.findings import Findings
 from prl_submit.importing.interpreter.follower import Followed
 from prl_submit.importing.job_spec.arguments import Passed, read_arguments, value_of
 from prl_submit.importing.job_spec.resources import Resources
 from prl_submit.importing.job_spec.sbatch import Header, from_srun
+from prl_submit.importing.training_command import LAUNCHERS_OWN, RESOURCES, Start
 from prl_submit.rules import CREDENTIALS, looks_secret
 from prl_submit.spec.scalars import parse_bool
 from prl_submit.spec.write import Tree

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from prl_submit.importing.bash.arithmetic import compute
-from prl_submit.importing.bash.outputs import output_of
+from prl_submit.importing.bash.command_output import output_of
 from prl_submit.importing.bash.scope import (
     Default,
     Field,

@@ -171,26 +171,25 @@ def _sed(words: list[str], text: str) -> str | None:
     return "".join(f"{line.replace(what, instead, -1 if match['g'] else 1)}\n" for line in lines)
 
 
-def _head(words: list[str], text: str) -> str | None:
+def _first_lines(words: list[str], text: str) -> str | None:
     """What `head -1` or `head -n 1` prints."""
-    match = re.fullmatch(r"(?:-n)?-?([0-9]{1,4})", "".join(words))
-    lines = text.splitlines(keepends=True)
-    return "".join(lines[: int(match[1])]) if match and "".join(words)[:1] == "-" else None
+    count = _line_count(words)
+    return None if count is None else "".join(text.splitlines(keepends=True)[:count])
 
 
-def _tail(words: list[str], text: str) -> str | None:
-    match = re.fullmatch(r"(?:-n)?-?([0-9]{1,4})", "".join(words))
-    lines = text.splitlines(keepends=True)
-    found = match and "".join(words)[:1] == "-" and int(match[1]) > 0
-    return "".join(lines[-int(match[1]) :]) if match and found else None
+def _last_lines(words: list[str], text: str) -> str | None:
+    """What `tail -1` or `tail -n 1` prints."""
+    count = _line_count(words)
+    return "".join(text.splitlines(keepends=True)[-count:]) if count else None
+
+
+def _line_count(words: list[str]) -> int | None:
+    match = re.fullmatch(r"-n?([0-9]{1,4})", "".join(words))
+    return int(match[1]) if match else None
 
 
 def _xargs(words: list[str], text: str) -> str | None:
     return " ".join(text.split()) + "\n" if not words and not set(text) & set("'\"\\") else None
-
-
-def _cat(words: list[str], text: str) -> str | None:
-    return text if not words else None
 
 
 def _rev(words: list[str], text: str) -> str | None:
@@ -204,9 +203,9 @@ _FILTERS: dict[str, Filter] = {
     "awk": _awk,
     "grep": _grep,
     "sed": _sed,
-    "head": _head,
-    "tail": _tail,
+    "head": _first_lines,
+    "tail": _last_lines,
     "xargs": _xargs,
-    "cat": _cat,
+    "cat": lambda words, text: None if words else text,
     "rev": _rev,
 }

@@ -7,7 +7,7 @@ import re
 
 from prl_submit.importing.bash.effects import MENTIONERS, TRAINING
 from prl_submit.importing.bash.scope import Given
-from prl_submit.importing.command_line import Refused, Start, joined
+from prl_submit.importing.training_command import Refused, Start, joined
 from prl_submit.importing.wrappers import unwrap
 
 _PYTHON = re.compile(r"python[0-9.]*")
