@@ -1,21 +1,25 @@
-"""One attempt to make a job spec of a script's statements: follow them, write, check what is written."""
+"""A script's statements -> the text of a job spec.
+
+Where only the run decides which way the script goes, each way is tried. The ways count as one where
+all that lead to a training lead to the same one.
+"""
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
 from prl_submit.errors import PrlSubmitError, Problem, SpecError
-from prl_submit.importing.attempts import Attempt
+from prl_submit.importing.bash.conditions import shown
 from prl_submit.importing.bash.scope import Place, Scope
 from prl_submit.importing.bash.statements import Statement
 from prl_submit.importing.findings import Findings, assumptions
-from prl_submit.importing.interpreter.follower import Followed, Outside, follow
+from prl_submit.importing.interpreter.follower import Ended, Followed, Outside, follow
 from prl_submit.importing.interpreter.other_scripts import ReadFile
-from prl_submit.importing.interpreter.ways import Key
+from prl_submit.importing.interpreter.ways import Key, Undecided
 from prl_submit.importing.job_spec.sbatch import Header, read_header
 from prl_submit.importing.job_spec.sections import ChooseTable, make_tree
 from prl_submit.spec.nodes import Node
@@ -23,6 +27,8 @@ from prl_submit.spec.write import Tree, write_spec
 from prl_submit.spec.yaml import parse_document
 
 _LONGEST_NAME = 40
+#: How many ways of a script are followed at most.
+MAX_ATTEMPTS = 24
 
 
 class Wishes(Struct, frozen=True, kw_only=True):
@@ -34,6 +40,15 @@ class Wishes(Struct, frozen=True, kw_only=True):
     name: str | None = None
     swift_version: str | None = None
     assumed: dict[str, str] = {}
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """A script that was followed one way: the text of the spec, if there is one, and the problems."""
+
+    text: str | None
+    problems: list[Problem]
+    undecided: list[Undecided]
+    ended: Ended | None
 
 
 class Translation(Struct, frozen=True, kw_only=True):
@@ -83,6 +98,64 @@ class Translation(Struct, frozen=True, kw_only=True):
         _check_written(text, tree, findings)
         _check_secrets(tree, findings)
         return text
+
+
+# --- the ways of a script --------------------------------------------------------------------------
+
+
+def explore(attempt: Callable[[dict[Key, int]], Attempt]) -> Attempt:
+    """The attempt of a script, where all ways that lead to a training lead to the same one.
+
+    Else the first attempt, in which only a shell knows what is undecided.
+    """
+    first = attempt({})
+    if first.text is not None or not first.undecided:
+        return first
+    budget = [MAX_ATTEMPTS]
+    found = _ways(attempt, {}, first, budget)
+    if not found or len({made.text for made in found}) != 1:
+        return first
+    problems = list(found[0].problems)
+    for key in dict.fromkeys(one.key for one in first.undecided):
+        problems.append(_note(key, problems))
+    return Attempt(text=found[0].text, problems=problems, undecided=[], ended=None)
+
+
+def _ways(
+    attempt: Callable[[dict[Key, int]], Attempt],
+    choices: dict[Key, int],
+    made: Attempt,
+    budget: list[int],
+) -> list[Attempt] | None:
+    """All attempts that lead to a training; None where one fails, or there are too many."""
+    if made.text is not None:
+        return [made]
+    if made.ended == "failure":
+        return []  # the job would fail there, without a training
+    following = next((one for one in made.undecided if one.key not in choices), None)
+    if following is None:
+        return None
+    found: list[Attempt] = []
+    for way in range(following.ways):
+        budget[0] -= 1
+        if budget[0] < 0:
+            return None
+        chosen = {**choices, following.key: way}
+        inner = _ways(attempt, chosen, attempt(chosen), budget)
+        if inner is None:
+            return None
+        found += inner
+    return found
+
+
+def _note(key: Key, problems: list[Problem]) -> Problem:
+    file, line, text = key
+    own = next((problem.file for problem in problems if problem.file), None)
+    message = f"whichever way `{shown(text, 50)}` goes, the training is the same"
+    return Problem(file=file or own, line=line, key=None, message=message, severity="note")
+
+
+# --- what is known before --------------------------------------------------------------------------
 
 
 def _set_by_slurm(header: Header) -> dict[str, str]:

@@ -40,9 +40,8 @@ from prl_submit.importing.interpreter.after_training import (
 from prl_submit.importing.interpreter.assignments import Assignments
 from prl_submit.importing.interpreter.commands import Commands
 from prl_submit.importing.interpreter.constructs import ends_quietly
-from prl_submit.importing.interpreter.file_checks import leave_out_checks
 from prl_submit.importing.interpreter.for_the_shell import ForTheShell, kind_of
-from prl_submit.importing.interpreter.kept_lines import STOPS, keep_lines
+from prl_submit.importing.interpreter.kept_lines import STOPS, keep_lines, leave_out_checks
 from prl_submit.importing.interpreter.known_commands import (
     SILENT,
     bare_builtin,

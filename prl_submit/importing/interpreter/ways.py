@@ -1,7 +1,7 @@
 """`if`, `case`, loops, tests, `&&` and `||`: which way a script goes, where that is known.
 
 What only the run knows is left to a shell. `choices` says which way to take all the same, so that
-the ways of a script can be compared (see `attempts.py`).
+the ways of a script can be compared (see `translate.py`).
 """
 
 from __future__ import annotations
