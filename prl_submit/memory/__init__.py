@@ -1,15 +1,15 @@
-"""How much GPU memory a job needs per rank, against what its GPUs have.
+"""Forecast how much GPU memory each rank of a job needs, and compare that with the memory of its GPUs.
 
-    model.py        config.json -> exact parameter counts
+    model.py        from a config.json to exact parameter counts
     known.py        the sizes of common models
-    gpus.py         GPU types -> their memory
+    gpus.py         the memory of each GPU type
     older.py        an older ms-swift's arguments in today's names
-    settings.py     ms-swift's arguments -> what decides memory
+    settings.py     from ms-swift's arguments to the values that decide memory
     activations.py  what a training pass holds
-    forecast.py     all parts, at each moment of a step
-    fitting.py      does it fit, and which changes would make it fit
+    forecast.py     the bytes of each part at each moment of a training step
+    fitting.py      whether the job fits, and which changes would make it fit
     words.py        tables and messages
-    find.py         where the sizes come from on this machine
+    find.py         finds the sizes of models and GPUs on this machine
 
 docs/memory-method.md has the formulas, their sources, and how far off they were.
 """
@@ -28,10 +28,9 @@ if TYPE_CHECKING:
 def memory_problems(
     planned: Planned, facts: Facts | Damaged | None, environ: Mapping[str, str]
 ) -> list[Problem]:
-    """A warning where the forecast does not fit; nothing where the GPUs or the model are not known.
+    """A warning if the job will not fit. Nothing if the GPUs or the model are not known, or the spec has errors.
 
-    Where the spec has errors its numbers mean nothing yet. Without a type or a probe there is no
-    memory to compare with, and then this costs nothing.
+    Without a GPU type and without a probe there is nothing to compare with, and this returns at once.
     """
     resources = planned.plan.resources
     known = resources.gpu_type is not None or facts is not None

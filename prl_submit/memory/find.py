@@ -1,6 +1,6 @@
-"""Where the sizes come from on this machine: config.json files, hub caches, the probe's facts.
+"""Find the sizes of models and GPUs on this machine: in config.json files, hub caches and the probe's facts.
 
-The only part of this package that reads the disk.
+No other module of this package reads the disk.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TUNERS = ("full", "lora")
 
 
 def find_inputs(planned: Planned, environ: Mapping[str, str]) -> Inputs | str:
-    """What the forecast needs of a plan; or why there can be none."""
+    """What the forecast needs to know of a plan; or, in words, why there can be no forecast."""
     plan = planned.plan
     if plan.resources.accelerator != "gpu":
         return "the job uses no GPU"
@@ -53,7 +53,7 @@ def find_inputs(planned: Planned, environ: Mapping[str, str]) -> Inputs | str:
 
 
 def _sharding_file(values: dict[str, object], workdir: str) -> bytes | None:
-    """The JSON file that `deepspeed` or `fsdp` names; None where neither names one that can be read."""
+    """The content of the JSON file that `deepspeed` or `fsdp` names; None if there is none that can be read."""
     file = values.get("deepspeed") or values.get("fsdp")
     return (
         _read(absolute(file, workdir, os.path.expanduser("~"))) if isinstance(file, str) else None
@@ -61,14 +61,14 @@ def _sharding_file(values: dict[str, object], workdir: str) -> bytes | None:
 
 
 def _kinds(values: dict[str, object]) -> list[dict[str, object]]:
-    """The arguments as they are, and with the other tuner, for a proposal may change it."""
+    """The arguments with each tuner, because a proposal may change the tuner."""
     return [{**values, "tuner_type": tuner} for tuner in _TUNERS]
 
 
 def find_config(model: str, workdir: str, environ: Mapping[str, str]) -> ModelConfig | None:
-    """A model's config: of its folder, of the table, or of a hub's cache; None where there is none.
+    """A model's config: from its folder, from the table of common models, or from a hub's cache.
 
-    A checkpoint that is quantised on disk counts as unknown: its weights are not what they seem.
+    None if there is none. None also for weights that are quantised on disk, because their sizes differ.
     """
     folder = absolute(model, workdir, os.path.expanduser("~"))
     raw = _read(os.path.join(folder, "config.json"))
@@ -81,7 +81,7 @@ def find_config(model: str, workdir: str, environ: Mapping[str, str]) -> ModelCo
 
 
 def _cached(model: str, environ: Mapping[str, str]) -> list[str]:
-    """config.json files of a hub's id, as huggingface_hub and modelscope keep them."""
+    """The paths at which huggingface_hub and modelscope keep the config.json of a model with this id."""
     home = environ.get("HOME") or os.path.expanduser("~")
     cache = os.path.join(home, ".cache")
     hugging = environ.get("HF_HOME") or os.path.join(cache, "huggingface")
@@ -106,7 +106,7 @@ def _read(path: str) -> bytes | None:
 
 
 def find_gpu(planned: Planned, facts: Facts | Damaged | None) -> tuple[int, ...]:
-    """The memory in MiB that the job's GPUs may have: what the probe saw, else what the type has."""
+    """The memory in MiB that the job's GPUs may have: as the probe saw it, else that of `resources.gpu_type`."""
     wanted = planned.plan.resources.gpu_type
     seen = _seen(wanted, facts) if facts is not None else ()
     return seen or (gpu_sizes(wanted) if wanted else ())

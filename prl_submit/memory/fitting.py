@@ -1,4 +1,4 @@
-"""Does it fit, and which changes would make it fit: each proposal is forecast itself. Pure."""
+"""Decide whether a job fits its GPUs, and find changes that make it fit. Each change is forecast. Pure."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ Change = dict[str, Any]
 class Inputs(Struct, frozen=True):
     """ms-swift's arguments by name, the number of processes, and the models' sizes.
 
-    `found`: models beside the policy by name, null where their sizes are not known. `raw`: the JSON
-    file that deepspeed or fsdp names.
+    `found`: the other models by name; None if the sizes are not known. `raw`: the content of the JSON file
+    that deepspeed or fsdp names.
     """
 
     values: dict[str, Any]
@@ -37,7 +37,7 @@ class Inputs(Struct, frozen=True):
 
 
 class Verdict(Struct, frozen=True):
-    """A forecast against one GPU. `gpu`: MiB; `needed`: the least that vLLM's share must hold, bytes."""
+    """A forecast compared with one GPU. `gpu`: its MiB. `needed`: the bytes that vLLM's share must have at least."""
 
     forecast: Forecast
     gpu: int
@@ -46,32 +46,32 @@ class Verdict(Struct, frozen=True):
 
     @property
     def surely(self) -> bool:
-        """Fits, margin included, and vLLM starts."""
+        """True if the job fits even with the margin for error, and vLLM starts."""
         return self.starts and all(m.total + m.margin <= self.gpu * MIB for m in self.moments)
 
     @property
     def starts(self) -> bool:
-        """Whether vLLM's share holds what it needs at least."""
+        """True if vLLM's share is large enough for vLLM to start."""
         return self.needed <= self.share
 
     @property
     def hopeless(self) -> bool:
-        """Does not fit even where the forecast is too high by its whole margin."""
+        """True if the job does not fit even if the forecast is too high by the whole margin."""
         return any(m.total - m.margin > self.gpu * MIB for m in self.moments)
 
     @property
     def fits(self) -> bool:
-        """The forecast is within the GPU's memory."""
+        """True if the forecast is within the GPU's memory."""
         return self.starts and self.forecast.peak.total <= self.gpu * MIB
 
     @property
     def moments(self) -> list[Any]:
-        """Of the forecast."""
+        """The moments of the forecast."""
         return self.forecast.moments
 
 
 def settings_of(inputs: Inputs, change: Change | None = None) -> Settings | None:
-    """The settings with some arguments changed; None where deepspeed's file is not understood."""
+    """The settings with some arguments changed; None if the file of deepspeed is not understood."""
     values = {**inputs.values, **(change or {})}
     raw = None if change and "deepspeed" in change else inputs.raw
     sharding = read_sharding(values, inputs.world, raw)
@@ -90,7 +90,7 @@ def settings_of(inputs: Inputs, change: Change | None = None) -> Settings | None
 
 
 def judge(inputs: Inputs, gpu: int, change: Change | None = None) -> Verdict | None:
-    """The forecast on a GPU of so many MiB; None where there is none."""
+    """The forecast for a GPU with so many MiB; None if there can be no forecast."""
     settings = settings_of(inputs, change)
     found = forecast(settings, gpu * MIB) if settings else None
     if settings is None or found is None:
@@ -100,7 +100,7 @@ def judge(inputs: Inputs, gpu: int, change: Change | None = None) -> Verdict | N
 
 
 def proposals(inputs: Inputs, gpu: int, most: int = 3) -> list[Change]:
-    """Changes that make it fit, margin included: single ones, else sets of several, else none."""
+    """Changes that make the job fit with the margin: changes of one step, else of several; empty if none do."""
     fitting = []
     for change in _single(inputs, gpu):
         if _fits(inputs, gpu, change):
@@ -116,7 +116,7 @@ def _fits(inputs: Inputs, gpu: int, change: Change) -> bool:
 
 
 def _single(inputs: Inputs, gpu: int) -> Iterator[Change]:
-    """One step each, the cheapest first: what costs no training speed before what does."""
+    """Changes of one step. Those that do not slow the training down come first."""
     yield from _vllm_changes(inputs, gpu)
     yield from _memory_for_time(inputs)
     yield from _batches(inputs)
@@ -137,7 +137,7 @@ def _vllm_changes(inputs: Inputs, gpu: int) -> Iterator[Change]:
         yield {"sleep_level": 1}
     settings = settings_of(inputs)
     short = settings is not None and vllm_needs(settings) > settings.vllm.share * gpu * MIB  # type: ignore[union-attr]
-    if short:  # its key-value cache must hold one sequence of the longest allowed
+    if short:  # the key-value cache must hold one sequence of the greatest length
         yield {"vllm_max_model_len": _longest(given)}
     share = given.share("vllm_gpu_memory_utilization", 0.9)
     lower = [step / 20 for step in range(18, 1, -1) if step / 20 < share]
@@ -148,7 +148,7 @@ def _vllm_changes(inputs: Inputs, gpu: int) -> Iterator[Change]:
 
 
 def _longest(given: Arguments) -> int:
-    """Prompt and completion, in whole thousands."""
+    """The length of prompt and completion together, rounded up to a multiple of 1024."""
     length = given.number("max_length", 1024) + given.number("max_completion_length", 512)
     return -(-length // 1024) * 1024
 
@@ -160,12 +160,12 @@ def _memory_for_time(inputs: Inputs) -> Iterator[Change]:
 
 
 def _batches(inputs: Inputs) -> Iterator[Change]:
-    """Smaller micro-batches, the largest first, that leave GRPO's generation batch what it was."""
+    """Smaller micro-batches, the largest first. GRPO's generation batch stays the same."""
     given = Arguments(inputs.values)
     rows = given.number("per_device_train_batch_size", 1)
     steps = given.number("gradient_accumulation_steps", 1)
     if given.number("steps_per_generation", 0):
-        return  # it would have to change too, and its meaning with it
+        return  # this argument would have to change too, and would then mean something else
     for size in reversed(divisors(rows)[:-1]):
         change: Change = {"per_device_train_batch_size": size}
         if not given.number("generation_batch_size", 0):
@@ -174,7 +174,7 @@ def _batches(inputs: Inputs) -> Iterator[Change]:
 
 
 def _sharding(inputs: Inputs, gpu: int) -> Iterator[Change]:
-    """More of ZeRO than there is; one process has nobody to share with."""
+    """Other stages of ZeRO. One process can only offload, because it has no other to share with."""
     given = inputs.values.get("deepspeed")
     if inputs.values.get("fsdp"):
         return
@@ -194,7 +194,7 @@ def _smaller(inputs: Inputs) -> Iterator[Change]:
 
 
 def _several(inputs: Inputs, gpu: int) -> list[Change]:
-    """Steps taken together until it fits, then those dropped again that were not needed."""
+    """Several steps together. Steps are added until the job fits, then those that were not needed are removed."""
     found = []
     for last in ({}, {"tuner_type": "lora"}):
         if last and not list(_smaller(inputs)):
@@ -215,28 +215,31 @@ def _gathered(inputs: Inputs, gpu: int, start: Change) -> Change | None:
 
 
 def _steps(inputs: Inputs) -> Iterator[Change]:
-    """From the cheapest to the dearest."""
-    given = Arguments(inputs.values)
+    """The steps in the order in which they are added. Those that cost least training speed come first."""
     vllm = _has_vllm(inputs)
+    in_batches = {"move_model_batches": 16} if vllm else {}
+    shares = [{"vllm_gpu_memory_utilization": share} for share in _SHARES] if vllm else []
     if vllm:
         yield {"sleep_level": 1}
     yield from _memory_for_time(inputs)
     if inputs.world > 1 and not inputs.values.get("fsdp"):
-        yield {"deepspeed": "zero3", **({"move_model_batches": 16} if vllm else {})}
+        yield {"deepspeed": "zero3", **in_batches}
     if vllm:
         yield {"offload_optimizer": True, "offload_model": True}
     yield from _batches(inputs)
     if vllm:
-        yield {"vllm_max_model_len": _longest(given)}
-        for share in (0.9, 0.7, 0.5, 0.4, 0.3, 0.2, 0.1):
-            yield {"vllm_gpu_memory_utilization": share}
+        yield {"vllm_max_model_len": _longest(Arguments(inputs.values))}
+    yield from shares
     if not inputs.values.get("fsdp"):
-        yield {"deepspeed": "zero3_offload", **({"move_model_batches": 16} if vllm else {})}
-        for share in (0.9, 0.7, 0.5, 0.4, 0.3, 0.2, 0.1) if vllm else ():
-            yield {"vllm_gpu_memory_utilization": share}
+        yield {"deepspeed": "zero3_offload", **in_batches}
+        yield from shares
 
 
-#: Meaningful only together.
+#: The shares of a GPU's memory that are tried for vLLM.
+_SHARES = (0.9, 0.7, 0.5, 0.4, 0.3, 0.2, 0.1)
+
+
+#: Arguments that make sense only together with another one.
 _PAIRED = {
     "gradient_accumulation_steps": "per_device_train_batch_size",
     "move_model_batches": "deepspeed",

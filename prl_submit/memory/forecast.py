@@ -1,8 +1,8 @@
-"""Settings -> GPU memory of one rank, in bytes, part by part, at each moment of a step. Pure.
+"""From settings to the GPU memory of one rank: the bytes of each part at each moment of a step. Pure.
 
-No single moment needs everything: logits are there when the loss is made, all gradients only at the
-end of the backward, vLLM's cache only while it writes. So the parts are summed per moment, and the
-largest sum counts. docs/memory-method.md has the formulas with their sources.
+No moment needs all parts: the logits exist while the loss is computed, all gradients only at the end of the
+backward pass, vLLM's cache only while vLLM generates. So the parts are added for each moment, and the
+largest sum is the forecast. docs/memory-method.md has the formulas and their sources.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MIB = 2**20
 
 #: CUDA's context, cuBLAS workspaces and loaded kernels of one process (docs/memory-method.md, "Constants").
 CONTEXT = 1 * GIB
-#: NCCL's communicators, where there is more than one process.
+#: NCCL's communicators, if there is more than one process.
 NCCL = GIB // 2
 #: A sleeping vLLM keeps its CUDA graphs and what is not in its allocator's pools.
 ASLEEP = 3 * GIB // 2
@@ -32,8 +32,8 @@ ASLEEP = 3 * GIB // 2
 BUCKET = 200_000_000
 #: ZeRO-3 of ms-swift's presets: stage3_max_live_parameters and sub_group_size, elements.
 LIVE = 1_000_000_000
-#: Room for error, of what the trainer allocates: chosen, not measured. No GPU has confirmed it, and
-#: GPU memory that others published lies further off (docs/memory-method.md, "How far off").
+#: The margin for error, as a share of what the trainer allocates. It was chosen, not measured: no GPU has
+#: confirmed it, and GPU memory that others published differs by more (docs/memory-method.md, "How far off").
 ALLOWANCE = 0.12
 
 #: Optimizer -> bytes of state per parameter, in units of the parameter's own size, and absolute.
@@ -56,7 +56,7 @@ _STATES: dict[str, tuple[float, float]] = {
     "adamw_torch_4bit": (0, 1.06),
 }
 
-#: Part -> what it is called in tables and messages, in their order.
+#: For each part: its name in tables and messages, in the order of the table.
 PARTS = {
     "weights": "weights",
     "gradients": "gradients",
@@ -77,26 +77,26 @@ PARTS = {
 
 
 class Moment(Struct, frozen=True):
-    """A moment of a step, and the bytes that each part has then."""
+    """A moment of a step, and the bytes of each part at that moment."""
 
     name: str
     parts: dict[str, int]
 
     @property
     def total(self) -> int:
-        """All parts together, bytes."""
+        """The bytes of all parts together."""
         return sum(self.parts.values())
 
     @property
     def margin(self) -> int:
-        """The allowance for error, bytes; vLLM keeps to its share, whatever it is used for."""
+        """The margin for error in bytes. vLLM's share needs none, because vLLM never takes more than its share."""
         overhead = self.parts.get("overhead", 0)
         sure = self.parts.get("vllm", 0) + overhead
         return int((self.total - sure) * ALLOWANCE) + overhead // 2
 
 
 class Forecast(Struct, frozen=True):
-    """GPU memory of one rank. `parameters`, `trained`: how many the policy has and trains."""
+    """The GPU memory of one rank. `parameters`, `trained`: how many parameters the policy has, and how many it trains."""
 
     moments: list[Moment]
     parameters: int
@@ -105,12 +105,12 @@ class Forecast(Struct, frozen=True):
 
     @property
     def peak(self) -> Moment:
-        """The moment that needs most."""
+        """The moment that needs most memory."""
         return max(self.moments, key=lambda moment: moment.total)
 
 
 class _Trained(Struct, frozen=True):
-    """What training one set of parameters takes on a rank, bytes."""
+    """The bytes that training one set of parameters takes on a rank."""
 
     gradients: int
     held: int
@@ -121,23 +121,23 @@ class _Trained(Struct, frozen=True):
 
 
 def trained_parameters(settings: Settings) -> int | None:
-    """How many of the policy's parameters are trained; None where the LoRA's targets are not known."""
+    """How many of the policy's parameters are trained; None if the LoRA's targets are not known."""
     if settings.full:
         return parameters(settings.config).total
     return lora_parameters(settings.config, settings.lora_rank, settings.lora_targets)
 
 
 def forecast(settings: Settings, gpu_bytes: int) -> Forecast | None:
-    """The forecast; None where the trained parameters cannot be counted.
+    """The forecast; None if the trained parameters cannot be counted.
 
-    `gpu_bytes`: the GPU's memory, for vLLM's share is one of it.
+    `gpu_bytes`: the GPU's memory, of which vLLM takes a share.
     """
     trained = trained_parameters(settings)
     if trained is None:
         return None
     total = parameters(settings.config).total
     values = [o.config for o in settings.others if o.role == "value"]
-    # PPO's value model is trained as the policy is.
+    # PPO trains its value model like the policy.
     count = trained + (sum(parameters(c).total for c in values) if settings.full else 0)
     steady, training = _steady(settings, trained), _training(settings, count)
     awake = _awake(settings, steady, training)
@@ -159,12 +159,12 @@ def forecast(settings: Settings, gpu_bytes: int) -> Forecast | None:
 
 
 def vllm_needs(settings: Settings) -> int:
-    """The least that vLLM's share must hold on one GPU: weights, and the cache of one longest sequence."""
+    """The bytes that vLLM's share must have at least: for the weights, and the cache of one longest sequence."""
     if settings.vllm is None:
         return 0
     weights = 2 * parameters(settings.config).total
     cache = key_value_cache(settings.config, 1, settings.vllm.longest, 2)
-    return (weights + cache) // settings.vllm.parallel + GIB  # its own activations, about
+    return (weights + cache) // settings.vllm.parallel + GIB  # vLLM's activations, about
 
 
 def _ordered(moment: Moment) -> Moment:
@@ -174,7 +174,7 @@ def _ordered(moment: Moment) -> Moment:
 
 
 def model_bytes(settings: Settings, config: ModelConfig) -> int:
-    """A model's weights as they are loaded: bitsandbytes quantises the layers' linears alone."""
+    """The bytes of a model's weights when loaded. bitsandbytes quantises only the linears of the layers."""
     counts = parameters(config)
     if settings.quantised is None:
         return counts.total * settings.weight
@@ -184,7 +184,7 @@ def model_bytes(settings: Settings, config: ModelConfig) -> int:
 
 
 def _share(settings: Settings, size: int) -> int:
-    """A rank's part of a model's weights, under ZeRO-3 and FSDP; trl prepare_deepspeed for frozen ones."""
+    """A rank's share of a model's weights. ZeRO-3 and FSDP divide them (frozen ones: trl prepare_deepspeed)."""
     sharding = settings.sharding
     if sharding.offload_weights:
         return 0
@@ -192,11 +192,11 @@ def _share(settings: Settings, size: int) -> int:
 
 
 def _steady(settings: Settings, trained: int) -> dict[str, int]:
-    """All models' weights, as they lie on a rank."""
+    """The weights of all models on a rank."""
     own = model_bytes(settings, settings.config)
     adapters = 0 if settings.full else trained * settings.trained
     fp32 = settings.sharding.engine == "fsdp" and settings.run.element == 2
-    if fp32 and settings.full:  # accelerate fsdp2_prepare_model casts what is trained to fp32
+    if fp32 and settings.full:  # accelerate fsdp2_prepare_model casts trained weights to fp32
         own = 2 * own if settings.weight == 2 else own
     found = {"weights": _share(settings, own + adapters)}
     for other in settings.others:
@@ -208,7 +208,7 @@ def _steady(settings: Settings, trained: int) -> dict[str, int]:
 
 
 def _training(settings: Settings, count: int) -> _Trained:
-    """Gradients, their buffers, master weights, optimizer and what its step makes, by engine."""
+    """The bytes of training, by engine: gradients and their buffers, master weights, optimizer and its step."""
     sharding, world = settings.sharding, settings.world
     relative, absolute = _STATES.get(settings.optimizer, (2, 0))
     if sharding.engine == "deepspeed":
@@ -227,7 +227,7 @@ def _training(settings: Settings, count: int) -> _Trained:
 
 
 def _deepspeed(settings: Settings, count: int, part: int, per_state: float) -> _Trained:
-    """ZeRO (deepspeed/runtime): master weights and states in fp32, each rank its own part."""
+    """The bytes of training with ZeRO (deepspeed/runtime). Each rank has its part of the fp32 weights and states."""
     sharding, size = settings.sharding, settings.weight
     stage = sharding.stage
     master, state = 4 * part, int(per_state * part)
@@ -246,14 +246,14 @@ def _deepspeed(settings: Settings, count: int, part: int, per_state: float) -> _
         step = 4 * min(part, LIVE)
     if settings.accumulating:
         held = gradients
-    if sharding.offload_optimizer:  # averaged gradients, master weights and states lie in RAM
+    if sharding.offload_optimizer:  # averaged gradients, master weights and states are in RAM
         kept = gradients if stage == 1 else 0
         return _Trained(kept, 0, buffers, 0, 0, 0)
     return _Trained(gradients, held, buffers, master, state, step)
 
 
 def _awake(settings: Settings, steady: dict[str, int], training: _Trained) -> dict[str, int]:
-    """What is there in every moment of the training itself."""
+    """The parts that exist at every moment of the training itself."""
     return {
         **steady,
         "buffers": training.buffers,
@@ -263,7 +263,7 @@ def _awake(settings: Settings, steady: dict[str, int], training: _Trained) -> di
 
 
 def _gathered(settings: Settings) -> int:
-    """Whole layers that ZeRO-3 and FSDP hold for the computation at hand."""
+    """The whole layers that ZeRO-3 and FSDP gather for a computation."""
     sharding = settings.sharding
     if sharding.stage != 3:
         return 0
@@ -275,7 +275,7 @@ def _gathered(settings: Settings) -> int:
 
 
 def _loss(settings: Settings, training: _Trained) -> dict[str, int]:
-    """The loss's own backward: all that the forward kept, and the logits with their gradients."""
+    """The backward pass of the loss: all that the forward pass kept, and the logits with their gradients."""
     run, config = settings.run, settings.config
     logits = logits_peak(config, run) if run.logits else 0
     if settings.liger:  # liger_kernel's fused losses take the completions one by one
@@ -295,7 +295,7 @@ def _loss(settings: Settings, training: _Trained) -> dict[str, int]:
 
 
 def _kept(settings: Settings) -> int:
-    """What the whole forward leaves for the backward."""
+    """The bytes that the forward pass keeps for the backward pass."""
     run, config = settings.run, settings.config
     if run.checkpointing:
         return checkpoints(config, run)
@@ -303,9 +303,10 @@ def _kept(settings: Settings) -> int:
 
 
 def _backward(settings: Settings, training: _Trained, count: int) -> dict[str, int]:
-    """The worst of three moments: the last layer's backward, the first layer's, and its end.
+    """The moment of the backward pass that needs most, of three.
 
-    Everything kept and few gradients; little kept and all gradients but the embeddings'; all.
+    At the last layer everything is still kept, and there are few gradients. At the first layer little is
+    kept, and all gradients but those of the embeddings exist. At the end all gradients exist.
     """
     run, config = settings.run, settings.config
     layers, counts = config.num_hidden_layers, parameters(config)
@@ -322,7 +323,7 @@ def _backward(settings: Settings, training: _Trained, count: int) -> dict[str, i
         first, last = kept + layer, kept // layers + layer
     else:
         first, last = kept - kept // layers + max(layer, kept // layers), layer
-    # Both gradients of a tied matrix and their sum, before it becomes one (measured).
+    # A tied matrix has two gradients and their sum, until they become one (measured).
     tied = 2 * settings.weight * head if config.tie_word_embeddings else 0
     moments = [(held(head), first), (held(count - late), last), (training.gradients, tied)]
     gradients, activations = max(moments, key=sum)
@@ -340,7 +341,7 @@ def _vllm_bytes(settings: Settings, gpu_bytes: int) -> int:
 def _generation(
     settings: Settings, steady: dict[str, int], training: _Trained, gpu_bytes: int
 ) -> list[Moment]:
-    """Weights handed to vLLM, then the completions; without vLLM the trainer's own generate."""
+    """The moments of generation: weights are passed to vLLM, then vLLM generates. Without vLLM the trainer does."""
     if settings.rlhf_type not in GENERATING:
         return []
     idle = _awake(settings, steady, training)
@@ -354,7 +355,7 @@ def _generation(
     share = _vllm_bytes(settings, gpu_bytes)
     weights = 2 * parameters(config).total // settings.vllm.parallel
     # rollout_mixin.py _move_full_model_to_vllm gathers all of ZeRO-3's parameters at once, unless
-    # move_model_batches cuts them; a vLLM that slept has only its weights then.
+    # move_model_batches divides them. A vLLM that slept has only its weights at that moment.
     gathered = 0
     if settings.sharding.stage == 3 and settings.sharding.engine == "deepspeed":
         counts = parameters(config)

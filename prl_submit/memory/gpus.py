@@ -1,7 +1,7 @@
-"""`resources.gpu_type` -> a GPU's memory in MiB, as nvidia-smi gives it.
+"""The memory in MiB of the GPUs that `resources.gpu_type` may name, as nvidia-smi prints it.
 
 H200 to T4: measured by Modal (thundergolfer.com/blog/nvidia-gpu-memory-capacity). Others: what
-nvidia-smi prints in public logs. Where one name stands for several sizes, all are given.
+nvidia-smi prints in public logs. A name that stands for several sizes has all of them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MIB: dict[str, tuple[int, ...]] = {
 
 
 def gpu_sizes(gpu_type: str) -> tuple[int, ...]:
-    """The sizes in MiB that a type may have, ascending; empty where it is not known.
+    """The sizes in MiB that a type may have, in ascending order; empty if the type is not known.
 
     Understands Slurm's types and nvidia-smi's product names: `a100`, `h100_sxm`, `a100-80gb`,
     `NVIDIA-A100-SXM4-80GB`, `Tesla-V100-SXM2-16GB`.
@@ -61,6 +61,6 @@ _MAKERS = frozenset(("nvidia", "tesla", "geforce", "quadro", "gpu"))
 
 
 def _begins(start: str, name: str) -> bool:
-    """`h100` and `h100sxm` are an h100; `a1000` is no a100, and `l40s` has a row of its own."""
+    """True if a type such as `h100sxm` is the GPU `h100`. `a1000` is not an a100, and `l40s` is another GPU than l40."""
     rest = start.removeprefix(name)
     return start == name or (rest != start and rest[0].isalpha())

@@ -1,4 +1,4 @@
-"""A model's config.json -> its exact parameter counts. Pure.
+"""From a model's config.json to its exact parameter counts. Pure.
 
 Counted from the modules that transformers 5.19.0 builds (`models/<model_type>/modeling_*.py`);
 tests/training/test_memory.py compares the counts with real models on the meta device.
@@ -16,7 +16,7 @@ ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 
 
 class Family(Struct, frozen=True):
-    """What a model_type has that others have not, and its config class's own defaults."""
+    """The peculiarities of a model_type, and the defaults of its config class."""
 
     key_value_heads: Union[int, None]
     #: The config's key that decides the biases of q, k and v; null: they are always there.
@@ -67,23 +67,23 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
 
     @property
     def family(self) -> Family:
-        """What is peculiar to the model_type."""
+        """The peculiarities of the model_type."""
         return FAMILIES[self.model_type]
 
     @property
     def head(self) -> int:
-        """Width of one head."""
+        """The width of one head."""
         own = self.head_dim or self.family.head_dim
         return own or self.hidden_size // self.num_attention_heads
 
     @property
     def query(self) -> int:
-        """Width of all query heads together."""
+        """The width of all query heads together."""
         return self.num_attention_heads * self.head
 
     @property
     def key_value(self) -> int:
-        """Width of all key heads together; the value heads' is the same."""
+        """The width of all key heads together. That of the value heads is the same."""
         heads = self.num_key_value_heads or self.family.key_value_heads
         return (heads or self.num_attention_heads) * self.head
 
@@ -108,7 +108,7 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
 
 
 class Parameters(Struct, frozen=True):
-    """Parameter counts by part; `lm_head` is 0 where it is tied to the embeddings."""
+    """Parameter counts by part. `lm_head` is 0 if it is tied to the embeddings."""
 
     embeddings: int
     attention: int
@@ -119,18 +119,18 @@ class Parameters(Struct, frozen=True):
 
     @property
     def total(self) -> int:
-        """What `sum(p.numel() for p in model.parameters())` gives."""
+        """All parameters, as `sum(p.numel() for p in model.parameters())` counts them."""
         outer = self.embeddings + self.lm_head + self.norms
         return outer + self.attention + self.mlp + self.experts
 
     @property
     def linear(self) -> int:
-        """Weights inside the layers: what bitsandbytes quantises (lm_head stays as it is)."""
+        """The weights inside the layers, which bitsandbytes quantises. It does not quantise lm_head."""
         return self.attention + self.mlp
 
     @property
     def head(self) -> int:
-        """The matrix that makes the logits, wherever it is counted."""
+        """The parameters of the matrix that makes the logits: lm_head, or the embeddings if it is tied to them."""
         return self.lm_head or self.embeddings
 
 
@@ -145,16 +145,16 @@ class Linear(Struct, frozen=True):
 
     @property
     def parameters(self) -> int:
-        """Of all of them."""
+        """The parameters of all linears of this kind."""
         return (self.inputs + self.bias) * self.outputs * self.count
 
 
-#: Far above any model: what is larger is no config, and counting it would take for ever.
+#: No model has a number above this. Such a file is not a config, and counting would take for ever.
 MOST, MOST_LAYERS = 100_000_000, 10_000
 
 
 def read_config(raw: bytes) -> ModelConfig | None:
-    """The config in a file's bytes; None where the architecture or a value is not understood."""
+    """The config in a file's bytes; None if the architecture or a value is not understood."""
     try:
         config = decode_json(raw, ModelConfig)
     except ValueError:  # msgspec's own errors, and text that is not UTF-8
@@ -204,7 +204,7 @@ def _mlp(config: ModelConfig, size: int, count: int) -> list[Linear]:
 
 
 def parameters(config: ModelConfig) -> Parameters:
-    """Exact counts by part."""
+    """The exact parameter counts by part."""
     found = linears(config)
     attention = sum(item.parameters for item in found[:4])
     layers, hidden = config.num_hidden_layers, config.hidden_size
@@ -223,7 +223,7 @@ def parameters(config: ModelConfig) -> Parameters:
 
 
 def adapted(config: ModelConfig, targets: list[str]) -> list[Linear] | None:
-    """The linears that a LoRA adapts; None where that cannot be said.
+    """The linears that a LoRA adapts; None if that is not known.
 
     `targets` as ms-swift takes them; `all-linear`: all but lm_head (swift/utils/transformers_utils.py
     find_all_linears).

@@ -1,4 +1,4 @@
-"""ms-swift's arguments -> what decides memory, under the defaults of ms-swift 4.6.0. Pure.
+"""From ms-swift's arguments to the values that decide memory, with the defaults of ms-swift 4.6.0. Pure.
 
 Sources: swift/arguments (rlhf_args.py, sft_args.py, tuner_args.py, base_args), swift/trainers/
 arguments.py and swift/config (the deepspeed and fsdp presets).
@@ -15,21 +15,21 @@ from prl_submit.memory.activations import Pass
 from prl_submit.memory.model import ModelConfig
 from prl_submit.system.reading import decode_json
 
-#: Length of a prompt where max_length does not bound it (ms-swift's default is the model's longest).
+#: Length of a prompt if max_length does not limit it (ms-swift's default is the model's longest).
 ASSUMED_PROMPT = 512
-#: Length of a whole example of dpo and others where max_length does not bound it.
+#: Length of a whole example of dpo and others if max_length does not limit it.
 ASSUMED_LENGTH = 2048
-#: Two sequences per row: the chosen and the rejected answer.
+#: The rlhf types with two sequences in a row: the chosen and the rejected answer.
 _PAIRS = ("dpo", "orpo", "cpo", "simpo", "rm")
-#: rlhf_args.py __post_init__: these compare with a frozen copy of a fully trained model.
+#: rlhf_args.py __post_init__: types that compare with a frozen copy of a fully trained model.
 _REFERENCED = ("grpo", "dpo", "kto", "ppo")
-#: They write completions while they train.
+#: The rlhf types that generate completions during the training.
 GENERATING = ("grpo", "gkd", "ppo")
 _HALF = ("bfloat16", "float16")
 
 
 class Sharding(Struct, frozen=True):
-    """How model and optimizer are spread. `engine`: none (one process), ddp, deepspeed or fsdp."""
+    """How model and optimizer are divided among the ranks. `engine`: none (one process), ddp, deepspeed or fsdp."""
 
     engine: str
     stage: int = 0
@@ -38,7 +38,7 @@ class Sharding(Struct, frozen=True):
 
 
 class OtherModel(Struct, frozen=True):
-    """A model beside the policy. `role`: reference, reward, teacher or value; value is trained."""
+    """Another model than the policy. `role`: reference, reward, teacher or value. Only value is trained."""
 
     role: str
     config: ModelConfig
@@ -46,7 +46,7 @@ class OtherModel(Struct, frozen=True):
 
 
 class Vllm(Struct, frozen=True):
-    """A vLLM in the trainer's own processes. `share`: of the GPU's memory."""
+    """A vLLM in the trainer's own processes. `share`: its share of the GPU's memory."""
 
     share: float
     parallel: int
@@ -55,7 +55,7 @@ class Vllm(Struct, frozen=True):
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """What decides memory, resolved."""
+    """All values that decide memory."""
 
     config: ModelConfig
     rlhf_type: str
@@ -82,33 +82,33 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 class Arguments:
-    """Values by name, with ms-swift's defaults; one of the wrong type counts as not given."""
+    """The values of arguments, or the given defaults. A value of the wrong type counts as not set."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
 
     def text(self, name: str, default: str = "") -> str:
-        """A word."""
+        """A value that is a text."""
         value = self._values.get(name)
         return value if isinstance(value, str) else default
 
     def number(self, name: str, default: int) -> int:
-        """A whole number of at least 1."""
+        """A value that is a whole number of at least 1."""
         value = self._values.get(name)
         return value if isinstance(value, int) and value >= 1 else default
 
     def share(self, name: str, default: float) -> float:
-        """A number."""
+        """A value that is a number."""
         value = self._values.get(name)
         return float(value) if isinstance(value, (int, float)) else default
 
     def flag(self, name: str, default: bool) -> bool:
-        """A boolean."""
+        """A value that is a boolean."""
         value = self._values.get(name)
         return value if isinstance(value, bool) else default
 
     def listed(self, name: str, default: list[str]) -> list[str]:
-        """Words; one alone is a list of one."""
+        """A value that is a list of texts. A single text is a list of one."""
         value = self._values.get(name)
         if isinstance(value, str):
             return [value]
@@ -116,9 +116,9 @@ class Arguments:
 
 
 def read_sharding(values: Mapping[str, Any], world: int, raw: bytes | None) -> Sharding | None:
-    """The sharding of `deepspeed` and `fsdp`; None where their file cannot be understood.
+    """The sharding that `deepspeed` or `fsdp` asks for; None if the file it names is not understood.
 
-    `raw`: the JSON file's bytes, where one of the two names a file.
+    `raw`: the content of that file; None if neither names a file.
     """
     given = values.get("deepspeed")
     if given:
@@ -177,7 +177,7 @@ def make_settings(
     others: list[OtherModel],
     sharding: Sharding,
 ) -> Settings:
-    """Everything resolved. `others`: the models that `other_roles` names, as they were found."""
+    """All settings. `others`: the models that `other_roles` names, with their sizes."""
     given = Arguments(values)
     kind = given.text("rlhf_type", "grpo")
     precision = _precision(given, config, sharding)
@@ -213,9 +213,9 @@ def make_settings(
 
 
 class _Precision(Struct, frozen=True):
-    """Bytes of a number: of the model's weights, of a LoRA's, and of an activation.
+    """Bytes of one number: of the model's weights, of a LoRA's weights, and of an activation.
 
-    `autocast`: torch casts what each operation reads, and leaves the weights as they are.
+    `autocast`: torch casts the inputs of each operation, and the weights stay as they are.
     """
 
     weight: int
@@ -238,7 +238,7 @@ def _precision(given: Arguments, config: ModelConfig, sharding: Sharding) -> _Pr
 
 
 def _pass(given: Arguments, precision: _Precision, sharding: Sharding, notes: list[str]) -> Pass:
-    """One forward and backward; what had to be assumed for it goes into `notes`."""
+    """One forward and backward pass. Each assumption is added to `notes`, in words."""
     kind = given.text("rlhf_type", "grpo")
     full = given.text("tuner_type", "lora") == "full"
     weight, autocast = precision.weight, precision.autocast
@@ -269,7 +269,7 @@ def _mixed(given: Arguments, dtype: str) -> bool:
 
 
 def _attention(given: Arguments) -> str:
-    """Of itself transformers takes sdpa; a padded batch gives it a mask."""
+    """The attention. transformers' default is sdpa, which gets a mask if the batch is padded."""
     name = given.text("attn_impl", "sdpa")
     packed = given.flag("padding_free", False) or given.flag("packing", False)
     if name == "eager":
@@ -278,9 +278,9 @@ def _attention(given: Arguments) -> str:
 
 
 def _lengths(given: Arguments, kind: str, notes: list[str]) -> tuple[int, int, int]:
-    """Sequences of a micro-batch, their length, and how many tokens' logits are made.
+    """The sequences of a micro-batch, their length, and the number of tokens for which logits are made.
 
-    GRPO's max_length bounds the prompt, and logits are made for the completion alone unless the
+    For GRPO max_length limits the prompt, and logits are made only for the completion, unless the
     batch is packed into one row (rlhf_trainers/utils.py collate_to_grpo_micro_batch).
     """
     rows = given.number("per_device_train_batch_size", 1)
@@ -319,7 +319,7 @@ def _vllm(given: Arguments, kind: str, config: ModelConfig) -> Vllm | None:
 
 
 def other_roles(values: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
-    """The models beside the policy: role, the argument's value (empty: the policy's), offloaded."""
+    """The other models: role, name (empty: the same model as the policy), and whether it is offloaded."""
     given = Arguments(values)
     kind = given.text("rlhf_type", "grpo")
     full = given.text("tuner_type", "lora") == "full"

@@ -1,4 +1,4 @@
-"""The forecast of a plan, and the warning of `check`."""
+"""The forecast for a plan, and the warning that `check` prints."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNCOUNTED = "the LoRA's targets or the deepspeed configuration are not understoo
 
 
 class Found(Struct, frozen=True):
-    """A forecast with what it was made from, and whose memory it is held against, in words."""
+    """A forecast and its inputs. Its last field names the GPU that it is compared with, in words."""
 
     inputs: Inputs
     verdict: Verdict
@@ -32,7 +32,7 @@ class Found(Struct, frozen=True):
 def find_forecast(
     planned: Planned, facts: Facts | Damaged | None, environ: Mapping[str, str]
 ) -> Found | str:
-    """The forecast against the largest GPU that the job may get; or why there is none."""
+    """The forecast compared with the largest GPU that the job may get; or, in words, why there is none."""
     sizes = find_gpu(planned, facts)
     resources = planned.plan.resources
     if resources.accelerator != "gpu":
@@ -57,7 +57,7 @@ def find_forecast(
 def check_memory(
     planned: Planned, facts: Facts | Damaged | None, environ: Mapping[str, str]
 ) -> list[Problem]:
-    """One warning at the argument that tells most, with changes that make it fit."""
+    """One warning at the argument that matters most, with changes that make the job fit."""
     found = find_forecast(planned, facts, environ)
     if isinstance(found, str) or found.verdict.fits:
         return []
@@ -74,7 +74,9 @@ def check_memory(
         for change in proposals(found.inputs, verdict.gpu)
     ]
     if job.swift_version is not None:
-        table = load_table(job.swift_version)  # an older ms-swift cannot be told all of them
+        table = load_table(
+            job.swift_version
+        )  # an older ms-swift does not have all of these arguments
         changes = [change for change in changes if change.keys() <= table.keys()]
     text = message(verdict, found.where)
     origin = near_origin(planned.tree, key)

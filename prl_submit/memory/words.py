@@ -8,7 +8,7 @@ from prl_submit.memory.fitting import Change, Verdict
 from prl_submit.memory.forecast import GIB, MIB, PARTS, Moment
 from prl_submit.swift.values import word
 
-#: The part that is largest -> the arguments that change it, the most telling first.
+#: For each part: the arguments that change it, if it is the largest. The one that matters most comes first.
 KEYS = {
     "vllm": ("vllm_gpu_memory_utilization", "use_vllm"),
     "activations": ("per_device_train_batch_size", "max_length", "max_completion_length"),
@@ -19,7 +19,7 @@ KEYS = {
     "value": ("reward_model",),
     "teacher": ("teacher_model",),
 }
-#: The error it has shown; docs/memory-method.md has the cases.
+#: The error of past forecasts, in words. docs/memory-method.md has the cases.
 SHOWN = (
     "shown so far: within 6 % of the tensors torch allocates; from 40 % below to 7 % above the GPU "
     "memory that ms-swift published; no run on a GPU yet"
@@ -28,18 +28,18 @@ _OTHERWISE = ("deepspeed", "tuner_type", "model")
 
 
 def keys_of(moment: Moment) -> list[str]:
-    """Arguments to point at, the most telling first."""
+    """The arguments to name in the message. The one that matters most comes first."""
     largest = max(moment.parts, key=lambda name: moment.parts[name])
     return [*KEYS.get(largest, ()), *_OTHERWISE]
 
 
 def size(number: float) -> str:
-    """`14.2`: GiB with one decimal."""
+    """Bytes as GiB with one decimal, such as `14.2`."""
     return f"{number / GIB:.1f}"
 
 
 def message(verdict: Verdict, where: str) -> str:
-    """What does not fit, with its largest parts. `where`: which GPU, in words."""
+    """The message about a job that does not fit, with the largest parts. `where`: the GPU, in words."""
     peak = verdict.forecast.peak
     room = f"{where} {size(verdict.gpu * MIB)} GiB"
     if peak.total <= verdict.gpu * MIB:
@@ -58,7 +58,7 @@ def _largest(moment: Moment, most: int = 5) -> str:
 
 
 def hint(changes: list[Change]) -> str:
-    """What to change; every alternative was forecast to fit."""
+    """The hint with the changes. For each of them the forecast says that the job fits."""
     if not changes:
         return "no setting makes it fit: take more or larger GPUs, or a smaller model"
     alternatives = [
@@ -78,7 +78,7 @@ def _rest(change: Change) -> list[str]:
 
 
 def rows(verdict: Verdict) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the table: a row per part, a column per moment, in GiB."""
+    """The header and rows of the table in GiB. It has a row for each part and a column for each moment."""
     moments = verdict.forecast.moments
     header = ["GIB PER RANK", *(moment.name.upper() for moment in moments)]
     used = [name for name in PARTS if any(name in moment.parts for moment in moments)]
@@ -92,7 +92,7 @@ def rows(verdict: Verdict) -> tuple[list[str], list[list[str]]]:
 
 
 def summary(verdict: Verdict, where: str) -> list[str]:
-    """The lines below the table."""
+    """The lines that are printed below the table."""
     found = verdict.forecast
     trained = "all" if found.trained == found.parameters else f"{found.trained:,}"
     peak = found.peak
@@ -115,7 +115,7 @@ def _verdict(verdict: Verdict) -> str:
 
 
 def document(verdict: Verdict, where: str) -> dict[str, Any]:
-    """The table for programs; sizes in bytes."""
+    """The table for `--json`, with sizes in bytes."""
     found = verdict.forecast
     return {
         "parameters": found.parameters,

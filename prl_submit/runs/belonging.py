@@ -110,7 +110,10 @@ def _planned_directory(run: Path) -> Directory | None:
 
 
 def stranger(run: Path) -> int | None:
-    """The uid of the run's owner if that is neither this user nor root; else None."""
+    """The uid of another user to whom the run belongs; None if it is this user's run.
+
+    Either the folder is another user's, or run.json or plan.json was written by another user who is not root.
+    """
     me, owner = os.geteuid(), owner_of(run)
     if owner is not None and owner != me and not _was_given_to_pods(run, me, owner):
         return owner
