@@ -42,16 +42,16 @@ class World(Struct, frozen=True):
     tell: Callable[[str], None] = ignore_message
 
 
-def submit(planned: Planned, outside: World) -> Run:
+def submit(planned: Planned, world: World) -> Run:
     """Make the run directory and start the job. Raises PrlSubmitError; then nothing is left behind.
 
     A KeyboardInterrupt that came after the job had started carries its Run.
     """
     backends.load(planned.plan.backend)  # what is not installed is told before a directory is made
-    _require_secrets(planned.plan, outside.environ)
+    _require_secrets(planned.plan, world.environ)
     path = _allocate(planned.plan)
     try:
-        return _start(planned, path, outside)
+        return _start(planned, path, world)
     except BaseException as error:
         if os.path.lexists(path / layout.RECORD):  # there is a job, so its directory stays
             _point_latest(path)
@@ -60,7 +60,7 @@ def submit(planned: Planned, outside: World) -> Run:
         raise _failure(error, planned, path) from None
 
 
-def _start(planned: Planned, path: Path, outside: World) -> Run:
+def _start(planned: Planned, path: Path, world: World) -> Run:
     """Write the files of the run and start its job."""
     plan = with_run_dir(planned.plan, str(path))
     record = Record(
@@ -76,13 +76,13 @@ def _start(planned: Planned, path: Path, outside: World) -> Run:
         values=planned.values,
         swift_version=planned.job.swift_version,
         argument_table=planned.argument_table,
-        git=git_state(plan.workdir, outside.shell),
+        git=git_state(plan.workdir, world.shell),
         plan=plan,
     )
     (path / layout.LOGS).mkdir()
     write_inside(path, layout.SPEC, dump_spec(planned.tree))
-    _write_plan(path, file, record, outside)
-    record = backends.load(plan.backend).submit(path, plan, record, outside.tell)
+    _write_plan(path, file, record, world)
+    record = backends.load(plan.backend).submit(path, plan, record, world.tell)
     _point_latest(path)
     return Run(path, int(path.name[1:].partition("-")[0]), record)
 
@@ -104,14 +104,14 @@ def _failure(error: BaseException, planned: Planned, path: Path) -> BaseExceptio
     return error
 
 
-def resume(run: Run, outside: World, before: State) -> tuple[Run, checkpoints.Checkpoint]:
+def resume(run: Run, world: World, before: State) -> tuple[Run, checkpoints.Checkpoint]:
     """Start a finished run again from its last complete checkpoint, in its own directory.
 
     `before`: how the run finished; see `_next_record`. Raises PrlSubmitError.
     """
     run.require_record()
     file = _where_it_lies(run, read_plan(run.path))
-    _require_secrets(file.plan, outside.environ)
+    _require_secrets(file.plan, world.environ)
     checkpoint = _checkpoint_of(run, file.plan)
     # The run directory as the job has it: pods may have its volume mounted elsewhere.
     plan = resume_from(file.plan, os.path.join(file.plan.run_dir, checkpoint.path.name))
@@ -119,9 +119,9 @@ def resume(run: Run, outside: World, before: State) -> tuple[Run, checkpoints.Ch
     backend = backends.load(plan.backend)
     with _as_it_was(run, plan.traits.artefact):
         remove_inside(run.path, layout.CANCEL)
-        file = msgspec.structs.replace(file, plan=plan, git=git_state(plan.workdir, outside.shell))
-        _write_plan(run.path, file, record, outside)
-        record = backend.submit(run.path, plan, record, outside.tell)
+        file = msgspec.structs.replace(file, plan=plan, git=git_state(plan.workdir, world.shell))
+        _write_plan(run.path, file, record, world)
+        record = backend.submit(run.path, plan, record, world.tell)
     return msgspec.structs.replace(run, record=record), checkpoint
 
 
@@ -301,10 +301,10 @@ def now() -> str:
         return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def _write_plan(path: Path, file: PlanFile, record: Record, outside: World) -> None:
+def _write_plan(path: Path, file: PlanFile, record: Record, world: World) -> None:
     """Write plan.json, and the files that are sent."""
     plan = file.plan
-    files = job_files(plan, outside.site, token=record.token, restarts=record.restarts)
+    files = job_files(plan, world.site, token=record.token, restarts=record.restarts)
     write_inside(path, layout.PLAN, encode_plan(file))
     for name, text in reversed(files.items()):  # launch.lib.sh before launch.sh, which reads it
         write_inside(path, name, text.encode("utf-8"), _mode(name))

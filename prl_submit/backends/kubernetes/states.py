@@ -1,4 +1,4 @@
-"""The states of runs, from one list of jobs for all runs. Pods and events are asked for only where needed."""
+"""The states of runs, from one list of jobs for all runs. Pods and events are listed only if they are needed."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ from prl_submit.runs.states import FINISHED, LOST, QUEUED, RUNNING, State
 from prl_submit.system.reading import decode_json, read_record
 from prl_submit.system.untrusted_text import one_line
 
-#: Seconds that a job may be unknown before it is lost. The API does not lag, but the exit.json of a
-#: job that somebody deleted may, on a shared file system.
+#: Seconds after which a job that the API server does not have is LOST. The API server is never late, but the
+#: exit.json of a job that somebody deleted may appear late on a shared file system.
 MISSING_S = 10.0
 #: templates/pytorchjob.yaml's ttlSecondsAfterFinished.
 _TTL_S = 604800.0
-#: Seconds for which a server remembers what happened to pods (etcd is compacted every 5 minutes).
+#: Seconds for which an API server can tell what happened to pods (etcd is compacted every 5 minutes).
 _REMEMBERED_S = 300.0
 _TOKEN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
 #: A selector with more tokens than this would not fit into some proxies' URLs (8 KiB).
@@ -72,7 +72,7 @@ Connect = Callable[[str | None, str | None], Api]
 
 
 class Here(Struct, frozen=True):
-    """What the run directory says at one moment."""
+    """What the run directory tells at one moment. `exit`: of node 0. `others`: of the other nodes, with their ranks."""
 
     limits: Limits
     exit: ExitRecord | None
@@ -80,12 +80,16 @@ class Here(Struct, frozen=True):
 
     @property
     def is_whole(self) -> bool:
-        """Whether all nodes have told how they ended."""
+        """True if the exit.json of every node is here."""
         return self.exit is not None and len(self.others) == self.limits.nodes - 1
 
 
 class ClusterAnswers(Struct, frozen=True):
-    """What one namespace answered, by token. `silence`: why it gave no answer."""
+    """What one namespace answered: jobs and pods by the run's token.
+
+    `gone`: deleted pods of jobs that have just failed, each as it was last. `silence`: why there is no answer.
+    `untold`: why pods or events could not be listed. `server`: the URL of the API server.
+    """
 
     jobs: Mapping[str, PyTorchJob] = {}
     pods: Mapping[str, list[Pod]] = {}
@@ -119,19 +123,19 @@ def _look(run: Run, record: Record) -> Here:
 
 
 def cluster_of(record: Record | None) -> KubernetesJob:
-    """Where a run's job is; nothing is known of it where its record names no cluster."""
+    """The cluster that has a run's job. All its fields are None if the record names no cluster."""
     place = record.place if record is not None else None
     return place if isinstance(place, KubernetesJob) else KubernetesJob()
 
 
 def namespace_of(record: Record) -> Namespace:
-    """The namespace that has a run's job."""
+    """The context and the namespace that have a run's job."""
     cluster = cluster_of(record)
     return cluster.context, cluster.namespace
 
 
 def queue_of(run: Path, record: Record) -> str | None:
-    """The queue of Kueue in which a run's job waits; of plan.json for the records of older versions."""
+    """The queue of Kueue in which a run's job waits. Records of older versions lack it; plan.json then has it."""
     if record.limits is not None:
         return cluster_of(record).queue
     from prl_submit.runs.plan_file import find_plan
@@ -155,7 +159,7 @@ def list_pods(api: Api, tokens: Sequence[str]) -> list[Pod]:
 
 def list_warnings(api: Api) -> list[Event]:
     """The warnings of the namespace. Raises as `list_jobs`."""
-    # From the server's memory: a few seconds old will do, for as long as somebody waits.
+    # resourceVersion=0 lets the server answer from its memory. The answer may be some seconds old, which is enough.
     answer = api.get(api.core("events"), fieldSelector="type=Warning", resourceVersion="0")
     return msgspec.json.decode(answer, type=EventList).items or []
 
@@ -170,7 +174,7 @@ def list_removals(api: Api) -> list[Event]:
 
 
 def _selector(tokens: Sequence[str]) -> str:
-    """A selector of objects with one of these tokens; what cannot be a label's value is no token."""
+    """A selector of objects with one of these tokens. A token that cannot be a label's value is left out."""
     tokens = [token for token in tokens if _TOKEN.fullmatch(token)]
     if len(tokens) > MANY:
         return f"{MANAGED_BY}={OURS}"
@@ -191,7 +195,7 @@ def _ask_api(api: Api, here: Mapping[str, Here]) -> ClusterAnswers:
         jobs = {job.token: job for job in list_jobs(api, list(here))}
     except RefusedStatusError as error:
         raise as_error(error, api.namespace, "list its jobs", of_job=True) from None
-    # A job that somebody deleted leaves its pods for as long as they need to end.
+    # The pods of a job that somebody deleted exist until they have ended, so they are listed too.
     open_tokens = [
         token
         for token, known in here.items()
@@ -226,7 +230,7 @@ def _pods_that_went(
     pods: Mapping[str, Sequence[Pod]],
     tokens: Sequence[str],
 ) -> dict[str, list[Pod]]:
-    """The pods that are already gone, of jobs that failed a moment ago, each as it was last."""
+    """Deleted pods of jobs that failed a moment ago, each as it was last."""
     found: dict[str, list[Pod]] = {}
     for token in tokens:
         failed = jobs[token].condition("Failed") if token in jobs else None
@@ -235,7 +239,7 @@ def _pods_that_went(
         if failed is None or len(present) >= nodes:
             continue
         at = seconds_of(failed.last_transition_time)
-        # Since the job was written last, which is when its operator called it failed.
+        # The operator wrote the job last when it called the job failed. Deletions since then are of interest.
         version = jobs[token].metadata.resource_version
         recent = at is not None and api.now() - at < _REMEMBERED_S
         found[token] = last_seen(api, token, version) if recent and version else []
@@ -245,8 +249,8 @@ def _pods_that_went(
 def last_seen(api: Api, token: str, version: str) -> list[Pod]:
     """Pods of a run that were deleted after that resource version, each as it was last.
 
-    A pod goes a moment after its container has ended, and takes the container's last word with it. The
-    server's watch tells what has happened since a version, for some minutes.
+    A pod is deleted a moment after its container has ended, and its container's termination message with it.
+    A watch from that version on returns the deleted pods, for some minutes.
     """
     try:
         answer = api.get(
@@ -257,7 +261,7 @@ def last_seen(api: Api, token: str, version: str) -> list[Pod]:
             timeoutSeconds="1",
         )
     except (RefusedStatusError, BackendUnreachableError):
-        return []  # not ours to watch, or too long ago
+        return []  # this account may not watch pods, or the version is too old
     changes = [_read_change(line) for line in answer.splitlines()]
     return [change.object for change in changes if change.object and change.type == "DELETED"]
 
@@ -265,7 +269,7 @@ def last_seen(api: Api, token: str, version: str) -> list[Pod]:
 def _read_change(line: bytes) -> PodChange:
     try:
         change: PodChange = decode_json(line, PodChange)
-    except ValueError:  # an ERROR, which has a ApiStatus: the version is too old
+    except ValueError:  # an ERROR with a Status object: the version is too old
         return PodChange()
     return change
 
@@ -281,7 +285,9 @@ def _state(
     if job is not None and not belongs(job, record.token, run.path):
         return BackendAnswer(state=_not_ours(job))
     if job is None or job.condition("Failed"):
-        here = _look(run, record)  # its last pods may have written and gone after our first look
+        here = _look(
+            run, record
+        )  # read again: its last pods may have written after the first look and before the list of jobs
     seen = gather(run, record, here, answers)
     waits = job is not None and _waits_for_a_word(run, record, seen)
     silence = answers.silence
@@ -300,7 +306,10 @@ def _state(
 def _judged(
     run: Run, record: Record, seen: KubernetesEvidence, silence: str | None, *, waits: bool
 ) -> BackendAnswer:
-    """The state that follows from what was seen. It is final where no process of the job may live."""
+    """The run's state. It is final if no process of the job can be alive any more.
+
+    `waits`: an exit.json may still appear, see `_waits_for_a_word`.
+    """
     state = judge(seen)
     if state is None or (silence is not None and state.state == LOST):
         return _unknown(run, record, silence)
@@ -325,10 +334,11 @@ def _not_ours(job: PyTorchJob) -> State:
 
 
 def _waits_for_a_word(run: Run, record: Record, seen: KubernetesEvidence) -> bool:
-    """Whether a failed job's pod has gone that writes into this very directory, and no exit.json is there.
+    """True if the exit.json of a failed job's node may still appear in the run directory.
 
-    launch.sh writes it before its container ends, but a shared file system may show it later. A
-    container that was killed leaves none: so this is for a few seconds only.
+    That is so if the node's pod writes into this very directory and is gone: launch.sh has written the file
+    before, but a shared file system may show it late. It is so for MISSING_S seconds only, because a
+    container that was killed writes no exit.json.
     """
     if seen.job is None or not seen.job.condition("Failed"):
         return False
@@ -343,10 +353,10 @@ def _waits_for_a_word(run: Run, record: Record, seen: KubernetesEvidence) -> boo
 
 
 def keep_end(run: Run, record: Record, job: PyTorchJob, pods: Sequence[Pod], now: float) -> bool:
-    """Write down how a job ended before what is left of it goes; False where it has not yet."""
+    """Write how a job ended, before its pods are deleted. False if it has not ended yet."""
     answers = ClusterAnswers({record.token: job}, {record.token: list(pods)}, now=now)
     seen = gather(run, record, _look(run, record), answers)
-    if job.condition("Succeeded"):  # what its workers still have to say changes nothing of that
+    if job.condition("Succeeded"):  # workers that still run cannot change that
         seen = msgspec.structs.replace(seen, pods=[pod for pod in pods if not pod.is_running])
     state = judge(seen)
     if state is None or state.state not in FINISHED:
@@ -371,7 +381,7 @@ def gather(run: Run, record: Record, here: Here, answers: ClusterAnswers) -> Kub
         nodes=limits.nodes,
         max_restarts=limits.max_restarts,
         restarts_before=record.restarts,
-        # One more start than that only says that it was one too many.
+        # launch.sh counts one start more than allowed, and then ends the job. Any further starts say nothing new.
         starts=min(_starts(run.path, record.token), limits.max_restarts + 1 + readmitted),
         readmitted=readmitted,
         queue=queue_of(run.path, record),
@@ -383,12 +393,12 @@ def gather(run: Run, record: Record, here: Here, answers: ClusterAnswers) -> Kub
 
 
 def _age(record: Record) -> float:
-    """Seconds since it was submitted."""
+    """Seconds since the present attempt was submitted."""
     return time.time() - datetime.fromisoformat(record.ordered_at).timestamp()
 
 
 def _starts(run: Path, token: str) -> int:
-    """How often node 0 of this job has begun; 0 if its volume is not mounted here."""
+    """How often launch.sh has started on node 0 of this job; 0 if the job's volume is not mounted here."""
     try:
         return read_record(starts_file(run, 0, token)).count(b"\n")
     except OSError:
@@ -396,9 +406,10 @@ def _starts(run: Path, token: str) -> int:
 
 
 def _readmitted(run: Path, token: str, limits: Limits) -> int:
-    """How many of the starts restarts.max does not count: the job had been suspended before them.
+    """The number of starts that followed a suspension by Kueue. restarts.max does not limit them.
 
-    With restarts.max 0 the operator starts no failed pod again, so all are; launch.sh counts the same way.
+    With restarts.max 0 every further start is one of these, because the operator then restarts no failed pod.
+    launch.sh counts in the same way.
     """
     again = max(_starts(run, token) - 1, 0)
     if limits.max_restarts == 0:
@@ -410,7 +421,10 @@ def _readmitted(run: Path, token: str, limits: Limits) -> int:
 
 
 def _elsewhere(record: Record, server: str | None) -> str | None:
-    """Why the cluster that answered is not the one of the job: other kubeconfigs use the same context names."""
+    """Why another cluster than the job's has answered, in words; None if it was the job's.
+
+    That happens if another kubeconfig uses the same name for a context.
+    """
     cluster = cluster_of(record)
     if cluster.server in (None, server):
         return None
@@ -418,7 +432,10 @@ def _elsewhere(record: Record, server: str | None) -> str | None:
 
 
 def _unknown(run: Run, record: Record, silence: str | None) -> BackendAnswer:
-    """The answer without the job and without its exit.json: as last known, and LOST when it is missing for long."""
+    """The answer for a job that the API server does not have and that left no exit.json.
+
+    It is the last known state. After MISSING_S seconds it is LOST.
+    """
     if silence is not None:
         return BackendAnswer(state=as_last_known(run.path, silence))
     last = last_known(run.path)

@@ -52,10 +52,10 @@ _LOG_TAIL = 16_384
 
 
 class SlurmAnswers(Struct, frozen=True):
-    """Jobs by run index; `silence`: why Slurm gave no answer, None where it gave one.
+    """Slurm's answers. `jobs`: each run's job, by the run's index. `silence`: why squeue gave no answer, or None.
 
-    `unsettled`: ended jobs whose row accounting has not written yet; it may know more, such as who
-    cancelled them. `untold`: why accounting gave no answer.
+    `unsettled`: runs whose ended job is not yet in accounting, which may tell more, such as who cancelled it.
+    `untold`: why accounting gave no answer. `records`: the runs' records with the ids of these jobs.
     """
 
     jobs: dict[int, ListedJob]
@@ -63,7 +63,7 @@ class SlurmAnswers(Struct, frozen=True):
     unsettled: frozenset[int] = frozenset()
     untold: str | None = None
     records: Mapping[int, Record] = {}
-    #: Why the job of a run's id is not its own, by run index.
+    #: Why the job with a run's id does not belong to the run, by the run's index.
     strangers: Mapping[int, str] = {}
 
 
@@ -81,7 +81,7 @@ def _ask(runs: Sequence[Run], slurm: SlurmCommands) -> SlurmAnswers:
     ids = [record.job_id for record in records.values() if record.job_id is not None]
     if len(ids) == len(records) and len(ids) < MANY:
         jobs = squeue(slurm, squeue_argv(job_ids=ids))
-    else:  # a token can be looked for among all jobs of a user alone
+    else:  # a job of which only the token is known is searched among all jobs of the user
         jobs = squeue(slurm, squeue_argv(uids=sorted({os.getuid(), *map(_owner, runs)})))
     by_id: dict[str | None, list[ListedJob]] = {None: jobs}
     for job in jobs:
@@ -98,7 +98,7 @@ def _ask(runs: Sequence[Run], slurm: SlurmCommands) -> SlurmAnswers:
     for i, job in found.items():
         records[i] = msgspec.structs.replace(records[i], job_id=job.job_id)
     ended = [i for i in records if i not in found or not is_live(found[i])]
-    # An id that squeue shows as another's says nothing of this run in accounting either.
+    # If squeue lists the id as another run's job, accounting's row with that id is not about this run either.
     ended = [i for i in ended if i in found or records[i].job_id not in by_id]
     answers = _settled(found, runs, records, ended, slurm)
     return msgspec.structs.replace(answers, strangers=strangers)
@@ -111,7 +111,7 @@ def _settled(
     ended: Sequence[int],
     slurm: SlurmCommands,
 ) -> SlurmAnswers:
-    """What squeue found, with what accounting knows of the ended ones."""
+    """The jobs that squeue listed, with what accounting knows of those that have ended."""
     try:
         rows = _ask_accounting([records[i].job_id for i in ended], slurm)
     except BackendUnreachableError as error:
@@ -130,9 +130,9 @@ def _settled(
 
 
 def _names(row: ListedJob, job: ListedJob | None, run: Run, record: Record) -> bool:
-    """Whether accounting's row is the run's job: by its name, or by how it was submitted.
+    """True if accounting's row is the run's job, by its name or its batch script.
 
-    `job`: the run's as squeue has it; its name may have been changed.
+    `job`: the run's job as squeue lists it. A user may have changed its name.
     """
     names = {record.name} if job is None else {record.name, job.name}
     return row.name in names or str(run.path / BATCH_SCRIPT) in (row.command or "")
@@ -144,12 +144,12 @@ def _is_final(row: ListedJob) -> bool:
 
 
 def squeue(slurm: SlurmCommands, argv: Sequence[str]) -> list[ListedJob]:
-    """The jobs that squeue lists. An unknown id is an answer too. Raises BackendUnreachableError."""
+    """The jobs that squeue lists; none if it does not know the id. Raises BackendUnreachableError."""
     answer = slurm.ask(argv)
     if answer.code != 0 and "Invalid job id" not in answer.err:
         raise BackendUnreachableError(f"Slurm does not answer: {first_line(answer.err)}")
     jobs = parse_squeue(answer.out)
-    if answer.out.strip() and not jobs:  # another version, or a site's wrapper
+    if answer.out.strip() and not jobs:  # an unknown version of squeue, or a wrapper of the site
         raise BackendUnreachableError(f"squeue's answer does not read: {first_line(answer.out)}")
     return jobs
 
@@ -188,11 +188,10 @@ def present(run: Run, record: Record) -> Record:
 def _ask_accounting(
     job_ids: Sequence[str | None], slurm: SlurmCommands
 ) -> dict[str, ListedJob] | None:
-    """The rows of sacct by job id for jobs that squeue says have ended, or no longer knows.
+    """The rows of sacct by job id, for jobs that have ended or that squeue no longer lists.
 
-    None where this cluster has no accounting. Raises BackendUnreachableError where slurmdbd does not
-    answer just now. Rows lag behind: a live job may be shown as PENDING, so a row that is not final says
-    nothing.
+    None if the cluster has no accounting. Raises BackendUnreachableError if slurmdbd does not answer. Rows may
+    be late: sacct may list an ended job as PENDING. So a row that is not final tells nothing.
     """
     known = [job_id for job_id in job_ids if job_id is not None]
     if not known:
@@ -209,7 +208,7 @@ def _ask_accounting(
 
 
 def _combined(known: ListedJob, accounted: ListedJob) -> ListedJob:
-    """The job as squeue knows it, with what only accounting knows: the final state and who cancelled it."""
+    """The job as squeue lists it, with the final state and who cancelled it, which only accounting knows."""
     uid = accounted.cancelled_by
     who = user_name(int(uid)) if uid and uid.isdigit() else uid
     return msgspec.structs.replace(known, cancelled_by=who, state=accounted.state)
@@ -239,7 +238,7 @@ def _state(run: Run, index: int, answers: SlurmAnswers) -> BackendAnswer:
 
 
 def _why_not_again(run: Run, state: State | None, seen: SlurmEvidence) -> State | None:
-    """The state; of a time-out, with the reason why Slurm did not put the job back into the queue."""
+    """The state. The reason of a time-out also says why Slurm did not restart the job, if it could have."""
     if state is None or state.state != TIMEOUT or run.record is None:
         return state
     most = limits_of(run.path, run.record).max_restarts
@@ -258,7 +257,8 @@ def _why_not_again(run: Run, state: State | None, seen: SlurmEvidence) -> State 
 def is_held(run: Path) -> bool:
     """True if a process of the run is alive: all of them inherit the lock that launch.sh takes on each node.
 
-    Only for a job that has ended for Slurm: a job that starts at this instant would find the lock taken.
+    This takes the lock for a moment, and a launch.sh that starts at that moment would find it taken. So call
+    this only for a job that Slurm has ended.
     """
     return any(_is_locked(file) for file in run.glob(".node*.lock"))
 
@@ -299,13 +299,16 @@ def _gather(run: Run, record: Record, job: ListedJob | None, silence: str | None
 
 
 def _unknown(run: Run, record: Record, silence: str | None) -> BackendAnswer:
-    """The answer without exit.json and without the job: as last known, and LOST when Slurm has not known it for long."""
+    """The answer for a job that Slurm does not list and that left no exit.json.
+
+    It is the last known state. After MISSING_S seconds it is LOST.
+    """
     if silence is not None:
         state = as_last_known(run.path, silence)
         return BackendAnswer(state=msgspec.structs.replace(state, job_id=record.job_id))
     last = last_known(run.path)
     what = f"job {record.job_id}" if record.job_id else "its job"
-    if (owner := _owner(run)) != os.getuid():  # the site may show jobs to their owners alone
+    if (owner := _owner(run)) != os.getuid():  # a site may show each user only the own jobs
         reason = f"as last known: Slurm does not list {what}, which is {user_name(owner)}'s"
         return BackendAnswer(state=State(state=last, reason=reason, job_id=record.job_id))
     since = missing_since(run.path, record)
@@ -328,7 +331,7 @@ def _why_lost(record: Record, last: str) -> str:
     )
 
 
-#: From 26.05 on there is an `a` before `using`, and in a federation the cluster's name.
+#: Slurm 26.05 and later print `a` before `using`. In a federation Slurm also prints the cluster's name.
 _START = (
     r"to start at (\S+)(?: on cluster \S+)?(?: a)? using (\d+) processors "
     r"on nodes? (\S+)(?: in partition (\S+))?"
@@ -336,7 +339,7 @@ _START = (
 
 
 def test_only_words(err: str, now: float) -> str:
-    """`sbatch --test-only`'s answer: when and where the job would start. `now`: since the epoch."""
+    """The answer of `sbatch --test-only` in words: when and where the job would start. `now`: seconds since 1970."""
     found = re.search(_START, err)
     if found is None:
         return f"Slurm would take it: {first_line(err)}"
