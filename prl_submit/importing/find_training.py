@@ -28,7 +28,7 @@ _LAUNCHERS = {
 _FLAGS = frozenset(["standalone", "no_python", "run_path", "m", "module", "virtual_local_rank"])
 
 
-def find_start(given: list[Given]) -> Start | Refused | None:
+def find_start(given: list[Given]) -> Start | Refused | None:  # noqa: C901  # one case for each program
     """What a command starts; None where that is no training.
 
     `given`: the words of the command behind its assignments.

@@ -120,7 +120,7 @@ def _wrapped(
     return rest[wrapper.operands :]
 
 
-def _behind_options(
+def _behind_options(  # noqa: C901  # one case for each form of an option
     name: str, words: list[Given], wrapper: _Wrapper, start: Start
 ) -> list[Given] | Refused:
     flags, valued = wrapper.flags.split(), wrapper.valued.split()

@@ -72,7 +72,7 @@ def shown(text: str, most: int) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-def _decided(statement: Statement, scope: Scope) -> Verdict:
+def _decided(statement: Statement, scope: Scope) -> Verdict:  # noqa: C901  # one case for each kind of condition
     kind = statement.kind
     if kind == "a test":
         if statement.expression is None:
@@ -102,7 +102,7 @@ def _chain(statement: Statement, scope: Scope) -> Verdict:
     return verdict
 
 
-def _command(statement: Statement, scope: Scope) -> Verdict:
+def _command(statement: Statement, scope: Scope) -> Verdict:  # noqa: C901  # one case for each command
     command = statement.command
     words = [] if command is None or command.assignments else command.words
     head = words[0].text if words else ""
@@ -249,6 +249,11 @@ def way_of(statement: Statement, scope: Scope) -> tuple[int | None, tuple[Defaul
     if statement.kind == "`for`":
         words = statement.branches[0].patterns
         return (0 if any(expand_fields(word, scope) for word in words) else None), ()
+    return _first_that_holds(statement, scope)
+
+
+def _first_that_holds(statement: Statement, scope: Scope) -> tuple[int | None, tuple[Default, ...]]:
+    """The first branch of an `if`, `while` or `until` whose condition holds, as `way_of` returns it."""
     defaults: list[Default] = []
     wanted = not statement.text.startswith("until")
     for at, branch in enumerate(statement.branches):

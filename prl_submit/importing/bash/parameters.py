@@ -91,7 +91,7 @@ class _Parameter:
             raise self._not_understood()
         return found.value
 
-    def _look_up(self) -> Variable | None:
+    def _look_up(self) -> Variable | None:  # noqa: C901  # one case for each form of `$NAME`
         """The variable, or its element; None where it is unset. Raises UnknownError."""
         name, index = self._name, self._index
         if name in ("@", "*", "#") or (name.isdigit() and name != "0"):
@@ -180,7 +180,7 @@ class _Parameter:
             return [Piece("", self._quoted, items=[] if exp.op[-1] == "+" else items)]
         return [_marked(piece, ()) for piece in self._word(exp.word)]
 
-    def _default(self, exp: Expansion, variable: Variable | None) -> list[Piece]:
+    def _default(self, exp: Expansion, variable: Variable | None) -> list[Piece]:  # noqa: C901  # the four operators share what they check
         """`:-`, `:=`, `:?` and `:+`. Without the colon, an empty variable counts as set."""
         if variable is not None and isinstance(variable.value, Unknown):
             self._required(variable)

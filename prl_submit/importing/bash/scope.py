@@ -192,7 +192,7 @@ class Scope:
         #: In a condition, the script's own arguments are empty rather than unknown.
         self.is_condition = False
 
-    def find(self, name: str, line: int) -> Variable | None:
+    def find(self, name: str, line: int) -> Variable | None:  # noqa: C901  # one case for each variable that bash itself sets
         """A variable of the script or of the environment; None where it is not set.
 
         Raises UnknownError for a variable that only the run knows.

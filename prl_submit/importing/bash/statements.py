@@ -159,7 +159,7 @@ class _Reader:
             **more,  # type: ignore[arg-type]
         )
 
-    def _of_command(self, stmt: syntax.Stmt) -> Statement:
+    def _of_command(self, stmt: syntax.Stmt) -> Statement:  # noqa: C901  # one case for each class of node
         """A statement without its redirections."""
         cmd = stmt.cmd
         if isinstance(cmd, syntax.BinaryCmd):

@@ -78,7 +78,7 @@ class Assignments:
             message = f"{name} is readonly since line {self._scope.fixed[name]}: bash stops here"
             self._findings.error(line, message, "set it once")
 
-    def _value(
+    def _value(  # noqa: C901  # one refusal for each value that nothing can be added to
         self, assignment: Assignment, before: Variable | None
     ) -> tuple[str | list[Given], tuple[Default, ...]]:
         written = assignment.value
@@ -116,7 +116,7 @@ class Assignments:
 
     # --- declarations -------------------------------------------------------------------------
 
-    def declare(self, command: Command, line: int) -> None:
+    def declare(self, command: Command, line: int) -> None:  # noqa: C901  # the order of its steps is that of bash
         """Follow export, declare, readonly, typeset or local."""
         options = "".join(word.text[1:] for word in command.words if word.text[:1] in "-+")
         exported = command.declaration == "export" or "x" in options

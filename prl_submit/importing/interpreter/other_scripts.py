@@ -53,7 +53,7 @@ def read_order(given: list[Given]) -> Order | None:
     return None
 
 
-def _of_shell(words: list[Given], start: Start) -> Order | None:
+def _of_shell(words: list[Given], start: Start) -> Order | None:  # noqa: C901  # one case for each option of a shell
     shell, rest = words[0], words[1:]
     is_text = False
     while rest and (rest[0].known or " ")[0] in "-+":

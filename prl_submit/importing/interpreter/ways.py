@@ -131,7 +131,7 @@ class Ways:
             self._follower.stop(statement.line, is_failure=True)
             self.because.pop()
 
-    def chain(self, statement: Statement) -> bool:
+    def chain(self, statement: Statement) -> bool:  # noqa: C901  # one case for each part of a chain
         """Follow `[[ … ]] && a || b`; false for a chain that does not begin with a test."""
         if not _is_test(statement.parts[0]):
             return False

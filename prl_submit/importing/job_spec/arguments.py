@@ -95,7 +95,7 @@ def _known(name: str, table: Table) -> bool:
     return name in table or name.replace("-", "_") in table or name in RENAMED
 
 
-def _name_here(passed: Passed, table: Table, findings: Findings) -> str:
+def _name_here(passed: Passed, table: Table, findings: Findings) -> str:  # noqa: C901  # one case for each earlier spelling
     """The name that an argument has in the ms-swift that will run.
 
     The script may have an earlier name, an abbreviation, dashes, or `no_` before it.

@@ -175,7 +175,7 @@ class _HeaderReader:
     def _note(self, name: str, message: str, hint: str) -> None:
         self._findings.note(self.header.lines[name], f"#SBATCH --{name}{message}", hint)
 
-    def _other(self, name: str, value: str | None) -> None:
+    def _other(self, name: str, value: str | None) -> None:  # noqa: C901  # one case for each group of options
         """An option that a key of the spec has, that Slurm gets as it is, or that is refused."""
         key = OWNED.get(name, "")
         if name == "job-name":

@@ -84,7 +84,7 @@ class _Maker:
             return folder
         return posixpath.normpath(posixpath.join(self.header.folder, folder))
 
-    def _environment(self) -> dict[str, Tree]:
+    def _environment(self) -> dict[str, Tree]:  # noqa: C901  # one case for each key of the section
         active = self.followed.activated
         found: dict[str, Tree] = {}
         conda = self._conda()
