@@ -11,7 +11,7 @@ prl_nodes={{ nodes }}
 prl_node_rank={{ ("${NODE_RANK:-0}" if nodes > 1 else "0")|verbatim }}
 prl_nproc_per_node={{ nproc }} # processes on each node{{ (", one for each GPU" if gpu else "")|verbatim }}
 prl_needs_gpus={{ gpu }}
-prl_time_limit={{ time_limit }} # seconds; 0: the scheduler has the clock, or nobody
+prl_time_limit={{ time_limit }} # seconds; 0: launch.sh itself has no time limit
 prl_time_limit_words={{ time_limit_words|bash }}
 prl_grace={{ grace }} # seconds to save and end after SIGTERM, until SIGKILL
 prl_max_restarts={{ max_restarts }} # how often a scheduler may start this job again
@@ -28,18 +28,18 @@ prl_swift_args=(
 # --- begin: take the run directory, open the log, hear signals ------------------------------------
 # This file's folder, where launch.lib.sh lies.
 prl_beside=${BASH_SOURCE[0]%"${BASH_SOURCE[0]##*/}"}
-POSIXLY_CORRECT=1 # no inherited function runs in place of the next command; launch.lib.sh ends it
+POSIXLY_CORRECT=1 # so that no inherited function replaces the next command; launch.lib.sh ends this mode
 # shellcheck source=launch.lib.sh
 . "${prl_beside:-./}launch.lib.sh" || exit 78
 prl_begin
 
 # --- the environment ------------------------------------------------------------------------------
-# Lines between prl_lend_shell and prl_take_back are not launch.sh's own; it has its shell back after them.
+# Lines after prl_lend_shell are not launch.sh's own and may change this shell; prl_take_back restores it.
 {{ environment|verbatim }}
-# --- started again: go on from the last complete checkpoint ---------------------------------------
+# --- after a restart: go on from the last complete checkpoint ---------------------------------------
 prl_continue
 
-# --- preflight: what would fail minutes later fails now -------------------------------------------
+# --- preflight: stop now for what would stop the training minutes later -------------------------------------------
 {% for kind, key, path in paths %}
 prl_need {{ kind|bash }} {{ path|bash }} {{ key|bash }}
 {% endfor %}
@@ -51,7 +51,7 @@ prl_before_training
 prl_run torchrun --nnodes="$prl_nodes" --nproc_per_node="$prl_nproc_per_node" --node_rank="$prl_node_rank" \
   --master_addr="$MASTER_ADDR" --master_port="$MASTER_PORT" -m {{ entry_point|bash }} "${prl_swift_args[@]}"
 {% else %}
-# --local-addr: else torchrun looks its own host name up, and waits for minutes where that does not resolve.
+# Without --local-addr torchrun would look up its own host name, and wait for minutes if it does not resolve.
 prl_run torchrun --nnodes=1 --standalone --local-addr=localhost --nproc_per_node="$prl_nproc_per_node" \
   -m {{ entry_point|bash }} "${prl_swift_args[@]}"
 {% endif %}

@@ -6,16 +6,16 @@
 #
 #   prl_begin             take the run directory, open the log, hear signals
 #   prl_lend_shell WHAT   before lines that are not ours (conda, modules, setup lines); prl_take_back after them
-#   prl_end_environment   from here on the shell is launch.sh's own again
-#   prl_continue          started again: go on from the last complete checkpoint
-#   prl_need, prl_preflight         find out now what would fail minutes later
+#   prl_end_environment   restores the shell, its output and the working directory
+#   prl_continue          after a restart: go on from the last complete checkpoint
+#   prl_need, prl_preflight         stop now for what would stop the training minutes later
 #   prl_before_training, prl_run torchrun …, prl_after_training
 #
-# Every name in it begins with prl_, because setup lines run in the same shell. The values that launch.sh assigns:
+# Every name in this file begins with prl_, because setup lines run in the same shell. The values that launch.sh assigns:
 #
 #   prl_run_dir prl_workdir prl_token    the run directory, the job's working directory, the mark of the run's processes
 #   prl_nodes prl_node_rank prl_nproc_per_node prl_needs_gpus
-#   prl_time_limit prl_time_limit_words  seconds, 0 where the scheduler has the clock; the limit as the spec says it
+#   prl_time_limit prl_time_limit_words  seconds, 0 if launch.sh has no time limit of its own; the limit in the spec's words
 #   prl_grace                            seconds between SIGTERM and SIGKILL
 #   prl_max_restarts prl_resumed         how often a scheduler may start the job again; how often `resume` has
 #   prl_in_pods prl_kueue                1 in a pod of Kubernetes; 1 where Kueue may suspend the job
@@ -81,7 +81,8 @@ prl_keep_shell() {
   esac
 }
 
-# After them. `set +e` stays off for the lines that follow where the spec itself says it, not where a sourced file does.
+# After lines that are not ours. A `set +e` in the spec itself holds for the setup lines that follow; one in a sourced
+# file does not.
 prl_take_back() {
   local prl_theirs
   if [[ $- == *e* ]]; then
@@ -89,7 +90,7 @@ prl_take_back() {
   elif [[ $prl_doing == *"set +"*e* ]]; then
     prl_errexit=+e
   fi
-  prl_theirs=$(builtin trap -p EXIT) # they may have said `builtin trap`
+  prl_theirs=$(builtin trap -p EXIT) # a line may have called `builtin trap`
   if [[ $prl_theirs != "trap -- 'prl_finish' EXIT" ]]; then
     prl_setup_exit=''
     [[ -z $prl_theirs ]] || eval "prl_setup_exit=${prl_theirs:8:-5}" # between `trap -- ` and ` EXIT`, quoted
@@ -98,8 +99,8 @@ prl_take_back() {
   builtin set "$prl_errexit"
 }
 
-# What `trap` is to lines that are not ours: the end of the script, and the signals that launch.sh hears, stay
-# launch.sh's. A command for EXIT is kept, and runs at the end of the job.
+# Replaces `trap` in lines that are not ours: they cannot change what launch.sh does on EXIT and on the signals that it
+# handles. A command that they set for EXIT is kept, and runs at the end of the job.
 prl_trap() {
   local prl_action prl_signal
   if ((BASH_SUBSHELL > 0)) || [[ $# == 0 || $1 == -[lp]* ]]; then
@@ -136,7 +137,7 @@ prl_end_environment() {
 
 # --- the beginning --------------------------------------------------------------------------------
 
-# What is known of the job so far. An environment variable of such a name means nothing.
+# The state of the job. Inherited environment variables of these names are overwritten.
 prl_started_at='' prl_host='' prl_exit_file='' prl_log_file=''
 prl_state='' prl_reason='' prl_signalled='' prl_timed_out='' prl_trained='' prl_done='' prl_required=''
 prl_child='' prl_watchdog='' prl_canary='' prl_watcher='' prl_tee='' prl_terminal='' prl_lock=''
@@ -144,7 +145,7 @@ prl_began='' prl_short_tmp='' prl_home_note='' prl_suspensions='' prl_last_reaso
 prl_checkpoint='' prl_step='' prl_max_steps=''
 prl_ended='' prl_code=0 prl_again=0 prl_counted=0 prl_restarts=0 prl_interrupts=0 prl_torchrun_code=-1 prl_out=1
 prl_python=() prl_python_is_named='' prl_faults=() prl_needs=() prl_others=()
-# A checkpoint that does not fit is a lost run.
+# The preflight stops the job if less room is free, because a run whose checkpoints do not fit is lost.
 prl_min_free_mib=1024
 
 prl_begin() {
@@ -171,8 +172,8 @@ prl_begin() {
   prl_open_log
   prl_say "$prl_started_at on $prl_host, node $prl_node_rank of $prl_nodes, restarts $prl_restarts"
   [[ -z $prl_home_note ]] || prl_say "$prl_home_note"
-  # The mark of this node's processes. Two nodes of a job may be one machine. Scripts that were rendered and not
-  # submitted have the same token, so the directory is in it too.
+  # The mark of this node's processes. It has the node's rank, because two nodes of a job may be one machine, and the
+  # directory, because scripts that were rendered and not submitted all have the same token.
   export PRL_SUBMIT_TOKEN
   PRL_SUBMIT_TOKEN=$prl_token.$prl_node_rank.$(stat -c %d.%i -- "$prl_run_dir")
   prl_refuse_another_restart
@@ -216,7 +217,7 @@ prl_count_pod_starts() {
   [[ -w ${HOME:-/nowhere} ]] || export HOME=/tmp
 }
 
-# A service has no HOME, and one that was inherited may be another user's. Python asks for it.
+# Python needs HOME. A service has none, and an inherited HOME may be another user's.
 prl_find_home() {
   local prl_old_home=${HOME-}
   [[ -n $prl_old_home ]] || { unset HOME; HOME=~; } # of the password file
@@ -228,14 +229,14 @@ prl_find_home() {
   export HOME
   [[ $HOME == "$prl_old_home" ]] || prl_home_note="HOME is ${prl_old_home:-not set}${prl_old_home:+, which is not to be read}; this job has $HOME"
 }
-prl_own_folder() { # nobody else can have put anything there
+prl_own_folder() { # a folder into which nobody else can have put anything
   local prl_folder
   prl_folder=/tmp/prl-submit-home-$(id -u)
   mkdir -m 700 -- "$prl_folder" 2>/dev/null || [[ -O $prl_folder && ! -L $prl_folder && -d $prl_folder ]] ||
     prl_folder=$(mktemp -d 2>/dev/null) || prl_folder=/tmp
   printf '%s' "$prl_folder"
 }
-# Compute nodes may have the home read-only. Data sets and compiled kernels are written to caches below it.
+# The home may be read-only on compute nodes, but caches of data sets and compiled kernels are written below it.
 prl_move_caches() {
   local prl_cache
   prl_cache=${XDG_CACHE_HOME:-$(prl_own_folder)/.cache}
@@ -245,9 +246,8 @@ prl_move_caches() {
   prl_home_note="HOME is $HOME, which is read-only; this job's caches are in $prl_cache"
 }
 
-# torchrun reads PET_NAME for each of its options, and the ranks read their place from RANK and the like. A platform's
-# pod sets them, or a torchrun around this job. They are not this job's: its own are on torchrun's command line or in
-# the spec.
+# torchrun reads a variable PET_NAME for each of its options, and ranks read RANK and the like. A platform's pod, or a
+# torchrun around this job, may have set them for itself. This job's own are on torchrun's command line or in the spec.
 prl_forget_outer_training() {
   local prl_name prl_names=(WORLD_SIZE RANK LOCAL_RANK LOCAL_WORLD_SIZE GROUP_RANK GROUP_WORLD_SIZE ROLE_NAME ROLE_RANK
     ROLE_WORLD_SIZE NNODES NPROC_PER_NODE TORCHELASTIC_ERROR_FILE TORCHELASTIC_MAX_RESTARTS TORCHELASTIC_RESTART_COUNT
@@ -258,7 +258,7 @@ prl_forget_outer_training() {
   done
 }
 
-# A scheduler that starts the job again says how often it has done so. prl_counted: those that restarts.max is about.
+# How often the scheduler has restarted the job. prl_counted: the restarts that restarts.max limits.
 prl_count_attempts() {
   local prl_suspended
   prl_again=${PRL_SUBMIT_RESTARTS:-0}
@@ -280,12 +280,12 @@ prl_refuse_another_restart() {
   if ((prl_in_pods == 0)); then
     ((prl_again <= prl_max_restarts)) || prl_fail 1 "started again $prl_again times; restarts.max is $prl_max_restarts"
   elif ((prl_counted > prl_max_restarts)); then
-    prl_restarts=$((prl_restarts - 1)) # this is none
+    prl_restarts=$((prl_restarts - 1)) # this start is no restart
     prl_fail 1 "${prl_last_reason:-killed without a word, out of memory is the usual cause}; restarts.max is $prl_max_restarts, and used up"
   fi
 }
 
-# Whoever may write into this directory could have put links there: launch.sh writes through none.
+# Anybody who may write into this directory may have put symbolic links there. launch.sh writes through none of them.
 prl_refuse_links() {
   local prl_file
   for prl_file in "$prl_run_dir"/{".node$prl_node_rank.lock",logging.jsonl,completions.jsonl,logs} "$prl_exit_file" "$prl_exit_file.part" \
@@ -297,12 +297,12 @@ prl_refuse_links() {
   done
 }
 
-# This lock stops a second job in the same run directory. All children inherit it. Where it cannot be taken (disk
-# full, no flock, a file system without locks) the job runs without it.
+# This lock stops a second job in the same run directory. All children inherit it. If it cannot be taken (disk full,
+# no flock, a file system without locks) the job runs without it.
 prl_take_run_dir() {
   local prl_locked=0
   exec {prl_lock}>"$prl_run_dir/.node$prl_node_rank.lock" || prl_lock=''
-  # A file server may take a minute or two to let go of what a lost node held.
+  # A file server may need a minute or two to release the lock of a lost node.
   [[ -z $prl_lock ]] || ! type -P flock >/dev/null ||
     flock -w $((prl_again ? 180 : 0)) -E 75 "$prl_lock" || prl_locked=$?
   if ((prl_locked == 75)); then
@@ -316,7 +316,7 @@ prl_take_run_dir() {
 prl_say() { printf 'prl-submit: %s\n' "$*" >&"$prl_out"; } # into the log, wherever setup lines send their output
 
 prl_open_log() {
-  if [[ -t 2 ]]; then # by hand: the last word comes to the terminal too
+  if [[ -t 2 ]]; then # a user started launch.sh: print the end on the terminal too
     exec {prl_terminal}>&2
     prl_say "output goes to $prl_log_file"
   fi
@@ -351,7 +351,7 @@ prl_begin_exit_file() {
   printf '%4096s\n' '' >"$prl_exit_file.part"
 }
 
-# exit.json is the last attempt's alone. This file keeps all of them: a line at each start and each end.
+# exit.json is only about the last attempt. logs/attempts.jsonl has all: a line for each start and each end.
 prl_note_attempt() { # JSON
   [[ $prl_node_rank == 0 ]] || return 0
   printf '%s\n' "$1" >>"$prl_run_dir/logs/attempts.jsonl" || true
@@ -368,7 +368,7 @@ prl_fail() { # CODE REASON
   exit "$1"
 }
 
-# The end of every launch.sh, however it comes: nothing of the job is left, and exit.json says how it ended.
+# Runs at every end of launch.sh: it ends all that is left of the job, and writes exit.json.
 prl_finish() {
   prl_code=$?
   prl_own_shell
@@ -384,7 +384,7 @@ prl_finish() {
   prl_judge
   [[ -z $prl_suspensions || $prl_node_rank != 0 || $prl_signalled != 15 || $prl_state != FAILED ]] || echo "$prl_again" >>"$prl_suspensions"
   prl_write_exit_file
-  # From 128 up the training operator starts the pod again.
+  # The training operator restarts a pod that exits with 128 or more.
   [[ $prl_in_pods == 0 || $prl_state != TIMEOUT ]] || ((prl_counted >= prl_max_restarts)) || exit 201
   exit "$prl_code"
 }
@@ -399,20 +399,20 @@ prl_write_exit_file() {
     printf '}'
   )
   prl_note_attempt "$prl_text"
-  # 1<>: in place, for on a full disk there is no room but what was kept for this.
+  # 1<>: write in place, because on a full disk only the room that was reserved for this is left.
   printf '%s\n' "$prl_text" 1<>"$prl_exit_file.part"
   (LC_ALL=C; truncate -s $((${#prl_text} + 1)) -- "$prl_exit_file.part")
   prl_say "$prl_state${prl_reason:+: $prl_reason}"
   [[ -z $prl_terminal ]] || prl_out=$prl_terminal prl_say "$prl_state${prl_reason:+: $prl_reason}"
-  if [[ -n $prl_tee ]]; then # the container ends with this shell, and tee with it
+  if [[ -n $prl_tee ]]; then # the container ends with this shell, and would end tee too early
     [[ ! -w /dev/termination-log ]] || printf '%s' "$prl_text" >/dev/termination-log
     exec >&- 2>&- {prl_out}>&-
     for ((prl_i = 0; prl_i < 50; prl_i++)); do kill -0 "$prl_tee" || break; sleep 0.1; done 2>/dev/null
   fi
-  mv -f -- "$prl_exit_file.part" "$prl_exit_file" # last: who sees it takes the log for whole
+  mv -f -- "$prl_exit_file.part" "$prl_exit_file" # last, because whoever sees exit.json takes the log for complete
 }
 
-# How the job ended, from what is known of it: sets prl_code, prl_state and prl_reason.
+# Decide how the job ended: sets prl_code, prl_state and prl_reason.
 prl_judge() {
   if [[ -n $prl_timed_out ]]; then
     prl_code=124 prl_state=TIMEOUT prl_reason="the time limit of $prl_time_limit_words was reached"
@@ -423,7 +423,7 @@ prl_judge() {
   elif [[ $prl_code != 0 && -z $prl_reason ]]; then
     prl_reason="failed while $prl_doing (exit code $prl_code$(prl_words_of_code "$prl_code"))"
   elif [[ $prl_code == 0 && -z $prl_trained ]]; then
-    # `exit 0` in a setup line, or a here-document nobody closed, must not look like success.
+    # `exit 0` in a setup line, or a here-document without its end, must not look like success.
     prl_code=78 prl_reason="ended while $prl_doing, before the training"
   fi
   if [[ -n $prl_timed_out$prl_signalled && -n $prl_began ]] && prl_is_done; then
@@ -442,7 +442,7 @@ prl_judge_signal() {
   fi
 }
 
-# What an exit code says of a signal: 128 and its number. The kernel's limits are those of `ulimit`.
+# An exit code above 128 in words: 128 and the number of a signal. Some signals come from the limits of `ulimit`.
 prl_words_of_code() { # CODE
   (($1 > 128 && $1 < 165)) || return 0
   printf ': %s' "$(prl_words_of_signal $(($1 - 128)))"
@@ -464,7 +464,7 @@ prl_words_of_signal() { # NUMBER
 
 # --- processes and signals --------------------------------------------------------------------------
 
-# Everything the job started carries the token in its environment, wherever it has moved to since.
+# Every process that the job started has the token in its environment, also after it has left its process group.
 prl_job_processes() {
   local prl_file prl_files=()
   mapfile -t prl_files < <(env -u PRL_SUBMIT_TOKEN grep -lszxF -e "PRL_SUBMIT_TOKEN=$PRL_SUBMIT_TOKEN" \
@@ -512,11 +512,11 @@ prl_end_helpers() {
   [[ -z $prl_watcher ]] || kill -KILL -- "-$prl_watcher"
 } 2>/dev/null
 
-# What a setup line wanted done at the end, with ten seconds for it.
+# Run the command that a setup line set for EXIT. It gets ten seconds.
 prl_run_setup_exit() {
   local prl_pid prl_i
   [[ -n $prl_setup_exit ]] || return 0
-  set -m # a process group of its own, to be ended as a whole
+  set -m # a process group of its own, which can be ended as a whole
   (set +eum; eval "$prl_setup_exit") &
   prl_pid=$!
   set +m
@@ -534,7 +534,7 @@ prl_wait_for_node_0() {
   done
 }
 
-# Every end comes to prl_finish, and signals are heard.
+# Set the traps: every end runs prl_finish, and signals stop the training.
 prl_arm() {
   builtin trap prl_finish EXIT
   builtin trap 'prl_pass_on TERM 15' TERM
@@ -542,11 +542,12 @@ prl_arm() {
   builtin trap prl_time_is_up USR1
   builtin trap 'prl_pass_on USR2 12' USR2 # as a warning before the end, on some sites
   builtin trap 'prl_pass_on ALRM 14' ALRM
-  builtin trap 'prl_interrupts=$((prl_interrupts + 1))' PIPE # no reason to end, but it interrupts `wait`
+  builtin trap 'prl_interrupts=$((prl_interrupts + 1))' PIPE # SIGPIPE is no reason to end, but it interrupts `wait`
   builtin trap '' HUP # the job outlives the terminal
 }
 
-# torchrun hands it to its ranks; what still runs after the grace is killed. torchrun knows SIGTERM and SIGINT alone.
+# Send a signal to torchrun, which sends it to its ranks, and kill what still runs after the grace. torchrun handles
+# only SIGTERM and SIGINT.
 prl_pass_on() { # SIGNAL NUMBER
   local prl_sent=TERM
   prl_own_shell
@@ -568,12 +569,12 @@ prl_all_were_told() {
   prl_is_over "$prl_canary"
 }
 prl_start_canary() {
-  tail --pid=$$ -f /dev/null & # ends with this shell, however that ends
+  tail --pid=$$ -f /dev/null & # it ends with this shell, however this shell ends
   prl_canary=$!
   disown "$prl_canary" # bash would log its end
 }
 
-# Killed by SIGKILL, launch.sh can end nothing, and Slurm leaves its children on some sites. This process ends them.
+# If SIGKILL kills launch.sh, Slurm on some sites does not end its children. Then this process ends them.
 prl_start_watcher() {
   prl_watch_over >/dev/null 2>&1 &
   prl_watcher=$!
@@ -588,7 +589,7 @@ prl_watch_over() {
   prl_signal_job KILL
 }
 
-# launch.sh's own clock.
+# Stop the training at the time limit.
 prl_watch_time() { # [COMMAND]: what else to do when the time limit is reached
   [[ -z $prl_watchdog ]] || kill "$prl_watchdog" 2>/dev/null || true
   ((prl_time_limit > 0)) || return 0
@@ -610,7 +611,7 @@ prl_time_is_up() {
 
 # --- the environment ------------------------------------------------------------------------------
 
-# Into prl_modules the file that defines the command `module`; empty where it is defined already.
+# Set prl_modules to the file that defines the command `module`; empty if the command is defined already.
 prl_find_modules() {
   prl_modules=''
   ! type -t module >/dev/null || return 0
@@ -624,8 +625,8 @@ prl_require_modules() {
   type -t module >/dev/null || prl_fail 78 "environment.modules: this node has no 'module' command"
 }
 
-# Into prl_conda the folder of a conda, whose environment NAME is to be activated; empty where conda is not on this
-# node but its environment is active already.
+# Set prl_conda to the folder of the conda whose environment NAME must be activated; empty if conda is not on this node
+# but the environment is active already.
 prl_find_conda() { # NAME [ROOT]
   local prl_root=${2:-} prl_exe=${CONDA_EXE:-} prl_places
   prl_doing="activating the conda environment"
@@ -655,7 +656,7 @@ prl_conda_environments() {
     [[ ! -d $prl_folder ]] || printf '%s ' "${prl_folder##*/}"
   done
 }
-# The activation must have had its effect: torchrun is the environment's.
+# Stop if torchrun is not that of the conda environment after its activation.
 prl_require_conda() {
   local prl_prefix
   prl_own_shell
@@ -664,17 +665,17 @@ prl_require_conda() {
   [[ ! -x $prl_prefix/bin/torchrun || $(type -P torchrun) -ef $prl_prefix/bin/torchrun ]] || export PATH="$prl_prefix/bin:$PATH"
   [[ ! -e $prl_prefix/bin/python ]] || prl_require_torchrun "$prl_prefix" "conda environment '$prl_conda_name'"
 }
-prl_conda_prefix() { # of the environment that is active now
+prl_conda_prefix() { # the folder of the active environment
   local prl_active=${CONDA_PREFIX:-}
   case $prl_conda_name in base) echo "$prl_conda"; return ;; */*) echo "$prl_conda_name"; return ;; esac
   if [[ -d $prl_conda/envs/$prl_conda_name ]]; then
     echo "$prl_conda/envs/$prl_conda_name"
   elif [[ ${prl_active##*/} == "$prl_conda_name" ]]; then
-    echo "$prl_active" # in another of conda's envs_dirs
+    echo "$prl_active" # it is in another of conda's envs_dirs
   fi
 }
 
-# Into prl_venv the folder of a virtual environment.
+# Set prl_venv to the folder of a virtual environment.
 prl_find_venv() { # PATH
   prl_doing="activating the virtual environment"
   prl_venv=$1
@@ -687,10 +688,10 @@ prl_require_venv() {
   prl_require_torchrun "$prl_venv" "the virtual environment"
 }
 
-# A module, a shell's start-up file or ~/.local/bin may have put another torchrun in front of the environment's.
+# Stop if a module, a start-up file or ~/.local/bin has put another torchrun before the environment's in PATH.
 prl_require_torchrun() { # FOLDER WORDS: the environment's, and what it is called
   local prl_launcher
-  prl_launcher=$(type -P torchrun) || return 0 # the preflight says so
+  prl_launcher=$(type -P torchrun) || return 0 # the preflight reports it
   prl_find_python
   [[ ${prl_launcher%/*} -ef $1/bin || ( -n $prl_python_is_named && ${prl_python[0]%/*} -ef $1/bin ) ]] ||
     [[ $(readlink -f -- "$prl_launcher") == "$(readlink -f -- "$1")"/* || ${PRL_PREFLIGHT:-on} == off ]] ||
@@ -698,15 +699,15 @@ prl_require_torchrun() { # FOLDER WORDS: the environment's, and what it is calle
   prl_required=$prl_launcher
 }
 
-# The interpreter that torchrun itself will use, into the array prl_python; where its first lines do not say, the
-# first one in PATH, and prl_python_is_named is empty.
+# Set the array prl_python to the interpreter that torchrun will use. If torchrun's first lines do not name one: the
+# first python in PATH, and prl_python_is_named is empty.
 prl_find_python() {
   local prl_first='' prl_second='' prl_script="^'''exec' \"?(/.*/python[0-9.]*)\"? \"\\\$0\""
   prl_python_is_named=1
   { read -r prl_first && read -r prl_second; } 2>/dev/null <"$(type -P torchrun)" || true
   if [[ $prl_first == '#!'*python* ]]; then
     read -ra prl_python <<<"${prl_first#'#!'}"
-  elif [[ $prl_second =~ $prl_script ]]; then # pip starts a script so where python's path is long or holds a space
+  elif [[ $prl_second =~ $prl_script ]]; then # pip writes scripts so if the path of python is long or has a space
     prl_python=("${BASH_REMATCH[1]}")
   else
     prl_python=("$(type -P python || type -P python3 || true)") prl_python_is_named=''
@@ -722,7 +723,7 @@ prl_require_secrets() { # NAMES
 
 # --- checkpoints and restarts ---------------------------------------------------------------------
 
-# Started again, the job goes on from the last complete checkpoint.
+# After a restart, go on from the last complete checkpoint.
 prl_continue() {
   prl_find_python
   prl_checkpoint=''
@@ -754,7 +755,7 @@ prl_go_on_from() { # CHECKPOINT, or nothing: from the beginning
   [[ -z $prl_checkpoint ]] || prl_swift_args+=(--resume_from_checkpoint "$prl_checkpoint")
 }
 
-# Into prl_checkpoint its path, or nothing where there is none; into prl_step and prl_max_steps how far it is.
+# Set prl_checkpoint to the path of the last complete checkpoint, or to nothing; and prl_step and prl_max_steps.
 prl_find_checkpoint() { # [say]: also why newer ones are left out
   local prl_line
   prl_checkpoint='' prl_step='' prl_max_steps=''
@@ -767,7 +768,7 @@ prl_find_checkpoint() { # [say]: also why newer ones are left out
     fi
   done < <(prl_look_at_checkpoints)
 }
-prl_argument() { # NAME: ms-swift's value for it, the last one where there are several
+prl_argument() { # NAME: the value that the job passes to ms-swift; the last one if there are several
   local prl_i prl_value=''
   for prl_i in "${!prl_swift_args[@]}"; do
     case ${prl_swift_args[prl_i]} in
@@ -784,7 +785,7 @@ prl_has_every_step() {
   [[ -n $prl_checkpoint && $prl_step == "$prl_max_steps" && $prl_given != "$prl_checkpoint" ]] || return 1
   [[ ! $prl_asked =~ ^[1-9][0-9]*$ ]] || ((prl_step >= prl_asked))
 }
-# What ms-swift does after the last save, it has done where its log says so: push_to_hub comes before the summary,
+# True if ms-swift has done everything that follows the last save. Its log tells: push_to_hub comes before the summary,
 # the evaluation at the end of an epoch before the line with train_runtime.
 prl_nothing_follows() { # FILE: logging.jsonl, or what this attempt wrote there
   local prl_follows
@@ -798,8 +799,8 @@ prl_nothing_follows() { # FILE: logging.jsonl, or what this attempt wrote there
   grep -qF -e "$prl_follows" "$1" 2>/dev/null
 }
 
-# Whether every step is trained and saved, however torchrun ended. The proof is on the disk: a complete checkpoint
-# of the last step, of this attempt, in which every rank had a part; and what follows the last save was done.
+# True if every step is trained and saved, however torchrun ended. The proof is on the disk: a complete checkpoint of
+# the last step, written in this attempt by all ranks; and what follows the last save was done.
 prl_is_done() {
   local prl_new_log
   [[ -n $prl_began && -e $prl_began ]] || return 1
@@ -814,7 +815,8 @@ prl_is_done() {
   fi
   prl_nothing_follows <(printf '%s' "$prl_new_log") || { prl_done=''; return 1; }
 }
-# ms-swift logs train_runtime after the last step, its save and its evaluation; into prl_max_steps which step.
+# True if the log has train_runtime, which ms-swift logs after the last step, its save and its evaluation. Sets
+# prl_max_steps.
 prl_ended_its_loop() { # LOG
   local prl_last_step
   prl_last_step=$(prl_last_step_of "$1") || return 1
@@ -826,12 +828,12 @@ prl_last_step_of() { # LOG: `STEP/MAX` of its line with train_runtime
   prl_found=$(grep -F '"train_runtime"' <<<"$1" | grep -oE '"global_step/max_steps": *"[0-9]+/[0-9]+' | tail -n 1) || return 1
   printf '%s' "${prl_found##*\"}"
 }
-# Then it removes the checkpoint of the last step where another is the best and only one is to be kept.
+# Then ms-swift removes the checkpoint of the last step if another one is the best and only one is kept.
 prl_keeps_the_best() {
   [[ -n $prl_checkpoint && $(prl_argument save_total_limit) == 1 && $(prl_argument load_best_model_at_end) == [Tt]rue ]]
 }
 
-# --- preflight: what would fail minutes later fails now, all of it at once ------------------------
+# --- preflight: report at once what would stop the training minutes later ------------------------
 
 prl_need() { # WHAT PATH KEY: a file or folder that the spec names, and by which key
   prl_needs+=("$1" "$2" "$3")
@@ -945,19 +947,19 @@ prl_before_training() {
   prl_find_others
   ((prl_max_restarts == 0)) || prl_agree_on_checkpoint
 }
-# A kill may have cut a line short; the next one must not be glued to it.
+# A kill may have left an unfinished line. End it, so that the next line is a line of its own.
 prl_end_last_line() { # FILE
   [[ ! -s $1 || -z $(tail -c 1 -- "$1") ]] || echo >>"$1"
 }
 
-# Start torchrun, hand signals to it, and wait for its end. Its exit code is in prl_code and prl_torchrun_code.
+# Start torchrun, pass signals on to it, and wait for its end. Sets prl_code and prl_torchrun_code to its exit code.
 prl_run() { # PROGRAM WORDS
   local prl_program prl_before
   prl_program=$(type -P "$1") || prl_fail 78 "$1 is not on PATH: the environment has no torch, or was not activated"
   shift
   # torchrun kills its ranks 30 s after SIGTERM unless told otherwise.
   export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=$prl_grace
-  # Where `PET_TEE=3` in the job's environment makes torchrun log each rank apart.
+  # With `PET_TEE=3` in the job's environment torchrun writes a log for each rank; put them into the run directory.
   [[ -z ${PET_TEE:-}${PET_REDIRECTS:-} ]] || export PET_LOG_DIR=$prl_run_dir/logs/ranks/node$prl_node_rank
   set -m # process groups of their own: the terminal's Ctrl-C reaches torchrun through launch.sh alone
   prl_start_canary
@@ -976,7 +978,7 @@ prl_run() { # PROGRAM WORDS
   prl_torchrun_code=$prl_code
 }
 
-# --- several pods: nobody else ends, or starts, the nodes of a training together ------------------
+# --- several pods: Kubernetes does not end, or restart, the nodes of a training together ------------------
 
 prl_has_peer_pods() { ((prl_in_pods && prl_nodes > 1)); }
 
@@ -1003,19 +1005,19 @@ prl_is_behind() { # another node has been started again since
   done
   return 1
 }
-# When a node has failed, end this one too; NCCL would wait for ten minutes.
+# If another node has failed, end this one too, because NCCL would wait for ten minutes.
 prl_leave_with_the_others() {
   while sleep 5; do
     if prl_is_behind || { prl_failed_node >/dev/null && sleep 30; }; then
       kill -TERM "$prl_child"
-      sleep $((prl_grace < 30 ? prl_grace : 30)) # without its peers it comes to no further step
+      sleep $((prl_grace < 30 ? prl_grace : 30)) # without the other node no further step is possible
       prl_signal_job KILL
     fi
   done
 }
 
-# Started again, all nodes must go on from the same checkpoint: node 0 says which, and then listens.
-# What it says carries the attempt: the torchrun of an earlier one may still listen.
+# After a restart all nodes must go on from the same checkpoint. Node 0 writes which one, and then starts torchrun. What
+# it writes has the number of the attempt, because the torchrun of an earlier attempt may still listen.
 prl_agree_on_checkpoint() {
   local prl_chosen='' prl_i
   prl_choice=$prl_run_dir/logs/.from.$prl_token
@@ -1051,7 +1053,7 @@ prl_node_0_has_ended() {
 
 # --- after the training: what ms-swift does not say -----------------------------------------------
 
-# The end: torchrun's exit code is not yet the job's.
+# Decide the job's exit code. It may differ from torchrun's.
 prl_after_training() {
   [[ -z $prl_tee ]] || prl_wait_for_log
   if [[ -z $prl_signalled && $prl_code != 0 ]]; then prl_explain_failure; fi
@@ -1061,7 +1063,7 @@ prl_after_training() {
   exit "$prl_code"
 }
 
-# The log is read below, and tee may still be writing into it.
+# The log is read below, so wait until tee has written it.
 prl_wait_for_log() {
   local prl_i
   prl_say "torchrun ended with $prl_code"
@@ -1084,7 +1086,7 @@ prl_explain_failure() {
     prl_code=0 prl_reason="the training came to its end; a process crashed on its way out: ${prl_crash:-$prl_reason}"
   elif [[ -n $prl_done ]]; then
     prl_reason="$prl_done; then: $prl_reason"
-  elif ((prl_node_rank == 0)) && prl_came_to_its_end && prl_trained_nothing; then # what came then is not the cause
+  elif ((prl_node_rank == 0)) && prl_came_to_its_end && prl_trained_nothing; then # what happened after that is not the cause
     prl_reason="$prl_nothing (then: $prl_reason)"
   fi
 }
@@ -1102,7 +1104,7 @@ prl_doubt_success() {
   prl_reason="stopped early, at step $prl_step of $prl_max_steps"
 }
 
-# The operator starts a pod again for an exit code from 128 up; one that lost its peer must come with it.
+# The operator restarts a pod that exits with 128 or more. A pod that has lost its peer must restart together with it.
 prl_blame_peer() {
   local prl_peer
   if ! prl_peer=$(prl_failed_node '(124|1[3-9][0-9]|2[0-9][0-9])'); then
@@ -1137,8 +1139,8 @@ prl_trained_alone() {
 prl_came_to_its_end() { # this node's first rank
   prl_this_attempt | grep -aF 'End time of running main' >/dev/null
 }
-# No process failed by itself: torchrun tells exit codes below 0 for signals. Where several ended, others may have
-# failed because of the first one, which torchrun names.
+# True if no process failed by itself: torchrun reports a signal as an exit code below 0. If several processes ended,
+# the others may have failed because of the first one, which torchrun names.
 prl_only_crashed() {
   local prl_codes prl_first
   ((prl_code <= 128)) || [[ -z $prl_done ]] || return 0 # torchrun itself
@@ -1146,15 +1148,15 @@ prl_only_crashed() {
   prl_first=$(sed -n '/Root Cause/,$p' <<<"$prl_codes" | grep -oE -e '-?[0-9]+$' | sed -n 1p) || true
   [[ ${prl_first:-$(grep -oE -e '-?[0-9]+$' <<<"$prl_codes" | sort -n | tail -n 1)} == -* ]]
 }
-# ms-swift also exits 0 where its ranks were told to stop, saved a checkpoint and left the loop. The line with
-# train_runtime, which it logs behind the loop, says how far it came; into prl_step and prl_max_steps.
+# ms-swift also exits with 0 if its ranks were told to stop, saved a checkpoint and left the loop. The line with
+# train_runtime, which it logs after the loop, tells the last step. Sets prl_step and prl_max_steps.
 prl_ended_early() {
   local prl_last
   prl_last=$(prl_last_step_of "$(prl_appended)") || return 1
   ((${prl_last%/*} < ${prl_last#*/})) || return 1
   prl_step=${prl_last%/*} prl_max_steps=${prl_last#*/}
 }
-# Whether the spec asks for early stopping: by ms-swift's callbacks, or by one of a plugin.
+# True if the spec asks for early stopping: by a callback of ms-swift or of a plugin.
 prl_stops_early() {
   local prl_word
   [[ -z $(prl_argument callbacks)$(prl_argument early_stop_interval) ]] || return 0
@@ -1179,7 +1181,7 @@ prl_last_error() {
   fi
   prl_cut "$prl_line" 500 | iconv -c -f UTF-8 -t UTF-8 2>/dev/null || true
 }
-# The cause is often at the end, and what it is about at the beginning.
+# Cut a text in the middle, because its beginning says what it is about and its end often has the cause.
 prl_cut() { # TEXT LENGTH
   local prl_half=$(($2 / 2 - 2))
   if ((${#1} > $2)); then printf '%s ... %s' "${1:0:prl_half}" "${1: -prl_half}"; else printf '%s' "$1"; fi

@@ -11,7 +11,7 @@ prl_nodes=2
 prl_node_rank=${NODE_RANK:-0}
 prl_nproc_per_node=8 # processes on each node, one for each GPU
 prl_needs_gpus=1
-prl_time_limit=43080 # seconds; 0: the scheduler has the clock, or nobody
+prl_time_limit=43080 # seconds; 0: launch.sh itself has no time limit
 prl_time_limit_words=12:00:00
 prl_grace=120 # seconds to save and end after SIGTERM, until SIGKILL
 prl_max_restarts=3 # how often a scheduler may start this job again
@@ -49,13 +49,13 @@ prl_swift_args=(
 # --- begin: take the run directory, open the log, hear signals ------------------------------------
 # This file's folder, where launch.lib.sh lies.
 prl_beside=${BASH_SOURCE[0]%"${BASH_SOURCE[0]##*/}"}
-POSIXLY_CORRECT=1 # no inherited function runs in place of the next command; launch.lib.sh ends it
+POSIXLY_CORRECT=1 # so that no inherited function replaces the next command; launch.lib.sh ends this mode
 # shellcheck source=launch.lib.sh
 . "${prl_beside:-./}launch.lib.sh" || exit 78
 prl_begin
 
 # --- the environment ------------------------------------------------------------------------------
-# Lines between prl_lend_shell and prl_take_back are not launch.sh's own; it has its shell back after them.
+# Lines after prl_lend_shell are not launch.sh's own and may change this shell; prl_take_back restores it.
 prl_find_conda prl_clean ''
 if [[ -n $prl_conda ]]; then
   prl_lend_shell
@@ -69,10 +69,10 @@ export WANDB_MODE=offline
 prl_require_secrets HF_TOKEN WANDB_API_KEY
 prl_end_environment
 
-# --- started again: go on from the last complete checkpoint ---------------------------------------
+# --- after a restart: go on from the last complete checkpoint ---------------------------------------
 prl_continue
 
-# --- preflight: what would fail minutes later fails now -------------------------------------------
+# --- preflight: stop now for what would stop the training minutes later -------------------------------------------
 prl_need dataset /home/me/prl/jobs/data/mr_train.jsonl swift.dataset
 prl_need dataset /home/me/prl/jobs/data/mr_val.jsonl swift.val_dataset
 prl_need plugin /home/me/prl/jobs/plugins/prl_rewards.py swift.external_plugins

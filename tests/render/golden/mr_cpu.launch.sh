@@ -11,7 +11,7 @@ prl_nodes=1
 prl_node_rank=0
 prl_nproc_per_node=2 # processes on each node
 prl_needs_gpus=0
-prl_time_limit=1800 # seconds; 0: the scheduler has the clock, or nobody
+prl_time_limit=1800 # seconds; 0: launch.sh itself has no time limit
 prl_time_limit_words=00:30:00
 prl_grace=30 # seconds to save and end after SIGTERM, until SIGKILL
 prl_max_restarts=0 # how often a scheduler may start this job again
@@ -54,13 +54,13 @@ prl_swift_args=(
 # --- begin: take the run directory, open the log, hear signals ------------------------------------
 # This file's folder, where launch.lib.sh lies.
 prl_beside=${BASH_SOURCE[0]%"${BASH_SOURCE[0]##*/}"}
-POSIXLY_CORRECT=1 # no inherited function runs in place of the next command; launch.lib.sh ends it
+POSIXLY_CORRECT=1 # so that no inherited function replaces the next command; launch.lib.sh ends this mode
 # shellcheck source=launch.lib.sh
 . "${prl_beside:-./}launch.lib.sh" || exit 78
 prl_begin
 
 # --- the environment ------------------------------------------------------------------------------
-# Lines between prl_lend_shell and prl_take_back are not launch.sh's own; it has its shell back after them.
+# Lines after prl_lend_shell are not launch.sh's own and may change this shell; prl_take_back restores it.
 prl_find_venv .venv
 prl_lend_shell
 source "$prl_venv/bin/activate" || true
@@ -81,10 +81,10 @@ python jobs/make_tiny_model.py models/tiny-qwen2
 prl_take_back
 prl_end_environment
 
-# --- started again: go on from the last complete checkpoint ---------------------------------------
+# --- after a restart: go on from the last complete checkpoint ---------------------------------------
 prl_continue
 
-# --- preflight: what would fail minutes later fails now -------------------------------------------
+# --- preflight: stop now for what would stop the training minutes later -------------------------------------------
 prl_need model /home/me/prl/models/tiny-qwen2 swift.model
 prl_need dataset /home/me/prl/jobs/data/mr_train.jsonl swift.dataset
 prl_need dataset /home/me/prl/jobs/data/mr_val.jsonl swift.val_dataset
@@ -93,7 +93,7 @@ prl_preflight
 
 # --- the training ---------------------------------------------------------------------------------
 prl_before_training
-# --local-addr: else torchrun looks its own host name up, and waits for minutes where that does not resolve.
+# Without --local-addr torchrun would look up its own host name, and wait for minutes if it does not resolve.
 prl_run torchrun --nnodes=1 --standalone --local-addr=localhost --nproc_per_node="$prl_nproc_per_node" \
   -m swift.cli.rlhf "${prl_swift_args[@]}"
 prl_after_training
