@@ -11,7 +11,7 @@ from prl_submit.errors import Problem
 from prl_submit.importing.bash.scope import Place
 from prl_submit.importing.bash.statements import read_script
 from prl_submit.importing.interpreter.other_scripts import ReadFile
-from prl_submit.importing.job_spec.sections import ChooseTable
+from prl_submit.importing.job_spec.spec_tree import ChooseTable
 from prl_submit.importing.translate import Translation, Wishes, explore
 from prl_submit.swift.table import Table
 

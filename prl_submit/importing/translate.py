@@ -21,7 +21,7 @@ from prl_submit.importing.interpreter.follower import Ended, Followed, Outside, 
 from prl_submit.importing.interpreter.other_scripts import ReadFile
 from prl_submit.importing.interpreter.ways import Key, Undecided
 from prl_submit.importing.job_spec.sbatch import Header, read_header
-from prl_submit.importing.job_spec.sections import ChooseTable, make_tree
+from prl_submit.importing.job_spec.spec_tree import ChooseTable, make_tree
 from prl_submit.spec.nodes import Node
 from prl_submit.spec.write import Tree, write_spec
 from prl_submit.spec.yaml import parse_document
@@ -42,7 +42,7 @@ class Wishes(Struct, frozen=True, kw_only=True):
     assumed: dict[str, str] = {}
 
 
-class Attempt(Struct, frozen=True, kw_only=True):
+class TranslatedWay(Struct, frozen=True, kw_only=True):
     """A script that was followed one way: the text of the spec, if there is one, and the problems."""
 
     text: str | None
@@ -62,7 +62,7 @@ class Translation(Struct, frozen=True, kw_only=True):
     wishes: Wishes
     read: ReadFile
 
-    def attempt(self, choices: dict[Key, int]) -> Attempt:
+    def attempt(self, choices: dict[Key, int]) -> TranslatedWay:
         """Make the spec. `choices`: which way to go where only the run decides."""
         findings = Findings(self.place.script)
         findings.take(self.problems)
@@ -81,7 +81,7 @@ class Translation(Struct, frozen=True, kw_only=True):
         _note_outside(followed.scope, text, findings)
         _note_unset(followed.scope, findings)
         _note_assumed(followed.scope, outside, findings)
-        return Attempt(
+        return TranslatedWay(
             text=None if findings.has_errors or followed.start is None else text,
             problems=findings.problems,
             undecided=followed.undecided,
@@ -103,7 +103,7 @@ class Translation(Struct, frozen=True, kw_only=True):
 # --- the ways of a script --------------------------------------------------------------------------
 
 
-def explore(attempt: Callable[[dict[Key, int]], Attempt]) -> Attempt:
+def explore(attempt: Callable[[dict[Key, int]], TranslatedWay]) -> TranslatedWay:
     """The attempt of a script, where all ways that lead to a training lead to the same one.
 
     Else the first attempt, in which only a shell knows what is undecided.
@@ -118,15 +118,15 @@ def explore(attempt: Callable[[dict[Key, int]], Attempt]) -> Attempt:
     problems = list(found[0].problems)
     for key in dict.fromkeys(one.key for one in first.undecided):
         problems.append(_note(key, problems))
-    return Attempt(text=found[0].text, problems=problems, undecided=[], ended=None)
+    return TranslatedWay(text=found[0].text, problems=problems, undecided=[], ended=None)
 
 
 def _ways(
-    attempt: Callable[[dict[Key, int]], Attempt],
+    attempt: Callable[[dict[Key, int]], TranslatedWay],
     choices: dict[Key, int],
-    made: Attempt,
+    made: TranslatedWay,
     budget: list[int],
-) -> list[Attempt] | None:
+) -> list[TranslatedWay] | None:
     """All attempts that lead to a training; None where one fails, or there are too many."""
     if made.text is not None:
         return [made]
@@ -135,7 +135,7 @@ def _ways(
     following = next((one for one in made.undecided if one.key not in choices), None)
     if following is None:
         return None
-    found: list[Attempt] = []
+    found: list[TranslatedWay] = []
     for way in range(following.ways):
         budget[0] -= 1
         if budget[0] < 0:

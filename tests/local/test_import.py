@@ -21,10 +21,10 @@ import yaml
 
 from prl_submit.cli import main
 from prl_submit.importing import import_script
+from prl_submit.importing.bash.expand import expand_fields
 from prl_submit.importing.bash.scope import Field, UnknownError
 from prl_submit.importing.bash.scope import Place as ScriptPlace
 from prl_submit.importing.bash.statements import read_script
-from prl_submit.importing.bash.words import expand_fields
 from prl_submit.launch.render import render_library
 from prl_submit.spec.scalars import parse_bool
 from prl_submit.swift.renames import RENAMED

@@ -7,11 +7,11 @@ import re
 
 from prl_submit.importing.bash.arithmetic import compute
 from prl_submit.importing.bash.conditions import decide, shown
+from prl_submit.importing.bash.expand import expand_fields, expand_value
 from prl_submit.importing.bash.scope import Field, Scope, UnknownError, known_item
 from prl_submit.importing.bash.statements import Statement, make_statements
 from prl_submit.importing.bash.syntax import CmdSubst
 from prl_submit.importing.bash.text_programs import filtered, printed
-from prl_submit.importing.bash.words import expand_fields, expand_value
 
 _OWN = frozenset(["0", "BASH_SOURCE"])
 

@@ -9,6 +9,12 @@ from contextlib import contextmanager
 from msgspec import Struct
 
 from prl_submit.importing.bash import comparisons
+from prl_submit.importing.bash.expand import (
+    expand_fields,
+    expand_marks,
+    pieces_of,
+    value_of_arithmetic,
+)
 from prl_submit.importing.bash.parameters import pattern_of
 from prl_submit.importing.bash.scope import Default, Field, Scope, UnknownError, known_item
 from prl_submit.importing.bash.statements import Statement
@@ -19,12 +25,6 @@ from prl_submit.importing.bash.syntax import (
     UnaryTest,
     Word,
 )
-from prl_submit.importing.bash.words import (
-    expand_fields,
-    expand_marks,
-    pieces_of,
-    value_of_arithmetic,
-)
 
 #: bash would take such an operand of `[[` for an operator.
 _OPERATOR = re.compile(r"-[a-zA-Z]|=~|!|&&|\|\||[()]")
@@ -33,14 +33,14 @@ _QUIET = frozenset(["1", "2", "/dev/null"])
 _SUCCEED = frozenset(["true", ":", "echo"])
 
 
-class Verdict(Struct, frozen=True):
+class Outcome(Struct, frozen=True):
     """Whether a condition holds, and the defaults that it was decided by."""
 
     holds: bool
     defaults: tuple[Default, ...] = ()
 
 
-def decide(statement: Statement, scope: Scope) -> Verdict:
+def decide(statement: Statement, scope: Scope) -> Outcome:
     """The outcome of a condition that sets nothing.
 
     Raises UnknownError where only the run knows the outcome.
@@ -72,7 +72,7 @@ def shown(text: str, most: int) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-def _decided(statement: Statement, scope: Scope) -> Verdict:  # noqa: C901  # one case for each kind of condition
+def _decided(statement: Statement, scope: Scope) -> Outcome:  # noqa: C901  # one case for each kind of condition
     kind = statement.kind
     if kind == "a test":
         if statement.expression is None:
@@ -80,10 +80,10 @@ def _decided(statement: Statement, scope: Scope) -> Verdict:  # noqa: C901  # on
         return _Double(statement, scope).verdict()
     if kind == "`((`":
         value, defaults = value_of_arithmetic(statement.expression, scope)  # type: ignore[arg-type]
-        return Verdict(value != 0, defaults)
+        return Outcome(value != 0, defaults)
     if kind == "`!`":
         inner = decide(statement.parts[0], scope)
-        return Verdict(not inner.holds, inner.defaults)
+        return Outcome(not inner.holds, inner.defaults)
     if kind in ("group", "a subshell") and len(statement.parts) == 1:
         return decide(statement.parts[0], scope)
     if kind == "chain":
@@ -93,16 +93,16 @@ def _decided(statement: Statement, scope: Scope) -> Verdict:  # noqa: C901  # on
     raise _only_the_run(statement)
 
 
-def _chain(statement: Statement, scope: Scope) -> Verdict:
+def _chain(statement: Statement, scope: Scope) -> Outcome:
     verdict = decide(statement.parts[0], scope)
     for operator, part in zip(statement.operators, statement.parts[1:], strict=True):
         if verdict.holds == (operator == "&&"):
             found = decide(part, scope)
-            verdict = Verdict(found.holds, (*verdict.defaults, *found.defaults))
+            verdict = Outcome(found.holds, (*verdict.defaults, *found.defaults))
     return verdict
 
 
-def _command(statement: Statement, scope: Scope) -> Verdict:  # noqa: C901  # one case for each command
+def _command(statement: Statement, scope: Scope) -> Outcome:  # noqa: C901  # one case for each command
     command = statement.command
     words = [] if command is None or command.assignments else command.words
     head = words[0].text if words else ""
@@ -110,23 +110,23 @@ def _command(statement: Statement, scope: Scope) -> Verdict:  # noqa: C901  # on
         marks, fields = expand_marks(words[0], scope), expand_fields(words[0], scope)
         named = [field.text for field in fields if isinstance(field, Field)]
         if named in (["true"], ["false"]):
-            return Verdict(named == ["true"], marks)
+            return Outcome(named == ["true"], marks)
     if head in ("true", ":") and len(words) == 1:
-        return Verdict(True)
+        return Outcome(True)
     if head == "false":
-        return Verdict(False)
+        return Outcome(False)
     if head == "test":
         return _by_number(words[1:], statement, scope)
     if head == "getopts" and not scope.arguments:
         scope.outside.setdefault("@", statement.line)
-        return Verdict(False)
+        return Outcome(False)
     if head in _SUCCEED:
         expand_fields(words[-1], scope)
-        return Verdict(True)
+        return Outcome(True)
     raise _only_the_run(statement)
 
 
-def _by_number(words: list[Word], statement: Statement, scope: Scope) -> Verdict:
+def _by_number(words: list[Word], statement: Statement, scope: Scope) -> Outcome:
     """The outcome of `[ … ]`, which bash decides by the number of words after splitting them."""
     texts: list[str] = []
     plain: list[bool] = []
@@ -136,7 +136,7 @@ def _by_number(words: list[Word], statement: Statement, scope: Scope) -> Verdict
         for field in map(known_item, expand_fields(word, scope)):
             texts.append(field.text)
             plain.append(word.text == field.text)
-    return Verdict(comparisons.holds(texts, plain), tuple(dict.fromkeys(defaults)))
+    return Outcome(comparisons.holds(texts, plain), tuple(dict.fromkeys(defaults)))
 
 
 # --- `[[ … ]]` ------------------------------------------------------------------------------------
@@ -153,10 +153,10 @@ class _Double:
         self._scope = scope
         self._defaults: list[Default] = []
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Outcome:
         """The outcome of the whole."""
         found = self._holds(self._statement.expression)  # type: ignore[arg-type]
-        return Verdict(found, tuple(dict.fromkeys(self._defaults)))
+        return Outcome(found, tuple(dict.fromkeys(self._defaults)))
 
     def _holds(self, node: TestNode) -> bool:
         """Whether a test holds.

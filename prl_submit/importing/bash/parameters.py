@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from prl_submit.importing.bash.pieces import (
-    Context,
     Expand,
     Piece,
+    WordContext,
     joined_defaults,
     joined_items,
     joined_text,
@@ -164,7 +164,7 @@ class _Parameter:
         if word is None:
             return []
         tilde = "" if self._quoted else "word"
-        return self._expand(word.parts, self._scope, Context(self._quoted, self._quoted, tilde))
+        return self._expand(word.parts, self._scope, WordContext(self._quoted, self._quoted, tilde))
 
     def _items_or(self, exp: Expansion, items: list[Given]) -> list[Piece]:
         """`"${A[@]:-word}"` of an array.
@@ -250,7 +250,9 @@ class _Parameter:
         return re.sub(pattern, lambda _: instead, text, count=0 if repl.all else 1)
 
     def _unquoted(self, word: Word | None) -> list[Piece]:
-        return [] if word is None else self._expand(word.parts, self._scope, Context(tilde="word"))
+        return (
+            [] if word is None else self._expand(word.parts, self._scope, WordContext(tilde="word"))
+        )
 
     def _pattern(self, word: Word | None) -> str:
         return pattern_of(self._unquoted(word), f"${{{self._inner}}}")

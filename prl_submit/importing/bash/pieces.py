@@ -30,7 +30,7 @@ class Piece(Struct, frozen=True):
     unknown: Unknown | None = None
 
 
-class Context(Struct, frozen=True):
+class WordContext(Struct, frozen=True):
     """Where the parts of a word stand, which decides how bash reads them.
 
     `tilde`: "word" where a `~` counts at the beginning alone, "assignment" where it counts behind
@@ -43,7 +43,7 @@ class Context(Struct, frozen=True):
 
 
 #: The pieces of the parts of a word. Raises UnknownError.
-Expand = Callable[[Sequence[Part], Scope, Context], list[Piece]]
+Expand = Callable[[Sequence[Part], Scope, WordContext], list[Piece]]
 
 
 def joined_text(pieces: Sequence[Piece], scope: Scope) -> str:

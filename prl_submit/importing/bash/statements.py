@@ -47,7 +47,7 @@ class Assignment(Struct, frozen=True):
     line: int
 
 
-class Redirect(Struct, frozen=True):
+class Redirection(Struct, frozen=True):
     """`2>&1`, `> log`: the operator, and where to, which is empty for a here-document."""
 
     operator: str
@@ -100,7 +100,7 @@ class Statement(Effects, frozen=True, kw_only=True):
     expression: Union[syntax.Node, None] = None
     #: Of `[ … ]`.
     operands: list[Word] = msgspec.field(default_factory=list)
-    redirects: list[Redirect] = msgspec.field(default_factory=list)
+    redirects: list[Redirection] = msgspec.field(default_factory=list)
     background: bool = False
 
 
@@ -253,13 +253,13 @@ class _Reader:
                 return Command([], [plain_word("time", cmd.line), *words])
         return None
 
-    def _redirect(self, node: syntax.Redirect) -> Redirect:
+    def _redirect(self, node: syntax.Redirect) -> Redirection:
         descriptor = "" if node.n is None else node.n.value
         if descriptor[:1] == "{":
             self._refuse(node, "{NAME}> opens a file for the shell", "leave it out")
         is_document = node.op in ("<<", "<<-")
         word = None if is_document else node.word
-        return Redirect(
+        return Redirection(
             operator=descriptor + node.op,
             target="" if word is None else word.text,
             line=node.line,

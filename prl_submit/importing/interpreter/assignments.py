@@ -8,6 +8,7 @@ import msgspec
 
 from prl_submit.importing.bash.command_output import standard_input
 from prl_submit.importing.bash.effects import bare
+from prl_submit.importing.bash.expand import MAX_ITEMS, expand_fields, expand_value
 from prl_submit.importing.bash.scope import (
     Default,
     Field,
@@ -21,7 +22,6 @@ from prl_submit.importing.bash.scope import (
 )
 from prl_submit.importing.bash.statements import Assignment, Command, Statement, read_script
 from prl_submit.importing.bash.syntax import Word
-from prl_submit.importing.bash.words import MAX_ITEMS, expand_fields, expand_value
 from prl_submit.importing.findings import Findings
 from prl_submit.importing.secrets import is_worth_hiding
 

@@ -29,7 +29,7 @@ class KeptError(Exception):
     """The command has an effect of its own: a shell must run it."""
 
 
-class Commands:
+class CommandFollower:
     """Follows single commands by their names."""
 
     def __init__(

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 
 from prl_submit.importing.bash.effects import ANY, DECLARATIONS, SETTERS, bare, heads
+from prl_submit.importing.bash.expand import expand_fields
 from prl_submit.importing.bash.scope import Scope, UnknownError
 from prl_submit.importing.bash.statements import Statement
 from prl_submit.importing.bash.syntax import Node, Word
-from prl_submit.importing.bash.words import expand_fields
 from prl_submit.importing.interpreter.commands import HARMLESS_OPTIONS
 from prl_submit.importing.interpreter.known_commands import FAR_REACHING
 

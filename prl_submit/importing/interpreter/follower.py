@@ -38,7 +38,7 @@ from prl_submit.importing.interpreter.after_training import (
     say_what_is_lost,
 )
 from prl_submit.importing.interpreter.assignments import Assignments
-from prl_submit.importing.interpreter.commands import Commands
+from prl_submit.importing.interpreter.commands import CommandFollower
 from prl_submit.importing.interpreter.constructs import ends_quietly
 from prl_submit.importing.interpreter.for_the_shell import ForTheShell, kind_of
 from prl_submit.importing.interpreter.kept_lines import STOPS, keep_lines, leave_out_checks
@@ -119,7 +119,7 @@ class _Follower:
         self._shell = ForTheShell(self.scope, self._assignments, findings, self._trains_inside)
         self._ways = Ways(self, outside.choices)
         self._calls = Calls(self, outside.read)
-        self._commands = Commands(self.scope, self.activated, findings, self._included)
+        self._commands = CommandFollower(self.scope, self.activated, findings, self._included)
         self._line = TrainingLine(self.scope, self._assignments, self._shell.history, findings)
         self._steps = 0
 

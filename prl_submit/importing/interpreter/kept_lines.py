@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from prl_submit.importing.bash.conditions import shown
 from prl_submit.importing.bash.effects import heads
+from prl_submit.importing.bash.expand import expand_value
 from prl_submit.importing.bash.scope import (
     Given,
     Scope,
@@ -22,7 +23,6 @@ from prl_submit.importing.bash.scope import (
 )
 from prl_submit.importing.bash.statements import Command, Statement
 from prl_submit.importing.bash.syntax import UnaryTest, Word
-from prl_submit.importing.bash.words import expand_value
 from prl_submit.importing.findings import Findings
 from prl_submit.importing.interpreter.constructs import called_functions
 from prl_submit.importing.interpreter.known_commands import ends_the_script

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prl_submit.importing.bash.effects import read_names
 from prl_submit.importing.bash.scope import Gap, Scope, Variable
-from prl_submit.importing.bash.statements import Assignment, Command, Redirect, Statement
+from prl_submit.importing.bash.statements import Assignment, Command, Redirection, Statement
 from prl_submit.importing.bash.syntax import Word
 from prl_submit.importing.findings import Findings
 from prl_submit.importing.interpreter.assignments import Assignments
@@ -86,7 +86,7 @@ class TrainingLine:
         folder = self._scope.folder
         self._history.append(Past(statement=export, text=text, folder=folder, keep=False))
 
-    def _check_redirect(self, redirect: Redirect) -> None:
+    def _check_redirect(self, redirect: Redirection) -> None:
         if "<" in redirect.operator and redirect.target != "/dev/null":
             what = "its standard input" if redirect.target else "a here-document"
             self._findings.error(redirect.line, f"the training reads {what}", "a job has none")

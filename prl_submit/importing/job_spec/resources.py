@@ -26,7 +26,7 @@ _SRUN_QUIET = frozenset(
 )
 
 
-class Resources:
+class FoundResources:
     """What a script asks for: by variables, by torchrun's or srun's options, or by `#SBATCH`."""
 
     def __init__(

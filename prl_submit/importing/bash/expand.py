@@ -15,8 +15,8 @@ from prl_submit.importing.bash import syntax
 from prl_submit.importing.bash.arithmetic import evaluate, number
 from prl_submit.importing.bash.parameters import expand_parameter
 from prl_submit.importing.bash.pieces import (
-    Context,
     Piece,
+    WordContext,
     joined_defaults,
     joined_items,
     joined_text,
@@ -120,7 +120,7 @@ def value_of_arithmetic(
                 raise UnknownError(message, "write the number", names or (name,))
             defaults.update(dict.fromkeys(variable.defaults))
             return _whole(name, variable.value)
-        pieces = expand(word.parts, scope, Context(quoted=True))
+        pieces = expand(word.parts, scope, WordContext(quoted=True))
         defaults.update(dict.fromkeys(default for piece in pieces for default in piece.defaults))
         text = "".join(piece.text for piece in pieces)
         if all(piece.expanded for piece in pieces):
@@ -141,10 +141,10 @@ def _whole(name: str, text: str) -> int:
 
 def _pieces_of(word: Word, scope: Scope, *, assignment: bool) -> list[Piece]:
     tilde = "assignment" if assignment else "word"
-    return expand(word.parts, scope, Context(tilde=tilde))
+    return expand(word.parts, scope, WordContext(tilde=tilde))
 
 
-def expand(parts: Sequence[Part], scope: Scope, context: Context) -> list[Piece]:
+def expand(parts: Sequence[Part], scope: Scope, context: WordContext) -> list[Piece]:
     """The pieces of a word's parts. Raises UnknownError."""
     found: list[Piece] = []
     for at, part in enumerate(parts):
@@ -156,11 +156,11 @@ def expand(parts: Sequence[Part], scope: Scope, context: Context) -> list[Piece]
     return found
 
 
-def _expand_part(part: Part, scope: Scope, context: Context) -> list[Piece]:
+def _expand_part(part: Part, scope: Scope, context: WordContext) -> list[Piece]:
     if isinstance(part, syntax.SglQuoted):
         return [Piece(_single_quoted(part, context), quoted=True)]
     if isinstance(part, syntax.DblQuoted):
-        inner = expand(part.parts, scope, Context(quoted=True))
+        inner = expand(part.parts, scope, WordContext(quoted=True))
         # `""` is a word; `"$@"` may be none.
         is_word = not inner or any(piece.items is None for piece in inner)
         return [*([Piece("", quoted=True)] if is_word else []), *inner]
@@ -177,7 +177,7 @@ def _expand_part(part: Part, scope: Scope, context: Context) -> list[Piece]:
     raise UnknownError(f"{_shown(part.text)} is known only when it runs", "write it out")
 
 
-def _single_quoted(part: syntax.SglQuoted, context: Context) -> str:
+def _single_quoted(part: syntax.SglQuoted, context: WordContext) -> str:
     if not context.quoted:
         return ansi(part.value) if part.dollar else part.value
     # In the braces of "${A:-'x'}" the quotes are characters, and what they hold is expanded.
@@ -189,7 +189,7 @@ def _single_quoted(part: syntax.SglQuoted, context: Context) -> str:
 
 
 def _literal(
-    part: syntax.Lit, scope: Scope, context: Context, *, is_first: bool, is_last: bool
+    part: syntax.Lit, scope: Scope, context: WordContext, *, is_first: bool, is_last: bool
 ) -> list[Piece]:
     """The pieces of literal text. `=`, `~` and `$` become pieces of their own, to be found again."""
     found: list[Piece] = []
@@ -207,20 +207,20 @@ def _literal(
     return found
 
 
-def _escaped(token: str, context: Context) -> Piece:
+def _escaped(token: str, context: WordContext) -> Piece:
     escapes = '$`"\\}' if context.in_braces else '$`"\\'
     if len(token) == 1 or (context.quoted and token[1] not in escapes):
         return Piece(token, quoted=True)
     return Piece(token[1], quoted=True)
 
 
-def _is_home(before: str, context: Context) -> bool:
+def _is_home(before: str, context: WordContext) -> bool:
     if context.tilde == "assignment":
         return not before or before[-1] == ":" or bool(_ASSIGNMENT.fullmatch(before))
     return bool(context.tilde) and not before
 
 
-def _home(scope: Scope, line: int, after: str, context: Context) -> Piece:
+def _home(scope: Scope, line: int, after: str, context: WordContext) -> Piece:
     if after not in ("", "/") and not (after == ":" and context.tilde == "assignment"):
         raise UnknownError("~name is another user's home, ~+ and ~- are folders", "write it out")
     home = scope.find("HOME", line)

@@ -9,7 +9,7 @@ from prl_submit.importing.bash.scope import Default, Field, Gap, Unknown, Variab
 from prl_submit.importing.findings import Findings
 from prl_submit.importing.interpreter.follower import Followed
 from prl_submit.importing.job_spec.arguments import Passed, read_arguments, value_of
-from prl_submit.importing.job_spec.resources import Resources
+from prl_submit.importing.job_spec.resources import FoundResources
 from prl_submit.importing.job_spec.sbatch import Header, from_srun
 from prl_submit.importing.training_command import LAUNCHERS_OWN, RESOURCES, Start
 from prl_submit.rules import CREDENTIALS, looks_secret
@@ -45,7 +45,7 @@ class _Maker:
         self.table = choose(self.where)
         self.arguments = read_arguments(start.arguments, self.table, findings)
         is_cpu = self._says_yes("use_cpu")
-        self.resources = Resources(followed, start, header, findings, is_cpu=is_cpu)
+        self.resources = FoundResources(followed, start, header, findings, is_cpu=is_cpu)
         self.output: str | None = None
 
     def make(self, name: str) -> dict[str, Tree]:

@@ -6,6 +6,7 @@ import pytest
 
 from prl_submit.importing.bash.arithmetic import compute
 from prl_submit.importing.bash.command_output import output_of
+from prl_submit.importing.bash.expand import ansi, expand_fields, expand_value
 from prl_submit.importing.bash.scope import (
     Default,
     Field,
@@ -17,7 +18,6 @@ from prl_submit.importing.bash.scope import (
     UnknownError,
     Variable,
 )
-from prl_submit.importing.bash.words import ansi, expand_fields, expand_value
 from tests.support.script_values import written
 
 PLACE = Place(script="scripts/x.sh", cwd="/w", home="/home/me", real="/w/scripts/x.sh")
