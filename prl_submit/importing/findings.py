@@ -32,7 +32,7 @@ class Findings:
 
     @property
     def has_errors(self) -> bool:
-        """Whether something was found that cannot be translated."""
+        """True if something was found that cannot be translated."""
         return any(problem.severity == "error" for problem in self.problems)
 
     def error(self, line: int | None, message: str, hint: str | None = None) -> None:

@@ -64,5 +64,5 @@ def masked(text: str, hidden: set[str]) -> str:
 
 
 def is_worth_hiding(name: str, value: str) -> bool:
-    """Whether a variable's value must be shown nowhere."""
+    """True if a variable's value must be shown nowhere."""
     return len(value) >= _SHORTEST and looks_secret(name, value)

@@ -172,7 +172,7 @@ def base_folder(statement: Statement, scope: Scope) -> str:
 
 
 def is_from_own(statement: Statement, scope: Scope) -> bool:
-    """Whether a relative path in the statement is made from the path of the script."""
+    """True if a relative path in the statement is made from the path of the script."""
     return _is_own(statement) and scope.folder == "."
 
 

@@ -122,7 +122,7 @@ def _by_number(words: list[str]) -> bool | None:  # noqa: C901  # one case for e
 
 
 def _is_clear(words: list[str]) -> bool:
-    """Whether words have one meaning only: `a`, `-n a` or `a = b`, each perhaps behind `!`."""
+    """True if words have one meaning only: `a`, `-n a` or `a = b`, each perhaps behind `!`."""
     if words[:1] == ["!"]:
         words = words[1:]
     if len(words) == 2:

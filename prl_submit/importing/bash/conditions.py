@@ -159,7 +159,7 @@ class _Double:
         return Outcome(found, tuple(dict.fromkeys(self._defaults)))
 
     def _holds(self, node: TestNode) -> bool:
-        """Whether a test holds.
+        """True if a test holds.
 
         `&&` binds tighter than `||`, and `!` binds tighter than both: the tree does not show that.
         """

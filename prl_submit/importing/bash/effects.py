@@ -106,7 +106,7 @@ def all_effects(parts: Sequence[Effects]) -> Effects:
 
 
 def _trains(node: syntax.Stmt) -> bool:
-    """Whether a command in a statement starts a training. `echo swift rlhf` does not."""
+    """True if a command in a statement starts a training. `echo swift rlhf` does not."""
     if not TRAINING.search(node.text):
         return False
     calls = [each for each in walk(node) if isinstance(each, syntax.CallExpr) and each.args]
@@ -179,7 +179,7 @@ class _Gathered:
 
 
 def is_assignment(operator: str) -> bool:
-    """Whether an operator of arithmetic sets a variable: `=`, `+=`, `<<=`; not `==` and `<=`."""
+    """True if an operator of arithmetic sets a variable: `=`, `+=`, `<<=`; not `==` and `<=`."""
     return operator.endswith("=") and operator not in ("==", "!=", "<=", ">=")
 
 

@@ -307,7 +307,7 @@ def _field(pieces: list[Piece], word: Word, scope: Scope) -> Given:
 
 
 def _has_braces(word: Word) -> bool:
-    """Whether a word holds `{a,b}` or `{1..3}`.
+    """True if a word holds `{a,b}` or `{1..3}`.
 
     A regular expression would take minutes for a long text of braces.
     """

@@ -301,7 +301,7 @@ class Scope:
         self.matches_files = True
 
     def is_unset(self, name: str) -> bool:
-        """Whether a variable is unset because bash does not take the way that would set it."""
+        """True if a variable is unset because bash does not take the way that would set it."""
         if name in self.skipped and name not in self.variables and name not in self.assumed:
             self.read_unset.setdefault(name, self.skipped[name])
             return True

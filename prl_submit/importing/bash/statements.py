@@ -269,7 +269,7 @@ class _Reader:
 
 
 def _is_test(cmd: syntax.CallExpr) -> bool:
-    """Whether a command is `[ … ]`."""
+    """True if a command is `[ … ]`."""
     words = [word.literal for word in cmd.args]
     return not cmd.assigns and words[:1] == ["["] and words[1:][-1:] == ["]"]
 

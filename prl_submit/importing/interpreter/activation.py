@@ -61,7 +61,7 @@ def _activate(active: Activated, prefix: str, names: list[str]) -> None:
 
 
 def is_hook(text: str) -> bool:
-    """Whether a text is `eval "$(conda shell.bash hook)"`."""
+    """True if a text is `eval "$(conda shell.bash hook)"`."""
     return _HOOK.match(text) is not None
 
 

@@ -42,7 +42,7 @@ def say_what_is_lost(
 
 
 def only_tells(statement: Statement, functions: dict[str, Statement]) -> bool:
-    """Whether a statement only prints, compares and ends, as what stands behind a training may."""
+    """True if a statement only prints, compares and ends, as what stands behind a training may."""
     if statement.trains or statement.background or statement.kind in ("pipeline", "a redirection"):
         return False
     if statement.kind == "command" and head_of(statement)[:1] == "-":

@@ -139,14 +139,14 @@ class Assignments:
             self._scope.fixed |= dict.fromkeys(names, line)
 
     def _is_local(self, command: Command, options: str) -> bool:
-        """Whether variables that are declared in a function end with it."""
+        """True if variables that are declared in a function end with it."""
         if command.declaration in ("declare", "typeset") and "g" in options:
             return False
         is_local = command.declaration in ("local", "declare", "typeset")
         return is_local and bool(self._scope.locals)
 
     def _may_declare(self, command: Command, options: str, line: int) -> bool:
-        """Whether a declaration is one that can be followed; say why where it is not."""
+        """True if a declaration is one that can be followed; say why where it is not."""
         if command.declaration == "local" and not self._scope.locals:
             message = "local outside a function, where bash refuses it"
             self._findings.error(line, message, "leave local out")

@@ -70,7 +70,7 @@ class CommandFollower:
         return True
 
     def _has_gap(self, what: str, statement: Statement, given: list[Given]) -> bool:
-        """Whether a word of a command is not known, which is an error then."""
+        """True if a word of a command is not known, which is an error then."""
         gap = first_gap(given)
         if gap is not None:
             self._findings.unknown(statement.line, what, gap.unknown)
@@ -97,7 +97,7 @@ class CommandFollower:
             self._scope.enter(texts[0])
 
     def _looks_elsewhere(self, statement: Statement, folder: str) -> bool:
-        """Whether CDPATH may say what folder that is."""
+        """True if CDPATH may say what folder that is."""
         command = statement.command
         own = [] if command is None else [assignment.name for assignment in command.assignments]
         is_set = "CDPATH" in self._scope.variables or "CDPATH" in own

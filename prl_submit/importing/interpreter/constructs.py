@@ -116,7 +116,7 @@ def _is_failure(call: Sequence[Node]) -> bool:
 
 
 def _is_after_failure(words: str, text: str) -> bool:
-    """Whether each `exit` of a text is that of `a || exit`, which has the status of `a`."""
+    """True if each `exit` of a text is that of `a || exit`, which has the status of `a`."""
     if words not in ("exit", "exit $?"):
         return False
     rest = re.sub(r"\|\|\s*exit(\s+\$\?)?(?=\s*($|[;&|\n}]))", "", text)

@@ -278,7 +278,7 @@ class _Follower:
         return first_gap(self._peek([*values, *command.words])) is not None
 
     def _may_stop(self, statement: Statement, given: list[Given]) -> bool:
-        """Whether a statement has a `${A:?}`, where bash stops if A is not set."""
+        """True if a statement has a `${A:?}`, where bash stops if A is not set."""
         if "?" not in statement.text or not STOPS.search(statement.text):
             return False
         if given:
@@ -302,7 +302,7 @@ class _Follower:
             self._program(name, statement, given)
 
     def _is_left_out(self, name: str, statement: Statement, given: list[Given]) -> bool:
-        """Whether a job does without a command; say so."""
+        """True if a job does without a command; say so."""
         if name == "trap" and only_reports(texts_of(given)):
             message = "trap is left out: launch.sh says how a job ends"
             self.findings.note(statement.line, message)
@@ -354,7 +354,7 @@ class _Follower:
         self._shell.whole, self._in_chain = None, False
 
     def _goes_through(self, done: list[Statement], bails: list[Statement]) -> bool:
-        """Whether the parts before `|| exit` are done one after the other, or the job fails."""
+        """True if the parts before `|| exit` are done one after the other, or the job fails."""
         if done[0].kind not in ("command", "group"):
             return False
         if self._starts_training(done[-1]):
@@ -381,7 +381,7 @@ class _Follower:
         return msgspec.structs.replace(statement, parts=parts, operators=operators)
 
     def _can_fail(self, parts: list[Statement]) -> bool:
-        """Whether `a || true` is kept as it is, or a is an assignment."""
+        """True if `a || true` is kept as it is, or a is an assignment."""
         head = head_of(parts[0])
         return len(parts) == 1 and head not in ("cd", "conda", "source", ".", "module", "ml")
 
@@ -489,7 +489,7 @@ class _Follower:
             return self._assignments.expand(words)
 
     def _may_train(self, statement: Statement) -> bool:
-        """Whether a command is the training, or cannot be known."""
+        """True if a command is the training, or cannot be known."""
         words = [] if statement.command is None else statement.command.words
         head = self._peek(words[:1])[:1]
         return first_gap(head) is not None or self._starts_training(statement)
@@ -503,7 +503,7 @@ class _Follower:
         return self._is_training(self._peek(command.words))
 
     def _is_training(self, given: list[Given]) -> bool:
-        """Whether a command starts a training, itself or by a function or a script."""
+        """True if a command starts a training, itself or by a function or a script."""
         head = (given[0].known or "") if given else ""
         if head in self.scope.functions and self.scope.functions[head].trains:
             return True
@@ -512,7 +512,7 @@ class _Follower:
         return find_start(given) is not None or self._handed_over(given) is not None
 
     def _trains_inside(self, statement: Statement) -> bool:
-        """Whether a training is started in a construct, by its words or by what they stand for."""
+        """True if a training is started in a construct, by its words or by what they stand for."""
         return statement.trains or any(map(self._may_stand_for_training, statement.calls))
 
     def _may_stand_for_training(self, call: Sequence[Node]) -> bool:

@@ -163,7 +163,7 @@ class _Selection:
                 self._open.append(writer)
 
     def _is_settled(self, name: str, writers: list[int], at: int) -> bool:
-        """Whether the variable has the right value at `at`, from environment.env or .secrets."""
+        """True if the variable has the right value at `at`, from environment.env or .secrets."""
         variable = self.environment.get(name)
         if variable is None or not isinstance(variable.value, str) or len(writers) > 3:
             return False
@@ -175,12 +175,12 @@ class _Selection:
         return len(writers) == 1 and writers[0] < at
 
     def is_given_once(self, name: str) -> bool:
-        """Whether one line alone gives the variable a value; others may export it."""
+        """True if one line alone gives the variable a value; others may export it."""
         lines = [self._history[writer].statement for writer in self._writers[name]]
         return sum(_gives_value(statement, name) for statement in lines) == 1
 
     def is_set_once(self, name: str) -> bool:
-        """Whether one line alone sets the variable."""
+        """True if one line alone sets the variable."""
         return len(self._writers[name]) == 1
 
 
@@ -260,7 +260,7 @@ class _LineWriter:
 
 
 def _gives_value(statement: Statement, name: str) -> bool:
-    """Whether a statement sets the variable, and does not only export it."""
+    """True if a statement sets the variable, and does not only export it."""
     command = statement.command
     if command is None or command.declaration is None:
         return True
@@ -268,7 +268,7 @@ def _gives_value(statement: Statement, name: str) -> bool:
 
 
 def _is_anywhere(statement: Statement) -> bool:
-    """Whether a statement does the same in every folder."""
+    """True if a statement does the same in every folder."""
     command = statement.command
     if command is None:  # a check of variables: no file and no folder is in it
         names = {name for name, _ in heads(statement.calls)}

@@ -53,12 +53,12 @@ def bare_builtin(given: list[Given]) -> str | None:
 
 
 def is_builtin_path(head: str) -> bool:
-    """Whether a path ends in the name of a builtin: `./set` is another program than `set`."""
+    """True if a path ends in the name of a builtin: `./set` is another program than `set`."""
     return "/" in head and posixpath.basename(head) in OWN_MEANING - SILENT - {"conda"}
 
 
 def is_clean_up(words: tuple[str, ...]) -> bool:
-    """Whether a command ends processes: `pkill -f swift`, `fuser -k 29500/tcp`, `xargs kill`."""
+    """True if a command ends processes: `pkill -f swift`, `fuser -k 29500/tcp`, `xargs kill`."""
     while words and words[0] in ("sudo", "command"):
         words = words[1:]
     if words[:1] == ("xargs",):
@@ -69,7 +69,7 @@ def is_clean_up(words: tuple[str, ...]) -> bool:
 
 
 def only_reports(words: tuple[str, ...]) -> bool:
-    """Whether a `trap` only prints where the script has failed, or takes an earlier one back."""
+    """True if a `trap` only prints where the script has failed, or takes an earlier one back."""
     if len(words) < 3 or words[1] in ("-", ""):
         return len(words) >= 3
     commands = [command.split() for command in re.split(r"[;\n]|&&|\|\|", words[1])]
@@ -78,7 +78,7 @@ def only_reports(words: tuple[str, ...]) -> bool:
 
 
 def writes_a_file(statement: Statement) -> bool:
-    """Whether the output of a statement goes to a file."""
+    """True if the output of a statement goes to a file."""
     return any(redirect.target not in _TERMINAL for redirect in statement.redirects)
 
 
@@ -86,33 +86,33 @@ def writes_a_file(statement: Statement) -> bool:
 
 
 def is_bail_out(statement: Statement) -> bool:
-    """Whether a statement is `exit 1` or the like, or `{ echo …; exit 1; }`."""
+    """True if a statement is `exit 1` or the like, or `{ echo …; exit 1; }`."""
     if statement.kind == "group":
         return all(is_bail_out(part) for part in statement.parts)
     return statement.kind == "command" and head_of(statement) in _BAIL_OUT
 
 
 def is_stop(statement: Statement) -> bool:
-    """Whether a bail-out ends the script."""
+    """True if a bail-out ends the script."""
     if statement.kind == "group":
         return any(is_stop(part) for part in statement.parts)
     return head_of(statement) == "exit"
 
 
 def ends_the_script(body: list[Statement]) -> bool:
-    """Whether statements end the script, and do no more than to say so."""
+    """True if statements end the script, and do no more than to say so."""
     return any(map(is_stop, body)) and all(map(is_bail_out, body))
 
 
 def is_silent(statement: Statement) -> bool:
-    """Whether a statement prints, or does nothing."""
+    """True if a statement prints, or does nothing."""
     if statement.kind == "group":
         return all(is_silent(part) for part in statement.parts)
     return statement.kind == "command" and head_of(statement) in SILENT and not statement.writes
 
 
 def goes_well(statement: Statement) -> bool:
-    """Whether what stands behind its `&&` is done, or the job has failed before."""
+    """True if what stands behind its `&&` is done, or the job has failed before."""
     if statement.kind == "group":
         return all(goes_well(part) for part in statement.parts)
     command = statement.command
@@ -126,7 +126,7 @@ def goes_well(statement: Statement) -> bool:
 
 
 def runs_programs(statement: Statement) -> bool:
-    """Whether a statement has a `$(…)`."""
+    """True if a statement has a `$(…)`."""
     return "$(" in statement.text or "`" in statement.text
 
 

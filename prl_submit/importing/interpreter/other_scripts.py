@@ -166,7 +166,7 @@ class Calls:
             self._deeper(statements, line)
 
     def trains(self, data: bytes) -> bool:
-        """Whether a script starts a training."""
+        """True if a script starts a training."""
         return is_trainer(data, self._read_near)
 
     def _read_near(self, name: str) -> bytes | None:
@@ -215,7 +215,7 @@ def below(line: int) -> Callable[[int], int]:
 
 
 def is_trainer(data: bytes, read: Callable[[str], bytes | None], depth: int = 4) -> bool:
-    """Whether a script starts a training, or another script that does."""
+    """True if a script starts a training, or another script that does."""
     text = re.sub(rb"(?m)^\s*#.*$", b"", data[:1_000_000]).decode("utf-8", "replace")
     if TRAINING.search(text):
         return True

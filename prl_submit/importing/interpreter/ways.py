@@ -239,7 +239,7 @@ def _is_test(statement: Statement) -> bool:
 
 
 def _succeeds(statement: Statement) -> bool:
-    """Whether a command cannot fail: it sets variables, or prints."""
+    """True if a command cannot fail: it sets variables, or prints."""
     if statement.kind == "group":
         return bool(statement.parts) and all(_succeeds(part) for part in statement.parts)
     command = statement.command
@@ -253,7 +253,7 @@ def _asks_for_secrets(defaults: tuple[Default, ...]) -> bool:
 
 
 def _matters(statement: Statement) -> bool:
-    """Whether trying each way of a statement can help: a way changes something, its condition does not."""
+    """True if trying each way of a statement can help: a way changes something, its condition does not."""
     conditions = [c for branch in statement.branches for c in branch.conditions]
     calls = [call for condition in conditions for call in condition.calls]
     is_pure = all(name in _ASKING for name, _ in heads(tuple(calls)))

@@ -77,7 +77,7 @@ def _add(word: Given, text: str, groups: list[Passed], findings: Findings) -> No
 
 
 def _is_option(word: Given, text: str, table: Table) -> bool:
-    """Whether a word is an option: it begins with `-`, is no number and has no blank.
+    """True if a word is an option: it begins with `-`, is no number and has no blank.
 
     That is what argparse decides in `_parse_optional`.
     """
@@ -130,7 +130,7 @@ def _hint_at_versions(table: Table) -> str | None:
 
 
 def _is_gone_and_off(passed: Passed, table: Table) -> bool:
-    """Whether an argument is a switch that ms-swift no longer has, and the script has it off."""
+    """True if an argument is a switch that ms-swift no longer has, and the script has it off."""
     words = [text.lower() for text in known_texts(passed.words)]
     return passed.name in REPLACED and passed.name not in table and words == ["false"]
 
@@ -140,7 +140,7 @@ def _is_bool(name: str, table: Table) -> bool:
 
 
 def _is_right(passed: Passed, table: Table, findings: Findings) -> bool:
-    """Whether argparse would take so many words; report it where it would not."""
+    """True if argparse would take so many words; report it where it would not."""
     argument = table.get(passed.name)
     count = len(passed.words)
     if argument is not None and argument.kind == "bool" and not argument.many and count == 0:

@@ -80,7 +80,7 @@ class Header(Struct, kw_only=True):
 
     @property
     def is_there(self) -> bool:
-        """Whether there are any such lines."""
+        """True if there are any such lines."""
         return bool(self.lines)
 
 

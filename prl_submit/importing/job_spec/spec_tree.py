@@ -243,7 +243,7 @@ class _Maker:
 
 
 def _is_passed_on(name: str, variable: Variable) -> bool:
-    """Whether a variable is a secret that need not be set: `export HF_TOKEN=${HF_TOKEN:-}`."""
+    """True if a variable is a secret that need not be set: `export HF_TOKEN=${HF_TOKEN:-}`."""
     is_own = any(default.name == name for default in variable.defaults)
     return variable.value == "" and is_own and looks_secret(name, variable.value)
 
