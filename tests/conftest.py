@@ -9,9 +9,11 @@ import os
 import re
 import secrets
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -340,6 +342,20 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield world
     finally:
         world.close()
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A folder that every user may enter.
+
+    `tmp_path` is below /tmp/pytest-of-USER, and each pytest that starts closes that folder for other users.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="prl-public-", dir="/tmp"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,22 +89,19 @@ class Shared:
 
 
 @pytest.fixture
-def shared(new_world: Callable[[Path], World]) -> Iterator[Shared]:
+def shared(new_world: Callable[[Path], World], public_folder: Path) -> Iterator[Shared]:
     """In a folder that every user may enter, unlike pytest's own."""
-    folder = Path(tempfile.mkdtemp(prefix="prl-shared-"))
-    folder.chmod(0o755)
-    world = new_world(folder)
+    world = new_world(public_folder)
     world.output.mkdir()
     world.output.chmod(0o1777)
     for uid in (ROOT, ALICE, BOB):
-        home = folder / f"home{uid}"
+        home = public_folder / f"home{uid}"
         home.mkdir()
         os.chown(home, uid, uid)
     try:
         yield Shared(world)
     finally:
         world.close()
-        shutil.rmtree(folder)
 
 
 def edit(run: Path, **fields: Any) -> None:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import make_environment
-from tests.support.users import let_others_pass
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.conftest import World
 
 
@@ -216,6 +217,12 @@ def test_a_home_that_is_not_there(world: World, home: str | None) -> None:
     assert f"this job has {seen}\n" in (script.parent / "logs" / "node0.log").read_text()
 
 
+@pytest.fixture
+def public_world(public_folder: Path, new_world: Callable[[Path], World]) -> World:
+    """A world that other users may enter."""
+    return new_world(public_folder / "world")
+
+
 def as_somebody_else(world: World, home: Path) -> dict[str, str]:
     """A training of uid 4242; the environment of its torchrun."""
     if os.getuid() != 0:
@@ -224,7 +231,6 @@ def as_somebody_else(world: World, home: Path) -> dict[str, str]:
     for path in (world.root, *world.root.rglob("*")):
         if path != home and home not in path.parents:
             os.chmod(path, 0o777)
-    let_others_pass(world.root)
     # The tests' own Python may lie where only root may look.
     environ = world.environ | {"FAKE": TELL, "HOME": str(home), "PRL_PREFLIGHT": "off"}
     environ.pop("XDG_CACHE_HOME")
@@ -244,20 +250,20 @@ def as_somebody_else(world: World, home: Path) -> dict[str, str]:
     return environ_of_torchrun(script.parent)
 
 
-def test_a_home_of_another_user(world: World) -> None:
-    home = world.root / "home"
+def test_a_home_of_another_user(public_world: World) -> None:
+    home = public_world.root / "home"
     home.mkdir(mode=0o700)
-    seen = Path(as_somebody_else(world, home)["HOME"])
+    seen = Path(as_somebody_else(public_world, home)["HOME"])
     assert (seen.stat().st_uid, seen.stat().st_mode & 0o777) == (4242, 0o700)
 
 
-def test_a_home_that_is_read_only(world: World) -> None:
+def test_a_home_that_is_read_only(public_world: World) -> None:
     """It keeps what is read there: tokens, packages, downloaded models. What is written goes elsewhere."""
-    home = world.root / "home"
+    home = public_world.root / "home"
     (home / ".cache/huggingface/hub").mkdir(parents=True)
     for path in (home, *home.rglob("*")):
         path.chmod(0o555)
-    seen = as_somebody_else(world, home)
+    seen = as_somebody_else(public_world, home)
     assert seen["HOME"] == str(home)
     assert seen["HF_HUB_CACHE"] == f"{home}/.cache/huggingface/hub"
     cache = Path(seen["XDG_CACHE_HOME"])

@@ -14,7 +14,6 @@ import pytest
 from prl_submit.errors import Problem
 from prl_submit.inputs.local_files import check_local, check_presence, check_training
 from tests.support.plans import planned
-from tests.support.users import let_others_pass
 
 CPU = "resources: {accelerator: cpu}"
 
@@ -167,13 +166,11 @@ def test_a_wrong_value_has_one_problem(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user's file is made by root")
-def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+def test_a_file_that_may_not_be_read(public_folder: Path) -> None:
     """Checked as another user, because root may read everything."""
-    tmp_path.chmod(0o755)
-    let_others_pass(tmp_path)
-    (tmp_path / "p.py").touch(0o600)
-    (tmp_path / "job.yaml").write_text(
-        f"name: x\nworkdir: {tmp_path}\nswift: {{external_plugins: p.py}}"
+    (public_folder / "p.py").touch(0o600)
+    (public_folder / "job.yaml").write_text(
+        f"name: x\nworkdir: {public_folder}\nswift: {{external_plugins: p.py}}"
     )
     script = """
 import os, sys
@@ -187,7 +184,10 @@ os.setgroups([]), os.setgid(65534), os.setuid(65534)
 print(said())
 """
     ran = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, str(public_folder)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert ran.stdout == "['plugin p.py cannot be read: you have no permission']\n"
 
