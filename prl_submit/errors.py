@@ -108,7 +108,8 @@ def format_problem(problem: Problem) -> str:
     place = problem.label
     if problem.file is not None:
         place = problem.file if problem.line is None else f"{problem.file}:{problem.line}"
-    parts = [problem.severity, place, problem.key, problem.message]
+    key = None if place == f"--{problem.key}" else problem.key  # `--name` says it already
+    parts = [problem.severity, place, key, problem.message]
     text = _one_line(": ".join(part for part in parts if part))
     return text if problem.hint is None else f"{text}\nhint: {problem.hint}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import click
 import msgspec
@@ -14,9 +14,15 @@ from prl_submit.spec.first_spec import FirstJob, first_spec
 from prl_submit.spec.traits import BACKENDS, traits_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from click.shell_completion import CompletionItem
 
     from prl_submit.planning.plan import Planned
+
+T = TypeVar("T")
+#: The rewards' names, and the plugin files that register some of them.
+Rewards = tuple[tuple[str, ...], tuple[str, ...]]
 
 DEFAULT_MODEL = "Qwen/Qwen2.5-0.5B-Instruct"
 DEFAULT_DATA = "train.jsonl"
@@ -29,6 +35,8 @@ _FLAGS = {
     "backend": "--backend",
     "resources.nproc_per_node": "--nproc-per-node",
     "swift.model": "--model",
+    "swift.model_type": "--model-type",
+    "swift.template": "--template",
     "swift.dataset": "--data",
     "swift.reward_funcs": "--reward",
     "swift.external_plugins": "--reward",
@@ -80,6 +88,16 @@ def _complete_backend(ctx: click.Context, param: click.Parameter, incomplete: st
     f" those that other --reward name. Repeatable. Default: {DEFAULT_REWARD}.",
 )
 @click.option(
+    "--model-type",
+    metavar="TYPE",
+    help="ms-swift's model type of a local MODEL. Default: what config.json says, where that is needed.",
+)
+@click.option(
+    "--template",
+    metavar="NAME",
+    help="ms-swift's template of a local MODEL. Default: the first one of its type, where one is needed.",
+)
+@click.option(
     "--nproc-per-node",
     metavar="N",
     type=int,
@@ -99,45 +117,93 @@ def init(
     rewards: tuple[str, ...],
     nproc_per_node: int,
     backend: str | None,
+    model_type: str | None,
+    template: str | None,
 ) -> int:
     """Print a first job spec, with a comment on each line that a newcomer would ask about.
 
     What it prints passes `prl-submit check`, once the data is there. Nothing is asked and no file is
     written: prl-submit init --data train.jsonl --reward accuracy > job.yaml
     """
-    _refuse_unusable("--name", name)
-    for flag, values in (("--model", [model]), ("--data", data), ("--reward", rewards)):
-        _refuse_unusable(flag, *values)
-    names, plugins = _rewards(rewards or (DEFAULT_REWARD,))
+    wrong = Wrong([])
+    usual: Rewards = (DEFAULT_REWARD,), ()
+    names, plugins = wrong.tried("--reward", lambda: _rewards(rewards), usual)
     job = FirstJob(
-        name=name,
-        model=model,
-        data=data or (DEFAULT_DATA,),
+        name=wrong.tried("--name", lambda: _usable("--name", name), "first-job"),
+        model=wrong.tried("--model", lambda: _usable("--model", model), DEFAULT_MODEL),
+        data=wrong.tried("--data", lambda: _all_usable("--data", data), ()) or (DEFAULT_DATA,),
         rewards=names,
         plugins=plugins,
         nproc_per_node=nproc_per_node,
-        backend=None if backend is None else traits_of(backend).name,
+        backend=wrong.tried("--backend", lambda: backend and traits_of(backend).name, None),
+        model_type=model_type,
+        template=template,
     )
     planned = _plan(first_spec(job))
-    _refuse_wrong(planned)
+    job = wrong.tried("--model", lambda: _with_types(job, planned), job)
+    planned = _plan(first_spec(job))
+    _refuse_wrong(planned, wrong)
     raw(first_spec(msgspec.structs.replace(job, columns=_columns(planned))).encode("utf-8"))
     _say_what_is_missing(planned)
+    if job.other_templates:
+        note(
+            f"note: ms-swift cannot tell the template of {model}; change it in the spec if it is wrong"
+        )
     return 0
 
 
-def _refuse_unusable(flag: str, *values: str) -> None:
-    """Raises PrlSubmitError if a value is empty or cannot be written into a file of UTF-8."""
-    for value in values:
-        if any("\ud800" <= char <= "\udfff" for char in value):  # how Python reads other bytes
-            raise PrlSubmitError(f"{flag} {os.fsencode(value)!r} is not UTF-8", "rename it")
-        if not value.strip():
-            raise PrlSubmitError(
-                f"{flag}: the value is empty", "leave the flag out for its default"
-            )
+def _with_types(job: FirstJob, planned: Planned) -> FirstJob:
+    """The job with the type and the template of a local model, where ms-swift cannot tell them.
+
+    Raises PrlSubmitError if config.json names no likely type.
+    """
+    from prl_submit.inputs.model_types import unclear
+
+    found = unclear(planned.job, os.getcwd())
+    if found.kinds and not found.is_likely:
+        message = f"--model {job.model}: its type may be {', '.join(found.kinds)}"
+        hint = "give the type of the model that yours was trained from: --model-type TYPE"
+        raise PrlSubmitError(f"{message}; ms-swift cannot tell which", hint)
+    if found.kinds:
+        kind, *others = found.kinds
+        job = msgspec.structs.replace(job, model_type=kind, other_types=tuple(others))
+    if found.templates:
+        template, *others = found.templates
+        job = msgspec.structs.replace(job, template=template, other_templates=tuple(others))
+    return job
 
 
-def _rewards(given: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+class Wrong(NamedTuple):
+    """The flags with a wrong value, each with its error. `init` names all of them at once."""
+
+    flags: list[tuple[str, PrlSubmitError]]
+
+    def tried(self, flag: str, read: Callable[[], T], default: T) -> T:
+        """What `read` returns; if the flag is wrong, its error is kept and its default returned."""
+        try:
+            return read()
+        except PrlSubmitError as error:
+            self.flags.append((flag, error))
+            return default
+
+
+def _usable(flag: str, value: str) -> str:
+    """The value. Raises PrlSubmitError if it is empty or cannot be written into a file of UTF-8."""
+    if any("\ud800" <= char <= "\udfff" for char in value):  # how Python reads other bytes
+        raise PrlSubmitError(f"{flag} {os.fsencode(value)!r} is not UTF-8", "rename it")
+    if not value.strip():
+        raise PrlSubmitError(f"{flag}: the value is empty", "leave the flag out for its default")
+    return value
+
+
+def _all_usable(flag: str, values: tuple[str, ...]) -> tuple[str, ...]:
+    """The values of a repeatable flag. Raises PrlSubmitError."""
+    return tuple(_usable(flag, value) for value in values)
+
+
+def _rewards(given: tuple[str, ...]) -> Rewards:
     """The rewards' names, and the plugin files that register some of them. Raises PrlSubmitError."""
+    given = _all_usable("--reward", given) or (DEFAULT_REWARD,)
     plugins = tuple(value for value in given if _is_file(value))
     named = [value for value in given if not _is_file(value)]
     names: list[str] = []
@@ -180,8 +246,8 @@ def _plan(text: str) -> Planned:
     return plan_alone(parse_document(text.encode("utf-8"), "spec", "spec"))
 
 
-def _refuse_wrong(planned: Planned) -> None:
-    """Raises SpecError with all that `check` has against the values, each with its flag.
+def _refuse_wrong(planned: Planned, wrong: Wrong) -> None:
+    """Raises SpecError with the wrong flags and all that `check` has against the values, each with its flag.
 
     Files are looked for here, for pods too. That data or a model is not here is left to `check`: the
     user may be about to put it there.
@@ -189,9 +255,14 @@ def _refuse_wrong(planned: Planned) -> None:
     from prl_submit.inputs import check_inputs
 
     problems = [*planned.problems, *check_inputs(planned.job, os.getcwd())]
-    wrong = [_with_flag(problem) for problem in problems if problem.severity == "error"]
-    if wrong:
-        raise SpecError(wrong)
+    known = {flag for flag, _ in wrong.flags}
+    errors = [_with_flag(problem) for problem in problems if problem.severity == "error"]
+    refused = [
+        Problem(file=None, line=None, key=None, message=error.message, hint=error.hint)
+        for _, error in wrong.flags
+    ]
+    if refused or errors:
+        raise SpecError([*refused, *(error for error in errors if error.label not in known)])
 
 
 def _with_flag(problem: Problem) -> Problem:

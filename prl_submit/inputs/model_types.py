@@ -24,6 +24,19 @@ MAX_BYTES = 4_000_000
 _REGISTER = ("register_model", "MODEL_MAPPING")
 
 
+class Unclear(Struct, frozen=True):
+    """What the user must say of a local model, because ms-swift cannot tell it.
+
+    `kinds`: the model types that it may be, the likely one first; empty if ms-swift can tell the type.
+    `is_likely`: true if config.json names the first one. `templates`: the templates that it may have; empty
+    if ms-swift can tell the template.
+    """
+
+    kinds: tuple[str, ...] = ()
+    is_likely: bool = False
+    templates: tuple[str, ...] = ()
+
+
 class Folder(Struct, frozen=True):
     """A model's folder: the word for it in the spec, its path, and its config.json."""
 
@@ -112,7 +125,7 @@ def _match(
     named = registries.names.get(model_name(folder.given))
     kind = chosen or (named[0] if named else None)
     if kind is None:
-        kinds = _by_architecture(registries, folder.config)
+        kinds = possible_types(registries, folder.config)
         if len(kinds) > 1 and are_silent(job, workdir, _REGISTER):
             yield _ambiguous(job, argument, typed, folder, kinds)
         if len(kinds) != 1:
@@ -124,12 +137,49 @@ def _match(
         yield from _template(job, workdir, registries, folder, kind)
 
 
-def _by_architecture(registries: Registries, config: dict[str, Any]) -> list[str]:
-    """The model types of the first architecture in config.json; none if there is no architecture."""
+def possible_types(registries: Registries, config: dict[str, Any]) -> list[str]:
+    """The model types of the first architecture in config.json; none if there is no architecture.
+
+    The type that has the same name as the `model_type` of config.json comes first.
+    """
     found = config.get("architectures")
     if not isinstance(found, list) or not found:
         return []
-    return registries.types_of(str(found[0]))
+    return sorted(registries.types_of(str(found[0])), key=lambda kind: not _is_named(kind, config))
+
+
+def _is_named(kind: str, config: dict[str, Any]) -> bool:
+    """True if config.json names this type. Its own `model_type` is a type of transformers, not of ms-swift.
+
+    But where ms-swift has a type of the same name, the others are of special models, such as embeddings.
+    """
+    return bool(kind == config.get("model_type"))
+
+
+def unclear(job: Job, workdir: str) -> Unclear:
+    """What ms-swift cannot tell of the trained model. Nothing is unclear of a model that is not here."""
+    registries = job.names()
+    folder = read_folder(job, str(job.get("model", "")), workdir)
+    if registries is None or folder is None or not are_silent(job, workdir, _REGISTER):
+        return Unclear()
+    if os.path.exists(os.path.join(folder.path, "args.json")):
+        return Unclear()
+    named = registries.names.get(model_name(folder.given))
+    chosen = job.get("model_type", None) or (named[0] if named else None)
+    kinds = (chosen,) if chosen else tuple(possible_types(registries, folder.config))
+    open_kinds = kinds if len(kinds) > 1 else ()
+    if not kinds or (open_kinds and not _is_named(kinds[0], folder.config)):
+        return Unclear(open_kinds)
+    has_own = named is not None and named[0] == kinds[0]
+    return Unclear(open_kinds, True, () if has_own else _open_templates(job, registries, kinds[0]))
+
+
+def _open_templates(job: Job, registries: Registries, kind: str) -> tuple[str, ...]:
+    """The templates of a model type if ms-swift cannot choose one: it has several and no default."""
+    known = registries.models.get(kind)
+    if known is None or known.template or len(known.templates) < 2:
+        return ()
+    return known.templates if job.since("4.0") and not job.get("template", None) else ()
 
 
 def _ambiguous(job: Job, argument: str, typed: str, folder: Folder, kinds: list[str]) -> Problem:
@@ -138,7 +188,10 @@ def _ambiguous(job: Job, argument: str, typed: str, folder: Folder, kinds: list[
         f"{folder.given} is {architecture}, which may be {_either(kinds)}; ms-swift cannot tell which, "
         "because it does not know the folder's name"
     )
-    return job.refuse(argument, message, f"set {typed}: {kinds[0]}")
+    if _is_named(kinds[0], folder.config):
+        return job.refuse(argument, message, f"set {typed}: {kinds[0]}")
+    hint = f"set {typed} to the type of the model that yours was trained from"
+    return job.refuse(argument, message, hint)
 
 
 def _template(

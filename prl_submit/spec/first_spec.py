@@ -31,6 +31,12 @@ class FirstJob(Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...] = ()
     nproc_per_node: int = 1
     backend: str | None = None
+    #: Only for a model whose type and template ms-swift cannot tell. `other_types` and `other_templates`:
+    #: what else ms-swift may take such a model for.
+    model_type: str | None = None
+    other_types: tuple[str, ...] = ()
+    template: str | None = None
+    other_templates: tuple[str, ...] = ()
 
 
 class SpecLine(NamedTuple):
@@ -93,6 +99,7 @@ def _swift(job: FirstJob) -> list[SpecLine]:
         SpecLine("swift:", "arguments of ms-swift, by its own names"),
         SpecLine("  rlhf_type: grpo"),
         SpecLine(f"  model: {_text(job.model)}", "a name on the model hub, or a folder"),
+        *_typed(job),
         SpecLine(f"  dataset: {_texts(job.data)}", f"JSON lines such as {_example(job.columns)}"),
     ]
     if job.plugins:
@@ -114,6 +121,24 @@ def _swift(job: FirstJob) -> list[SpecLine]:
         SpecLine("  eval_strategy: no", "or steps, with a val_dataset: [FILE]"),
         SpecLine("  # use_vllm: true", "far faster completions, if vLLM is installed"),
     ]
+
+
+def _typed(job: FirstJob) -> list[SpecLine]:
+    """The lines that say what ms-swift cannot tell of the model."""
+    lines = []
+    if job.model_type is not None:
+        comment = "ms-swift's word for the kind of model" + _or(job.other_types)
+        lines.append(SpecLine(f"  model_type: {_text(job.model_type)}", comment))
+    if job.template is not None:
+        comment = "how messages become text" + _or(job.other_templates)
+        lines.append(SpecLine(f"  template: {_text(job.template)}", comment))
+    return lines
+
+
+def _or(others: tuple[str, ...]) -> str:
+    """`; or a, b or c`, at most six of them."""
+    shown = ", ".join(others[:6]) + (", …" if len(others) > 6 else "")
+    return f"; it may also be {shown}" if others else ""
 
 
 def _about(job: FirstJob) -> str:

@@ -138,7 +138,7 @@ def test_words_reach_the_job_as_they_were_given(
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (["--name", "My Job"], "--name: name: expected lower-case letters"),
+        (["--name", "My Job"], "--name: expected lower-case letters"),
         (["--nproc-per-node", "0"], "--nproc-per-node: resources.nproc_per_node: expected a whole"),
         (["--nproc-per-node", "x"], "Invalid value for '--nproc-per-node'"),
         (["--reward", "acuracy"], "did you mean accuracy?"),
@@ -178,6 +178,47 @@ def test_wrong_flags(world: World, words: list[str], error: str) -> None:
 def test_all_that_is_wrong_is_said_at_once(world: World) -> None:
     done = world.prl("init", "--name", "A B", "--nproc-per-node", "0", "--reward", "acuracy")
     assert done.err.count("error: ") == 3
+    words = ("--reward", "none.py", "--model", " ", "--backend", "sge", "--nproc-per-node", "0")
+    errors = [line for line in world.prl("init", *words).err.splitlines() if line[:5] == "error"]
+    assert [line.split()[1] for line in errors] == [
+        "--reward",
+        "--model:",
+        "unknown",
+        "--nproc-per-node:",
+    ]
+
+
+def write_model(world: World, name: str, architecture: str, kind: str) -> None:
+    """A model's folder whose name ms-swift does not know."""
+    (world.root / name).mkdir()
+    config = {"architectures": [architecture], "model_type": kind}
+    (world.root / name / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "kind"), [("Qwen2ForCausalLM", "qwen2"), ("LlamaForCausalLM", "llama")]
+)
+def test_a_local_model_gets_the_type_that_its_config_names(
+    world: World, architecture: str, kind: str
+) -> None:
+    """Other types of the same architecture are embeddings and models of a special kind."""
+    write_model(world, "my-sft-model", architecture, kind)
+    made = world.prl("init", "--model", "my-sft-model")
+    assert made.err.startswith("note: ms-swift cannot tell the template of my-sft-model; ")
+    found = values(world, made.out)
+    assert found["swift.model_type"] == kind
+    assert check(world, made.out).code == 0
+
+
+def test_a_local_model_of_no_plain_type(world: World) -> None:
+    write_model(world, "mine", "Phi3ForCausalLM", "other")
+    done = world.prl("init", "--model", "mine")
+    assert (done.code, done.out) == (2, "")
+    assert "--model mine: its type may be phi3, phi4" in done.err
+    made = world.prl("init", "--model", "mine", "--model-type", "phi4")
+    assert (made.code, made.err) == (0, "")
+    assert values(world, made.out)["swift.model_type"] == "phi4"
+    assert check(world, made.out).code == 0
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from prl_submit.inputs import check_inputs
+from prl_submit.inputs import check_inputs, model_types
 from prl_submit.inputs.paths import is_named
 from prl_submit.inputs.plugin_ast import provided
 from prl_submit.inputs.plugin_syntax import read_source
 from prl_submit.inputs.plugins import says
 from prl_submit.inputs.rows import Count, count_rows
+from prl_submit.swift.registries import bundled
 from tests.support.plans import planned
 
 
@@ -122,6 +123,27 @@ def test_a_model_is_a_folder_with_a_config(tmp_path: Path) -> None:
     assert told(tmp_path, "model: empty") == ["error model: empty holds no config.json"]
     (said,) = told(tmp_path, "model: file")
     assert said.startswith("error model: file is a file; a model is a folder")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "kind", "hint"),
+    [
+        ("Qwen2ForCausalLM", "qwen2", "set model_type: qwen2"),
+        ("LlamaForCausalLM", "llama", "set model_type: llama"),
+        ("Phi3ForCausalLM", "x", "set model_type to the type of the model that yours was trained from"),
+    ],
+)  # fmt: skip
+def test_the_type_of_a_model_with_an_unknown_name(
+    tmp_path: Path, architecture: str, kind: str, hint: str
+) -> None:
+    """The order in which ms-swift registers its types does not matter: `qwen2_gte` is an embedding model."""
+    write(tmp_path, mine___config__json={"architectures": [architecture], "model_type": kind})
+    job = planned("name: x\nswift: {rlhf_type: grpo, model: mine}").job
+    backwards = bundled("4.6.0")
+    models = dict(reversed(backwards.models.items()))
+    registries = msgspec.structs.replace(backwards, models=models)
+    job = msgspec.structs.replace(job, names=lambda: registries)
+    assert [problem.hint for problem in model_types.check(job, str(tmp_path))] == [hint]
 
 
 def test_data_that_is_not_json(tmp_path: Path) -> None:
