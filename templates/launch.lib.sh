@@ -41,7 +41,8 @@ prl_own_shell() {
   set -euo pipefail +afkvxCET
   shopt -u expand_aliases failglob nullglob dotglob nocaseglob nocasematch extdebug lastpipe xpg_echo 2>/dev/null || :
   trap - RETURN ERR
-  trap : DEBUG # not `-`: at the end of a function bash restores a trap on DEBUG that the function has removed
+  # Not `trap - DEBUG`: at the end of a function bash restores a trap on DEBUG that the function has removed.
+  [[ -z $(trap -p DEBUG) ]] || trap : DEBUG
   # A PATH that nobody expanded must not hide the commands of this file.
   [[ :${PATH:-}: == *:/usr/bin:* ]] || PATH=${PATH:+$PATH:}/usr/bin
   [[ :$PATH: == *:/bin:* ]] || PATH=$PATH:/bin
@@ -49,36 +50,31 @@ prl_own_shell() {
 prl_own_shell
 
 prl_doing="starting"
-prl_setup_exit='' prl_errexit=-e prl_their_debug=''
+prl_setup_exit='' prl_errexit=-e
 
 # Before lines that are not ours.
 prl_lend_shell() { # [WHAT]: what they do, for exit.json's reason
-  [[ -z ${1:-} ]] || prl_doing=$1
+  [[ -z ${1:-} ]] || prl_refuse_line "$1"
   # shellcheck disable=SC2329 # the lines that are not ours call it
   [[ -o posix ]] || trap() { prl_trap "$@"; } # in POSIX mode no function may have its name
-  [[ -z ${1:-} || -n $prl_their_debug ]] || builtin trap prl_keep_shell DEBUG
   builtin set +u "$prl_errexit"
 }
 
-# Before each command of a setup line. `exec PROGRAM` would run PROGRAM in place of launch.sh, after `set -n` bash runs
-# no command, and launch.sh could not set a variable that is read-only: the job would end without exit.json.
-prl_keep_shell() {
-  local prl_line
-  case $BASH_COMMAND in
-    exec | exec\ [\<\>\&\{]* | exec\ [0-9]*[\<\>]*) ;; # a redirection stays in this shell
-    "exec "* | "set -n"* | "set -o noexec"*)
-      # `exec PROGRAM &` and `… | exec PROGRAM` are processes of their own, which the trap cannot tell from this shell.
-      prl_line=${prl_doing//&&/} prl_line=${prl_line//||/} prl_line=${prl_line//[<>]&/} prl_line=${prl_line//&>/}
-      if [[ $prl_line != *[\&\|]* ]]; then
-        prl_reason="$prl_doing: it ends launch.sh's shell before the training"
-        builtin exit 78
-      fi
-      ;;
-    readonly*" prl_"* | declare\ -*r*" prl_"* | typeset\ -*r*" prl_"*)
-      prl_reason="$prl_doing: names that begin with prl_ are launch.sh's own"
-      builtin exit 78
-      ;;
-  esac
+# A setup line that begins with `exec PROGRAM` would run PROGRAM in place of launch.sh, after `set -n` bash runs no
+# command, and launch.sh could not set a variable that is read-only: the job would end without exit.json. Only the
+# text of the line is looked at: a trap on DEBUG would see more, but it changes $_ and slows the line down.
+prl_refuse_line() { # "WHAT: LINE"
+  local prl_line=${1#*: } prl_options='([[:space:]]+-[a-zA-Z]+)*[[:space:]]+'
+  prl_doing=$1
+  if [[ $prl_line =~ ^[[:space:]]*exec[[:space:]]+[^[:space:]\<\>\&\{0-9] && ${prl_line//&&/} != *[\&\|]* ]] ||
+    [[ $prl_line =~ ^[[:space:]]*set[[:space:]]+(-n|-o[[:space:]]+noexec)([[:space:];]|$) ]]; then
+    prl_reason="$prl_doing: it ends launch.sh's shell before the training"
+    builtin exit 78
+  fi
+  if [[ $prl_line =~ ^[[:space:]]*(readonly|declare[[:space:]]+-[a-zA-Z]*r[a-zA-Z]*|typeset[[:space:]]+-[a-zA-Z]*r[a-zA-Z]*)$prl_options'prl_' ]]; then
+    prl_reason="$prl_doing: names that begin with prl_ are launch.sh's own"
+    builtin exit 78
+  fi
 }
 
 # After lines that are not ours. A `set +e` in the spec itself holds for the setup lines that follow; one in a sourced
@@ -116,10 +112,7 @@ prl_trap() {
       EXIT | 0) prl_setup_exit=${prl_action#-} ;;
       1 | HUP | SIGHUP | 2 | INT | SIGINT | 15 | TERM | SIGTERM) ;;
       10 | USR1 | SIGUSR1 | 12 | USR2 | SIGUSR2 | 13 | PIPE | SIGPIPE | 14 | ALRM | SIGALRM) ;;
-      *)
-        [[ ${prl_signal^^} != DEBUG ]] || prl_their_debug=1
-        builtin trap -- "$prl_action" "$prl_signal"
-        ;;
+      *) builtin trap -- "$prl_action" "$prl_signal" ;;
     esac
   done
 }
@@ -1232,3 +1225,11 @@ prl_look_at_checkpoints() {
 # checkpoint_files.py stands here in a run directory.
 PRL_PYTHON
 }
+
+# A setup line that defines a function of one of these names fails: it would replace a part of launch.sh.
+readonly -f prl_begin prl_own_shell prl_lend_shell prl_take_back prl_end_environment prl_continue prl_need prl_preflight \
+  prl_before_training prl_run prl_after_training prl_finish
+
+# launch.sh goes on only if bash has read this last line: with a damaged library no setup line must run.
+# shellcheck disable=SC2034 # launch.sh reads it
+prl_library=whole

@@ -29,6 +29,8 @@ TEMPLATES = (
 #: machine. The text of the file replaces the line _CHECKPOINT_LINE of launch.lib.sh.
 _CHECKPOINT_FILES = os.path.join(_PACKAGE, "runs", "checkpoint_files.py")
 _CHECKPOINT_LINE = "# checkpoint_files.py stands here in a run directory.\n"
+#: launch.sh does not go on unless bash has read this line of launch.lib.sh.
+_LAST_LINE = "prl_library=whole\n"
 
 # A filter puts a NUL at each end of its result. Values cannot hold a NUL, because the readers refuse it. So
 # the NULs prove that a filter made the whole text; `{{ a|bash ~ b }}` has one at the beginning only.
@@ -183,6 +185,10 @@ def render_library(site: Path | None = None) -> str:
         text = read_template(path)
     except (OSError, UnicodeDecodeError) as error:
         raise PrlSubmitError(f"{path}: cannot be read: {error}") from None
+    if not text.endswith(_LAST_LINE):
+        raise PrlSubmitError(
+            f"{path}: is no whole launch.lib.sh: its last line is not {_LAST_LINE.strip()}"
+        )
     return text.replace(_CHECKPOINT_LINE, read_template(_CHECKPOINT_FILES))
 
 

@@ -108,11 +108,14 @@ def test_setup_line_that_ends_the_script(world: World, line: str) -> None:
     ("line", "words"),
     [
         ("exec sleep 0", "it ends launch.sh's shell before the training"),
-        ("true && { exec sleep 0; }", "it ends launch.sh's shell before the training"),
+        ("  exec  sleep 0 && true", "it ends launch.sh's shell before the training"),
+        ("set -o noexec", "it ends launch.sh's shell before the training"),
         ("set -n", "it ends launch.sh's shell before the training"),
         ("readonly prl_code", "names that begin with prl_ are launch.sh's own"),
         ("declare -gr prl_reason=x", "names that begin with prl_ are launch.sh's own"),
+        ("readonly -a prl_swift_args", "names that begin with prl_ are launch.sh's own"),
         ("enable -n local", "(exit code 127)"),
+        ("prl_run() { echo mine; }", "prl_run() { echo mine; }"),
     ],
 )
 def test_setup_line_that_takes_the_shell_away(world: World, line: str, words: str) -> None:
@@ -136,6 +139,10 @@ def test_setup_line_that_takes_the_shell_away(world: World, line: str, words: st
         "exec_it() { :; }; exec_it",
         "set -o noglob",
         "readonly mine=1 IFS",
+        "mkdir -p work && cd $_ && [[ $PWD == */work ]]",
+        'readonly REWARDS="prl_format prl_accuracy"',
+        "declare -a REWARDS=(prl_format prl_accuracy); [[ ${#REWARDS[@]} == 2 ]]",
+        'declare -rx TEXT="my prl_run"',
         "enable -n test",
     ],
 )
@@ -831,3 +838,30 @@ def test_literal_environment(world: World) -> None:
     value = "it's $(id) \\ 雨\n`x`"
     job = world.by_hand('printf "%s" "$ODD" >"$run/odd"; step 1 1', environment__env={"ODD": value})
     assert (job.run / "odd").read_text() == value
+
+
+@pytest.mark.parametrize("text", [None, "", "# cut", "echo 'open\n", "prl_begin() { :; }\n"])
+def test_a_damaged_library_runs_no_setup_line(world: World, text: str | None) -> None:
+    """launch.sh goes on only with a launch.lib.sh that bash has read to its last line."""
+    script = world.script(environment__setup=["touch setup-ran"])
+    library = script.parent / "launch.lib.sh"
+    if text is None:
+        library.unlink()
+    else:
+        library.write_text(text)
+    done = world.finish(world.popen(["bash", script], FAKE="step 1 1"))
+    assert done.code == 78
+    assert not list(world.root.rglob("setup-ran"))
+    assert not (script.parent / "argv").exists()
+
+
+@pytest.mark.parametrize("how", ["link", "copy"])
+def test_a_linked_or_copied_launch_script_finds_its_library(world: World, how: str) -> None:
+    script = world.script()
+    elsewhere = world.root / "elsewhere"
+    elsewhere.mkdir()
+    other = elsewhere / "l.sh"
+    other.symlink_to(script) if how == "link" else other.write_bytes(script.read_bytes())
+    done = world.finish(world.popen(["bash", other], FAKE="step 1 1"))
+    assert done.code == 0
+    assert json.loads((script.parent / "exit.json").read_text())["state"] == "SUCCEEDED"

@@ -47,11 +47,14 @@ prl_swift_args=(
 )
 
 # --- begin: take the run directory, open the log, hear signals ------------------------------------
-# This file's folder, where launch.lib.sh lies.
-prl_beside=${BASH_SOURCE[0]%"${BASH_SOURCE[0]##*/}"}
+# launch.lib.sh lies beside this file, and in the run directory, if this file was copied or linked.
+prl_library=${BASH_SOURCE[0]%"${BASH_SOURCE[0]##*/}"}
+prl_library=${prl_library:-./}launch.lib.sh
+[[ -f $prl_library ]] || prl_library=$prl_run_dir/launch.lib.sh
 POSIXLY_CORRECT=1 # so that no inherited function replaces the next command; launch.lib.sh ends this mode
 # shellcheck source=launch.lib.sh
-. "${prl_beside:-./}launch.lib.sh" || exit 78
+[[ ! -f $prl_library ]] || . "$prl_library" || exit 78
+[[ $prl_library == whole ]] || { echo "prl-submit: $prl_library is missing or damaged" >&2 && exit 78; }
 prl_begin
 
 # --- the environment ------------------------------------------------------------------------------

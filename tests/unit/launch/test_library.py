@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from prl_submit.errors import PrlSubmitError
 from prl_submit.launch.render import render_library
 
 #: The values that launch.sh assigns, for one node on this machine.
@@ -378,3 +379,10 @@ def test_it_needs_no_home_and_no_path(library: Library) -> None:
     own = f"/tmp/prl-submit-home-{os.getuid()}"
     note = f"HOME is /nowhere, which is not to be read; this job has {own}"
     assert library.said(lines, **environ) == f"{own} /usr/bin:/bin {note}\n"
+
+
+def test_a_library_without_its_last_line_is_refused(tmp_path: Path) -> None:
+    """A site's own launch.lib.sh that was cut: launch.sh would not go on with it."""
+    (tmp_path / "launch.lib.sh").write_text("prl_begin() { :; }\n")
+    with pytest.raises(PrlSubmitError, match="is no whole"):
+        render_library(tmp_path)
