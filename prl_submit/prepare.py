@@ -80,7 +80,12 @@ def _all_problems(planned: Planned, spec: str, environ: Mapping[str, str]) -> li
 
     plan = planned.plan
     problems = [*planned.problems, *backends.check_section(planned)]
-    problems += [*check_presence(planned), *check_local(planned, environ)]
+    facts = load_facts(plan.backend, plan.slurm.partition, environ)
+    # One message for each matter. In place of a wrong value the plan has a default, so more would be false;
+    # and what the probe found says more than what is seen without it.
+    probed = _about_others(check_probed(planned, facts, time.time()), errors_of(planned))
+    problems += check_presence(planned)
+    problems += _about_others(check_local(planned, environ), [*errors_of(planned), *probed])
     if plan.environment.setup:
         from prl_submit.inputs.setup_lines import check_setup
         from prl_submit.system import shell
@@ -88,10 +93,15 @@ def _all_problems(planned: Planned, spec: str, environ: Mapping[str, str]) -> li
         problems += check_setup(planned, shell.run)
     problems += [*check_training(planned), *of_another_user(spec)]
     problems += check_inputs(planned.job, plan.workdir)
-    facts = load_facts(plan.backend, plan.slurm.partition, environ)
-    problems += check_probed(planned, facts, time.time())
+    problems += probed
     so_far = msgspec.structs.replace(planned, problems=problems)
     return [*problems, *memory_problems(so_far, facts, environ)]
+
+
+def _about_others(problems: list[Problem], told: list[Problem]) -> list[Problem]:
+    """The problems whose key no problem in `told` has."""
+    keys = {problem.key for problem in told}
+    return [problem for problem in problems if problem.key not in keys]
 
 
 def errors_of(planned: Planned) -> list[Problem]:

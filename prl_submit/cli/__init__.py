@@ -163,23 +163,23 @@ def _with_command(words: list[str]) -> list[str]:
 
 
 def _refuse_misspelt_command(word: str, rest: list[str]) -> None:
-    """End the process with exit code 2 if `word` is no file and was meant as a command.
-
-    It was if it looks like the name of one, or if another word follows: `submit` takes one SPEC.
-    """
-    if not word.isalpha() or os.path.exists(word):
-        return
+    """End the process with exit code 2 if `word` is neither a file nor a command."""
+    if not word.isalpha() or len(word) > 255 or os.path.exists(word):
+        return  # reading the file says what is wrong with its name
     from prl_submit.spec import meanings
     from prl_submit.spec.suggest import closest
 
     # A similarity of 0.75 means that a letter or two are wrong; `compare` must not become `import`.
     named = meanings.meant(word, meanings.COMMANDS, COMMANDS)
     near = named[0] if named else closest(word.lower(), COMMANDS, 0.75)
-    if near is not None or (rest and not rest[0].startswith("-")):
-        hint = f"did you mean {near!r}?" if near else "`prl-submit --help` lists the commands"
-        _say(f"error: no command and no file {word!r}")
-        _say(f"hint: {hint}")
-        sys.exit(2)
+    hint = f"did you mean {near!r}?" if near else None
+    if hint is None and not (rest and not rest[0].startswith("-")):
+        from prl_submit.inputs.spec_files import near_file
+
+        hint = near_file(word)
+    _say(f"error: no command and no file {word!r}")
+    _say(f"hint: {hint or '`prl-submit --help` lists the commands'}")
+    sys.exit(2)
 
 
 def _exit_code(error: Exception) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from prl_submit.cli.console import data, document, note
-from prl_submit.cli.problems import rendered
+from prl_submit.cli.problems import errors_line, rendered
 from prl_submit.cli.shared_options import json_option, spec_options
 from prl_submit.errors import (
     EXIT_JOB_FAILED,
@@ -85,9 +85,8 @@ def _print(spec: str, checked: Checked) -> None:
     """Print the problems, and one line that says whether the job can be submitted."""
     for problem in checked.problems:
         note(format_problem(problem))
-    errors = len(checked.errors)
-    if checked.planned is None or errors:
-        note(f"{spec}: {errors} error{'s' if errors != 1 else ''}; nothing was created")
+    if checked.planned is None or checked.errors:
+        note(errors_line(spec, checked.problems))
         return
     words = f"; {checked.online}" if checked.online else ""
     data(f"{spec}: ok: {_summary(checked.planned)}{words}")

@@ -14,9 +14,11 @@ from prl_submit.cli.run_lines import describe, interrupted, result_code
 from prl_submit.cli.shared_options import output_root_option, run_argument
 from prl_submit.errors import PrlSubmitError
 from prl_submit.runs.directory import Run, find_run
+from prl_submit.runs.final_state import read_verdict
 from prl_submit.runs.layout import SLURM_LOG
 from prl_submit.runs.logs import LogReader, node_logs, rank_logs
 from prl_submit.runs.plan_file import read_plan
+from prl_submit.runs.states import finished_state
 from prl_submit.spec.sections import Resources
 from prl_submit.system.user_paths import output_root as output_root_of
 
@@ -111,7 +113,11 @@ def _instead(run: Run, node: int | None, rank: int | None) -> Find:
         )
     log = run.path / SLURM_LOG
     scheduler = [log] if log.exists() else []
-    note(f"{run.name} has no log yet" + ("; the scheduler's:" if scheduler else ""))
+    is_over = finished_state(run) is not None or read_verdict(run) is not None
+    note(
+        f"{run.name} has no log{'' if is_over else ' yet'}"
+        + ("; the scheduler's:" if scheduler else "")
+    )
     return lambda: [(node or 0, path) for path in scheduler]
 
 

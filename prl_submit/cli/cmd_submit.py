@@ -11,10 +11,11 @@ import click
 from prl_submit import backends
 from prl_submit.backends.artefact import first_of, job_files
 from prl_submit.cli.console import document, note, raw
-from prl_submit.cli.problems import warn_or_stop
+from prl_submit.cli.problems import errors_line, warn_or_stop
 from prl_submit.cli.run_lines import interrupted
 from prl_submit.cli.shared_options import follow_option, json_option, spec_options, wait_option
 from prl_submit.cli.started import after_start
+from prl_submit.errors import SpecError, format_error
 from prl_submit.prepare import plan_spec
 from prl_submit.runs.states import Status
 from prl_submit.submission import World
@@ -43,8 +44,13 @@ def submit(
     command ends with the job, and its exit code is the job's result: 0 or 1. A SIGTERM that it gets
     meanwhile is passed on to a local job: so a platform's container can run it as its main process.
     """
-    planned = plan_spec(spec, **options)
-    warn_or_stop(planned)
+    try:
+        planned = plan_spec(spec, **options)
+        warn_or_stop(planned)
+    except SpecError as error:
+        note(format_error(error))
+        note(errors_line(spec, error.problems))
+        return error.exit_code
     backends.load(planned.plan.backend)
     if dry_run:
         artefact = first_of(job_files(planned.plan, templates))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from prl_submit.cli.console import note
-from prl_submit.errors import SpecError, format_problem
+from prl_submit.errors import Problem, SpecError, format_problem
 from prl_submit.planning.plan import Planned
 from prl_submit.prepare import errors_of
 
@@ -19,6 +20,12 @@ def warn_or_stop(planned: Planned) -> None:
         raise SpecError(planned.problems)
     for problem in planned.problems:
         note(format_problem(problem))
+
+
+def errors_line(spec: str, problems: Sequence[Problem]) -> str:
+    """The last line that `check` and `submit` print about a spec with errors."""
+    errors = sum(problem.severity == "error" for problem in problems)
+    return f"{spec}: {errors} error{'s' if errors != 1 else ''}; nothing was created"
 
 
 def rendered(planned: Planned, templates: Path | None) -> dict[str, str]:

@@ -8,10 +8,13 @@ from collections.abc import Iterator, Mapping
 from prl_submit.backends.local.this_machine import lacking
 from prl_submit.errors import Problem
 from prl_submit.inputs.paths import is_named
+from prl_submit.launch.quote import bash
 from prl_submit.planning.node_paths import local_path, named_values
 from prl_submit.planning.plan import NodePath, Plan, Planned
 from prl_submit.spec.nodes import mapping, near_origin, problem_at
 from prl_submit.spec.suggest import closest
+
+HIDDEN = "cannot be found: you have no permission to enter a folder above it"
 
 
 def check_training(planned: Planned) -> list[Problem]:
@@ -38,7 +41,7 @@ def check_presence(planned: Planned) -> list[Problem]:
     plan = planned.plan
     if not os.path.isdir(plan.workdir):
         severity = "error" if plan.traits.runs_here else "warning"
-        message = f"{plan.workdir} is not a folder on this machine"
+        message = f"{plan.workdir} {_why_no_folder(plan.workdir)}"
         if plan.traits.sees_our_files:
             return [_at(planned, "workdir", message, None, severity)]
         if plan.output_mount:
@@ -67,6 +70,21 @@ def _absent(planned: Planned) -> Iterator[Problem]:
             yield _at(planned, item.key, f"{item.kind} {shown} {fault[0]}", fault[1])
 
 
+def _is_hidden(path: str) -> bool:
+    """True if a folder above the path may not be entered, so nobody can say whether the path exists."""
+    try:
+        os.stat(path)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _why_no_folder(path: str) -> str:
+    return HIDDEN if _is_hidden(path) else "is not a folder on this machine"
+
+
 #: The kinds of paths that are folders. A data set may be a file or a folder. Every other kind is a file.
 _FOLDERS = ("adapter", "checkpoint", "model")
 
@@ -85,6 +103,8 @@ def _fault(item: NodePath, plan: Plan) -> tuple[str, str] | None:
         if os.path.islink(item.path):
             target = os.readlink(item.path)
             return f"is a link to {target}, which is not here", "correct the link"
+        if _is_hidden(item.path) and plan.traits.sees_our_files:
+            return HIDDEN, "its owner can allow it with chmod"
         return "is not here", _hint(item.path, plan)
     is_folder = os.path.isdir(item.path)
     if is_folder and item.kind not in (*_FOLDERS, "dataset"):
@@ -163,4 +183,10 @@ def _hint(path: str, plan: Plan) -> str:
         near = None
     if near:
         return f"did you mean {near!r}?"
-    return f"relative paths start at the working directory, {plan.workdir}"
+    hint = f"relative paths start at the working directory, {plan.workdir}"
+    beside = os.path.dirname(os.path.abspath(plan.spec_file))
+    if path.startswith(f"{plan.workdir.rstrip('/')}/"):
+        there = os.path.join(beside, os.path.relpath(path, plan.workdir))
+        if beside != plan.workdir and os.path.exists(there):
+            return f"{hint}; it is in the folder of the spec: --set workdir={bash(beside)}"
+    return hint

@@ -134,12 +134,12 @@ def _read(path: str) -> bytes:
 
 def _unreadable(spec: str, error: OSError) -> Problem:
     """The problem of a file that cannot be read."""
-    hint = _near_file(spec) if isinstance(error, FileNotFoundError) else None
+    hint = near_file(spec) if isinstance(error, FileNotFoundError) else None
     what = "is a folder" if isinstance(error, IsADirectoryError) else error.strerror or str(error)
     return Problem(file=spec, line=None, key=None, message=f"cannot be read: {what}", hint=hint)
 
 
-def _near_file(spec: str) -> str | None:
+def near_file(spec: str) -> str | None:
     """A hint for a missing file: a spec of a similar name in its folder."""
     folder, name = os.path.split(spec)
     try:

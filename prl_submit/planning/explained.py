@@ -85,7 +85,9 @@ def _section_order(key: str) -> int:
 
 
 def shown(value: Any) -> str:
-    """A resolved value on one line."""
+    """A resolved value on one line; `-` if it is not known."""
+    if value is None:
+        return "-"
     if isinstance(value, list):
         return f"[{', '.join(word(item) for item in value)}]"
     return word(value)

@@ -11,7 +11,7 @@ from prl_submit.launch.quote import bash
 from prl_submit.planning.plan import Plan, Planned
 from prl_submit.probe.node_facts import NO_PARTITION, Damaged, Facts
 from prl_submit.spec.nodes import near_origin, problem_at
-from prl_submit.spec.scalars import mebibytes
+from prl_submit.spec.scalars import gpus_asked_for, mebibytes
 
 #: Facts older than so many days give warnings, not errors.
 STALE_DAYS = 30
@@ -47,10 +47,8 @@ def _gpus(planned: Planned, facts: Facts, now: float) -> list[Problem]:
     )
     if most >= count:
         return []
-    name = f"{wanted} GPUs" if wanted else "GPUs"
     message = (
-        f"{count} {name} per node are asked for; {where} {gpu_words(nodes)}"
-        f" ({_seen(facts.probed_at)})"
+        f"{gpus_asked_for(count, wanted)}; {where} {gpu_words(nodes)} ({_seen(facts.probed_at)})"
     )
     hint = f"nproc_per_node up to {most}; {again}" if most else again
     severity = _severity(facts.probed_at, now)

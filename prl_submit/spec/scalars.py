@@ -171,3 +171,10 @@ def to_quantity(size: str | None) -> str:
 def format_number(value: int | float) -> str:
     """A number as people write it: `1e-6`, where Python's repr is `1e-06`. It reads back as the same number."""
     return re.sub(r"e([-+])0+(?=[0-9])", r"e\1", repr(value)).replace("e+", "e")
+
+
+def gpus_asked_for(count: int, kind: str | None) -> str:
+    """`1 GPU per node is asked for`, `8 h100 GPUs per node are asked for`."""
+    name = f"{kind} GPU" if kind else "GPU"
+    one = count == 1
+    return f"{count} {name}{'' if one else 's'} per node {'is' if one else 'are'} asked for"

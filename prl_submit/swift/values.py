@@ -68,12 +68,22 @@ def _add_value(
     try:
         values[name] = _typed(table[name], node)
     except ValueError as error:
-        return [problem_at(node.origin, f"swift.{name}", str(error))]
+        hint = _near_choice(table[name], node)
+        return [problem_at(node.origin, f"swift.{name}", str(error), hint)]
     if table[name].kind == "json" and isinstance(node.value, str):
         from prl_submit.swift.json_text import json_problems
 
         return json_problems(name, node, nodes, table.known_version)
     return []
+
+
+def _near_choice(argument: Argument, node: Node) -> str | None:
+    """The hint `did you mean 'grpo'?` for a text that is similar to one of the argument's choices."""
+    if not argument.choices or not isinstance(node.value, str):
+        return None
+    from prl_submit.spec.suggest import did_you_mean
+
+    return did_you_mean(node.value, argument.choices)
 
 
 def is_true(nodes: dict[str, Node], name: str) -> bool:

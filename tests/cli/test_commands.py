@@ -563,6 +563,38 @@ def test_a_word_that_is_no_command(world: World) -> None:
     )
 
 
+def test_a_single_word_that_is_no_command(world: World) -> None:
+    """The hint names a spec of a similar name, if there is one."""
+    said = "error: no command and no file 'nope'\nhint: "
+    assert world.prl("nope").err == f"{said}`prl-submit --help` lists the commands\n"
+    world.spec("nopes.yaml")
+    assert world.prl("nope").err == f"{said}did you mean nopes.yaml?\n"
+
+
+def test_submit_counts_the_errors_as_check_does(world: World) -> None:
+    spec = world.spec(
+        swift__beta="x", resources__accelerator="gpu", resources__nproc_per_node="two"
+    )
+    submitted, checked = world.prl(spec), world.prl("check", spec)
+    assert (submitted.code, submitted.out) == (2, "")
+    assert submitted.err == checked.err
+    assert submitted.err.endswith(f"{spec}: 2 errors; nothing was created\n")
+    assert "needed, one per process" not in submitted.err
+
+
+def test_logs_of_a_run_that_ended_without_a_log(world: World) -> None:
+    run = Path(world.prl(world.spec(), "--wait", FAKE="step 1 1").out.strip())
+    for log in (run / "logs").iterdir():
+        log.unlink()
+    assert world.prl("logs", run.name).err == f"{run.name} has no log\n"
+
+
+def test_explain_shows_a_dash_for_a_version_that_is_not_known(world: World) -> None:
+    shown = world.prl("explain", world.spec()).out
+    (line,) = [line for line in shown.splitlines() if "environment.swift_version" in line]
+    assert line.split()[1] == "-"
+
+
 @pytest.mark.parametrize(
     ("word", "hint"),
     [

@@ -20,10 +20,11 @@ NO_ENVIRONMENT = ["--set", "environment.conda=null", "--set", "environment.venv=
 
 @pytest.mark.parametrize("version", ["3.3.0", "3.3.0.dev0", "3.8.3", "4.0.0", "4.6.0"])
 def test_every_job_is_right_for(version: str, world: World) -> None:
-    """Names and values that all of them have, and not a warning."""
+    """Names and values that all of them have, and not a warning but for the placeholder of the image."""
     shutil.copytree(PROJECT / "jobs", world.root / "jobs")
     stated = ["--set", f"environment.swift_version={version}"]
     for name in NAMES:
-        done = world.prl("check", f"jobs/{name}", *stated, *NO_ENVIRONMENT, **HERE)
+        image = ["--set", "kubernetes.image=registry.example/mine:1"] if "k8s" in name else []
+        done = world.prl("check", f"jobs/{name}", *stated, *image, *NO_ENVIRONMENT, **HERE)
         assert (done.code, done.err) == (0, ""), (name, done.err)
         assert f"jobs/{name}: ok" in done.out

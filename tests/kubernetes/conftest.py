@@ -16,7 +16,7 @@ from tests.conftest import World, eventually
 from tools.clusters.kubernetes import KubernetesCluster
 
 HERE = Path(__file__).parent
-IMAGE = "registry.example/ms-swift:4.6"
+IMAGE = "registry.example/ms-swift:4.6.0"
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -18,7 +18,7 @@ from tests.render.test_golden import plan_of_job, same_as_golden
 
 TOKEN = "0123456789abcdef"
 BASE = [
-    "kubernetes.image=registry.example/ms-swift:4.6",
+    "kubernetes.image=registry.example/ms-swift:4.6.0",
     "kubernetes.volumes=[{pvc: work, mountPath: /home/me/prl}]",
 ]
 MANIFESTS = {

@@ -10,6 +10,7 @@ from prl_submit.backends.kubernetes.volumes import holds, read_volumes
 from prl_submit.errors import Problem
 from prl_submit.planning.plan import Plan
 from prl_submit.rules.job import Job
+from prl_submit.spec.first_spec import PLACEHOLDER_IMAGE
 from prl_submit.spec.scalars import ALL_MEMORY
 
 
@@ -40,8 +41,12 @@ def _image(job: Job) -> Iterator[Problem]:
         yield job.problem(
             "kubernetes",
             "image is not set: the pods need one with torch and ms-swift",
-            "kubernetes: {image: registry.example/ms-swift:4.6}",
+            f"kubernetes: {{image: {PLACEHOLDER_IMAGE}}}",
         )
+    if job.spec.kubernetes.image == PLACEHOLDER_IMAGE:
+        message = "is a placeholder, which no registry has"
+        hint = "name an image of yours that has torch and ms-swift"
+        yield job.problem("kubernetes.image", message, hint, "warning")
     if container is not None and container.mounts:
         yield job.problem(
             "environment.container.mounts",

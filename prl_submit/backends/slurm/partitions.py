@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from prl_submit.errors import Refusal
 from prl_submit.planning.plan import Plan
-from prl_submit.spec.scalars import ALL_MEMORY, format_duration, mebibytes
+from prl_submit.spec.scalars import ALL_MEMORY, format_duration, gpus_asked_for, mebibytes
 from prl_submit.spec.suggest import closest
 
 #: Lists partitions, one line for each kind of node in each (--exact: sinfo does not merge kinds).
@@ -225,9 +225,8 @@ def _gpus(plan: Plan, kinds: list[NodeKind], where: str) -> Refusal | None:
     most = max(kind.gpus.get(wanted, 0) if wanted else sum(kind.gpus.values()) for kind in kinds)
     if count <= most:
         return None
-    name = f"{wanted} GPUs" if wanted else "GPUs"
     hint = "take another partition" if most == 0 else f"nproc_per_node up to {most}, on more nodes"
-    message = f"{count} {name} per node are asked for; no node of {where} has more than {most}"
+    message = f"{gpus_asked_for(count, wanted)}; no node of {where} has more than {most}"
     return Refusal("resources.nproc_per_node", message, hint)
 
 

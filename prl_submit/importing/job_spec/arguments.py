@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from prl_submit.importing.bash.scope import Field, Gap, Given, known_texts
 from prl_submit.importing.findings import Findings
+from prl_submit.planning.infer_workers import takes_infer_workers
 from prl_submit.swift.renames import RENAMED, REPLACED, name_in
 from prl_submit.swift.table import Table
 from prl_submit.swift.unknown_names import what_is_wrong
@@ -117,7 +118,9 @@ def _name_here(passed: Passed, table: Table, findings: Findings) -> str:  # noqa
         findings.note(line, f"--{name} is {here} in ms-swift {table.version}")
     elif here != name and (here in table or here in OWNED):
         findings.note(line, f"--{name} is written {here}")
-    elif here not in table and here != "num_infer_workers" and not _is_gone_and_off(passed, table):
+    elif here not in table and not (
+        _is_translated(here, passed, table) or _is_gone_and_off(passed, table)
+    ):
         message, hint = what_is_wrong(here, table)
         findings.note(line, f"--{name}: {message}", hint)
     return here
@@ -127,6 +130,13 @@ def _hint_at_versions(table: Table) -> str | None:
     if not table.is_assumed:
         return None
     return f"{table.version} is taken, the newest; --swift-version says which one will run"
+
+
+def _is_translated(here: str, passed: Passed, table: Table) -> bool:
+    """Whether prl-submit passes another argument instead: vllm_mode colocate and num_infer_workers."""
+    if here == "vllm_mode" and takes_infer_workers(table):
+        return known_texts(passed.words) == ["colocate"]
+    return here == "num_infer_workers"
 
 
 def _is_gone_and_off(passed: Passed, table: Table) -> bool:

@@ -608,6 +608,14 @@ def test_import_and_check_say_the_same_of_a_name(version: str, name: str) -> Non
     assert notes == [(f"--{name}: {told.message}", told.hint)]
 
 
+@pytest.mark.parametrize(("mode", "is_passed"), [("colocate", True), ("server", False)])
+def test_vllm_mode_for_a_release_that_has_num_infer_workers(mode: str, is_passed: bool) -> None:
+    """prl-submit passes num_infer_workers for `vllm_mode: colocate`; for no other mode is there a translation."""
+    made = for_swift("3.3", f"{TRAIN} --use_vllm true --vllm_mode {mode}")
+    notes = [problem for problem in made.problems if problem.message.startswith("--vllm_mode: ")]
+    assert bool(notes) != is_passed
+
+
 @pytest.mark.parametrize("words", ["--num_infer_workers 1", "--num_infer_workers 3"])
 def test_num_infer_workers_is_left_out_where_nothing_reads_it(words: str) -> None:
     assert "vllm_mode" not in spec(f"{TRAIN} {words}")["swift"]

@@ -15,6 +15,7 @@ from prl_submit.errors import Problem
 from prl_submit.inputs.local_files import check_local, check_presence, check_training
 from tests.support.plans import planned
 
+ROOT = Path(__file__).resolve().parents[3]
 CPU = "resources: {accelerator: cpu}"
 
 
@@ -190,6 +191,39 @@ print(said())
         check=True,
     )
     assert ran.stdout == "['plugin p.py cannot be read: you have no permission']\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user's folder is made by root")
+def test_a_working_directory_in_a_folder_that_may_not_be_entered(public_folder: Path) -> None:
+    """Checked as another user, because root may enter every folder."""
+    (public_folder / "closed" / "work").mkdir(parents=True)
+    (public_folder / "closed").chmod(0o700)
+    script = """
+import os, sys
+from prl_submit.inputs.local_files import check_presence
+from tests.support.plans import planned
+found = planned(f"name: x\\nworkdir: {sys.argv[1]}\\nswift: {{model: ./m}}")
+check_presence(found)  # imports all modules
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+print([problem.message for problem in check_presence(found)])
+"""
+    work = str(public_folder / "closed" / "work")
+    argv = [sys.executable, "-c", script, work]
+    ran = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=ROOT)
+    said = "cannot be found: you have no permission to enter a folder above it"
+    assert ran.stdout == f"['{work} {said}']\n"
+
+
+def test_a_file_beside_the_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user calls prl-submit from another folder than that of the spec."""
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "p.py").touch()
+    monkeypatch.chdir(tmp_path)
+    (problem,) = missing(tmp_path, "swift: {external_plugins: p.py}", name="jobs/job.yaml")
+    assert problem.hint == (
+        f"relative paths start at the working directory, {tmp_path}; it is in the folder of the spec:"
+        f" --set workdir={tmp_path}/jobs"
+    )
 
 
 @pytest.mark.parametrize(

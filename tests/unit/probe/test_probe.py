@@ -223,6 +223,11 @@ def test_too_few_gpus() -> None:
     )
 
 
+def test_a_single_gpu() -> None:
+    found = problems("resources: {nproc_per_node: 1}", local_facts(0))
+    assert found[0].message.startswith("1 GPU per node is asked for; box has none (probed")
+
+
 def test_the_hint_names_a_partition_that_the_spec_does_not() -> None:
     (problem,) = problems("resources: {nproc_per_node: 8}")
     assert problem.hint is not None

@@ -213,14 +213,14 @@ def test_a_job_that_fits_is_accepted(resources: str, slurm: str) -> None:
             "",
             "partition: cpu",
             "resources.nproc_per_node",
-            "1 GPUs per node are asked for; no node of partition cpu has more than 0",
+            "1 GPU per node is asked for; no node of partition cpu has more than 0",
             "take another partition",
         ),
         (
             "gpu_type: h100",
             "partition: cpu",
             "resources.nproc_per_node",
-            "1 h100 GPUs per node are asked for; no node of partition cpu has more than 0",
+            "1 h100 GPU per node is asked for; no node of partition cpu has more than 0",
             "take another partition",
         ),
         (

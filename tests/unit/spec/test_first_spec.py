@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from prl_submit.errors import Problem
-from prl_submit.spec.first_spec import FirstJob, first_spec
+from prl_submit.spec.first_spec import PLACEHOLDER_IMAGE, FirstJob, first_spec
 from prl_submit.swift.history import load_history
 from prl_submit.swift.table import load_table
 from tests.support.plans import planned
@@ -34,7 +34,7 @@ def test_every_release_with_grpo_takes_it(version: str) -> None:
 @pytest.mark.parametrize("backend", [None, "local", "slurm", "kubernetes"])
 @pytest.mark.parametrize("processes", [1, 3, 8])
 def test_no_rule_has_a_word_against_it(backend: str | None, processes: int) -> None:
-    """Neither an error nor a warning, whatever the backend and the number of GPUs."""
+    """Neither an error nor a warning, whatever the backend and the number of GPUs; but for the placeholder."""
     job = FirstJob(
         name="first-job",
         model="org/model",
@@ -43,7 +43,10 @@ def test_no_rule_has_a_word_against_it(backend: str | None, processes: int) -> N
         backend=backend,
         nproc_per_node=processes,
     )
-    assert problems_of(first_spec(job)) == []
+    spec = first_spec(job)
+    assert problems_of(spec.replace(PLACEHOLDER_IMAGE, "registry.example/mine:1")) == []
+    warned = [(found.key, found.severity) for found in problems_of(spec)]
+    assert warned == ([("kubernetes.image", "warning")] if backend == "kubernetes" else [])
 
 
 @pytest.mark.parametrize("reward", ["accuracy", "cosine", "repetition", "soft_overlong"])

@@ -81,7 +81,7 @@ def test_null_is_not_passed() -> None:
         ("reward_weights: [[1]]", "expected a number, found a list", None),
         ("beta: x", "expected a number, found 'x'", None),
         ("use_vllm: maybe", "expected true or false, found 'maybe'", None),
-        ("rlhf_type: gpro", "found 'gpro'", None),
+        ("rlhf_type: gpro", "found 'gpro'", "did you mean 'grpo'?"),
         ("dataset: []", "is an empty list; remove the key or write null", None),
         ("dataset: [a, null]", "is empty", None),
         ("dataset: [a, --x]", "list item '--x' begins with '-'", None),
