@@ -175,7 +175,8 @@ def refuse_copies(run: Run, order: str) -> None:
             f"prl-submit {order} {bash(where.origin)}",
         )
     if where.kind == BROUGHT and order != "resume":
+        done = "collected" if order == "collect" else "cancelled"
         raise PrlSubmitError(
-            f"{run.path} was {where.words}; a job that still runs is not this directory's; "
-            "nothing was done"
+            f"{run.path}: This run was copied from {where.origin}, and {where.origin} is gone. If its job "
+            f"still runs, prl-submit cannot prove that it belongs to this copy, so nothing was {done}."
         )

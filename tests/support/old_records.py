@@ -1,7 +1,8 @@
 """Run directories that prl-submit 0.1.0 wrote in November 2026, before a record had a place.
 
 For each backend one run that succeeded and one that failed after checkpoint-5. The texts are as they were, but for
-@…@, which stand for what a test's world has of its own.
+@…@, which stand for what a test's world has of its own. `old_runs/records` has, for each backend, the records alone of
+one job, which the unit tests read.
 """
 
 from __future__ import annotations

@@ -8,13 +8,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from prl_submit.runs.belonging import BROUGHT, COPY, HOME, MOVED, belonging
+from prl_submit.errors import PrlSubmitError
+from prl_submit.runs.belonging import BROUGHT, COPY, HOME, MOVED, belonging, refuse_copies
 from prl_submit.runs.directory import Run, read_run
 from prl_submit.runs.record import Directory
 from tests.support.records import make_run
 
 #: Files of a run on Kubernetes, written by version 0.1.0.
-OLD = Path(__file__).parent / "written_by_0.1.0" / "kubernetes"
+OLD = Path(__file__).parents[2] / "support/old_runs/records" / "kubernetes"
 
 
 def make(path: Path, born: Path | None = None, *, token: str = "t", inode: int = 0) -> Run:
@@ -75,3 +76,10 @@ def test_a_record_of_an_older_version(tmp_path: Path) -> None:
     assert belonging(old).kind == BROUGHT
     make(tmp_path / "v1")
     assert belonging(old).kind == COPY
+
+
+def test_a_copy_without_its_original_is_not_cancelled(tmp_path: Path) -> None:
+    copy = make(tmp_path / "v1", tmp_path / "gone", inode=1)
+    with pytest.raises(PrlSubmitError, match=r"cannot prove .*, so nothing was cancelled"):
+        refuse_copies(copy, "cancel")
+    refuse_copies(copy, "resume")

@@ -13,7 +13,7 @@ from tests.support.plans import planned
 from tests.support.records import record
 
 #: Files of runs, written by version 0.1.0.
-OLD = Path(__file__).parent / "written_by_0.1.0"
+OLD = Path(__file__).parents[2] / "support/old_runs/records"
 SPEC = "name: x\nbackend: slurm\nresources: {nodes: 3}\nrestarts: {max: 2, grace: 5m}"
 
 

@@ -55,7 +55,7 @@ def test_each_value_is_written_once() -> None:
 
 
 #: Files of runs, written by version 0.1.0: the job of `OLD_JOB` on each backend.
-OLD = Path(__file__).parent / "written_by_0.1.0"
+OLD = Path(__file__).parents[2] / "support/old_runs/records"
 
 
 @pytest.mark.parametrize("backend", ["local", "slurm", "kubernetes"])
