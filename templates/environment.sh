@@ -26,7 +26,7 @@ fi
 prl_require_conda
 {% endif %}
 {% if venv %}
-prl_find_venv {{ venv|bash }}
+prl_find_venv {{ venv|bash }} # a path that is not absolute begins in prl_workdir
 prl_lend_shell
 source "$prl_venv/bin/activate" || true
 prl_take_back

@@ -18,9 +18,12 @@
 #   prl_time_limit prl_time_limit_words  seconds, 0 if launch.sh has no time limit of its own; the limit in the spec's words
 #   prl_grace                            seconds between SIGTERM and SIGKILL
 #   prl_max_restarts prl_resumed         how often a scheduler may start the job again; how often `resume` has
-#   prl_in_pods prl_kueue                1 in a pod of Kubernetes; 1 where Kueue may suspend the job
-#   prl_leaves_children                  1 where the scheduler may kill launch.sh and leave its processes
 #   prl_swift_args                       ms-swift's arguments
+#
+# launch.sh assigns these only where they are 1:
+#
+#   prl_in_pods prl_kueue                in a pod of Kubernetes; where Kueue may suspend the job
+#   prl_leaves_children                  where the scheduler may kill launch.sh and leave its processes
 
 # --- this shell -----------------------------------------------------------------------------------
 
@@ -130,12 +133,18 @@ prl_end_environment() {
 
 # --- the beginning --------------------------------------------------------------------------------
 
+# The values that launch.sh leaves out are 0. An exported variable of such a name is not launch.sh's.
+for prl_name in prl_in_pods prl_kueue prl_leaves_children; do
+  [[ $(declare -p "$prl_name" 2>/dev/null) == "declare -- "* ]] || printf -v "$prl_name" 0
+done
+unset prl_name
+
 # The state of the job. Inherited environment variables of these names are overwritten.
 prl_started_at='' prl_host='' prl_exit_file='' prl_log_file=''
 prl_state='' prl_reason='' prl_signalled='' prl_timed_out='' prl_trained='' prl_done='' prl_required=''
 prl_child='' prl_watchdog='' prl_canary='' prl_watcher='' prl_tee='' prl_terminal='' prl_lock=''
 prl_began='' prl_short_tmp='' prl_home_note='' prl_suspensions='' prl_last_reason='' prl_choice=''
-prl_checkpoint='' prl_step='' prl_max_steps=''
+prl_checkpoint='' prl_step='' prl_max_steps='' prl_old_end=''
 prl_ended='' prl_code=0 prl_again=0 prl_counted=0 prl_restarts=0 prl_interrupts=0 prl_torchrun_code=-1 prl_out=1
 prl_python=() prl_python_is_named='' prl_faults=() prl_needs=() prl_others=()
 # The preflight stops the job if less room is free, because a run whose checkpoints do not fit is lost.
@@ -161,9 +170,12 @@ prl_begin() {
   prl_arm
   prl_doing="making the folder of the logs"
   mkdir -p -- "$prl_run_dir/logs"
+  prl_find_old_end
+  [[ -z $prl_old_end ]] || prl_say "$prl_old_end" >&2
   prl_begin_exit_file
   prl_open_log
   prl_say "$prl_started_at on $prl_host, node $prl_node_rank of $prl_nodes, restarts $prl_restarts"
+  [[ -z $prl_old_end ]] || prl_say "$prl_old_end"
   [[ -z $prl_home_note ]] || prl_say "$prl_home_note"
   # The mark of this node's processes. It has the node's rank, because two nodes of a job may be one machine, and the
   # directory, because scripts that were rendered and not submitted all have the same token.
@@ -331,6 +343,21 @@ prl_open_log_of_pod() { # `kubectl logs` has it too
   ) 2>&1 </dev/null
   prl_tee=$!
   prl_say "pod $PRL_SUBMIT_POD writes to $prl_run_dir, $prl_where"
+}
+
+# Set prl_old_end to a sentence if this attempt has ended before, because then somebody has started launch.sh, or its batch
+# script, by hand. After `resume` and after a restart by the scheduler, exit.json is about an earlier attempt.
+prl_find_old_end() {
+  local prl_old_state='' prl_old_restarts='' prl_from
+  ((prl_again == 0 && prl_in_pods == 0 && prl_node_rank == 0)) || return 0
+  read -r prl_old_state prl_old_restarts < <(
+    sed -nE 's/.*"state": "([A-Z]+)".*"restarts": (0|[1-9][0-9]{0,8}),.*/\1 \2/p' "$prl_exit_file" 2>/dev/null
+  ) || return 0
+  ((prl_old_restarts >= prl_resumed)) || return 0
+  prl_from=$(prl_argument resume_from_checkpoint)
+  prl_from=${prl_from##*/}
+  prl_old_end="this run had ended ($prl_old_state); started by hand, it trains again from ${prl_from:-the beginning} and "
+  prl_old_end+="replaces its checkpoints; \`prl-submit resume\` would continue it"
 }
 
 # Remove an earlier attempt's exit.json, and keep room for this one's, since the disk may be full at the end.
@@ -751,7 +778,7 @@ prl_go_on_from() { # CHECKPOINT, or nothing: from the beginning
 # Set prl_checkpoint to the path of the last complete checkpoint, or to nothing; and prl_step and prl_max_steps.
 prl_find_checkpoint() { # [say]: also why newer ones are left out
   local prl_line
-  prl_checkpoint='' prl_step='' prl_max_steps=''
+  prl_checkpoint='' prl_step='' prl_max_steps='' prl_old_end=''
   while read -r prl_line; do
     if [[ $prl_line == "# "* ]]; then
       [[ -z ${1:-} ]] || prl_say "not complete: ${prl_line#"# "}"

@@ -16,7 +16,15 @@ prl_time_limit_words={{ time_limit_words|bash }}
 prl_grace={{ grace }} # seconds to save and end after SIGTERM, until SIGKILL
 prl_max_restarts={{ max_restarts }} # how often a scheduler may start this job again
 prl_resumed={{ restarts }} # how often `prl-submit resume` has started it again
-prl_in_pods={{ in_pods }} prl_kueue={{ kueue if in_pods else 0 }} prl_leaves_children={{ leaves_children }} # what the scheduler may do; launch.lib.sh explains them
+{% if in_pods %}
+prl_in_pods=1 # each node is a pod of Kubernetes
+{% if kueue %}
+prl_kueue=1 # Kueue may suspend the job, and start it again
+{% endif %}
+{% endif %}
+{% if leaves_children %}
+prl_leaves_children=1 # the scheduler may kill launch.sh and leave its processes
+{% endif %}
 
 # --- ms-swift's arguments -------------------------------------------------------------------------
 prl_swift_args=(
@@ -30,14 +38,14 @@ prl_swift_args=(
 prl_library=${BASH_SOURCE[0]%"${BASH_SOURCE[0]##*/}"}
 prl_library=${prl_library:-./}launch.lib.sh
 [[ -f $prl_library ]] || prl_library=$prl_run_dir/launch.lib.sh
-POSIXLY_CORRECT=1 # so that no inherited function replaces the next command; launch.lib.sh ends this mode
+POSIXLY_CORRECT=1 # bash then calls no inherited function that has the next command's name; launch.lib.sh ends this mode
 # shellcheck source=launch.lib.sh
 [[ ! -f $prl_library ]] || . "$prl_library" || exit 78
 [[ $prl_library == whole ]] || { echo "prl-submit: $prl_library is missing or damaged" >&2 && exit 78; }
 prl_begin
 
 # --- the environment ------------------------------------------------------------------------------
-# Lines after prl_lend_shell are not launch.sh's own and may change this shell; prl_take_back restores it.
+# Between prl_lend_shell and prl_take_back other people's code runs; then launch.sh restores its own shell options.
 {{ environment|verbatim }}
 # --- after a restart: go on from the last complete checkpoint ---------------------------------------
 prl_continue

@@ -51,6 +51,33 @@ def test_success(world: World) -> None:
     assert job.exit["started_at"][:10] == time.strftime("%Y-%m-%d")
 
 
+def test_a_run_that_had_ended_is_started_again_by_hand(world: World) -> None:
+    """It trains from the beginning, and says so on stderr and in the log; a scheduler's restart does not."""
+    first = world.by_hand()
+    assert "started by hand" not in first.log
+    words = "this run had ended (SUCCEEDED); started by hand, it trains again from the beginning"
+    launcher = ["bash", first.run / "launch.sh"]
+    again = world.finish(world.popen(launcher, FAKE="step 1 1"))
+    assert again.code == 0
+    assert words in again.err
+    log = (first.run / "logs/node0.log").read_text()
+    assert log.count(words) == 1
+    restarted = world.finish(world.popen(launcher, FAKE="step 1 1", PRL_SUBMIT_RESTARTS="1"))
+    assert "started by hand" not in restarted.err
+    assert (first.run / "logs/node0.log").read_text().count("started by hand") == 1
+
+
+@pytest.mark.parametrize(("resumed", "count"), [(0, 1), (1, 0)])
+def test_a_resumed_run_is_not_started_by_hand(world: World, resumed: int, count: int) -> None:
+    """exit.json of the attempt before `resume` has fewer restarts than launch.sh counts."""
+    for attempts in (0, resumed):
+        run = launch(world, restarts=attempts)
+        done = world.finish(world.popen(["bash", run / "launch.sh"], FAKE="step 1 1"))
+        assert done.code == 0
+    assert done.err.count("started by hand") == count
+    assert (run / "logs/node0.log").read_text().count("started by hand") == count
+
+
 def test_torchrun_fails(world: World) -> None:
     """Its exit code is ours, and the reason carries the last Python error."""
     trace = (

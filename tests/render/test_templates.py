@@ -144,7 +144,7 @@ def test_every_text_of_a_spec_is_quoted() -> None:
         ("environment: {conda: prl}", "prl_find_conda prl ''\n", "venv/bin"),
         ("environment: {conda: {name: p, root: /c}}", "prl_find_conda p /c\n", "venv/bin"),
         ("environment: {conda: {name: p, root: ~/m c}}", "_conda p '~/m c'\n", "venv/bin"),
-        ("environment: {venv: ~/v}", "prl_find_venv '~/v'\n", "conda"),
+        ("environment: {venv: ~/v}", "prl_find_venv '~/v' #", "conda"),
         ("environment: {modules: [cuda/12]}", "module load cuda/12 ||", "conda"),
         ("environment: {secrets: [HF_TOKEN]}", "prl_require_secrets HF_TOKEN\n", "export HF_TOKEN"),
         ("environment: {setup: ['a \"$b\" | c']}", '\na "$b" | c\n', "conda"),

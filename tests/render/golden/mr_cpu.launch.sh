@@ -16,7 +16,6 @@ prl_time_limit_words=00:30:00
 prl_grace=30 # seconds to save and end after SIGTERM, until SIGKILL
 prl_max_restarts=0 # how often a scheduler may start this job again
 prl_resumed=0 # how often `prl-submit resume` has started it again
-prl_in_pods=0 prl_kueue=0 prl_leaves_children=0 # what the scheduler may do; launch.lib.sh explains them
 
 # --- ms-swift's arguments -------------------------------------------------------------------------
 prl_swift_args=(
@@ -56,15 +55,15 @@ prl_swift_args=(
 prl_library=${BASH_SOURCE[0]%"${BASH_SOURCE[0]##*/}"}
 prl_library=${prl_library:-./}launch.lib.sh
 [[ -f $prl_library ]] || prl_library=$prl_run_dir/launch.lib.sh
-POSIXLY_CORRECT=1 # so that no inherited function replaces the next command; launch.lib.sh ends this mode
+POSIXLY_CORRECT=1 # bash then calls no inherited function that has the next command's name; launch.lib.sh ends this mode
 # shellcheck source=launch.lib.sh
 [[ ! -f $prl_library ]] || . "$prl_library" || exit 78
 [[ $prl_library == whole ]] || { echo "prl-submit: $prl_library is missing or damaged" >&2 && exit 78; }
 prl_begin
 
 # --- the environment ------------------------------------------------------------------------------
-# Lines after prl_lend_shell are not launch.sh's own and may change this shell; prl_take_back restores it.
-prl_find_venv .venv
+# Between prl_lend_shell and prl_take_back other people's code runs; then launch.sh restores its own shell options.
+prl_find_venv .venv # a path that is not absolute begins in prl_workdir
 prl_lend_shell
 source "$prl_venv/bin/activate" || true
 prl_take_back

@@ -26,9 +26,6 @@ VALUES = {
     "prl_grace": "1",
     "prl_max_restarts": "0",
     "prl_resumed": "0",
-    "prl_in_pods": "0",
-    "prl_kueue": "0",
-    "prl_leaves_children": "0",
 }
 
 
@@ -75,6 +72,15 @@ class Library:
 @pytest.fixture
 def library(tmp_path: Path) -> Library:
     return Library(tmp_path)
+
+
+def test_what_launch_sh_leaves_out_is_0(library: Library) -> None:
+    """Also where a variable of such a name is inherited."""
+    show = "echo $prl_in_pods $prl_kueue $prl_leaves_children"
+    assert library.said(show) == "0 0 0\n"
+    assert library.said(show, prl_leaves_children="1") == "0 0 1\n"
+    inherited = f"prl_in_pods=1 prl_kueue=1 bash -c '. {library.file}; {show}'"
+    assert library.said(inherited) == "0 0 0\n"
 
 
 def test_reading_it_does_nothing_but_define(library: Library) -> None:
