@@ -124,6 +124,17 @@ def test_scripts_are_in_it_as_they_are(name: str) -> None:
         assert annotations["prl-submit/launch.lib.sh"] == render_library()
 
 
+def test_a_reader_meets_the_pods_before_the_scripts() -> None:
+    """The scripts have more than a thousand lines. Image, GPUs and command stand above them."""
+    text = manifest_of(plan_named("mr_4gpu"))
+    words = ["restartPolicy:", "image:", "nvidia.com/gpu:", "command:", "prl_run_dir="]
+    places = [text.index(word) for word in words]
+    assert max(places) == places[-1]
+    assert text[: places[-1]].count("\n") < 150
+    pod = load(text)["spec"]["pytorchReplicaSpecs"]["Master"]["template"]
+    assert list(pod) == ["spec", "metadata"]
+
+
 def test_scripts_that_are_too_long_for_annotations() -> None:
     plan = plan_named("mr_4gpu")
     setup = msgspec.structs.replace(plan.environment, setup=["# " + "x" * 100_000])

@@ -52,11 +52,12 @@ def manifest(plan: Plan, scripts: Mapping[str, str], token: str, site: Path | No
     """
     job = _template(site)
     master = _master(job)
-    replica = {
-        **master,
+    own = {
         "restartPolicy": "ExitCode" if plan.restarts.max else "Never",
         "template": _pod_template(plan, scripts, token, master["template"]),
     }
+    # The template is long, so it comes last.
+    replica = {**{key: value for key, value in master.items() if key not in own}, **own}
     replicas = {"Master": {"replicas": 1, **replica}}
     if plan.resources.nodes > 1:
         replicas["Worker"] = {"replicas": plan.resources.nodes - 1, **replica}
@@ -94,12 +95,16 @@ def _master(job: Data) -> Data:
 
 
 def _pod_template(plan: Plan, scripts: Mapping[str, str], token: str, base: Data) -> Data:
-    """The pods of all replicas: the template's, the plan's values, then `kubernetes.extra.pod`."""
+    """The pods of all replicas: the template's, the plan's values, then `kubernetes.extra.pod`.
+
+    `spec` comes first, because `metadata` has the scripts as annotations, which are more than a thousand lines.
+    """
     pod = merge_patch(base, _pod(plan, scripts, token))
     pod["spec"]["containers"] = [_container(plan, pod["spec"]["containers"])]
     patch = plan.kubernetes.extra.get("pod", {})
     spec = merge_lists(pod["spec"], patch.get("spec", {}), _POD_LISTS)
-    return {**merge_patch(pod, patch), "spec": spec}
+    others = {key: value for key, value in merge_patch(pod, patch).items() if key != "spec"}
+    return {"spec": spec, **others}
 
 
 def _metadata(plan: Plan, token: str) -> Data:
