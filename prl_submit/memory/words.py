@@ -21,9 +21,17 @@ KEYS = {
 }
 #: The error of past forecasts, in words. docs/memory-method.md has the cases.
 SHOWN = (
-    "shown so far: within 6 % of the tensors torch allocates; from 40 % below to 7 % above the GPU "
-    "memory that ms-swift published; no run on a GPU yet"
+    "Accuracy: within 6 % of torch's tensors; 40 % too low to 7 % too high against ms-swift's "
+    "published GPU numbers; not yet measured on a GPU."
 )
+#: When a moment is, in words.
+WHEN = {
+    "weights to vLLM": "when the weights are copied to vLLM",
+    "generation": "while completions are generated",
+    "loss": "when the loss is computed",
+    "backward": "in the backward pass",
+    "optimizer step": "in the optimizer step",
+}
 _OTHERWISE = ("deepspeed", "tuner_type", "model")
 
 
@@ -98,10 +106,19 @@ def summary(verdict: Verdict, where: str) -> list[str]:
     peak = found.peak
     lines = [
         f"{found.parameters:,} parameters, {trained} of them trained",
-        f"most at the moment: {peak.name}: about {size(peak.total)} GiB, allowing "
-        f"{size(peak.margin)} for error, of {where} {size(verdict.gpu * MIB)}: {_verdict(verdict)}",
+        f"Peak: {size(peak.total)} GiB (± {size(peak.margin)}) of {where} {size(verdict.gpu * MIB)} GiB, "
+        f"{WHEN[peak.name]}. {_SENTENCES[_verdict(verdict)]}",
     ]
     return [*lines, SHOWN, *(f"note: {note}" for note in found.notes)]
+
+
+_SENTENCES = {
+    "fits": "It fits.",
+    "fits, if barely": "It barely fits.",
+    "may not fit": "It may not fit.",
+    "will not fit": "It will not fit.",
+    "vLLM cannot start in its share": "vLLM cannot start in its share.",
+}
 
 
 def _verdict(verdict: Verdict) -> str:

@@ -12,9 +12,10 @@ from prl_submit.swift.cached import read_installed
 from prl_submit.swift.installed import find_installed
 from prl_submit.swift.table import Table, load_table
 
-#: Says why the newest release's arguments are used, and how a user can say another release.
-NOTHING_KNOWN = (
-    "nothing is known of the job's ms-swift (environment.swift_version says it); the newest"
+#: Says why the newest release's arguments are used, and how a user can name another release.
+UNKNOWN = (
+    "The job's ms-swift is unknown, so the newest bundled release is used: {}. "
+    "Set environment.swift_version if another one will run."
 )
 
 
@@ -59,7 +60,9 @@ def choose_table(
     version = probed()
     if version is not None and is_release(version):
         return _because("probed on the nodes", load_table(version))
-    return _because(NOTHING_KNOWN, load_table())
+    newest = load_table()
+    newest.origin = UNKNOWN.format(newest.version)
+    return newest
 
 
 def _because(why: str, table: Table) -> Table:

@@ -459,13 +459,18 @@ def test_vllm_must_hold_its_weights_and_a_sequence() -> None:
 
 @pytest.mark.parametrize(
     ("gpu", "words"),
-    [(40960, "will not fit"), (57000, "may not fit"), (58500, "fits, if barely"), (H100, ": fits")],
+    [
+        (40960, "It will not fit."),
+        (57000, "It may not fit."),
+        (58500, "It barely fits."),
+        (H100, "It fits."),
+    ],
 )
 def test_verdicts(gpu: int, words: str) -> None:
     """Surely, perhaps, barely: by the margin."""
     verdict = judge(inputs(vllm_gpu_memory_utilization=31.9 * 1024 / gpu), gpu)
     assert verdict is not None
-    assert words in summary(verdict, "the GPU's")[1]
+    assert summary(verdict, "the GPU's")[1].endswith(f". {words}")
 
 
 def test_words() -> None:

@@ -14,7 +14,7 @@ from prl_submit.spec.sections import Conda, Environment
 from prl_submit.swift import argument_source
 from prl_submit.swift.argument import Argument
 from prl_submit.swift.cached import read_installed
-from prl_submit.swift.choice import NOTHING_KNOWN, Wanted, choose_table
+from prl_submit.swift.choice import UNKNOWN, Wanted, choose_table
 from prl_submit.swift.history import FILE, is_before, is_same, load_history, number
 from prl_submit.swift.installed import Installed, find_installed
 from prl_submit.swift.renames import RENAMED, REPLACED
@@ -369,7 +369,7 @@ def test_the_newest_release_if_nothing_is_known(tmp_path: Path) -> None:
     table = chosen(tmp_path)
     assert table.is_assumed
     assert table.version == HISTORY.newest
-    assert table.origin.startswith(f"{NOTHING_KNOWN}; bundled: ")
+    assert table.origin == UNKNOWN.format(table.version)
 
 
 def test_an_installed_one_that_cannot_be_read_is_known_by_its_version(tmp_path: Path) -> None:
