@@ -139,7 +139,7 @@ def _backends() -> Finding:
 
 def _probe() -> Finding:
     here = importlib.util.find_spec("submitit") is not None
-    hint = None if here else "needed for `prl-submit probe` alone: pip install 'prl-submit[probe]'"
+    hint = None if here else "needed for `prl-submit probe` alone: pip install submitit"
     return Finding("submitit", True if here else None, "installed" if here else "missing", hint)
 
 

@@ -38,7 +38,7 @@ def explain(spec: str, templates: Path | None, memory: bool, as_json: bool, **op
         document({"values": values})
     else:
         rows = [[item.key, shown(item.value), item.source, item.detail or ""] for item in values]
-        data(table(["KEY", "VALUE", "SOURCE", "DETAIL"], rows))
+        data(table(["KEY", "VALUE", "SOURCE", "DETAIL"], rows, wrap=2))
     for problem in planned.problems:
         note(format_problem(problem))
     return EXIT_WRONG_INPUT if errors_of(planned) else 0

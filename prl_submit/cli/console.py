@@ -110,11 +110,11 @@ def state(text: str) -> str:
     return click.style(text, fg=_COLOURS.get(text)) if has_colour() else text
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, wrap: bool = False) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, wrap: int = 0) -> str:
     """Aligned columns; a wide character counts as two.
 
-    On a terminal a line that is too long is cut. With `wrap` its last cell is not cut: it goes on in
-    indented lines below. In a pipe or a file lines have any length.
+    On a terminal a line that is too long is cut, but not its last `wrap` cells: they stand in indented
+    lines below it. In a pipe or a file lines have any length.
     """
     from rich.cells import cell_len
 
@@ -126,12 +126,28 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, wrap: bool = 
         text = _aligned(line, sizes)
         if not width or cell_len(text) <= width:
             texts.append(text)
-        elif wrap and number > 0:
-            texts.append(_cut(_aligned(line[:-1], sizes), width))
-            texts += _wrapped(line[-1], width)
+        elif wrap > 1 or (wrap and number > 0):
+            texts += _folded(line, sizes, wrap, width)
         else:
             texts.append(_cut(text, width))
     return "\n".join(_coloured(text) for text in texts)
+
+
+def _folded(line: Sequence[str], sizes: Sequence[int], wrap: int, width: int) -> list[str]:
+    """The lines of a row that is too long: its first cells, and indented below them its last `wrap` cells.
+
+    With several such cells, those before the last `wrap` are not cut either: one that does not fit
+    beside the first cell stands below it.
+    """
+    from rich.cells import cell_len
+
+    kept = len(line) - wrap
+    while wrap > 1 and kept > 1 and cell_len(_aligned(line[:kept], sizes)) > width:
+        kept -= 1
+    texts = [_cut(_aligned(line[:kept], sizes), width)]
+    for cell in line[kept:-wrap]:
+        texts += _wrapped(cell, width)
+    return texts + _wrapped(" ".join(line[-wrap:]), width)
 
 
 def _aligned(cells: Sequence[str], sizes: Sequence[int]) -> str:

@@ -74,4 +74,4 @@ def status_table(statuses: Sequence[Status]) -> str:
         for status in statuses
     ]
     header = ["RUN", "NAME", "BACKEND", "JOB", "STATE", "STEP", "RESTARTS", "REASON"]
-    return table(header, rows, wrap=True)
+    return table(header, rows, wrap=1)

@@ -36,7 +36,7 @@ from prl_submit.system.shell import Answer
 _SECTION = (
     "the `slurm:` section of a SPEC is used, and SBATCH_ACCOUNT, SBATCH_QOS, SBATCH_RESERVATION"
 )
-_INSTALL = "pip install 'prl-submit[probe]', where `prl-submit` is installed"
+_INSTALL = "pip install submitit, where `prl-submit` is installed"
 
 
 def probe_local(request: dict[str, Any], how: How) -> Outcome:

@@ -8,8 +8,9 @@ from msgspec import Struct
 
 from prl_submit.spec.write import scalar
 
-#: The column where comments begin. The comment of a longer value is written on a line above it.
+#: The column where comments begin. A comment that would end behind _WIDTH is written on a line above the value.
 _COLUMN = 44
+_WIDTH = 80
 
 #: Values of a cluster that prl-submit cannot know. The user must replace them.
 PLACEHOLDER_IMAGE = "registry.example/ms-swift:4.6"
@@ -50,7 +51,7 @@ def first_spec(job: FirstJob) -> str:
     """The spec's text. It reads back as exactly the values of `job`."""
     lines = [
         SpecLine("# A GRPO job. `prl-submit check FILE` says what is wrong with it,"),
-        SpecLine("# `prl-submit FILE` starts it, and `prl-submit schema` lists every key."),
+        SpecLine("# `prl-submit FILE` starts it. docs/reference.md explains every key."),
         SpecLine(f"name: {_text(job.name)}", "of the run, as `prl-submit list` shows it"),
         *_place(job),
         *_swift(job),
@@ -68,7 +69,7 @@ def _place(job: FirstJob) -> list[SpecLine]:
     if job.backend == "kubernetes":
         lines.append(SpecLine("workdir: /data", "in the pods; the paths under swift: start here"))
     else:
-        comment = "or {venv: PATH}; without it, the torchrun that is on PATH"
+        comment = "or {venv: DIR}; default: your PATH"
         lines.append(SpecLine("# environment: {conda: NAME}", comment))
     if job.backend == "slurm":
         lines.append(
@@ -119,7 +120,7 @@ def _swift(job: FirstJob) -> list[SpecLine]:
         SpecLine("  max_completion_length: 512", "tokens"),
         SpecLine("  num_train_epochs: 1"),
         SpecLine("  eval_strategy: no", "or steps, with a val_dataset: [FILE]"),
-        SpecLine("  # use_vllm: true", "far faster completions, if vLLM is installed"),
+        SpecLine("  # use_vllm: true", "faster, if vLLM is installed"),
     ]
 
 
@@ -161,7 +162,7 @@ def _example(columns: tuple[str, ...]) -> str:
 def _commented(line: SpecLine) -> str:
     if not line.comment:
         return f"{line.text}\n"
-    if len(line.text) < _COLUMN - 1 and len(line.comment) + _COLUMN <= 110:
+    if len(line.text) < _COLUMN - 1 and _COLUMN + len(f"# {line.comment}") <= _WIDTH:
         return f"{line.text:<{_COLUMN}}# {line.comment}\n"
     indent = " " * (len(line.text) - len(line.text.lstrip(" ")))
     return f"{indent}# {line.comment}\n{line.text}\n"

@@ -140,7 +140,9 @@ def test_explain_says_which_swift_it_is(world: World) -> None:
 
     assumed = row(world.spec())
     assert (assumed["value"], assumed["source"]) == (None, "default")
-    assert assumed["detail"].startswith("nothing is known of the job's ms-swift (environment.")
+    assert assumed["detail"].startswith(
+        "The job's ms-swift is unknown, so the newest bundled release"
+    )
     stated = row(world.spec(), "--set", "environment.swift_version=3.8.0")
     assert (stated["value"], stated["source"]) == ("3.8.0", "flag")
     assert "bundled: ms-swift 3.8.0" in stated["detail"]
@@ -218,6 +220,18 @@ def test_colour_on_a_terminal_only(world: World) -> None:
     assert "\x1b[32mSUCCEEDED\x1b[0m" in colour
     assert "\x1b" not in on_terminal(world, line, TERM="xterm", NO_COLOR="1")
     assert "\x1b" not in on_terminal(world, line, TERM="dumb")
+
+
+def test_explain_on_a_narrow_terminal_loses_nothing(world: World) -> None:
+    """Source and detail of a long row stand below it, and so does a long value."""
+    value = " ".join(f"word{i}" for i in range(30))
+    spec = world.spec(swift__system=value)
+    shown = on_terminal(world, f"echo; sleep 0.2; python -m prl_submit explain {spec.name}")
+    lines = shown.replace("\r", "").splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in shown
+    below = lines[lines.index("swift.system") + 1 :]
+    assert " ".join(line.strip() for line in below).startswith(f"{value} spec {spec.name}:")
 
 
 # --- RUN ------------------------------------------------------------------------------------------

@@ -28,3 +28,15 @@ def test_every_job_is_right_for(version: str, world: World) -> None:
         done = world.prl("check", f"jobs/{name}", *stated, *image, *NO_ENVIRONMENT, **HERE)
         assert (done.code, done.err) == (0, ""), (name, done.err)
         assert f"jobs/{name}: ok" in done.out
+
+
+@pytest.mark.parametrize("page", ["docs/checks.md", "README.md"])
+def test_the_documented_check_prints_what_the_page_shows(page: str, world: World) -> None:
+    """Warnings about the machine that checks are left out on the page."""
+    shutil.copytree(PROJECT / "jobs", world.root / "jobs")
+    text = (PROJECT / page).read_text(encoding="utf-8")
+    block = text[text.index("$ prl-submit check jobs/mr_4gpu.yaml") :].partition("```")[0]
+    command, *shown = block.splitlines()
+    done = world.prl(*command.split()[2:], *NO_ENVIRONMENT, **HERE)
+    assert done.code == 2
+    assert done.err.splitlines() == shown
