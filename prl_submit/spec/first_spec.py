@@ -9,7 +9,7 @@ from msgspec import Struct
 from prl_submit.spec.write import scalar
 
 #: The column where comments begin. A comment that would end behind _WIDTH is written on a line above the value.
-_COLUMN = 44
+_COLUMN = 36
 _WIDTH = 80
 
 #: Values of a cluster that prl-submit cannot know. The user must replace them.
@@ -112,7 +112,7 @@ def _swift(job: FirstJob) -> list[SpecLine]:
         lines.append(SpecLine("  soft_cache_length: 128", comment))
     return [
         *lines,
-        SpecLine("  num_generations: 4", "completions of each prompt, which are compared"),
+        SpecLine("  num_generations: 4", "completions of each prompt, compared"),
         SpecLine(
             "  per_device_train_batch_size: 4",
             "completions on each GPU at a time; less if memory runs out",

@@ -87,7 +87,7 @@ def test_for_kubernetes_it_says_what_is_a_placeholder(world: World) -> None:
     done = world.prl("check", "first.yaml")
     assert done.code == 0
     assert done.err == (
-        "warning: first.yaml:9: kubernetes.image: is a placeholder, which no registry has\n"
+        "warning: first.yaml:11: kubernetes.image: is a placeholder, which no registry has\n"
         "hint: name an image of yours that has torch and ms-swift\n"
     )
 
