@@ -131,5 +131,5 @@ def test_control_characters_of_the_cluster_do_not_reach_a_terminal(kube: Kuberne
     kube.cluster.api.merge(f"{kube.path('pods', pod)}/status", {"status": {"conditions": [evil]}})
     for words in (["status", run], ["status", run, "--json"]):
         out = kube.prl(*words).out
-        assert "no 2J nodes" in out
+        assert "no nodes" in out  # without the sequence that \x9b begins
         assert not any(char in out for char in "\x1b\x07\x9b\u202e")
