@@ -11,10 +11,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import yaml
-
 from prl_submit.errors import Problem, SpecError
 from prl_submit.spec.nodes import Node, Origin, scalar_node
+from prl_submit.spec.pyyaml import yaml
 
 MAX_BYTES = 1_000_000
 #: Levels of mappings and lists inside one another.
