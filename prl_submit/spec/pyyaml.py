@@ -1,7 +1,7 @@
 """pyyaml, imported without compiling a pattern that libyaml's parser never uses.
 
 yaml/reader.py compiles a pattern of all characters that YAML refuses: 4.5 of the 75 ms that `check` takes
-(Python 3.11, pyyaml 6.0.3). Only pyyaml's parser in Python uses it, and prl-submit reads with libyaml's.
+(Python 3.11, pyyaml 6.0.4). Only pyyaml's parser in Python uses it, and prl-submit reads with libyaml's.
 So the pattern is compiled when something uses it for the first time.
 """
 
