@@ -33,7 +33,7 @@ from tools.clusters.kubernetes_stand_ins import cleanup_guard, cluster_paths
 from tools.clusters.kubernetes_stand_ins.api import Api, ApiError, Object, UnreachableError
 from tools.clusters.kubernetes_stand_ins.certificates import make_certificates
 from tools.clusters.ports import free_ports
-from tools.clusters.processes import ClusterError, kill_all, wait_until, with_environ
+from tools.clusters.processes import ClusterError, ends_of_logs, kill_all, wait_until, with_environ
 
 PROJECT = Path(__file__).resolve().parents[2]
 #: The definition of PyTorchJob, training-operator v1.9.4.
@@ -595,12 +595,7 @@ class KubernetesCluster:
 
     def logs(self, name: str = "*", lines: int = 20) -> str:
         """The last lines of the processes' logs."""
-        parts = []
-        for file in sorted((self.root / "log").glob(f"{name}.log")):
-            tail = file.read_text(errors="replace").splitlines()[-lines:]
-            if tail:
-                parts.append("\n".join([f"--- {file.name}", *tail]))
-        return "\n".join(parts)
+        return ends_of_logs(self.root / "log", f"{name}.log", lines)
 
 
 def _program(name: str) -> str:

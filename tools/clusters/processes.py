@@ -132,3 +132,13 @@ def guard(folder: str, marks: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     guard(sys.argv[1], sys.argv[2:])
+
+
+def ends_of_logs(folder: Path, pattern: str, lines: int = 20) -> str:
+    """The last lines of the log files whose names match `pattern`, each below a line with its name."""
+    parts = []
+    for file in sorted(folder.glob(pattern)):
+        tail = file.read_text(errors="replace").splitlines()[-lines:]
+        if tail:
+            parts.append("\n".join([f"--- {file.name}", *tail]))
+    return "\n".join(parts)

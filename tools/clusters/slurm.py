@@ -31,6 +31,7 @@ from tools.clusters.processes import (
     ClusterError,
     SlurmError,
     command_of,
+    ends_of_logs,
     environ_of,
     has_open,
     kill_all,
@@ -460,12 +461,7 @@ class SlurmCluster:
 
     def logs(self, name: str = "*", lines: int = 20) -> str:
         """The last lines of the daemons' logs."""
-        parts = []
-        for file in sorted((self.root / "log").glob(f"{name}.*")):
-            tail = file.read_text(errors="replace").splitlines()[-lines:]
-            if tail:
-                parts.append("\n".join([f"--- {file.name}", *tail]))
-        return "\n".join(parts)
+        return ends_of_logs(self.root / "log", f"{name}.*", lines)
 
 
 def _remove_cgroups(layout: Layout) -> None:
