@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # What a missing torch or cluster means for the tests: CI says --require, so that it fails.
 REQUIRE ?=
 
-.PHONY: help demo test slurm kubernetes old-swift lint unit coverage bench train-env dev-env test-env clean
+.PHONY: help demo test slurm kubernetes platform old-swift lint unit coverage bench train-env dev-env test-env clean
 # Two installations at once would break the environment, and `make test` orders its steps: `make -j` may not.
 .NOTPARALLEL:
 
@@ -26,9 +26,9 @@ demo: train-env            ## train two real ranks on this machine and show wher
 
 # What needs no torch comes before the installation of torch: then `make test` tells of a wrong name in its
 # first minutes, and CI, whose environment is new, shows that lint and unit tests need no torch.
-test: lint coverage slurm kubernetes test-env old-swift  ## everything: style, types, unit, real processes, schedulers, training
+test: lint coverage slurm kubernetes platform test-env old-swift  ## everything: style, types, unit, real processes, schedulers, training
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 tests/local tests/cli tests/slurm tests/kubernetes tests/training $(REQUIRE)
+	$(BIN)/python -m pytest -n 2 tests/local tests/cli tests/slurm tests/kubernetes tests/platform tests/training $(REQUIRE)
 
 slurm:                     ## install Slurm for the tests, where root or sudo may; else they are skipped
 	@tools/install-slurm.sh || true
@@ -36,13 +36,16 @@ slurm:                     ## install Slurm for the tests, where root or sudo ma
 kubernetes:                ## build a Kubernetes API for the tests, likewise
 	@tools/install-kubernetes.sh || true
 
+platform:                  ## install what nodes with networks of their own need, likewise
+	@tools/install-platform.sh || true
+
 old-swift: test-env         ## make the environment with ms-swift 3.3 for the tests of real training, likewise
 	@tools/make-old-swift-venv.sh $(BIN)/python >/dev/null || true
 
 lint: dev-env              ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/shellcheck .ci/run tools/*.sh templates/launch.lib.sh tests/render/golden/*.launch.sh tests/render/golden/*.sbatch
+	$(BIN)/shellcheck .ci/run tools/*.sh tools/clusters/*.sh templates/launch.lib.sh tests/render/golden/*.launch.sh tests/render/golden/*.sbatch
 	$(BIN)/mypy
 
 unit: dev-env              ## the fast tests: pure functions, rendered files, random input

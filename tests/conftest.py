@@ -46,12 +46,19 @@ def _kubernetes_lacks(*, everything: bool) -> str | None:
     return available()
 
 
+def _platform_lacks(*, everything: bool) -> str | None:
+    from tools.clusters.platform_nodes import available
+
+    return available()
+
+
 #: Each says in a sentence what is missing on this machine, or None. With `everything` it also names
 #: what only some tests of the kind need, such as MariaDB for Slurm's accounting.
 KINDS: dict[str, Callable[..., str | None]] = {
     "training": _training_lacks,
     "slurm": _slurm_lacks,
     "kubernetes": _kubernetes_lacks,
+    "platform": _platform_lacks,
 }
 
 
