@@ -85,6 +85,13 @@ class Backend(ABC):
         False where the backend knows of no job of this run.
         """
 
+    def how_to_start(self, run: Run) -> list[str]:
+        """What the user has to do so that a prepared run starts: lines for stderr.
+
+        Default: none, because `submit` itself starts the job.
+        """
+        return []
+
     def node_name(self, node: int) -> str:
         """What users of the backend call a node of a job. Default: as its log file is called."""
         return f"node{node}"

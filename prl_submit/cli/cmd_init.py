@@ -108,7 +108,7 @@ def _complete_backend(ctx: click.Context, param: click.Parameter, incomplete: st
     "--backend",
     metavar="NAME",
     shell_complete=_complete_backend,
-    help="local, slurm or kubernetes (k8s). Default: none in the spec, so local.",
+    help="local, slurm, kubernetes (k8s) or platform. Default: none in the spec, so local.",
 )
 def init(
     name: str,

@@ -10,6 +10,7 @@ from prl_submit.cli.console import note, table
 from prl_submit.errors import EXIT_INTERRUPTED, EXIT_JOB_FAILED
 from prl_submit.launch.quote import bash
 from prl_submit.runs.directory import Run
+from prl_submit.runs.record import PlatformJob, Record
 from prl_submit.runs.states import RUNNING, SUCCEEDED, Status
 from prl_submit.runs.times import age
 from prl_submit.system.untrusted_text import words
@@ -24,7 +25,7 @@ def result_code(statuses: Sequence[Status]) -> int:
 def interrupted(runs: Sequence[Run]) -> int:
     """Say after Ctrl-C that the jobs go on, and how to reach them; the exit code."""
     for run in runs:
-        if run.record is not None and run.record.job_id is None:
+        if run.record is not None and run.record.job_id is None and not _is_prepared(run.record):
             note(f"\ninterrupted: whether the job of {run.name} was submitted is not known yet")
             note(f"  ask again: prl-submit status {typed(run)}")
             continue
@@ -32,6 +33,11 @@ def interrupted(runs: Sequence[Run]) -> int:
         note(f"  follow it: prl-submit logs {typed(run)} -f")
         note(f"  end it:    prl-submit cancel {typed(run)}")
     return EXIT_INTERRUPTED
+
+
+def _is_prepared(record: Record) -> bool:
+    """True if no scheduler gave the job an id, because the user pastes the job's command into a platform."""
+    return isinstance(record.place, PlatformJob)
 
 
 def typed(run: Run) -> str:

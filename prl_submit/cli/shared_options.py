@@ -23,7 +23,7 @@ def spec_options(function: Command) -> Command:
             click.option(
                 "--backend",
                 metavar="NAME",
-                help="Where the job runs: local, slurm or kubernetes (k8s). Default: from SPEC, else PRL_BACKEND, else local.",
+                help="Where the job runs: local, slurm, kubernetes (k8s) or platform. Default: from SPEC, else PRL_BACKEND, else local.",
             ),
             click.option(
                 "--set",

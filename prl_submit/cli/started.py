@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from prl_submit import backends
 from prl_submit.cli.console import data, document, note
 from prl_submit.cli.follow import follow_run
 from prl_submit.cli.forward_sigterm import ForwardSigterm
@@ -32,8 +33,13 @@ def after_start(
 
     `seen`: how many bytes of each log the user knows from before a resume.
     """
+    order = _how_to_start(run)
     job = run.record.job_id if run.record else None
-    note(f"{verb} {run.name} (job {job})")
+    note(
+        f"{verb} {run.name} (job {job})" if not order else f"{_PREPARED.get(verb, verb)} {run.name}"
+    )
+    for line in order:
+        note(line)
     try:
         if not wait and not follow:
             return _announce(run, as_json)
@@ -47,6 +53,15 @@ def after_start(
             f"{run.name} was {verb} and goes on, but {where}{error.strerror or error}",
             f"prl-submit status {typed(run)}",
         ) from None
+
+
+#: The verb for a run that somebody else has to start.
+_PREPARED = {"submitted": "prepared"}
+
+
+def _how_to_start(run: Run) -> list[str]:
+    """What the user has to do so that the job starts; nothing for most backends."""
+    return [] if run.record is None else backends.load(run.record.backend).how_to_start(run)
 
 
 def _stay(run: Run, *, follow: bool, as_json: bool, seen: dict[Path, int] | None) -> int:

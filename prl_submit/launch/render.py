@@ -209,5 +209,5 @@ def _environment_variables(plan: Plan) -> dict[str, Any]:
         "setup": environment.setup,
         "exports": plan.exports,
         "secrets": environment.secrets,
-        "visible": plan.local.cuda_visible_devices if plan.traits.runs_here else None,
+        "visible": plan.local.cuda_visible_devices if plan.traits.chooses_gpus else None,
     }

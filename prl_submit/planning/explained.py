@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from prl_submit.planning.plan import Resolved
@@ -17,9 +18,16 @@ NOT_SHOWN = "(not shown)"
 VERSION_KEY = "environment.swift_version"
 
 
-def explained(tree: Node, spec: JobSpec, passed_on: dict[str, str], table: Table) -> list[Resolved]:
-    """The values that were written, the important defaults, and the values that prl-submit sets itself."""
+def explained(
+    tree: Node, spec: JobSpec, passed_on: dict[str, str], table: Table, unstated: Iterable[str] = ()
+) -> list[Resolved]:
+    """The values that were written, the important defaults, and the values that prl-submit sets itself.
+
+    `unstated`: the keys that only the variables of a node will tell.
+    """
     found = _written(tree, spec.swift)
+    for key in unstated:
+        found[key] = Resolved(key, None, "platform", "launch.sh reads it on each node")
     for key, value in _section_defaults(spec):
         found.setdefault(key, Resolved(key, value, "default", None))
     for name, text in passed_on.items():

@@ -35,7 +35,7 @@ from prl_submit.spec.nodes import (
 )
 from prl_submit.spec.scalars import parse_bool
 from prl_submit.spec.sections import Environment, JobSpec
-from prl_submit.spec.traits import DEFAULT
+from prl_submit.spec.traits import DEFAULT, traits_of
 from prl_submit.spec.typed import KEYS_HERE, not_a_mapping, read_spec
 from prl_submit.swift.history import is_before, is_same, load_history
 from prl_submit.swift.table import Table
@@ -59,15 +59,17 @@ def make_plan(
     swift, untyped = type_arguments(nodes, table)
     spec = msgspec.structs.replace(spec, swift=swift)
     problems = [*layered.problems, *problems, *wrong, *untyped, *_other_swift(spec, tree, table)]
-    job = _job(spec, tree, table, _doubtful(problems, nodes, table))
-    plan = _plan(job, layered, spec_file, context)
+    unstated = _unstated(tree, spec)
+    doubtful = _doubtful(problems, nodes, table).union(unstated)
+    job = _job(spec, tree, table, doubtful)
+    plan = _plan(job, layered, spec_file, context, unstated)
     problems += [*check(job), *check_sizes(plan.arguments, nodes)]
     return Planned(
         plan=with_run_dir(plan, os.path.join(plan.output_root, RUN_PLACEHOLDER)),
         problems=problems,
         tree=tree,
         job=job,
-        values=explained(tree, spec, layered.passed_on, table),
+        values=explained(tree, spec, layered.passed_on, table, unstated),
         argument_table=table.origin,
     )
 
@@ -111,7 +113,21 @@ def _job(spec: JobSpec, tree: Node, table: Table, doubtful: frozenset[str]) -> J
     )
 
 
-def _plan(job: Job, layered: Layered, spec_file: str, context: Context) -> Plan:
+#: Keys that a spec may leave to the platform.
+_SIZE = ("resources.nodes", "resources.nproc_per_node")
+
+
+def _unstated(tree: Node, spec: JobSpec) -> list[str]:
+    """The keys of the job's size that no layer states, for a backend whose nodes tell them."""
+    if not traits_of(spec.backend or DEFAULT).nodes_tell_size:
+        return []
+    stated = {key: lookup(tree, key) for key in _SIZE}
+    return [key for key, node in stated.items() if node is None or node.value is None]
+
+
+def _plan(
+    job: Job, layered: Layered, spec_file: str, context: Context, unstated: list[str]
+) -> Plan:
     """The plan, without its run directory."""
     spec = job.spec
     workdir = absolute(spec.workdir, context.cwd, context.home)
@@ -135,6 +151,8 @@ def _plan(job: Job, layered: Layered, spec_file: str, context: Context) -> Plan:
         paths=node_paths(spec.swift, workdir, context.home),
         uid=context.uid,
         gid=context.gid,
+        platform=spec.platform,
+        unstated=unstated,
     )
 
 

@@ -20,6 +20,7 @@ from prl_submit.spec.sections import (
     JobSpec,
     Kubernetes,
     Local,
+    Platform,
     Resources,
     Restarts,
     Slurm,
@@ -52,7 +53,8 @@ class Plan(Struct, frozen=True):
     """A job whose every value is decided. Paths are absolute.
 
     `arguments`: ms-swift's words of the command line, one list for each argument. `uid`, `gid`: the owner of
-    the files that a pod writes.
+    the files that a pod writes. `unstated`: the keys of `resources` that only the node's variables will tell;
+    until then `resources` has their defaults.
     """
 
     name: str
@@ -72,6 +74,8 @@ class Plan(Struct, frozen=True):
     paths: list[NodePath]
     uid: int = 1000
     gid: int = 1000
+    platform: Platform = Platform()
+    unstated: list[str] = []
 
     @property
     def traits(self) -> Traits:
@@ -85,12 +89,17 @@ class Plan(Struct, frozen=True):
 
     @property
     def world_size(self) -> int:
-        """The number of processes on all nodes together."""
+        """The number of processes on all nodes together. Not known while `unstated` is not empty."""
         return self.resources.nodes * self.resources.nproc_per_node
 
     @property
     def torchrun(self) -> list[str]:
-        """The words of torchrun and its options. With several nodes launch.sh adds the node's rank and the master's address."""
+        """The words of torchrun and its options. launch.sh adds what only the node knows.
+
+        With several nodes these are the node's rank and the master's address, and always what is `unstated`.
+        """
+        if self.unstated:
+            return ["torchrun"]
         count = f"--nproc_per_node={self.resources.nproc_per_node}"
         if self.resources.nodes == 1:
             return ["torchrun", "--nnodes=1", "--standalone", "--local-addr=localhost", count]

@@ -65,7 +65,12 @@ def _as_written(sections: dict[str, Any]) -> None:
         "type": ["string", "number", "boolean", "null"]
     }
     duration = {"type": "string", "description": get_args(Duration)[1].description}
-    for section, key in (("Resources", "time_limit"), ("Restarts", "grace")):
+    for section, key in (
+        ("Resources", "time_limit"),
+        ("Restarts", "grace"),
+        ("Platform", "wait"),
+        ("Platform", "silence"),
+    ):
         properties = sections[section]["properties"]
         properties[key] = {"anyOf": [duration, {"type": "null"}]}
     memory = sections["Resources"]["properties"]["memory"]["anyOf"]

@@ -19,7 +19,7 @@ LISTED = (4, 6)
 
 
 class DoubtfulError(Exception):
-    """A rule needs a value that is wrong already, so its own problem would only confuse the user."""
+    """A rule needs a value that is wrong already, so its own problem would only confuse, or is not known yet."""
 
 
 class Job(Struct, frozen=True):
@@ -28,7 +28,8 @@ class Job(Struct, frozen=True):
     spec: JobSpec
     tree: Node
     backend: str
-    #: Dotted keys whose value is wrong by itself, or was probably written under a misspelt name.
+    #: Dotted keys whose value is wrong by itself, was probably written under a misspelt name, or is told only
+    #: on the node.
     doubtful: frozenset[str] = frozenset()
     #: The version of the ms-swift that will run, such as `3.12.6`. None if it is not known; then the rules
     #: of the newest release hold.
@@ -58,6 +59,13 @@ class Job(Struct, frozen=True):
         for key in ("resources", "resources.nodes", "resources.nproc_per_node"):
             self._require(key)
         return self.spec.resources.nodes * self.spec.resources.nproc_per_node
+
+    @property
+    def nproc_per_node(self) -> int:
+        """The number of processes on each node. Raises DoubtfulError."""
+        for key in ("resources", "resources.nproc_per_node"):
+            self._require(key)
+        return self.spec.resources.nproc_per_node
 
     @property
     def world_words(self) -> str:

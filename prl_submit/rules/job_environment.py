@@ -60,7 +60,7 @@ def one_machine(job: Job) -> Iterator[Problem]:
         yield job.problem(
             "resources.nodes",
             f"the {job.backend} backend has one node, found {job.spec.resources.nodes}",
-            "use --backend slurm or kubernetes",
+            "use --backend slurm, kubernetes or platform",
         )
 
 

@@ -36,8 +36,8 @@ def workers(job: Job) -> Iterator[Problem]:
     """
     if not _has_infer_workers(job):
         return
-    processes = job.spec.resources.nproc_per_node
-    given = job.spec.local.cuda_visible_devices if job.traits.runs_here else None
+    processes = job.nproc_per_node
+    given = job.spec.local.cuda_visible_devices if job.traits.chooses_gpus else None
     count = len(given.split(",")) if given else processes
     chosen = job.get("num_infer_workers", 1)
     if count == chosen:

@@ -54,7 +54,7 @@ def read_verdict(run: Run, *, is_copy: bool = False) -> State | None:
 def _sign_of_life(run: Path, record: Record) -> Path:
     """A file that the job writes when it begins. In pods that is not the log, because it may be copied here later."""
     traits = find_traits(record.backend)
-    if traits is not None and traits.in_pods:
+    if traits is not None and traits.starts_nodes_alone:
         return starts_file(run, 0, record.token)
     return node_log(run / LOGS, 0)
 

@@ -1,6 +1,7 @@
 """The name of every file of a run.
 
     output/latest              a link to the newest run
+    output/.nodes/             where the nodes of a platform find their common run: a folder for each job
     output/v26-20261122-210000/
         spec.yaml              what was asked for
         plan.json              what was decided
@@ -16,6 +17,7 @@
         logs/nodeN.exit.json   exit.json of the nodes besides the first
         logs/attempts.jsonl    when each attempt began and ended
         logs/slurm.log         what Slurm's batch script printed
+        logs/.aliveN           the sign of life of a node of a platform, which launch.sh writes again and again
         logs/ranks/            the ranks' own logs, where the user asked torchrun for them
 
 launch.sh writes exit.json and most files of logs/, so its templates repeat these names.
@@ -74,13 +76,26 @@ def ranks_folder(run: Path, node: int) -> Path:
 
 
 def starts_file(run: Path, node: int, token: str) -> Path:
-    """The file with a line for each start of launch.sh in a node's pod, if the pods write into this directory."""
+    """The file with a line for each start of launch.sh on a node, if somebody else starts the nodes one by one.
+
+    For pods: only if the pods write into this directory.
+    """
     return run / LOGS / f".starts{node}.{token}"
 
 
 def suspensions_file(run: Path, token: str) -> Path:
     """The file with the numbers of the attempts that SIGTERM ended, for a job that Kueue may suspend."""
     return run / LOGS / f".suspended.{token}"
+
+
+def alive_file(run: Path, node: int) -> Path:
+    """The sign of life of a node of a platform; `signs_of_life` says what is in it."""
+    return run / LOGS / f".alive{node}"
+
+
+def nodes_folder(root: Path, key: str) -> Path:
+    """The folder in an output root where the nodes of a platform's job find their common run."""
+    return root / ".nodes" / key
 
 
 def pod_file(logs: Path, node: int) -> Path:

@@ -49,11 +49,24 @@ class KubernetesJob(Struct, frozen=True):
     queue: str | None = None
 
 
+class PlatformJob(Struct, frozen=True):
+    """A job that a platform starts: the user pasted a command there, and the platform runs it on each node.
+
+    `job`: the platform's id of the job; None if the platform tells none. `key`: what the nodes found this run
+    by, if the command that was pasted was `prl-submit` itself; None for a run that was prepared. `silence`:
+    platform.silence of the plan, in seconds.
+    """
+
+    job: str | None = None
+    key: str | None = None
+    silence: Annotated[int, Meta(ge=1)] = 180
+
+
 class ScheduledJob(Struct, frozen=True):
     """A job that the scheduler finds by its id or its token, as Slurm does."""
 
 
-Place = LocalProcess | KubernetesJob | ScheduledJob
+Place = LocalProcess | KubernetesJob | PlatformJob | ScheduledJob
 
 
 class Directory(Struct, frozen=True):
@@ -119,6 +132,7 @@ class _RecordFile(_Common, frozen=True, kw_only=True):
     """run.json as it is written: one flat object with the keys of all places. Keys that do not apply are null."""
 
     process: LocalProcess | None = None
+    platform: PlatformJob | None = None
     context: str | None = None
     namespace: str | None = None
     server: str | None = None
@@ -137,7 +151,8 @@ def encode_record(record: Record) -> bytes:
     place = record.place
     process = place if isinstance(place, LocalProcess) else None
     cluster = place if isinstance(place, KubernetesJob) else KubernetesJob()
-    keys = {"process": process, **msgspec.structs.asdict(cluster)}
+    platform = place if isinstance(place, PlatformJob) else None
+    keys = {"process": process, "platform": platform, **msgspec.structs.asdict(cluster)}
     if record.limits is not None:
         keys |= msgspec.structs.asdict(record.limits)
     file = _RecordFile(**_common(record), **keys)
@@ -154,6 +169,8 @@ def decode_record(data: bytes) -> Record:
 def _place(file: _RecordFile) -> Place:
     if file.process is not None:
         return file.process
+    if file.platform is not None:
+        return file.platform
     cluster = KubernetesJob(file.context, file.namespace, file.server, file.queue)
     return ScheduledJob() if cluster == KubernetesJob() else cluster
 

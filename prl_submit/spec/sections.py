@@ -161,6 +161,21 @@ class Local(Section, frozen=True, kw_only=True):
     cuda_visible_devices: Line | None = None
 
 
+class Platform(Section, frozen=True, kw_only=True):
+    """A platform that starts one command on each node: names of its variables, and time-outs."""
+
+    # Names of variables, for a platform whose variables prl-submit does not know.
+    nodes: EnvName | None = None
+    node_rank: EnvName | None = None
+    master_addr: EnvName | None = None
+    master_port: EnvName | None = None
+    nproc_per_node: EnvName | None = None
+    job: EnvName | None = None
+    # How long nodes wait for each other; after how long without a sign of life a run is LOST.
+    wait: Duration = 1800
+    silence: Duration = 180
+
+
 #: ms-swift's arguments: `swift.values.type_arguments` types them when the job's ms-swift is known.
 Arguments = Annotated[dict[str, Any], Meta(description="a mapping of keys to values")]
 
@@ -180,3 +195,4 @@ class JobSpec(Section, frozen=True, kw_only=True):
     slurm: Slurm = Slurm()
     kubernetes: Kubernetes = Kubernetes()
     local: Local = Local()
+    platform: Platform = Platform()

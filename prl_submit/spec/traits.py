@@ -27,6 +27,13 @@ class Traits(Struct, frozen=True, kw_only=True):
     several_nodes: bool = True
     #: Jobs run in pods: in an image, as a user that the plan names, started again by an operator.
     in_pods: bool = False
+    #: Somebody else than prl-submit starts the nodes of a job one by one, and may start a node again: the
+    #: kubelets, or a platform.
+    starts_nodes_alone: bool = False
+    #: Variables on each node tell how many nodes and processes the job has, so a spec need not state them.
+    nodes_tell_size: bool = False
+    #: The user may choose the GPUs of a node by `local.cuda_visible_devices`.
+    chooses_gpus: bool = False
     #: The backend itself ends a job at its time limit.
     own_clock: bool = True
     #: The backend sends the job a signal before it ends the job at the time limit.
@@ -47,7 +54,12 @@ class Traits(Struct, frozen=True, kw_only=True):
 
 BACKENDS: dict[str, Traits] = {
     "local": Traits(
-        name="local", runs_here=True, several_nodes=False, own_clock=False, foreground=True
+        name="local",
+        runs_here=True,
+        several_nodes=False,
+        chooses_gpus=True,
+        own_clock=False,
+        foreground=True,
     ),
     "slurm": Traits(
         name="slurm",
@@ -62,9 +74,20 @@ BACKENDS: dict[str, Traits] = {
         inherits_environment=False,
         sees_our_files=False,
         in_pods=True,
+        starts_nodes_alone=True,
         cancel_waits=True,
         poll_s=1.0,
         artefact="pytorchjob.yaml",
+    ),
+    "platform": Traits(
+        name="platform",
+        inherits_environment=False,
+        starts_nodes_alone=True,
+        nodes_tell_size=True,
+        chooses_gpus=True,
+        own_clock=False,
+        leaves_children=True,
+        poll_s=2.0,
     ),
 }
 #: The backend of a job for which nobody names one.

@@ -25,7 +25,12 @@ def test_each_backend_has_what_the_seam_calls(name: str) -> None:
 
 def test_the_files_that_are_sent() -> None:
     sent = {name: traits.artefact for name, traits in BACKENDS.items()}
-    assert sent == {"local": None, "slurm": BATCH_SCRIPT, "kubernetes": MANIFEST}
+    assert sent == {
+        "local": None,
+        "slurm": BATCH_SCRIPT,
+        "kubernetes": MANIFEST,
+        "platform": None,
+    }
 
 
 def test_names() -> None:
@@ -36,7 +41,7 @@ def test_names() -> None:
     with pytest.raises(PrlSubmitError) as caught:
         backends.load("condor")
     assert caught.value.message == "unknown backend 'condor'"
-    assert caught.value.hint == "there are: local, slurm, kubernetes"
+    assert caught.value.hint == "there are: local, slurm, kubernetes, platform"
 
 
 @pytest.mark.parametrize("name", BACKENDS)

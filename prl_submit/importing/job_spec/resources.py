@@ -48,7 +48,9 @@ class FoundResources:
             self._srun()
         if self.nodes > 1 and not self._header.is_there:
             message = f"{self.nodes} nodes: the local backend has one"
-            self._findings.note(self._start.line, message, "--backend slurm or kubernetes")
+            self._findings.note(
+                self._start.line, message, "--backend slurm, kubernetes or platform"
+            )
 
     def section(self) -> dict[str, Tree]:
         """The `resources:` of the spec."""

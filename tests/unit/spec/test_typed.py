@@ -47,7 +47,7 @@ def test_eight_faults_are_eight_messages() -> None:
     assert {p.file for p in problems} == {"f.yaml"}
     assert spec.resources.nodes == 1  # the default replaces the wrong value
     messages = [p.message for p in problems]
-    assert messages[1] == "expected one of local, slurm, kubernetes, found 'cloud'"
+    assert messages[1] == "expected one of local, slurm, kubernetes, platform, found 'cloud'"
     assert messages[2] == "expected a whole number from 1 to 10000, found '0'"
     assert problems[3].hint == "did you mean 'nproc_per_node'?"
     assert problems[4].hint == "12:00:00 is 12 hours, 12m00s is 12 minutes"
