@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +45,28 @@ def test_nodes_reach_each_other_by_name(open_nodes: OpenNodes) -> None:
     assert nodes.start(1, say, {}).wait() == 0
     assert first.wait() == 0
     assert first.text == "b'hello\\n'\n"
+
+
+def test_a_node_without_power_says_no_last_word(
+    open_nodes: OpenNodes, eventually: Eventually
+) -> None:
+    """A killed node closes its connections; a node that was unplugged before does not."""
+    nodes = open_nodes()
+    hear = "import socket as s; c = s.create_server(('0.0.0.0', 7000)).accept()[0]; print(c.recv(9)); print(c.recv(9))"
+    say = "until exec 3<>/dev/tcp/node-0/7000; do sleep 0.1; done 2>/dev/null; echo hello >&3; sleep 100"
+    for unplugged in (False, True):
+        first = nodes.start(0, f'{sys.executable} -u -c "{hear}"', {})
+        second = nodes.start(1, say, {})
+        eventually(lambda: first.text.startswith("b'hello"))  # noqa: B023  # called at once
+        if unplugged:
+            nodes.unplug(second)
+        second.kill()
+        if unplugged:
+            time.sleep(1)
+            assert not first.ended
+            first.kill()
+        else:
+            assert (first.wait(10), first.text) == (0, "b'hello\\n'\nb''\n")
 
 
 def test_shared_disk_and_own_disk(open_nodes: OpenNodes, tmp_path: Path) -> None:

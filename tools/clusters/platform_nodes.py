@@ -5,8 +5,7 @@
         codes = [node.wait() for node in started]
 
 A node has a network, an address, a host name, process ids, /tmp, /dev/shm and /etc/hosts of its own. All
-other files are this machine's. Killing a node's first process kills the node as a whole, as where a
-machine loses its power.
+other files are this machine's. Killing a node's first process kills the node as a whole.
 
 All nodes live in the process ids of one process, the switch, which ends when this process ends, however
 it ends. The kernel then kills every process of the nodes, and removes their networks and mounts. So
@@ -80,9 +79,12 @@ def is_first_process(pid: int) -> bool:
 class Node:
     """A node that was started; PlatformNodes.start makes one."""
 
-    def __init__(self, rank: int, name: str, out: Path, process: subprocess.Popen[bytes]) -> None:
+    def __init__(
+        self, rank: int, name: str, port: str, out: Path, process: subprocess.Popen[bytes]
+    ) -> None:
         self.rank = rank
         self.name = name
+        self.port = port  # the switch's end of the node's network cable
         self.out = out
         self._process = process
 
@@ -139,7 +141,10 @@ class Node:
         return pids
 
     def kill(self) -> None:
-        """Lose the node at once: every process of it gets SIGKILL, and its network is gone."""
+        """End every process of the node at once, by SIGKILL. Other nodes see closed connections.
+
+        After `unplug` they see nothing, as where a machine has lost its power.
+        """
         os.kill(self.first_process(), signal.SIGKILL)
         self.wait()
 
@@ -226,9 +231,10 @@ class PlatformNodes:
         number = len(self._started)
         self._write_hosts(rank)
         out = self.root / f"out{rank}.{number}"
+        port = f"port{number}"
         tmp = self.root / f"tmp{rank}.{number}"
         tmp.mkdir()
-        place = (name, self._address(rank), f"port{number}", self._hosts(rank), tmp)
+        place = (name, self._address(rank), port, self._hosts(rank), tmp)
         words = (*place, folder, command, *self._mounts(rank, private))
         with open(out, "wb") as file:
             process = subprocess.Popen(
@@ -239,9 +245,14 @@ class PlatformNodes:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        node = Node(rank, name, out, process)
+        node = Node(rank, name, port, out, process)
         self._started.append(node)
         return node
+
+    def unplug(self, node: Node) -> None:
+        """Cut the node's network: nobody hears of it any more, not even that its connections are closed."""
+        words = ("ip", "link", "set", node.port, "down")
+        subprocess.run([*self._enter(), *words], env={"PATH": PATH}, check=True)
 
     def resolve(self, name: str) -> None:
         """From now on every node can resolve this name of a node, which was late."""
