@@ -24,6 +24,7 @@
 #
 #   prl_in_pods prl_kueue                in a pod of Kubernetes; where Kueue may suspend the job
 #   prl_leaves_children                  where the scheduler may kill launch.sh and leave its processes
+#   prl_on_platform                      where a platform tells each node its place by variables: see prl_identify
 
 # --- this shell -----------------------------------------------------------------------------------
 
@@ -134,7 +135,7 @@ prl_end_environment() {
 # --- the beginning --------------------------------------------------------------------------------
 
 # The values that launch.sh leaves out are 0. An exported variable of such a name is not launch.sh's.
-for prl_name in prl_in_pods prl_kueue prl_leaves_children; do
+for prl_name in prl_in_pods prl_kueue prl_leaves_children prl_on_platform; do
   [[ $(declare -p "$prl_name" 2>/dev/null) == "declare -- "* ]] || printf -v "$prl_name" 0
 done
 unset prl_name
@@ -257,7 +258,7 @@ prl_forget_outer_training() {
   local prl_name prl_names=(WORLD_SIZE RANK LOCAL_RANK LOCAL_WORLD_SIZE GROUP_RANK GROUP_WORLD_SIZE ROLE_NAME ROLE_RANK
     ROLE_WORLD_SIZE NNODES NPROC_PER_NODE TORCHELASTIC_ERROR_FILE TORCHELASTIC_MAX_RESTARTS TORCHELASTIC_RESTART_COUNT
     TORCHELASTIC_RUN_ID TORCHELASTIC_USE_AGENT_STORE)
-  ((prl_nodes > 1)) || prl_names+=(NODE_RANK MASTER_ADDR MASTER_PORT)
+  ((prl_nodes > 1 && !prl_on_platform)) || prl_names+=(NODE_RANK MASTER_ADDR MASTER_PORT)
   for prl_name in "${!PET_@}" "${prl_names[@]}"; do
     case $prl_name in PET_TEE | PET_REDIRECTS | PET_LOG_DIR) ;; *) unset "$prl_name" ;; esac
   done
@@ -1252,6 +1253,8 @@ prl_look_at_checkpoints() {
 # checkpoint_files.py stands here in a run directory.
 PRL_PYTHON
 }
+
+# platform.lib.sh stands here in a run directory.
 
 # A setup line that defines a function of one of these names fails: it would replace a part of launch.sh.
 readonly -f prl_begin prl_own_shell prl_lend_shell prl_take_back prl_end_environment prl_continue prl_need prl_preflight \

@@ -29,8 +29,15 @@ TEMPLATES = (
 #: machine. The text of the file replaces the line _CHECKPOINT_LINE of launch.lib.sh.
 _CHECKPOINT_FILES = os.path.join(_PACKAGE, "runs", "checkpoint_files.py")
 _CHECKPOINT_LINE = "# checkpoint_files.py stands here in a run directory.\n"
+#: The functions for platforms replace this line of launch.lib.sh, and the rows of the table of variables this
+#: line of theirs.
+_PLATFORM_LINE = "# platform.lib.sh stands here in a run directory.\n"
+_PLATFORMS_LINE = "# platforms.txt stands here in a run directory.\n"
 #: launch.sh does not go on unless bash has read this line of launch.lib.sh.
 _LAST_LINE = "prl_library=whole\n"
+
+#: The table of the variables by which platforms tell a node its place.
+PLATFORMS = "platforms.txt"
 
 # A filter puts a NUL at each end of its result. Values cannot hold a NUL, because the readers refuse it. So
 # the NULs prove that a filter made the whole text; `{{ a|bash ~ b }}` has one at the beginning only.
@@ -180,16 +187,31 @@ def _variables_of_older_versions(plan: Plan) -> dict[str, Any]:
 
 def render_library(site: Path | None = None) -> str:
     """launch.lib.sh. It is the same for every plan. Raises PrlSubmitError if it cannot be read."""
-    path = template_path("launch.lib.sh", site)
-    try:
-        text = read_template(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise PrlSubmitError(f"{path}: cannot be read: {error}") from None
+    path, text = _read_static("launch.lib.sh", site)
     if not text.endswith(_LAST_LINE):
         raise PrlSubmitError(
             f"{path}: is no whole launch.lib.sh: its last line is not {_LAST_LINE.strip()}"
         )
+    _, platform = _read_static("platform.lib.sh", site)
+    rows = rows_of_table(_read_static(PLATFORMS, None)[1])
+    platform = platform.replace(_PLATFORMS_LINE, "".join(f"{row}\n" for row in rows))
+    text = text.replace(_PLATFORM_LINE, platform)
     return text.replace(_CHECKPOINT_LINE, read_template(_CHECKPOINT_FILES))
+
+
+def _read_static(name: str, site: Path | None) -> tuple[str, str]:
+    """The path and the text of a file that is no template. Raises PrlSubmitError if it cannot be read."""
+    path = template_path(name, site)
+    try:
+        return path, read_template(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise PrlSubmitError(f"{path}: cannot be read: {error}") from None
+
+
+def rows_of_table(text: str) -> list[str]:
+    """The lines of platforms.txt that are rows, without comments. The blanks between cells are made one."""
+    lines = text.splitlines()
+    return [" ".join(line.split()) for line in lines if line.strip() and not line.startswith("#")]
 
 
 def render_environment(plan: Plan, site: Path | None = None) -> str:

@@ -48,6 +48,7 @@ SAME_MODULES = {
     "ownership": "each backend: whether a job, or a process, is this run's",
     "reasons": "Slurm and Kubernetes: why a job waits or died, in words",
     "refusals": "Slurm and Kubernetes: why a job is refused, in words",
+    "variables": "planning: the user's PRL_*; the platform backend: those that tell a node its place",
 }
 #: Names of classes that two modules have, and why.
 SAME_CLASSES = {"Node": "of YAML, with its line; and of bash, as shfmt calls it"}
