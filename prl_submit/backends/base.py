@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from prl_submit.planning.plan import Plan
     from prl_submit.rules.job import Job
     from prl_submit.runs.directory import Run
-    from prl_submit.runs.record import Record
+    from prl_submit.runs.record import Place, Record
 
 
 def ignore_message(words: str) -> None:
@@ -51,6 +51,27 @@ class Finding(Struct, frozen=True):
     ok: bool | None
     detail: str
     hint: str | None = None
+
+
+class NothingToStart(Struct, frozen=True):
+    """Why a node of a job starts nothing, in words, and its exit code. 0: there is nothing left to do."""
+
+    code: int
+    words: str
+    hint: str | None = None
+
+
+class NodeOfJob(Protocol):
+    """This process, where a platform runs `prl-submit SPEC` itself on every node of a job."""
+
+    def start(
+        self, make: Callable[[Place], Run], *, new_run: bool, tell: Callable[[str], None]
+    ) -> NothingToStart:
+        """Find the job's run, or make it, and become its launch.sh.
+
+        Returns only if there is nothing to start. Raises PrlSubmitError. `make`: makes the run, with this
+        place in its record. `new_run`: an earlier run of the same command is not gone on in.
+        """
 
 
 class Backend(ABC):

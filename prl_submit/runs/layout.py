@@ -45,8 +45,9 @@ VERDICT = "verdict.json"
 #: ms-swift's own files.
 STEPS = "logging.jsonl"
 COMPLETIONS = "completions.jsonl"
-#: The link beside the runs.
+#: The link beside the runs, and the folder in which the nodes of a platform find their common run.
 LATEST = "latest"
+NODES = ".nodes"
 
 #: If the run directory is given to the user of its pods, these files keep their owner, who shows whose run it is.
 NOT_GIVEN = frozenset({RECORD, PLAN, CANCEL, VERDICT})
@@ -95,7 +96,7 @@ def alive_file(run: Path, node: int) -> Path:
 
 def nodes_folder(root: Path, key: str) -> Path:
     """The folder in an output root where the nodes of a platform's job find their common run."""
-    return root / ".nodes" / key
+    return root / NODES / key
 
 
 def pod_file(logs: Path, node: int) -> Path:

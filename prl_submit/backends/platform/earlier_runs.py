@@ -1,0 +1,78 @@
+"""The run that a command goes on in, if a platform starts the command again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prl_submit.backends.base import NothingToStart
+from prl_submit.backends.platform.handshake import digest
+from prl_submit.errors import EXIT_JOB_FAILED
+from prl_submit.runs.belonging import belonging
+from prl_submit.runs.cancellation import cancel_reason
+from prl_submit.runs.directory import Run, list_runs
+from prl_submit.runs.layout import starts_file
+from prl_submit.runs.limits import limits_of
+from prl_submit.runs.record import PlatformJob
+from prl_submit.runs.states import CANCELLED, SUCCEEDED, State, finished_state
+
+#: The exit code of a job that SIGTERM ended, which launch.sh has for a cancelled run too.
+_EXIT_CANCELLED = 143
+AGAIN = "--new-run (or PRL_NEW_RUN=1) makes a new run"
+
+
+def run_key(place: str, spec: str, job: str | None, host: str) -> str:
+    """The key of a run in its record: the same if the platform starts the same job again.
+
+    Without an id of the platform's job the host name of node 0 is part of it: a later job with the same
+    variables, which are often the same for all jobs, must not go on in this run.
+    """
+    return digest([place, spec, job if job is not None else f"on {host}"])
+
+
+def find_earlier_run(root: Path, key: str) -> Run | None:
+    """The newest run with this key; None if there is none. Copies of a run are left out."""
+    for run in reversed(list_runs(root)):
+        place = run.record.place if run.record else None
+        if isinstance(place, PlatformJob) and place.key == key and belonging(run).has_job:
+            return run
+    return None
+
+
+def why_not_again(run: Run) -> NothingToStart | None:
+    """Why the run must not be started again; None if a node can go on in it."""
+    state = finished_state(run)
+    if state is not None and state.state == SUCCEEDED:
+        words = f"{run.name} SUCCEEDED; it is not trained again"
+        return NothingToStart(0, words, AGAIN)
+    reason = cancel_reason(run.path)
+    if reason is not None or (state is not None and state.state == CANCELLED):
+        words = f"{run.name} is CANCELLED ({reason or 'cancelled'}); it is not started again"
+        return NothingToStart(_EXIT_CANCELLED, words, AGAIN)
+    return _used_up(run, state)
+
+
+def _used_up(run: Run, state: State | None) -> NothingToStart | None:
+    """Why a run that has failed must not be started again: it was started as often as the spec allows."""
+    record = run.require_record()
+    if state is None:
+        return None  # no attempt has ended, or the last one was killed: launch.sh counts
+    allowed = limits_of(run.path, record).max_restarts
+    starts = _lines(starts_file(run.path, 0, record.token))
+    if starts <= allowed:
+        return None
+    words = (
+        f"{run.name} {state.state}{f': {state.reason}' if state.reason else ''}; it was started "
+        f"{_times(starts)} and restarts.max is {allowed}, so it is not started again"
+    )
+    return NothingToStart(EXIT_JOB_FAILED, words, f"a larger restarts.max in the spec, or: {AGAIN}")
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _lines(path: Path) -> int:
+    try:
+        return path.read_bytes().count(b"\n")
+    except OSError:
+        return 0

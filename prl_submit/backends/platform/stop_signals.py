@@ -1,0 +1,58 @@
+"""SIGTERM, SIGHUP and Ctrl-C while a node waits for the others: they are heard between two looks."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+from prl_submit.errors import PrlSubmitError
+
+_NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: The longest sleep without a look at what was heard.
+_NAP_S = 0.1
+
+
+class StoppedError(PrlSubmitError):
+    """A signal ended a node before it became launch.sh; nothing of it is left."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"got {signal.Signals(number).name} before the job began on this node")
+        self.exit_code = 128 + number
+
+
+class StopSignals:
+    """The signals that were heard. As process 1 of a container, a process gets only signals that it handles."""
+
+    def __init__(self) -> None:
+        self.heard: int | None = None
+
+    def check(self) -> None:
+        """Raise StoppedError if a signal was heard."""
+        if self.heard is not None:
+            raise StoppedError(self.heard)
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, but not longer than until a signal comes. Raises StoppedError then."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, _NAP_S))
+            self.check()
+
+    def remember(self, number: int, frame: FrameType | None) -> None:
+        """The signals' handler."""
+        self.heard = self.heard or number
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[StopSignals]:
+    """While this lasts, the signals are remembered; afterwards they do what they did before."""
+    stop = StopSignals()
+    before = {number: signal.signal(number, stop.remember) for number in _NUMBERS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
