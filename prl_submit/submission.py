@@ -26,6 +26,7 @@ from prl_submit.runs.exits import read_exit, read_node_exits
 from prl_submit.runs.limits import limits_of_plan
 from prl_submit.runs.plan_file import PlanFile, dump_spec, encode_plan, git_state, read_plan
 from prl_submit.runs.record import Record, ScheduledJob, directory_of
+from prl_submit.runs.signs_of_life import last_size
 from prl_submit.runs.states import State
 from prl_submit.spec.nodes import as_problem
 from prl_submit.system.files import open_inside, remove_inside, write_inside
@@ -127,7 +128,7 @@ def resume(run: Run, world: World, before: State) -> tuple[Run, checkpoints.Chec
 
 def _checkpoint_of(run: Run, plan: Plan) -> checkpoints.Checkpoint:
     """The checkpoint that a run goes on from. Raises PrlSubmitError where there is none, or no step is left."""
-    checkpoint = checkpoints.last_complete(run.path, plan.world_size)
+    checkpoint = checkpoints.last_complete(run.path, _last_world(run, plan))
     if checkpoint is None:
         elsewhere = backends.load(plan.backend).where_files_are(run)
         if elsewhere is not None:
@@ -145,6 +146,12 @@ def _checkpoint_of(run: Run, plan: Plan) -> checkpoints.Checkpoint:
             f"{run.name} is at its last step already: {checkpoint.path.name} of {checkpoint.max_steps}"
         )
     return checkpoint
+
+
+def _last_world(run: Run, plan: Plan) -> int:
+    """The number of processes of the run's last attempt. If the plan leaves it open, launch.sh has written it."""
+    size = last_size(run.path) if plan.unstated else None
+    return plan.world_size if size is None else size[0] * size[1]
 
 
 def _next_record(run: Run, plan: Plan, before: State) -> Record:

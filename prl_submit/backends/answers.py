@@ -21,6 +21,8 @@ class BackendAnswer(Struct, frozen=True, kw_only=True):
     is_final: bool = False
     #: True if the backend answered that it has no such job, False if it has; None if it cannot be asked.
     is_missing: bool | None = None
+    #: For a final state that the job's files alone tell: what they were like, so that a new sign of life voids it.
+    footprint: str | None = None
 
 
 def keep(run: Run, answer: BackendAnswer) -> State:
@@ -33,5 +35,5 @@ def keep(run: Run, answer: BackendAnswer) -> State:
         if answer.job_id is not None:
             record_job_id(run, run.record, answer.job_id)
     if answer.is_final:
-        write_verdict(run, answer.state)
+        write_verdict(run, answer.state, answer.footprint)
     return answer.state

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import msgspec
 
 from prl_submit.cli.console import note, raw
 from prl_submit.cli.follow import follow_run, node_name
@@ -18,6 +19,7 @@ from prl_submit.runs.final_state import read_verdict
 from prl_submit.runs.layout import SLURM_LOG
 from prl_submit.runs.logs import LogReader, node_logs, rank_logs
 from prl_submit.runs.plan_file import read_plan
+from prl_submit.runs.signs_of_life import last_size
 from prl_submit.runs.states import finished_state
 from prl_submit.spec.sections import Resources
 from prl_submit.system.user_paths import output_root as output_root_of
@@ -84,6 +86,8 @@ def _logs_of(run: Run, node: int | None, rank: int | None) -> Find:
     if node is None and rank is None:
         return lambda: node_logs(run.path)
     resources = _resources(run)
+    if resources is None:  # the platform has not started the job, so nobody knows its size
+        return lambda: node_logs(run.path, node or 0) if rank is None else []
     if node is not None and not node < resources.nodes:
         raise PrlSubmitError(f"{run.name} has no node {node}; it has 0 to {resources.nodes - 1}")
     if rank is None:
@@ -97,8 +101,15 @@ def _logs_of(run: Run, node: int | None, rank: int | None) -> Find:
     return lambda: rank_logs(run.path, place, local_rank)
 
 
-def _resources(run: Run) -> Resources:
-    return read_plan(run.path).plan.resources
+def _resources(run: Run) -> Resources | None:
+    """The size of the job; None if the spec leaves it to the platform, and no node has told it yet."""
+    plan = read_plan(run.path).plan
+    if not plan.unstated:
+        return plan.resources
+    size = last_size(run.path)
+    if size is None:
+        return None
+    return msgspec.structs.replace(plan.resources, nodes=size[0], nproc_per_node=size[1])
 
 
 def _instead(run: Run, node: int | None, rank: int | None) -> Find:

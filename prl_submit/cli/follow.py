@@ -13,8 +13,10 @@ from prl_submit.cli.watch import Background, Watch, news
 from prl_submit.runs.directory import Run
 from prl_submit.runs.limits import limits_of
 from prl_submit.runs.logs import LogReader, follow, node_logs
+from prl_submit.runs.plan_file import find_plan
+from prl_submit.runs.signs_of_life import last_size
 from prl_submit.runs.states import FINISHED, QUEUED, Status
-from prl_submit.spec.traits import DEFAULT
+from prl_submit.spec.traits import DEFAULT, find_traits
 
 
 def follow_run(
@@ -59,10 +61,23 @@ def follow_run(
     return watcher.last()
 
 
+def _may_have_several_nodes(run: Run) -> bool:
+    """True if the job has several nodes, or if only the platform will tell how many it has."""
+    if run.record is None:
+        return False
+    if limits_of(run.path, run.record).nodes > 1:
+        return True
+    traits = find_traits(run.record.backend)
+    if traits is None or not traits.nodes_tell_size:
+        return False
+    plan, size = find_plan(run.path), last_size(run.path)
+    if plan is None or not plan.unstated:
+        return False
+    return size is None or size[0] > 1
+
+
 def node_name(run: Run) -> Callable[[int], str] | None:
     """The name of a node by its number, to mark each line of the log; None for a run on one node."""
-    several = len(node_logs(run.path)) > 1
-    if run.record is not None and limits_of(run.path, run.record).nodes > 1:
-        several = True
+    several = len(node_logs(run.path)) > 1 or _may_have_several_nodes(run)
     name = run.record.backend if run.record else DEFAULT
     return backends.load(name).node_name if several else None

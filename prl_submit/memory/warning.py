@@ -44,6 +44,10 @@ def find_forecast(
             else ("the GPU's memory is not known: set resources.gpu_type")
         )
         return f"{known}, or run `prl-submit probe`"
+    if planned.plan.unstated:
+        return (
+            "the number of processes is not known: set resources.nodes and resources.nproc_per_node"
+        )
     inputs = find_inputs(planned, environ)
     if isinstance(inputs, str):
         return inputs

@@ -16,6 +16,7 @@ from prl_submit.runs.belonging import stranger
 from prl_submit.runs.directory import Run
 from prl_submit.runs.layout import LOGS, VERDICT, node_log, starts_file
 from prl_submit.runs.record import Record
+from prl_submit.runs.signs_of_life import footprint
 from prl_submit.runs.states import FINISHED, State
 from prl_submit.spec.traits import find_traits
 from prl_submit.system.files import write_inside
@@ -23,11 +24,15 @@ from prl_submit.system.reading import decode_json, read_record
 
 
 class FinalState(Struct, frozen=True):
-    """The content of verdict.json. `job_id` and `attempt` (the record's restarts): which job of the run ended."""
+    """The content of verdict.json. `job_id` and `attempt` (the record's restarts): which job of the run ended.
+
+    `footprint`: what the files of the run were like then, for a backend that knows a job by its files alone.
+    """
 
     job_id: str | None
     attempt: int
     state: State
+    footprint: str | None = None
 
 
 def read_verdict(run: Run, *, is_copy: bool = False) -> State | None:
@@ -39,9 +44,7 @@ def read_verdict(run: Run, *, is_copy: bool = False) -> State | None:
         return None
     try:
         verdict: FinalState = decode_json(read_record(run.path / VERDICT), FinalState)
-        if not is_copy and _changed(_sign_of_life(run.path, run.record)) > _changed(
-            run.path / VERDICT
-        ):
+        if not is_copy and _has_moved(run.path, run.record, verdict):
             return None  # since then the scheduler requeued the job, or a user submitted it by hand
     except (OSError, ValueError):
         return None
@@ -49,6 +52,13 @@ def read_verdict(run: Run, *, is_copy: bool = False) -> State | None:
         return None  # the file is damaged, so the backend is asked again
     same = (verdict.job_id, verdict.attempt) == (run.record.job_id, run.record.restarts)
     return verdict.state if same else None
+
+
+def _has_moved(run: Path, record: Record, verdict: FinalState) -> bool:
+    """True if the job has given a sign of life since the verdict."""
+    if verdict.footprint is not None:
+        return verdict.footprint != footprint(run)
+    return _changed(_sign_of_life(run, record)) > _changed(run / VERDICT)
 
 
 def _sign_of_life(run: Path, record: Record) -> Path:
@@ -67,12 +77,12 @@ def _changed(path: Path) -> int:
         return 0
 
 
-def write_verdict(run: Run, state: State) -> None:
-    """Write how the job ended, unless the run is another user's."""
+def write_verdict(run: Run, state: State, footprint: str | None = None) -> None:
+    """Write how the job ended, unless the run is another user's. `footprint`: see `FinalState`."""
     if run.record is None or stranger(run.path) is not None:
         return
     job_id = run.record.job_id if state.job_id is None else state.job_id
-    verdict = FinalState(job_id, run.record.restarts, state)
+    verdict = FinalState(job_id, run.record.restarts, state, footprint)
     with contextlib.suppress(OSError):
         data = msgspec.json.format(msgspec.json.encode(verdict), indent=2)
         # Not flushed to disk: if a power cut damages the file, the backend is asked again.

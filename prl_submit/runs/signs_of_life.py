@@ -14,8 +14,8 @@ node, host      the rank and the host name of the node.
 doing           what launch.sh does, in words: `waiting for nodes 1, 3`, `training`, `saving after SIGTERM`.
 platform, job   the platform's name in templates/platforms.txt, and its id of the job; null where it tells none.
 nodes, nproc_per_node   the size of the job, as launch.sh knows it: of the spec, else of the platform.
-ended           true in the last line that launch.sh writes, at its end; may be left out until then. The file
-                stays, so `resume` still knows how many processes the last attempt had.
+ended           true in the last line that launch.sh writes: at its end, after exit.json. May be left out until
+                then. The file stays, so `resume` still knows how many processes the last attempt had.
 
 Anybody who may write into the directory may have written these files, so nothing in them is trusted.
 """
@@ -29,7 +29,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from prl_submit.runs.layout import LOGS
+from prl_submit.runs.layout import CANCEL, EXIT, LOGS
 from prl_submit.system.reading import decode_json, open_regular
 from prl_submit.system.untrusted_text import excerpt
 
@@ -139,6 +139,30 @@ def read_signs(run: Path) -> list[SignOfLife]:
         return []
     found = (read_sign(logs / f".alive{node}", node) for node in alive_nodes(names))
     return [sign for sign in found if sign is not None]
+
+
+def footprint(run: Path) -> str:
+    """A text that differs as soon as a node gives a sign of life, starts or ends, or somebody cancels the run.
+
+    It has the times of the files as the file system tells them. They are compared with no clock.
+    """
+    try:
+        names = os.listdir(run / LOGS)
+    except OSError:
+        names = []
+    from hashlib import sha256
+
+    told = [f"{LOGS}/{name}" for name in sorted(names) if re.match(r"\.(alive|starts)[0-9]", name)]
+    text = " ".join(f"{name}={_changed(run / name)}" for name in (EXIT, CANCEL, *told))
+    return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _changed(file: Path) -> int:
+    """When a file was changed, in nanoseconds; 0 if it is not there."""
+    try:
+        return os.lstat(file).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def last_size(run: Path) -> tuple[int, int] | None:

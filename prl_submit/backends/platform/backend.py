@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,18 +10,37 @@ import msgspec
 
 from prl_submit.backends.answers import BackendAnswer
 from prl_submit.backends.base import Backend, ignore_message
+from prl_submit.backends.platform.pulse import Pulse
+from prl_submit.backends.platform.state_from_files import (
+    Look,
+    is_for_good,
+    look,
+    silence_of,
+    state_of,
+)
 from prl_submit.errors import BackendRefusedError
 from prl_submit.launch.quote import bash
 from prl_submit.planning.plan import Plan
 from prl_submit.runs.cancellation import cancel_reason, write_cancel
 from prl_submit.runs.directory import Run
+from prl_submit.runs.last_known import as_last_known
 from prl_submit.runs.layout import CANCEL, LAUNCH
+from prl_submit.runs.limits import limits_of
 from prl_submit.runs.record import PlatformJob, Record, write_record
-from prl_submit.runs.states import CANCELLED, QUEUED, State, finished_state
+from prl_submit.runs.signs_of_life import SignOfLife, beat_s, footprint
+from prl_submit.runs.states import LOST, State, finished_state
+
+#: Seconds between two looks at a job that was told to end.
+_POLL_S = 0.5
+#: Seconds beyond its grace that a job has to end.
+_BEYOND_GRACE_S = 60
 
 
 class PlatformBackend(Backend):
     """A platform that runs one pasted command on each node."""
+
+    def __init__(self) -> None:
+        self._pulse = Pulse()
 
     def ask(self, plan: Plan, artefact: str) -> str:
         """Nobody can be asked: the platform's queue is seen on its web page only."""
@@ -39,26 +59,95 @@ class PlatformBackend(Backend):
         return ["paste this as the command of every node:", f"bash {bash(str(run.path / LAUNCH))}"]
 
     def states(self, runs: Sequence[Run]) -> list[BackendAnswer]:
-        """By the files of the run directory alone."""
-        return [BackendAnswer(state=finished_state(run) or _state(run)) for run in runs]
+        """By the files of the run directories alone, with one pause for all runs that need a second look."""
+        found = {index: self._answer(run) for index, run in enumerate(runs)}
+        doubtful = [index for index, answer in found.items() if answer is None]
+        if doubtful:
+            time.sleep(max(_pause(runs[index]) for index in doubtful))
+        for index in doubtful:
+            found[index] = self._answer(runs[index], is_last=True)
+        return [answer for answer in found.values() if answer is not None]
+
+    def _answer(self, run: Run, *, is_last: bool = False) -> BackendAnswer | None:
+        """What the files of a run say; None if a second look is needed."""
+        ended = finished_state(run)
+        if ended is not None and is_for_good(ended):
+            return BackendAnswer(state=ended)
+        seen = look(run)
+        if seen.fault is not None:
+            return BackendAnswer(state=seen.ended or as_last_known(run.path, seen.fault))
+        alive = self._alive(run, seen, seen.open_signs)
+        state = state_of(seen, alive, clock=time.time(), is_last=is_last)
+        return None if state is None else _kept(run, seen, state)
+
+    def _alive(self, run: Run, seen: Look, signs: Sequence[SignOfLife]) -> dict[int, bool | None]:
+        """For each node whether it lives; see `Pulse.is_alive`."""
+        silence = silence_of(seen.record)
+        for sign in signs:
+            self._pulse.note(run.path, sign)
+        return {sign.node: self._pulse.is_alive(run.path, sign, silence) for sign in signs}
+
+    def is_left(self, run: Run) -> bool:
+        """True if launch.sh of a node still gives signs of life."""
+        for is_last in (False, True):
+            seen = look(run)
+            alive = self._alive(run, seen, seen.signs)
+            if any(alive.values()):
+                return True
+            if is_last or None not in alive.values():
+                break
+            time.sleep(_pause(run))
+        return False
 
     def cancel(self, run: Run, *, wait: bool) -> bool:
-        """Write cancel.json, which launch.sh looks for."""
-        try:
-            write_cancel(run.path)
-        except OSError as error:
-            raise BackendRefusedError(
-                f"{run.name} was not cancelled: {CANCEL} cannot be written: {error.strerror}",
-                "end it on the platform's page",
-            ) from None
+        """Write cancel.json, which launch.sh of each node looks for. Raises BackendRefusedError.
+
+        `wait`: until no node gives a sign of life any more.
+        """
+        if cancel_reason(run.path) is None:
+            _write_cancel(run)
+        record = run.require_record()
+        seconds = limits_of(run.path, record).grace + silence_of(record) + _BEYOND_GRACE_S
+        deadline = time.monotonic() + seconds
+        while wait and self.is_left(run):
+            if time.monotonic() > deadline:
+                raise BackendRefusedError(
+                    f"{run.name} was told to end, and still gives signs of life after {seconds} s",
+                    "end the job on the platform's page",
+                )
+            time.sleep(_POLL_S)
         return True
 
 
-def _state(run: Run) -> State:
-    reason = cancel_reason(run.path)
-    if reason is not None:
-        return State(state=CANCELLED, reason=reason)
-    return State(state=QUEUED, reason="waiting for the platform to start it")
+def _pause(run: Run) -> float:
+    """Seconds between two looks at a run: in two beats a living node gives a sign of life."""
+    return 2 * beat_s(silence_of(run.require_record()))
+
+
+def _kept(run: Run, seen: Look, state: State) -> BackendAnswer:
+    """The answer, with what is to be kept of it.
+
+    LOST is kept, or each `list` would pause for a second look. The files are read once more, because they
+    may have changed since `seen`, and then the mark of what they are like must not be kept with this state.
+    """
+    job = next((sign.job for sign in seen.signs if sign.job is not None), None)
+    state = msgspec.structs.replace(state, job_id=job)
+    if state.state != LOST:
+        return BackendAnswer(state=state, job_id=job)
+    mark = footprint(run.path)
+    is_final = look(run) == seen
+    return BackendAnswer(state=state, job_id=job, is_final=is_final, footprint=mark)
+
+
+def _write_cancel(run: Run) -> None:
+    """Write cancel.json. Raises BackendRefusedError: without the file launch.sh goes on."""
+    try:
+        write_cancel(run.path)
+    except OSError as error:
+        raise BackendRefusedError(
+            f"{run.name} was not cancelled: {CANCEL} cannot be written: {error.strerror}",
+            "end the job on the platform's page",
+        ) from None
 
 
 BACKEND = PlatformBackend()
