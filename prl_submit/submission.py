@@ -25,7 +25,7 @@ from prl_submit.runs.directory import Run
 from prl_submit.runs.exits import read_exit, read_node_exits
 from prl_submit.runs.limits import limits_of_plan
 from prl_submit.runs.plan_file import PlanFile, dump_spec, encode_plan, git_state, read_plan
-from prl_submit.runs.record import Record, ScheduledJob, directory_of
+from prl_submit.runs.record import Place, Record, ScheduledJob, directory_of
 from prl_submit.runs.signs_of_life import last_size
 from prl_submit.runs.states import State
 from prl_submit.spec.nodes import as_problem
@@ -43,16 +43,17 @@ class World(Struct, frozen=True):
     tell: Callable[[str], None] = ignore_message
 
 
-def submit(planned: Planned, world: World) -> Run:
+def submit(planned: Planned, world: World, place: Place | None = None) -> Run:
     """Make the run directory and start the job. Raises PrlSubmitError; then nothing is left behind.
 
-    A KeyboardInterrupt that came after the job had started carries its Run.
+    A KeyboardInterrupt that came after the job had started carries its Run. `place`: where the job is, if
+    that is known before it starts.
     """
     backends.load(planned.plan.backend)  # what is not installed is told before a directory is made
     _require_secrets(planned.plan, world.environ)
     path = _allocate(planned.plan)
     try:
-        return _start(planned, path, world)
+        return _start(planned, path, world, place or ScheduledJob())
     except BaseException as error:
         if os.path.lexists(path / layout.RECORD):  # there is a job, so its directory stays
             _point_latest(path)
@@ -61,7 +62,7 @@ def submit(planned: Planned, world: World) -> Run:
         raise _failure(error, planned, path) from None
 
 
-def _start(planned: Planned, path: Path, world: World) -> Run:
+def _start(planned: Planned, path: Path, world: World, place: Place) -> Run:
     """Write the files of the run and start its job."""
     plan = with_run_dir(planned.plan, str(path))
     record = Record(
@@ -72,6 +73,7 @@ def _start(planned: Planned, path: Path, world: World) -> Run:
         token=new_token(),
         directory=directory_of(path),
         limits=limits_of_plan(plan),
+        place=place,
     )
     file = PlanFile(
         values=planned.values,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from prl_submit.backends.answers import BackendAnswer
     from prl_submit.errors import Problem
-    from prl_submit.planning.plan import Plan
+    from prl_submit.planning.plan import Plan, Planned
     from prl_submit.rules.job import Job
     from prl_submit.runs.directory import Run
     from prl_submit.runs.record import Place, Record
@@ -112,6 +112,14 @@ class Backend(ABC):
         Default: none, because `submit` itself starts the job.
         """
         return []
+
+    def node_here(self, planned: Planned, environ: Mapping[str, str]) -> NodeOfJob | None:
+        """This process as a node of the job, where the backend's nodes run `prl-submit SPEC` themselves.
+
+        Raises PrlSubmitError if this is a node, but cannot be one of this job. Default: None, because the
+        backend starts launch.sh on the nodes.
+        """
+        return None
 
     def node_name(self, node: int) -> str:
         """What users of the backend call a node of a job. Default: as its log file is called."""

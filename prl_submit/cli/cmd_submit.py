@@ -10,12 +10,14 @@ import click
 
 from prl_submit import backends
 from prl_submit.backends.artefact import first_of, job_files
+from prl_submit.cli.as_node import node_here, start_node
 from prl_submit.cli.console import document, note, raw
 from prl_submit.cli.problems import errors_line, warn_or_stop
 from prl_submit.cli.run_lines import interrupted
 from prl_submit.cli.shared_options import follow_option, json_option, spec_options, wait_option
 from prl_submit.cli.started import after_start
 from prl_submit.errors import SpecError, format_error
+from prl_submit.planning.plan import Planned
 from prl_submit.prepare import plan_spec
 from prl_submit.runs.states import Status
 from prl_submit.submission import World
@@ -26,6 +28,17 @@ from prl_submit.system import shell
 @click.command("submit")
 @spec_options
 @click.option("--dry-run", is_flag=True, help="Print the text that would be sent. Creates nothing.")
+@click.option(
+    "--prepare",
+    is_flag=True,
+    help="On a platform: only prepare the run and say what to paste, also on a machine with the variables of a node.",
+)
+@click.option(
+    "--new-run",
+    is_flag=True,
+    envvar="PRL_NEW_RUN",
+    help="On a platform: make a new run, even if this command has started one before. Also PRL_NEW_RUN=1.",
+)
 @wait_option
 @follow_option
 @json_option
@@ -33,6 +46,8 @@ def submit(
     spec: str,
     templates: Path | None,
     dry_run: bool,
+    prepare: bool,
+    new_run: bool,
     wait: bool,
     follow: bool,
     as_json: bool,
@@ -43,6 +58,10 @@ def submit(
     The job goes on when this command ends or the terminal is closed. With --wait or --follow this
     command ends with the job, and its exit code is the job's result: 0 or 1. A SIGTERM that it gets
     meanwhile is passed on to a local job: so a platform's container can run it as its main process.
+
+    With --backend platform it can be a platform's command for every node: node 0 makes the run, the other
+    nodes find it, and the command becomes the training. If the platform starts it again, it goes on in the
+    same run.
     """
     try:
         planned = plan_spec(spec, **options)
@@ -53,19 +72,33 @@ def submit(
         return error.exit_code
     backends.load(planned.plan.backend)
     if dry_run:
-        artefact = first_of(job_files(planned.plan, templates))
-        if as_json:
-            document({**_nothing(planned.plan.name, planned.plan.backend), "artefact": artefact})
-        else:
-            raw(artefact.encode("utf-8"))
-        return 0
+        return _print_artefact(planned, templates, as_json)
+    world = World(os.environ, shell.run, templates, note)
+    node = node_here(planned, prepare=prepare, as_json=as_json)
+    if node is not None:
+        return start_node(node, planned, world, new_run=new_run)
+    return _submit(planned, world, wait=wait, follow=follow, as_json=as_json)
+
+
+def _submit(planned: Planned, world: World, *, wait: bool, follow: bool, as_json: bool) -> int:
+    """Start the job; the exit code."""
     try:
-        run = submit_plan(planned, World(os.environ, shell.run, templates, note))
+        run = submit_plan(planned, world)
     except KeyboardInterrupt as interrupt:
         if not interrupt.args:
             note("\ninterrupted: nothing was submitted")
         return interrupted(interrupt.args)
     return after_start(run, "submitted", wait=wait, follow=follow, as_json=as_json)
+
+
+def _print_artefact(planned: Planned, templates: Path | None, as_json: bool) -> int:
+    """Print the text that would be sent; the exit code."""
+    artefact = first_of(job_files(planned.plan, templates))
+    if as_json:
+        document({**_nothing(planned.plan.name, planned.plan.backend), "artefact": artefact})
+    else:
+        raw(artefact.encode("utf-8"))
+    return 0
 
 
 def _nothing(name: str, backend: str) -> dict[str, Any]:

@@ -33,6 +33,8 @@ FOR_THE_JOB = (
 )
 #: The beginning of variables that prl-submit sets for the job. They are never taken from the user's environment.
 INTERNAL = "PRL_SUBMIT_"
+#: Variables that stand for an option of `submit`, and are nothing to the job.
+OPTIONS = ("PRL_NEW_RUN",)
 
 
 class Overrides(NamedTuple):
@@ -52,6 +54,8 @@ def section_overrides(environ: Mapping[str, str], tree: Node) -> Overrides:
         value = environ[name]
         # An empty variable counts as unset, as in `${PRL_X:-default}` of users' scripts.
         if not name.startswith("PRL_") or name.startswith(INTERNAL) or not value:
+            continue
+        if name in OPTIONS:
             continue
         if not _is_utf8(value):
             problems.append(problem_at(_origin(name), None, "is not UTF-8"))
@@ -122,7 +126,7 @@ def _leaf(value: str, argument: Argument | None, origin: Origin) -> Node:
 
 def _no_override(name: str, known: list[str], table: Table) -> Problem | None:
     """The problem of a variable that overrides nothing; None if the user certainly meant it for the job."""
-    near = None if name in FOR_THE_JOB else closest(name, [*known, *FOR_THE_JOB], 0.87)
+    near = None if name in FOR_THE_JOB else closest(name, [*known, *FOR_THE_JOB, *OPTIONS], 0.87)
     if near is not None:
         hint = f"did you mean {near}? (unset {name} if it is not for prl-submit)"
         return problem_at(_origin(name), None, "no such override", hint)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from prl_submit.backends.answers import BackendAnswer
-from prl_submit.backends.base import Backend, ignore_message
+from prl_submit.backends.base import Backend, NodeOfJob, ignore_message
 from prl_submit.backends.platform.pulse import Pulse
 from prl_submit.backends.platform.state_from_files import (
     Look,
@@ -20,9 +20,9 @@ from prl_submit.backends.platform.state_from_files import (
 )
 from prl_submit.errors import BackendRefusedError
 from prl_submit.launch.quote import bash
-from prl_submit.planning.plan import Plan
+from prl_submit.planning.plan import Plan, Planned
 from prl_submit.runs.cancellation import cancel_reason, write_cancel
-from prl_submit.runs.directory import Run
+from prl_submit.runs.directory import Run, read_run
 from prl_submit.runs.last_known import as_last_known
 from prl_submit.runs.layout import CANCEL, LAUNCH
 from prl_submit.runs.limits import limits_of
@@ -50,9 +50,22 @@ class PlatformBackend(Backend):
         self, run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = ignore_message
     ) -> Record:
         """Write the record: the run is prepared, and begins when the platform starts launch.sh."""
-        record = msgspec.structs.replace(record, place=PlatformJob(silence=plan.platform.silence))
+        known = _known_place(run, record)
+        place = msgspec.structs.replace(known, silence=plan.platform.silence)
+        record = msgspec.structs.replace(record, place=place, job_id=place.job)
         write_record(run, record)
         return record
+
+    def node_here(self, planned: Planned, environ: Mapping[str, str]) -> NodeOfJob | None:
+        """This node, as the platform's variables tell it; None on a machine without such variables."""
+        from prl_submit.backends.platform.variables import see_platform
+
+        seen = see_platform(environ, planned.plan.platform)
+        if seen is None:
+            return None
+        from prl_submit.backends.platform.pasted_node import node_of
+
+        return node_of(planned, seen)
 
     def how_to_start(self, run: Run) -> list[str]:
         """The command that the user has to paste."""
@@ -148,6 +161,15 @@ def _write_cancel(run: Run) -> None:
             f"{run.name} was not cancelled: {CANCEL} cannot be written: {error.strerror}",
             "end the job on the platform's page",
         ) from None
+
+
+def _known_place(run: Path, record: Record) -> PlatformJob:
+    """What is known of the platform's job: from the node that made this run, or from before a `resume`."""
+    before = read_run(run)
+    for known in (record, before.record if before else None):
+        if known is not None and isinstance(known.place, PlatformJob):
+            return known.place
+    return PlatformJob()
 
 
 BACKEND = PlatformBackend()

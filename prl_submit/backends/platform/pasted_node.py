@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 from msgspec import Struct
@@ -31,10 +31,13 @@ from prl_submit.backends.platform.handshake import (
 )
 from prl_submit.backends.platform.node_folder import NodeFolder
 from prl_submit.backends.platform.stop_signals import StopSignals, stop_signals
+from prl_submit.backends.platform.variables import Seen
 from prl_submit.errors import BackendRefusedError, PrlSubmitError
+from prl_submit.planning.plan import Planned
 from prl_submit.runs.directory import Run, read_run
 from prl_submit.runs.layout import LAUNCH
 from prl_submit.runs.record import PlatformJob
+from prl_submit.spec.nodes import Node, leaves
 from prl_submit.spec.scalars import format_duration
 from prl_submit.system.owners import user_name
 
@@ -64,6 +67,43 @@ class NodePlace(Struct, frozen=True, kw_only=True):
     def words(self) -> str:
         """`node 1 of 2 (n1)`."""
         return f"node {self.rank} of {self.nodes} ({self.host})"
+
+
+def node_of(planned: Planned, seen: Seen) -> PastedNode:
+    """This process as the node that the variables tell. Raises PrlSubmitError if they are wrong."""
+    if seen.faults or seen.node_rank is None:
+        raise PrlSubmitError(
+            f"{seen.platform}'s variables: {'; '.join(seen.faults)}",
+            "set them as the platform does, or name others in `platform:`; --prepare only prepares a run",
+        )
+    place = NodePlace(
+        rank=seen.node_rank,
+        nodes=seen.nodes,
+        master_addr=seen.master_addr,
+        master_port=seen.master_port,
+        job=seen.job,
+        host=os.uname().nodename,
+    )
+    plan = planned.plan
+    keys = spec_keys(planned.tree)
+    return PastedNode(place, Path(plan.output_root), keys, plan.platform.wait)
+
+
+def spec_keys(tree: Node) -> dict[str, str]:
+    """A digest of each value of a spec, by its key: nobody can read a value from it.
+
+    Left out are the keys that say where files are, and not what the job is.
+    """
+    values = ((key, node) for key, node in leaves(tree) if key not in ("extends", "output"))
+    return {key: digest([key, _plain(node)]) for key, node in values}
+
+
+def _plain(node: Node) -> Any:
+    if isinstance(node.value, list):
+        return [_plain(child) for child in node.value]
+    if isinstance(node.value, dict):
+        return {key: _plain(child) for key, child in sorted(node.value.items())}
+    return node.value
 
 
 class PastedNode:
