@@ -43,6 +43,10 @@ POSIXLY_CORRECT=1 # bash then calls no inherited function that has the next comm
 [[ ! -f $prl_library ]] || . "$prl_library" || exit 78
 [[ $prl_library == whole ]] || { echo "prl-submit: $prl_library is missing or damaged" >&2 && exit 78; }
 prl_begin
+{% if batch %}
+# Only this node knows how many processes there are, so the batches are checked here.
+prl_check_batch {{ batch|bash_words }}
+{% endif %}
 
 # --- the environment ------------------------------------------------------------------------------
 # Between prl_lend_shell and prl_take_back other people's code runs; then launch.sh restores its own shell options.

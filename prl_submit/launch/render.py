@@ -167,6 +167,7 @@ def render_launch(plan: Plan, *, token: str, restarts: int = 0, site: Path | Non
         "in_pods": int(plan.traits.in_pods),
         "leaves_children": int(plan.traits.leaves_children),
         "kueue": int(plan.kubernetes.queue is not None and plan.kubernetes.scheduler != "volcano"),
+        "batch": plan.batch,
         "arguments": plan.arguments,
         "paths": [[item.kind, item.key, item.path] for item in plan.paths],
         "entry_point": ENTRY_POINT,

@@ -153,7 +153,15 @@ def _plan(
         gid=context.gid,
         platform=spec.platform,
         unstated=unstated,
+        batch=_batch(job) if unstated else [],
     )
+
+
+def _batch(job: Job) -> list[str]:
+    """The numbers from which launch.sh checks the batches, since the rules here do not know all factors."""
+    from prl_submit.rules.batch_on_node import batch_numbers
+
+    return batch_numbers(job)
 
 
 def _other_swift(spec: JobSpec, tree: Node, table: Table) -> list[Problem]:

@@ -54,7 +54,7 @@ class Plan(Struct, frozen=True):
 
     `arguments`: ms-swift's words of the command line, one list for each argument. `uid`, `gid`: the owner of
     the files that a pod writes. `unstated`: the keys of `resources` that only the node's variables will tell;
-    until then `resources` has their defaults.
+    until then `resources` has their defaults. `batch`: the numbers from which launch.sh then checks the batches.
     """
 
     name: str
@@ -76,6 +76,7 @@ class Plan(Struct, frozen=True):
     gid: int = 1000
     platform: Platform = Platform()
     unstated: list[str] = []
+    batch: list[str] = []
 
     @property
     def traits(self) -> Traits:

@@ -43,15 +43,18 @@ def generation_batch(job: Job) -> Iterator[Problem]:
     if job.rlhf_type not in GENERATING or (job.rlhf_type == "gkd" and not job.since("4.2")):
         return
     group = job.get("num_generations", 8) if job.rlhf_type == "grpo" else 1
-    if job.rlhf_type == "grpo" and group <= 1 and not (group == 1 and _taught(job)):
+    if job.rlhf_type == "grpo" and group <= 1 and not (group == 1 and is_taught(job)):
         yield job.refuse(
             "num_generations",
             f"must be greater than 1 for GRPO, found {group}",
             "GRPO compares the completions of one prompt with each other; use 2 or more",
         )
         return
-    if any(job.get(name, 1) < 1 for name, _ in _SIZES):
+    if not has_sizes(job):
         return  # the rule `sizes` reports it
+    if told := two_sizes(job):
+        yield told
+        return
     device = job.get("per_device_train_batch_size", 1)
     batch = device * job.world
     parts = _batch_sizes(job, batch)
@@ -61,10 +64,24 @@ def generation_batch(job: Job) -> Iterator[Problem]:
         yield _indivisible(job, device, group, *parts)
 
 
-def _taught(job: Job) -> bool:
+def has_sizes(job: Job) -> bool:
+    """True if no factor of the batch is below 1."""
+    return all(job.get(name, 1) >= 1 for name, _ in _SIZES)
+
+
+def is_taught(job: Job) -> bool:
     """True if a teacher trains the job: then a completion is compared with the teacher, not with its group."""
     named = job.get("teacher_model", None) or job.get("teacher_model_server", None)
     return bool(named) and job.since("4.4")
+
+
+def two_sizes(job: Job) -> Problem | None:
+    """The problem of a job that states the generation batch twice, which old releases refuse."""
+    names = ("generation_batch_size", "steps_per_generation")
+    if job.since("3.11") or any(job.get(name, None) is None for name in names):
+        return None
+    message = "and steps_per_generation are both set; before ms-swift 3.11 only one may be"
+    return job.refuse("generation_batch_size", message, ONE_TOO_MANY)
 
 
 def _batch_sizes(job: Job, batch: int) -> tuple[int, int, str] | Problem:
@@ -81,9 +98,6 @@ def _batch_sizes(job: Job, batch: int) -> tuple[int, int, str] | Problem:
         if not job.since("3.4"):
             steps = 1  # before 3.4 grpo_trainer counts one step only
         return batch * steps, steps, name
-    if steps is not None and not job.since("3.11"):
-        message = "and steps_per_generation are both set; before ms-swift 3.11 only one may be"
-        return job.refuse("generation_batch_size", message, ONE_TOO_MANY)
     if steps is not None and total != batch * steps:
         return job.refuse(
             "generation_batch_size",

@@ -1615,6 +1615,56 @@ prl_count_processes() {
   prl_refuse_place "resources.nproc_per_node is not stated, no variable of the platform states it, and no GPU is visible on this node"
 }
 
+# GRPO's arithmetic, where only this node knows how many processes there are. prl-submit checks it before, where the spec
+# says so: see prl_submit/rules/batch.py, whose messages these are.
+prl_check_batch() { # NAME=NUMBER: the factors of the batches
+  local prl_word prl_faults_of_batch='' prl_batch='' prl_world=$((prl_nodes * prl_nproc_per_node))
+  local prl_of_world="nproc_per_node $prl_nproc_per_node x nodes $prl_nodes"
+  local prl_group='' prl_device='' prl_total='' prl_steps='' prl_rows='' prl_eval_device='' prl_eval_group=''
+  for prl_word in "$@"; do
+    case $prl_word in
+      num_generations=*) prl_group=${prl_word#*=} ;;
+      per_device_train_batch_size=*) prl_device=${prl_word#*=} ;;
+      generation_batch_size=*) prl_total=${prl_word#*=} ;;
+      steps_per_generation=*) prl_steps=${prl_word#*=} ;;
+      gradient_accumulation_steps=*) prl_rows=${prl_word#*=} ;;
+      num_generations_eval=*) prl_eval_group=${prl_word#*=} ;;
+      per_device_eval_batch_size=*) prl_eval_device=${prl_word#*=} ;;
+    esac
+  done
+  [[ -z $prl_device ]] || prl_check_generation_batch
+  [[ -z $prl_eval_device ]] || prl_check_evaluation_batch
+  [[ -z $prl_faults_of_batch ]] || prl_fail 78 "${prl_faults_of_batch%; }; change the spec, or the number of nodes or GPUs in the platform's form"
+}
+prl_check_generation_batch() {
+  local prl_from=''
+  prl_batch=$((prl_device * prl_world))
+  local prl_formula="per_device_train_batch_size x $prl_of_world = $prl_batch"
+  [[ $prl_rows != about-16-rows ]] || prl_rows=$(((15 + prl_batch) / prl_batch))
+  if [[ -z $prl_total ]]; then
+    [[ -n $prl_steps ]] || prl_from=" (from gradient_accumulation_steps)"
+    prl_steps=${prl_steps:-$prl_rows}
+    prl_total=$((prl_batch * prl_steps))
+  elif [[ -n $prl_steps ]] && ((prl_total != prl_batch * prl_steps)); then
+    prl_faults_of_batch+="swift.generation_batch_size: $prl_total is not $prl_formula x steps_per_generation $prl_steps = $((prl_batch * prl_steps)); "
+    return 0
+  elif ((prl_total % prl_batch)); then
+    prl_faults_of_batch+="swift.generation_batch_size: $prl_total is not a multiple of $prl_formula; "
+    return 0
+  else
+    [[ -n $prl_steps ]] || prl_from=" (from generation_batch_size)"
+    prl_steps=$((prl_total / prl_batch))
+  fi
+  ((prl_total % prl_group == 0)) ||
+    prl_faults_of_batch+="swift.num_generations: $prl_group does not divide the generation batch $prl_total = per_device_train_batch_size $prl_device x $prl_of_world x steps_per_generation $prl_steps$prl_from; "
+}
+prl_check_evaluation_batch() {
+  local prl_total=$((prl_eval_device * prl_world)) prl_name=num_generations
+  [[ -z $prl_eval_group ]] || prl_name+=_eval
+  ((prl_total % ${prl_eval_group:-$prl_group} == 0)) ||
+    prl_faults_of_batch+="swift.$prl_name: ${prl_eval_group:-$prl_group} does not divide the evaluation batch $prl_total = per_device_eval_batch_size $prl_eval_device x $prl_of_world; "
+}
+
 # --- the variables of this node ---------------------------------------------------------------------
 #
 # prl_submit/backends/platform/variables.py does the same in Python. A test compares the two.
