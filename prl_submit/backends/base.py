@@ -74,6 +74,17 @@ class NodeOfJob(Protocol):
         """
 
 
+class StartCommand(Struct, frozen=True):
+    """A command that the user has to start, as a backend that only prepares a run cannot.
+
+    `where`: where to start it, in words. `also`: what else the user has to do; None if nothing.
+    """
+
+    where: str
+    command: str
+    also: str | None = None
+
+
 class Backend(ABC):
     """What a backend does. The defaults are those of a scheduler whose jobs write into the run directory."""
 
@@ -106,12 +117,12 @@ class Backend(ABC):
         False where the backend knows of no job of this run.
         """
 
-    def how_to_start(self, run: Run) -> list[str]:
-        """What the user has to do so that a prepared run starts: lines for stderr.
+    def how_to_start(self, run: Run) -> StartCommand | None:
+        """What the user has to start so that a prepared run begins.
 
-        Default: none, because `submit` itself starts the job.
+        Default: None, because `submit` itself starts the job.
         """
-        return []
+        return None
 
     def node_here(self, planned: Planned, environ: Mapping[str, str]) -> NodeOfJob | None:
         """This process as a node of the job, where the backend's nodes run `prl-submit SPEC` themselves.

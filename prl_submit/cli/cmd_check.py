@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from prl_submit.cli.console import data, document, note
-from prl_submit.cli.problems import errors_line, rendered
+from prl_submit.cli.problems import errors_line, note_unstated, rendered
 from prl_submit.cli.shared_options import json_option, spec_options
 from prl_submit.errors import (
     EXIT_JOB_FAILED,
@@ -60,6 +60,7 @@ def check(spec: str, templates: Path | None, online: bool, as_json: bool, **opti
                 "ok": not checked.errors,
                 "problems": list(map(_in_json, checked.problems)),
                 "online": checked.online,
+                "unstated": checked.planned.plan.unstated if checked.planned else [],
             }
         )
     else:
@@ -88,6 +89,7 @@ def _print(spec: str, checked: Checked) -> None:
     if checked.planned is None or checked.errors:
         note(errors_line(spec, checked.problems))
         return
+    note_unstated(checked.planned.plan)
     words = f"; {checked.online}" if checked.online else ""
     data(f"{spec}: ok: {_summary(checked.planned)}{words}")
 
@@ -131,12 +133,17 @@ def _with_refusals(problems: list[Problem], refused: list[Problem]) -> list[Prob
 
 def _summary(planned: Planned) -> str:
     """The job in a few words, such as `mr-4gpu, local, 4 GPUs`."""
-    resources = planned.plan.resources
-    unit = "GPU" if resources.accelerator == "gpu" else "process"
-    count = resources.nproc_per_node
+    plan = planned.plan
+    unit = "GPU" if plan.resources.accelerator == "gpu" else "process"
+    count = plan.resources.nproc_per_node
     plural = ("es" if unit == "process" else "s") if count != 1 else ""
-    nodes = f" on each of {resources.nodes} nodes" if resources.nodes > 1 else ""
-    return f"{planned.plan.name}, {planned.plan.backend}, {count} {unit}{plural}{nodes}"
+    size = f"{count} {unit}{plural}"
+    if "resources.nproc_per_node" in plan.unstated:
+        size = f"the platform's {unit}{'es' if unit == 'process' else 's'}"
+    nodes = f" on each of {plan.resources.nodes} nodes" if plan.resources.nodes > 1 else ""
+    if "resources.nodes" in plan.unstated:
+        nodes = " on each of the platform's nodes"
+    return f"{plan.name}, {plan.backend}, {size}{nodes}"
 
 
 command = check

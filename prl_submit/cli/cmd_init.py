@@ -11,7 +11,7 @@ import msgspec
 from prl_submit.cli.console import note, raw
 from prl_submit.errors import PrlSubmitError, Problem, SpecError
 from prl_submit.spec.first_spec import FirstJob, first_spec
-from prl_submit.spec.traits import BACKENDS, traits_of
+from prl_submit.spec.traits import BACKENDS, DEFAULT, traits_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,8 +101,7 @@ def _complete_backend(ctx: click.Context, param: click.Parameter, incomplete: st
     "--nproc-per-node",
     metavar="N",
     type=int,
-    default=1,
-    help="Processes on the node, one GPU each. Default: 1.",
+    help="Processes on the node, one GPU each. Default: 1; on a platform all GPUs that it gives.",
 )
 @click.option(
     "--backend",
@@ -115,7 +114,7 @@ def init(
     model: str,
     data: tuple[str, ...],
     rewards: tuple[str, ...],
-    nproc_per_node: int,
+    nproc_per_node: int | None,
     backend: str | None,
     model_type: str | None,
     template: str | None,
@@ -128,14 +127,15 @@ def init(
     wrong = Wrong([])
     usual: Rewards = (DEFAULT_REWARD,), ()
     names, plugins = wrong.tried("--reward", lambda: _rewards(rewards), usual)
+    place = wrong.tried("--backend", lambda: backend and traits_of(backend).name, None)
     job = FirstJob(
         name=wrong.tried("--name", lambda: _usable("--name", name), "first-job"),
         model=wrong.tried("--model", lambda: _usable("--model", model), DEFAULT_MODEL),
         data=wrong.tried("--data", lambda: _all_usable("--data", data), ()) or (DEFAULT_DATA,),
         rewards=names,
         plugins=plugins,
-        nproc_per_node=nproc_per_node,
-        backend=wrong.tried("--backend", lambda: backend and traits_of(backend).name, None),
+        nproc_per_node=_processes(nproc_per_node, place),
+        backend=place,
         model_type=model_type,
         template=template,
     )
@@ -150,6 +150,13 @@ def init(
             f"note: ms-swift cannot tell the template of {model}; change it in the spec if it is wrong"
         )
     return 0
+
+
+def _processes(given: int | None, backend: str | None) -> int | None:
+    """The number of processes on each node; None if the user leaves it to a backend whose nodes tell it."""
+    if given is None and not traits_of(backend or DEFAULT).nodes_tell_size:
+        return 1
+    return given
 
 
 def _with_types(job: FirstJob, planned: Planned) -> FirstJob:

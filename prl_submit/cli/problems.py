@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prl_submit.cli.console import note
 from prl_submit.errors import Problem, SpecError, format_problem
-from prl_submit.planning.plan import Planned
+from prl_submit.planning.plan import Plan, Planned
 from prl_submit.prepare import errors_of
 
 if TYPE_CHECKING:
@@ -20,6 +20,18 @@ def warn_or_stop(planned: Planned) -> None:
         raise SpecError(planned.problems)
     for problem in planned.problems:
         note(format_problem(problem))
+    note_unstated(planned.plan)
+
+
+def note_unstated(plan: Plan) -> None:
+    """Say which numbers only the platform knows, and that what depends on them was not checked."""
+    if plan.unstated:
+        keys = " and ".join(plan.unstated)
+        verb = "is" if len(plan.unstated) == 1 else "are"
+        note(
+            f"note: {keys} {verb} not stated: launch.sh takes the platform's, and checks on the node what "
+            "depends on the number of processes"
+        )
 
 
 def errors_line(spec: str, problems: Sequence[Problem]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from prl_submit import backends
+from prl_submit.backends.base import StartCommand
 from prl_submit.cli.console import data, document, note
 from prl_submit.cli.follow import follow_run
 from prl_submit.cli.forward_sigterm import ForwardSigterm
@@ -34,12 +35,7 @@ def after_start(
     `seen`: how many bytes of each log the user knows from before a resume.
     """
     order = _how_to_start(run)
-    job = run.record.job_id if run.record else None
-    note(
-        f"{verb} {run.name} (job {job})" if not order else f"{_PREPARED.get(verb, verb)} {run.name}"
-    )
-    for line in order:
-        note(line)
+    _say_started(run, verb, order)
     try:
         if not wait and not follow:
             return _announce(run, as_json)
@@ -59,9 +55,21 @@ def after_start(
 _PREPARED = {"submitted": "prepared"}
 
 
-def _how_to_start(run: Run) -> list[str]:
-    """What the user has to do so that the job starts; nothing for most backends."""
-    return [] if run.record is None else backends.load(run.record.backend).how_to_start(run)
+def _how_to_start(run: Run) -> StartCommand | None:
+    """What the user has to start so that the job begins; None if it was submitted."""
+    return None if run.record is None else backends.load(run.record.backend).how_to_start(run)
+
+
+def _say_started(run: Run, verb: str, order: StartCommand | None) -> None:
+    """Print that the job was started, or what the user has to start. The command is a line of its own."""
+    if order is None:
+        note(f"{verb} {run.name} (job {run.record.job_id if run.record else None})")
+        return
+    note(f"{_PREPARED.get(verb, verb)} {run.name}")
+    note(order.where)
+    note(order.command)
+    if order.also is not None:
+        note(order.also)
 
 
 def _stay(run: Run, *, follow: bool, as_json: bool, seen: dict[Path, int] | None) -> int:
@@ -96,4 +104,6 @@ def _document(run: Run, status: Status) -> None:
     """Print the run as JSON: its status, and the path of what was sent to the backend."""
     name = traits_of(run.record.backend).artefact if run.record else None
     artefact = None if name is None else str(run.path / name)
-    document({**msgspec.structs.asdict(status), "artefact": artefact})
+    order = _how_to_start(run)
+    more = {"artefact": artefact, "command": None if order is None else order.command}
+    document({**msgspec.structs.asdict(status), **more})

@@ -21,6 +21,7 @@ from prl_submit.spec.nodes import (
     scalar_node,
 )
 from prl_submit.spec.scalars import parse_bool, parse_int
+from prl_submit.spec.traits import find_traits
 from prl_submit.swift.table import Table
 
 INFER_WORKERS = "PRL_NUM_INFER_WORKERS"
@@ -69,9 +70,17 @@ def _processes(tree: Node) -> object:
     return node.value if node is not None else "1"
 
 
+def _is_open(tree: Node) -> bool:
+    """True if only the platform knows nproc_per_node. Then the user's number is believed."""
+    backend = lookup(tree, "backend")
+    traits = find_traits(str(backend.value)) if backend is not None else None
+    is_told = traits is not None and traits.nodes_tell_size
+    return is_told and lookup(tree, "resources.nproc_per_node") is None
+
+
 def _infer_workers(tree: Node, workers: str, table: Table) -> tuple[Node, list[Problem]]:
     """The tree with `vllm_mode: colocate` if PRL_NUM_INFER_WORKERS asks for that, for ms-swift outside 3.2 to 3.4."""
-    wanted = _processes(tree)
+    wanted = workers if _is_open(tree) else _processes(tree)
     if not isinstance(wanted, str) or parse_int(wanted) is None:
         return tree, []  # nproc_per_node is wrong, which another check reports
     use_vllm = lookup(tree, "swift.use_vllm")

@@ -21,7 +21,7 @@ class FirstJob(Struct, frozen=True, kw_only=True):
     """The values given to `prl-submit init`.
 
     `plugins` are Python files that register some of the `rewards`. `columns` are the columns of each row that
-    the rewards read.
+    the rewards read. `nproc_per_node` None: the platform's own number.
     """
 
     name: str
@@ -30,7 +30,7 @@ class FirstJob(Struct, frozen=True, kw_only=True):
     rewards: tuple[str, ...]
     plugins: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
-    nproc_per_node: int = 1
+    nproc_per_node: int | None = 1
     backend: str | None = None
     #: Only for a model whose type and template ms-swift cannot tell. `other_types` and `other_templates`:
     #: what else ms-swift may take such a model for.
@@ -69,14 +69,24 @@ def _place(job: FirstJob) -> list[SpecLine]:
     if job.backend == "kubernetes":
         lines.append(SpecLine("workdir: /data", "in the pods; the paths under swift: start here"))
     else:
-        comment = "or {venv: DIR}; default: your PATH"
+        path = "the container's" if job.backend == "platform" else "your"
+        comment = f"or {{venv: DIR}}; default: {path} PATH"
         lines.append(SpecLine("# environment: {conda: NAME}", comment))
     if job.backend == "slurm":
         lines.append(
             SpecLine("# slurm: {partition: NAME, account: NAME}", "if your site wants them")
         )
-    processes = f"  nproc_per_node: {job.nproc_per_node}"
-    lines += [SpecLine("resources:"), SpecLine(processes, "processes on the node, one GPU each")]
+    if job.backend == "platform":
+        lines.append(SpecLine("output: output", "must be on a disk that all nodes share"))
+    if job.nproc_per_node is None:
+        comment = "default: what the platform gives"
+        lines.append(SpecLine("# resources: {nodes: 2, nproc_per_node: 8}", comment))
+    else:
+        processes = f"  nproc_per_node: {job.nproc_per_node}"
+        lines += [
+            SpecLine("resources:"),
+            SpecLine(processes, "processes on the node, one GPU each"),
+        ]
     if job.backend == "slurm":
         lines.append(SpecLine("  cpus_per_proc: 8"))
         lines.append(SpecLine('  time_limit: "12:00:00"', "then Slurm ends the job"))

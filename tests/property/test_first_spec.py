@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from prl_submit.spec.first_spec import FirstJob, first_spec
 from prl_submit.spec.nodes import Node, lookup
+from prl_submit.spec.traits import BACKENDS
 from prl_submit.spec.yaml import parse_document
 
 #: All that a command line can hold, with more of what YAML has a meaning for.
@@ -38,7 +39,7 @@ def values(tree: Node, key: str) -> tuple[str, ...]:
         plugins=TEXTS,
         columns=TEXTS,
         nproc_per_node=st.integers(1, 1024),
-        backend=st.sampled_from([None, "local", "slurm", "kubernetes"]),
+        backend=st.sampled_from([None, *BACKENDS]),
     )
 )
 def test_values_read_back_the_same(job: FirstJob) -> None:

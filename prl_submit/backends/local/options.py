@@ -4,33 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from prl_submit.backends.chosen_gpus import check_chosen_gpus
 from prl_submit.errors import Problem
 from prl_submit.planning.plan import Plan
 from prl_submit.rules.job import Job
 
 
 def check_section(job: Job, plan: Plan) -> Iterator[Problem]:
-    """This machine should give one GPU to each process.
-
-    With more GPUs ms-swift spreads the model of each process over several of them, and then refuses
-    deepspeed (>= 3.2.1), fsdp, vLLM and Liger. It always refuses a number of GPUs that the number of
-    processes does not divide. Source: ms-swift 4.6.0 utils/env `is_mp`.
-    """
-    text, processes = job.spec.local.cuda_visible_devices, job.spec.resources.nproc_per_node
-    single = job.spec.environment.env.get("SWIFT_SINGLE_DEVICE_MODE") == "1"
-    if not text or single or job.spec.resources.accelerator == "cpu":
-        return
-    count = len(text.split(","))
-    key, hint = "local.cuda_visible_devices", "give one per process"
-    if count % processes:
-        message = f"has {count} GPUs for {processes} processes (nproc_per_node)"
-        yield job.problem(key, message, hint)
-        return
-    if count == processes:
-        return
-    used = [name for name in ("deepspeed", "fsdp", "use_liger_kernel") if job.get(name, None)]
-    used += ["use_vllm"] if job.rlhf_type in ("grpo", "gkd") and job.get("use_vllm", False) else []
-    message = f"has {count} GPUs for {processes} processes, so that each spreads the model over {count // processes}"
-    if used:
-        message += f", and that is refused with {' and '.join(used)}"
-    yield job.problem(key, message, hint, "error" if used else "warning")
+    """The GPUs that the user chose are as many as the job can use."""
+    yield from check_chosen_gpus(job)

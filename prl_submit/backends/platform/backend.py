@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from prl_submit.backends.answers import BackendAnswer
-from prl_submit.backends.base import Backend, NodeOfJob, ignore_message
+from prl_submit.backends.base import Backend, NodeOfJob, StartCommand, ignore_message
 from prl_submit.backends.platform.pulse import Pulse
 from prl_submit.backends.platform.state_from_files import (
     Look,
@@ -26,6 +26,7 @@ from prl_submit.runs.directory import Run, read_run
 from prl_submit.runs.last_known import as_last_known
 from prl_submit.runs.layout import CANCEL, LAUNCH
 from prl_submit.runs.limits import limits_of
+from prl_submit.runs.plan_file import find_plan
 from prl_submit.runs.record import PlatformJob, Record, write_record
 from prl_submit.runs.signs_of_life import SignOfLife, beat_s, footprint
 from prl_submit.runs.states import LOST, State, finished_state
@@ -67,9 +68,15 @@ class PlatformBackend(Backend):
 
         return node_of(planned, seen)
 
-    def how_to_start(self, run: Run) -> list[str]:
-        """The command that the user has to paste."""
-        return ["paste this as the command of every node:", f"bash {bash(str(run.path / LAUNCH))}"]
+    def how_to_start(self, run: Run) -> StartCommand:
+        """The command to paste, and the secrets that the form must set: no file of the run may hold them."""
+        plan = find_plan(run.path)
+        secrets = plan.environment.secrets if plan is not None else []
+        return StartCommand(
+            "paste this as the command of every node:",
+            f"bash {bash(str(run.path / LAUNCH))}",
+            f"and set there as variables: {', '.join(secrets)}" if secrets else None,
+        )
 
     def states(self, runs: Sequence[Run]) -> list[BackendAnswer]:
         """By the files of the run directories alone, with one pause for all runs that need a second look."""

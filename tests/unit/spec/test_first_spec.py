@@ -6,6 +6,7 @@ import pytest
 
 from prl_submit.errors import Problem
 from prl_submit.spec.first_spec import PLACEHOLDER_IMAGE, FirstJob, first_spec
+from prl_submit.spec.traits import BACKENDS
 from prl_submit.swift.history import load_history
 from prl_submit.swift.table import load_table
 from tests.support.plans import planned
@@ -31,7 +32,7 @@ def test_every_release_with_grpo_takes_it(version: str) -> None:
     assert errors_of(first_spec(FIRST), version) == []
 
 
-@pytest.mark.parametrize("backend", [None, "local", "slurm", "kubernetes"])
+@pytest.mark.parametrize("backend", [None, *BACKENDS])
 @pytest.mark.parametrize("processes", [1, 3, 8])
 def test_no_rule_has_a_word_against_it(backend: str | None, processes: int) -> None:
     """Neither an error nor a warning, whatever the backend and the number of GPUs; but for the placeholder."""
