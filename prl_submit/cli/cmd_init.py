@@ -146,9 +146,8 @@ def init(
     raw(first_spec(msgspec.structs.replace(job, columns=_columns(planned))).encode("utf-8"))
     _say_what_is_missing(planned)
     if job.other_templates:
-        note(
-            f"note: ms-swift cannot tell the template of {model}; change it in the spec if it is wrong"
-        )
+        hint = "change it in the spec if it is wrong"
+        note(f"note: ms-swift cannot tell the template of {model}; {hint}")
     return 0
 
 
