@@ -47,7 +47,7 @@ def import_script(
         wishes=wishes or Wishes(),
         read=read,
     )
-    made = explore(translation.attempt)
+    made = explore(translation)
     order = {place.script: 0}
     problems = sorted(
         made.problems,

@@ -29,6 +29,8 @@ class Findings:
         self._said: set[tuple[str | None, int | None, str, str | None, str]] = set()
         #: Values that no message may show.
         self.hidden: set[str] = set()
+        #: Variables whose defaults have decided which way the script goes.
+        self.deciding: set[str] = set()
 
     @property
     def has_errors(self) -> bool:
@@ -59,6 +61,7 @@ class Findings:
     def decided(self, defaults: tuple[Default, ...], what: str, line: int) -> None:
         """Note that defaults, or missing arguments, have decided a condition."""
         names = list(dict.fromkeys(default.name for default in defaults))
+        self.deciding.update(names)
         numbers = [name for name in names if name.isdigit()]
         others = [name for name in names if not name.isdigit()]
         parts = [f"the default of {', '.join(others)}"] if others else []

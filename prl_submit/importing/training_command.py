@@ -9,10 +9,14 @@ from prl_submit.importing.bash.scope import Given
 #: Variables that the launcher sets for itself and for the processes it starts.
 LAUNCHERS_OWN = frozenset(
     "NODE_RANK MASTER_ADDR MASTER_PORT RANK LOCAL_RANK WORLD_SIZE GROUP_RANK"
-    " LOCAL_WORLD_SIZE RDZV_ID RDZV_BACKEND RDZV_ENDPOINT RDZV_CONF".split()
+    " LOCAL_WORLD_SIZE RDZV_ID RDZV_BACKEND RDZV_ENDPOINT RDZV_CONF"
+    " PET_NODE_RANK PET_MASTER_ADDR PET_MASTER_PORT PET_RDZV_ID PET_RDZV_BACKEND"
+    " PET_RDZV_ENDPOINT PET_RDZV_CONF".split()
 )
-#: Variables by which `swift rlhf` starts torchrun, and the GPUs: a spec has keys for them.
-RESOURCES = frozenset(["NPROC_PER_NODE", "NNODES", "CUDA_VISIBLE_DEVICES"])
+#: Variables by which `swift rlhf` or torchrun learns the number of processes, and the GPUs: a spec has keys for them.
+RESOURCES = frozenset(
+    ["NPROC_PER_NODE", "NNODES", "PET_NPROC_PER_NODE", "PET_NNODES", "CUDA_VISIBLE_DEVICES"]
+)
 
 
 class Start(Struct, kw_only=True):

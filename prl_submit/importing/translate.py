@@ -20,6 +20,7 @@ from prl_submit.importing.findings import Findings, assumptions
 from prl_submit.importing.interpreter.follower import Ended, Followed, Outside, follow
 from prl_submit.importing.interpreter.other_scripts import ReadFile
 from prl_submit.importing.interpreter.ways import Key, Undecided
+from prl_submit.importing.job_spec.found_platform import names_of_platform
 from prl_submit.importing.job_spec.sbatch import Header, read_header
 from prl_submit.importing.job_spec.spec_tree import ChooseTable, make_tree
 from prl_submit.spec.nodes import Node
@@ -49,6 +50,10 @@ class TranslatedWay(Struct, frozen=True, kw_only=True):
     problems: list[Problem]
     undecided: list[Undecided]
     ended: Ended | None
+    #: The variables that a platform sets, where the script takes its nodes from them.
+    platform_names: frozenset[str] = frozenset()
+    #: True if this way takes the nodes, or the node's rank, from a platform's variables.
+    on_platform: bool = False
 
 
 class Translation(Struct, frozen=True, kw_only=True):
@@ -62,8 +67,14 @@ class Translation(Struct, frozen=True, kw_only=True):
     wishes: Wishes
     read: ReadFile
 
-    def attempt(self, choices: dict[Key, int]) -> TranslatedWay:
-        """Make the spec. `choices`: which way to go where only the run decides."""
+    def attempt(
+        self, choices: dict[Key, int], from_platform: frozenset[str] = frozenset()
+    ) -> TranslatedWay:
+        """Make the spec.
+
+        `choices`: which way to go where only the run decides. `from_platform`: the variables that a
+        platform sets; none if the job is not one of a platform.
+        """
         findings = Findings(self.place.script)
         findings.take(self.problems)
         header = read_header(self.text, findings)
@@ -71,13 +82,14 @@ class Translation(Struct, frozen=True, kw_only=True):
             scheduler=_set_by_slurm(header),
             assumed=self.wishes.assumed,
             choices=choices,
+            from_platform=from_platform - set(self.wishes.assumed),
             read=self.read,
         )
         followed = follow(self.statements, self.place, findings, outside)
         if followed.start is None and not findings.has_errors:
             hint = "a script that ends in `swift rlhf …` or `torchrun … -m swift.cli.rlhf …`"
             findings.error(None, "no `swift rlhf` is started in it", hint)
-        text = self._written(followed, header, findings)
+        text, on_platform = self._written(followed, header, findings)
         _note_outside(followed.scope, text, findings)
         _note_unset(followed.scope, findings)
         _note_assumed(followed.scope, outside, findings)
@@ -86,39 +98,72 @@ class Translation(Struct, frozen=True, kw_only=True):
             problems=findings.problems,
             undecided=followed.undecided,
             ended=followed.ended,
+            platform_names=names_of_platform(followed, header, findings.deciding),
+            on_platform=on_platform,
         )
 
-    def _written(self, followed: Followed, header: Header, findings: Findings) -> str:
-        """The text of the spec."""
+    def _written(self, followed: Followed, header: Header, findings: Findings) -> tuple[str, bool]:
+        """The text of the spec, and whether it is one of a platform."""
         file = posixpath.basename(self.place.script)
         wishes = self.wishes
         name = wishes.name or _name(header.name or file, findings)
-        tree = make_tree(followed, header, name, self.choose, wishes.swift_version, findings)
-        text = write_spec(tree, f"made by prl-submit import from {_one_line(file)}")
-        _check_written(text, tree, findings)
-        _check_secrets(tree, findings)
-        return text
+        made = make_tree(followed, header, name, self.choose, wishes.swift_version, findings)
+        comment = f"made by prl-submit import from {_one_line(file)}"
+        text = write_spec(made.sections, comment, made.comments)
+        _check_written(text, made.sections, findings)
+        _check_secrets(made.sections, findings)
+        return text, made.on_platform
 
 
 # --- the ways of a script --------------------------------------------------------------------------
 
 
-def explore(attempt: Callable[[dict[Key, int]], TranslatedWay]) -> TranslatedWay:
+def explore(translation: Translation) -> TranslatedWay:
+    """The spec of a script; one for a platform, where a way of the script takes its nodes from there."""
+    made, ways = _explored(translation, frozenset())
+    names = frozenset[str]().union(*(way.platform_names for way in ways))
+    if not names:
+        return made
+    found, ways = _explored(translation, names)
+    return found if any(way.on_platform for way in ways) else made
+
+
+def _explored(
+    translation: Translation, from_platform: frozenset[str]
+) -> tuple[TranslatedWay, list[TranslatedWay]]:
     """The attempt of a script, where all ways that lead to a training lead to the same one.
 
-    Else the first attempt, in which only a shell knows what is undecided.
+    Else the first attempt, in which only a shell knows what is undecided. With it come all attempts.
     """
+    seen: list[TranslatedWay] = []
+
+    def attempt(choices: dict[Key, int]) -> TranslatedWay:
+        seen.append(translation.attempt(choices, from_platform))
+        return seen[-1]
+
     first = attempt({})
     if first.text is not None or not first.undecided:
-        return first
+        return first, seen
     budget = [MAX_ATTEMPTS]
     found = _ways(attempt, {}, first, budget)
+    if found and _platform_decides(seen, from_platform):
+        found = [made for made in found if made.on_platform] or found
     if not found or len({made.text for made in found}) != 1:
-        return first
+        return first, seen
     problems = list(found[0].problems)
-    for key in dict.fromkeys(one.key for one in first.undecided):
+    for key in dict.fromkeys(one.key for way in seen for one in way.undecided):
         problems.append(_note(key, problems))
-    return TranslatedWay(text=found[0].text, problems=problems, undecided=[], ended=None)
+    made = TranslatedWay(text=found[0].text, problems=problems, undecided=[], ended=None)
+    return made, seen
+
+
+def _platform_decides(ways: list[TranslatedWay], from_platform: frozenset[str]) -> bool:
+    """True if a platform's variables alone decide which way a script goes.
+
+    A way that takes nothing from them is then the one of a machine without a platform.
+    """
+    undecided = [one for way in ways for one in way.undecided]
+    return all(one.names and set(one.names) <= from_platform for one in undecided)
 
 
 def _ways(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Union
 
 #: A spec as texts, nulls, lists and mappings. Numbers and booleans are texts here.
@@ -17,13 +19,17 @@ _CLOCK = re.compile(r"[0-9-]+(:[0-9]+)+", re.ASCII)
 _WORDS = frozenset(["null", "true", "false", "yes", "no", "on", "off", "y", "n", ".nan", ".inf"])
 _WIDTH = 96
 #: Top-level keys whose values are all texts.
-_TEXT_SECTIONS = ("environment", "local", "name", "output", "workdir")
+_TEXT_SECTIONS = ("environment", "local", "name", "output", "platform", "workdir")
 
 
-def write_spec(tree: dict[str, Tree], comment: str) -> str:
-    """The text of a spec file. `comment` becomes its first line."""
+def write_spec(
+    tree: dict[str, Tree], comment: str, comments: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """The text of a spec file. `comment` becomes its first line; `comments`: lines before sections."""
     lines = [f"# {comment}"]
     for key, value in tree.items():
+        if key in comments:
+            lines.append(f"# {comments[key]}")
         lines += _entry(key, value, 0, texts=key in _TEXT_SECTIONS)
     return "\n".join(lines) + "\n"
 

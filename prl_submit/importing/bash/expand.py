@@ -17,6 +17,7 @@ from prl_submit.importing.bash.parameters import expand_parameter
 from prl_submit.importing.bash.pieces import (
     Piece,
     WordContext,
+    is_one_expansion,
     joined_defaults,
     joined_items,
     joined_text,
@@ -27,7 +28,9 @@ from prl_submit.importing.bash.scope import (
     Gap,
     Given,
     Scope,
+    Unknown,
     UnknownError,
+    Variable,
 )
 from prl_submit.importing.bash.syntax import Part, Word
 
@@ -115,9 +118,7 @@ def value_of_arithmetic(
         if (name := word.literal) is not None and _IDENTIFIER.fullmatch(name):
             variable = scope.find(name, word.line)
             if variable is None or not isinstance(variable.value, str):
-                names = () if variable is None else getattr(variable.value, "names", ())
-                message = f"{name} in arithmetic is not known"
-                raise UnknownError(message, "write the number", names or (name,))
+                raise _not_known_number(name, variable)
             defaults.update(dict.fromkeys(variable.defaults))
             return _whole(name, variable.value)
         pieces = expand(word.parts, scope, WordContext(quoted=True))
@@ -128,6 +129,14 @@ def value_of_arithmetic(
         return number(text, node.text if node is not None else "")
 
     return evaluate(node, number_of), tuple(defaults)
+
+
+def _not_known_number(name: str, variable: Variable | None) -> UnknownError:
+    unknown = variable.value if variable is not None else None
+    if not isinstance(unknown, Unknown):
+        return UnknownError(f"{name} in arithmetic is not known", "write the number", (name,))
+    why = unknown.why if unknown.same_as else f"{name} in arithmetic is not known"
+    return UnknownError(why, "write the number", unknown.names or (name,), unknown.same_as)
 
 
 def _whole(name: str, text: str) -> int:
@@ -141,7 +150,10 @@ def _whole(name: str, text: str) -> int:
 
 def _pieces_of(word: Word, scope: Scope, *, assignment: bool) -> list[Piece]:
     tilde = "assignment" if assignment else "word"
-    return expand(word.parts, scope, WordContext(tilde=tilde))
+    try:
+        return expand(word.parts, scope, WordContext(tilde=tilde))
+    except UnknownError as error:
+        raise (error if is_one_expansion(word) else error.changed()) from None
 
 
 def expand(parts: Sequence[Part], scope: Scope, context: WordContext) -> list[Piece]:

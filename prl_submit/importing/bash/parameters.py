@@ -8,6 +8,7 @@ from prl_submit.importing.bash.pieces import (
     Expand,
     Piece,
     WordContext,
+    is_one_expansion,
     joined_defaults,
     joined_items,
     joined_text,
@@ -139,8 +140,16 @@ class _Parameter:
             why = variable.value.why
             if not why.startswith(f"${name} ") and why.count(", line ") < 3:
                 why = f"${name}, line {variable.line}: {why}"
-            raise UnknownError(why, variable.value.hint, variable.value.names or (name,))
+            same_as = variable.value.same_as if self._is_unchanged() else None
+            names = variable.value.names or (name,)
+            raise UnknownError(why, variable.value.hint, names, same_as)
         return variable
+
+    def _is_unchanged(self) -> bool:
+        """True if the expansion is the variable's own value, where the variable is set."""
+        node = self._node
+        changes = node.length or node.excl or node.index or node.repl or node.slice
+        return not changes and (node.exp is None or node.exp.op[-1] in "-=?")
 
     def _not_set(self, hint: str) -> UnknownError:
         return UnknownError(f"${self._name} is not set in the script", hint, (self._name,))
@@ -164,7 +173,11 @@ class _Parameter:
         if word is None:
             return []
         tilde = "" if self._quoted else "word"
-        return self._expand(word.parts, self._scope, WordContext(self._quoted, self._quoted, tilde))
+        context = WordContext(self._quoted, self._quoted, tilde)
+        try:
+            return self._expand(word.parts, self._scope, context)
+        except UnknownError as error:
+            raise (error if is_one_expansion(word) else error.changed()) from None
 
     def _items_or(self, exp: Expansion, items: list[Given]) -> list[Piece]:
         """`"${A[@]:-word}"` of an array.

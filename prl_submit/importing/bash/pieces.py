@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 from msgspec import Struct
 
+from prl_submit.importing.bash import syntax
 from prl_submit.importing.bash.scope import Default, Given, Scope, Unknown, known_item
-from prl_submit.importing.bash.syntax import Part
+from prl_submit.importing.bash.syntax import Part, Word
 
 
 class Piece(Struct, frozen=True):
@@ -63,3 +64,18 @@ def joined_defaults(pieces: Sequence[Piece]) -> tuple[Default, ...]:
     if len(sources) <= 1:
         return tuple(found)
     return tuple(msgspec.structs.replace(default, whole=False) for default in found)
+
+
+def is_one_expansion(word: Word) -> bool:
+    """True if a word is the value of one variable and no more: `$A`, `"${A:-1}"`, `$((A))`, `--x=$A`."""
+    parts = word.parts
+    if len(parts) == 2 and isinstance(parts[0], syntax.Lit) and parts[0].value[-1:] == "=":
+        parts = parts[1:]
+    if len(parts) == 1 and isinstance(parts[0], syntax.DblQuoted):
+        parts = parts[0].parts
+    if len(parts) != 1:
+        return False
+    if isinstance(parts[0], syntax.ArithmExp):
+        inner = parts[0].x
+        return isinstance(inner, Word) and (inner.literal is not None or is_one_expansion(inner))
+    return isinstance(parts[0], syntax.ParamExp)

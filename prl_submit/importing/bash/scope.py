@@ -17,20 +17,32 @@ from prl_submit.importing.bash.syntax import CmdSubst
 class Unknown(Struct, frozen=True):
     """Why a value cannot be known without running the script, and what to do.
 
-    `names`: the variables whose values would be enough to know it.
+    `names`: the variables whose values would be enough to know it. `same_as`: the platform's variable
+    whose value this is, unchanged.
     """
 
     why: str
     hint: str | None = None
     names: tuple[str, ...] = ()
+    same_as: str | None = None
 
 
 class UnknownError(Exception):
     """A word needs something that cannot be known."""
 
-    def __init__(self, why: str, hint: str | None = None, names: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        why: str,
+        hint: str | None = None,
+        names: tuple[str, ...] = (),
+        same_as: str | None = None,
+    ) -> None:
         super().__init__(why)
-        self.unknown = Unknown(why, hint, names)
+        self.unknown = Unknown(why, hint, names, same_as)
+
+    def changed(self) -> UnknownError:
+        """The error of a word that is more than the value of one variable."""
+        return UnknownError(self.unknown.why, self.unknown.hint, self.unknown.names)
 
 
 class Default(Struct, frozen=True):
@@ -180,6 +192,8 @@ class Scope:
         #: Values that the user assumes, and the names of those that were needed.
         self.assumed: dict[str, str | list[Given]] = {}
         self.needed: set[str] = set()
+        #: Variables that the platform sets on each node: their defaults in the script do not count.
+        self.from_platform: frozenset[str] = frozenset()
         #: Assumed variables that the script reads and does not set: the environment gives them.
         self.inherited: dict[str, Variable] = {}
         #: Variables that are set only in ways which bash does not take, with the line; and which are read.
@@ -201,6 +215,9 @@ class Scope:
             return self.variables[name]
         if name in self.assumed:
             return self._inherit(name, line)
+        if name in self.from_platform:
+            why = f"${name} is set by the platform"
+            return Variable(value=Unknown(why, None, (name,), same_as=name), line=line)
         if name == "HOME":
             self.outside.setdefault("HOME", line)
             return Variable(value=self.place.home, line=line)

@@ -56,6 +56,10 @@ from prl_submit.importing.interpreter.known_commands import (
     writes_a_file,
 )
 from prl_submit.importing.interpreter.other_scripts import Calls, Order, ReadFile, read_order
+from prl_submit.importing.interpreter.platform_lines import (
+    given_by_launch,
+    leave_out_platform_lines,
+)
 from prl_submit.importing.interpreter.training_line import TrainingLine
 from prl_submit.importing.interpreter.ways import Key, Undecided, Ways
 from prl_submit.importing.training_command import LAUNCHERS_OWN, RESOURCES, Refused, Start
@@ -88,6 +92,8 @@ class Outside(Struct, kw_only=True, frozen=True):
     assumed: dict[str, str] = {}
     #: Which way to go where only the run decides.
     choices: dict[Key, int] = {}
+    #: Variables that the platform sets on each node.
+    from_platform: frozenset[str] = frozenset()
     read: ReadFile = lambda path: None
 
 
@@ -129,6 +135,7 @@ class _Follower:
             if name not in outside.assumed:
                 self.scope.set(name, Variable(value=value, line=1))
         self._assignments.assume(outside.assumed)
+        self.scope.from_platform = outside.from_platform
 
     def end(self) -> Followed:
         """The outcome."""
@@ -137,7 +144,9 @@ class _Follower:
         history = self._shell.history
         if self.start is not None:
             leave_out_checks(history, self.start.arguments, self.scope, self.findings)
-        kept = keep_lines(history, self.scope, environment, self.findings)
+            leave_out_platform_lines(history, self.scope, self.findings)
+        given = given_by_launch(self.scope)
+        kept = keep_lines(history, self.scope, environment, self.findings, given)
         return Followed(
             start=self.start,
             scope=self.scope,

@@ -38,7 +38,7 @@ _ANYWHERE = frozenset(["export", "ulimit", "umask", "declare", "readonly", "unse
 #: What a check of variables consists of.
 _CHECKS = frozenset(["echo", "printf", "exit", "test", "[", ":", "true", "return", "pgrep"])
 #: What makes such a check depend on files or programs.
-_ASKS_MORE = re.compile(r"\$\(|`|<|>\s*[^&\s]|\s-[abcdefghkprstuwxGLNOS]\s|-[no]t\s|-ef\s")
+ASKS_MORE = re.compile(r"\$\(|`|<|>\s*[^&\s]|\s-[abcdefghkprstuwxGLNOS]\s|-[no]t\s|-ef\s")
 _HINT = "do it before you submit, or on a line of its own"
 _SECRET_HINT = "environment.secrets: [NAME] takes it from where you submit"
 #: Commands that launch.sh must not run, since they would change how launch.sh itself goes on.
@@ -90,13 +90,18 @@ class Kept(Struct):
 
 
 def keep_lines(
-    history: list[Past], scope: Scope, environment: dict[str, Variable], findings: Findings
+    history: list[Past],
+    scope: Scope,
+    environment: dict[str, Variable],
+    findings: Findings,
+    given: dict[str, str],
 ) -> Kept:
     """The lines to keep in the script's order, with the lines that they need.
 
     `environment`: the training's. Where a value in it is not known, the lines that set it are kept.
+    `given`: lines that set variables, in place of the script's own.
     """
-    selection = _Selection(history, scope, environment)
+    selection = _Selection(history, scope, environment, given)
     for name in sorted(environment):
         if isinstance(environment[name].value, Unknown):
             selection.need(name, len(history))
@@ -113,13 +118,22 @@ def keep_lines(
     selection.close()
     writer = _LineWriter(scope, selection, findings)
     lines = [writer.line(past) for past in history if past.keep]
-    return Kept([line for line in lines if line is not None], selection.sets)
+    read = {name for past in history if past.keep for name in past.statement.reads}
+    first = [given[name] for name in sorted(read & set(given))]
+    return Kept([*first, *(line for line in lines if line is not None)], selection.sets)
 
 
 class _Selection:
     """Marks what is kept. Each line is looked at once, and each line that sets a name once."""
 
-    def __init__(self, history: list[Past], scope: Scope, environment: dict[str, Variable]) -> None:
+    def __init__(
+        self,
+        history: list[Past],
+        scope: Scope,
+        environment: dict[str, Variable],
+        given: dict[str, str],
+    ) -> None:
+        self._given = given
         #: Variables of the training that kept lines set, in place of environment.env.
         self.sets: set[str] = set()
         self.environment = environment
@@ -146,7 +160,7 @@ class _Selection:
     def need(self, name: str, at: int) -> None:
         """Keep what the line at `at` needs to know a variable."""
         writers = self._writers.get(name)
-        if not writers or self._is_settled(name, writers, at):
+        if not writers or name in self._given or self._is_settled(name, writers, at):
             return
         done = self._done.get(name, 0)
         if name in self._scope.once_exported or name in self.environment:
@@ -274,7 +288,7 @@ def _is_anywhere(statement: Statement) -> bool:
         names = {name for name, _ in heads(statement.calls)}
         if not names <= _CHECKS or statement.reads & _FOLDERS or statement.writes:
             return False
-        return not _ASKS_MORE.search(statement.text)
+        return not ASKS_MORE.search(statement.text)
     if "$(" in statement.text or "`" in statement.text or statement.reads & _FOLDERS:
         return False
     head = command.declaration or (command.words[0].text if command.words else "export")

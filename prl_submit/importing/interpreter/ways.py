@@ -30,18 +30,20 @@ Key = tuple[str, int, str]
 _TESTS = frozenset(["a test", "`((`", "`!`"])
 _LOOPS = frozenset(["`for`", "a loop"])
 #: Commands in conditions that change nothing.
-_ASKING = frozenset(
-    ["command", "which", "type", "grep", "pgrep", "nvidia-smi", "ls", "test", "true", "false"]
-)
+_ASKING = frozenset("[ command which type grep pgrep nvidia-smi ls test true false".split())
 #: A value that looks like a credential: with it, looks_secret() says whether a name does.
 _ANY_SECRET = "x" * 20
 
 
 class Undecided(Struct, frozen=True):
-    """A statement whose way only the run decides, and how many ways it has."""
+    """A statement whose way only the run decides, and how many ways it has.
+
+    `names`: the variables that decide it; none where more than variables does.
+    """
 
     key: Key
     ways: int
+    names: tuple[str, ...] = ()
 
 
 class Follower(Protocol):
@@ -77,7 +79,7 @@ class Ways:
         try:
             way, defaults = way_of(statement, self._scope)
         except UnknownError as error:
-            choice = self._choice(statement, _ways(statement))
+            choice = self._choice(statement, _ways(statement), error.unknown)
             if choice is None or statement.kind in _LOOPS:
                 self._follower.opaque(statement, error.unknown)
                 return
@@ -108,13 +110,13 @@ class Ways:
         if defaults:
             self._findings.decided(defaults, shown(statement.text, 50), statement.line)
 
-    def _choice(self, statement: Statement, ways: int) -> int | None:
+    def _choice(self, statement: Statement, ways: int, unknown: Unknown) -> int | None:
         """The way that `choices` says; where it says none, the statement is noted as undecided."""
         key = key_of(statement)
         if key in self._choices:
             return self._choices[key]
         if statement.kind not in _LOOPS and _matters(statement):
-            self.undecided.append(Undecided(key, ways))
+            self.undecided.append(Undecided(key, ways, unknown.names))
         return None
 
     # --- tests and chains ---------------------------------------------------------------------
@@ -168,7 +170,7 @@ class Ways:
     def _undecided_chain(self, statement: Statement, at: int, unknown: Unknown) -> bool:
         """Follow a chain whose test only the run decides, in the way that `choices` says."""
         rest = _rest(statement, at)
-        choice = self._choice(rest, 2)
+        choice = self._choice(rest, 2, unknown)
         if choice is None:
             self._follower.opaque(rest, unknown)
         elif rest.kind == "chain":

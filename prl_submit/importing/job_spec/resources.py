@@ -20,6 +20,8 @@ _LAUNCHER_OPTIONS = frozenset(
 _LOG_OPTIONS = frozenset(
     ["log_dir", "r", "redirects", "t", "tee", "local_ranks_filter", "log_line_prefix_template"]
 )
+#: What counts the GPUs of a node, in the reason why a number is not known.
+_COUNTS_GPUS = re.compile(r"nvidia-smi (-L|--list-gpus|--query-gpu=\S+)|device_count\(\)")
 #: Options of srun that change nothing for one torchrun on each node.
 _SRUN_QUIET = frozenset(
     ["-l", "--label", "-u", "--unbuffered", "-K", "--kill-on-bad-exit", "--jobid"]
@@ -30,34 +32,48 @@ class FoundResources:
     """What a script asks for: by variables, by torchrun's or srun's options, or by `#SBATCH`."""
 
     def __init__(
-        self, followed: Followed, start: Start, header: Header, findings: Findings, *, is_cpu: bool
+        self,
+        followed: Followed,
+        start: Start,
+        header: Header,
+        findings: Findings,
+        *,
+        is_cpu: bool,
+        on_platform: bool = False,
     ) -> None:
         self._followed = followed
         self._start = start
         self._header = header
         self._findings = findings
         self._is_cpu = is_cpu
+        self._on_platform = on_platform
+        #: 0 where the number is not known, which has been reported, or is the platform's.
         self.nodes = 1
-        #: Per node; 0 where the number is not known, which has been reported.
+        #: Per node, likewise.
         self.processes = 1
+        #: Keys that the spec leaves out, because the platform has the number.
+        self.unstated: list[str] = []
         if self._start.launcher == "torchrun":
             self._from_torchrun()
         elif self._start.launcher == "swift":
             self._from_variables()
         if self._start.is_srun:
             self._srun()
-        if self.nodes > 1 and not self._header.is_there:
+        if on_platform and self.nodes == 1:  # the way that a script goes without a platform
+            self.nodes = 0
+            self.unstated.insert(0, "nodes")
+        if self.nodes > 1 and not (self._header.is_there or on_platform):
             message = f"{self.nodes} nodes: the local backend has one"
-            self._findings.note(
-                self._start.line, message, "--backend slurm, kubernetes or platform"
-            )
+            hint = "--backend slurm, kubernetes or platform"
+            self._findings.note(self._start.line, message, hint)
 
     def section(self) -> dict[str, Tree]:
         """The `resources:` of the spec."""
         found: dict[str, Tree] = {}
-        if self.nodes != 1:
+        if self.nodes != 1 and "nodes" not in self.unstated:
             found["nodes"] = str(self.nodes)
-        found["nproc_per_node"] = str(self.processes)
+        if "nproc_per_node" not in self.unstated:
+            found["nproc_per_node"] = str(self.processes)
         if self._is_cpu:
             found["accelerator"] = "cpu"
         found |= self._from_header()
@@ -89,11 +105,12 @@ class FoundResources:
         """Read NPROC_PER_NODE and NNODES, by which `swift rlhf` starts torchrun (swift/cli/main.py)."""
         environment = self._followed.environment
         self._hint_at_shell_variables()
-        if "NPROC_PER_NODE" in environment:
-            self.processes = self._count("NPROC_PER_NODE", "PRL_NPROC_PER_NODE", environment)
-        if "NNODES" in environment:
-            self.nodes = self._count("NNODES", "PRL_NODES", environment)
-        if not {"NPROC_PER_NODE", "NNODES"} & set(environment):
+        for name in ("NPROC_PER_NODE", "NNODES"):
+            if name in environment:
+                self._count(name, environment[name])
+        if {"NPROC_PER_NODE", "NNODES"} & set(environment):
+            self._from_torchruns_variables()
+        else:
             message = "one process: NPROC_PER_NODE is not set. prl-submit starts it by torchrun too"
             self._findings.note(self._start.line, message)
 
@@ -103,15 +120,49 @@ class FoundResources:
                 message = f"{name} is not exported: the training does not get it"
                 self._findings.note(variable.line, message, f"export {name}")
 
-    def _count(self, name: str, expected: str, environment: dict[str, Variable]) -> int:
-        variable = environment[name]
+    def _from_torchruns_variables(self) -> None:
+        """Read PET_NPROC_PER_NODE and PET_NNODES: torchrun reads one where it has not the option."""
+        environment = self._followed.environment
+        own = {"torchrun": {name for name, _ in self._start.options}, "swift": set(environment)}
+        for name in ("NPROC_PER_NODE", "NNODES"):
+            is_given = {name, name.lower()} & own[self._start.launcher]
+            if f"PET_{name}" in environment and not is_given:
+                self._count(f"PET_{name}", environment[f"PET_{name}"])
+
+    def _count(self, name: str, variable: Variable) -> None:
+        key = "nodes" if name.endswith("NNODES") else "nproc_per_node"
         if isinstance(variable.value, Unknown):
-            self._findings.unknown(variable.line, name, variable.value)
-            return 0
-        key = "nodes" if name == "NNODES" else "nproc_per_node"
+            if not self._is_platforms(key, variable.value, variable.line):
+                self._findings.unknown(variable.line, name, variable.value)
+            self._set_count(key, 0)
+            return
+        expected = f"PRL_{key.upper()}"
         use = f"{expected} or --set resources.{key}=N"
         self._findings.defaults(variable.defaults, expected, use, variable.line)
-        return self._number(name, str(variable.value), variable.line)
+        self._set_count(key, self._number(name, str(variable.value), variable.line))
+
+    def _is_platforms(self, key: str, unknown: Unknown, line: int) -> bool:
+        """True if a number is the value of the platform's own variable: the spec leaves it out."""
+        is_counted = key == "nproc_per_node" and _COUNTS_GPUS.search(unknown.why)
+        if not self._on_platform or not (unknown.same_as or is_counted):
+            return False
+        if unknown.same_as is None:
+            self._leave_out_counted(line)
+            return True
+        self.unstated.append(key)
+        message = f"{key} is left out: the platform says it on each node, in {unknown.same_as}"
+        hint = f"--set resources.{key}=N states it, and launch.sh compares the two"
+        self._findings.note(line, message, hint)
+        return True
+
+    def _leave_out_counted(self, line: int) -> None:
+        """Note that launch.sh counts the GPUs of the node, as the script does."""
+        self.unstated.append("nproc_per_node")
+        message = (
+            "nproc_per_node is left out: one process for each GPU that the platform gives a node"
+        )
+        hint = "--set resources.nproc_per_node=N states it, and launch.sh compares the two"
+        self._findings.note(line, message, hint)
 
     def _number(self, name: str, text: str, line: int) -> int:
         if re.fullmatch(r"[1-9][0-9]{0,4}", text):
@@ -120,6 +171,7 @@ class FoundResources:
         return 0
 
     def _from_torchrun(self) -> None:
+        self._from_torchruns_variables()
         for name, value in self._start.options:
             if name in ("nproc_per_node", "nnodes"):
                 self._torchrun_count(name, value)
@@ -142,20 +194,25 @@ class FoundResources:
         if value is None:
             self._findings.error(self._start.line, f"torchrun --{name} has no value", None)
             return
-        if isinstance(value, Gap):
-            self._findings.unknown(value.line, f"torchrun --{name}", value.unknown)
-            self._set_count(name, 0)
-            return
         key = "nodes" if name == "nnodes" else name
+        if isinstance(value, Gap):
+            if not self._is_platforms(key, value.unknown, value.line):
+                self._findings.unknown(value.line, f"torchrun --{name}", value.unknown)
+            self._set_count(key, 0)
+            return
         expected = f"PRL_{key.upper()}"
         use = f"{expected} or --set resources.{key}=N"
         self._findings.defaults(value.defaults, expected, use, value.line)
+        if self._on_platform and value.text in ("gpu", "auto"):
+            self._leave_out_counted(value.line)
+            self._set_count(key, 0)
+            return
         text = value.text.removeprefix("1:") if value.text == "1:1" else value.text
         count = self._number(f"torchrun --{name}", text, value.line)
-        self._set_count(name, count)
+        self._set_count(key, count)
 
-    def _set_count(self, name: str, count: int) -> None:
-        if name == "nnodes":
+    def _set_count(self, key: str, count: int) -> None:
+        if key == "nodes":
             self.nodes = count
         else:
             self.processes = count

@@ -5,10 +5,13 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable
 
+from msgspec import Struct
+
 from prl_submit.importing.bash.scope import Default, Field, Gap, Unknown, Variable, known_texts
 from prl_submit.importing.findings import Findings
 from prl_submit.importing.interpreter.follower import Followed
 from prl_submit.importing.job_spec.arguments import Passed, read_arguments, value_of
+from prl_submit.importing.job_spec.found_platform import FoundPlatform
 from prl_submit.importing.job_spec.resources import FoundResources
 from prl_submit.importing.job_spec.sbatch import Header, from_srun
 from prl_submit.importing.training_command import LAUNCHERS_OWN, RESOURCES, Start
@@ -45,7 +48,11 @@ class _Maker:
         self.table = choose(self.where)
         self.arguments = read_arguments(start.arguments, self.table, findings)
         is_cpu = self._says_yes("use_cpu")
-        self.resources = FoundResources(followed, start, header, findings, is_cpu=is_cpu)
+        on_platform = bool(followed.scope.from_platform)
+        self.platform = FoundPlatform(followed, start, findings) if on_platform else None
+        self.resources = FoundResources(
+            followed, start, header, findings, is_cpu=is_cpu, on_platform=on_platform
+        )
         self.output: str | None = None
 
     def make(self, name: str) -> dict[str, Tree]:
@@ -62,6 +69,7 @@ class _Maker:
             "swift": swift,
             "slurm": self._slurm(),
             "local": self.resources.local(),
+            "platform": self.platform.section() if self.platform is not None else {},
         }
         return {key: section for key, section in sections.items() if section}
 
@@ -70,6 +78,8 @@ class _Maker:
         found: dict[str, Tree] = {}
         if self.header.is_there:
             found["backend"] = "slurm"
+        elif self.followed.scope.from_platform:
+            found["backend"] = "platform"
         if (folder := self._workdir()) != ".":
             found["workdir"] = folder
         if environment := self._environment():
@@ -213,6 +223,9 @@ class _Maker:
     def _infer_workers(self, passed: Passed, found: dict[str, Tree]) -> None:
         """In ms-swift before 3.6, one worker per process meant what `vllm_mode: colocate` means now."""
         words = value_of(passed, self.findings)
+        if words is not None and "nproc_per_node" in self.resources.unstated:
+            message = "--num_infer_workers is gone, and only the platform knows NPROC_PER_NODE"
+            self.findings.error(passed.line, message, f"today: {REPLACED['num_infer_workers']}")
         if words is None or not self.resources.processes:
             return
         if not self._says_yes("use_vllm"):
@@ -248,6 +261,16 @@ def _is_passed_on(name: str, variable: Variable) -> bool:
     return variable.value == "" and is_own and looks_secret(name, variable.value)
 
 
+class MadeTree(Struct, frozen=True, kw_only=True):
+    """The sections of a spec, empty where no training was found; and comments for them."""
+
+    sections: dict[str, Tree] = {}
+    #: Of a section, the comment that stands before it.
+    comments: dict[str, str] = {}
+    #: True if the script takes its nodes, or the node's rank, from a platform's variables.
+    on_platform: bool = False
+
+
 def make_tree(
     followed: Followed,
     header: Header,
@@ -255,9 +278,15 @@ def make_tree(
     choose: ChooseTable,
     swift_version: str | None,
     findings: Findings,
-) -> dict[str, Tree]:
-    """The sections of the spec; empty where no training was found."""
+) -> MadeTree:
+    """The sections of the spec."""
     if followed.start is None:
-        return {}
+        return MadeTree()
     maker = _Maker(followed, followed.start, header, choose, swift_version, findings)
-    return maker.make(name)
+    sections = maker.make(name)
+    comments = {}
+    if unstated := maker.resources.unstated:
+        keys = " and ".join(f"resources.{key}" for key in sorted(set(unstated)))
+        comments["backend"] = f"{keys}: left out, because the platform says how many"
+    on_platform = maker.platform is not None and maker.platform.is_used
+    return MadeTree(sections=sections, comments=comments, on_platform=on_platform)

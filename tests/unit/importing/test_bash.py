@@ -128,7 +128,7 @@ def test_commas_in_arguments() -> None:
 
 def test_a_fault_of_the_writer_is_no_spec(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "prl_submit.importing.translate.write_spec", lambda tree, comment: "name: [1,2]\n"
+        "prl_submit.importing.translate.write_spec", lambda tree, comment, comments: "name: [1,2]\n"
     )
     with pytest.raises(PrlSubmitError, match="reads back"):
         imported(f"{TRAIN} d")

@@ -1,0 +1,66 @@
+"""prl-submit import of platforms' scripts against bash: what a node runs is what the spec says.
+
+Each script of tests/importing/platform is run by real bash on "node 1 of 2", that is with the
+variables of its platform. The stand-in of the launcher says which place the script gave it.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from prl_submit.backends.platform.variables import see_platform
+from prl_submit.spec.sections import Platform
+from tests.local.test_import import Place, Ran, normal, place, plan_of, training
+from tests.unit.importing.test_platform_scripts import SCRIPTS, variables
+
+__all__ = ["place"]  # a fixture
+
+
+def given_place(ran: Ran) -> dict[str, str]:
+    """The place of the node, as the script gives it to torchrun or `swift rlhf`."""
+    text = " ".join(ran.argv)
+    found = {}
+    for role, name in (
+        ("nodes", "nnodes"),
+        ("node_rank", "node_rank"),
+        ("master_addr", "master_addr"),
+    ):
+        option = re.search(rf"--{name}[= ](\S+)", text)
+        value = (
+            option[1] if option else ran.env.get(f"PET_{name.upper()}", ran.env.get(name.upper()))
+        )
+        if value is not None:
+            found[role] = value
+    if endpoint := re.search(r"--rdzv_endpoint=(\S+):\d+", text):
+        found["master_addr"] = endpoint[1]
+    return found
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_a_spec_has_the_words_and_the_place_of_its_script(place: Place, path: Path) -> None:
+    (place.root / "scripts").mkdir()
+    script = Path(shutil.copy(path, place.root / "scripts"))
+    environ = variables(path)
+    ran = place.bash(script, **environ)
+    said = place.prl("import", "scripts/" + path.name)
+    assert said.code == 0, said.err
+    (place.root / "job.yaml").write_text(said.out, encoding="utf-8")
+    checked = place.prl("check", "job.yaml")
+    assert checked.code == 0, checked.err
+    plan = plan_of(place, "job.yaml")
+    words = plan.argv[plan.argv.index("swift.cli.rlhf") + 1 :]
+    processes, wanted = training(ran)
+    assert normal(words, processes) == normal(wanted, processes)
+    seen = see_platform(environ, Platform(**yaml.safe_load(said.out).get("platform", {})))
+    assert seen is not None
+    for role, value in given_place(ran).items():
+        assert str(getattr(seen, role)) == value, role
+    visible = plan.local.cuda_visible_devices
+    ours = plan.exports | ({"CUDA_VISIBLE_DEVICES": visible} if visible else {})
+    shells = {*environ, "PATH", "HOME", "LANG", "PWD"}
+    assert {name: value for name, value in ran.own.items() if name not in shells} == ours
