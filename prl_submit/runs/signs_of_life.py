@@ -14,8 +14,9 @@ node, host      the rank and the host name of the node.
 doing           what launch.sh does, in words: `waiting for nodes 1, 3`, `training`, `saving after SIGTERM`.
 platform, job   the platform's name in templates/platforms.txt, and its id of the job; null where it tells none.
 nodes, nproc_per_node   the size of the job, as launch.sh knows it: of the spec, else of the platform.
-ended           true in the last line that launch.sh writes: at its end, after exit.json. May be left out until
-                then. The file stays, so `resume` still knows how many processes the last attempt had.
+ended           true in the last line that launch.sh writes, after its exit file. It tells the launch.sh that is
+                started next that this one has ended; readers go by the exit file. The file stays, so `resume`
+                still knows how many processes the last attempt had.
 
 Anybody who may write into the directory may have written these files, so nothing in them is trusted.
 """
@@ -55,7 +56,6 @@ class _Said(Struct, frozen=True, kw_only=True):
     doing: str | None = None
     platform: str | None = None
     job: str | None = None
-    ended: bool = False
 
 
 class SignOfLife(Struct, frozen=True, kw_only=True):
@@ -76,13 +76,17 @@ class SignOfLife(Struct, frozen=True, kw_only=True):
     job: str | None = None
     nodes: int = 1
     nproc_per_node: int = 1
-    ended: bool = False
     is_whole: bool = True
 
 
-def beat_s(silence: int) -> float:
+def beat_s(silence: int) -> int:
     """Seconds between two signs of life of a node. launch.sh computes the same."""
-    return min(3.0, silence / 6)
+    return max(1, min(3, silence // 6))
+
+
+def second_look_s(silence: int) -> int:
+    """Seconds after which a second look at a living node shows a new sign of life, also under load."""
+    return 2 * beat_s(silence) + 1
 
 
 def alive_nodes(names: list[str]) -> list[int]:
@@ -126,7 +130,6 @@ def _clean(said: _Said, changed_at: float) -> SignOfLife:
         job=excerpt(said.job, _WORDS) if said.job else None,
         nodes=said.nodes,
         nproc_per_node=said.nproc_per_node,
-        ended=said.ended,
     )
 
 

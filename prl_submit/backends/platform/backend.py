@@ -28,7 +28,7 @@ from prl_submit.runs.layout import CANCEL, LAUNCH
 from prl_submit.runs.limits import limits_of
 from prl_submit.runs.plan_file import find_plan
 from prl_submit.runs.record import PlatformJob, Record, write_record
-from prl_submit.runs.signs_of_life import SignOfLife, beat_s, footprint
+from prl_submit.runs.signs_of_life import SignOfLife, footprint, second_look_s
 from prl_submit.runs.states import LOST, State, finished_state
 
 #: Seconds between two looks at a job that was told to end.
@@ -105,7 +105,10 @@ class PlatformBackend(Backend):
         silence = silence_of(seen.record)
         for sign in signs:
             self._pulse.note(run.path, sign)
-        return {sign.node: self._pulse.is_alive(run.path, sign, silence) for sign in signs}
+        return {
+            sign.node: sign.node not in seen.over and self._pulse.is_alive(run.path, sign, silence)
+            for sign in signs
+        }
 
     def is_left(self, run: Run) -> bool:
         """True if launch.sh of a node still gives signs of life."""
@@ -139,9 +142,9 @@ class PlatformBackend(Backend):
         return True
 
 
-def _pause(run: Run) -> float:
-    """Seconds between two looks at a run: in two beats a living node gives a sign of life."""
-    return 2 * beat_s(silence_of(run.require_record()))
+def _pause(run: Run) -> int:
+    """Seconds between the two looks at a run."""
+    return second_look_s(silence_of(run.require_record()))
 
 
 def _kept(run: Run, seen: Look, state: State) -> BackendAnswer:

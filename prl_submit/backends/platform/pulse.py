@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from prl_submit.runs.signs_of_life import SignOfLife, beat_s
+from prl_submit.runs.signs_of_life import SignOfLife, second_look_s
 
 #: Clocks of machines may differ by hours. A sign of life that is older than this is old by every clock.
 _OLD_BY_EVERY_CLOCK = 86_400.0
@@ -44,14 +44,12 @@ class Pulse:
         now: float | None = None,
         clock: float | None = None,
     ) -> bool | None:
-        """True if the node lives, False if it has ended or is silent; None if a second look must tell.
+        """True if the node lives, False if it is silent; None if a second look must tell.
 
         `silence`: for how many seconds a living node may be silent. `clock`: time.time(), which is compared
         with the time of the file; the two may differ by hours. So a file that seems fresh is believed, but a
         file that seems old, or from the future, proves nothing until this process has looked twice.
         """
-        if sign.ended:
-            return False
         seen = self._seen[run, sign.node]
         watched = (time.monotonic() if now is None else now) - seen.since
         if seen.moved:
@@ -59,6 +57,6 @@ class Pulse:
         age = (time.time() if clock is None else clock) - sign.changed_at
         if 0 <= age < silence:
             return True
-        if age >= max(_OLD_BY_EVERY_CLOCK, silence) or watched >= 2 * beat_s(silence):
+        if age >= max(_OLD_BY_EVERY_CLOCK, silence) or watched >= second_look_s(silence):
             return False
         return None

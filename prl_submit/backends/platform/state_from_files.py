@@ -6,13 +6,12 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
-import msgspec
 from msgspec import Struct
 
 from prl_submit.runs.cancellation import cancel_reason
 from prl_submit.runs.directory import Run
 from prl_submit.runs.exits import ExitRecord, read_node_exits
-from prl_submit.runs.layout import EXIT, LOGS, alive_file, starts_file
+from prl_submit.runs.layout import LOGS, alive_file, starts_file
 from prl_submit.runs.record import PlatformJob, Record
 from prl_submit.runs.signs_of_life import SignOfLife, alive_nodes, read_sign
 from prl_submit.runs.states import (
@@ -37,13 +36,15 @@ _FOR_GOOD = (SUCCEEDED, CANCELLED)
 class Look(Struct, frozen=True, kw_only=True):
     """What the files of a run say. `signs`: those of the present token, of every attempt.
 
-    `ended`: what exit.json says; `cancelled`: the reason in cancel.json; `fault`: why logs/ cannot be listed.
+    `ended`: what exit.json says; `over`: the nodes with an exit file of the attempt of their sign of life;
+    `cancelled`: the reason in cancel.json; `fault`: why logs/ cannot be listed.
     """
 
     record: Record
     ended: State | None
     signs: list[SignOfLife] = []
     node_exits: list[tuple[int, ExitRecord]] = []
+    over: list[int] = []
     cancelled: str | None = None
     fault: str | None = None
 
@@ -61,7 +62,7 @@ class Look(Struct, frozen=True, kw_only=True):
         if is_for_good(self.ended):
             return []
         newer = [sign for sign in self.present if sign.attempt > self.ended.restarts]
-        return [] if all(sign.ended for sign in newer) else newer
+        return [] if all(sign.node in self.over for sign in newer) else newer
 
 
 def silence_of(record: Record) -> int:
@@ -85,8 +86,9 @@ def look(run: Run) -> Look:
     return Look(
         record=record,
         ended=ended,
-        signs=_with_ends(signs, ended, exits),
+        signs=signs,
         node_exits=exits,
+        over=_over(signs, ended, exits),
         cancelled=cancelled,
         fault=fault,
     )
@@ -115,19 +117,14 @@ def _signs(run: Run, record: Record) -> list[SignOfLife]:
     return [found[node] for node in sorted(found)]
 
 
-def _with_ends(
-    signs: list[SignOfLife], ended: State | None, exits: list[tuple[int, ExitRecord]]
-) -> list[SignOfLife]:
-    """The signs of life; a node that has left an exit file of the same attempt has ended."""
+def _over(
+    signs: Sequence[SignOfLife], ended: State | None, exits: Sequence[tuple[int, ExitRecord]]
+) -> list[int]:
+    """The nodes that have left an exit file in the attempt of their sign of life."""
     ends = {node: end.restarts for node, end in exits if node != 0}
     if ended is not None:
         ends[0] = ended.restarts
-    return [
-        msgspec.structs.replace(sign, ended=True)
-        if ends.get(sign.node, -1) >= sign.attempt
-        else sign
-        for sign in signs
-    ]
+    return [sign.node for sign in signs if ends.get(sign.node, -1) >= sign.attempt]
 
 
 def _started(names: Sequence[str], token: str) -> list[int]:
@@ -155,12 +152,12 @@ def state_of(
 ) -> State | None:
     """The state of a run; None if it depends on a second look, which is `is_last`.
 
-    `alive`: for each node of `seen.open_signs`, what `Pulse.is_alive` says. `clock`: time.time(), for words.
+    `alive`: for each node of `seen.open_signs`, what `Pulse.is_alive` says; False for one of `seen.over`. `clock`: time.time(), for words.
     """
     signs = seen.open_signs
     if any(alive[sign.node] for sign in signs):
         return _running(seen, signs)
-    if not is_last and _is_open(seen, alive):
+    if not is_last and any(alive[sign.node] is None for sign in signs):
         return None
     if seen.ended is not None:
         return seen.ended
@@ -171,15 +168,6 @@ def state_of(
     return _dead(seen, signs, clock)
 
 
-def _is_open(seen: Look, alive: Mapping[int, bool | None]) -> bool:
-    """True if a second look may show something else: a beat that moves, or the exit file of a node that has ended."""
-    signs = seen.open_signs
-    if any(alive[sign.node] is None for sign in signs):
-        return True
-    ended_early = bool(signs) and all(sign.ended for sign in signs)
-    return seen.ended is None and ended_early and not seen.node_exits
-
-
 def _attempt(seen: Look, signs: Sequence[SignOfLife]) -> int:
     """How many attempts were before the newest one."""
     return max([seen.record.restarts, *(sign.attempt for sign in signs)])
@@ -187,6 +175,10 @@ def _attempt(seen: Look, signs: Sequence[SignOfLife]) -> int:
 
 def _running(seen: Look, signs: Sequence[SignOfLife]) -> State:
     """RUNNING, with the nodes that are missing, else with the hosts."""
+    attempt = _attempt(seen, signs)
+    if not any(sign.is_whole for sign in signs):
+        names = _nodes([sign.node for sign in signs])
+        return State(state=RUNNING, reason=f"launch.sh has started on {names}", restarts=attempt)
     size = max(sign.nodes for sign in signs)
     here = {sign.node for sign in signs}
     missing = [node for node in range(size) if node not in here]
@@ -197,9 +189,16 @@ def _running(seen: Look, signs: Sequence[SignOfLife]) -> State:
         doing = next((sign.doing for sign in signs if sign.node == 0), "")
         if doing not in ("", "training"):
             reason += f": {doing}"
+    reason += _failures(seen, attempt)
     if seen.cancelled is not None:
         reason += f"; {seen.cancelled}, and is about to end"
-    return State(state=RUNNING, reason=reason, restarts=_attempt(seen, signs))
+    return State(state=RUNNING, reason=reason, restarts=attempt)
+
+
+def _failures(seen: Look, attempt: int) -> str:
+    """What other nodes than the first have said at their end in this attempt: `; node 1: out of memory`."""
+    ends = [item for item in seen.node_exits if item[1].restarts >= attempt and item[1].exit_code]
+    return "".join(f"; node {node}: {end.reason}" for node, end in ends[:_HOSTS] if end.reason)
 
 
 def _nodes(nodes: Sequence[int]) -> str:
@@ -212,8 +211,7 @@ def _hosts(signs: Sequence[SignOfLife]) -> str:
     """`n0, n1`: the hosts by the rank of their nodes, each once."""
     hosts = list(dict.fromkeys(sign.host for sign in signs if sign.host))
     more = len(hosts) - _HOSTS
-    shown = ", ".join(hosts[:_HOSTS]) + (f" and {more} more" if more > 0 else "")
-    return shown or "a node that does not say its name"
+    return ", ".join(hosts[:_HOSTS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _dead(seen: Look, signs: Sequence[SignOfLife], clock: float) -> State:
@@ -224,19 +222,13 @@ def _dead(seen: Look, signs: Sequence[SignOfLife], clock: float) -> State:
     """
     attempt = _attempt(seen, signs)
     first = signs[0]
-    failed = next(((n, end) for n, end in seen.node_exits if end.restarts >= attempt), None)
-    if first.node != 0 and failed is not None:
-        end = failed[1]
+    end = next((end for _, end in seen.node_exits if end.restarts >= attempt), None)
+    if first.node != 0 and end is not None:
         return State(state=FAILED, reason=end.reason, exit_code=end.exit_code, restarts=attempt)
-    silent = next((sign for sign in signs if not sign.ended), None)
-    if silent is None:
-        reason = f"{_named(first)} ended without {EXIT} that can be read"
-    else:
-        seconds = clock - silent.changed_at
-        since = f" for {age(seconds)}" if seconds > 0 else ""
-        reason = f"no sign of life of {_named(silent)}{since}"
-        if failed is not None and failed[1].reason:
-            reason += f"; node {failed[0]}: {failed[1].reason}"
+    silent = next((sign for sign in signs if sign.node not in seen.over), first)
+    seconds = clock - silent.changed_at
+    since = f" for {age(seconds)}" if seconds > 0 else ""
+    reason = f"no sign of life of {_named(silent)}{since}{_failures(seen, attempt)}"
     return State(state=LOST, reason=reason, restarts=attempt)
 
 

@@ -110,7 +110,7 @@ def test_a_beat_that_moves_is_life_whatever_the_clocks_say(
     alive(run, 0, age=age, nodes=1)
     pauses.meanwhile = lambda: alive(run, 0, age=age, nodes=1, beat=2)
     assert told(run) == ("RUNNING", "on n0")
-    assert pauses.seconds == [6.0]
+    assert pauses.seconds == [7]
 
 
 @pytest.mark.parametrize("age", [10 * HOUR, 2 * HOUR, -5 * HOUR])
@@ -120,7 +120,7 @@ def test_a_dead_node_is_lost_whatever_the_clocks_say(run: Run, pauses: Pauses, a
     assert found.state == "LOST"
     assert found.reason is not None
     assert found.reason.startswith("no sign of life of node 0 (n0)")
-    assert pauses.seconds == [6.0]
+    assert pauses.seconds == [7]
 
 
 def test_lost_says_since_when(run: Run) -> None:
@@ -139,7 +139,7 @@ def test_the_stated_silence(tmp_path: Path, pauses: Pauses) -> None:
     run = platform_run(tmp_path / "v2-20261130-120000", place=PlatformJob(silence=12))
     alive(run, 0, age=13.0)
     assert told(run)[0] == "LOST"
-    assert pauses.seconds == [4.0]
+    assert pauses.seconds == [5]
     run = platform_run(tmp_path / "v3-20261130-120000", place=PlatformJob(silence=7200))
     alive(run, 0, age=HOUR, nodes=1)
     assert told(run) == ("RUNNING", "on n0")
@@ -163,7 +163,7 @@ def test_one_pause_for_all_silent_runs(tmp_path: Path, pauses: Pauses) -> None:
 
     pauses.meanwhile = beat
     answers = PlatformBackend().states(runs)
-    assert pauses.seconds == [6.0]
+    assert pauses.seconds == [7]
     found = [run for run, answer in zip(runs, answers, strict=True) if answer.state.state != "LOST"]
     assert found == living
 
@@ -230,7 +230,7 @@ def test_the_platform_starts_it_again_after_failed(run: Run, pauses: Pauses) -> 
     alive(run, 1, attempt=1, age=LONG)
     found = state(run)  # node 1 was killed again before node 0 came
     assert (found.state, found.exit_code, found.restarts) == ("FAILED", 1, 0)
-    assert pauses.seconds == [6.0]
+    assert pauses.seconds == [7]
 
 
 def test_the_platform_starts_it_again_after_lost(run: Run) -> None:
@@ -266,13 +266,19 @@ def test_lost_names_what_the_other_nodes_said(run: Run) -> None:
     assert told(run) == ("LOST", "no sign of life of node 0 (n0) for 4m; node 1: out of memory")
 
 
+def test_a_node_has_failed_and_the_first_has_not_ended_yet(run: Run) -> None:
+    alive(run, 0)
+    alive(run, 1, age=20.0)
+    ended(run, 1, code=1, reason="out of memory")
+    assert told(run) == ("RUNNING", "on n0, n1; node 1: out of memory")
+
+
 def test_ended_without_exit_json(run: Run, pauses: Pauses) -> None:
-    """The last sign of life is written after exit.json; a reader may see the two the other way round."""
-    alive(run, 0, ended=True, nodes=1)
-    assert told(run) == ("LOST", "node 0 (n0) ended without exit.json that can be read")
-    assert pauses.seconds == [6.0]
-    pauses.meanwhile = lambda: ended(run, 0)
-    assert told(run) == ("SUCCEEDED", None)
+    """A launch.sh that begins the next attempt gives a last sign of life, and writes no exit.json."""
+    alive(run, 0, ended=True, nodes=1, doing="ended")
+    assert told(run) == ("RUNNING", "on n0: ended")
+    alive(run, 0, ended=True, nodes=1, age=LONG)  # or exit.json could not be written
+    assert told(run) == ("LOST", "no sign of life of node 0 (n0) for 10m")
 
 
 # ------------------------------------------------------------------ cancelled at each moment
@@ -384,7 +390,7 @@ def test_damaged_signs_of_life(run: Run, pauses: Pauses, content: bytes) -> None
     alive(run, 0)
     file = alive_file(run.path, 0)
     file.write_bytes(content)
-    assert told(run) == ("RUNNING", "on a node that does not say its name")
+    assert told(run) == ("RUNNING", "launch.sh has started on node 0")
     touch(file, LONG)
     assert told(run) == ("LOST", "no sign of life of node 0 for 10m")
     starts_file(run.path, 0, TOKEN).unlink()  # then it may be of an earlier attempt
@@ -415,10 +421,10 @@ def test_links_are_not_followed(run: Run, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     file.rename(elsewhere)
     file.symlink_to(elsewhere)
-    assert told(run) == ("RUNNING", "on a node that does not say its name")
+    assert told(run) == ("RUNNING", "launch.sh has started on node 0")
     file.unlink()
     os.mkfifo(file)
-    assert told(run) == ("RUNNING", "on a node that does not say its name")
+    assert told(run) == ("RUNNING", "launch.sh has started on node 0")
 
 
 def test_signs_of_life_of_another_token(run: Run) -> None:
