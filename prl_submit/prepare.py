@@ -11,12 +11,12 @@ import msgspec
 from prl_submit import backends
 from prl_submit.errors import PrlSubmitError, Problem
 from prl_submit.inputs.spec_files import find_profile, of_another_user, read_spec_files, spec_file
-from prl_submit.planning.layers import Flags, lay_sections
+from prl_submit.planning.layers import Flags, Sections, lay_sections, lay_size
 from prl_submit.planning.make import make_plan
 from prl_submit.planning.plan import Context, Planned
-from prl_submit.spec.nodes import Node
+from prl_submit.spec.nodes import Node, lookup
 from prl_submit.spec.sections import JobSpec
-from prl_submit.spec.traits import DEFAULT, full_name, traits_of
+from prl_submit.spec.traits import DEFAULT, find_traits, full_name, traits_of
 from prl_submit.spec.typed import read_spec
 from prl_submit.swift.choice import Wanted, choose_table
 from prl_submit.swift.table import Table
@@ -35,8 +35,13 @@ def plan_spec(
     sets: tuple[str, ...],
     profile: str | None,
     output_root: str | None,
+    is_node: bool = True,
 ) -> Planned:
-    """Everything but submission, of a spec file or a run. Raises PrlSubmitError where it cannot be read."""
+    """Everything but submission, of a spec file or a run. Raises PrlSubmitError where it cannot be read.
+
+    `is_node`: if this machine has the variables of a platform, it is a node of the job, so they tell the
+    job's size where the spec does not.
+    """
     _require_utf8(spec, os.getcwd(), output_root or "")
     spec = spec_file(spec, output_root)
     environ = _environ()
@@ -48,10 +53,22 @@ def plan_spec(
     )
     files = read_spec_files(spec, overlay)
     sections = lay_sections(files, profile=overlay, environ=environ, flags=flags)
+    if is_node:
+        sections = _with_size(sections, environ)
     planned = make_plan(sections, lambda job: _choose(job, environ), spec, _context())
     problems = _all_problems(planned, spec, environ)
     problems.sort(key=lambda problem: (problem.severity, problem.file or "", problem.line or 0))
     return msgspec.structs.replace(planned, problems=problems)
+
+
+def _with_size(sections: Sections, environ: Mapping[str, str]) -> Sections:
+    """The sections with the numbers of nodes and processes that this machine tells as a node of the job."""
+    backend = lookup(sections.tree, "backend")
+    traits = find_traits(str(backend.value) if backend is not None else DEFAULT)
+    if traits is None or not traits.nodes_tell_size:
+        return sections
+    spec, _ = read_spec(sections.tree)
+    return lay_size(sections, backends.load_options(traits.name).size_of_nodes(spec, environ))
 
 
 def _require_utf8(*texts: str) -> None:

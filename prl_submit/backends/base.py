@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from prl_submit.rules.job import Job
     from prl_submit.runs.directory import Run
     from prl_submit.runs.record import Place, Record
+    from prl_submit.spec.sections import JobSpec
 
 
 def ignore_message(words: str) -> None:
@@ -195,4 +196,12 @@ class Options(Protocol):
         """The text of `Traits.artefact`. Needed only with that trait.
 
         `scripts`: the texts of launch.sh and launch.lib.sh, by name.
+        """
+
+    def size_of_nodes(
+        self, spec: JobSpec, environ: Mapping[str, str]
+    ) -> Mapping[str, tuple[int, str]]:
+        """The keys of the job's size that this machine, as a node of the job, tells: the number, and who says it.
+
+        Needed only with the trait `nodes_tell_size`.
         """

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def explain(spec: str, templates: Path | None, memory: bool, as_json: bool, **options: Any) -> int:
     """Print every value of the job and where it comes from.
 
-    Sources: default, profile, base (a file that SPEC extends), spec, env (a variable), flag (an option).
+    Sources: default, platform (a variable of the node), profile, base (a file that SPEC extends), spec, env (a variable), flag (an option).
     """
     planned = plan_spec(spec, **options)
     values = planned.values

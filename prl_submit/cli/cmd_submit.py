@@ -64,7 +64,7 @@ def submit(
     same run.
     """
     try:
-        planned = plan_spec(spec, **options)
+        planned = plan_spec(spec, is_node=not prepare, **options)
         warn_or_stop(planned)
     except SpecError as error:
         note(format_error(error))

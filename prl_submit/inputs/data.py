@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
@@ -14,7 +14,7 @@ from prl_submit.inputs.plugins import needs, registers_datasets
 from prl_submit.inputs.rows import MESSAGES, QUERIES, RESPONSES, Count, count_rows
 from prl_submit.rules.batch import accumulation
 from prl_submit.rules.evaluation import evaluates
-from prl_submit.rules.job import Job
+from prl_submit.rules.job import DoubtfulError, Job
 from prl_submit.spec.scalars import is_digits, parse_int
 
 
@@ -43,13 +43,21 @@ def check(job: Job, workdir: str) -> Iterator[Problem]:
     yield from damaged
     if damaged or job.get("streaming", False):
         return
-    train, evaluation = training_need(job), evaluation_need(job)
+    train, evaluation = _if_certain(training_need, job), _if_certain(evaluation_need, job)
     for argument, need in (("dataset", train), ("val_dataset", evaluation)):
         found = sources(job, argument, workdir, max(need.rows if need else 1, 1))
         if found is None:
             continue
         yield from enough(job, argument, found, need)
         yield from _column_problems(job, argument, found, workdir)
+
+
+def _if_certain(need: Callable[[Job], Need | None], job: Job) -> Need | None:
+    """What a batch takes; None if a factor is wrong, or is told only on the node. Other checks go on."""
+    try:
+        return need(job)
+    except DoubtfulError:
+        return None
 
 
 def _column_problems(

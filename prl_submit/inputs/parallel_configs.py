@@ -95,16 +95,21 @@ def agrees(job: Job, settings: dict[str, Any]) -> Iterator[Problem]:
     if "zero_optimization" not in settings:
         hint = 'such as {"zero_optimization": {"stage": 2}}'
         yield job.refuse("deepspeed", "has no zero_optimization", hint)
-    device, steps = job.get("per_device_train_batch_size", 1), accumulation(job)
-    for key, own, where in (
-        ("train_micro_batch_size_per_gpu", device, f"per_device_train_batch_size {device}"),
-        ("gradient_accumulation_steps", steps, f"gradient_accumulation_steps {steps}"),
-        ("train_batch_size", device * steps * job.world, f"the batch {device * steps * job.world}"),
-    ):
+    for key, own, where in _batch_sizes(job):
         value = settings.get(key, "auto")
         if value not in ("auto", own):
             message = f"{key} {value} in the configuration is not {where}"
             yield job.refuse("deepspeed", message, f'write "{key}": "auto"')
+
+
+def _batch_sizes(job: Job) -> Iterator[tuple[str, int, str]]:
+    """DeepSpeed's keys, what they must be, and what that is in words. Last is what needs the number of processes."""
+    device = job.get("per_device_train_batch_size", 1)
+    yield "train_micro_batch_size_per_gpu", device, f"per_device_train_batch_size {device}"
+    steps = accumulation(job)
+    yield "gradient_accumulation_steps", steps, f"gradient_accumulation_steps {steps}"
+    batch = device * steps * job.world
+    yield "train_batch_size", batch, f"the batch {batch}"
 
 
 def saves_whole(job: Job, settings: dict[str, Any]) -> Iterator[Problem]:

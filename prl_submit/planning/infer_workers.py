@@ -46,12 +46,14 @@ def _shared_gpus(tree: Node) -> Node:
     """The tree with num_infer_workers, one for each process, in place of `vllm_mode: colocate`.
 
     A num_infer_workers that the user set with a variable or --set is kept. If the files have both arguments
-    and they contradict each other, the tree is not changed; `check` then reports vllm_mode as an argument
-    that this ms-swift does not have.
+    and they contradict each other, or the number of processes is not known yet, the tree is not changed;
+    `check` then reports vllm_mode as an argument that this ms-swift does not have.
     """
     swift = mapping(lookup(tree, "swift"))
     mode, workers = swift.get("vllm_mode"), swift.get("num_infer_workers")
     if mode is None or mode.value != "colocate":
+        return tree
+    if _is_open(tree):
         return tree
     count = _processes(tree)
     if workers is None:

@@ -1,5 +1,7 @@
 """Merge the layers of a job: profile < extends < spec < environment < command line. A later one overrides.
 
+Below the profile are the numbers of nodes and processes that a platform's variables tell on its nodes.
+
 This takes two steps, because the types of ms-swift's arguments are known only when the job's ms-swift is
 known. `lay_sections` merges all sections except `swift:`; from them the caller finds the ms-swift. Then
 `lay_arguments` merges the arguments.
@@ -12,6 +14,7 @@ from __future__ import annotations
 import os.path
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import msgspec
 from msgspec import Struct
 
 from prl_submit.errors import Problem, SpecError
@@ -140,6 +143,19 @@ def lay_sections(
     problems = [*_late_extends(profile), *variables.problems, *wrong, *unreadable]
     late = [item for item in settings if item.path[0] == "swift"]
     return Sections(tree, late, variables.others, problems)
+
+
+def lay_size(sections: Sections, size: Mapping[str, tuple[int, str]]) -> Sections:
+    """The sections with the keys of `size` that no layer states: this layer is below all others.
+
+    `size`: a number for each key, and the variable of the platform that says it.
+    """
+    tree = sections.tree
+    for key, (number, variable) in size.items():
+        if lookup(tree, key) is None:
+            leaf = scalar_node(str(number), Origin("platform", label=variable))
+            tree = merge(tree, nest(key.split("."), leaf))
+    return msgspec.structs.replace(sections, tree=tree)
 
 
 #: For each key of the spec that has an option of its own: that option.

@@ -138,9 +138,9 @@ def addresses(job: Job) -> Iterator[Problem]:
 
 
 def colocated(job: Job) -> Iterator[Problem]:
-    """The tensor parallel size of vLLM must divide the number of processes, and its share of memory be up to 1.
+    """The tensor parallel size of vLLM must divide the number of processes.
 
-    Source: ms-swift >= 3.5 rollout_mixin `_prepare_vllm`; vllm.config.CacheConfig for the memory.
+    Source: ms-swift >= 3.5 rollout_mixin `_prepare_vllm`.
     """
     if job.rlhf_type not in GENERATING or not job.get("use_vllm", False):
         return
@@ -151,6 +151,12 @@ def colocated(job: Job) -> Iterator[Problem]:
             f"{size} does not divide the world {job.world} = {job.world_words}",
             f"these work: {listed(divisors(job.world))}",
         )
+
+
+def memory_share(job: Job) -> Iterator[Problem]:
+    """The share of the GPU's memory that vLLM takes is above 0 and at most 1. Source: vllm.config.CacheConfig."""
+    if job.rlhf_type not in GENERATING or not job.get("use_vllm", False):
+        return
     share = job.get("vllm_gpu_memory_utilization", 0.4)
     if not 0 < share <= 1:
         yield job.refuse(
@@ -191,4 +197,4 @@ def reasoning_parser(job: Job) -> Iterator[Problem]:
         )
 
 
-RULES = (mode, workers, server, colocated, asynchronous, reasoning_parser)
+RULES = (mode, workers, server, colocated, memory_share, asynchronous, reasoning_parser)

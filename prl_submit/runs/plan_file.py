@@ -90,7 +90,10 @@ def _decode(data: bytes) -> PlanFile:
 
 
 def dump_spec(tree: Node) -> bytes:
-    """spec.yaml: the tree with all bases and overrides. Reading the text gives the same tree."""
+    """spec.yaml: the tree with all bases and overrides, without what a platform's variables say.
+
+    Reading the text gives the same tree.
+    """
     import yaml
 
     class Dumper(yaml.SafeDumper):
@@ -134,7 +137,8 @@ def _items(tree: Node) -> list[tuple[str, Node]]:
 
 def _data(node: Node) -> Any:
     if isinstance(node.value, dict):
-        return {key: _data(child) for key, child in node.value.items()}
+        items = node.value.items()
+        return {key: _data(child) for key, child in items if not child.origin.is_told_by_node}
     if isinstance(node.value, list):
         return [_data(child) for child in node.value]
     if node.value is None:

@@ -16,7 +16,8 @@ from prl_submit.errors import Problem, Refusal
 class Origin(Struct, frozen=True):
     """Where a value was written: its layer, its file and its line (counted from 1).
 
-    The layers, of which a later one overrides an earlier one: `default`, `profile` (prl-submit.toml),
+    The layers, of which a later one overrides an earlier one: `default`, `platform` (the variables by
+    which a platform tells a node the size of its job), `profile` (prl-submit.toml),
     `base` (the specs named by `extends`), `spec`, `env` (PRL_* variables), `flag` (`--set` and the like).
     A value without a file has a label instead, such as the name of a variable.
     """
@@ -25,6 +26,11 @@ class Origin(Struct, frozen=True):
     file: str | None = None
     line: int | None = None
     label: str | None = None
+
+    @property
+    def is_told_by_node(self) -> bool:
+        """True for a value that nobody wrote, and that the variables of a platform's node tell."""
+        return self.layer == "platform"
 
     def describe(self) -> str:
         """The origin in words: `jobs/mr.yaml:12`, or `PRL_BETA`, or the layer's name."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prl_submit.backends.chosen_gpus import check_chosen_gpus
 from prl_submit.errors import Problem
 from prl_submit.planning.plan import Plan
 from prl_submit.rules.job import Job
 from prl_submit.spec.scalars import format_duration
+from prl_submit.spec.sections import JobSpec
 
 #: Seconds. A node gives six signs of life in platform.silence, and not more than one in a second.
 SHORTEST_SILENCE = 6
@@ -66,3 +67,10 @@ def _container(job: Job) -> Iterator[Problem]:
             "an image with torch and ms-swift needs no modules; else use environment.conda or venv"
         )
         yield job.problem("environment.modules", message, hint, "warning")
+
+
+def size_of_nodes(spec: JobSpec, environ: Mapping[str, str]) -> dict[str, tuple[int, str]]:
+    """The keys of the job's size that the variables of this node tell: the number, and who says it."""
+    from prl_submit.backends.platform import job_size
+
+    return job_size.size_of_nodes(spec, environ)

@@ -29,6 +29,7 @@ from prl_submit.backends.platform.handshake import (
     digest,
     spec_digest,
 )
+from prl_submit.backends.platform.job_size import differences
 from prl_submit.backends.platform.node_folder import NodeFolder
 from prl_submit.backends.platform.stop_signals import StopSignals, stop_signals
 from prl_submit.backends.platform.variables import Seen
@@ -75,6 +76,11 @@ def node_of(planned: Planned, seen: Seen) -> PastedNode:
         raise PrlSubmitError(
             f"{seen.platform}'s variables: {'; '.join(seen.faults)}",
             "set them as the platform does, or name others in `platform:`; --prepare only prepares a run",
+        )
+    if differing := "; ".join(differences(planned.plan, seen)):
+        raise PrlSubmitError(
+            differing,
+            "change the spec or the platform's form; --prepare only prepares a run, for other nodes",
         )
     place = NodePlace(
         rank=seen.node_rank,
