@@ -46,21 +46,22 @@ def _shared_gpus(tree: Node) -> Node:
     """The tree with num_infer_workers, one for each process, in place of `vllm_mode: colocate`.
 
     A num_infer_workers that the user set with a variable or --set is kept. If the files have both arguments
-    and they contradict each other, or the number of processes is not known yet, the tree is not changed;
+    and they contradict each other, or nobody knows the number of processes yet, the tree is not changed;
     `check` then reports vllm_mode as an argument that this ms-swift does not have.
     """
     swift = mapping(lookup(tree, "swift"))
     mode, workers = swift.get("vllm_mode"), swift.get("num_infer_workers")
     if mode is None or mode.value != "colocate":
         return tree
-    if _is_open(tree):
+    is_open = _is_open(tree)
+    if is_open and workers is None:
         return tree
     count = _processes(tree)
     if workers is None:
         workers = (
             scalar_node(count, mode.origin) if isinstance(count, str) else Node(None, mode.origin)
         )
-    elif workers.value != count and workers.origin.layer not in ("env", "flag"):
+    elif not is_open and workers.value != count and workers.origin.layer not in ("env", "flag"):
         return tree
     told = {"vllm_mode": Node(None, mode.origin), "num_infer_workers": workers}
     return merge(tree, nest(["swift"], Node(told, mode.origin)))
