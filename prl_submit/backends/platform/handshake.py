@@ -216,7 +216,7 @@ def _two_first_nodes(me: NodeHello, other: NodeHello) -> NodeAnswer:
 
 def _two_of_one_rank(rank: int, hosts: Iterable[str]) -> str:
     """Words for both of two living processes of one rank."""
-    return f"{_and([f'a process on {host}' for host in hosts])} both say that they are node {rank}"
+    return f"{_and([f'a process on {host}' for host in sorted(hosts)])} say that they are node {rank}"
 
 
 def _and(parts: Sequence[str]) -> str:
@@ -355,13 +355,14 @@ class Responder:
     ) -> None:
         """Watch the processes of one rank. When the time is over: grant the one that lives, or refuse several."""
         rank = rivals[0].rank
-        contest = self._contests.get(rank)
-        if contest is None:
-            contest = self._contests[rank] = _Contest(now + self._pace.watch, {})
         granted = self._granted.get(rank)
         beats: dict[str, Any] = {ask.nonce: ask.beat for ask in asks}
         if granted is not None:
             beats[granted.nonce] = (beats.get(granted.nonce), sign)
+        contest = self._contests.get(rank)
+        if contest is None or not contest.beats.keys() >= beats.keys():
+            # With each newcomer the watch begins anew: the one before it may have been killed just now.
+            contest = self._contests[rank] = _Contest(now + self._pace.watch, {})
         for nonce, beat in beats.items():
             last, moves = contest.beats.get(nonce, (beat, 0))
             contest.beats[nonce] = (beat, moves + (beat != last))

@@ -262,6 +262,18 @@ def test_of_two_asks_of_a_rank_the_living_one_is_answered() -> None:
     assert answers[0].run == "/out/v1"
 
 
+def test_a_node_that_is_killed_while_it_is_watched_is_no_rival_of_the_next_one() -> None:
+    node = responder()
+    node.step([], [ask("a1", host="nA")], silent, 0)
+    answers = []
+    for now in range(1, 30):
+        asks = [ask("a1"), ask("b1", beat=min(now, 7))]  # b1 is killed at 7
+        asks += [ask("c1", beat=now)] if now >= 8 else []
+        answers += node.step([], asks, silent, now).answers
+    assert {a.to for a in answers if a.run} == {"a1", "c1"}
+    assert [a for a in answers if a.code] == []
+
+
 def test_a_node_with_another_spec_is_told_the_keys() -> None:
     node = responder()
     orders = node.step([], [ask("x1", host="nX", keys=OTHER)], silent, 0)
