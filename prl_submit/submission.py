@@ -49,7 +49,8 @@ def submit(planned: Planned, world: World, place: Place | None = None) -> Run:
     A KeyboardInterrupt that came after the job had started carries its Run. `place`: where the job is, if
     that is known before it starts.
     """
-    backends.load(planned.plan.backend)  # what is not installed is told before a directory is made
+    # What is not installed, and a place where nothing must start, are told before a directory is made.
+    _refuse_place(planned.plan, world.environ)
     _require_secrets(planned.plan, world.environ)
     path = _allocate(planned.plan)
     try:
@@ -60,6 +61,12 @@ def submit(planned: Planned, world: World, place: Place | None = None) -> Run:
         else:
             _remove(path)
         raise _failure(error, planned, path) from None
+
+
+def _refuse_place(plan: Plan, environ: Mapping[str, str]) -> None:
+    """Raise PrlSubmitError if the backend must start nothing from here."""
+    if refusal := backends.load(plan.backend).refusal_here(environ, plan.platform):
+        raise refusal
 
 
 def _start(planned: Planned, path: Path, world: World, place: Place) -> Run:
@@ -114,6 +121,7 @@ def resume(run: Run, world: World, before: State) -> tuple[Run, checkpoints.Chec
     """
     run.require_record()
     file = _where_it_lies(run, read_plan(run.path))
+    _refuse_place(file.plan, world.environ)
     _require_secrets(file.plan, world.environ)
     checkpoint = _checkpoint_of(run, file.plan)
     # The run directory as the job has it: pods may have its volume mounted elsewhere.

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from prl_submit.backends.answers import BackendAnswer
-    from prl_submit.errors import Problem
+    from prl_submit.errors import PrlSubmitError, Problem
     from prl_submit.planning.plan import Plan, Planned
     from prl_submit.rules.job import Job
     from prl_submit.runs.directory import Run
     from prl_submit.runs.record import Place, Record
-    from prl_submit.spec.sections import JobSpec
+    from prl_submit.spec.sections import JobSpec, Platform
 
 
 def ignore_message(words: str) -> None:
@@ -122,6 +122,13 @@ class Backend(ABC):
         """What the user has to start so that a prepared run begins.
 
         Default: None, because `submit` itself starts the job.
+        """
+        return None
+
+    def refusal_here(self, environ: Mapping[str, str], names: Platform) -> PrlSubmitError | None:
+        """Why no job must be started from where this command was typed; None if nothing speaks against it.
+
+        This is asked before anything is made. `names`: the section `platform:` of the spec. Default: None.
         """
         return None
 

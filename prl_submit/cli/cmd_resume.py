@@ -28,7 +28,9 @@ from prl_submit.runs.belonging import belonging, refuse_copies, refuse_strangers
 from prl_submit.runs.checkpoints import Checkpoint
 from prl_submit.runs.directory import Run, find_run
 from prl_submit.runs.logs import log_sizes
+from prl_submit.runs.plan_file import find_plan
 from prl_submit.runs.states import FINISHED, LOST, State
+from prl_submit.spec.sections import Platform
 from prl_submit.submission import World, exclusive
 from prl_submit.submission import resume as resume_run
 from prl_submit.system import shell
@@ -57,7 +59,7 @@ def resume(
     refuse_copies(found, "resume")
     if not force_owner:
         refuse_strangers(found, "runs that user's setup lines and plugins as you")
-    found.require_record()
+    _refuse_place(found)
     try:
         started, checkpoint, seen = _resume(found, templates)
     except KeyboardInterrupt:
@@ -68,6 +70,14 @@ def resume(
         return EXIT_INTERRUPTED
     note(f"continues from {checkpoint.path.name}")
     return after_start(started, "resumed", wait=wait, follow=follow, as_json=as_json, seen=seen)
+
+
+def _refuse_place(found: Run) -> None:
+    """Raise PrlSubmitError if the backend must start nothing from here: before anything of the run is touched."""
+    backend, plan = backends.load(found.require_record().backend), find_plan(found.path)
+    names = Platform() if plan is None else plan.platform
+    if refusal := backend.refusal_here(os.environ, names):
+        raise refusal
 
 
 def _resume(found: Run, templates: Path | None) -> tuple[Run, Checkpoint, dict[Path, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from prl_submit.backends.answers import BackendAnswer
@@ -21,7 +21,8 @@ from prl_submit.backends.local.ownership import (
     started_by_hand,
 )
 from prl_submit.backends.local.start import start_job
-from prl_submit.errors import BackendRefusedError, RefusedError
+from prl_submit.backends.other_nodes import refusal_of_other_nodes
+from prl_submit.errors import BackendRefusedError, PrlSubmitError, RefusedError
 from prl_submit.planning.plan import Plan
 from prl_submit.runs.cancellation import CancelNote, cancel_reason
 from prl_submit.runs.directory import Run
@@ -29,6 +30,7 @@ from prl_submit.runs.layout import CANCEL, EXIT, RECORD
 from prl_submit.runs.limits import limits_of
 from prl_submit.runs.record import LocalProcess, Record
 from prl_submit.runs.states import CANCELLED, LOST, RUNNING, State, finished_state
+from prl_submit.spec.sections import Platform
 from prl_submit.system.owners import owner_of, user_name
 
 _POLL_S = 0.05
@@ -49,6 +51,10 @@ class LocalBackend(Backend):
         if found := list(lacking(plan, os.environ, run)):
             raise RefusedError(found)
         return "this machine starts it at once"
+
+    def refusal_here(self, environ: Mapping[str, str], names: Platform) -> PrlSubmitError | None:
+        """The refusal on one of several nodes that a platform has given this command."""
+        return refusal_of_other_nodes(environ, names, "--backend local trains on one machine")
 
     def submit(
         self, run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = ignore_message

@@ -36,7 +36,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     """The place of this node. `variables`: for each of the other names, the variable that said it.
 
     `nodes` is 0 and `node_rank` is None where they are not known; then `faults` says why. A job with
-    `faults` must not start.
+    `faults` must not start. `is_range`: the number of nodes may change during the job.
     """
 
     platform: str
@@ -48,6 +48,12 @@ class Seen(Struct, frozen=True, kw_only=True):
     job: str | None = None
     variables: dict[str, str] = {}
     faults: tuple[str, ...] = ()
+    is_range: bool = False
+
+    @property
+    def has_other_nodes(self) -> bool:
+        """True if there are several nodes, also if their number is a range or this one's place is not known."""
+        return self.nodes > 1 or self.is_range
 
     def said(self, column: str) -> str:
         """A value with its variable, as `WORLD_SIZE=2`; `-` for one that is not known."""
@@ -178,7 +184,12 @@ def _judged(cells: _Cells) -> Seen | None:
         return None
     nodes = _number(cells.nodes.value) or 0
     if not nodes:
-        return Seen(platform=cells.platform, faults=(_wrong_nodes(cells),), variables=_from(cells))
+        return Seen(
+            platform=cells.platform,
+            faults=(_wrong_nodes(cells),),
+            variables=_from(cells),
+            is_range=bool(_RANGE.fullmatch(cells.nodes.value)),
+        )
     faults = [
         *_wrong_rank(cells, nodes),
         *(_wrong_address(cells, nodes) if nodes > 1 else ()),

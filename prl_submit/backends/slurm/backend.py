@@ -11,11 +11,12 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from prl_submit.backends.answers import BackendAnswer
 from prl_submit.backends.base import Backend, Finding, ignore_message
+from prl_submit.backends.other_nodes import refusal_of_other_nodes
 from prl_submit.backends.slurm import states as slurm_states
 from prl_submit.backends.slurm.inherited_environment import job_environ, site_defaults
 from prl_submit.backends.slurm.job_listing import ListedJob, is_live, never_ran, squeue_argv
@@ -52,6 +53,7 @@ from prl_submit.runs.cancellation import CancelNote
 from prl_submit.runs.directory import Run, read_run
 from prl_submit.runs.layout import BATCH_SCRIPT, CANCEL, JOB
 from prl_submit.runs.record import Record
+from prl_submit.spec.sections import Platform
 from prl_submit.system import shell
 from prl_submit.system.files import remove_inside
 from prl_submit.system.owners import user_name
@@ -75,6 +77,12 @@ class SlurmBackend(Backend):
         if answer.code != 0:
             raise RefusedError([_no_node(answer, plan, slurm) or _explain(answer.err, plan, slurm)])
         return slurm_states.test_only_words(answer.err, time.time())
+
+    def refusal_here(self, environ: Mapping[str, str], names: Platform) -> PrlSubmitError | None:
+        """The refusal on one of several nodes of a platform, which has no Slurm."""
+        if shutil.which("sbatch") is not None:
+            return None
+        return refusal_of_other_nodes(environ, names, "sbatch is not on this node")
 
     def submit(
         self, run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = ignore_message
