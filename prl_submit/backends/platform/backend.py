@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from prl_submit.backends.answers import BackendAnswer
-from prl_submit.backends.base import Backend, NodeOfJob, StartCommand, ignore_message
+from prl_submit.backends.base import Backend, Finding, NodeOfJob, StartCommand, ignore_message
 from prl_submit.backends.platform.pulse import Pulse
 from prl_submit.backends.platform.state_from_files import (
     Look,
@@ -67,6 +68,12 @@ class PlatformBackend(Backend):
         from prl_submit.backends.platform.pasted_node import node_of
 
         return node_of(planned, seen)
+
+    def doctor(self) -> Finding:
+        """Which platform this machine is a node of, and what its variables say."""
+        from prl_submit.backends.platform.found_platform import found_platform
+
+        return found_platform(os.environ)
 
     def how_to_start(self, run: Run) -> StartCommand:
         """The command to paste, and the secrets that the form must set: no file of the run may hold them."""

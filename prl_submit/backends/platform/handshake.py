@@ -216,7 +216,9 @@ def _two_first_nodes(me: NodeHello, other: NodeHello) -> NodeAnswer:
 
 def _two_of_one_rank(rank: int, hosts: Iterable[str]) -> str:
     """Words for both of two living processes of one rank."""
-    return f"{_and([f'a process on {host}' for host in sorted(hosts)])} say that they are node {rank}"
+    return (
+        f"{_and([f'a process on {host}' for host in sorted(hosts)])} say that they are node {rank}"
+    )
 
 
 def _and(parts: Sequence[str]) -> str:
