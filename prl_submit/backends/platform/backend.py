@@ -71,9 +71,9 @@ class PlatformBackend(Backend):
 
     def doctor(self) -> Finding:
         """Which platform this machine is a node of, and what its variables say."""
-        from prl_submit.backends.platform.found_platform import found_platform
+        from prl_submit.backends.platform.doctor_line import doctor_line
 
-        return found_platform(os.environ)
+        return doctor_line(os.environ)
 
     def how_to_start(self, run: Run) -> StartCommand:
         """The command to paste, and the secrets that the form must set: no file of the run may hold them."""

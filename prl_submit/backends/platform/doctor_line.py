@@ -19,7 +19,7 @@ _WORDS = {
 }
 
 
-def found_platform(environ: Mapping[str, str]) -> Finding:
+def doctor_line(environ: Mapping[str, str]) -> Finding:
     """Which platform's variables this machine has, with their values; or what is wrong with them."""
     seen = see_platform(environ)
     if seen is None:
