@@ -15,8 +15,8 @@ from prl_submit.planning.layers import Flags, Sections, lay_sections, lay_size
 from prl_submit.planning.make import make_plan
 from prl_submit.planning.plan import Context, Planned
 from prl_submit.spec.nodes import Node, lookup
-from prl_submit.spec.sections import JobSpec
-from prl_submit.spec.traits import DEFAULT, find_traits, full_name, traits_of
+from prl_submit.spec.sections import Environment, JobSpec
+from prl_submit.spec.traits import DEFAULT, Traits, find_traits, full_name, traits_of
 from prl_submit.spec.typed import read_spec
 from prl_submit.swift.choice import Wanted, choose_table
 from prl_submit.swift.table import Table
@@ -147,7 +147,7 @@ def plan_alone(files: Node) -> Planned:
 def _choose(spec: JobSpec, environ: Mapping[str, str]) -> Table:
     """The arguments of the ms-swift that will run a job with these sections."""
     backend = spec.backend or DEFAULT
-    has_image = traits_of(backend).in_pods or spec.environment.container is not None
+    has_image = _is_elsewhere(spec.environment, traits_of(backend))
     workdir = absolute(spec.workdir, os.getcwd(), os.path.expanduser("~"))
     wanted = Wanted(spec.environment, workdir, not has_image)
 
@@ -155,6 +155,18 @@ def _choose(spec: JobSpec, environ: Mapping[str, str]) -> Table:
         return None if has_image else _probed(backend, spec.slurm.partition, environ)
 
     return choose_table(wanted, probed, environ)
+
+
+def _is_elsewhere(environment: Environment, traits: Traits) -> bool:
+    """True if this machine does not see the job's Python environment.
+
+    If a platform starts the job's container, a conda or virtual environment on the shared disk is seen. The
+    container's own Python may differ from this machine's, so a version in the spec is believed instead.
+    """
+    if traits.in_pods or environment.container is not None:
+        return True
+    is_named = bool(environment.conda or environment.venv)
+    return traits.own_image and environment.swift_version is not None and not is_named
 
 
 def _probed(backend: str, partition: str | None, environ: Mapping[str, str]) -> str | None:

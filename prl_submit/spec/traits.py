@@ -32,6 +32,8 @@ class Traits(Struct, frozen=True, kw_only=True):
     starts_nodes_alone: bool = False
     #: Variables on each node tell how many nodes and processes the job has, so a spec need not state them.
     nodes_tell_size: bool = False
+    #: The user chooses the job's container where prl-submit does not see it, so a node's PATH may be another.
+    own_image: bool = False
     #: The user may choose the GPUs of a node by `local.cuda_visible_devices`.
     chooses_gpus: bool = False
     #: The backend itself ends a job at its time limit.
@@ -84,6 +86,7 @@ BACKENDS: dict[str, Traits] = {
         inherits_environment=False,
         starts_nodes_alone=True,
         nodes_tell_size=True,
+        own_image=True,
         chooses_gpus=True,
         own_clock=False,
         leaves_children=True,

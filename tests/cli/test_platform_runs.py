@@ -201,3 +201,14 @@ def test_init(world: World) -> None:
     checked = world.prl("check", "first.yaml")
     assert checked.code == 0, checked.err
     assert "warning" not in checked.err
+
+
+def test_the_containers_own_ms_swift_is_the_one_that_the_spec_states(world: World) -> None:
+    """Without conda and venv the container's Python runs the job, and this machine cannot look into it."""
+    (world.root / "swift").mkdir()
+    (world.root / "swift" / "version.py").write_text("__version__ = '4.5.1'\n")
+    spec = world.spec(backend="platform", environment={"swift_version": "3.12.6"})
+    done = world.prl("explain", spec, "--json")
+    values = {value["key"]: value["value"] for value in done.json["values"]}
+    assert values["environment.swift_version"] == "3.12.6"
+    assert "is installed there" not in done.err
