@@ -174,6 +174,8 @@ prl_read_row() { # LINE; false if it is no row
   prl_row=("${BASH_REMATCH[@]:1:8}") prl_values=() prl_found_in=()
   for ((prl_i = 0; prl_i < 6; prl_i++)); do
     [[ -z ${prl_platform_names[prl_i]-} ]] || prl_row[prl_i + 1]=${prl_platform_names[prl_i]}
+    # A list of hosts or ports is no host and no port, so the spec may name one.
+    [[ -z ${prl_platform_names[prl_i]-} || $prl_i != [23] || ${prl_row[prl_i + 1]} == *'[0]' ]] || prl_row[prl_i + 1]+='[0]'
     prl_read_cell "${prl_row[prl_i + 1]}"
     prl_values[prl_i]=$prl_value prl_found_in[prl_i]=$prl_found
   done

@@ -102,7 +102,7 @@ def see_platform(environ: Mapping[str, str], names: object = None) -> Seen | Non
     table's, or None, as the section `platform:` does. The first complete row counts; a later row counts
     only if all before it lack a variable.
     """
-    named = {column: getattr(names, column, None) or "" for column in COLUMNS}
+    named = {column: _named(getattr(names, column, None), column) for column in COLUMNS}
     rows = [_row_of_names(named)] if named["nodes"] else platform_rows()
     lacking: dict[str, _Cells] = {}
     for row in rows:
@@ -117,6 +117,13 @@ def see_platform(environ: Mapping[str, str], names: object = None) -> Seen | Non
         lacking.setdefault(kind, cells)
     first = next((lacking[kind] for kind in ("apart", "alone", "orphan") if kind in lacking), None)
     return None if first is None else _judged(first)
+
+
+def _named(name: str | None, column: str) -> str:
+    """The spec's name of a variable. A list of hosts or ports is no host and no port, so the spec may name one."""
+    if not name or column not in ("master_addr", "master_port"):
+        return name or ""
+    return f"{name.removesuffix('[0]')}[0]"
 
 
 def inside_torchrun(environ: Mapping[str, str]) -> bool:
