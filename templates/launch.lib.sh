@@ -29,7 +29,7 @@
 # --- this shell -----------------------------------------------------------------------------------
 
 # The commands of this file. A function of that name, inherited or from a setup line, would run in place of the command.
-prl_commands=(: . "[" alias awk bind break builtin cat cd command compgen continue date declare df dirname disown echo
+prl_commands=(: . "[" alias awk bind break builtin cat cd cksum command compgen continue date declare df dirname disown echo
   enable env eval exec exit export false find flock getent grep head iconv id jobs kill let local ls mapfile mkdir
   mktemp mv nvidia-smi printf pwd read readlink readonly return rm rmdir sed set shift shopt sleep sort source stat tail
   tee test timeout torchrun touch tr trap true truncate type ulimit umask unalias uname uniq unset wait wc xargs)
@@ -70,6 +70,7 @@ prl_lend_shell() { # [WHAT]: what they do, for exit.json's reason
 prl_refuse_line() { # "WHAT: LINE"
   local prl_line=${1#*: } prl_options='([[:space:]]+-[a-zA-Z]+)*[[:space:]]+'
   prl_doing=$1
+  prl_tell "$prl_doing"
   if [[ $prl_line =~ ^[[:space:]]*exec[[:space:]]+[^[:space:]\<\>\&\{0-9] && ${prl_line//&&/} != *[\&\|]* ]] ||
     [[ $prl_line =~ ^[[:space:]]*set[[:space:]]+(-n|-o[[:space:]]+noexec)([[:space:];]|$) ]]; then
     prl_reason="$prl_doing: it ends launch.sh's shell before the training"
@@ -147,27 +148,31 @@ prl_child='' prl_watchdog='' prl_canary='' prl_watcher='' prl_tee='' prl_termina
 prl_began='' prl_short_tmp='' prl_home_note='' prl_suspensions='' prl_last_reason='' prl_choice=''
 prl_checkpoint='' prl_step='' prl_max_steps='' prl_old_end=''
 prl_ended='' prl_code=0 prl_again=0 prl_counted=0 prl_restarts=0 prl_interrupts=0 prl_torchrun_code=-1 prl_out=1
-prl_python=() prl_python_is_named='' prl_faults=() prl_needs=() prl_others=()
+prl_python=() prl_python_is_named='' prl_faults=() prl_needs=()
 # The preflight stops the job if less room is free, because a run whose checkpoints do not fit is lost.
 prl_min_free_mib=1024
 
 prl_begin() {
   # Not $HOSTNAME, which a job may inherit from where it was submitted.
   prl_host=${SLURMD_NODENAME:-$(uname -n)}
-  prl_count_pod_starts
+  ((prl_on_platform == 0)) || prl_identify
+  prl_exit_file=$prl_run_dir/exit.json
+  ((prl_node_rank == 0)) || prl_exit_file=$prl_run_dir/logs/node$prl_node_rank.exit.json
+  prl_log_file=$prl_run_dir/logs/node$prl_node_rank.log
+  ((prl_on_platform == 0)) || prl_take_node
+  prl_count_starts
   # torch asks for the user's name, and the uid of a container may have none.
   id -un >/dev/null 2>&1 || export USER=${USER:-prl-submit} LOGNAME=${LOGNAME:-prl-submit}
   prl_find_home
   prl_forget_outer_training
   prl_count_attempts
   prl_started_at=$(prl_now)
-  prl_exit_file=$prl_run_dir/exit.json
-  ((prl_node_rank == 0)) || prl_exit_file=$prl_run_dir/logs/node$prl_node_rank.exit.json
-  prl_log_file=$prl_run_dir/logs/node$prl_node_rank.log
 
-  mkdir -p -- "$prl_run_dir"
-  prl_refuse_links
-  prl_take_run_dir
+  if ((prl_on_platform == 0)); then
+    mkdir -p -- "$prl_run_dir"
+    prl_refuse_links
+    prl_take_run_dir
+  fi
   prl_arm
   prl_doing="making the folder of the logs"
   mkdir -p -- "$prl_run_dir/logs"
@@ -182,6 +187,7 @@ prl_begin() {
   # directory, because scripts that were rendered and not submitted all have the same token.
   export PRL_SUBMIT_TOKEN
   PRL_SUBMIT_TOKEN=$prl_token.$prl_node_rank.$(stat -c %d.%i -- "$prl_run_dir")
+  ((prl_on_platform == 0)) || prl_begin_on_platform
   prl_refuse_another_restart
   prl_watch_time prl_end_setup
   prl_doing="entering the working directory"
@@ -195,20 +201,23 @@ prl_enter_workdir() {
   cd -- "$prl_workdir" || prl_fail 78 "working directory $prl_workdir is not on $prl_host"
 }
 
-# A pod does not know how often it was started. On the volume, a file for each node has a line for each start. All nodes
-# of an attempt take the same number: that of the node that was started most often.
+# Where nodes are started one by one, a node does not know how often it was started. On the shared disk, a file for each
+# node has a line for each start. All nodes of an attempt take the same number: that of the node that was started most
+# often.
+prl_starts_alone() { ((prl_on_platform)) || [[ $prl_in_pods == 1 && -n ${PRL_SUBMIT_POD:-} ]]; }
 prl_starts_file() { # NODE
   printf '%s' "$prl_run_dir/logs/.starts$1.$prl_token"
 }
 prl_starts_of() { # NODE
   { cat -- "$(prl_starts_file "$1")" 2>/dev/null || true; } | wc -l
 }
-prl_count_pod_starts() {
-  local prl_starts prl_started prl_i
-  [[ $prl_in_pods == 1 && -n ${PRL_SUBMIT_POD:-} ]] || return 0
+prl_count_starts() {
+  local prl_starts prl_started prl_i prl_place=pod
+  prl_starts_alone || return 0
+  ((prl_in_pods)) || prl_place=node
   prl_starts=$(prl_starts_file "$prl_node_rank")
   if ! mkdir -p -- "$prl_run_dir/logs" || ! : >>"$prl_starts"; then
-    echo "prl-submit: run directory $prl_run_dir is not writable for uid $(id -u) of this pod" >&2
+    echo "prl-submit: run directory $prl_run_dir is not writable for uid $(id -u) of this $prl_place" >&2
     exit 78
   fi
   export PRL_SUBMIT_RESTARTS
@@ -218,9 +227,9 @@ prl_count_pod_starts() {
     ((prl_started <= PRL_SUBMIT_RESTARTS + 1)) || PRL_SUBMIT_RESTARTS=$((prl_started - 1))
   done
   while (($(prl_starts_of "$prl_node_rank") <= PRL_SUBMIT_RESTARTS)); do
-    echo "$PRL_SUBMIT_POD" >>"$prl_starts"
+    echo "${PRL_SUBMIT_POD:-$prl_host}" >>"$prl_starts"
   done
-  [[ -w ${HOME:-/nowhere} ]] || export HOME=/tmp
+  ((prl_in_pods == 0)) || [[ -w ${HOME:-/nowhere} ]] || export HOME=/tmp
 }
 
 # Python needs HOME. A service has none, and an inherited HOME may be another user's.
@@ -283,7 +292,7 @@ prl_count_attempts() {
   fi
 }
 prl_refuse_another_restart() {
-  if ((prl_in_pods == 0)); then
+  if ((prl_in_pods == 0 && prl_on_platform == 0)); then
     ((prl_again <= prl_max_restarts)) || prl_fail 1 "started again $prl_again times; restarts.max is $prl_max_restarts"
   elif ((prl_counted > prl_max_restarts)); then
     prl_restarts=$((prl_restarts - 1)) # this start is no restart
@@ -322,6 +331,11 @@ prl_take_run_dir() {
 prl_say() { printf 'prl-submit: %s\n' "$*" >&"$prl_out"; } # into the log, wherever setup lines send their output
 
 prl_open_log() {
+  if ((prl_on_platform)); then
+    prl_open_log_of_platform
+    exec {prl_out}>&1
+    return
+  fi
   if [[ -t 2 ]]; then # a user started launch.sh: print the end on the terminal too
     exec {prl_terminal}>&2
     prl_say "output goes to $prl_log_file"
@@ -350,7 +364,7 @@ prl_open_log_of_pod() { # `kubectl logs` has it too
 # script, by hand. After `resume` and after a restart by the scheduler, exit.json is about an earlier attempt.
 prl_find_old_end() {
   local prl_old_state='' prl_old_restarts='' prl_from
-  ((prl_again == 0 && prl_in_pods == 0 && prl_node_rank == 0)) || return 0
+  ((prl_again == 0 && prl_in_pods == 0 && prl_on_platform == 0 && prl_node_rank == 0)) || return 0
   read -r prl_old_state prl_old_restarts < <(
     sed -nE 's/.*"state": "([A-Z]+)".*"restarts": (0|[1-9][0-9]{0,8}),.*/\1 \2/p' "$prl_exit_file" 2>/dev/null
   ) || return 0
@@ -363,7 +377,7 @@ prl_find_old_end() {
 
 # Remove an earlier attempt's exit.json, and keep room for this one's, since the disk may be full at the end.
 prl_begin_exit_file() {
-  ((prl_in_pods == 0)) ||
+  ((prl_in_pods == 0 && prl_on_platform == 0)) ||
     prl_last_reason=$(sed -nE 's/.*"reason": "(.*)"\}.*/\1/p' "$prl_exit_file" 2>/dev/null) || true
   rm -f -- "$prl_exit_file"
   prl_note_attempt "{\"started_at\": \"$prl_started_at\", \"restarts\": $prl_restarts, \"node\": $(prl_json_string "$prl_host")}"
@@ -396,6 +410,9 @@ prl_finish() {
   trap - EXIT
   trap '' TERM INT HUP USR1 USR2 ALRM
   set +e
+  prl_hear # a setup line that was ended may have ended this shell before the trap ran
+  [[ -z $prl_heard || -n $prl_signalled$prl_trained ]] || prl_signalled=15
+  prl_tell "ending"
   prl_end_helpers
   prl_leave_nothing_behind
   prl_run_setup_exit
@@ -404,21 +421,24 @@ prl_finish() {
   prl_wait_for_node_0
   prl_judge
   [[ -z $prl_suspensions || $prl_node_rank != 0 || $prl_signalled != 15 || $prl_state != FAILED ]] || echo "$prl_again" >>"$prl_suspensions"
+  [[ -z $prl_starts_anew || $prl_state != FAILED ]] || prl_start_anew
   prl_write_exit_file
+  ((prl_on_platform == 0)) || prl_end_on_platform
   # The training operator restarts a pod that exits with 128 or more.
   [[ $prl_in_pods == 0 || $prl_state != TIMEOUT ]] || ((prl_counted >= prl_max_restarts)) || exit 201
   exit "$prl_code"
 }
 
+prl_end_text() { # the JSON of exit.json
+  printf '{"exit_code": %d, "state": "%s", "started_at": "%s", "ended_at": "%s", ' \
+    "$prl_code" "$prl_state" "$prl_started_at" "$(prl_now)"
+  printf '"restarts": %d, "node": %s, "reason": ' "$prl_restarts" "$(prl_json_string "$prl_host")"
+  if [[ -z $prl_reason ]]; then printf 'null'; else prl_json_string "$prl_reason"; fi
+  printf '}'
+}
 prl_write_exit_file() {
   local prl_text prl_i
-  prl_text=$(
-    printf '{"exit_code": %d, "state": "%s", "started_at": "%s", "ended_at": "%s", ' \
-      "$prl_code" "$prl_state" "$prl_started_at" "$(prl_now)"
-    printf '"restarts": %d, "node": %s, "reason": ' "$prl_restarts" "$(prl_json_string "$prl_host")"
-    if [[ -z $prl_reason ]]; then printf 'null'; else prl_json_string "$prl_reason"; fi
-    printf '}'
-  )
+  prl_text=$(prl_end_text)
   prl_note_attempt "$prl_text"
   # 1<>: write in place, because on a full disk only the room that was reserved for this is left.
   printf '%s\n' "$prl_text" 1<>"$prl_exit_file.part"
@@ -456,12 +476,17 @@ prl_judge() {
 }
 prl_judge_signal() {
   prl_code=$((128 + prl_signalled)) prl_state=FAILED prl_reason="stopped by signal $prl_signalled while $prl_doing"
-  if [[ -e $prl_run_dir/cancel.json ]]; then
-    prl_state=CANCELLED prl_reason=$(sed -n 's/.*"reason": *"\([^"]*\)".*/\1/p' "$prl_run_dir/cancel.json")
+  [[ -z $prl_told_to_stop ]] || prl_reason="$prl_told_to_stop while $prl_doing"
+  if [[ -n $prl_blamed ]]; then
+    prl_code=$prl_blamed prl_reason=$prl_blame
+  elif [[ -e $prl_run_dir/cancel.json ]]; then
+    prl_state=CANCELLED prl_reason=$(prl_cancel_reason)
   elif [[ $prl_signalled == 2 ]]; then
     prl_state=CANCELLED prl_reason="interrupted (SIGINT) while $prl_doing"
   fi
 }
+
+prl_cancel_reason() { sed -n 's/.*"reason": *"\([^"]*\)".*/\1/p' "$prl_run_dir/cancel.json"; }
 
 # An exit code above 128 in words: 128 and the number of a signal. Some signals come from the limits of `ulimit`.
 prl_words_of_code() { # CODE
@@ -548,7 +573,7 @@ prl_run_setup_exit() {
 # Told to stop, node 0 saves the checkpoint; srun ends it as soon as another node is gone. Pods end one by one.
 prl_wait_for_node_0() {
   local prl_seconds
-  [[ -n $prl_signalled && $prl_node_rank != 0 && -z ${PRL_SUBMIT_POD:-} ]] || return 0
+  [[ -n $prl_signalled && $prl_node_rank != 0 && -z ${PRL_SUBMIT_POD:-} && $prl_on_platform == 0 ]] || return 0
   for ((prl_seconds = 0; prl_seconds < prl_grace; prl_seconds++)); do
     [[ ! -e $prl_run_dir/exit.json ]] || return 0
     sleep 1
@@ -570,16 +595,24 @@ prl_arm() {
 # Send a signal to torchrun, which sends it to its ranks, and kill what still runs after the grace. torchrun handles
 # only SIGTERM and SIGINT.
 prl_pass_on() { # SIGNAL NUMBER
-  local prl_sent=TERM
+  local prl_sent=TERM prl_until_kill=$prl_grace prl_got="got SIG$1"
   prl_own_shell
   prl_interrupts=$((prl_interrupts + 1))
   [[ -z $prl_signalled ]] || return 0
   prl_signalled=$2
+  [[ -z $prl_timed_out ]] || prl_got="reached the time limit"
+  if ((prl_on_platform)); then prl_hear "$prl_got"; fi
   [[ -n $prl_child ]] || exit $((128 + $2))
-  prl_say "got SIG$1, passing it on; at most $prl_grace s until the kill"
+  if [[ -n $prl_blamed ]]; then
+    prl_say "$prl_blame; this node cannot train without it"
+    prl_until_kill=$prl_leave_grace # nothing can be saved
+  else
+    prl_say "${prl_told_to_stop:-got SIG$1}, passing it on; at most $prl_grace s until the kill"
+    prl_tell "saving after SIG$1"
+  fi
   [[ $1 != INT ]] || prl_sent=INT
   if [[ $1 != TERM ]] || ! prl_all_were_told; then kill -"$prl_sent" "$prl_child" 2>/dev/null || true; fi
-  (sleep "$prl_grace" && prl_signal_job KILL) &
+  (sleep "$prl_until_kill" && prl_signal_job KILL) &
 }
 
 # Slurm signals launch.sh alone (proctrack/cgroup) or every process of the step (proctrack/linuxproc).
@@ -597,14 +630,17 @@ prl_start_canary() {
 
 # If SIGKILL kills launch.sh, Slurm on some sites does not end its children. Then this process ends them.
 prl_start_watcher() {
+  [[ -z $prl_watcher ]] || return 0
+  set -m
   prl_watch_over >/dev/null 2>&1 &
   prl_watcher=$!
   disown "$prl_watcher"
+  set +m
 }
 prl_watch_over() {
   local prl_pid
   trap '' TERM INT HUP USR1 USR2 ALRM
-  while kill -0 $$; do sleep 1; done
+  until prl_is_over $$; do sleep 1; done
   for prl_pid in $(prl_job_processes); do ((prl_pid == BASHPID)) || kill -TERM "$prl_pid"; done
   sleep "$prl_grace"
   prl_signal_job KILL
@@ -943,6 +979,7 @@ prl_check_network() {
   if type -P getent >/dev/null && ! timeout 20 getent ahosts "$prl_name" >/dev/null; then
     prl_faults+=("the host name $prl_name of this node does not resolve (getent ahosts $prl_name): the ranks of several nodes find each other by it")
   fi
+  ((prl_on_platform == 0)) || return 0 # the address was looked at before, and the port may not be chosen yet
   [[ -n ${MASTER_ADDR:-} && -n ${MASTER_PORT:-} ]] || prl_faults+=("MASTER_ADDR and MASTER_PORT are not set: each of $prl_nodes nodes needs them, and NODE_RANK")
   if [[ $prl_node_rank == 0 ]] && (: <"/dev/tcp/127.0.0.1/${MASTER_PORT:-0}") 2>/dev/null; then
     prl_faults+=("port $MASTER_PORT is taken on this node")
@@ -963,10 +1000,11 @@ prl_before_training() {
   fi
   prl_steps_start=$(stat -c %s -- "$prl_run_dir/logging.jsonl" 2>/dev/null || echo 0)
   ((prl_nodes == 1)) || prl_where+=" on each of $prl_nodes nodes"
+  if ((prl_on_platform)); then prl_meet; fi
   prl_say "$(date +%H:%M:%S) torchrun, $prl_where"
-  prl_has_peer_pods || return 0
-  prl_find_others
-  ((prl_max_restarts == 0)) || prl_agree_on_checkpoint
+  if prl_has_peer_pods && ((prl_max_restarts > 0)); then prl_agree_on_checkpoint; fi
+  prl_doing="training"
+  prl_tell "$prl_doing"
 }
 # A kill may have left an unfinished line. End it, so that the next line is a line of its own.
 prl_end_last_line() { # FILE
@@ -985,6 +1023,7 @@ prl_run() { # PROGRAM WORDS
   set -m # process groups of their own: the terminal's Ctrl-C reaches torchrun through launch.sh alone
   prl_start_canary
   ((prl_leaves_children == 0)) || prl_start_watcher
+  set -m
   "$prl_program" "$@" &
   prl_child=$!
   set +m
@@ -1003,17 +1042,11 @@ prl_run() { # PROGRAM WORDS
 
 prl_has_peer_pods() { ((prl_in_pods && prl_nodes > 1)); }
 
-prl_find_others() { # the exit files of the other nodes
+prl_failed_node() { # [CODE]: the name of the first other node that ended in this attempt, with such an exit code
   local prl_i
-  prl_others=("$prl_run_dir/exit.json")
-  for ((prl_i = 1; prl_i < prl_nodes; prl_i++)); do prl_others+=("$prl_run_dir/logs/node$prl_i.exit.json"); done
-  unset "prl_others[prl_node_rank]"
-}
-prl_failed_node() { # [CODE]: the first other node that ended since this one began, with such an exit code
-  local prl_file
-  for prl_file in "${prl_others[@]}"; do
-    if [[ $prl_file -nt $prl_began ]] && grep -qE "\"exit_code\": ${1:-[1-9]}" "$prl_file" 2>/dev/null; then
-      sed -nE 's/.*"node": "([^"]*)".*/\1/p' "$prl_file" 2>/dev/null
+  for ((prl_i = 0; prl_i < prl_nodes; prl_i++)); do
+    if ((prl_i != prl_node_rank)) && prl_ended_now "$prl_i" && [[ $prl_end_code =~ ^${1:-[1-9]} ]]; then
+      printf '%s' "$prl_end_host"
       return
     fi
   done
@@ -1040,36 +1073,45 @@ prl_leave_with_the_others() {
 # After a restart all nodes must go on from the same checkpoint. Node 0 writes which one, and then starts torchrun. What
 # it writes has the number of the attempt, because the torchrun of an earlier attempt may still listen.
 prl_agree_on_checkpoint() {
-  local prl_chosen='' prl_i
+  local prl_i='' prl_port='' prl_chosen=''
   prl_choice=$prl_run_dir/logs/.from.$prl_token
   if ((prl_node_rank == 0)); then
-    echo "$prl_again ${prl_checkpoint##*/}" >"$prl_choice.part" && mv -f -- "$prl_choice.part" "$prl_choice"
+    echo "$prl_again $MASTER_PORT ${prl_checkpoint##*/}" >"$prl_choice.part" && mv -f -- "$prl_choice.part" "$prl_choice"
     return 0
   fi
   prl_doing="waiting for node 0"
-  until read -r prl_i prl_chosen 2>/dev/null <"$prl_choice" && ((prl_i == prl_again)) &&
-    (: <"/dev/tcp/$MASTER_ADDR/$MASTER_PORT") 2>/dev/null; do
-    if prl_node_0_has_ended; then
-      ((prl_ended == 0)) || prl_fail 1 "node 0 has failed"
-      prl_trained=1 prl_reason="node 0 came to the end of the training before this node was started again"
-      exit 0
-    fi
-    ! prl_is_behind || prl_fail 200 "another node was started again"
-    ((SECONDS < 1800)) || prl_fail 200 "node 0 did not come within half an hour"
-    sleep 1
+  prl_tell "$prl_doing"
+  until read -r prl_i prl_port prl_chosen 2>/dev/null <"$prl_choice" && ((prl_i == prl_again)) && prl_node_0_listens "$prl_port"; do
+    prl_end_without_node_0
+    sleep 1 || true
   done
+  MASTER_PORT=$prl_port
   [[ ${prl_checkpoint##*/} == "$prl_chosen" ]] || prl_go_on_from "${prl_chosen:+$prl_run_dir/$prl_chosen}"
-  prl_doing="training"
+}
+prl_node_0_listens() { # PORT
+  # shellcheck disable=SC2016 # the other bash expands it
+  timeout 10 "$BASH" -c ': <"/dev/tcp/$0/$1"' "$MASTER_ADDR" "$1" 2>/dev/null
+}
+prl_end_without_node_0() { # if node 0 does not come
+  if ((prl_on_platform)); then
+    prl_wait_for_node_0_to_come
+    return
+  elif prl_node_0_has_ended; then
+    ((prl_ended == 0)) || prl_fail 1 "node 0 has failed"
+    prl_trained=1 prl_reason="node 0 came to the end of the training before this node was started again"
+    exit 0
+  fi
+  ! prl_is_behind || prl_fail 200 "another node was started again"
+  ((SECONDS < 1800)) || prl_fail 200 "node 0 did not come within half an hour"
 }
 # Node 0 of this job has ended, with an exit code for which the operator starts no pod again; into prl_ended its code.
 prl_node_0_has_ended() {
-  local prl_its_code='' prl_its_restarts='' prl_its_again
-  read -r prl_its_code prl_its_restarts < <(sed -nE 's/.*"exit_code": ([0-9]+),.*"restarts": ([0-9]+),.*/\1 \2/p' "$prl_run_dir/exit.json" 2>/dev/null)
-  [[ -n $prl_its_restarts ]] || return 1
-  prl_its_again=$((prl_its_restarts - prl_resumed))
-  ((prl_its_again >= 0 && prl_its_code < 128)) || return 1
-  prl_ended=$prl_its_code
-  ! ((prl_its_code == 124 && prl_its_again - (prl_again - prl_counted) < prl_max_restarts)) # a time-out is started again
+  local prl_its_again
+  prl_read_end 0 || return 1
+  prl_its_again=$((prl_end_restarts - prl_resumed))
+  ((prl_its_again >= 0 && prl_end_code < 128)) || return 1
+  prl_ended=$prl_end_code
+  ! ((prl_end_code == 124 && prl_its_again - (prl_again - prl_counted) < prl_max_restarts)) # a time-out is started again
 }
 
 # --- after the training: what ms-swift does not say -----------------------------------------------
@@ -1079,7 +1121,9 @@ prl_after_training() {
   [[ -z $prl_tee ]] || prl_wait_for_log
   if [[ -z $prl_signalled && $prl_code != 0 ]]; then prl_explain_failure; fi
   if [[ -z $prl_signalled && $prl_code == 0 && $prl_node_rank == 0 ]]; then prl_doubt_success; fi
-  if prl_has_peer_pods && ((prl_max_restarts > 0)) && [[ -z $prl_signalled && $prl_code != 0 ]]; then prl_blame_peer; fi
+  if [[ -z $prl_signalled && $prl_code != 0 ]] && ((prl_nodes > 1)); then
+    if ((prl_on_platform)); then prl_wait_for_blame; elif prl_has_peer_pods && ((prl_max_restarts > 0)); then prl_blame_peer; fi
+  fi
   prl_trained=1
   exit "$prl_code"
 }
@@ -1255,6 +1299,8 @@ PRL_PYTHON
 }
 
 # platform.lib.sh stands here in a run directory.
+
+# nodes.lib.sh stands here in a run directory.
 
 # A setup line that defines a function of one of these names fails: it would replace a part of launch.sh.
 readonly -f prl_begin prl_own_shell prl_lend_shell prl_take_back prl_end_environment prl_continue prl_need prl_preflight \

@@ -7,9 +7,19 @@
 prl_run_dir={{ run_dir|bash }}
 prl_workdir={{ workdir|bash }}
 prl_token={{ token|bash }} # marks the processes of this run
+{% if on_platform %}
+prl_on_platform=1 # a platform starts this script on each node; its variables say which node this is
+prl_platform_names=({{ platform_names|bash_words }}) # the spec's names of such variables
+prl_nodes={{ nodes }} # 0: as many as the platform says
+prl_nproc_per_node={{ nproc }} # processes on each node{{ (", one for each GPU" if gpu else "")|verbatim }}; 0: as many as the platform says
+prl_visible={{ (visible or "")|bash }} # the GPUs that the spec chooses
+prl_wait={{ wait }} # seconds that nodes wait for each other
+prl_silence={{ silence }} # seconds without a sign of life until `status` says LOST
+{% else %}
 prl_nodes={{ nodes }}
 prl_node_rank={{ ("${NODE_RANK:-0}" if nodes > 1 else "0")|verbatim }}
 prl_nproc_per_node={{ nproc }} # processes on each node{{ (", one for each GPU" if gpu else "")|verbatim }}
+{% endif %}
 prl_needs_gpus={{ gpu }}
 prl_time_limit={{ time_limit }} # seconds; 0: launch.sh itself has no time limit
 prl_time_limit_words={{ time_limit_words|bash }}
@@ -62,7 +72,9 @@ prl_preflight
 
 # --- the training ---------------------------------------------------------------------------------
 prl_before_training
-{% if nodes > 1 %}
+{% if on_platform %}
+prl_run torchrun "${prl_rendezvous[@]}" -m {{ entry_point|bash }} "${prl_swift_args[@]}"
+{% elif nodes > 1 %}
 prl_run torchrun --nnodes="$prl_nodes" --nproc_per_node="$prl_nproc_per_node" --node_rank="$prl_node_rank" \
   --master_addr="$MASTER_ADDR" --master_port="$MASTER_PORT" -m {{ entry_point|bash }} "${prl_swift_args[@]}"
 {% else %}

@@ -32,6 +32,7 @@ _CHECKPOINT_LINE = "# checkpoint_files.py stands here in a run directory.\n"
 #: The functions for platforms replace this line of launch.lib.sh, and the rows of the table of variables this
 #: line of theirs.
 _PLATFORM_LINE = "# platform.lib.sh stands here in a run directory.\n"
+_NODES_LINE = "# nodes.lib.sh stands here in a run directory.\n"
 _PLATFORMS_LINE = "# platforms.txt stands here in a run directory.\n"
 #: launch.sh does not go on unless bash has read this line of launch.lib.sh.
 _LAST_LINE = "prl_library=whole\n"
@@ -156,8 +157,10 @@ def render_launch(plan: Plan, *, token: str, restarts: int = 0, site: Path | Non
         "run_dir": plan.run_dir,
         "workdir": plan.workdir,
         "token": token,
-        "nodes": plan.resources.nodes,
-        "nproc": plan.resources.nproc_per_node,
+        "nodes": 0 if "resources.nodes" in plan.unstated else plan.resources.nodes,
+        "nproc": (
+            0 if "resources.nproc_per_node" in plan.unstated else plan.resources.nproc_per_node
+        ),
         "gpu": int(plan.resources.accelerator == "gpu"),
         "time_limit": _own_time_limit(plan),
         "time_limit_words": format_duration(limit) if limit else "the scheduler",
@@ -165,6 +168,7 @@ def render_launch(plan: Plan, *, token: str, restarts: int = 0, site: Path | Non
         "max_restarts": plan.restarts.max,
         "restarts": restarts,
         "in_pods": int(plan.traits.in_pods),
+        **_platform_variables(plan),
         "leaves_children": int(plan.traits.leaves_children),
         "kueue": int(plan.kubernetes.queue is not None and plan.kubernetes.scheduler != "volcano"),
         "batch": plan.batch,
@@ -174,6 +178,25 @@ def render_launch(plan: Plan, *, token: str, restarts: int = 0, site: Path | Non
         **_variables_of_older_versions(plan),
     }
     return render("launch.sh", variables, site)
+
+
+def _platform_variables(plan: Plan) -> dict[str, Any]:
+    """Variables for a platform that starts launch.sh on each node and says by variables which node it is."""
+    platform = plan.platform
+    names = (
+        platform.nodes,
+        platform.node_rank,
+        platform.master_addr,
+        platform.master_port,
+        platform.nproc_per_node,
+        platform.job,
+    )
+    return {
+        "on_platform": plan.traits.nodes_tell_size,
+        "platform_names": [name or "" for name in names],
+        "wait": platform.wait,
+        "silence": platform.silence,
+    }
 
 
 def _variables_of_older_versions(plan: Plan) -> dict[str, Any]:
@@ -197,6 +220,7 @@ def render_library(site: Path | None = None) -> str:
     rows = rows_of_table(_read_static(PLATFORMS, None)[1])
     platform = platform.replace(_PLATFORMS_LINE, "".join(f"{row}\n" for row in rows))
     text = text.replace(_PLATFORM_LINE, platform)
+    text = text.replace(_NODES_LINE, _read_static("nodes.lib.sh", site)[1])
     return text.replace(_CHECKPOINT_LINE, read_template(_CHECKPOINT_FILES))
 
 

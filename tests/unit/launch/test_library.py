@@ -156,7 +156,7 @@ def test_pods_count_their_starts_by_the_one_that_was_started_most_often(library:
     starts = [library.run / "logs" / f".starts{node}.{VALUES['prl_token']}" for node in (0, 1)]
     starts[1].write_text("a\nb\nc\n")
     for again in (2, 3):
-        lines = 'prl_count_pod_starts; echo "$PRL_SUBMIT_RESTARTS"'
+        lines = 'prl_count_starts; echo "$PRL_SUBMIT_RESTARTS"'
         values = {"prl_in_pods": "1", "prl_nodes": "2", "PRL_SUBMIT_POD": "p"}
         assert library.said(lines, **values) == f"{again}\n"
         assert starts[0].read_text() == "p\n" * (again + 1)
