@@ -13,6 +13,7 @@ from prl_submit.errors import (
     EXIT_JOB_FAILED,
     EXIT_WRONG_INPUT,
     BackendUnreachableError,
+    PrlSubmitError,
     Problem,
     Refusal,
     RefusedError,
@@ -21,7 +22,7 @@ from prl_submit.errors import (
 )
 from prl_submit.planning.plan import Planned
 from prl_submit.prepare import errors_of, plan_spec
-from prl_submit.spec.nodes import as_problem
+from prl_submit.spec.nodes import Origin, as_problem, problem_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,9 +78,30 @@ def _check(spec: str, templates: Path | None, online: bool, options: dict[str, A
                 rendered(planned, templates)
             if online:
                 return _ask_online(planned, templates)
+            return Checked(planned, [*planned.problems, *_as_node(planned)])
     except SpecError as error:
         return Checked(None, error.problems)
     return Checked(planned, planned.problems)
+
+
+def _as_node(planned: Planned) -> list[Problem]:
+    """A warning if this machine is a node of a platform and could not be a node of this job.
+
+    It is no error, because the machine may be one on which the user only prepares the job.
+    """
+    if not planned.plan.traits.nodes_tell_size:
+        return []
+    import os
+
+    from prl_submit import backends
+
+    try:
+        backends.load(planned.plan.backend).node_here(planned, os.environ)
+    except PrlSubmitError as error:
+        message = f"as a node of the job this machine would be refused: {error.message}"
+        place = Origin("env", label="variables of this machine")
+        return [problem_at(place, None, message, error.hint, "warning")]
+    return []
 
 
 def _print(spec: str, checked: Checked) -> None:

@@ -44,3 +44,22 @@ def test_doctor_says_which_platform_it_sees(world: World) -> None:
     done = world.prl("doctor", **ROWS["PAI-DLC"])
     assert "this node RANK=1" in done.out
     assert "platform      none" in world.prl("doctor").out
+
+
+def test_check_warns_where_this_node_would_be_refused(world: World) -> None:
+    spec = world.spec(resources__nodes=3)
+    done = world.prl("check", spec, "--backend", "platform", **ROWS["NNODES"])
+    assert done.code == 0
+    assert "warning: variables of this machine: " in done.err
+    assert "resources.nodes in the spec is 3, but the platform has started 2 (NNODES=2)" in done.err
+    wrong = {**ROWS["NNODES"], "NODE_RANK": ""}
+    done = world.prl("check", spec, "--backend", "platform", **wrong)
+    assert "the variables of the platform are wrong: there are 2 nodes (NNODES=2)" in done.err
+
+
+def test_a_platforms_command_is_refused_for_other_nodes_than_the_specs(world: World) -> None:
+    spec = world.spec(resources__nodes=3)
+    done = world.prl(spec, "--backend", "platform", **ROWS["NNODES"])
+    assert done.code == 2
+    assert "resources.nodes in the spec is 3, but the platform has started 2 (NNODES=2)" in done.err
+    assert not world.output.exists()

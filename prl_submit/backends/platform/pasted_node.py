@@ -74,7 +74,7 @@ def node_of(planned: Planned, seen: Seen) -> PastedNode:
     """This process as the node that the variables tell. Raises PrlSubmitError if they are wrong."""
     if seen.faults or seen.node_rank is None:
         raise PrlSubmitError(
-            f"{seen.platform}'s variables: {'; '.join(seen.faults)}",
+            f"the variables of the platform are wrong: {'; '.join(seen.faults)}",
             "set them as the platform does, or name others in `platform:`; --prepare only prepares a run",
         )
     if differing := "; ".join(differences(planned.plan, seen)):
