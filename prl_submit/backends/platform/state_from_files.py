@@ -59,10 +59,7 @@ class Look(Struct, frozen=True, kw_only=True):
         """The signs of life that decide whether the run goes on: of the newest attempt, if it has no exit.json."""
         if self.ended is None:
             return self.present
-        if is_for_good(self.ended):
-            return []
-        newer = [sign for sign in self.present if sign.attempt > self.ended.restarts]
-        return [] if all(sign.node in self.over for sign in newer) else newer
+        return [sign for sign in self.present if sign.attempt > self.ended.restarts]
 
 
 def silence_of(record: Record) -> int:

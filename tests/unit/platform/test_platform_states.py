@@ -16,7 +16,15 @@ from prl_submit.cli.run_states import states_of
 from prl_submit.errors import BackendRefusedError
 from prl_submit.runs.cancellation import cancel_reason
 from prl_submit.runs.directory import Run, read_run
-from prl_submit.runs.layout import ATTEMPTS, LOGS, VERDICT, alive_file, node_log, starts_file
+from prl_submit.runs.layout import (
+    ATTEMPTS,
+    CANCEL,
+    LOGS,
+    VERDICT,
+    alive_file,
+    node_log,
+    starts_file,
+)
 from prl_submit.runs.record import PlatformJob
 from prl_submit.runs.signs_of_life import footprint, last_size
 from prl_submit.runs.states import State
@@ -197,6 +205,30 @@ def test_who_watches_needs_no_pause_and_no_clock(
     assert len(pauses.seconds) == 1
 
 
+def test_who_has_looked_before_needs_no_pause(
+    run: Run, pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`wait` said RUNNING ten seconds ago, and the beat is still the same."""
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    backend = PlatformBackend()
+    alive(run, 0, age=175.0, nodes=1)
+    assert backend.states([run])[0].state.state == "RUNNING"
+    now[0] += 10
+    alive(run, 0, age=185.0, nodes=1)
+    assert backend.states([run])[0].state.state == "LOST"
+    assert pauses.seconds == []
+
+
+def test_the_pause_is_long_enough_for_the_slowest_beat(tmp_path: Path, pauses: Pauses) -> None:
+    quick = platform_run(tmp_path / "v2-20261130-120000", place=PlatformJob(silence=6))
+    slow = platform_run(tmp_path / "v3-20261130-120000")
+    for run in (quick, slow):
+        alive(run, 0, age=LONG)
+    PlatformBackend().states([quick, slow])
+    assert pauses.seconds == [7]
+
+
 # ------------------------------------------------------------------ how it ended
 def test_exit_json_tells_the_end(run: Run, pauses: Pauses) -> None:
     alive(run, 0)
@@ -217,6 +249,25 @@ def test_exit_json_of_an_attempt_before_the_resume(tmp_path: Path, pauses: Pause
     alive(run, 0, token="new", attempt=1, nodes=1)
     found = state(run)
     assert (found.state, found.reason, found.restarts) == ("RUNNING", "on n0", 1)
+
+
+def test_a_node_that_outlives_the_end_is_no_new_attempt(run: Run) -> None:
+    ended(run, 0, code=1, reason="out of memory")
+    alive(run, 0)
+    alive(run, 1)
+    assert told(run) == ("FAILED", "out of memory")
+
+
+def test_nodes_of_an_earlier_attempt_are_missing(run: Run) -> None:
+    alive(run, 0, attempt=1)
+    alive(run, 1, attempt=0, age=LONG)
+    assert told(run) == ("RUNNING", "waiting for node 1 of 2")
+
+
+def test_what_a_node_said_in_an_earlier_attempt_is_not_its_end_now(run: Run) -> None:
+    alive(run, 1, attempt=1, age=LONG)
+    ended(run, 1, code=1, restarts=0, reason="out of memory")
+    assert told(run) == ("LOST", "no sign of life of node 1 (n1) for 10m")
 
 
 def test_the_platform_starts_it_again_after_failed(run: Run, pauses: Pauses) -> None:
@@ -327,6 +378,15 @@ def test_cancel_waits_for_the_end(run: Run, pauses: Pauses) -> None:
     assert state(run).state == "CANCELLED"
 
 
+def test_a_second_cancel_changes_nothing(run: Run) -> None:
+    cancelled(run)
+    before = (run.path / CANCEL).stat()
+    assert PlatformBackend().cancel(run, wait=True)
+    after = (run.path / CANCEL).stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert told(run) == ("CANCELLED", "cancelled by ann")
+
+
 def test_cancel_gives_up(run: Run, pauses: Pauses, monkeypatch: pytest.MonkeyPatch) -> None:
     now, beats = [0.0], iter(range(2, 10_000))
     monkeypatch.setattr("time.monotonic", lambda: now[0])
@@ -382,6 +442,8 @@ HOSTILE = [
     b'{"token": "t", "attempt": 0, "beat": true, "node": 0, "host": [], "nodes": "2", "nproc_per_node": 1}',
     b'{"token": "\\ud800", "attempt": 0, "beat": 1, "node": 0, "host": "x", "nodes": 1, "nproc_per_node": 1}',
     b" " * 1_000_000,
+    b'{"token": "t", "attempt": 0, "beat": 1, "node": 0, "host": "x", "nodes": 1, "nproc_per_node": 1}'
+    + b" " * 20_000,
 ]
 
 
@@ -395,6 +457,19 @@ def test_damaged_signs_of_life(run: Run, pauses: Pauses, content: bytes) -> None
     assert told(run) == ("LOST", "no sign of life of node 0 for 10m")
     starts_file(run.path, 0, TOKEN).unlink()  # then it may be of an earlier attempt
     assert told(run) == ("QUEUED", WAITING)
+
+
+def test_damaged_files_of_an_earlier_order(run: Run) -> None:
+    """They do not tell their token, so the file with this token's starts decides."""
+    alive(run, 0, token="old")
+    alive_file(run.path, 0).write_text("{")
+    assert told(run) == ("QUEUED", WAITING)
+
+
+def test_started_when_the_last_order_left_its_sign_of_life(run: Run) -> None:
+    alive(run, 0, token="old", age=LONG)
+    starts_file(run.path, 0, TOKEN).write_text("x\n")
+    assert told(run) == ("RUNNING", "launch.sh has started on node 0")
 
 
 def test_a_damaged_file_that_changes_is_life(run: Run, pauses: Pauses) -> None:
@@ -479,6 +554,14 @@ def test_what_voids_a_kept_loss(run: Run) -> None:
     assert states_of([run])[0].state == "LOST"
     cancelled(run)
     assert states_of([run])[0].state == "CANCELLED"
+    ended(run, 0)
+    assert states_of([run])[0].state == "SUCCEEDED"
+
+
+def test_an_end_after_a_loss(run: Run) -> None:
+    """A node that hung has gone on to the end."""
+    alive(run, 0, age=LONG)
+    assert states_of([run])[0].state == "LOST"
     ended(run, 0)
     assert states_of([run])[0].state == "SUCCEEDED"
 
