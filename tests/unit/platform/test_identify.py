@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import random
 import shlex
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from prl_submit.backends.platform.job_size import differences, size_of_nodes
+from prl_submit.backends.platform.variables import see_platform
 from prl_submit.launch.render import render_library
+from tests.support.plans import planned
 from tests.support.platform_variables import ROWS
 
 TOLD = (
@@ -170,3 +175,68 @@ def test_hostile_values_do_not_run(node: Node) -> None:
             assert node.place({**ROWS["PAI-DLC"], name: value})["refusal"]
         assert "$(touch" not in node.place(ROWS["PAI-DLC"], names=f"{shlex.quote(value)}")["nodes"]
     assert not (node.folder / "pwned").exists()
+
+
+class Case(NamedTuple):
+    """What a spec states, 0 for nothing, and the variables of a node."""
+
+    nodes: int
+    processes: int
+    visible: str
+    accelerator: str
+    environ: dict[str, str]
+
+    @property
+    def spec(self) -> str:
+        """The text of the spec."""
+        lines = ["name: x", "backend: platform", "resources:", f"  accelerator: {self.accelerator}"]
+        lines += [f"  nodes: {self.nodes}"] if self.nodes else []
+        lines += [f"  nproc_per_node: {self.processes}"] if self.processes else []
+        lines += [f"local: {{cuda_visible_devices: '{self.visible}'}}"] if self.visible else []
+        return "\n".join(lines)
+
+    @property
+    def bash(self) -> str:
+        """A line of bash that prints the numbers, and the beginning of the refusal."""
+        assign = {
+            "prl_nodes": self.nodes,
+            "prl_nproc_per_node": self.processes,
+            "prl_visible": shlex.quote(self.visible),
+            "prl_needs_gpus": int(self.accelerator == "gpu"),
+            **{name: shlex.quote(value) for name, value in self.environ.items()},
+        }
+        words = " ".join(f"{name}={value}" for name, value in assign.items())
+        return f'({words}; prl_identify 2>/dev/null; echo "$prl_nodes $prl_nproc_per_node ${{prl_refusal%%:*}}")'
+
+
+def of_python(case: Case) -> str:
+    """What Python says of a case: the numbers, and the beginning of the first refusal."""
+    made = planned(case.spec)
+    seen = see_platform(case.environ, made.plan.platform)
+    assert seen is not None
+    refusals = list(differences(made.plan, seen))
+    size = {key: number for key, (number, _) in size_of_nodes(made.job.spec, case.environ).items()}
+    counted = 4 if case.accelerator == "gpu" else 1  # what prl_visible_gpus says below
+    processes = case.processes or size.get("resources.nproc_per_node", counted)
+    return f"{seen.nodes} {processes} {refusals[0].partition(':')[0] if refusals else ''}"
+
+
+def test_python_takes_and_refuses_the_same_numbers(node: Node) -> None:
+    chance = random.Random(14)
+
+    def some() -> Case:
+        row = dict(chance.choice(list(ROWS.values())))
+        if chance.random() < 0.3:
+            row = {name: "auto" if value == "8" else value for name, value in row.items()}
+        visible = chance.choice(["", "", "0,1", "0,1,2,3,4,5,6,7", "3"])
+        accelerator = chance.choice(["gpu", "gpu", "cpu"])
+        return Case(
+            chance.choice([0, 2, 3]), chance.choice([0, 1, 2, 8]), visible, accelerator, row
+        )
+
+    cases = [some() for _ in range(150)]
+    lines = "\n".join(["prl_visible_gpus() { echo 4; }", *(case.bash for case in cases)])
+    out, err = node.run({}, lines)
+    assert err == ""
+    for case, said in zip(cases, out.splitlines(), strict=True):
+        assert said == of_python(case), case
