@@ -13,17 +13,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
 from prl_submit.backends.platform.handshake import NodeAnswer, NodeAsk, NodeHello, spec_digest
 from prl_submit.backends.platform.node_folder import NodeFolder
 from prl_submit.backends.platform.pasted_node import NodePlace
+from prl_submit.runs.directory import Run
+from prl_submit.runs.record import PlatformJob, write_record
 from tests.conftest import eventually
 from tests.support.pasted_nodes import (
     KEYS,
     PastedNodes,
     companions,
     joined,
+    make,
     messages,
     runs_in,
 )
@@ -205,6 +209,49 @@ def test_two_jobs_at_once_in_one_output_root(nodes: PastedNodes, tmp_path: Path)
     assert found == sorted(sorted(pids.values()) for pids in started)
     time.sleep(2)
     assert [nodes.code(pid) for pids in started for pid in pids.values()] == [None] * 8
+
+
+def test_a_run_that_becomes_visible_late(nodes: PastedNodes, tmp_path: Path) -> None:
+    """As on NFS: the answer is there, and the run directory, or the new run.json, is not yet."""
+    pid, hello = asking_node(nodes, tmp_path)
+    answer(tmp_path, hello, run="v0-20261122-210000", token="t1")
+    time.sleep(0.5)
+    run = make(tmp_path, PlatformJob())
+    run.path.rename(tmp_path / "v0-20261122-210000")
+    run = Run(tmp_path / "v0-20261122-210000", 0, run.record)
+    time.sleep(0.5)
+    assert joined(run.path) == {}  # it has another token
+    run_of_answer(run, "t1")
+    eventually(lambda: joined(run.path) == {1: pid})
+
+
+def test_a_run_that_never_becomes_visible(nodes: PastedNodes, tmp_path: Path) -> None:
+    pid, hello = asking_node(nodes, tmp_path, wait=2)
+    answer(tmp_path, hello, run="v0-20261122-210000", token="t1")
+    assert nodes.wait(pid) == 1
+    words = messages(tmp_path, pid)
+    assert f"node 0 says that the run is {tmp_path}/v0-20261122-210000" in words
+    assert "it is not there on n1" in words
+
+
+def asking_node(nodes: PastedNodes, root: Path, **more: Any) -> tuple[int, NodeHello]:
+    """A node 1 that asks, and the hello of a node 0 that this test plays."""
+    hello = NodeHello(nonce="h", host="n0", spec=spec_digest(KEYS))
+    folder_of(root).write(hello)
+    pid = nodes.start(root, 1, **more)
+    eventually(lambda: any("h" in ask.to for ask in folder_of(root).asks()))
+    return pid, hello
+
+
+def answer(root: Path, hello: NodeHello, *, run: str, token: str) -> None:
+    (ask,) = folder_of(root).asks()
+    said = NodeAnswer(sender=hello.nonce, to=ask.nonce, run=str(root / run), token=token)
+    folder_of(root).write(said)
+
+
+def run_of_answer(run: Run, token: str) -> None:
+    assert run.record
+    write_record(run.path, msgspec.structs.replace(run.record, token=token))
 
 
 # ------------------------------------------------------------------ runs that have ended

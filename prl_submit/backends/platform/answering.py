@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-import msgspec
 
 from prl_submit.backends.platform.handshake import (
     NodeAnswer,
@@ -104,17 +103,24 @@ class Desk:
             return
         while self._faults:
             fault = self._faults[0]
-            reason = {
-                "exit_code": EXIT_JOB_FAILED,
-                "state": "FAILED",
-                "restarts": sign.attempt,
-                "node": fault.host,
-                "reason": fault.words,
-            }
             # Node 0's own exit.json is its launch.sh's. The words name the rank that is meant.
             name = f"{LOGS}/node{fault.rank or 1}.exit.json"
-            write_inside(self._run, name, msgspec.json.encode(reason) + b"\n")
+            _write_exit(self._run, name, sign.attempt, fault.host, fault.words)
             del self._faults[0]
+
+
+def _write_exit(run: Path, name: str, attempt: int, host: str, words: str) -> None:
+    """Write that a node has failed, in the very form in which launch.sh writes and reads it. Raises OSError."""
+    record = {
+        "exit_code": EXIT_JOB_FAILED,
+        "state": "FAILED",
+        "started_at": None,
+        "ended_at": None,
+        "restarts": attempt,
+        "node": host,
+        "reason": "".join(char if char.isprintable() else " " for char in words),
+    }
+    write_inside(run, name, f"{json.dumps(record, ensure_ascii=False)}\n".encode())
 
 
 def answer_until_told(desk: Desk, nonce: str, stop: StopSignals, pace: Pace, wait: float) -> None:
@@ -189,12 +195,6 @@ def _record_if_not_begun(run: Path) -> None:
     """If launch.sh was killed before its first line, nobody else would ever say so: write exit.json."""
     if _has_begun(run):
         return
-    reason = {
-        "exit_code": EXIT_JOB_FAILED,
-        "state": "FAILED",
-        "restarts": 0,
-        "node": os.uname().nodename,
-        "reason": "launch.sh of node 0 was killed before it began",
-    }
     with contextlib.suppress(OSError):
-        write_inside(run, EXIT, msgspec.json.encode(reason) + b"\n")
+        words = "launch.sh of node 0 was killed before it began"
+        _write_exit(run, EXIT, 0, os.uname().nodename, words)

@@ -1,0 +1,133 @@
+"""The files by which nodes find each other: what is read, and what is cleared away."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from prl_submit.backends.platform.handshake import NodeAnswer, NodeAsk, NodeHello, Said
+from prl_submit.backends.platform.node_folder import NodeFolder, OldFiles, remove_old_files
+
+HELLO = NodeHello(nonce="h0", host="n0", spec="s0")
+ASK = NodeAsk(nonce="a1", rank=1, host="节点", keys={"swift.beta": "x"}, to=["h0"])
+ANSWER = NodeAnswer(sender="h0", to="a1", run="/输出/v1", token="t", words="好")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> NodeFolder:
+    """A folder that nobody has made yet."""
+    return NodeFolder(tmp_path, "place")
+
+
+def test_what_is_written_is_read(folder: NodeFolder) -> None:
+    for said in (HELLO, ASK, ANSWER):
+        folder.write(said)
+    assert (folder.hellos(), folder.asks()) == ([HELLO], [ASK])
+    assert folder.answers("a1") == [ANSWER]
+    assert folder.answers("a2") == []
+
+
+@pytest.mark.parametrize("said", [HELLO, ASK, ANSWER])
+def test_what_was_said_can_be_taken_back(folder: NodeFolder, said: Said) -> None:
+    folder.write(said)
+    folder.remove(said)
+    assert os.listdir(folder.path) == []
+    folder.leave()
+    assert not folder.path.parent.exists()
+
+
+def test_the_hello_of_another_node_0_stays(folder: NodeFolder) -> None:
+    """It stands in the same file, because the first one has ended."""
+    other = NodeHello(nonce="h9", host="n9", spec="s0")
+    folder.write(other)
+    folder.remove(HELLO)
+    assert folder.hellos() == [other]
+
+
+def test_a_folder_that_others_use_stays(folder: NodeFolder) -> None:
+    folder.write(ASK)
+    folder.leave()
+    assert folder.asks() == [ASK]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"nonce": 1}', b"\xff", b"9" * (2 << 20)])
+def test_damaged_files_say_nothing(folder: NodeFolder, content: bytes) -> None:
+    folder.write(ASK)
+    (folder.path / "ask.2.x.json").write_bytes(content)
+    (folder.path / "node0.x.json").write_bytes(content)
+    assert (folder.hellos(), folder.asks()) == ([], [ASK])
+
+
+def test_only_regular_files_are_read(folder: NodeFolder, tmp_path: Path) -> None:
+    folder.write(HELLO)
+    os.mkfifo(folder.path / "ask.1.pipe.json")
+    (folder.path / "ask.1.folder.json").mkdir()
+    (folder.path / "ask.1.link.json").symlink_to(folder.path / "node0.s0.json")
+    (folder.path / ".ask.1.a.json.part").write_bytes(b"{}")
+    assert folder.asks() == []
+
+
+def test_nothing_is_written_through_a_link(folder: NodeFolder, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / ".nodes").mkdir()
+    (tmp_path / ".nodes" / "place").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(NotADirectoryError):
+        folder.write(HELLO)
+    assert os.listdir(tmp_path / "elsewhere") == []
+
+
+# ------------------------------------------------------------------ old files
+def test_a_file_that_does_not_change_while_we_look_on_is_old() -> None:
+    old, name = OldFiles(), Path("ask")
+    found = [old.look({name: b"same"}, now) for now in range(0, 931, 30)]
+    assert found == [[]] * 30 + [[name]] * 2
+
+
+def test_a_living_file_is_never_old() -> None:
+    old = OldFiles()
+    for now in range(0, 5000, 30):
+        changes = {Path("ask"): b"%d" % (now // 600), Path("hello"): b"%d" % now}
+        assert old.look(changes, now) == []
+
+
+def test_a_process_that_did_not_look_on_begins_anew() -> None:
+    """It was stopped, or the disk did not answer: then others could not write either."""
+    old, name = OldFiles(), Path("ask")
+    for now in (0, 30, 60, 3000, 3030):
+        assert old.look({name: b"same"}, now) == []
+
+
+def test_old_files_go_and_living_ones_stay(tmp_path: Path) -> None:
+    dead, mixed = NodeFolder(tmp_path, "dead"), NodeFolder(tmp_path, "mixed")
+    for folder in (dead, mixed):
+        folder.write(ASK)
+    for file in tmp_path.glob(".nodes/*/*"):
+        os.utime(file, (1 << 31, 1 << 31))  # the time of a file does not matter
+    old = OldFiles()
+    for now in range(0, 1000, 10):
+        mixed.write(NodeHello(nonce="h", host="n", spec="s", beat=now))
+        remove_old_files(tmp_path, old, now)
+    assert not dead.path.exists()
+    assert [path.name for path in mixed.path.iterdir()] == ["node0.s.json"]
+
+
+def test_a_file_that_changes_at_the_last_moment_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, old = NodeFolder(tmp_path, "place"), OldFiles()
+    folder.write(ASK)
+    look = old.look
+
+    def look_and_wake(files: dict[Path, bytes], now: float) -> list[Path]:
+        found = look(files, now)
+        folder.write(NodeAsk(nonce="a1", rank=1, host="n", keys={}, beat=int(now)))
+        return found
+
+    remove_old_files(tmp_path, old, 0)
+    for now in range(30, 900, 30):
+        remove_old_files(tmp_path, old, now)
+    monkeypatch.setattr(old, "look", look_and_wake)
+    remove_old_files(tmp_path, old, 900)
+    assert len(folder.asks()) == 1
