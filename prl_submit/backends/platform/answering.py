@@ -28,6 +28,8 @@ from prl_submit.system.reading import read_record
 
 #: The descriptors that a process may have inherited are below this number.
 _DESCRIPTORS = 1024
+#: The longest sleep without a look whether launch.sh still lives.
+_NAP_S = 0.2
 
 
 class Desk:
@@ -183,7 +185,9 @@ def _answer_while_alive(desk: Desk, root: Path, pace: Pace, parent: int) -> None
         desk.look(time.monotonic(), is_alive)
         with contextlib.suppress(OSError):
             remove_old_files(root, old, time.monotonic())
-        time.sleep(pace.calm if desk.is_complete else pace.poll)
+        until = time.monotonic() + (pace.calm if desk.is_complete else pace.poll)
+        while is_alive() and time.monotonic() < until:
+            time.sleep(min(pace.poll, _NAP_S))
 
 
 def _has_begun(run: Path) -> bool:
