@@ -702,3 +702,34 @@ def test_a_deleted_working_directory(world: World) -> None:
         else:
             assert done.code == 2, words
             assert f"{gone} was deleted" in said, (words, said)
+
+
+# ------------------------------------------------------------------ the run of a platform
+@several_users
+def test_a_platforms_run_as_others_see_it(shared: Shared, eventually: Eventually) -> None:
+    """They see all that its owner sees, and write nothing; the owner keeps what was found."""
+    over: dict[str, Any] = {"platform": {"silence": "6s"}, "resources__nproc_per_node": 1}
+    world = shared.world
+    done = shared.prl(ALICE, world.spec(backend="platform", **over))
+    run = Path(done.out.strip())
+
+    def seen(uid: int) -> tuple[str, str]:
+        (found,) = shared.prl(uid, "status", run, "--json").json["runs"]
+        return found["state"], found["reason"]
+
+    assert seen(BOB)[0] == "QUEUED"
+    job = world.popen([*become(ALICE), "bash", run / "launch.sh"], FAKE=LONG, PRL_PREFLIGHT="off")
+    eventually(lambda: seen(BOB) == ("RUNNING", f"on {os.uname().nodename}"), 40)
+    os.kill(job.pid, signal.SIGKILL)
+    world.finish(job)
+    eventually(lambda: seen(BOB)[0] == "LOST", 60)
+    before = snapshot(run)
+    assert seen(BOB)[0] == "LOST"
+    assert snapshot(run) == before
+    refused = shared.prl(BOB, "cancel", run)
+    assert (refused.code, (run / "cancel.json").exists()) == (2, False)
+    assert seen(ALICE)[0] == "LOST"
+    assert (run / "verdict.json").exists()
+    (run / "logs").chmod(0o700)
+    (run / "verdict.json").unlink()
+    assert "cannot be listed: Permission denied" in seen(BOB)[1]

@@ -25,11 +25,11 @@ from prl_submit.planning.plan import Plan, Planned
 from prl_submit.runs.cancellation import cancel_reason, write_cancel
 from prl_submit.runs.directory import Run, read_run
 from prl_submit.runs.last_known import as_last_known
-from prl_submit.runs.layout import CANCEL, LAUNCH
+from prl_submit.runs.layout import CANCEL, LAUNCH, alive_file
 from prl_submit.runs.limits import limits_of
 from prl_submit.runs.plan_file import find_plan
 from prl_submit.runs.record import PlatformJob, Record, write_record
-from prl_submit.runs.signs_of_life import SignOfLife, footprint, second_look_s
+from prl_submit.runs.signs_of_life import SignOfLife, footprint, read_sign, second_look_s
 from prl_submit.runs.states import LOST, State, finished_state
 
 #: Seconds between two looks at a job that was told to end.
@@ -99,7 +99,8 @@ class PlatformBackend(Backend):
         """What the files of a run say; None if a second look is needed."""
         ended = finished_state(run)
         if ended is not None and is_for_good(ended):
-            return BackendAnswer(state=ended)
+            job = _job_of(run)
+            return BackendAnswer(state=msgspec.structs.replace(ended, job_id=job), job_id=job)
         seen = look(run)
         if seen.fault is not None:
             return BackendAnswer(state=seen.ended or as_last_known(run.path, seen.fault))
@@ -152,6 +153,15 @@ class PlatformBackend(Backend):
 def _pause(run: Run) -> int:
     """Seconds between the two looks at a run."""
     return second_look_s(silence_of(run.require_record()))
+
+
+def _job_of(run: Run) -> str | None:
+    """The platform's id of a job that has ended, if run.json has none: node 0 has written it."""
+    record = run.require_record()
+    if record.job_id is not None:
+        return None
+    sign = read_sign(alive_file(run.path, 0), 0)
+    return sign.job if sign is not None and sign.token == record.token else None
 
 
 def _kept(run: Run, seen: Look, state: State) -> BackendAnswer:

@@ -608,6 +608,16 @@ def test_the_platforms_id_becomes_the_job_id(run: Run) -> None:
     assert again.record.place == PlatformJob(silence=180)
 
 
+def test_the_platforms_id_of_a_run_that_nobody_looked_at_before_its_end(run: Run) -> None:
+    alive(run, 0, job="dlc-1")
+    ended(run, 0)
+    assert states_of([run])[0].job_id == "dlc-1"
+    again = read_run(run.path)
+    assert again is not None
+    assert again.require_record().job_id == "dlc-1"
+    assert states_of([again])[0].state == "SUCCEEDED"
+
+
 def test_the_size_of_the_last_attempt(run: Run) -> None:
     assert last_size(run.path) is None
     alive(run, 0, token="old", attempt=0, nodes=4, nproc_per_node=2)
