@@ -130,6 +130,15 @@ def test_sigterm_and_sigint_are_those_of_the_training(world: World) -> None:
         assert exit_of(run)["state"] == state
 
 
+def test_after_nohup_a_hangup_ends_nothing(world: World) -> None:
+    spec = world.spec(backend="platform")
+    process = world.popen(["nohup", sys.executable, "-m", "prl_submit", spec], FAKE=WAITS, **ONE)
+    eventually(lambda: list(world.output.glob("v*/logging.jsonl")))
+    process.send_signal(signal.SIGHUP)
+    (runs(world)[0] / "go").touch()
+    assert world.finish(process).code == 0
+
+
 def test_as_process_1_of_a_container(world: World) -> None:
     """Process 1 gets only the signals that it handles."""
     words = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]

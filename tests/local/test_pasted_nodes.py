@@ -426,6 +426,22 @@ def test_a_file_stands_where_the_folder_should_be(nodes: PastedNodes, tmp_path: 
     assert "cannot write in" in messages(tmp_path, pid)
 
 
+def test_a_folder_stands_where_a_file_should_be(nodes: PastedNodes, tmp_path: Path) -> None:
+    name = f"node0.{spec_digest(KEYS)}.json"
+    (folder_of(tmp_path).path / name).mkdir(parents=True)
+    pid = nodes.start(tmp_path, 0)
+    assert nodes.wait(pid) == 2
+    assert name in messages(tmp_path, pid)
+
+
+def test_a_leftover_that_is_read_only(nodes: PastedNodes, tmp_path: Path) -> None:
+    folder_of(tmp_path).write(NodeHello(nonce="old", host="gone", spec=spec_digest(KEYS)))
+    for file in folder_of(tmp_path).path.iterdir():
+        file.chmod(0o444)
+    pids = {rank: nodes.start(tmp_path, rank) for rank in (0, 1)}
+    eventually(lambda: is_joined(tmp_path, pids))
+
+
 def test_an_output_root_in_chinese(nodes: PastedNodes, tmp_path: Path) -> None:
     root = tmp_path / "输出 目录"
     pids = {rank: nodes.start(root, rank, host=f"节点{rank}") for rank in (0, 1)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +30,7 @@ from prl_submit.backends.platform.handshake import (
 )
 from prl_submit.backends.platform.job_size import differences
 from prl_submit.backends.platform.node_folder import NodeFolder
-from prl_submit.backends.platform.stop_signals import StopSignals, stop_signals
+from prl_submit.backends.platform.stop_signals import StopSignals, default_signals, stop_signals
 from prl_submit.backends.platform.variables import Seen
 from prl_submit.errors import BackendRefusedError, PrlSubmitError
 from prl_submit.planning.plan import Planned
@@ -317,14 +316,5 @@ class PastedNode:
     def _become_launch(self, run: Path, stop: StopSignals) -> NoReturn:
         """Replace this process by launch.sh: its output, its signals and its exit code are the job's."""
         stop.check()
-        for number in (
-            signal.SIGINT,
-            signal.SIGTERM,
-            signal.SIGHUP,
-            signal.SIGPIPE,
-            signal.SIGXFSZ,
-        ):
-            signal.signal(
-                number, signal.SIG_DFL
-            )  # Python ignores the last two, and bash would inherit that
+        default_signals()
         os.execvp("bash", ["bash", str(run / LAUNCH)])

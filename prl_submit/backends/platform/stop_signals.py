@@ -48,11 +48,27 @@ class StopSignals:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[StopSignals]:
-    """While this lasts, the signals are remembered; afterwards they do what they did before."""
+    """While this lasts, the signals are remembered; afterwards they do what they did before.
+
+    A signal that is ignored stays ignored, as after `nohup`.
+    """
     stop = StopSignals()
-    before = {number: signal.signal(number, stop.remember) for number in _NUMBERS}
+    heard = [number for number in _NUMBERS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, stop.remember) for number in heard}
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def default_signals() -> None:
+    """Let a program that replaces this process get the signals as this process got them.
+
+    Python itself ignores SIGPIPE and SIGXFSZ, and bash would inherit that.
+    """
+    for number in _NUMBERS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
