@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from prl_submit.backends.platform.variables import Seen, see_platform
+from prl_submit.errors import PrlSubmitError
 from prl_submit.launch.platforms import COLUMNS, platform_rows
 from tests.support.platform_variables import ROWS, Case, OfBash, seen_by_bash
 
@@ -241,6 +242,26 @@ def test_the_spec_may_name_a_list_of_hosts() -> None:
     hosts = {"NNODES": "2", "NODE_RANK": "1", "MY_HOSTS": "a-0.a, a-1.a", "MY_PORTS": "7,8"}
     found = place(hosts, master_addr="MY_HOSTS", master_port="MY_PORTS")
     assert found == (2, 1, "a-0.a", 7, None)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "x A B C D E F",
+        "x A B C D E F - -",
+        "x A[1] B C D E F -",
+        "x A| B C D E F -",
+        "x 'A' B C D E F -",
+    ],
+)
+def test_a_damaged_table_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, row: str) -> None:
+    (tmp_path / "platforms.txt").write_text(f"# a comment\n{row}\n")
+    monkeypatch.setattr("prl_submit.launch.render.TEMPLATES", str(tmp_path))
+    with pytest.raises(PrlSubmitError, match="is no row of the table"):
+        platform_rows.__wrapped__()
+    (tmp_path / "platforms.txt").unlink()
+    with pytest.raises(PrlSubmitError, match="cannot be read"):
+        platform_rows.__wrapped__()
 
 
 def test_the_words_of_a_value() -> None:
