@@ -127,18 +127,18 @@ def init(
     wrong = Wrong([])
     usual: Rewards = (DEFAULT_REWARD,), ()
     names, plugins = wrong.tried("--reward", lambda: _rewards(rewards), usual)
-    place = wrong.tried("--backend", lambda: backend and traits_of(backend).name, None)
     job = FirstJob(
         name=wrong.tried("--name", lambda: _usable("--name", name), "first-job"),
         model=wrong.tried("--model", lambda: _usable("--model", model), DEFAULT_MODEL),
         data=wrong.tried("--data", lambda: _all_usable("--data", data), ()) or (DEFAULT_DATA,),
         rewards=names,
         plugins=plugins,
-        nproc_per_node=_processes(nproc_per_node, place),
-        backend=place,
+        nproc_per_node=nproc_per_node,
+        backend=wrong.tried("--backend", lambda: backend and traits_of(backend).name, None),
         model_type=model_type,
         template=template,
     )
+    job = msgspec.structs.replace(job, nproc_per_node=_processes(nproc_per_node, job.backend))
     planned = _plan(first_spec(job))
     job = wrong.tried("--model", lambda: _with_types(job, planned), job)
     planned = _plan(first_spec(job))
