@@ -16,7 +16,7 @@ from tests.support.plans import planned
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).parent / "golden"
-JOBS = ("mr_4gpu", "mr_cpu", "mr_2x8gpu")
+JOBS = ("mr_4gpu", "mr_cpu", "mr_2x8gpu", "mr_platform_2x8gpu")
 
 
 #: What a batch script is made for, and the settings that show it.

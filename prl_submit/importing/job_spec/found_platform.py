@@ -11,7 +11,7 @@ import re
 from msgspec import Struct
 
 from prl_submit.importing.bash.scope import Field, Gap, Given, Unknown, Variable
-from prl_submit.importing.findings import Findings
+from prl_submit.importing.findings import Findings, assumptions
 from prl_submit.importing.interpreter.follower import Followed
 from prl_submit.importing.job_spec.sbatch import Header
 from prl_submit.importing.known_variables import ROLES, rows_by_role, variables_of
@@ -146,7 +146,8 @@ class FoundPlatform:
             return
         unknown = value.given.unknown
         message = f"{value.what} is computed ({unknown.why}); launch.sh takes {words} from a variable as it is"
-        hint = f"`platform: {{{role}: NAME}}` names a variable that holds it; import the script without it"
+        go_on = assumptions(unknown.names) or "a value in its place"
+        hint = f"{go_on} goes on without it; then write `platform: {{{role}: NAME}}` into the spec"
         self._findings.error(value.given.line, message, hint)
 
     def _check_master(self, is_known: bool) -> None:
@@ -162,5 +163,5 @@ class FoundPlatform:
             self._refuse_computed("master_addr", "the master's address")
         else:
             message = f"{value.what}={value.given.text} is left out: launch.sh reads the platform's variable"
-            hint = "`platform: {master_addr: NAME}` names it; else it is MASTER_ADDR"
+            hint = "`platform: {master_addr: NAME}` names it, or a list whose first host it is; else it is MASTER_ADDR"
             self._findings.note(value.given.line, message, hint)
