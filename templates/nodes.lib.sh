@@ -42,6 +42,10 @@ prl_take_node() {
   prl_first_dir=$PWD
   prl_beat_s=$((prl_silence / 6 > 3 ? 3 : prl_silence / 6))
   ((prl_beat_s > 0)) || prl_beat_s=1
+  if [[ ! -e $prl_run_dir/launch.sh ]]; then # a new folder there would be inside this container, and lost with it
+    echo "prl-submit: run directory $prl_run_dir is not on $prl_host: is the disk that the nodes share mounted at the same path?" >&2
+    exit 78
+  fi
   if ! mkdir -p -- "$prl_run_dir/logs"; then
     echo "prl-submit: run directory $prl_run_dir is not writable for uid $(id -u) of this node" >&2
     exit 78

@@ -158,6 +158,13 @@ class Backend(ABC):
         """
         return False
 
+    def may_start_again(self, run: Run) -> bool:
+        """True if somebody else may start a job again that has failed, unless cancel.json is there.
+
+        Default: a job that has ended does not start again.
+        """
+        return False
+
     def where_files_are(self, run: Run) -> str | None:
         """Where the job's files are if they are not all in the run directory, in words.
 

@@ -22,7 +22,7 @@ from prl_submit.errors import EXIT_INTERRUPTED, BackendRefusedError, PrlSubmitEr
 from prl_submit.runs.belonging import refuse_copies, refuse_strangers
 from prl_submit.runs.directory import Run, find_run
 from prl_submit.runs.layout import CANCEL
-from prl_submit.runs.states import FINISHED, LOST, SUCCEEDED, State
+from prl_submit.runs.states import CANCELLED, FINISHED, LOST, SUCCEEDED, State
 from prl_submit.spec.traits import traits_of
 from prl_submit.system.user_paths import output_root as output_root_of
 
@@ -93,9 +93,10 @@ def _order_end(run: Run, state: State) -> bool:
     """Tell the run's job to end, without waiting for the end; True if there was something to end."""
     if state.state in FINISHED and state.state != LOST:
         note(f"{run.name} had already ended: {state.state}")
-        if state.state == SUCCEEDED or not _is_left(run):
+        reason = None if state.state == SUCCEEDED else _why_cancel_an_ended(run, state)
+        if reason is None:
             return False
-        note(f"{run.name}: some of it still runs, and is ended now")
+        note(f"{run.name}: {reason}")
         _backend_of(run).cancel(run, wait=False)
         return True
     if run.record is None:
@@ -105,6 +106,15 @@ def _order_end(run: Run, state: State) -> bool:
     if not was_there and state.state != LOST:
         raise _no_job(run, run.record.backend)
     return True
+
+
+def _why_cancel_an_ended(run: Run, state: State) -> str | None:
+    """Why a job that has ended badly is cancelled all the same; None if nothing is left to cancel."""
+    if _is_left(run):
+        return "some of it still runs, and is ended now"
+    if state.state != CANCELLED and _backend_of(run).may_start_again(run):
+        return "it could be started again, which is forbidden now"
+    return None
 
 
 def _is_left(run: Run) -> bool:

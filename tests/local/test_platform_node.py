@@ -156,3 +156,33 @@ def test_failed_resumed_and_followed(world: World) -> None:
     assert "End time of running main" in done.out
     (found,) = world.prl("status", run, "--json").json["runs"]
     assert (found["state"], found["restarts"], found["job_id"]) == ("SUCCEEDED", 1, "t-8")
+
+
+def test_cancel_forbids_the_next_start_of_a_failed_run(world: World) -> None:
+    run = prepare(world, restarts__max=2)
+    assert world.finish(start(world, run, "exit 3")).code == 3
+    assert told(world, run)[0] == "FAILED"
+    done = world.prl("cancel", run)
+    assert done.code == 0, done.err
+    assert "it could be started again, which is forbidden now" in done.err
+    assert world.finish(start(world, run)).code == 143
+    assert told(world, run)[0] == "FAILED"
+
+
+def test_cancel_of_a_run_that_nothing_can_start_again(world: World) -> None:
+    run = prepare(world)
+    assert world.finish(start(world, run, "exit 3")).code == 3
+    done = world.prl("cancel", run)
+    assert done.err.strip() == f"{run.name} had already ended: FAILED"
+    assert not (run / "cancel.json").exists()
+
+
+def test_the_shared_disk_at_another_path(world: World) -> None:
+    """A new folder at the old path would be inside the container, and lost with it."""
+    run = prepare(world)
+    elsewhere = world.root / "mounted elsewhere"
+    world.output.rename(elsewhere)
+    done = world.finish(start(world, elsewhere / run.name))
+    assert done.code == 78
+    assert f"run directory {run} is not on {HOST}" in done.err
+    assert not world.output.exists()
