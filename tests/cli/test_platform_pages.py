@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = ["platforms.md", "platforms.zh.md"]
 #: What stands for a value in a message of the pages.
 _VALUES = re.compile(
-    r"\(?\b[A-Z_]+=[\w.:]+\)?|\b(?:job-master-0|node-\d)(?::\d+)?|\b\d+m?\b|MY_NODES|\bRANK\b|/shared\S*|…|[()`]"
+    r"\(?\b[A-Z_]+=[\w.:]+\)?|\b(?:job-master-0|node-\d)(?::\d+)?|\b\d+m?\b|MY_NODES|\bHOST\b|\bRANK\b|/shared\S*|…|[()`]"
 )
 
 
