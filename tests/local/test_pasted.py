@@ -99,6 +99,19 @@ def test_a_cancelled_run_is_not_started_again(world: World) -> None:
     assert runs(world) == [run]
 
 
+def test_a_resumed_run_is_gone_on_in(world: World) -> None:
+    """`resume` prepares the run again; the same command finds it still."""
+    saves = "step 1 2; checkpoint 1 2; exit 3"
+    assert pasted(world, saves).code == 3
+    (run,) = runs(world)
+    resumed = world.prl("resume", run)
+    assert resumed.code == 0, resumed.err
+    done = pasted(world, "step 2 2; ended")
+    assert f"goes on in {run.name}" in done.err
+    assert (done.code, runs(world)) == (0, [run])
+    assert (exit_of(run)["state"], exit_of(run)["restarts"]) == ("SUCCEEDED", 1)
+
+
 def test_another_value_makes_another_run(world: World) -> None:
     """Overrides are part of what a run is found by, however they are given."""
     pasted(world)

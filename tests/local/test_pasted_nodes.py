@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -285,6 +286,47 @@ def test_a_run_that_succeeded_is_not_trained_again(nodes: PastedNodes, tmp_path:
         )
     assert (run / "joined").read_bytes() == before
     eventually(lambda: not (tmp_path / ".nodes").exists())
+
+
+def test_each_node_alone_knows_by_the_platforms_id_that_its_job_has_ended(
+    nodes: PastedNodes, tmp_path: Path
+) -> None:
+    """A platform may start again one node that was killed at its very end; nobody is there to answer."""
+    run = ended_run(nodes, tmp_path, job="j1")
+    write_exit(run, exit_code=0)
+    for rank in (1, 0):
+        pid = nodes.start(tmp_path, rank, job="j1")
+        assert nodes.wait(pid) == 0
+        assert f"{run.name} SUCCEEDED" in messages(tmp_path, pid)
+
+
+def test_without_an_id_a_node_knows_it_when_node_0_does_not_come(
+    nodes: PastedNodes, tmp_path: Path
+) -> None:
+    write_exit(ended_run(nodes, tmp_path), exit_code=0, node="n0")
+    assert nodes.wait(nodes.start(tmp_path, 1, wait=1)) == 0
+    assert nodes.wait(nodes.start(tmp_path, 1, wait=1, host="another")) == 1
+    assert nodes.wait(nodes.start(tmp_path, 1, wait=1, keys={"name": "another"})) == 1
+
+
+def test_a_node_that_goes_on_without_asking_is_there(nodes: PastedNodes, tmp_path: Path) -> None:
+    """Node 0 was started again; launch.sh of node 1 began the next attempt by itself, without asking."""
+    pids = {rank: nodes.start(tmp_path, rank) for rank in (0, 1)}
+    eventually(lambda: is_joined(tmp_path, pids))
+    run = only_run(tmp_path)
+    for pid in pids.values():
+        kill(nodes, pid, everything=True)
+    (run / "attempt").write_text("1")
+    launch = ["bash", str(run / "launch.sh")]
+    with subprocess.Popen(launch, env=os.environ | {"FAKE_RANK": "1", "FAKE_HOST": "n1"}) as other:
+        again = nodes.start(tmp_path, 0)
+        eventually(lambda: joined(run).get(0) == again)
+        time.sleep(1)
+        second = nodes.start(tmp_path, 1, host="nB")  # it is refused, and the job goes on
+        assert nodes.wait(second) == 75
+        assert "a process on n1 and a process on nB" in messages(tmp_path, second)
+        assert (nodes.code(again), other.poll()) == (None, None)
+        end(tmp_path)
 
 
 def test_a_cancelled_run_is_not_started_again(nodes: PastedNodes, tmp_path: Path) -> None:

@@ -31,11 +31,12 @@ LAUNCH = """\
 run=${0%/*}
 [[ $FAKE_RANK != 0 ]] || : >>"$run/logs/node0.log"
 [[ $FAKE_RANK != 0 ]] || echo start >>"$run/logs/.starts0.$(sed -n 's/.*"token": "\\(.*\\)",/\\1/p' "$run/run.json")"
+attempt=$(cat "$run"/attempt 2>/dev/null || echo 0)
 echo "$FAKE_RANK $$ $FAKE_HOST" >>"$run/joined"
 while [[ ! -e $run/stop ]]; do
   beat=$((${beat:-0} + 1))
-  printf '{"token": "t", "attempt": 0, "beat": %d, "node": %d, "host": "%s", "nodes": 2, "nproc_per_node": 1}' \\
-    "$beat" "$FAKE_RANK" "$FAKE_HOST" >"$run/logs/.alive$FAKE_RANK.part"
+  printf '{"token": "t", "attempt": %d, "beat": %d, "node": %d, "host": "%s", "nodes": 2, "nproc_per_node": 1}' \\
+    "$attempt" "$beat" "$FAKE_RANK" "$FAKE_HOST" >"$run/logs/.alive$FAKE_RANK.part"
   mv "$run/logs/.alive$FAKE_RANK.part" "$run/logs/.alive$FAKE_RANK"
   for file in "$run"/logs/node*.exit.json; do [[ ! -e $file ]] || { cat "$file" >&2; exit 1; }; done
   sleep 0.05

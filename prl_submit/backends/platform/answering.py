@@ -51,6 +51,7 @@ class Desk:
         `is_alive`: is asked again before anything is written, because the next node 0 may be there already.
         """
         folder = self._folder
+        self._note_present()
         orders = self._responder.step(folder.hellos(), folder.asks(), self._sign, now)
         if not is_alive():
             return
@@ -96,18 +97,33 @@ class Desk:
         except OSError:
             return b""
 
+    def _attempt(self) -> int | None:
+        """The number of this attempt; None until launch.sh of node 0 has begun."""
+        if self._run is None or self._sign(0) == self._old_sign:
+            return None
+        sign = read_sign(alive_file(self._run, 0), 0)
+        return None if sign is None else sign.attempt
+
+    def _note_present(self) -> None:
+        """Tell the responder of the nodes that take part in this attempt, whether or not they have asked."""
+        missing, attempt = self._responder.missing, self._attempt()
+        if self._run is None or attempt is None:
+            return
+        for rank in missing:
+            sign = read_sign(alive_file(self._run, rank), rank)
+            if sign is not None and sign.is_whole and sign.attempt == attempt and attempt > 0:
+                self._responder.note_present(rank, sign.host)
+
     def _report(self) -> None:
         """Write down which node cannot take part, and why, as launch.sh of that node would: launch.sh ends then."""
-        if self._run is None or self._sign(0) == self._old_sign:
-            return  # launch.sh of node 0 has not begun; it would remove the file
-        sign = read_sign(alive_file(self._run, 0), 0)
-        if sign is None:
-            return
+        attempt = self._attempt()
+        if self._run is None or attempt is None:
+            return  # launch.sh would remove the file when it begins
         while self._faults:
             fault = self._faults[0]
             # Node 0's own exit.json is its launch.sh's. The words name the rank that is meant.
             name = f"{LOGS}/node{fault.rank or 1}.exit.json"
-            _write_exit(self._run, name, sign.attempt, fault.host, fault.words)
+            _write_exit(self._run, name, attempt, fault.host, fault.words)
             del self._faults[0]
 
 

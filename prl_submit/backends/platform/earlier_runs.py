@@ -10,9 +10,11 @@ from prl_submit.errors import EXIT_JOB_FAILED
 from prl_submit.runs.belonging import belonging
 from prl_submit.runs.cancellation import cancel_reason
 from prl_submit.runs.directory import Run, list_runs
-from prl_submit.runs.layout import starts_file
+from prl_submit.runs.exits import read_exit
+from prl_submit.runs.layout import alive_file, starts_file
 from prl_submit.runs.limits import limits_of
 from prl_submit.runs.record import PlatformJob
+from prl_submit.runs.signs_of_life import read_sign
 from prl_submit.runs.states import CANCELLED, SUCCEEDED, State, finished_state
 
 #: The exit code of a job that SIGTERM ended, which launch.sh has for a cancelled run too.
@@ -35,6 +37,22 @@ def find_earlier_run(root: Path, key: str) -> Run | None:
         place = run.record.place if run.record else None
         if isinstance(place, PlatformJob) and place.key == key and belonging(run).has_job:
             return run
+    return None
+
+
+def find_run_of_node(root: Path, place: str, spec: str, rank: int, host: str) -> Run | None:
+    """The newest run with this place and spec, if this host was the node `rank` in it; else None.
+
+    For a node that does not know the host name of node 0, which is part of the key: exit.json tells it.
+    """
+    for run in reversed(list_runs(root)):
+        known = run.record.place if run.record else None
+        ended = read_exit(run.path, 0)
+        if not isinstance(known, PlatformJob) or ended is None or ended.node is None:
+            continue
+        if known.key == run_key(place, spec, None, ended.node) and belonging(run).has_job:
+            sign = read_sign(alive_file(run.path, rank), rank)
+            return run if sign is not None and sign.host == host else None
     return None
 
 

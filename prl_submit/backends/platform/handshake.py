@@ -268,8 +268,17 @@ class Responder:
 
     @property
     def is_complete(self) -> bool:
-        """True if every other node has been answered once."""
-        return len(self._granted) >= self._nodes - 1
+        """True if every other node has been answered once, or takes part."""
+        return not self.missing
+
+    @property
+    def missing(self) -> list[int]:
+        """The ranks of which nothing is known yet."""
+        return [rank for rank in range(1, self._nodes) if rank not in self._granted]
+
+    def note_present(self, rank: int, host: str) -> None:
+        """A node takes part in this attempt without having asked: it went on when node 0 was started again."""
+        self._granted.setdefault(rank, NodeAsk(nonce="", rank=rank, host=host, keys={}))
 
     def step(
         self,

@@ -15,7 +15,12 @@ from msgspec import Struct
 
 from prl_submit.backends.base import NothingToStart
 from prl_submit.backends.platform.answering import Desk, answer_until_told, fork_companion
-from prl_submit.backends.platform.earlier_runs import find_earlier_run, run_key, why_not_again
+from prl_submit.backends.platform.earlier_runs import (
+    find_earlier_run,
+    find_run_of_node,
+    run_key,
+    why_not_again,
+)
 from prl_submit.backends.platform.handshake import (
     PACE,
     Asker,
@@ -32,7 +37,7 @@ from prl_submit.backends.platform.job_size import differences
 from prl_submit.backends.platform.node_folder import NodeFolder
 from prl_submit.backends.platform.stop_signals import StopSignals, default_signals, stop_signals
 from prl_submit.backends.platform.variables import Seen
-from prl_submit.errors import BackendRefusedError, PrlSubmitError
+from prl_submit.errors import EXIT_JOB_FAILED, BackendRefusedError, PrlSubmitError
 from prl_submit.planning.plan import Planned
 from prl_submit.runs.directory import Run, read_run
 from prl_submit.runs.layout import LAUNCH
@@ -46,10 +51,12 @@ Tell = Callable[[str], None]
 
 #: Seconds in which a run that node 0 has made becomes visible on another node of a shared disk.
 _VISIBLE_S = 90.0
+#: Seconds between two looks of a node that waits at the runs that are there.
+_LOOK_S = 30.0
 
 
 class NodePlace(Struct, frozen=True, kw_only=True):
-    """The place of this process among the nodes, as the platform's variables tell it. `where`: in words."""
+    """The place of this process among the nodes, as the platform's variables tell it."""
 
     rank: int
     nodes: int
@@ -125,6 +132,7 @@ class PastedNode:
         self._folder = NodeFolder(root, place.key)
         self._nonce = secrets.token_hex(16)
         self._has_written = False
+        self._key = run_key(place.key, spec_digest(keys), place.job, place.host)
 
     def start(self, make: Make, *, new_run: bool, tell: Tell) -> NothingToStart:
         """Find the job's run, or as node 0 make it, and become its launch.sh.
@@ -134,7 +142,7 @@ class PastedNode:
         """
         with stop_signals() as stop:
             if self._place.rank:
-                found = self._ask_node_0(tell, stop)
+                found = self._ask_node_0(new_run, tell, stop)
             else:
                 found = self._be_node_0(make, new_run, tell, stop)
             if isinstance(found, Path):
@@ -151,6 +159,7 @@ class PastedNode:
         try:
             taken = self._claim(stop) if self._place.nodes > 1 else None
             if taken is not None:
+                self._leave(hello)
                 return NothingToStart(
                     taken.code, taken.words, "give each job a MASTER_PORT of its own"
                 )
@@ -180,7 +189,6 @@ class PastedNode:
                 return None
             self._say(said)
             if isinstance(said, NodeAnswer):
-                self._folder.forget(self._nonce)
                 return said
             stop.sleep(self._pace.poll)
 
@@ -189,8 +197,7 @@ class PastedNode:
     ) -> Run | NothingToStart:
         """The run to go on in, or a new one."""
         place = self._place
-        key = run_key(place.key, spec_digest(self._keys), place.job, place.host)
-        earlier = None if new_run else find_earlier_run(self._root, key)
+        earlier = None if new_run else find_earlier_run(self._root, self._key)
         if earlier is not None:
             ended = why_not_again(earlier)
             if ended is None:
@@ -199,7 +206,7 @@ class PastedNode:
                 )
             return ended or earlier
         stop.check()
-        run = make(PlatformJob(job=place.job, key=key))
+        run = make(PlatformJob(job=place.job, key=self._key))
         if stop.heard is not None:  # nobody knows of the run yet
             shutil.rmtree(run.path, ignore_errors=True)
             stop.check()
@@ -221,13 +228,13 @@ class PastedNode:
         if not isinstance(run, NothingToStart):
             fork_companion(desk, run.path, self._root, self._pace)
             return run.path
-        if desk is not None:
+        if desk is not None and self._place.job is None:
             tell(f"{run.words}; the other nodes are told so")
             answer_until_told(desk, self._nonce, stop, self._pace, self._wait)
         return run
 
     # ------------------------------------------------------------------ the other nodes
-    def _ask_node_0(self, tell: Tell, stop: StopSignals) -> Path | NothingToStart:
+    def _ask_node_0(self, new_run: bool, tell: Tell, stop: StopSignals) -> Path | NothingToStart:
         """The run directory that node 0 answers, or why there is none."""
         place = self._place
         wait = format_duration(int(self._wait))
@@ -235,20 +242,33 @@ class PastedNode:
             f"{place.words} waits for node 0 ({place.master_addr}), at most {wait}, in {self._folder.path}"
         )
         asker = Asker(self._nonce, place.rank, place.host, self._keys, self._pace, time.monotonic())
-        said: Said | None = None
+        looked = -_LOOK_S
         try:
-            while not isinstance(said, NodeAnswer):
-                if time.monotonic() - asker.began >= self._wait:
-                    raise self._nobody_answered(asker)
-                said = asker.step(
-                    self._folder.hellos(), self._folder.answers(self._nonce), time.monotonic()
-                )
-                if not isinstance(said, NodeAnswer):
-                    self._say(said)
-                    stop.sleep(self._pace.poll)
-            return self._obey(said, asker, stop)
+            while (now := time.monotonic()) - asker.began < self._wait:
+                said = asker.step(self._folder.hellos(), self._folder.answers(self._nonce), now)
+                if isinstance(said, NodeAnswer):
+                    return self._obey(said, asker, stop)
+                if place.job is not None and not new_run and now - asker.began - looked >= _LOOK_S:
+                    looked = now - asker.began
+                    if ended := self._ended_before():
+                        return ended
+                self._say(said)
+                stop.sleep(self._pace.poll)
+            return self._succeeded_with_us() or self._nobody_answered(asker)
         finally:
             self._leave(asker.ask)
+
+    def _ended_before(self) -> NothingToStart | None:
+        """Why the job's run is not started again; by the platform's id of the job each node can tell."""
+        run = find_earlier_run(self._root, self._key)
+        return None if run is None else why_not_again(run)
+
+    def _succeeded_with_us(self) -> NothingToStart | None:
+        """If the run of this very node has SUCCEEDED: node 0 has ended well, and so it does not come again."""
+        place, spec = self._place, spec_digest(self._keys)
+        run = find_run_of_node(self._root, place.key, spec, place.rank, place.host)
+        ended = None if run is None else why_not_again(run)
+        return ended if ended is not None and ended.code == 0 else None
 
     def _obey(self, answer: NodeAnswer, asker: Asker, stop: StopSignals) -> Path | NothingToStart:
         """Go where the answer says; the answer of a node 0 that has another spec ends both nodes."""
@@ -278,12 +298,13 @@ class PastedNode:
                 )
             stop.sleep(self._pace.poll)
 
-    def _nobody_answered(self, asker: Asker) -> PrlSubmitError:
+    def _nobody_answered(self, asker: Asker) -> NothingToStart:
         """The time-out in words: who was looked for, where, and on which host."""
         place = self._place
         left = [f"{h.host} (that process has ended, or answers nobody)" for h in asker.hellos]
         seen = f"; a node 0 was there on {' and '.join(left)}" if left else ""
-        return BackendRefusedError(
+        return NothingToStart(
+            EXIT_JOB_FAILED,
             f"{place.words} waited {format_duration(int(self._wait))} for node 0 ({place.master_addr}), which did not "
             f"answer in {self._folder.path} on {place.host}{seen}",
             f"is {self._root} on a disk that all nodes share, and does node 0 run the same command?",
