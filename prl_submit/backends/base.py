@@ -219,3 +219,9 @@ class Options(Protocol):
 
         Needed only with the trait `nodes_tell_size`.
         """
+
+    def is_node(self, plan: Plan, environ: Mapping[str, str]) -> bool:
+        """True if this machine is a node of such a job, as far as its variables tell.
+
+        Needed only with the trait `nodes_tell_size`.
+        """

@@ -89,14 +89,17 @@ def _as_node(planned: Planned) -> list[Problem]:
 
     It is no error, because the machine may be one on which the user only prepares the job.
     """
-    if not planned.plan.traits.nodes_tell_size:
+    plan = planned.plan
+    if not plan.traits.nodes_tell_size:
         return []
     import os
 
     from prl_submit import backends
 
+    if not backends.load_options(plan.backend).is_node(plan, os.environ):
+        return []
     try:
-        backends.load(planned.plan.backend).node_here(planned, os.environ)
+        backends.load(plan.backend).node_here(planned, os.environ)
     except PrlSubmitError as error:
         message = f"as a node of the job this machine would be refused: {error.message}"
         place = Origin("env", label="variables of this machine")

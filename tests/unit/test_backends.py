@@ -21,6 +21,8 @@ def test_each_backend_has_what_the_seam_calls(name: str) -> None:
     options = backends.load_options(name)
     assert callable(options.check_section)
     assert hasattr(options, "artefact") == (traits_of(name).artefact is not None)
+    for ask in ("size_of_nodes", "is_node"):
+        assert hasattr(options, ask) == traits_of(name).nodes_tell_size
 
 
 def test_the_files_that_are_sent() -> None:

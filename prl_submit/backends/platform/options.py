@@ -74,3 +74,10 @@ def size_of_nodes(spec: JobSpec, environ: Mapping[str, str]) -> dict[str, tuple[
     from prl_submit.backends.platform import job_size
 
     return job_size.size_of_nodes(spec, environ)
+
+
+def is_node(plan: Plan, environ: Mapping[str, str]) -> bool:
+    """True if variables say that this machine is a node of a platform, rightly or wrongly."""
+    from prl_submit.backends.platform.variables import see_platform
+
+    return see_platform(environ, plan.platform) is not None
