@@ -14,6 +14,7 @@ import pytest
 
 from prl_submit.runs.layout import EXIT
 from tests.conftest import World, eventually
+from tests.local.test_platform_nodes import ENDS, TRAINS, Nodes, begun
 
 #: Until the test says so.
 WAITS = "step 1 2; until [[ -e $run/go ]]; do sleep 0.1; done; step 2 2; ended"
@@ -186,3 +187,52 @@ def test_the_shared_disk_at_another_path(world: World) -> None:
     assert done.code == 78
     assert f"run directory {run} is not on {HOST}" in done.err
     assert not world.output.exists()
+
+
+# ------------------------------------------------------------------ two nodes
+def two_nodes(world: World, **over: Any) -> Nodes:
+    """The nodes of a prepared run."""
+    nodes = Nodes(world)
+    nodes.run = prepare(world, resources__nodes=2, **over)
+    return nodes
+
+
+def test_two_nodes_are_named_as_they_come(world: World) -> None:
+    nodes = two_nodes(world)
+    late = nodes.start(1, ENDS)
+    eventually(lambda: told(world, nodes.run)[:2] == ("RUNNING", "waiting for node 0 of 2"), 30)
+    first = nodes.start(0, TRAINS)
+    eventually(lambda: told(world, nodes.run)[:2] == ("RUNNING", "on n0, n1"), 40)
+    assert world.prl("cancel", nodes.run, "--wait").code == 0
+    assert [done.code for done in nodes.end([first, late])] == [143, 143]
+    assert told(world, nodes.run)[0] == "CANCELLED"
+
+
+def test_node_1_of_two_is_killed(world: World) -> None:
+    nodes = two_nodes(world)
+    processes = nodes.both(TRAINS)
+    begun(nodes, eventually)
+    waiting = world.start("wait", nodes.run)
+    os.kill(processes[1].pid, signal.SIGKILL)
+    codes = [done.code for done in nodes.end(processes)]
+    assert codes[0] not in (0, -9)
+    done = world.finish(waiting)
+    assert (done.code, "FAILED" in done.err) == (1, True)
+    state, reason, _ = told(world, nodes.run)
+    assert (state, reason) == ("FAILED", "node 1 (n1) was lost: no sign of life")
+
+
+def test_node_0_of_two_is_killed_and_both_are_started_again(world: World) -> None:
+    nodes = two_nodes(world, restarts__max=1)
+    processes = nodes.both(TRAINS)
+    begun(nodes, eventually)
+    os.kill(processes[0].pid, signal.SIGKILL)
+    nodes.end(processes)
+    eventually(lambda: told(world, nodes.run)[0] == "LOST", 30)
+    _, reason, _ = told(world, nodes.run)
+    assert (reason or "").startswith("no sign of life of node 0 (n0) for ")
+    assert (reason or "").endswith("; node 1: node 0 (n0) was lost: no sign of life")
+    again = nodes.both(ENDS)
+    eventually(lambda: told(world, nodes.run)[::2] == ("RUNNING", 1), 40)
+    assert [done.code for done in nodes.end(again)] == [0, 0]
+    assert told(world, nodes.run)[::2] == ("SUCCEEDED", 1)
