@@ -305,6 +305,11 @@ def test_a_node_with_another_spec_is_told_the_keys() -> None:
     assert node.step([], [ask("x1", keys=OTHER, leaves="h0")], silent, 2).faults == []
 
 
+def test_a_node_that_gives_up_because_of_another_node_0_is_no_fault() -> None:
+    left = msgspec.structs.replace(ask("x1", keys=OTHER, leaves="h9"), to=["h0", "h9"])
+    assert responder().step([], [left], silent, 0).faults == []
+
+
 def test_a_job_that_has_its_node_does_not_care_for_another_job_with_its_variables() -> None:
     node = responder()
     node.step([], [ask("a1")], silent, 0)
