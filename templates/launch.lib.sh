@@ -642,7 +642,11 @@ prl_watch_over() {
   trap '' TERM INT HUP USR1 USR2 ALRM
   until prl_is_over $$; do sleep 1; done
   for prl_pid in $(prl_job_processes); do ((prl_pid == BASHPID)) || kill -TERM "$prl_pid"; done
-  sleep "$prl_grace"
+  if ((prl_on_platform && prl_nodes > 1)); then # the other nodes do not save
+    sleep "$prl_leave_grace"
+  else
+    sleep "$prl_grace"
+  fi
   prl_signal_job KILL
 }
 

@@ -10,8 +10,8 @@ prl_token={{ token|bash }} # marks the processes of this run
 {% if on_platform %}
 prl_on_platform=1 # a platform starts this script on each node; its variables say which node this is
 prl_platform_names=({{ platform_names|bash_words }}) # the spec's names of such variables
-prl_nodes={{ nodes }} # 0: as many as the platform says
-prl_nproc_per_node={{ nproc }} # processes on each node{{ (", one for each GPU" if gpu else "")|verbatim }}; 0: as many as the platform says
+prl_nodes={{ nodes }} # of the spec; 0 if the platform decides
+prl_nproc_per_node={{ nproc }} # processes on each node{{ (", one for each GPU" if gpu else "")|verbatim }}; 0 if the platform decides
 prl_visible={{ (visible or "")|bash }} # the GPUs that the spec chooses
 prl_wait={{ wait }} # seconds that nodes wait for each other
 prl_silence={{ silence }} # seconds without a sign of life until `status` says LOST

@@ -39,6 +39,7 @@ prl_uptime() { # into prl_seconds: seconds of a clock that nobody sets
 
 # Take the node, before the start is counted. A launch.sh that may not train ends here, and changes no file.
 prl_take_node() {
+  local prl_waited=0
   prl_first_dir=$PWD
   prl_beat_s=$((prl_silence / 6 > 3 ? 3 : prl_silence / 6))
   ((prl_beat_s > 0)) || prl_beat_s=1
@@ -55,7 +56,7 @@ prl_take_node() {
   exec {prl_lock}>"$prl_run_dir/.node$prl_node_rank.lock" || prl_lock=''
   prl_wait_for_lock
   # On a file system without locks only the sign of life tells of a launch.sh on another machine.
-  ! prl_lives_elsewhere || prl_refuse_second
+  ((prl_waited > 2 * prl_beat_s)) || ! prl_lives_elsewhere || prl_refuse_second
   prl_refuse_ended_run # it may have ended since
 }
 prl_refuse_ended_run() {
@@ -69,9 +70,10 @@ prl_refuse_ended_run() {
     exit 143
   fi
 }
-# The processes of a launch.sh that was killed hold the lock until they have ended too, within the grace.
+# The processes of a launch.sh that was killed hold the lock until they have ended too. Meanwhile the sign of life is
+# looked at each second; prl_waited counts the seconds.
 prl_wait_for_lock() {
-  local prl_locked prl_waited
+  local prl_locked
   [[ -n $prl_lock ]] && type -P flock >/dev/null || return 0
   for ((prl_waited = 0; ; prl_waited++)); do
     prl_locked=0
