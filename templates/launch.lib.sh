@@ -209,7 +209,9 @@ prl_starts_file() { # NODE
   printf '%s' "$prl_run_dir/logs/.starts$1.$prl_token"
 }
 prl_starts_of() { # NODE
-  { cat -- "$(prl_starts_file "$1")" 2>/dev/null || true; } | wc -l
+  local prl_lines=()
+  { mapfile -t prl_lines <"$(prl_starts_file "$1")"; } 2>/dev/null || true
+  echo "${#prl_lines[@]}"
 }
 prl_count_starts() {
   local prl_starts prl_started prl_i prl_place=pod
@@ -304,7 +306,8 @@ prl_refuse_another_restart() {
 prl_refuse_links() {
   local prl_file
   for prl_file in "$prl_run_dir"/{".node$prl_node_rank.lock",logging.jsonl,completions.jsonl,logs} "$prl_exit_file" "$prl_exit_file.part" \
-    "$prl_log_file" "$prl_run_dir"/logs/{attempts.jsonl,.job,".began$prl_node_rank",".pod$prl_node_rank"}; do
+    "$prl_log_file" "$prl_run_dir"/logs/{attempts.jsonl,.job,".began$prl_node_rank",".pod$prl_node_rank"} \
+    "$prl_run_dir"/logs/{".alive$prl_node_rank"{,.part},".doing$prl_node_rank",".note$prl_node_rank",".stop.$prl_token",".from.$prl_token.part"}; do
     [[ ! -L $prl_file ]] || {
       echo "prl-submit: $prl_file is a symbolic link, through which nothing is written" >&2
       exit 78

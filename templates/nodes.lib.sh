@@ -20,8 +20,8 @@
 #   prl_wait              seconds that nodes wait for each other, and for the name of node 0
 #   prl_silence           seconds without a sign of life until `status` says LOST
 
-# How many beats of this node a node may be silent. Then it is lost.
-prl_lost_beats=6
+# A node that is silent for so many seconds of this node is lost.
+prl_lost_s=18
 # Seconds for torchrun to end by itself after another node has failed, and then from SIGTERM to SIGKILL.
 prl_leave_s=8 prl_leave_grace=4
 
@@ -196,11 +196,14 @@ prl_write_sign_parts() { # what does not change in the sign of life
   prl_tail="\"node\": $prl_node_rank, \"host\": $(prl_json_string "$prl_host"), \"doing\": DOING$prl_tail"
 }
 prl_give_sign() { # [ENDED]: of prl_now
-  local prl_file=$prl_run_dir/logs/.alive$prl_node_rank prl_doing_now
+  local prl_file=$prl_run_dir/logs/.alive$prl_node_rank prl_doing_now prl_text
   prl_doing_now=$(prl_json_string "$prl_now")
   prl_beats=$((prl_beats + 1)) prl_shown=$prl_now
-  printf '%s%d, %s%s%s, "ended": %s}\n' "$prl_head" "$prl_beats" "${prl_tail%%DOING*}" "$prl_doing_now" "${prl_tail#*DOING}" "${1:-false}" \
-    >"$prl_file.part" && mv -f -- "$prl_file.part" "$prl_file"
+  prl_text="$prl_head$prl_beats, ${prl_tail%%DOING*}$prl_doing_now${prl_tail#*DOING}, \"ended\": ${1:-false}}"
+  if ! { printf '%s\n' "$prl_text" >"$prl_file.part" && mv -f -- "$prl_file.part" "$prl_file"; }; then
+    prl_quiet=() # if the disk is full, all nodes are silent
+    printf '%s\n' "$prl_text" 1<>"$prl_file" # the room of the old one is left
+  fi
 } 2>/dev/null
 
 # A user has cancelled the run, or another node was told to stop.
@@ -243,7 +246,7 @@ prl_look_at_sign() { # NODE
   { read -r prl_sign <"$prl_run_dir/logs/.alive$1"; } 2>/dev/null
   if ! prl_is_of_this_attempt "$prl_sign" || [[ $prl_sign != "${prl_seen_signs[$1]:-}" || $prl_sign == *'"ended": true}' ]]; then
     prl_quiet[$1]=0
-  elif prl_quiet[$1]=$((${prl_quiet[$1]:-0} + 1)) && ((prl_quiet[$1] >= prl_lost_beats)) && ! prl_ended_now "$1"; then
+  elif prl_quiet[$1]=$((${prl_quiet[$1]:-0} + 1)) && ((prl_quiet[$1] * prl_beat_s >= prl_lost_s)) && ! prl_ended_now "$1"; then
     [[ -n $prl_ordered ]] || prl_order lost 200 "node $1 ($(prl_host_of "$prl_sign")) was lost: no sign of life"
   fi
   prl_seen_signs[$1]=$prl_sign
@@ -297,7 +300,7 @@ prl_wait_for_blame() {
   local prl_i
   [[ -z $(prl_last_error) ]] || return 0
   prl_tell "ending: torchrun has failed, looking for the cause on other nodes"
-  for ((prl_i = 0; prl_i < (prl_lost_beats + 2) * prl_beat_s; prl_i++)); do
+  for ((prl_i = 0; prl_i < prl_lost_s + 6; prl_i++)); do
     prl_hear ''
     if [[ -n $prl_blamed$prl_signalled ]] || prl_find_failed_node; then break; fi
     sleep 1
@@ -460,6 +463,10 @@ prl_take_verdict() {
       prl_code=$prl_end_code
       return 0
     fi
+    if ((prl_again < prl_max_restarts)) && prl_is_behind; then
+      prl_blame="another node was started again"
+      prl_start_anew
+    fi
     prl_hear ''
     if [[ -n $prl_blamed && $prl_code == 0 ]]; then
       prl_say "$prl_blame"
@@ -495,7 +502,8 @@ prl_start_anew() {
 # cannot stop the training.
 prl_open_log_of_platform() {
   local prl_from
-  { exec {prl_stdout}>&1; } 2>/dev/null || prl_stdout=''
+  # Somebody may have sent standard output into the log already.
+  [[ /dev/stdout -ef $prl_log_file ]] || { exec {prl_stdout}>&1; } 2>/dev/null || prl_stdout=''
   exec >>"$prl_log_file" 2>&1 </dev/null
   [[ -n $prl_stdout ]] || return 0
   prl_from=$(stat -c %s -- "$prl_log_file" 2>/dev/null) || prl_from=0

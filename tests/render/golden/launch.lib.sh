@@ -209,7 +209,9 @@ prl_starts_file() { # NODE
   printf '%s' "$prl_run_dir/logs/.starts$1.$prl_token"
 }
 prl_starts_of() { # NODE
-  { cat -- "$(prl_starts_file "$1")" 2>/dev/null || true; } | wc -l
+  local prl_lines=()
+  { mapfile -t prl_lines <"$(prl_starts_file "$1")"; } 2>/dev/null || true
+  echo "${#prl_lines[@]}"
 }
 prl_count_starts() {
   local prl_starts prl_started prl_i prl_place=pod
@@ -304,7 +306,8 @@ prl_refuse_another_restart() {
 prl_refuse_links() {
   local prl_file
   for prl_file in "$prl_run_dir"/{".node$prl_node_rank.lock",logging.jsonl,completions.jsonl,logs} "$prl_exit_file" "$prl_exit_file.part" \
-    "$prl_log_file" "$prl_run_dir"/logs/{attempts.jsonl,.job,".began$prl_node_rank",".pod$prl_node_rank"}; do
+    "$prl_log_file" "$prl_run_dir"/logs/{attempts.jsonl,.job,".began$prl_node_rank",".pod$prl_node_rank"} \
+    "$prl_run_dir"/logs/{".alive$prl_node_rank"{,.part},".doing$prl_node_rank",".note$prl_node_rank",".stop.$prl_token",".from.$prl_token.part"}; do
     [[ ! -L $prl_file ]] || {
       echo "prl-submit: $prl_file is a symbolic link, through which nothing is written" >&2
       exit 78
@@ -1935,8 +1938,8 @@ prl_shown() { # VALUE
 #   prl_wait              seconds that nodes wait for each other, and for the name of node 0
 #   prl_silence           seconds without a sign of life until `status` says LOST
 
-# How many beats of this node a node may be silent. Then it is lost.
-prl_lost_beats=6
+# A node that is silent for so many seconds of this node is lost.
+prl_lost_s=18
 # Seconds for torchrun to end by itself after another node has failed, and then from SIGTERM to SIGKILL.
 prl_leave_s=8 prl_leave_grace=4
 
@@ -2111,11 +2114,14 @@ prl_write_sign_parts() { # what does not change in the sign of life
   prl_tail="\"node\": $prl_node_rank, \"host\": $(prl_json_string "$prl_host"), \"doing\": DOING$prl_tail"
 }
 prl_give_sign() { # [ENDED]: of prl_now
-  local prl_file=$prl_run_dir/logs/.alive$prl_node_rank prl_doing_now
+  local prl_file=$prl_run_dir/logs/.alive$prl_node_rank prl_doing_now prl_text
   prl_doing_now=$(prl_json_string "$prl_now")
   prl_beats=$((prl_beats + 1)) prl_shown=$prl_now
-  printf '%s%d, %s%s%s, "ended": %s}\n' "$prl_head" "$prl_beats" "${prl_tail%%DOING*}" "$prl_doing_now" "${prl_tail#*DOING}" "${1:-false}" \
-    >"$prl_file.part" && mv -f -- "$prl_file.part" "$prl_file"
+  prl_text="$prl_head$prl_beats, ${prl_tail%%DOING*}$prl_doing_now${prl_tail#*DOING}, \"ended\": ${1:-false}}"
+  if ! { printf '%s\n' "$prl_text" >"$prl_file.part" && mv -f -- "$prl_file.part" "$prl_file"; }; then
+    prl_quiet=() # if the disk is full, all nodes are silent
+    printf '%s\n' "$prl_text" 1<>"$prl_file" # the room of the old one is left
+  fi
 } 2>/dev/null
 
 # A user has cancelled the run, or another node was told to stop.
@@ -2158,7 +2164,7 @@ prl_look_at_sign() { # NODE
   { read -r prl_sign <"$prl_run_dir/logs/.alive$1"; } 2>/dev/null
   if ! prl_is_of_this_attempt "$prl_sign" || [[ $prl_sign != "${prl_seen_signs[$1]:-}" || $prl_sign == *'"ended": true}' ]]; then
     prl_quiet[$1]=0
-  elif prl_quiet[$1]=$((${prl_quiet[$1]:-0} + 1)) && ((prl_quiet[$1] >= prl_lost_beats)) && ! prl_ended_now "$1"; then
+  elif prl_quiet[$1]=$((${prl_quiet[$1]:-0} + 1)) && ((prl_quiet[$1] * prl_beat_s >= prl_lost_s)) && ! prl_ended_now "$1"; then
     [[ -n $prl_ordered ]] || prl_order lost 200 "node $1 ($(prl_host_of "$prl_sign")) was lost: no sign of life"
   fi
   prl_seen_signs[$1]=$prl_sign
@@ -2212,7 +2218,7 @@ prl_wait_for_blame() {
   local prl_i
   [[ -z $(prl_last_error) ]] || return 0
   prl_tell "ending: torchrun has failed, looking for the cause on other nodes"
-  for ((prl_i = 0; prl_i < (prl_lost_beats + 2) * prl_beat_s; prl_i++)); do
+  for ((prl_i = 0; prl_i < prl_lost_s + 6; prl_i++)); do
     prl_hear ''
     if [[ -n $prl_blamed$prl_signalled ]] || prl_find_failed_node; then break; fi
     sleep 1
@@ -2375,6 +2381,10 @@ prl_take_verdict() {
       prl_code=$prl_end_code
       return 0
     fi
+    if ((prl_again < prl_max_restarts)) && prl_is_behind; then
+      prl_blame="another node was started again"
+      prl_start_anew
+    fi
     prl_hear ''
     if [[ -n $prl_blamed && $prl_code == 0 ]]; then
       prl_say "$prl_blame"
@@ -2410,7 +2420,8 @@ prl_start_anew() {
 # cannot stop the training.
 prl_open_log_of_platform() {
   local prl_from
-  { exec {prl_stdout}>&1; } 2>/dev/null || prl_stdout=''
+  # Somebody may have sent standard output into the log already.
+  [[ /dev/stdout -ef $prl_log_file ]] || { exec {prl_stdout}>&1; } 2>/dev/null || prl_stdout=''
   exec >>"$prl_log_file" 2>&1 </dev/null
   [[ -n $prl_stdout ]] || return 0
   prl_from=$(stat -c %s -- "$prl_log_file" 2>/dev/null) || prl_from=0
