@@ -48,6 +48,13 @@ class Pace(Struct, frozen=True):
     #: Between two looks of the responder when all nodes have come. It must be well below `hold`.
     calm: float = 1.5
 
+    def poll_of(self, nodes: int) -> float:
+        """Seconds between two looks of a node that waits: more if very many nodes look at one folder.
+
+        Never so many that `watch` would see a living node count fewer than three beats.
+        """
+        return self.poll * min(6.0, max(1.0, nodes / 50))
+
 
 PACE = Pace()
 

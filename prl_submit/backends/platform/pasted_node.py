@@ -253,7 +253,7 @@ class PastedNode:
                     if ended := self._ended_before():
                         return ended
                 self._say(said)
-                stop.sleep(self._pace.poll)
+                stop.sleep(self._pace.poll_of(place.nodes))
             return self._succeeded_with_us() or self._nobody_answered(asker)
         finally:
             self._leave(asker.ask)

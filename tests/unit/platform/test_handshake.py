@@ -136,6 +136,12 @@ def test_a_node_0_of_another_spec_that_ended_is_no_reason_to_give_up() -> None:
     assert isinstance(node.step([hello()], [refusal], 31), NodeAsk)
 
 
+@pytest.mark.parametrize(("nodes", "seconds"), [(2, 0.5), (50, 0.5), (200, 2), (10_000, 3)])
+def test_very_many_nodes_look_less_often(nodes: int, seconds: float) -> None:
+    assert Pace().poll_of(nodes) == seconds
+    assert Pace().poll_of(nodes) * 3 < Pace().watch
+
+
 # ------------------------------------------------------------------ node 0 alone
 def test_node_0_holds_for_a_while_and_is_then_alone() -> None:
     claim = Claim("h0", "n0", SPEC, PACE, 0)
