@@ -1126,6 +1126,7 @@ prl_node_0_has_ended() {
 # Decide the job's exit code. It may differ from torchrun's.
 prl_after_training() {
   [[ -z $prl_tee ]] || prl_wait_for_log
+  if ((prl_on_platform)) && [[ -z $prl_signalled && $prl_code == 137 ]]; then prl_take_idle_end; fi
   if [[ -z $prl_signalled && $prl_code != 0 ]]; then prl_explain_failure; fi
   if [[ -z $prl_signalled && $prl_code == 0 && $prl_node_rank == 0 ]]; then prl_doubt_success; fi
   if [[ -z $prl_signalled && $prl_code != 0 ]] && ((prl_nodes > 1)); then

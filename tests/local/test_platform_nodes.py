@@ -199,6 +199,21 @@ def test_a_node_that_crashes_after_the_end(nodes: Nodes) -> None:
     assert nodes.exit(0)["state"] == "SUCCEEDED"
 
 
+def test_a_torchrun_that_waits_for_one_that_crashed(nodes: Nodes) -> None:
+    """All ranks of node 0 have ended; its torchrun waits for that of node 1, whose rank crashed on its way out."""
+    wait = "LOCAL_RANK=0 sleep 12; ended; exec sleep 300"
+    fake = f"{MEET} ((node)) || {{ kill $listener; step 1 1; {wait}; }}; ended; crash -6 SIGABRT"
+    began = time.monotonic()
+    done = nodes.end(nodes.both(fake))
+    assert 12 < time.monotonic() - began < 50
+    assert codes(done) == [0, 0]
+    assert nodes.exit(0)["state"] == "SUCCEEDED"
+    assert nodes.exit(0)["reason"] == (
+        "the training came to its end; a process crashed on its way out: "
+        "Signal 6 (SIGABRT) received by PID 77 (node 1, n1)"
+    )
+
+
 def test_a_finished_training_is_no_failure(world: World) -> None:
     """All steps are saved when node 1 fails, and the torchrun of node 0 does not end."""
     nodes = Nodes(world)

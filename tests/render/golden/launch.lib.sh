@@ -1126,6 +1126,7 @@ prl_node_0_has_ended() {
 # Decide the job's exit code. It may differ from torchrun's.
 prl_after_training() {
   [[ -z $prl_tee ]] || prl_wait_for_log
+  if ((prl_on_platform)) && [[ -z $prl_signalled && $prl_code == 137 ]]; then prl_take_idle_end; fi
   if [[ -z $prl_signalled && $prl_code != 0 ]]; then prl_explain_failure; fi
   if [[ -z $prl_signalled && $prl_code == 0 && $prl_node_rank == 0 ]]; then prl_doubt_success; fi
   if [[ -z $prl_signalled && $prl_code != 0 ]] && ((prl_nodes > 1)); then
@@ -2080,7 +2081,7 @@ prl_tell() { # WORDS: what this node does, for its sign of life
 }
 
 prl_beat() {
-  local prl_tick prl_beats=0 prl_now='' prl_shown='' prl_ordered='' prl_failed_at='' prl_looked
+  local prl_tick prl_beats=0 prl_now='' prl_shown='' prl_ordered='' prl_failed_at='' prl_idle_since='' prl_looked
   local prl_quiet=() prl_seen_signs=() prl_head prl_tail
   set +e
   trap '' TERM INT HUP USR1 USR2 ALRM
@@ -2157,7 +2158,29 @@ prl_look_at_peers() {
     for ((prl_i = 0; prl_i < prl_nodes; prl_i++)); do
       ((prl_i == prl_node_rank)) || prl_look_at_sign "$prl_i"
     done
+    ((prl_node_rank > 0)) || prl_end_idle_torchrun
   fi
+}
+
+# A rank that crashes on its way out ends the torchrun of its node, and the torchrun of node 0 would wait five minutes
+# for that one. So node 0's is killed when it has had no process for some seconds.
+prl_end_idle_torchrun() {
+  local prl_i prl_pid prl_ended_well=''
+  for ((prl_i = 1; prl_i < prl_nodes; prl_i++)); do
+    if prl_ended_now "$prl_i" && ((prl_end_code == 0)); then
+      prl_ended_well="$prl_end_reason (node $prl_i, $prl_end_host)"
+      break
+    fi
+  done
+  [[ -n $prl_ended_well && $prl_now == training* ]] || return 0
+  for prl_pid in $(prl_job_processes); do
+    # Each rank, and what it has started, has LOCAL_RANK.
+    if tr '\0' '\n' <"/proc/$prl_pid/environ" | grep -q '^LOCAL_RANK='; then prl_idle_since='' && return; fi
+  done
+  [[ -n $prl_idle_since ]] || prl_idle_since=$prl_seconds
+  ((prl_seconds - prl_idle_since >= prl_leave_s)) || return 0
+  printf 'idle 0 %s\n' "$prl_ended_well" >"$prl_note"
+  prl_signal_job KILL
 }
 prl_look_at_sign() { # NODE
   local prl_sign=''
@@ -2210,6 +2233,14 @@ prl_tell_others() { # WORDS
   ((prl_nodes > 1)) || return 0
   printf '%s %s node %s (%s) %s\n' "$prl_restarts" "$prl_node_rank" "$prl_node_rank" "$prl_host" "$1" \
     2>/dev/null >"$prl_run_dir/logs/.stop.$prl_token" || true
+}
+
+# If the loop has killed torchrun because all ranks had ended, then this node has not failed.
+prl_take_idle_end() {
+  local prl_kind='' prl_code_said='' prl_words=''
+  { read -r prl_kind prl_code_said prl_words <"$prl_note"; } 2>/dev/null || true
+  [[ $prl_kind == idle ]] && { prl_came_to_its_end || prl_is_done; } || return 0
+  prl_code=$prl_code_said prl_reason=$prl_words
 }
 
 # torchrun has failed on this node, and its log shows no cause: then another node has failed or was lost. Wait for its
