@@ -125,6 +125,9 @@ def explore(translation: Translation) -> TranslatedWay:
     if not names:
         return made
     found, ways = _explored(translation, names)
+    more = names.union(*(way.platform_names for way in ways))
+    if more != names:  # a way that was not followed before takes a variable of the platform's
+        found, ways = _explored(translation, more)
     return found if any(way.on_platform for way in ways) else made
 
 
@@ -146,13 +149,16 @@ def _explored(
         return first, seen
     budget = [MAX_ATTEMPTS]
     found = _ways(attempt, {}, first, budget)
+    words = "whichever way {} goes, the training is the same"
     if found and _platform_decides(seen, from_platform):
-        found = [made for made in found if made.on_platform] or found
+        ways, found = found, [made for made in found if made.on_platform] or found
+        if len({made.text for made in ways}) > 1:
+            words = "{}: the way of a machine without the platform's variables is left out"
     if not found or len({made.text for made in found}) != 1:
         return first, seen
     problems = list(found[0].problems)
     for key in dict.fromkeys(one.key for way in seen for one in way.undecided):
-        problems.append(_note(key, problems))
+        problems.append(_note(key, problems, words))
     made = TranslatedWay(text=found[0].text, problems=problems, undecided=[], ended=None)
     return made, seen
 
@@ -193,10 +199,10 @@ def _ways(
     return found
 
 
-def _note(key: Key, problems: list[Problem]) -> Problem:
+def _note(key: Key, problems: list[Problem], words: str) -> Problem:
     file, line, text = key
     own = next((problem.file for problem in problems if problem.file), None)
-    message = f"whichever way `{shown(text, 50)}` goes, the training is the same"
+    message = words.format(f"`{shown(text, 50)}`")
     return Problem(file=file or own, line=line, key=None, message=message, severity="note")
 
 

@@ -23,6 +23,10 @@ from tests.unit.importing.test_platform_scripts import SCRIPTS, variables
 __all__ = ["place"]  # a fixture
 
 
+#: torchrun sets these anew for each process.
+TORCHRUNS = ("RANK", "WORLD_SIZE")
+
+
 def of_one_node(environ: dict[str, str], names: dict[str, str]) -> dict[str, str]:
     """The variables of a platform that has started one node. `names`: those that the spec has."""
     found = dict(environ)
@@ -73,7 +77,7 @@ def test_a_spec_has_the_words_and_the_place_of_its_script(place: Place, path: Pa
         assert str(getattr(seen, role)) == value, role
     visible = plan.local.cuda_visible_devices
     ours = plan.exports | ({"CUDA_VISIBLE_DEVICES": visible} if visible else {})
-    shells = {*environ, "PATH", "HOME", "LANG", "PWD"}
+    shells = {*environ, *TORCHRUNS, "PATH", "HOME", "LANG", "PWD"}
     assert {name: value for name, value in ran.own.items() if name not in shells} == ours
 
 
@@ -110,7 +114,7 @@ def test_launch_trains_what_the_script_trains(place: Place, path: Path) -> None:
     own, words = training(launched)
     assert normal(words, processes) == normal(wanted, processes)
     assert own == int(ran.env.get("PET_NPROC_PER_NODE", processes))
-    given = {"CUDA_VISIBLE_DEVICES", *environ}
+    given = {"CUDA_VISIBLE_DEVICES", *environ, *TORCHRUNS}
     ours = {name: value for name, value in launched.own.items() if name not in given}
     assert ours == {name: value for name, value in ran.own.items() if name not in given}
     assert (place.root / "prepared").is_dir() == (path.name == "dlc_rank_zero_only.sh")

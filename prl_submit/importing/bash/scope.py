@@ -317,6 +317,13 @@ class Scope:
         self.exports_all = self.stops_at_errors = False
         self.matches_files = True
 
+    def is_platforms(self, name: str) -> bool:
+        """True if a variable has the value of one that the platform sets."""
+        if name not in self.variables:
+            return name in self.from_platform
+        value = self.variables[name].value
+        return isinstance(value, Unknown) and value.same_as is not None
+
     def is_unset(self, name: str) -> bool:
         """True if a variable is unset because bash does not take the way that would set it."""
         if name in self.skipped and name not in self.variables and name not in self.assumed:

@@ -277,7 +277,8 @@ class _Follower:
             self.findings.error(statement.line, message, "write the name")
         names = set(statement.computed)
         if statement.defaults and self._has_gap(command):
-            names |= statement.defaults
+            # `${A:=x}` changes nothing where the platform sets A.
+            names |= {name for name in statement.defaults if not self.scope.is_platforms(name)}
         if names:
             unknown = Unknown("the shell computes it", "write the value")
             self._shell.forget(statement, names, unknown)

@@ -124,6 +124,8 @@ class FoundPlatform:
     def section(self) -> dict[str, Tree]:
         """The names of the variables that launch.sh would not find by itself."""
         given = {role: value.same_as for role, value in self._values.items() if value.same_as}
+        if given.get("master_port") in variables_of("master_port"):
+            del given["master_port"]  # launch.sh reads it, or does without
         self._refuse_computed("node_rank", "the node's rank")
         row = self._row(given)
         self._check_master(row is not None and bool(row & variables_of("master_addr")))
@@ -132,11 +134,16 @@ class FoundPlatform:
         return {role: name for role, name in given.items() if name not in row}
 
     def _row(self, given: dict[str, str]) -> frozenset[str] | None:
-        """The variables of the table's row that has those of the nodes and of the rank; None where no row has."""
+        """The variables of the table's row that has those of the nodes and of the rank.
+
+        Those of all rows where no single row has both; None where one of them is in no row.
+        """
         wanted = {role: given[role] for role in ("nodes", "node_rank") if role in given}
         for row in rows_by_role():
             if all(name in row[role] for role, name in wanted.items()):
                 return frozenset().union(*row.values())
+        if all(name in variables_of(role) for role, name in wanted.items()):
+            return frozenset().union(*map(variables_of, ROLES))
         return None
 
     def _refuse_computed(self, role: str, words: str) -> None:

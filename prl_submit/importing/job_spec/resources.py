@@ -110,9 +110,16 @@ class FoundResources:
                 self._count(name, environment[name])
         if {"NPROC_PER_NODE", "NNODES"} & set(environment):
             self._from_torchruns_variables()
+            self._leave_to_environment(environment)
         else:
             message = "one process: NPROC_PER_NODE is not set. prl-submit starts it by torchrun too"
             self._findings.note(self._start.line, message)
+
+    def _leave_to_environment(self, environment: dict[str, Variable]) -> None:
+        """Leave out the number of processes that the script lets ms-swift take from the platform's environment."""
+        if self._on_platform and not {"NPROC_PER_NODE", "PET_NPROC_PER_NODE"} & set(environment):
+            self._leave_out_counted(self._start.line)
+            self.processes = 0
 
     def _hint_at_shell_variables(self) -> None:
         for name, variable in self._followed.scope.variables.items():

@@ -212,6 +212,8 @@ def test_the_way_without_a_platform_may_differ() -> None:
         f"export NNODES NODE_RANK NPROC_PER_NODE=8\n{TRAIN} --deepspeed $DS"
     )
     assert spec(text)["swift"]["deepspeed"] == "zero3"
+    words = "the way of a machine without the platform's variables is left out"
+    assert any(note.endswith(words) for note in said(text, "note"))
 
 
 def test_what_something_else_decides_is_no_platforms_way() -> None:
