@@ -123,20 +123,20 @@ class Desk:
             fault = self._faults[0]
             # Node 0's own exit.json is its launch.sh's. The words name the rank that is meant.
             name = f"{LOGS}/node{fault.rank or 1}.exit.json"
-            _write_exit(self._run, name, attempt, fault.host, fault.words)
+            _write_exit(self._run, name, attempt, fault)
             del self._faults[0]
 
 
-def _write_exit(run: Path, name: str, attempt: int, host: str, words: str) -> None:
+def _write_exit(run: Path, name: str, attempt: int, fault: NodeFault) -> None:
     """Write that a node has failed, in the very form in which launch.sh writes and reads it. Raises OSError."""
     record = {
-        "exit_code": EXIT_JOB_FAILED,
+        "exit_code": fault.code,
         "state": "FAILED",
         "started_at": None,
         "ended_at": None,
         "restarts": attempt,
-        "node": host,
-        "reason": "".join(char if char.isprintable() else " " for char in words),
+        "node": fault.host,
+        "reason": "".join(char if char.isprintable() else " " for char in fault.words),
     }
     write_inside(run, name, f"{json.dumps(record, ensure_ascii=False)}\n".encode())
 
@@ -217,4 +217,4 @@ def _record_if_not_begun(run: Path) -> None:
         return
     with contextlib.suppress(OSError):
         words = "launch.sh of node 0 was killed before it began"
-        _write_exit(run, EXIT, 0, os.uname().nodename, words)
+        _write_exit(run, EXIT, 0, NodeFault(0, os.uname().nodename, words, EXIT_JOB_FAILED))

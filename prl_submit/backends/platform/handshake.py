@@ -103,11 +103,15 @@ Said = NodeHello | NodeAsk | NodeAnswer
 
 
 class NodeFault(Struct, frozen=True):
-    """Why the job cannot begin: what the process on `host`, which says that it is node `rank`, has done."""
+    """Why the job cannot begin: what the process on `host`, which says that it is node `rank`, has done.
+
+    `code`: its exit code.
+    """
 
     rank: int
     host: str
     words: str
+    code: int
 
 
 def spec_digest(keys: Mapping[str, str]) -> str:
@@ -312,13 +316,13 @@ class Responder:
         """Another node 0 of this job, that was started after this one, is told that this one lives."""
         for other in self._others.living(self._hello, hellos):
             answer = _two_first_nodes(self._hello, other)
-            self._tell(answer, NodeFault(0, other.host, answer.words), orders)
+            self._tell(answer, 0, other.host, orders)
 
-    def _tell(self, answer: NodeAnswer, fault: NodeFault, orders: Orders) -> None:
+    def _tell(self, answer: NodeAnswer, rank: int, host: str, orders: Orders) -> None:
         """Refuse a process. If the job has not all its nodes, it cannot begin, because one is not as it says."""
         orders.answers.append(answer)
         if answer.to not in self._refused and not self.is_complete:
-            orders.faults.append(fault)
+            orders.faults.append(NodeFault(rank, host, answer.words, answer.code))
         self._refused[answer.to] = answer
 
     def _answer_differing(self, ask: NodeAsk, orders: Orders) -> None:
@@ -334,7 +338,7 @@ class Responder:
         answer = self._to(ask, NodeAnswer(sender="", to="", code=EXIT_DIFFERS, words=words))
         orders.answers.append(answer)
         if ask.leaves == self._hello.nonce:
-            self._tell(answer, NodeFault(ask.rank, ask.host, words), orders)
+            self._tell(answer, ask.rank, ask.host, orders)
 
     def _answer_rank(
         self,
@@ -399,7 +403,7 @@ class Responder:
             words = _two_of_one_rank(new[0].rank, [ask.host for ask in [*old, *new]])
             for ask in new:
                 refusal = NodeAnswer(sender="", to="", code=EXIT_TAKEN, words=words)
-                self._tell(self._to(ask, refusal), NodeFault(ask.rank, ask.host, words), orders)
+                self._tell(self._to(ask, refusal), ask.rank, ask.host, orders)
 
     def _to(self, ask: NodeAsk, answer: NodeAnswer) -> NodeAnswer:
         """The answer, addressed to the process that asks."""

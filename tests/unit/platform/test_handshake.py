@@ -248,7 +248,9 @@ def test_a_second_node_of_a_rank_that_lives_is_refused_with_both_hosts() -> None
         faults += orders.faults
     assert {a.code for a in answers} == {EXIT_TAKEN}
     assert all("nA" in a.words and "nB" in a.words and "node 1" in a.words for a in answers)
-    assert [(f.rank, f.host) for f in faults] == [(1, "nB")]  # the job lacks node 2: it is told too
+    assert [(f.rank, f.host, f.code) for f in faults] == [
+        (1, "nB", EXIT_TAKEN)
+    ]  # the job lacks node 2: it is told too
 
 
 def test_a_job_that_has_all_its_nodes_goes_on_without_the_second_node_of_a_rank() -> None:
@@ -306,7 +308,7 @@ def test_a_node_with_another_spec_is_told_the_keys() -> None:
     assert "n0" in answer.words
     assert orders.faults == []  # it may still find a node 0 of its own
     orders = node.step([], [ask("x1", host="nX", keys=OTHER, leaves="h0")], silent, 1)
-    assert [(f.rank, f.host) for f in orders.faults] == [(1, "nX")]
+    assert [(f.rank, f.host, f.code) for f in orders.faults] == [(1, "nX", EXIT_DIFFERS)]
     assert "swift.beta" in orders.faults[0].words
     assert node.step([], [ask("x1", keys=OTHER, leaves="h0")], silent, 2).faults == []
 
