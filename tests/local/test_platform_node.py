@@ -121,6 +121,26 @@ def test_what_a_machine_with_a_wrong_clock_sees(world: World, hours: str) -> Non
     eventually(lambda: seen() == "LOST", 30)
 
 
+def test_lost_and_resumed(world: World) -> None:
+    """`resume` of a lost run leaves no cancel.json, which would forbid the new start."""
+    run = prepare(world)
+    job = start(world, run, f"step 1 2; checkpoint 1 2; {WAITS}")
+    eventually(lambda: is_training(world, run), 30)
+    os.kill(job.pid, signal.SIGKILL)
+    world.finish(job)
+    eventually(lambda: told(world, run)[0] == "LOST", 30)
+    done = world.prl("resume", run)
+    assert done.code == 0, done.err
+    assert told(world, run) == ("QUEUED", "waiting for the platform to start it", 1)
+    assert not (run / "cancel.json").exists()
+    again = start(world, run, "step 2 2; checkpoint 2 2; ended")
+    assert world.finish(again).code == 0
+    assert told(world, run)[::2] == ("SUCCEEDED", 1)
+    refused = world.prl("resume", run)
+    assert refused.code == 2
+    assert "at its last step already" in refused.err
+
+
 def test_cancelled_while_a_setup_line_runs(world: World) -> None:
     run = prepare(world, environment={"venv": "venv", "setup": ["sleep 100"]})
     job = start(world, run)

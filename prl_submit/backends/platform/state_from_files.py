@@ -149,7 +149,8 @@ def state_of(
 ) -> State | None:
     """The state of a run; None if it depends on a second look, which is `is_last`.
 
-    `alive`: for each node of `seen.open_signs`, what `Pulse.is_alive` says; False for one of `seen.over`. `clock`: time.time(), for words.
+    `alive`: for each node of `seen.open_signs`, what `Pulse.is_alive` says; False for one of `seen.over`.
+    `clock`: time.time(), for the words alone.
     """
     signs = seen.open_signs
     if any(alive[sign.node] for sign in signs):
