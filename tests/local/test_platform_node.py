@@ -234,10 +234,10 @@ def test_node_1_of_two_is_killed(world: World) -> None:
     begun(nodes, eventually)
     waiting = world.start("wait", nodes.run)
     os.kill(processes[1].pid, signal.SIGKILL)
-    codes = [done.code for done in nodes.end(processes)]
-    assert codes[0] not in (0, -9)
     done = world.finish(waiting)
     assert (done.code, "FAILED" in done.err) == (1, True)
+    codes = [done.code for done in nodes.end(processes)]
+    assert codes[0] not in (0, -9)
     state, reason, _ = told(world, nodes.run)
     assert (state, reason) == ("FAILED", "node 1 (n1) was lost: no sign of life")
 
