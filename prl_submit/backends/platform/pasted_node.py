@@ -53,6 +53,10 @@ Tell = Callable[[str], None]
 _VISIBLE_S = 90.0
 #: Seconds between two looks of a node that waits at the runs that are there.
 _LOOK_S = 30.0
+#: After so many seconds without an answer a node asks itself whether its job has ended well before.
+_ALONE_S = 120.0
+#: So long node 0, which starts nothing, stays to tell the others.
+_TELL_S = 300.0
 
 
 class NodePlace(Struct, frozen=True, kw_only=True):
@@ -230,7 +234,7 @@ class PastedNode:
             return run.path
         if desk is not None and self._place.job is None:
             tell(f"{run.words}; the other nodes are told so")
-            answer_until_told(desk, self._nonce, stop, self._pace, self._wait)
+            answer_until_told(desk, self._nonce, stop, self._pace, min(self._wait, _TELL_S))
         return run
 
     # ------------------------------------------------------------------ the other nodes
@@ -242,30 +246,36 @@ class PastedNode:
             f"{place.words} waits for node 0 ({place.master_addr}), at most {wait}, in {self._folder.path}"
         )
         asker = Asker(self._nonce, place.rank, place.host, self._keys, self._pace, time.monotonic())
-        looked = -_LOOK_S
+        look_at = asker.began
         try:
             while (now := time.monotonic()) - asker.began < self._wait:
                 said = asker.step(self._folder.hellos(), self._folder.answers(self._nonce), now)
                 if isinstance(said, NodeAnswer):
                     return self._obey(said, asker, stop)
-                if place.job is not None and not new_run and now - asker.began - looked >= _LOOK_S:
-                    looked = now - asker.began
-                    if ended := self._ended_before():
+                if now >= look_at and not new_run:
+                    look_at = now + _LOOK_S
+                    if ended := self._ended_before(is_alone=now - asker.began >= _ALONE_S):
                         return ended
                 self._say(said)
                 stop.sleep(self._pace.poll_of(place.nodes))
-            return self._succeeded_with_us() or self._nobody_answered(asker)
+            ended = None if new_run else self._ended_before(is_alone=True)
+            return ended or self._nobody_answered(asker)
         finally:
             self._leave(asker.ask)
 
-    def _ended_before(self) -> NothingToStart | None:
-        """Why the job's run is not started again; by the platform's id of the job each node can tell."""
-        run = find_earlier_run(self._root, self._key)
-        return None if run is None else why_not_again(run)
+    def _ended_before(self, *, is_alone: bool) -> NothingToStart | None:
+        """Why the job's run is not started again, if this node can tell without node 0; else None.
 
-    def _succeeded_with_us(self) -> NothingToStart | None:
-        """If the run of this very node has SUCCEEDED: node 0 has ended well, and so it does not come again."""
-        place, spec = self._place, spec_digest(self._keys)
+        By the platform's id of the job it can. Without an id it can after some time (`is_alone`): if a run
+        of this very node has SUCCEEDED, node 0 has ended well too, and does not come again.
+        """
+        place = self._place
+        if place.job is not None:
+            run = find_earlier_run(self._root, self._key)
+            return None if run is None else why_not_again(run)
+        if not is_alone:
+            return None
+        spec = spec_digest(self._keys)
         run = find_run_of_node(self._root, place.key, spec, place.rank, place.host)
         ended = None if run is None else why_not_again(run)
         return ended if ended is not None and ended.code == 0 else None
