@@ -529,3 +529,48 @@ def test_a_reader_that_does_not_read(nodes: Nodes, how: str) -> None:
         os.close(reader)
     assert codes(nodes.end([other])) == [0]
     assert nodes.log(0).count("\n") > 100000
+
+
+# --- nothing is left ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["setup", "waiting"])
+def test_killed_before_the_training(world: World, where: str, eventually: Eventually) -> None:
+    """Neither the loop nor the pump, whose reader does not read, nor a setup line outlives launch.sh."""
+    line = "seq 400000; sleep 300" if where == "setup" else "seq 400000"
+    nodes = Nodes(world, environment__setup=[line])
+    process = nodes.start(0, TRAINS)
+    words = "running environment.setup line 1" if where == "setup" else "waiting for node 1"
+    eventually(lambda: (nodes.sign(0)["doing"] or "").startswith(words))
+    time.sleep(3)
+    process.kill()
+    eventually(lambda: [pid for pid in marked(world.mark) if pid != process.pid] == [], 15)
+
+
+def test_cancelled_after_it_began_anew(world: World, eventually: Eventually) -> None:
+    """The launch.sh that took its own place hears signals and ends as any other."""
+    nodes = Nodes(world, restarts__max=1)
+    processes = nodes.both(TRAINS)
+    begun(nodes, eventually)
+    processes[1].kill()
+    nodes.world.finish(processes[1])
+    processes[1] = nodes.start(1, TRAINS)
+    begun(nodes, eventually, 1)
+    processes[0].terminate()
+    assert codes(nodes.end(processes)) == [143, 143]
+    assert nodes.exit(0)["reason"] == "stopped by signal 15 while training"
+    assert nodes.exit(0)["restarts"] == 1
+
+
+def test_one_node_alone(world: World, eventually: Eventually) -> None:
+    """No other node, and no variable: as a local job, but with a sign of life."""
+    nodes = Nodes(world, resources__nodes=1)
+    nodes.variables = {}
+    fake = "touch $run/ready; sleep 5; step 1 1"
+    process = nodes.start(0, fake)
+    eventually(lambda: nodes.sign(0)["doing"] == "training")
+    assert nodes.sign(0)["platform"] is None
+    assert nodes.world.finish(nodes.start(0, fake), 20).code == 75
+    assert codes(nodes.end([process])) == [0]
+    words = (nodes.run / "argv").read_bytes().decode().split("\0")
+    assert words[:3] == ["--nnodes=1", "--standalone", "--local-addr=localhost"]
