@@ -446,10 +446,10 @@ def test_a_signal_at_any_instant_leaves_no_run_that_waits_for_ever(
     nodes: PastedNodes, tmp_path: Path
 ) -> None:
     """A run that was made and never began is gone, or its exit.json says so."""
-    for number in range(15):
+    for number in range(30):
         root = tmp_path / str(number)
         pid = nodes.start(root, 0, nodes=1)
-        time.sleep(number * 0.002)
+        time.sleep(number * 0.0015)
         nodes.kill(pid, signal.SIGTERM)
         nodes.wait(pid)
         for run in runs_in(root):

@@ -346,6 +346,6 @@ class PastedNode:
 
     def _become_launch(self, run: Path, stop: StopSignals) -> NoReturn:
         """Replace this process by launch.sh: its output, its signals and its exit code are the job's."""
-        stop.check()
         default_signals()
+        stop.check()  # after that: a signal that came before would be heard by nobody
         os.execvp("bash", ["bash", str(run / LAUNCH)])
