@@ -485,8 +485,10 @@ prl_end_beat() {
 # Each node ends with the exit code of the job, which is node 0's. If this node has failed, node 0 ends within half a
 # minute. Else node 0 may still save, or evaluate.
 prl_take_verdict() {
-  local prl_i prl_limit=$((prl_grace > 60 ? prl_grace : 60))
+  local prl_i prl_sign='' prl_limit=$((prl_grace > 60 ? prl_grace : 60))
   ((prl_node_rank > 0)) || return 0
+  { read -r prl_sign <"$prl_run_dir/logs/.alive0"; } 2>/dev/null || true
+  ((prl_code == 0)) || prl_is_of_this_attempt "$prl_sign" || return 0 # node 0 has not come
   for ((prl_i = 0; ; prl_i++)); do
     if prl_ended_now 0; then
       [[ $prl_code == "$prl_end_code" ]] || prl_say "node 0 ($prl_end_host) ended with exit code $prl_end_code ($prl_end_state), and so does this node"
