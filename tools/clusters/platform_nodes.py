@@ -218,7 +218,7 @@ class PlatformNodes:
         environ: Mapping[str, str],
         *,
         private: Sequence[Path] = (),
-        folder: str | Path = "/",
+        folder: str | Path = "/tmp",
         pipe: bool = False,
     ) -> Node:
         """Start a node, which runs `bash -c COMMAND` in `folder` as its first process.

@@ -1,0 +1,99 @@
+"""Real ms-swift over two nodes, by both ways and with the variables of four platforms; the nodes start 20 s apart."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.platform.conftest import NAMES, PlatformWorld, real, steps, verdict
+from tools.clusters.platform_nodes import Node, PlatformNodes
+
+pytestmark = pytest.mark.training
+LIKE = ("pai-dlc", "volcengine", "modelarts", "nnodes")
+WAYS = ("prepared", "pasted")
+APART_S = 20
+
+
+class Trained(NamedTuple):
+    """A training that has ended."""
+
+    world: PlatformWorld
+    run: Path | None  # as it was prepared
+    nodes: list[Node]
+    codes: list[int]
+
+
+def train(world: PlatformWorld, way: str, first: int) -> Trained:
+    """Train on two nodes, of which node `first` starts before the other one."""
+    if way == "prepared":
+        run, command = world.prepare(*real("swift.max_steps=2"), "--backend", "platform")
+        environ: dict[str, Any] = {}
+    else:
+        run, command = None, world.pasted(*real(), "--backend", "platform")
+        environ = {"PRL_MAX_STEPS": "2"}
+    early = world.paste(first, command, **environ)
+    time.sleep(APART_S)
+    late = world.paste(1 - first, command, **environ)
+    nodes = sorted((early, late), key=lambda node: node.rank)
+    return Trained(world, run, nodes, [node.wait(300) for node in nodes])
+
+
+@pytest.fixture(scope="module")
+def trained(
+    request: pytest.FixtureRequest, checkout: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str, str], Trained]]:
+    """`trained(LIKE, WAY)`: two trainings run at once, because each waits for its second node."""
+    worlds: dict[tuple[str, str], PlatformWorld] = {}
+    wanted = {item.name for item in request.session.items if item.path == request.path}
+    for like, way in itertools.product(LIKE, WAYS):
+        if any(f"[{like}-{way}]" in name for name in wanted):
+            root = tmp_path_factory.mktemp("world")
+            shutil.copytree(checkout, root, dirs_exist_ok=True)
+            folder = tmp_path_factory.mktemp("nodes")
+            nodes = PlatformNodes.open(folder, names=NAMES, shared=[root])
+            worlds[like, way] = PlatformWorld(root, nodes, like=like)
+    pool = ThreadPoolExecutor(2)
+    futures = {
+        (like, way): pool.submit(train, world, way, LIKE.index(like) % 2)
+        for (like, way), world in worlds.items()
+    }
+    try:
+        yield lambda like, way: futures[like, way].result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for world in worlds.values():
+            world.nodes.close()
+        pool.shutdown()
+        for world in worlds.values():
+            world.close()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("like", LIKE)
+def test_one_training_over_two_nodes(
+    trained: Callable[[str, str], Trained], like: str, way: str
+) -> None:
+    world, run, nodes, codes = trained(like, way)
+    assert codes == [0, 0], "\n".join(node.text[-3000:] for node in nodes)
+    assert world.the_run() == (run or world.the_run())
+    run = world.the_run()
+    assert (verdict(run)["state"], verdict(run)["restarts"]) == ("SUCCEEDED", 0)
+    assert {"rng_state_0.pth", "rng_state_1.pth"} <= {
+        path.name for path in (run / "checkpoint-2").iterdir()
+    }
+    for rank in (0, 1):
+        log = (run / "logs" / f"node{rank}.log").read_text()
+        assert f"rank: {rank}, local_rank: 0, world_size: 2, local_world_size: 1" in log
+    assert steps(run) == [1, 2]
+    # Two completions on each rank in each step: the world's batch.
+    assert len((run / "completions.jsonl").read_text().splitlines()) in (2, 4, 8)
+    status = world.status()
+    assert (status["state"], status["step"], status["max_steps"]) == ("SUCCEEDED", 2, 2)
+    assert "End time of running main" in nodes[0].text  # the platform's page shows node 0's output
