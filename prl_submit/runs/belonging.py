@@ -17,7 +17,7 @@ from msgspec import Struct
 from prl_submit.errors import PrlSubmitError
 from prl_submit.launch.quote import bash
 from prl_submit.runs.directory import Run, read_run
-from prl_submit.runs.layout import PLAN, RECORD
+from prl_submit.runs.layout import LAUNCH, LIBRARY, PLAN, RECORD
 from prl_submit.runs.record import Directory, Record, write_record
 from prl_submit.spec.traits import find_traits
 from prl_submit.system.owners import owner_of, user_name
@@ -109,15 +109,16 @@ def _planned_directory(run: Path) -> Directory | None:
     return Directory(os.path.join(plan.output_root, os.path.basename(plan.run_dir)), -1)
 
 
-def stranger(run: Path) -> int | None:
+def stranger(run: Path, me: int | None = None) -> int | None:
     """The uid of another user to whom the run belongs; None if it is this user's run.
 
-    Either the folder is another user's, or run.json or plan.json was written by another user who is not root.
+    Either the folder is another user's, or run.json, plan.json or a script was written by another user who is
+    not root. `me`: the uid that owns what we write, if that is not our own; see `owner_of_new_files`.
     """
-    me, owner = os.geteuid(), owner_of(run)
+    me, owner = os.geteuid() if me is None else me, owner_of(run)
     if owner is not None and owner != me and not _was_given_to_pods(run, me, owner):
         return owner
-    for name in (RECORD, PLAN):
+    for name in (RECORD, PLAN, LAUNCH, LIBRARY):
         writer = _writer(run / name)
         if writer not in (None, me, 0):
             return writer

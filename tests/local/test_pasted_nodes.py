@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -255,6 +256,58 @@ def run_of_answer(run: Run, token: str) -> None:
     write_record(run.path, msgspec.structs.replace(run.record, token=token))
 
 
+@pytest.mark.parametrize("place", ["elsewhere/v0-20261122-210000", "output/sub/v0-20261122-210000"])
+def test_no_launch_script_outside_the_output_root(
+    nodes: PastedNodes, tmp_path: Path, place: str
+) -> None:
+    """Somebody who may write into the folder of the nodes chooses no program."""
+    root = tmp_path / "output"
+    run = make((tmp_path / place).parent, PlatformJob())
+    run.path.rename(tmp_path / place)
+    pid, hello = asking_node(nodes, root)
+    assert run.record
+    answer(root, hello, run=str(tmp_path / place), token=run.record.token)
+    assert nodes.wait(pid) == 2
+    assert f"which is no run in {root}" in messages(root, pid)
+    assert joined(tmp_path / place) == {}
+
+
+def test_no_link_to_a_launch_script(nodes: PastedNodes, tmp_path: Path) -> None:
+    root = tmp_path / "output"
+    run = make(tmp_path / "elsewhere", PlatformJob())
+    pid, hello = asking_node(nodes, root)
+    (root / run.path.name).symlink_to(run.path)
+    assert run.record
+    answer(root, hello, run=run.path.name, token=run.record.token)
+    assert nodes.wait(pid) == 2
+    assert joined(run.path) == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("name", ["", "run.json", "launch.sh"])
+def test_no_launch_script_of_another_user(nodes: PastedNodes, tmp_path: Path, name: str) -> None:
+    """As an answer, and as the earlier run of a job that is started again."""
+    pid, hello = asking_node(nodes, tmp_path)
+    run = make(tmp_path, PlatformJob())
+    os.chown(run.path / name, 4242, 4242)
+    assert run.record
+    answer(tmp_path, hello, run=run.path.name, token=run.record.token)
+    assert nodes.wait(pid) == 2
+    assert "that is uid 4242's, and this is root" in messages(tmp_path, pid)
+    assert joined(run.path) == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_another_users_run_of_the_same_job_is_not_gone_on_in(
+    nodes: PastedNodes, tmp_path: Path
+) -> None:
+    first = begun(nodes, tmp_path, 1)
+    (run,) = runs_in(tmp_path)
+    kill(nodes, first, everything=True)
+    os.chown(run, 4242, 4242)
+    begun(nodes, tmp_path, 2)
+
+
 # ------------------------------------------------------------------ runs that have ended
 def write_exit(run: Path, **exit_json: object) -> None:
     record = {"exit_code": 0, "restarts": 0, "node": "n0"} | exit_json
@@ -454,6 +507,20 @@ def test_a_signal_at_any_instant_leaves_no_run_that_waits_for_ever(
         nodes.wait(pid)
         for run in runs_in(root):
             eventually(partial(has_begun_or_ended, run))
+
+
+def test_a_signal_at_the_last_instant_ends_this_process() -> None:
+    """It comes after the last look at what was heard, and before launch.sh has replaced the process."""
+    program = """if True:
+        import os, signal
+        from prl_submit.backends.platform.stop_signals import StopSignals, hand_over_signals, stop_signals
+        StopSignals.check = lambda stop: os.kill(os.getpid(), signal.SIGTERM)
+        with stop_signals() as stop:
+            hand_over_signals(stop)
+            os.execvp("sleep", ["sleep", "0"])
+        """
+    done = subprocess.run([sys.executable, "-c", program], check=False)
+    assert done.returncode == -signal.SIGTERM
 
 
 def has_begun_or_ended(run: Path) -> bool:

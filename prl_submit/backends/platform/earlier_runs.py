@@ -7,7 +7,7 @@ from pathlib import Path
 from prl_submit.backends.base import NothingToStart
 from prl_submit.backends.platform.handshake import digest
 from prl_submit.errors import EXIT_JOB_FAILED
-from prl_submit.runs.belonging import belonging
+from prl_submit.runs.belonging import belonging, stranger
 from prl_submit.runs.cancellation import cancel_reason
 from prl_submit.runs.directory import Run, list_runs
 from prl_submit.runs.exits import read_exit
@@ -16,6 +16,7 @@ from prl_submit.runs.limits import limits_of
 from prl_submit.runs.record import PlatformJob
 from prl_submit.runs.signs_of_life import read_sign
 from prl_submit.runs.states import CANCELLED, SUCCEEDED, State, finished_state
+from prl_submit.system.owners import owner_of_new_files
 
 #: The exit code of a job that SIGTERM ended, which launch.sh has for a cancelled run too.
 _EXIT_CANCELLED = 143
@@ -32,12 +33,17 @@ def run_key(place: str, spec: str, job: str | None, host: str) -> str:
 
 
 def find_earlier_run(root: Path, key: str) -> Run | None:
-    """The newest run with this key; None if there is none. Copies of a run are left out."""
+    """The newest run with this key; None if there is none. Copies and other users' runs are left out."""
     for run in reversed(list_runs(root)):
         place = run.record.place if run.record else None
-        if isinstance(place, PlatformJob) and place.key == key and belonging(run).has_job:
+        if isinstance(place, PlatformJob) and place.key == key and _is_ours(root, run):
             return run
     return None
+
+
+def _is_ours(root: Path, run: Run) -> bool:
+    """True if the run's job belongs to this directory, and the directory to this user."""
+    return belonging(run).has_job and stranger(run.path, owner_of_new_files(root)) is None
 
 
 def find_run_of_node(root: Path, place: str, spec: str, rank: int, host: str) -> Run | None:
@@ -50,7 +56,7 @@ def find_run_of_node(root: Path, place: str, spec: str, rank: int, host: str) ->
         ended = read_exit(run.path, 0)
         if not isinstance(known, PlatformJob) or ended is None or ended.node is None:
             continue
-        if known.key == run_key(place, spec, None, ended.node) and belonging(run).has_job:
+        if known.key == run_key(place, spec, None, ended.node) and _is_ours(root, run):
             sign = read_sign(alive_file(run.path, rank), rank)
             return run if sign is not None and sign.host == host else None
     return None

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 #: sysexits.h's EX_TEMPFAIL: another living process has this node's place. launch.sh exits with it too.
 EXIT_TAKEN = 75
@@ -59,13 +59,18 @@ class Pace(Struct, frozen=True):
 PACE = Pace()
 
 
+#: A nonce or a digest. It is a part of file names, so a file that has anything else there is not believed.
+Word = Annotated[str, Meta(pattern=r"\A[0-9A-Za-z]{1,64}\Z")]
+Count = Annotated[int, Meta(ge=0, le=1 << 53)]
+
+
 class NodeHello(Struct, frozen=True, kw_only=True):
     """What node 0 says. `spec`: the digest of its spec."""
 
-    nonce: str
+    nonce: Word
     host: str
-    spec: str
-    beat: int = 0
+    spec: Word
+    beat: Count = 0
 
 
 class NodeAsk(Struct, frozen=True, kw_only=True):
@@ -75,12 +80,12 @@ class NodeAsk(Struct, frozen=True, kw_only=True):
     nonce of the node 0 because of which it gives up; None as long as it waits.
     """
 
-    nonce: str
-    rank: int
+    nonce: Word
+    rank: Count
     host: str
     keys: dict[str, str]
     to: list[str] = []
-    beat: int = 0
+    beat: Count = 0
     leaves: str | None = None
 
 
@@ -90,11 +95,11 @@ class NodeAnswer(Struct, frozen=True, kw_only=True):
     `sender`: node 0's nonce; `to`: the asking node's nonce. `token`: the token in the run's run.json.
     """
 
-    sender: str
-    to: str
-    run: str | None = None
+    sender: Word
+    to: Word
+    run: Annotated[str, Meta(pattern=r"\A[^\x00]+\Z")] | None = None
     token: str | None = None
-    code: int = 0
+    code: Annotated[int, Meta(ge=0, le=255)] = 0
     words: str = ""
 
 

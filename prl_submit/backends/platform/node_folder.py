@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -25,6 +27,7 @@ from prl_submit.runs.directory import names_in
 from prl_submit.runs.layout import NODES, nodes_folder
 from prl_submit.system.files import remove_inside, write_inside
 from prl_submit.system.reading import decode_json, read_record
+from prl_submit.system.untrusted_text import excerpt
 
 Kind = TypeVar("Kind", NodeHello, NodeAsk, NodeAnswer)
 
@@ -32,6 +35,8 @@ Kind = TypeVar("Kind", NodeHello, NodeAsk, NodeAnswer)
 #: system may know an old state of the folder for a moment.
 _TRIES = 5
 _PASSING = (errno.ENOENT, errno.ESTALE, errno.EEXIST)
+#: The longest words of an answer, and the longest host name, that are shown.
+_WORDS, _HOST = 2000, 120
 
 
 class NodeFolder:
@@ -59,7 +64,7 @@ class NodeFolder:
         data = msgspec.json.encode(said) + b"\n"
         for left in reversed(range(_TRIES)):
             try:
-                self.path.mkdir(parents=True, exist_ok=True)
+                _make_folder(self._root, self.path)
                 write_inside(self._root, f"{self._inside}/{_name(said)}", data, durable=False)
                 return
             except OSError as error:
@@ -107,11 +112,32 @@ def _name(said: Said) -> str:
 
 
 def _decode(path: Path, kind: type[Kind]) -> Kind | None:
+    """What a file says, with texts that are harmless on a terminal; None if the file is damaged."""
     try:
         said: Kind = decode_json(read_record(path), kind)
     except (OSError, ValueError):
         return None
-    return said
+    if isinstance(said, NodeAnswer):
+        return msgspec.structs.replace(said, words=excerpt(said.words, _WORDS))
+    return msgspec.structs.replace(said, host=excerpt(said.host, _HOST))
+
+
+def _make_folder(root: Path, path: Path) -> None:
+    """Make the folder of a place. Raises OSError, also if `.nodes` is a symbolic link.
+
+    All who may make runs in the output root may have jobs of several nodes there. So `.nodes` gets the
+    permissions of the output root, but nobody may remove the folders of others in it.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        path.parent.mkdir()
+        with contextlib.suppress(OSError):
+            path.parent.chmod(stat.S_IMODE(root.stat().st_mode) | stat.S_ISVTX)
+    if path.parent.is_symlink():
+        raise OSError(
+            None, "is a symbolic link, through which nothing is written", str(path.parent)
+        )
+    path.mkdir(exist_ok=True)
 
 
 class _Seen(Struct):
@@ -155,18 +181,23 @@ class OldFiles:
 
 def remove_old_files(root: Path, old: OldFiles, now: float) -> None:
     """Remove the files in `.nodes/` that no living process writes any more, and the folders that are then empty."""
-    if not old.is_due(now):
+    if not old.is_due(now) or (root / NODES).is_symlink():
         return
     everything = {}
     for place in names_in(root / NODES):
         for name in names_in(root / NODES / place):
             with contextlib.suppress(OSError):
                 path = root / NODES / place / name
-                everything[path] = read_record(path)
+                everything[path] = _mark(path)
     for path in old.look(everything, now):
         with contextlib.suppress(OSError):
-            if read_record(path) == everything[path]:
+            if _mark(path) == everything[path]:
                 remove_inside(root, str(path.relative_to(root)))
     for place in names_in(root / NODES):
         with contextlib.suppress(OSError):
             (root / NODES / place).rmdir()
+
+
+def _mark(path: Path) -> bytes:
+    """A digest of a file's content. Raises OSError."""
+    return hashlib.sha256(read_record(path)).digest()

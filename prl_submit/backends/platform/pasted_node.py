@@ -35,16 +35,18 @@ from prl_submit.backends.platform.handshake import (
 )
 from prl_submit.backends.platform.job_size import differences
 from prl_submit.backends.platform.node_folder import NodeFolder
-from prl_submit.backends.platform.stop_signals import StopSignals, default_signals, stop_signals
+from prl_submit.backends.platform.stop_signals import StopSignals, hand_over_signals, stop_signals
 from prl_submit.backends.platform.variables import Seen
 from prl_submit.errors import EXIT_JOB_FAILED, BackendRefusedError, PrlSubmitError
 from prl_submit.planning.plan import Planned
+from prl_submit.runs.belonging import is_same, stranger
 from prl_submit.runs.directory import Run, read_run
 from prl_submit.runs.layout import LAUNCH
 from prl_submit.runs.record import PlatformJob
 from prl_submit.spec.nodes import Node, leaves
 from prl_submit.spec.scalars import format_duration
-from prl_submit.system.owners import user_name
+from prl_submit.system.owners import owner_of_new_files, user_name
+from prl_submit.system.untrusted_text import one_line
 
 Make = Callable[[PlatformJob], Run]
 Tell = Callable[[str], None]
@@ -291,7 +293,24 @@ class PastedNode:
             return NothingToStart(answer.code, answer.words, None if farewell is None else hint)
         path = Path(answer.run)
         self._await_run(path, answer, stop)
+        self._refuse_other_runs(path)
         return path
+
+    def _refuse_other_runs(self, path: Path) -> None:
+        """Raise PrlSubmitError for a launch.sh that node 0 cannot have meant: this process would become it."""
+        if path.is_symlink() or not is_same(path.parent, self._root):
+            raise PrlSubmitError(
+                f"{self._place.words}: the answer in {self._folder.path} names {one_line(str(path))}, which is no "
+                f"run in {self._root}; nothing was started",
+                "who else may write into the output root?",
+            )
+        uid = stranger(path, owner_of_new_files(self._root))
+        if uid is not None:
+            raise PrlSubmitError(
+                f"{self._place.words}: node 0 says that the run is {path}, but that is {user_name(uid)}'s, "
+                f"and this is {user_name(os.geteuid())}; nothing was started",
+                "start the containers of all nodes as one user",
+            )
 
     def _await_run(self, path: Path, answer: NodeAnswer, stop: StopSignals) -> None:
         """Wait until the run is visible here. Raises PrlSubmitError if it does not become visible."""
@@ -302,7 +321,7 @@ class PastedNode:
                 return
             if time.monotonic() - began >= min(_VISIBLE_S, self._wait):
                 raise BackendRefusedError(
-                    f"{self._place.words}: node 0 says that the run is {path}, but it is not there on "
+                    f"{self._place.words}: node 0 says that the run is {one_line(str(path))}, but it is not there on "
                     f"{self._place.host}",
                     f"mount the disk of {self._root} at the same path on every node",
                 )
@@ -346,6 +365,5 @@ class PastedNode:
 
     def _become_launch(self, run: Path, stop: StopSignals) -> NoReturn:
         """Replace this process by launch.sh: its output, its signals and its exit code are the job's."""
-        default_signals()
-        stop.check()  # after that: a signal that came before would be heard by nobody
+        hand_over_signals(stop)
         os.execvp("bash", ["bash", str(run / LAUNCH)])

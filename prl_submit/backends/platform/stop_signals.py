@@ -62,13 +62,20 @@ def stop_signals() -> Iterator[StopSignals]:
             signal.signal(number, handler)
 
 
-def default_signals() -> None:
+def hand_over_signals(stop: StopSignals) -> None:
     """Let a program that replaces this process get the signals as this process got them.
 
-    Python itself ignores SIGPIPE and SIGXFSZ, and bash would inherit that.
+    Raises StoppedError if a signal was heard. Meanwhile signals wait, because one that came between the look
+    and the change would end nothing: not this process any more, and not yet the program. Python itself
+    ignores SIGPIPE and SIGXFSZ, and bash would inherit that.
     """
-    for number in _NUMBERS:
-        if signal.getsignal(number) != signal.SIG_IGN:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _NUMBERS)
+    try:
+        stop.check()
+        for number in _NUMBERS:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from prl_submit.backends.platform.handshake import NodeAnswer, NodeAsk, NodeHello, Said
@@ -76,6 +77,63 @@ def test_nothing_is_written_through_a_link(folder: NodeFolder, tmp_path: Path) -
     with pytest.raises(NotADirectoryError):
         folder.write(HELLO)
     assert os.listdir(tmp_path / "elsewhere") == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'{"nonce":"x/../../../e","rank":1,"host":"n","keys":{},"to":["h0"]}',
+        b'{"nonce":"","rank":1,"host":"n","keys":{},"to":["h0"]}',
+        b'{"nonce":"a\\n","rank":1,"host":"n","keys":{},"to":["h0"]}',
+        b'{"nonce":"a1","rank":-1,"host":"n","keys":{},"to":["h0"]}',
+    ],
+)
+def test_an_ask_whose_answer_would_be_written_elsewhere(folder: NodeFolder, said: bytes) -> None:
+    folder.write(ASK)
+    (folder.path / "ask.2.x.json").write_bytes(said)
+    assert folder.asks() == [ASK]
+
+
+@pytest.mark.parametrize("more", [b'"run":"/v\\u0000"', b'"code":256', b'"code":-1', b'"words":1'])
+def test_an_answer_that_no_node_0_gives(folder: NodeFolder, more: bytes) -> None:
+    folder.write(ANSWER)
+    (folder.path / "answer.a1.h9.json").write_bytes(b'{"sender":"h9","to":"a1",%s}' % more)
+    assert folder.answers("a1") == [ANSWER]
+
+
+def test_texts_are_harmless_on_a_terminal(folder: NodeFolder) -> None:
+    folder.write(msgspec.structs.replace(HELLO, host="n\x1b[2J0"))
+    folder.write(msgspec.structs.replace(ASK, host="n" * 5000))
+    folder.write(msgspec.structs.replace(ANSWER, words="a\x1b]0;title\x07b\nerror: c"))
+    assert folder.hellos()[0].host == "n0"
+    assert len(folder.asks()[0].host) < 200
+    assert folder.answers("a1")[0].words == "ab error: c"
+
+
+def test_nothing_is_made_or_removed_where_a_link_leads(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "output", tmp_path / "elsewhere"
+    root.mkdir()
+    (elsewhere / "empty").mkdir(parents=True)
+    (root / ".nodes").symlink_to(elsewhere)
+    folder = NodeFolder(root, "place")
+    with pytest.raises(OSError, match="symbolic link"):
+        folder.write(HELLO)
+    remove_old_files(root, OldFiles(), 0)
+    folder.leave()
+    assert os.listdir(elsewhere) == ["empty"]
+
+
+@pytest.mark.parametrize(
+    ("root_mode", "mode"), [(0o2775, 0o1775), (0o1777, 0o1777), (0o755, 0o1755)]
+)
+def test_all_who_may_make_runs_may_have_jobs_of_several_nodes(
+    tmp_path: Path, root_mode: int, mode: int
+) -> None:
+    """Nobody may remove the folder of another user's job."""
+    tmp_path.chmod(root_mode)
+    NodeFolder(tmp_path, "place").write(HELLO)
+    assert (tmp_path / ".nodes").stat().st_mode & 0o1777 == mode
+    assert (tmp_path / ".nodes" / "place").stat().st_mode & 0o22 == 0
 
 
 # ------------------------------------------------------------------ old files
