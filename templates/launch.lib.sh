@@ -551,7 +551,13 @@ prl_leave_nothing_behind() {
     [[ -n $prl_left ]] || return 0
     prl_signal_all TERM "$prl_left"
   done
-  prl_signal_all KILL "$(prl_background_shells; prl_job_processes)"
+  # While the processes are listed, one of them may start another one, so they are listed again after the kill.
+  for prl_seconds in 0.1 0.2 0.3 0.5; do
+    prl_left=$(prl_background_shells; prl_job_processes)
+    [[ -n $prl_left ]] || return 0
+    prl_signal_all KILL "$prl_left"
+    sleep "$prl_seconds"
+  done
 }
 
 # The processes that launch.sh itself started beside the training.
