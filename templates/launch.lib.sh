@@ -187,8 +187,8 @@ prl_begin() {
   # directory, because scripts that were rendered and not submitted all have the same token.
   export PRL_SUBMIT_TOKEN
   PRL_SUBMIT_TOKEN=$prl_token.$prl_node_rank.$(stat -c %d.%i -- "$prl_run_dir")
-  ((prl_on_platform == 0)) || prl_begin_on_platform
   prl_refuse_another_restart
+  ((prl_on_platform == 0)) || prl_begin_on_platform
   prl_watch_time prl_end_setup
   prl_doing="entering the working directory"
   prl_enter_workdir
@@ -228,6 +228,7 @@ prl_count_starts() {
     prl_started=$(prl_starts_of "$prl_i")
     ((prl_started <= PRL_SUBMIT_RESTARTS + 1)) || PRL_SUBMIT_RESTARTS=$((prl_started - 1))
   done
+  ((prl_on_platform == 0)) || prl_pass_nodes_that_are_gone
   while (($(prl_starts_of "$prl_node_rank") <= PRL_SUBMIT_RESTARTS)); do
     echo "${PRL_SUBMIT_POD:-$prl_host}" >>"$prl_starts"
   done
@@ -281,6 +282,7 @@ prl_count_attempts() {
   prl_again=${PRL_SUBMIT_RESTARTS:-0}
   prl_restarts=$((prl_resumed + prl_again))
   prl_counted=$prl_again
+  ((prl_on_platform == 0)) || prl_count_trainings
   ((prl_in_pods)) || return 0
   if ((prl_max_restarts == 0)); then
     # The operator starts no pod again that has failed. It made this one after the job was suspended, as Kueue does to
@@ -298,7 +300,7 @@ prl_refuse_another_restart() {
     ((prl_again <= prl_max_restarts)) || prl_fail 1 "started again $prl_again times; restarts.max is $prl_max_restarts"
   elif ((prl_counted > prl_max_restarts)); then
     prl_restarts=$((prl_restarts - 1)) # this start is no restart
-    prl_fail 1 "${prl_last_reason:-killed without a word, out of memory is the usual cause}; restarts.max is $prl_max_restarts, and used up"
+    prl_fail 1 "${prl_last_reason:-killed without a word, out of memory is the usual cause}; restarts.max is $prl_max_restarts, and used up$(prl_what_to_do)"
   fi
 }
 
@@ -307,7 +309,7 @@ prl_refuse_links() {
   local prl_file
   for prl_file in "$prl_run_dir"/{".node$prl_node_rank.lock",logging.jsonl,completions.jsonl,logs} "$prl_exit_file" "$prl_exit_file.part" \
     "$prl_log_file" "$prl_run_dir"/logs/{attempts.jsonl,.job,".began$prl_node_rank",".pod$prl_node_rank"} \
-    "$prl_run_dir"/logs/{".alive$prl_node_rank"{,.part},".doing$prl_node_rank",".note$prl_node_rank",".stop.$prl_token",".from.$prl_token.part"}; do
+    "$prl_run_dir"/logs/{".alive$prl_node_rank"{,.part},".doing$prl_node_rank",".note$prl_node_rank",".stop.$prl_token",".from.$prl_token.part",".trainings.$prl_token"}; do
     [[ ! -L $prl_file ]] || {
       echo "prl-submit: $prl_file is a symbolic link, through which nothing is written" >&2
       exit 78
@@ -380,7 +382,8 @@ prl_find_old_end() {
 
 # Remove an earlier attempt's exit.json, and keep room for this one's, since the disk may be full at the end.
 prl_begin_exit_file() {
-  ((prl_in_pods == 0 && prl_on_platform == 0)) ||
+  ((prl_on_platform == 0)) || prl_find_last_reason
+  ((prl_in_pods == 0)) ||
     prl_last_reason=$(sed -nE 's/.*"reason": "(.*)"\}.*/\1/p' "$prl_exit_file" 2>/dev/null) || true
   rm -f -- "$prl_exit_file"
   prl_note_attempt "{\"started_at\": \"$prl_started_at\", \"restarts\": $prl_restarts, \"node\": $(prl_json_string "$prl_host")}"

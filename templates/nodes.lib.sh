@@ -10,6 +10,7 @@
 #   logs/.aliveN          the sign of life of node N, which a loop beside launch.sh replaces every prl_beat_s seconds
 #   logs/.startsN.TOKEN   a line for each start of node N
 #   logs/.from.TOKEN      written by node 0: the attempt, the port of node 0, and the checkpoint to go on from
+#   logs/.trainings.TOKEN a line of node 0 for each attempt whose training has begun
 #   logs/.stop.TOKEN      a node was told to stop, so all nodes stop and save together
 #   exit.json, logs/nodeN.exit.json, cancel.json
 #
@@ -100,6 +101,36 @@ prl_lives_elsewhere() { # [SECONDS]
     [[ $prl_sign == "$prl_first" || $prl_sign == *'"ended": true}' ]] || return 0
   done
   return 1
+}
+
+# If the platform's form asked for more nodes at first, their attempts were earlier ones.
+prl_pass_nodes_that_are_gone() {
+  local prl_i prl_file prl_started
+  for prl_file in "$prl_run_dir"/logs/.starts*".$prl_token"; do
+    prl_i=${prl_file##*/.starts} prl_i=${prl_i%".$prl_token"}
+    [[ $prl_i =~ ^[1-9][0-9]{0,5}$ ]] || continue
+    ((prl_i >= prl_nodes)) || continue
+    prl_started=$(prl_starts_of "$prl_i")
+    ((prl_started <= PRL_SUBMIT_RESTARTS)) || PRL_SUBMIT_RESTARTS=$prl_started
+  done
+}
+
+# restarts.max limits the trainings that are begun again. An attempt that ended before its training does not count: the
+# platform's form was wrong, a node did not come, a setup line failed. Before each training node 0 adds a line to a file.
+prl_trainings_file() { printf '%s' "$prl_run_dir/logs/.trainings.$prl_token"; }
+prl_count_trainings() { # into prl_counted
+  prl_counted=$({ sort -u -- "$(prl_trainings_file)" 2>/dev/null || true; } | wc -l)
+}
+prl_note_training() {
+  echo "$prl_again" >>"$(prl_trainings_file)" || prl_fail 1 "$(prl_trainings_file) cannot be written"
+}
+prl_has_restarts_left() { prl_count_trainings && ((prl_counted <= prl_max_restarts)); }
+prl_what_to_do() { # when restarts.max is used up
+  ((prl_on_platform == 0)) || printf '%s' ": \`prl-submit resume ${prl_run_dir##*/}\` continues from its last checkpoint; if it has none, make a new run"
+}
+# Why the last attempt of this node has failed, before its exit file is removed.
+prl_find_last_reason() {
+  ! prl_read_end "$prl_node_rank" || prl_last_reason=${prl_end_reason%"; restarts.max is $prl_max_restarts, and used up"*}
 }
 
 # When the log is open and the mark of this node's processes is set.
@@ -306,8 +337,8 @@ prl_hear() { # [WORDS]: the signal, or the time limit
     cancel) ;;
     *) [[ -z ${1:-} ]] || prl_tell_others "$1" ;;
   esac
-  if [[ -n $prl_starts_anew ]] && ((prl_again >= prl_max_restarts)); then
-    prl_starts_anew='' prl_blame+="; restarts.max is $prl_max_restarts, and used up"
+  if [[ -n $prl_starts_anew ]] && ! prl_has_restarts_left; then
+    prl_starts_anew='' prl_blame+="; restarts.max is $prl_max_restarts, and used up$(prl_what_to_do)"
   fi
 }
 prl_tell_others() { # WORDS
@@ -342,6 +373,7 @@ prl_wait_for_blame() {
 
 prl_meet() {
   if ((prl_nodes == 1)); then
+    prl_note_training
     # Without --local-addr torchrun would look up its own host name, and wait for minutes if it does not resolve.
     prl_rendezvous=(--nnodes=1 --standalone --local-addr=localhost --nproc_per_node="$prl_nproc_per_node")
     return 0
@@ -350,6 +382,7 @@ prl_meet() {
   if ((prl_node_rank == 0)); then
     prl_wait_for_nodes
     prl_choose_port
+    prl_note_training
   fi
   prl_agree_on_checkpoint
   prl_rendezvous=(--nnodes="$prl_nodes" --nproc_per_node="$prl_nproc_per_node" --node_rank="$prl_node_rank"
@@ -495,7 +528,7 @@ prl_take_verdict() {
       prl_code=$prl_end_code
       return 0
     fi
-    if ((prl_again < prl_max_restarts)) && prl_is_behind; then
+    if prl_is_behind && prl_has_restarts_left; then
       prl_blame="another node was started again"
       prl_start_anew
     fi

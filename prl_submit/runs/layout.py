@@ -89,6 +89,11 @@ def suspensions_file(run: Path, token: str) -> Path:
     return run / LOGS / f".suspended.{token}"
 
 
+def trainings_file(run: Path, token: str) -> Path:
+    """The file of a platform's job with the numbers of the attempts whose training has begun."""
+    return run / LOGS / f".trainings.{token}"
+
+
 def alive_file(run: Path, node: int) -> Path:
     """The sign of life of a node of a platform; `signs_of_life` says what is in it."""
     return run / LOGS / f".alive{node}"

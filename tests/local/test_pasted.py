@@ -124,6 +124,27 @@ def test_another_value_makes_another_run(world: World) -> None:
     assert len(values) == 3
 
 
+def test_attempts_that_did_not_train_use_up_no_restart(world: World) -> None:
+    """A setup line has failed twice; then the training fails, and that counts."""
+    setup = ["[[ ! -e fails ]]"]
+    (world.root / "fails").touch()
+    spec = world.spec(backend="platform", environment__setup=setup)
+
+    def again(fake: str) -> Done:
+        words = [sys.executable, "-m", "prl_submit", spec]
+        return world.finish(world.popen(words, FAKE=fake, **ONE))
+
+    assert [again("exit 3").code for _ in range(2)] == [1, 1]
+    (run,) = runs(world)
+    (world.root / "fails").unlink()
+    assert again("exit 3").code == 3
+    refused = again("ended")
+    assert refused.code == 1
+    assert "its training has begun once and restarts.max is 0" in refused.err
+    assert f"`prl-submit resume {run.name}` continues from" in refused.err
+    assert runs(world) == [run]
+
+
 def test_kill_9_and_the_same_command_again(world: World) -> None:
     process, run = begin(world)
     process.kill()

@@ -179,6 +179,43 @@ def test_failed_resumed_and_followed(world: World) -> None:
     assert (found["state"], found["restarts"], found["job_id"]) == ("SUCCEEDED", 1, "t-8")
 
 
+def test_a_form_that_was_wrong_at_first(world: World) -> None:
+    """The same line trains when the form is right, and status follows."""
+    run = prepare(world, resources__nodes=1)
+    two = {"NNODES": "2", "NODE_RANK": "0", "MASTER_ADDR": HOST}
+    refused = world.finish(world.popen(["bash", run / "launch.sh"], FAKE=WAITS, **two))
+    assert refused.code == 78
+    state, reason, _ = told(world, run)
+    assert (state, reason) == (
+        "FAILED",
+        "resources.nodes in the spec is 1, but the platform has started 2 (NNODES=2): change the "
+        "spec or the platform's form",
+    )
+    job = start(world, run)
+    eventually(lambda: is_training(world, run), 30)
+    (run / "go").touch()
+    assert world.finish(job).code == 0
+    assert told(world, run)[0] == "SUCCEEDED"
+
+
+def test_restarts_that_are_used_up(world: World) -> None:
+    """The words say what to do, and it works."""
+    run = prepare(world)
+    assert world.finish(start(world, run, "step 1 2; checkpoint 1 2; exit 3")).code == 3
+    refused = world.finish(start(world, run))
+    assert refused.code == 1
+    words = f"restarts.max is 0, and used up: `prl-submit resume {run.name}` continues from"
+    assert words in refused.out
+    state, reason, _ = told(world, run)
+    assert (state, words in (reason or "")) == ("FAILED", True)
+    assert world.prl("resume", run.name).code == 0
+    assert told(world, run)[0] == "QUEUED"
+    job = start(world, run)
+    eventually(lambda: is_training(world, run), 30)
+    (run / "go").touch()
+    assert world.finish(job).code == 0
+
+
 def test_cancel_forbids_the_next_start_of_a_failed_run(world: World) -> None:
     run = prepare(world, restarts__max=2)
     assert world.finish(start(world, run, "exit 3")).code == 3

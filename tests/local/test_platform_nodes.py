@@ -377,10 +377,74 @@ def test_more_restarts_than_allowed(world: World) -> None:
     assert codes(nodes.end(nodes.both(fake))) == [4, 4]
     done = nodes.end(nodes.both(fake))
     assert codes(done) == [1, 1]
-    assert nodes.exit(0)["restarts"] == 0
-    assert nodes.exit(0)["reason"] == (
-        "torchrun exited with 4: KeyError: 1; restarts.max is 0, and used up"
+    words = (
+        "torchrun exited with 4: KeyError: 1; restarts.max is 0, and used up: "
+        "`prl-submit resume run` continues from its last checkpoint; if it has none, make a new run"
     )
+    assert (nodes.exit(0)["restarts"], nodes.exit(0)["reason"]) == (0, words)
+    nodes.end(nodes.both(fake))
+    assert nodes.exit(0)["reason"] == words
+
+
+SETUP = "[[ ! -e $FAKE_RUN/fails || $FAKE_HOST != n1 ]]"
+#: What ends an attempt before its training: variables of the form, and how both nodes end then.
+BEFORE: dict[str, tuple[dict[str, str], int]] = {
+    "nodes": ({"NNODES": "3"}, 78),
+    "gpus": ({"NPROC_PER_NODE": "4"}, 78),
+    "setup": ({}, 1),
+    "port": ({}, 78),
+    "preflight": ({"FAKE_LACKS": "1"}, 78),
+}
+
+
+@pytest.mark.parametrize("what", BEFORE)
+def test_an_attempt_that_did_not_train_uses_up_no_restart(world: World, what: str) -> None:
+    """The same line trains when the form is right."""
+    lacks = '[[ -z ${FAKE_LACKS:-} ]] || prl_need "file" /nowhere dataset'
+    nodes = Nodes(world, environment__setup=[SETUP, lacks])
+    wrong, code = BEFORE[what]
+    (nodes.run / "fails").touch() if what == "setup" else None
+    holder = socket.create_server(("", 0)) if what == "port" else None
+    port = {"MASTER_PORT": str(holder.getsockname()[1])} if holder else {}
+    told = {"FAKE_RUN": str(nodes.run)}
+    done = nodes.end(nodes.both(ENDS, **told, **port, **wrong))
+    assert codes(done) == [code, code]
+    if holder:
+        holder.close()
+    (nodes.run / "fails").unlink(missing_ok=True)
+    assert codes(nodes.end(nodes.both(ENDS, **told, **port))) == [0, 0]
+    assert nodes.exit(0)["state"] == "SUCCEEDED"
+
+
+def test_the_first_start_of_one_node_alone_uses_up_no_restart(
+    nodes: Nodes, eventually: Eventually
+) -> None:
+    """Node 0 was refused while node 1 waited for it, and both are started again."""
+    late = nodes.start(1, ENDS)
+    eventually(lambda: nodes.sign(1)["doing"] == "waiting for node 0", 10)
+    wrong = nodes.start(0, ENDS, NPROC_PER_NODE="4")
+    assert codes(nodes.end([wrong, late])) == [78, 78]
+    assert codes(nodes.end(nodes.both(ENDS))) == [0, 0]
+
+
+def test_a_node_that_is_started_again_before_the_training(
+    nodes: Nodes, eventually: Eventually
+) -> None:
+    """The other one goes on with it, though restarts.max is 0; after the training has begun it does not."""
+    first = nodes.start(0, ENDS)
+    eventually(lambda: nodes.sign(0)["doing"] == "waiting for node 1", 10)
+    first.kill()
+    nodes.world.finish(first)
+    assert codes(nodes.end(nodes.both(ENDS))) == [0, 0]
+
+
+def test_more_nodes_at_first(world: World) -> None:
+    """The nodes that are not there any more do not count."""
+    nodes = Nodes(world)
+    (nodes.run / "logs").mkdir()
+    (nodes.run / "logs" / f".starts2.{world.mark}").write_text("n2\nn2\n")
+    assert codes(nodes.end(nodes.both(ENDS))) == [0, 0]
+    assert nodes.exit(0)["restarts"] == 2
 
 
 @pytest.mark.parametrize("rank", [0, 1])

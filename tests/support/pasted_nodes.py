@@ -30,7 +30,7 @@ KEYS = {"name": "11", "swift.beta": "22"}
 LAUNCH = """\
 run=${0%/*}
 [[ $FAKE_RANK != 0 ]] || : >>"$run/logs/node0.log"
-[[ $FAKE_RANK != 0 ]] || echo start >>"$run/logs/.starts0.$(sed -n 's/.*"token": "\\(.*\\)",/\\1/p' "$run/run.json")"
+[[ $FAKE_RANK != 0 ]] || echo 0 >>"$run/logs/.trainings.$(sed -n 's/.*"token": "\\(.*\\)",/\\1/p' "$run/run.json")"
 attempt=$(cat "$run"/attempt 2>/dev/null || echo 0)
 echo "$FAKE_RANK $$ $FAKE_HOST" >>"$run/joined"
 while [[ ! -e $run/stop ]]; do

@@ -11,6 +11,7 @@ import msgspec
 
 from prl_submit.backends.answers import BackendAnswer
 from prl_submit.backends.base import Backend, Finding, NodeOfJob, StartCommand, ignore_message
+from prl_submit.backends.platform.begun_trainings import may_train_again
 from prl_submit.backends.platform.pulse import Pulse
 from prl_submit.backends.platform.state_from_files import (
     Look,
@@ -25,13 +26,12 @@ from prl_submit.planning.plan import Plan, Planned
 from prl_submit.runs.cancellation import cancel_reason, write_cancel
 from prl_submit.runs.directory import Run, read_run
 from prl_submit.runs.last_known import as_last_known
-from prl_submit.runs.layout import CANCEL, LAUNCH, alive_file, starts_file
+from prl_submit.runs.layout import CANCEL, LAUNCH, alive_file
 from prl_submit.runs.limits import limits_of
 from prl_submit.runs.plan_file import find_plan
 from prl_submit.runs.record import PlatformJob, Record, write_record
 from prl_submit.runs.signs_of_life import SignOfLife, footprint, read_sign, second_look_s
 from prl_submit.runs.states import LOST, State, finished_state
-from prl_submit.system.reading import read_record
 
 #: Seconds between two looks at a job that was told to end.
 _POLL_S = 0.5
@@ -132,13 +132,8 @@ class PlatformBackend(Backend):
         return False
 
     def may_start_again(self, run: Run) -> bool:
-        """True if launch.sh was not started as often yet as restarts.max allows."""
-        record = run.require_record()
-        try:
-            starts = read_record(starts_file(run.path, 0, record.token)).count(b"\n")
-        except OSError:
-            starts = 0
-        return starts <= limits_of(run.path, record).max_restarts
+        """True if restarts.max allows launch.sh one more training."""
+        return may_train_again(run)
 
     def cancel(self, run: Run, *, wait: bool) -> bool:
         """Write cancel.json, which launch.sh of each node looks for. Raises BackendRefusedError.

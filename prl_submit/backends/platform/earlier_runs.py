@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from prl_submit.backends.base import NothingToStart
+from prl_submit.backends.platform.begun_trainings import begun_trainings, may_train_again
 from prl_submit.backends.platform.handshake import digest
 from prl_submit.errors import EXIT_JOB_FAILED
 from prl_submit.runs.belonging import belonging, stranger
 from prl_submit.runs.cancellation import cancel_reason
 from prl_submit.runs.directory import Run, list_runs
 from prl_submit.runs.exits import read_exit
-from prl_submit.runs.layout import alive_file, starts_file
+from prl_submit.runs.layout import alive_file
 from prl_submit.runs.limits import limits_of
 from prl_submit.runs.record import PlatformJob
 from prl_submit.runs.signs_of_life import read_sign
@@ -76,27 +77,17 @@ def why_not_again(run: Run) -> NothingToStart | None:
 
 
 def _used_up(run: Run, state: State | None) -> NothingToStart | None:
-    """Why a run that has failed must not be started again: it was started as often as the spec allows."""
-    record = run.require_record()
-    if state is None:
-        return None  # no attempt has ended, or the last one was killed: launch.sh counts
-    allowed = limits_of(run.path, record).max_restarts
-    starts = _lines(starts_file(run.path, 0, record.token))
-    if starts <= allowed:
-        return None
+    """Why a run that has failed must not be started again: it was trained as often as the spec allows."""
+    if state is None or may_train_again(run):
+        return None  # where no attempt has ended, or the last one was killed, launch.sh refuses
+    allowed = limits_of(run.path, run.require_record()).max_restarts
     words = (
-        f"{run.name} {state.state}{f': {state.reason}' if state.reason else ''}; it was started "
-        f"{_times(starts)} and restarts.max is {allowed}, so it is not started again"
+        f"{run.name} {state.state}{f': {state.reason}' if state.reason else ''}; its training has begun "
+        f"{_times(begun_trainings(run))} and restarts.max is {allowed}, so it is not started again"
     )
-    return NothingToStart(EXIT_JOB_FAILED, words, f"a larger restarts.max in the spec, or: {AGAIN}")
+    hint = f"`prl-submit resume {run.name}` continues from its last checkpoint; {AGAIN}"
+    return NothingToStart(EXIT_JOB_FAILED, words, hint)
 
 
 def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
-
-
-def _lines(path: Path) -> int:
-    try:
-        return path.read_bytes().count(b"\n")
-    except OSError:
-        return 0

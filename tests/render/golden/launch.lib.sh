@@ -187,8 +187,8 @@ prl_begin() {
   # directory, because scripts that were rendered and not submitted all have the same token.
   export PRL_SUBMIT_TOKEN
   PRL_SUBMIT_TOKEN=$prl_token.$prl_node_rank.$(stat -c %d.%i -- "$prl_run_dir")
-  ((prl_on_platform == 0)) || prl_begin_on_platform
   prl_refuse_another_restart
+  ((prl_on_platform == 0)) || prl_begin_on_platform
   prl_watch_time prl_end_setup
   prl_doing="entering the working directory"
   prl_enter_workdir
@@ -228,6 +228,7 @@ prl_count_starts() {
     prl_started=$(prl_starts_of "$prl_i")
     ((prl_started <= PRL_SUBMIT_RESTARTS + 1)) || PRL_SUBMIT_RESTARTS=$((prl_started - 1))
   done
+  ((prl_on_platform == 0)) || prl_pass_nodes_that_are_gone
   while (($(prl_starts_of "$prl_node_rank") <= PRL_SUBMIT_RESTARTS)); do
     echo "${PRL_SUBMIT_POD:-$prl_host}" >>"$prl_starts"
   done
@@ -281,6 +282,7 @@ prl_count_attempts() {
   prl_again=${PRL_SUBMIT_RESTARTS:-0}
   prl_restarts=$((prl_resumed + prl_again))
   prl_counted=$prl_again
+  ((prl_on_platform == 0)) || prl_count_trainings
   ((prl_in_pods)) || return 0
   if ((prl_max_restarts == 0)); then
     # The operator starts no pod again that has failed. It made this one after the job was suspended, as Kueue does to
@@ -298,7 +300,7 @@ prl_refuse_another_restart() {
     ((prl_again <= prl_max_restarts)) || prl_fail 1 "started again $prl_again times; restarts.max is $prl_max_restarts"
   elif ((prl_counted > prl_max_restarts)); then
     prl_restarts=$((prl_restarts - 1)) # this start is no restart
-    prl_fail 1 "${prl_last_reason:-killed without a word, out of memory is the usual cause}; restarts.max is $prl_max_restarts, and used up"
+    prl_fail 1 "${prl_last_reason:-killed without a word, out of memory is the usual cause}; restarts.max is $prl_max_restarts, and used up$(prl_what_to_do)"
   fi
 }
 
@@ -307,7 +309,7 @@ prl_refuse_links() {
   local prl_file
   for prl_file in "$prl_run_dir"/{".node$prl_node_rank.lock",logging.jsonl,completions.jsonl,logs} "$prl_exit_file" "$prl_exit_file.part" \
     "$prl_log_file" "$prl_run_dir"/logs/{attempts.jsonl,.job,".began$prl_node_rank",".pod$prl_node_rank"} \
-    "$prl_run_dir"/logs/{".alive$prl_node_rank"{,.part},".doing$prl_node_rank",".note$prl_node_rank",".stop.$prl_token",".from.$prl_token.part"}; do
+    "$prl_run_dir"/logs/{".alive$prl_node_rank"{,.part},".doing$prl_node_rank",".note$prl_node_rank",".stop.$prl_token",".from.$prl_token.part",".trainings.$prl_token"}; do
     [[ ! -L $prl_file ]] || {
       echo "prl-submit: $prl_file is a symbolic link, through which nothing is written" >&2
       exit 78
@@ -380,7 +382,8 @@ prl_find_old_end() {
 
 # Remove an earlier attempt's exit.json, and keep room for this one's, since the disk may be full at the end.
 prl_begin_exit_file() {
-  ((prl_in_pods == 0 && prl_on_platform == 0)) ||
+  ((prl_on_platform == 0)) || prl_find_last_reason
+  ((prl_in_pods == 0)) ||
     prl_last_reason=$(sed -nE 's/.*"reason": "(.*)"\}.*/\1/p' "$prl_exit_file" 2>/dev/null) || true
   rm -f -- "$prl_exit_file"
   prl_note_attempt "{\"started_at\": \"$prl_started_at\", \"restarts\": $prl_restarts, \"node\": $(prl_json_string "$prl_host")}"
@@ -1935,6 +1938,7 @@ prl_shown() { # VALUE
 #   logs/.aliveN          the sign of life of node N, which a loop beside launch.sh replaces every prl_beat_s seconds
 #   logs/.startsN.TOKEN   a line for each start of node N
 #   logs/.from.TOKEN      written by node 0: the attempt, the port of node 0, and the checkpoint to go on from
+#   logs/.trainings.TOKEN a line of node 0 for each attempt whose training has begun
 #   logs/.stop.TOKEN      a node was told to stop, so all nodes stop and save together
 #   exit.json, logs/nodeN.exit.json, cancel.json
 #
@@ -2025,6 +2029,36 @@ prl_lives_elsewhere() { # [SECONDS]
     [[ $prl_sign == "$prl_first" || $prl_sign == *'"ended": true}' ]] || return 0
   done
   return 1
+}
+
+# If the platform's form asked for more nodes at first, their attempts were earlier ones.
+prl_pass_nodes_that_are_gone() {
+  local prl_i prl_file prl_started
+  for prl_file in "$prl_run_dir"/logs/.starts*".$prl_token"; do
+    prl_i=${prl_file##*/.starts} prl_i=${prl_i%".$prl_token"}
+    [[ $prl_i =~ ^[1-9][0-9]{0,5}$ ]] || continue
+    ((prl_i >= prl_nodes)) || continue
+    prl_started=$(prl_starts_of "$prl_i")
+    ((prl_started <= PRL_SUBMIT_RESTARTS)) || PRL_SUBMIT_RESTARTS=$prl_started
+  done
+}
+
+# restarts.max limits the trainings that are begun again. An attempt that ended before its training does not count: the
+# platform's form was wrong, a node did not come, a setup line failed. Before each training node 0 adds a line to a file.
+prl_trainings_file() { printf '%s' "$prl_run_dir/logs/.trainings.$prl_token"; }
+prl_count_trainings() { # into prl_counted
+  prl_counted=$({ sort -u -- "$(prl_trainings_file)" 2>/dev/null || true; } | wc -l)
+}
+prl_note_training() {
+  echo "$prl_again" >>"$(prl_trainings_file)" || prl_fail 1 "$(prl_trainings_file) cannot be written"
+}
+prl_has_restarts_left() { prl_count_trainings && ((prl_counted <= prl_max_restarts)); }
+prl_what_to_do() { # when restarts.max is used up
+  ((prl_on_platform == 0)) || printf '%s' ": \`prl-submit resume ${prl_run_dir##*/}\` continues from its last checkpoint; if it has none, make a new run"
+}
+# Why the last attempt of this node has failed, before its exit file is removed.
+prl_find_last_reason() {
+  ! prl_read_end "$prl_node_rank" || prl_last_reason=${prl_end_reason%"; restarts.max is $prl_max_restarts, and used up"*}
 }
 
 # When the log is open and the mark of this node's processes is set.
@@ -2231,8 +2265,8 @@ prl_hear() { # [WORDS]: the signal, or the time limit
     cancel) ;;
     *) [[ -z ${1:-} ]] || prl_tell_others "$1" ;;
   esac
-  if [[ -n $prl_starts_anew ]] && ((prl_again >= prl_max_restarts)); then
-    prl_starts_anew='' prl_blame+="; restarts.max is $prl_max_restarts, and used up"
+  if [[ -n $prl_starts_anew ]] && ! prl_has_restarts_left; then
+    prl_starts_anew='' prl_blame+="; restarts.max is $prl_max_restarts, and used up$(prl_what_to_do)"
   fi
 }
 prl_tell_others() { # WORDS
@@ -2267,6 +2301,7 @@ prl_wait_for_blame() {
 
 prl_meet() {
   if ((prl_nodes == 1)); then
+    prl_note_training
     # Without --local-addr torchrun would look up its own host name, and wait for minutes if it does not resolve.
     prl_rendezvous=(--nnodes=1 --standalone --local-addr=localhost --nproc_per_node="$prl_nproc_per_node")
     return 0
@@ -2275,6 +2310,7 @@ prl_meet() {
   if ((prl_node_rank == 0)); then
     prl_wait_for_nodes
     prl_choose_port
+    prl_note_training
   fi
   prl_agree_on_checkpoint
   prl_rendezvous=(--nnodes="$prl_nodes" --nproc_per_node="$prl_nproc_per_node" --node_rank="$prl_node_rank"
@@ -2420,7 +2456,7 @@ prl_take_verdict() {
       prl_code=$prl_end_code
       return 0
     fi
-    if ((prl_again < prl_max_restarts)) && prl_is_behind; then
+    if prl_is_behind && prl_has_restarts_left; then
       prl_blame="another node was started again"
       prl_start_anew
     fi
