@@ -82,7 +82,7 @@ def test_a_spec_has_the_words_and_the_place_of_its_script(place: Place, path: Pa
 
 
 #: These need GPUs, which launch.sh counts.
-COUNTING = ("gpus_by_torchrun.sh", "gpus_counted.sh")
+COUNTING = ("by_hand_text_of_options.sh", "gpus_by_torchrun.sh", "gpus_counted.sh")
 #: This one states two nodes.
 OF_TWO = ("two_nodes_stated.sh",)
 

@@ -27,7 +27,7 @@ def output_of(scope: Scope, node: CmdSubst) -> str:
         if found is not None:
             return found
     inner = node.text.removeprefix("$(").strip("`").removesuffix(")")
-    why = f"the output of $({shown(inner, 50)}) is known only when it runs"
+    why = f"the output of $({shown(inner, 70)}) is known only when it runs"
     raise UnknownError(why, "write the value")
 
 

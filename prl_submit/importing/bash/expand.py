@@ -58,8 +58,15 @@ def expand_fields(word: Word, scope: Scope) -> list[Given]:
 
     The items of an array may be gaps. Raises UnknownError where the whole word is not known.
     """
+    if words := _words_of_variable(word, scope):
+        return list(words)
     pieces = _pieces_of(word, scope, assignment=bool(_ASSIGNMENT.match(word.text)))
     _refuse_unclear(word, pieces)
+    return _fields(pieces, word, scope)
+
+
+def _fields(pieces: list[Piece], word: Word, scope: Scope) -> list[Given]:
+    """The words that bash makes of the pieces. Raises UnknownError."""
     fields: list[Given] = []
     current: list[Piece] = []
     for piece in pieces:
@@ -72,6 +79,47 @@ def expand_fields(word: Word, scope: Scope) -> list[Given]:
                 fields.append(_field(current, word, scope))
                 current = []
     return [*fields, _field(current, word, scope)] if current else fields
+
+
+def _words_of_variable(word: Word, scope: Scope) -> tuple[Given, ...]:
+    """The words of `$NAME`, if the value of NAME is text of which only a part is not known; else none."""
+    part = word.parts[0] if len(word.parts) == 1 else None
+    if not isinstance(part, syntax.ParamExp) or part.param is None:
+        return ()
+    if part.text.strip("${}") != part.param.value:
+        return ()
+    variable = scope.variables.get(part.param.value)
+    return variable.value.words if variable and isinstance(variable.value, Unknown) else ()
+
+
+def split_value(word: Word, scope: Scope) -> tuple[Given, ...]:
+    """The words that bash will make of a value such as `"--nnodes $N --node_rank $R"`, in which a part is not known.
+
+    None if the value is not written as one text in double quotes, or is the value of one variable.
+    """
+    text = word.parts[0] if len(word.parts) == 1 else None
+    if not isinstance(text, syntax.DblQuoted) or len(text.parts) < 2:
+        return ()
+    pieces: list[Piece] = []
+    for part in text.parts:
+        pieces += _parts_of_value(part, scope)
+    try:
+        return tuple(_fields(pieces, word, scope))
+    except UnknownError:
+        return ()
+
+
+def _parts_of_value(part: Part, scope: Scope) -> list[Piece]:
+    """The pieces of a part of a value; what is not known is one word, as a platform's number or host is."""
+    inner = _words_of_variable(Word(text=part.text, line=part.line, parts=[part]), scope)
+    if inner:
+        return [Piece("", quoted=True, items=list(inner))]
+    try:
+        found = expand([part], scope, WordContext(quoted=True))
+    except UnknownError as error:
+        gap: Given = Gap(part.text, part.line, error.unknown)
+        return [Piece("", quoted=True, items=[gap])]
+    return [msgspec.structs.replace(piece, quoted=False, expanded=True) for piece in found]
 
 
 def _refuse_unclear(word: Word, pieces: list[Piece]) -> None:
@@ -308,6 +356,8 @@ def _field(pieces: list[Piece], word: Word, scope: Scope) -> Given:
     line = next((piece.line for piece in pieces if piece.line is not None), word.line)
     unknown = next((piece.unknown for piece in pieces if piece.unknown is not None), None)
     if unknown is not None:
+        if not _is_whole_value(pieces):
+            unknown = msgspec.structs.replace(unknown, same_as=None)
         return Gap("".join(piece.text for piece in pieces), line, unknown)
     sign = next((i for i, p in enumerate(pieces) if p.text == "=" and not p.expanded), len(pieces))
     return Field(
@@ -316,6 +366,12 @@ def _field(pieces: list[Piece], word: Word, scope: Scope) -> Given:
         joined_defaults(pieces),
         joined_defaults(pieces[sign + 1 :]),
     )
+
+
+def _is_whole_value(pieces: list[Piece]) -> bool:
+    """True if a word is one value, or `--NAME=` and one value."""
+    before = "".join(piece.text for piece in pieces[:-1])
+    return pieces[-1].unknown is not None and (not before or before[-1] == "=")
 
 
 def _has_braces(word: Word) -> bool:

@@ -18,13 +18,15 @@ class Unknown(Struct, frozen=True):
     """Why a value cannot be known without running the script, and what to do.
 
     `names`: the variables whose values would be enough to know it. `same_as`: the platform's variable
-    whose value this is, unchanged.
+    whose value this is, unchanged. `words`: those that bash makes of the value where it is used without
+    quotes, if only some of them cannot be known.
     """
 
     why: str
     hint: str | None = None
     names: tuple[str, ...] = ()
     same_as: str | None = None
+    words: tuple[Given, ...] = ()
 
 
 class UnknownError(Exception):

@@ -8,7 +8,7 @@ import msgspec
 
 from prl_submit.importing.bash.command_output import standard_input
 from prl_submit.importing.bash.effects import bare
-from prl_submit.importing.bash.expand import MAX_ITEMS, expand_fields, expand_value
+from prl_submit.importing.bash.expand import MAX_ITEMS, expand_fields, expand_value, split_value
 from prl_submit.importing.bash.scope import (
     Default,
     Field,
@@ -65,9 +65,11 @@ class Assignments:
         try:
             value, defaults = self._value(assignment, before)
         except UnknownError as error:
-            return Variable(
-                value=error.unknown, line=line, exported=exported, is_perhaps_array=is_array
-            )
+            unknown = error.unknown
+            if isinstance(assignment.value, Word) and not assignment.append:
+                words = split_value(assignment.value, self._scope)
+                unknown = msgspec.structs.replace(unknown, words=words)
+            return Variable(value=unknown, line=line, exported=exported, is_perhaps_array=is_array)
         if isinstance(value, str) and is_worth_hiding(name, value):
             self._findings.hidden.add(value)
         return Variable(value=value, line=line, exported=exported, defaults=defaults)
