@@ -1013,6 +1013,7 @@ prl_before_training() {
   if ((prl_node_rank == 0)); then
     prl_end_last_line "$prl_run_dir/logging.jsonl"
     prl_end_last_line "$prl_run_dir/completions.jsonl"
+    prl_set_repeated_steps_aside
   fi
   prl_steps_start=$(stat -c %s -- "$prl_run_dir/logging.jsonl" 2>/dev/null || echo 0)
   ((prl_nodes == 1)) || prl_where+=" on each of $prl_nodes nodes"
@@ -1025,6 +1026,38 @@ prl_before_training() {
 # A kill may have left an unfinished line. End it, so that the next line is a line of its own.
 prl_end_last_line() { # FILE
   [[ ! -s $1 || -z $(tail -c 1 -- "$1") ]] || echo >>"$1"
+}
+
+# The steps after the checkpoint are trained once more. Move their lines from logging.jsonl to logs/repeated_steps.jsonl,
+# so that logging.jsonl has each step once. If that fails (disk full), logging.jsonl stays as it is.
+prl_set_repeated_steps_aside() {
+  local prl_log=$prl_run_dir/logging.jsonl prl_aside=$prl_run_dir/logs/repeated_steps.jsonl prl_from prl_last=0 prl_count
+  prl_from=$(prl_argument resume_from_checkpoint)
+  [[ -s $prl_log && ! -L $prl_aside && ! -L $prl_log.part ]] || return 0
+  if [[ $prl_from =~ (^|/)checkpoint-([0-9]{1,15})/?$ && $(prl_argument resume_only_model) != [Tt]rue ]]; then
+    prl_last=${BASH_REMATCH[2]}
+  elif [[ -n $prl_from || $prl_again == 0 ]]; then
+    return 0 # this attempt counts its steps in another way, or is the first one
+  fi
+  prl_count=$(prl_select_steps after "$prl_last" <"$prl_log" | wc -l) || return 0
+  ((prl_count > 0)) || return 0
+  if prl_select_steps after "$prl_last" <"$prl_log" >>"$prl_aside" &&
+    prl_select_steps until "$prl_last" <"$prl_log" >"$prl_log.part" && mv -f -- "$prl_log.part" "$prl_log"; then
+    prl_say "$prl_count lines about steps after $prl_last, which are trained again, were moved from logging.jsonl to logs/repeated_steps.jsonl"
+  else
+    rm -f -- "$prl_log.part"
+    prl_say "logging.jsonl keeps the steps after $prl_last, which are trained again: their lines could not be moved"
+  fi
+}
+# Print the lines of a logging.jsonl until a step, or those after it. A line that names no step goes with the line before;
+# a line that a kill has cut off goes with the lines after the step.
+prl_select_steps() { # until|after STEP
+  LC_ALL=C awk -v which="$1" -v last="$2" '
+    match($0, /"global_step\/max_steps": *"[0-9]+\//) {
+      step = substr($0, RSTART, RLENGTH)
+      gsub(/[^0-9]/, "", step)
+    }
+    (step + 0 > last + 0 || !/}[[:space:]]*$/) == (which == "after")'
 }
 
 # Start torchrun, pass signals on to it, and wait for its end. Sets prl_code and prl_torchrun_code to its exit code.

@@ -16,6 +16,7 @@
         logs/nodeN.log         stdout and stderr of each node
         logs/nodeN.exit.json   exit.json of the nodes besides the first
         logs/attempts.jsonl    when each attempt began and ended
+        logs/repeated_steps.jsonl  the lines of logging.jsonl about steps that a later attempt trained again
         logs/slurm.log         what Slurm's batch script printed
         logs/.aliveN           the sign of life of a node of a platform, which launch.sh writes again and again
         logs/ranks/            the ranks' own logs, where the user asked torchrun for them

@@ -188,6 +188,44 @@ def test_the_first_start_continues_from_what_it_was_given(world: World) -> None:
     assert "restart 0" not in job.log
 
 
+def step_line(step: int, **more: object) -> str:
+    return json.dumps({"loss": "0.5", **more, "global_step/max_steps": f"{step}/20"}) + "\n"
+
+
+@pytest.mark.parametrize(("saved", "kept"), [(None, 0), (2, 2), (5, 5)])
+def test_steps_that_are_trained_again_are_set_aside(
+    world: World, saved: int | None, kept: int
+) -> None:
+    """logging.jsonl has each step once. A line without a step stays with the one before, a cut one does not."""
+    run = launch(world, restarts__max=1)
+    if saved:
+        save(run, saved, max_steps=20)
+    lines = [*map(step_line, range(1, 5)), step_line(5, words="世界") + '{"note": 1}\n']
+    cut = step_line(6)[:-9]
+    (run / "logging.jsonl").write_text("".join(lines) + cut)
+    job = go(world, run, "step 9 9", **AGAIN)
+    after = (run / "logging.jsonl").read_text()
+    first = "".join(lines[:kept])
+    assert after.startswith(first)
+    assert after.removeprefix(first).count("\n") == 1  # the step that is trained now
+    moved = (run / "logs" / "repeated_steps.jsonl").read_text()
+    assert moved == "".join(lines[kept:]) + cut + "\n"
+    assert f"about steps after {kept}, which are trained again, were moved" in job.log
+
+
+def test_no_step_is_set_aside_where_nothing_is_repeated(world: World) -> None:
+    """The first start, a checkpoint of the last step that was logged, steps that are counted anew."""
+    run = launch(world, restarts__max=1, swift__resume_only_model=True)
+    text = step_line(1) + step_line(2)
+    (run / "logging.jsonl").write_text(text)
+    go(world, run, "true", PRL_SUBMIT_RESTARTS="0")
+    assert (run / "logging.jsonl").read_text() == text
+    save(run, 1, max_steps=20)
+    go(world, run, "true", **AGAIN)
+    assert (run / "logging.jsonl").read_text() == text
+    assert not (run / "logs" / "repeated_steps.jsonl").exists()
+
+
 @pytest.mark.parametrize("left", [None, "incomplete"])
 def test_restart_without_a_complete_checkpoint_begins_again(world: World, left: str | None) -> None:
     run = launch(world, restarts__max=1)

@@ -69,16 +69,13 @@ def test_a_node_is_killed_and_started_again(clone: World, killed: int) -> None:
     checkpoint_written(run, 4)
     processes[killed].kill()
     clone.finish(processes[killed])
-    before = len(logged_steps(run))
     processes[killed] = start(clone, run, killed)
     ended = [clone.finish(process, 200) for process in processes]
     assert [done.code for done in ended] == [0, 0], ended[0].out[-3000:]
     assert (verdict(run)["state"], verdict(run)["restarts"]) == ("SUCCEEDED", 1)
-    from_step = continued_from(run)
-    assert from_step >= 4
+    assert continued_from(run) >= 4
     steps = logged_steps(run)
-    assert steps[-(14 - from_step) :] == [f"{step}/14" for step in range(from_step + 1, 15)]
-    assert len(steps) <= before + 14 - from_step + 4  # a step may be logged after we looked
+    assert steps == [f"{step}/14" for step in range(1, 15)]
     assert "world_size: 2" in (run / "logs" / "node0.log").read_text()
     assert clone.alive() == []
     again = [clone.finish(start(clone, run, rank)) for rank in (0, 1)]
@@ -97,11 +94,9 @@ def test_sigterm_to_one_node_ends_both(clone: World) -> None:
     ended = [clone.finish(process, 60) for process in processes]
     assert [done.code for done in ended] == [143, 143], ended
     assert clone.alive() == []
-    before = len(logged_steps(run))
     processes = [start(clone, run, rank) for rank in (0, 1)]
     ended = [clone.finish(process, 200) for process in processes]
     assert [done.code for done in ended] == [0, 0], ended[0].out[-3000:]
     assert verdict(run)["state"] == "SUCCEEDED"
-    from_step = continued_from(run)
-    assert from_step >= 4
-    assert logged_steps(run)[before:] == [f"{step}/12" for step in range(from_step + 1, 13)]
+    assert continued_from(run) >= 4
+    assert logged_steps(run) == [f"{step}/12" for step in range(1, 13)]

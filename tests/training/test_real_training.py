@@ -189,7 +189,7 @@ def test_cancel_in_the_middle_and_resume(clone: World) -> None:
     (status,) = clone.prl("status", run.name, "--json").json["runs"]
     assert (status["state"], status["restarts"]) == ("SUCCEEDED", 1)
     assert (status["step"], status["max_steps"]) == (60, 60)
-    assert logged_steps(run)[before:] == [f"{step}/60" for step in range(chosen + 1, 61)]
+    assert logged_steps(run) == [f"{step}/60" for step in range(1, 61)]
 
 
 ABORTS = """\
