@@ -69,6 +69,24 @@ def test_a_node_without_power_says_no_last_word(
             assert (first.wait(10), first.text) == (0, "b'hello\\n'\nb''\n")
 
 
+def test_the_old_network_of_a_node_is_gone(open_nodes: OpenNodes, eventually: Eventually) -> None:
+    """A node that has ended, and could not close its connections, no longer answers under its address."""
+    nodes = open_nodes()
+    hear = "import socket as s; c = s.create_server(('0.0.0.0', 7000)).accept()[0]; print(c.recv(9)); c.recv(9)"
+    first = nodes.start(0, f'{sys.executable} -u -c "{hear}"', {})
+    say = "until exec 3<>/dev/tcp/node-0/7000; do sleep 0.1; done 2>/dev/null; echo hello >&3; sleep 100"
+    second = nodes.start(1, say, {})
+    eventually(lambda: first.text.startswith("b'hello"))
+    nodes.unplug(first)
+    second.kill()
+    again = nodes.start(1, "sleep 100", {})
+    again.first_process()
+    ports = [*nodes._enter(), "ip", "-brief", "link", "show", "master", "br0"]
+    shown = subprocess.run(ports, capture_output=True, text=True, check=True).stdout
+    names = {line.partition("@")[0] for line in shown.splitlines()}
+    assert names == {first.port, again.port}
+
+
 def test_shared_disk_and_own_disk(open_nodes: OpenNodes, tmp_path: Path) -> None:
     nodes = open_nodes()
     disk = tmp_path / "output"

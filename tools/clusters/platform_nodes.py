@@ -229,6 +229,7 @@ class PlatformNodes:
         """
         name = self.names[rank]
         number = len(self._started)
+        self._remove_ended(rank)
         self._write_hosts(rank)
         out = self.root / f"out{rank}.{number}"
         port = f"port{number}"
@@ -251,8 +252,26 @@ class PlatformNodes:
 
     def unplug(self, node: Node) -> None:
         """Cut the node's network: nobody hears of it any more, not even that its connections are closed."""
-        words = ("ip", "link", "set", node.port, "down")
-        subprocess.run([*self._enter(), *words], env={"PATH": PATH}, check=True)
+        self._switch_port(node, "set", "down")
+
+    def _switch_port(self, node: Node, verb: str, *words: str) -> None:
+        """Change the switch's end of the node's network cable, if it is still there."""
+        subprocess.run(
+            [*self._enter(), "ip", "link", verb, node.port, *words],
+            env={"PATH": PATH},
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+
+    def _remove_ended(self, rank: int) -> None:
+        """Remove the cables of the nodes of this rank that have ended.
+
+        The kernel keeps a network as long as it has a connection to close. Where the other end does not answer
+        that takes minutes, in which the old network would answer under the address of the new node.
+        """
+        for node in self._started:
+            if node.rank == rank and node.ended:
+                self._switch_port(node, "delete")
 
     def resolve(self, name: str) -> None:
         """From now on every node can resolve this name of a node, which was late."""
