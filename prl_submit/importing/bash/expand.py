@@ -58,8 +58,6 @@ def expand_fields(word: Word, scope: Scope) -> list[Given]:
 
     The items of an array may be gaps. Raises UnknownError where the whole word is not known.
     """
-    if words := _words_of_variable(word, scope):
-        return list(words)
     pieces = _pieces_of(word, scope, assignment=bool(_ASSIGNMENT.match(word.text)))
     _refuse_unclear(word, pieces)
     return _fields(pieces, word, scope)
@@ -79,6 +77,11 @@ def _fields(pieces: list[Piece], word: Word, scope: Scope) -> list[Given]:
                 fields.append(_field(current, word, scope))
                 current = []
     return [*fields, _field(current, word, scope)] if current else fields
+
+
+def expand_argument(word: Word, scope: Scope) -> list[Given]:
+    """The words of a command's argument: as `expand_fields`, and also of a text of which only a part is known."""
+    return list(_words_of_variable(word, scope)) or expand_fields(word, scope)
 
 
 def _words_of_variable(word: Word, scope: Scope) -> tuple[Given, ...]:

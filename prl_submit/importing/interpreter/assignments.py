@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import msgspec
 
 from prl_submit.importing.bash.command_output import standard_input
 from prl_submit.importing.bash.effects import bare
-from prl_submit.importing.bash.expand import MAX_ITEMS, expand_fields, expand_value, split_value
+from prl_submit.importing.bash.expand import (
+    MAX_ITEMS,
+    expand_argument,
+    expand_fields,
+    expand_value,
+    split_value,
+)
 from prl_submit.importing.bash.scope import (
     Default,
     Field,
@@ -37,13 +44,18 @@ class Assignments:
 
     def expand(self, words: list[Word]) -> list[Given]:
         """The words a command gets; one that cannot be known is a gap."""
+        return self._expand(words, expand_argument)
+
+    def _expand(
+        self, words: list[Word], expand_one: Callable[[Word, Scope], list[Given]]
+    ) -> list[Given]:
         given: list[Given] = []
         for word in words:
             if len(given) > MAX_ITEMS:
                 unknown = Unknown(f"more than {MAX_ITEMS:,} words", "write them to a file")
                 return [Gap("…", word.line, unknown)]
             try:
-                given += expand_fields(word, self._scope)
+                given += expand_one(word, self._scope)
             except UnknownError as error:
                 given.append(Gap(word.text, word.line, error.unknown))
         return given
@@ -87,7 +99,10 @@ class Assignments:
         if written is None:
             raise UnknownError("one element of an array is set", "write the array at once")
         if isinstance(written, list):
-            items = [*(self._items(before) if assignment.append else []), *self.expand(written)]
+            items = [
+                *(self._items(before) if assignment.append else []),
+                *self._expand(written, expand_fields),
+            ]
             if len(items) > MAX_ITEMS:
                 raise UnknownError(f"an array of more than {MAX_ITEMS:,} items", "use a file")
             return items, ()

@@ -222,3 +222,17 @@ def test_what_something_else_decides_is_no_platforms_way() -> None:
         f"export NNODES NODE_RANK NPROC_PER_NODE=8\n{TRAIN} --deepspeed $DS"
     )
     assert imported(text).text is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"NPROC_PER_NODE=$(echo $A) {TRAIN}",
+        f"B=($A); NPROC_PER_NODE=${{B[0]}} {TRAIN}",
+        f'NPROC_PER_NODE="$A" {TRAIN}',
+        f"if [ $A ]; then NPROC_PER_NODE=4 {TRAIN}; fi",
+    ],
+)
+def test_a_text_with_a_part_that_is_not_known_is_no_other_value(line: str) -> None:
+    """Only a command gets its words: elsewhere each word counts, and the unknown one may be none or several."""
+    assert imported(f'A="8 $WORLD_SIZE"; {line}').text is None
