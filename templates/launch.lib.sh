@@ -147,7 +147,7 @@ prl_state='' prl_reason='' prl_signalled='' prl_timed_out='' prl_trained='' prl_
 prl_child='' prl_watchdog='' prl_canary='' prl_watcher='' prl_tee='' prl_terminal='' prl_lock=''
 prl_began='' prl_short_tmp='' prl_home_note='' prl_suspensions='' prl_last_reason='' prl_choice=''
 prl_checkpoint='' prl_step='' prl_max_steps='' prl_old_end=''
-prl_ended='' prl_code=0 prl_again=0 prl_counted=0 prl_restarts=0 prl_interrupts=0 prl_torchrun_code=-1 prl_out=1
+prl_ended='' prl_code=0 prl_again=0 prl_counted=0 prl_restarts=0 prl_used_up='' prl_interrupts=0 prl_torchrun_code=-1 prl_out=1
 prl_python=() prl_python_is_named='' prl_faults=() prl_needs=()
 # The preflight stops the job if less room is free, because a run whose checkpoints do not fit is lost.
 prl_min_free_mib=1024
@@ -299,6 +299,8 @@ prl_refuse_another_restart() {
   if ((prl_in_pods == 0 && prl_on_platform == 0)); then
     ((prl_again <= prl_max_restarts)) || prl_fail 1 "started again $prl_again times; restarts.max is $prl_max_restarts"
   elif ((prl_counted > prl_max_restarts)); then
+    # shellcheck disable=SC2034 # nodes.lib.sh uses it
+    prl_used_up=1
     prl_restarts=$((prl_restarts - 1)) # this start is no restart
     prl_fail 1 "${prl_last_reason:-killed without a word, out of memory is the usual cause}; restarts.max is $prl_max_restarts, and used up$(prl_what_to_do)"
   fi
@@ -309,7 +311,7 @@ prl_refuse_links() {
   local prl_file
   for prl_file in "$prl_run_dir"/{".node$prl_node_rank.lock",logging.jsonl,completions.jsonl,logs} "$prl_exit_file" "$prl_exit_file.part" \
     "$prl_log_file" "$prl_run_dir"/logs/{attempts.jsonl,.job,".began$prl_node_rank",".pod$prl_node_rank"} \
-    "$prl_run_dir"/logs/{".alive$prl_node_rank"{,.part},".doing$prl_node_rank",".note$prl_node_rank",".stop.$prl_token",".from.$prl_token.part",".trainings.$prl_token"}; do
+    "$prl_run_dir"/logs/{".alive$prl_node_rank"{,.part},".stop.$prl_token",".from.$prl_token.part",".trainings.$prl_token"}; do
     [[ ! -L $prl_file ]] || {
       echo "prl-submit: $prl_file is a symbolic link, through which nothing is written" >&2
       exit 78
@@ -445,6 +447,10 @@ prl_end_text() { # the JSON of exit.json
 prl_write_exit_file() {
   local prl_text prl_i
   prl_text=$(prl_end_text)
+  if prl_is_superseded; then
+    prl_say "$prl_state${prl_reason:+: $prl_reason}; this node was started again since, so exit.json is not written"
+    return
+  fi
   prl_note_attempt "$prl_text"
   # 1<>: write in place, because on a full disk only the room that was reserved for this is left.
   printf '%s\n' "$prl_text" 1<>"$prl_exit_file.part"

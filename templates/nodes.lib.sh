@@ -178,8 +178,9 @@ prl_find_failed_node() {
 # --- the loop beside launch.sh: the sign of life, and what this node must hear of ----------------------
 
 prl_start_beat() {
-  prl_note=$prl_run_dir/logs/.note$prl_node_rank
-  rm -f -- "$prl_note"
+  # A launch.sh of this node that was lost may live on for a while elsewhere, so each attempt has its own names.
+  prl_note=$prl_run_dir/logs/.note$prl_node_rank.$prl_restarts
+  rm -f -- "$prl_note" "$prl_run_dir/logs/.doing$prl_node_rank.$prl_restarts"
   prl_tell "$prl_doing"
   set -m # a process group of its own, which can be ended as a whole
   prl_beat >/dev/null 2>&1 &
@@ -188,8 +189,8 @@ prl_start_beat() {
   disown "$prl_beating"
 }
 prl_tell() { # WORDS: what this node does, for its sign of life
-  ((prl_on_platform)) || return 0
-  printf '%s\n' "${1//[[:cntrl:]]/ }" 2>/dev/null >"$prl_run_dir/logs/.doing$prl_node_rank" || true
+  [[ -n $prl_note ]] || return 0
+  printf '%s\n' "${1//[[:cntrl:]]/ }" 2>/dev/null >"$prl_run_dir/logs/.doing$prl_node_rank.$prl_restarts" || true
 }
 
 prl_beat() {
@@ -206,7 +207,7 @@ prl_beat() {
   prl_looked=$prl_seconds
   for ((prl_tick = 0; ; prl_tick++)); do
     prl_is_over $$ && break
-    { read -r prl_now <"$prl_run_dir/logs/.doing$prl_node_rank"; } 2>/dev/null
+    { read -r prl_now <"$prl_run_dir/logs/.doing$prl_node_rank.$prl_restarts"; } 2>/dev/null
     [[ -n $prl_now ]] || prl_now=$prl_shown
     ((prl_tick % prl_beat_s)) && [[ $prl_now == "$prl_shown" ]] || prl_give_sign
     prl_look_for_orders
@@ -228,6 +229,7 @@ prl_write_sign_parts() { # what does not change in the sign of life
 }
 prl_give_sign() { # [ENDED]: of prl_now
   local prl_file=$prl_run_dir/logs/.alive$prl_node_rank prl_doing_now prl_text
+  ! prl_is_superseded || return 0
   prl_doing_now=$(prl_json_string "$prl_now")
   prl_beats=$((prl_beats + 1)) prl_shown=$prl_now
   prl_text="$prl_head$prl_beats, ${prl_tail%%DOING*}$prl_doing_now${prl_tail#*DOING}, \"ended\": ${1:-false}}"
@@ -338,7 +340,7 @@ prl_hear() { # [WORDS]: the signal, or the time limit
     *) [[ -z ${1:-} ]] || prl_tell_others "$1" ;;
   esac
   if [[ -n $prl_starts_anew ]] && ! prl_has_restarts_left; then
-    prl_starts_anew='' prl_blame+="; restarts.max is $prl_max_restarts, and used up$(prl_what_to_do)"
+    prl_starts_anew='' prl_blamed=1 prl_blame+="; restarts.max is $prl_max_restarts, and used up$(prl_what_to_do)"
   fi
 }
 prl_tell_others() { # WORDS
@@ -498,6 +500,15 @@ prl_span() { # SECONDS: in words
 
 # --- the end ------------------------------------------------------------------------------------------
 
+# True if this node was started again since, or the run was resumed: then the files of the run are the later start's.
+# A launch.sh may live so long if its machine or its disk stood still.
+prl_is_superseded() {
+  local prl_record="$prl_run_dir/run.json"
+  ((prl_on_platform)) && [[ -z $prl_used_up ]] || return 1
+  (($(prl_starts_of "$prl_node_rank") <= prl_again + 1)) || return 0
+  [[ -r $prl_record ]] && grep -q '"token": *"' "$prl_record" && ! grep -qF "\"$prl_token\"" "$prl_record"
+}
+
 prl_end_on_platform() {
   prl_tell "ending"
   prl_take_verdict
@@ -512,14 +523,14 @@ prl_end_beat() {
   [[ $prl_sign =~ $prl_pattern ]] && prl_beats=${BASH_REMATCH[1]} || prl_beats=0
   prl_write_sign_parts
   prl_give_sign true
-  rm -f -- "$prl_note" "$prl_run_dir/logs/.doing$prl_node_rank"
+  rm -f -- "$prl_note" "$prl_run_dir/logs/.doing$prl_node_rank.$prl_restarts"
 }
 
 # Each node ends with the exit code of the job, which is node 0's. If this node has failed, node 0 ends within half a
 # minute. Else node 0 may still save, or evaluate.
 prl_take_verdict() {
   local prl_i prl_sign='' prl_limit=$((prl_grace > 60 ? prl_grace : 60))
-  ((prl_node_rank > 0)) || return 0
+  ((prl_node_rank > 0)) && [[ -z $prl_used_up ]] || return 0 # then node 0 is refused as well
   { read -r prl_sign <"$prl_run_dir/logs/.alive0"; } 2>/dev/null || true
   ((prl_code == 0)) || prl_is_of_this_attempt "$prl_sign" || return 0 # node 0 has not come
   for ((prl_i = 0; ; prl_i++)); do

@@ -371,6 +371,45 @@ def test_one_node_is_started_again(world: World, again: int, eventually: Eventua
     )
 
 
+def stop_node(nodes: Nodes, rank: int) -> list[int]:
+    """Let all processes of a node stand still."""
+    mine = [
+        pid
+        for pid in marked(nodes.world.mark)
+        if f"FAKE_HOST=n{rank}\0".encode() in environ_of(pid)
+    ]
+    for pid in mine:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+    return mine
+
+
+@pytest.mark.parametrize("frozen", [0, 1])
+def test_a_node_that_comes_back_after_the_next_attempt(
+    world: World, frozen: int, eventually: Eventually
+) -> None:
+    """It stood still for so long that it was started again elsewhere. It changes nothing of what that start wrote."""
+    nodes = Nodes(world, restarts__max=1)
+    nodes.program("flock", "exit 0")
+    processes = nodes.both(TWICE)
+    begun(nodes, eventually)
+    eventually(lambda: (nodes.run / "saved").exists())
+    stopped = stop_node(nodes, frozen)
+    assert nodes.world.finish(processes[1 - frozen], 60).code == 200
+    again = [nodes.world.finish(process, 60) for process in nodes.both(TWICE)]
+    assert codes(again) == [0, 0]
+    files = [
+        nodes.run / name for name in ("exit.json", "logs/node1.exit.json", f"logs/.alive{frozen}")
+    ]
+    before = [file.read_bytes() for file in files]
+    for pid in stopped:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+    late = nodes.end([processes[frozen]], 60)[0]
+    assert [file.read_bytes() for file in files] == before, late.out
+    assert steps(nodes) == ["1/2", "2/2"]
+
+
 def test_more_restarts_than_allowed(world: World) -> None:
     nodes = Nodes(world)
     fake = f"{MEET} echo 'KeyError: 1'; exit 4"

@@ -147,7 +147,7 @@ prl_state='' prl_reason='' prl_signalled='' prl_timed_out='' prl_trained='' prl_
 prl_child='' prl_watchdog='' prl_canary='' prl_watcher='' prl_tee='' prl_terminal='' prl_lock=''
 prl_began='' prl_short_tmp='' prl_home_note='' prl_suspensions='' prl_last_reason='' prl_choice=''
 prl_checkpoint='' prl_step='' prl_max_steps='' prl_old_end=''
-prl_ended='' prl_code=0 prl_again=0 prl_counted=0 prl_restarts=0 prl_interrupts=0 prl_torchrun_code=-1 prl_out=1
+prl_ended='' prl_code=0 prl_again=0 prl_counted=0 prl_restarts=0 prl_used_up='' prl_interrupts=0 prl_torchrun_code=-1 prl_out=1
 prl_python=() prl_python_is_named='' prl_faults=() prl_needs=()
 # The preflight stops the job if less room is free, because a run whose checkpoints do not fit is lost.
 prl_min_free_mib=1024
@@ -299,6 +299,8 @@ prl_refuse_another_restart() {
   if ((prl_in_pods == 0 && prl_on_platform == 0)); then
     ((prl_again <= prl_max_restarts)) || prl_fail 1 "started again $prl_again times; restarts.max is $prl_max_restarts"
   elif ((prl_counted > prl_max_restarts)); then
+    # shellcheck disable=SC2034 # nodes.lib.sh uses it
+    prl_used_up=1
     prl_restarts=$((prl_restarts - 1)) # this start is no restart
     prl_fail 1 "${prl_last_reason:-killed without a word, out of memory is the usual cause}; restarts.max is $prl_max_restarts, and used up$(prl_what_to_do)"
   fi
@@ -309,7 +311,7 @@ prl_refuse_links() {
   local prl_file
   for prl_file in "$prl_run_dir"/{".node$prl_node_rank.lock",logging.jsonl,completions.jsonl,logs} "$prl_exit_file" "$prl_exit_file.part" \
     "$prl_log_file" "$prl_run_dir"/logs/{attempts.jsonl,.job,".began$prl_node_rank",".pod$prl_node_rank"} \
-    "$prl_run_dir"/logs/{".alive$prl_node_rank"{,.part},".doing$prl_node_rank",".note$prl_node_rank",".stop.$prl_token",".from.$prl_token.part",".trainings.$prl_token"}; do
+    "$prl_run_dir"/logs/{".alive$prl_node_rank"{,.part},".stop.$prl_token",".from.$prl_token.part",".trainings.$prl_token"}; do
     [[ ! -L $prl_file ]] || {
       echo "prl-submit: $prl_file is a symbolic link, through which nothing is written" >&2
       exit 78
@@ -445,6 +447,10 @@ prl_end_text() { # the JSON of exit.json
 prl_write_exit_file() {
   local prl_text prl_i
   prl_text=$(prl_end_text)
+  if prl_is_superseded; then
+    prl_say "$prl_state${prl_reason:+: $prl_reason}; this node was started again since, so exit.json is not written"
+    return
+  fi
   prl_note_attempt "$prl_text"
   # 1<>: write in place, because on a full disk only the room that was reserved for this is left.
   printf '%s\n' "$prl_text" 1<>"$prl_exit_file.part"
@@ -2139,8 +2145,9 @@ prl_find_failed_node() {
 # --- the loop beside launch.sh: the sign of life, and what this node must hear of ----------------------
 
 prl_start_beat() {
-  prl_note=$prl_run_dir/logs/.note$prl_node_rank
-  rm -f -- "$prl_note"
+  # A launch.sh of this node that was lost may live on for a while elsewhere, so each attempt has its own names.
+  prl_note=$prl_run_dir/logs/.note$prl_node_rank.$prl_restarts
+  rm -f -- "$prl_note" "$prl_run_dir/logs/.doing$prl_node_rank.$prl_restarts"
   prl_tell "$prl_doing"
   set -m # a process group of its own, which can be ended as a whole
   prl_beat >/dev/null 2>&1 &
@@ -2149,8 +2156,8 @@ prl_start_beat() {
   disown "$prl_beating"
 }
 prl_tell() { # WORDS: what this node does, for its sign of life
-  ((prl_on_platform)) || return 0
-  printf '%s\n' "${1//[[:cntrl:]]/ }" 2>/dev/null >"$prl_run_dir/logs/.doing$prl_node_rank" || true
+  [[ -n $prl_note ]] || return 0
+  printf '%s\n' "${1//[[:cntrl:]]/ }" 2>/dev/null >"$prl_run_dir/logs/.doing$prl_node_rank.$prl_restarts" || true
 }
 
 prl_beat() {
@@ -2167,7 +2174,7 @@ prl_beat() {
   prl_looked=$prl_seconds
   for ((prl_tick = 0; ; prl_tick++)); do
     prl_is_over $$ && break
-    { read -r prl_now <"$prl_run_dir/logs/.doing$prl_node_rank"; } 2>/dev/null
+    { read -r prl_now <"$prl_run_dir/logs/.doing$prl_node_rank.$prl_restarts"; } 2>/dev/null
     [[ -n $prl_now ]] || prl_now=$prl_shown
     ((prl_tick % prl_beat_s)) && [[ $prl_now == "$prl_shown" ]] || prl_give_sign
     prl_look_for_orders
@@ -2189,6 +2196,7 @@ prl_write_sign_parts() { # what does not change in the sign of life
 }
 prl_give_sign() { # [ENDED]: of prl_now
   local prl_file=$prl_run_dir/logs/.alive$prl_node_rank prl_doing_now prl_text
+  ! prl_is_superseded || return 0
   prl_doing_now=$(prl_json_string "$prl_now")
   prl_beats=$((prl_beats + 1)) prl_shown=$prl_now
   prl_text="$prl_head$prl_beats, ${prl_tail%%DOING*}$prl_doing_now${prl_tail#*DOING}, \"ended\": ${1:-false}}"
@@ -2299,7 +2307,7 @@ prl_hear() { # [WORDS]: the signal, or the time limit
     *) [[ -z ${1:-} ]] || prl_tell_others "$1" ;;
   esac
   if [[ -n $prl_starts_anew ]] && ! prl_has_restarts_left; then
-    prl_starts_anew='' prl_blame+="; restarts.max is $prl_max_restarts, and used up$(prl_what_to_do)"
+    prl_starts_anew='' prl_blamed=1 prl_blame+="; restarts.max is $prl_max_restarts, and used up$(prl_what_to_do)"
   fi
 }
 prl_tell_others() { # WORDS
@@ -2459,6 +2467,15 @@ prl_span() { # SECONDS: in words
 
 # --- the end ------------------------------------------------------------------------------------------
 
+# True if this node was started again since, or the run was resumed: then the files of the run are the later start's.
+# A launch.sh may live so long if its machine or its disk stood still.
+prl_is_superseded() {
+  local prl_record="$prl_run_dir/run.json"
+  ((prl_on_platform)) && [[ -z $prl_used_up ]] || return 1
+  (($(prl_starts_of "$prl_node_rank") <= prl_again + 1)) || return 0
+  [[ -r $prl_record ]] && grep -q '"token": *"' "$prl_record" && ! grep -qF "\"$prl_token\"" "$prl_record"
+}
+
 prl_end_on_platform() {
   prl_tell "ending"
   prl_take_verdict
@@ -2473,14 +2490,14 @@ prl_end_beat() {
   [[ $prl_sign =~ $prl_pattern ]] && prl_beats=${BASH_REMATCH[1]} || prl_beats=0
   prl_write_sign_parts
   prl_give_sign true
-  rm -f -- "$prl_note" "$prl_run_dir/logs/.doing$prl_node_rank"
+  rm -f -- "$prl_note" "$prl_run_dir/logs/.doing$prl_node_rank.$prl_restarts"
 }
 
 # Each node ends with the exit code of the job, which is node 0's. If this node has failed, node 0 ends within half a
 # minute. Else node 0 may still save, or evaluate.
 prl_take_verdict() {
   local prl_i prl_sign='' prl_limit=$((prl_grace > 60 ? prl_grace : 60))
-  ((prl_node_rank > 0)) || return 0
+  ((prl_node_rank > 0)) && [[ -z $prl_used_up ]] || return 0 # then node 0 is refused as well
   { read -r prl_sign <"$prl_run_dir/logs/.alive0"; } 2>/dev/null || true
   ((prl_code == 0)) || prl_is_of_this_attempt "$prl_sign" || return 0 # node 0 has not come
   for ((prl_i = 0; ; prl_i++)); do
