@@ -230,7 +230,10 @@ prl_count_starts() {
   done
   ((prl_on_platform == 0)) || prl_pass_nodes_that_are_gone
   while (($(prl_starts_of "$prl_node_rank") <= PRL_SUBMIT_RESTARTS)); do
-    echo "${PRL_SUBMIT_POD:-$prl_host}" >>"$prl_starts"
+    if ! echo "${PRL_SUBMIT_POD:-$prl_host}" >>"$prl_starts"; then
+      echo "prl-submit: $prl_starts cannot be written: is the disk full?" >&2
+      exit 1
+    fi
   done
   ((prl_in_pods == 0)) || [[ -w ${HOME:-/nowhere} ]] || export HOME=/tmp
 }

@@ -122,7 +122,7 @@ prl_count_trainings() { # into prl_counted
   prl_counted=$({ sort -u -- "$(prl_trainings_file)" 2>/dev/null || true; } | wc -l)
 }
 prl_note_training() {
-  echo "$prl_again" >>"$(prl_trainings_file)" || prl_fail 1 "$(prl_trainings_file) cannot be written"
+  echo "$prl_again" >>"$(prl_trainings_file)" || prl_fail 1 "$(prl_trainings_file) cannot be written: is the disk full?"
 }
 prl_has_restarts_left() { prl_count_trainings && ((prl_counted <= prl_max_restarts)); }
 prl_what_to_do() { # when restarts.max is used up
@@ -590,15 +590,16 @@ prl_open_log_of_platform() {
   disown "$prl_pump"
 }
 prl_copy_log() { # OFFSET
-  local prl_from=$1 prl_bar=-100 prl_last='' prl_size prl_answer prl_taken
+  local prl_from=$1 prl_bar=-100 prl_told='' prl_last prl_size prl_answer prl_taken
   set +e
   trap '' TERM INT HUP USR2 ALRM
-  trap 'prl_last=1' USR1
+  trap 'prl_told=1' USR1
   trap - PIPE
   [[ -z $prl_lock ]] || exec {prl_lock}>&-
   exec >/dev/null
   while :; do
-    ! prl_is_over $$ || prl_last=1
+    ! prl_is_over $$ || prl_told=1
+    prl_last=$prl_told # told while it copies, it copies once more
     prl_size=$(stat -c %s -- "$prl_log_file") || prl_size=0
     if ((prl_size > prl_from)); then
       prl_uptime

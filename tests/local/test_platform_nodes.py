@@ -598,6 +598,24 @@ def test_standard_output_has_the_log(nodes: Nodes) -> None:
     assert out.rstrip().endswith("prl-submit: SUCCEEDED")
 
 
+def test_the_last_lines_of_a_log_that_is_copied_slowly(world: World) -> None:
+    """The training ends while the loop copies what was there before."""
+    nodes = Nodes(world, resources__nodes=1)
+    nodes.variables = {"NNODES": "1"}
+    nodes.program("awk", 'sleep 2; exec /usr/bin/awk "$@"')
+    done = nodes.end(
+        [
+            nodes.start(
+                0, "step 1 1; sleep 2; for ((i = 0; i < 9; i++)); do echo w$i; sleep 0.3; done"
+            )
+        ]
+    )[0]
+    assert [line for line in done.out.splitlines() if line.startswith("w")] == [
+        f"w{i}" for i in range(9)
+    ]
+    assert done.out.endswith("prl-submit: SUCCEEDED\n")
+
+
 def test_many_lines_are_all_there(nodes: Nodes) -> None:
     fake = f"{MEET} ((node)) || {{ seq 200000; kill $listener; step 1 1; }}"
     done = nodes.end(nodes.both(fake))
