@@ -1014,7 +1014,8 @@ prl_check_network() {
 # --- the training ---------------------------------------------------------------------------------
 
 prl_before_training() {
-  local prl_where="$prl_nproc_per_node processes"
+  local prl_where
+  prl_where=$(prl_processes)
   prl_doing="training"
   prl_log_start=$(stat -c %s -- "$prl_log_file" 2>/dev/null || echo 0)
   prl_began=$prl_run_dir/logs/.began$prl_node_rank
@@ -1031,6 +1032,9 @@ prl_before_training() {
   if prl_has_peer_pods && ((prl_max_restarts > 0)); then prl_agree_on_checkpoint; fi
   prl_doing="training"
   prl_tell "$prl_doing"
+}
+prl_processes() { # in words, those of one node
+  if ((prl_nproc_per_node == 1)); then echo "1 process"; else echo "$prl_nproc_per_node processes"; fi
 }
 # A kill may have left an unfinished line. End it, so that the next line is a line of its own.
 prl_end_last_line() { # FILE
@@ -1138,7 +1142,7 @@ prl_agree_on_checkpoint() {
     return 0
   fi
   prl_doing="waiting for node 0"
-  prl_tell "$prl_doing"
+  if ((prl_on_platform)); then prl_say "$prl_doing" && prl_tell "$prl_doing"; fi
   until read -r prl_i prl_port prl_chosen 2>/dev/null <"$prl_choice" && ((prl_i == prl_again)) && prl_node_0_listens "$prl_port"; do
     prl_end_without_node_0
     sleep 1 || true

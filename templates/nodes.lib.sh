@@ -138,7 +138,7 @@ prl_begin_on_platform() {
   prl_start_beat
   prl_start_watcher # also while the environment is set up
   [[ -z $prl_refusal ]] || prl_fail 78 "$prl_refusal"
-  prl_say "this is node $prl_node_rank of $prl_nodes with $prl_nproc_per_node processes${prl_platform:+, by the variables of $prl_platform}${prl_platform_job:+, job $prl_platform_job}"
+  prl_say "this is node $prl_node_rank of $prl_nodes with $(prl_processes)${prl_platform:+, by the variables of $prl_platform}${prl_platform_job:+, job $prl_platform_job}"
   ((prl_nodes == 1)) || export MASTER_ADDR=$prl_master_addr MASTER_PORT=$prl_master_port
 }
 

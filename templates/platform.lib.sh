@@ -28,7 +28,7 @@ prl_identify() {
   prl_see_platform
   if ((${#prl_seen_faults[@]} > 0)); then
     printf -v prl_refusal '%s; ' "${prl_seen_faults[@]}"
-    prl_refusal="the variables of the platform are wrong: ${prl_refusal%; }. platform: {nodes: VARIABLE, …} in the spec names other variables"
+    prl_refusal="the variables of the platform are wrong: ${prl_refusal%; }. Set them as the platform does, or name other variables with platform: {nodes: VARIABLE, …} in the spec"
   fi
   prl_take_nodes
   prl_take_processes

@@ -414,7 +414,7 @@ def test_no_node_0(nodes: PastedNodes, tmp_path: Path) -> None:
     pid = nodes.start(tmp_path, 1, wait=1)
     assert nodes.wait(pid) == 1
     words = messages(tmp_path, pid)
-    assert "node 1 of 2 (n1) waited 00:00:01 for node 0 (n0)" in words
+    assert "node 1 of 2 (n1) waited 1s (platform.wait) for node 0 (n0)" in words
     assert str(folder_of(tmp_path).path) in words
     assert "on a disk that all nodes share" in words
     assert not (tmp_path / ".nodes").exists()

@@ -140,7 +140,7 @@ def test_a_node_that_never_comes(world: World) -> None:
     assert "node 1" in exit_of(run)["reason"]
     one = command.end([command.start(1, "exit 9")])[0]
     assert one.code == 1
-    assert f"node 1 of 2 ({socket.gethostname()}) waited 00:00:08 for node 0" in one.err
+    assert f"node 1 of 2 ({socket.gethostname()}) waited 8s (platform.wait) for node 0" in one.err
     assert f"{world.output}/.nodes/" in one.err
 
 

@@ -204,7 +204,7 @@ def test_cancel_says_what_had_ended(slurm: SlurmWorld, eventually: Eventually) -
 def test_cancel_frees_the_allocation(slurm: SlurmWorld, eventually: Eventually) -> None:
     run = slurm.submit("trap '' TERM; while :; do sleep 1; done")
     log = run / "logs" / "node0.log"
-    eventually(lambda: log.exists() and "torchrun, 1 processes" in log.read_text(), timeout=30)
+    eventually(lambda: log.exists() and "torchrun, 1 process" in log.read_text(), timeout=30)
     done = slurm.prl("cancel", "latest", "--wait")
     assert (done.code, "CANCELLED" in done.out) == (0, True), done
     assert slurm.cluster.jobs() == []

@@ -43,8 +43,8 @@ from prl_submit.runs.belonging import is_same, stranger
 from prl_submit.runs.directory import Run, read_run
 from prl_submit.runs.layout import LAUNCH
 from prl_submit.runs.record import PlatformJob
+from prl_submit.runs.times import age
 from prl_submit.spec.nodes import Node, leaves
-from prl_submit.spec.scalars import format_duration
 from prl_submit.system.owners import owner_of_new_files, user_name
 from prl_submit.system.untrusted_text import one_line
 
@@ -243,9 +243,9 @@ class PastedNode:
     def _ask_node_0(self, new_run: bool, tell: Tell, stop: StopSignals) -> Path | NothingToStart:
         """The run directory that node 0 answers, or why there is none."""
         place = self._place
-        wait = format_duration(int(self._wait))
         tell(
-            f"{place.words} waits for node 0 ({place.master_addr}), at most {wait}, in {self._folder.path}"
+            f"{place.words} waits for node 0 ({place.master_addr}) in {self._folder.path}, at most "
+            f"{age(self._wait)} (platform.wait)"
         )
         asker = Asker(self._nonce, place.rank, place.host, self._keys, self._pace, time.monotonic())
         look_at = asker.began
@@ -334,7 +334,7 @@ class PastedNode:
         seen = f"; a node 0 was there on {' and '.join(left)}" if left else ""
         return NothingToStart(
             EXIT_JOB_FAILED,
-            f"{place.words} waited {format_duration(int(self._wait))} for node 0 ({place.master_addr}), which did not "
+            f"{place.words} waited {age(self._wait)} (platform.wait) for node 0 ({place.master_addr}), which did not "
             f"answer in {self._folder.path} on {place.host}{seen}",
             f"is {self._root} on a disk that all nodes share, and does node 0 run the same command?",
         )

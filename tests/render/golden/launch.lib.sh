@@ -1014,7 +1014,8 @@ prl_check_network() {
 # --- the training ---------------------------------------------------------------------------------
 
 prl_before_training() {
-  local prl_where="$prl_nproc_per_node processes"
+  local prl_where
+  prl_where=$(prl_processes)
   prl_doing="training"
   prl_log_start=$(stat -c %s -- "$prl_log_file" 2>/dev/null || echo 0)
   prl_began=$prl_run_dir/logs/.began$prl_node_rank
@@ -1031,6 +1032,9 @@ prl_before_training() {
   if prl_has_peer_pods && ((prl_max_restarts > 0)); then prl_agree_on_checkpoint; fi
   prl_doing="training"
   prl_tell "$prl_doing"
+}
+prl_processes() { # in words, those of one node
+  if ((prl_nproc_per_node == 1)); then echo "1 process"; else echo "$prl_nproc_per_node processes"; fi
 }
 # A kill may have left an unfinished line. End it, so that the next line is a line of its own.
 prl_end_last_line() { # FILE
@@ -1138,10 +1142,10 @@ prl_agree_on_checkpoint() {
     return 0
   fi
   prl_doing="waiting for node 0"
-  prl_tell "$prl_doing"
+  if ((prl_on_platform)); then prl_say "$prl_doing" && prl_tell "$prl_doing"; fi
   until read -r prl_i prl_port prl_chosen 2>/dev/null <"$prl_choice" && ((prl_i == prl_again)) && prl_node_0_listens "$prl_port"; do
     prl_end_without_node_0
-    sleep 1 || true
+    prl_pause
   done
   MASTER_PORT=$prl_port
   [[ ${prl_checkpoint##*/} == "$prl_chosen" ]] || prl_go_on_from "${prl_chosen:+$prl_run_dir/$prl_chosen}"
@@ -1661,7 +1665,7 @@ prl_identify() {
   prl_see_platform
   if ((${#prl_seen_faults[@]} > 0)); then
     printf -v prl_refusal '%s; ' "${prl_seen_faults[@]}"
-    prl_refusal="the variables of the platform are wrong: ${prl_refusal%; }. platform: {nodes: VARIABLE, …} in the spec names other variables"
+    prl_refusal="the variables of the platform are wrong: ${prl_refusal%; }. Set them as the platform does, or name other variables with platform: {nodes: VARIABLE, …} in the spec"
   fi
   prl_take_nodes
   prl_take_processes
@@ -2108,7 +2112,7 @@ prl_begin_on_platform() {
   prl_start_beat
   prl_start_watcher # also while the environment is set up
   [[ -z $prl_refusal ]] || prl_fail 78 "$prl_refusal"
-  prl_say "this is node $prl_node_rank of $prl_nodes with $prl_nproc_per_node processes${prl_platform:+, by the variables of $prl_platform}${prl_platform_job:+, job $prl_platform_job}"
+  prl_say "this is node $prl_node_rank of $prl_nodes with $(prl_processes)${prl_platform:+, by the variables of $prl_platform}${prl_platform_job:+, job $prl_platform_job}"
   ((prl_nodes == 1)) || export MASTER_ADDR=$prl_master_addr MASTER_PORT=$prl_master_port
 }
 
@@ -2341,6 +2345,9 @@ prl_wait_for_blame() {
   [[ -z $prl_blamed ]] || prl_code=$prl_blamed prl_reason=$prl_blame
 }
 
+# SIGTERM to all processes of the job ends it, of which bash would print a line.
+prl_pause() { sleep 1 || true; } 2>/dev/null
+
 # --- the meeting: all nodes begin the training together -------------------------------------------------
 
 prl_meet() {
@@ -2375,7 +2382,7 @@ prl_wait_for_address() {
     prl_uptime
     ((prl_seconds - prl_since < prl_wait)) ||
       prl_fail 78 "the name of node 0, $MASTER_ADDR, did not resolve on $prl_host within $(prl_span "$prl_wait") (platform.wait)"
-    sleep 1 || true
+    prl_pause
   done
 }
 
@@ -2392,7 +2399,7 @@ prl_wait_for_nodes() {
     prl_uptime
     [[ -n $prl_absent ]] || prl_since=$prl_seconds # all have come, and prepare their environments
     ((prl_seconds - prl_since < prl_wait)) || prl_fail_for_absent_nodes
-    sleep 1 || true
+    prl_pause
   done
 }
 prl_fail_for_absent_nodes() {
