@@ -624,7 +624,7 @@ prl_thin_log() {
       n = split(text, parts, "\r")
       for (i = 1; i <= n; i++) {
         if (i == n - (n > 1 && parts[n] == "") && !whole) break
-        if (parts[i] != "" || n < 2) show(parts[i])
+        if (parts[i] !~ /^ *$/ || n < 2) show(parts[i]) # blanks erase a bar
         taken += length(parts[i]) + 1
       }
       if (whole && n == 0) { print ""; taken++ }

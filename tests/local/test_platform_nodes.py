@@ -586,13 +586,14 @@ def test_standard_output_has_the_log(nodes: Nodes) -> None:
     fake = f"""{MEET}
     printf 'half'; sleep 1.5; printf ' a line 雨\\n\\n  indented\\r\\n'
     for ((i = 0; i < 30; i++)); do printf '\\rTrain: %d%%|###| %d/30' $i $i; sleep 0.1; done
-    printf '\\nafter the bar\\nlast'
+    printf '\\r            \\nafter the bar\\nlast'
     ((node)) || {{ kill $listener; step 1 1; }}"""
     done = nodes.end(nodes.both(fake))
     assert codes(done) == [0, 0]
     out = done[0].out
     assert "half a line 雨\n\n  indented\n" in out
     assert out.count("%|") == 1
+    assert not [line for line in out.splitlines() if line and not line.strip()]
     assert "after the bar\nlastprl-submit: torchrun" not in out
     assert "after the bar\nlast" in out
     assert out.rstrip().endswith("prl-submit: SUCCEEDED")

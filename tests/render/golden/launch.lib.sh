@@ -1145,7 +1145,7 @@ prl_agree_on_checkpoint() {
   if ((prl_on_platform)); then prl_say "$prl_doing" && prl_tell "$prl_doing"; fi
   until read -r prl_i prl_port prl_chosen 2>/dev/null <"$prl_choice" && ((prl_i == prl_again)) && prl_node_0_listens "$prl_port"; do
     prl_end_without_node_0
-    prl_pause
+    sleep 1 || true
   done
   MASTER_PORT=$prl_port
   [[ ${prl_checkpoint##*/} == "$prl_chosen" ]] || prl_go_on_from "${prl_chosen:+$prl_run_dir/$prl_chosen}"
@@ -2345,9 +2345,6 @@ prl_wait_for_blame() {
   [[ -z $prl_blamed ]] || prl_code=$prl_blamed prl_reason=$prl_blame
 }
 
-# SIGTERM to all processes of the job ends it, of which bash would print a line.
-prl_pause() { sleep 1 || true; } 2>/dev/null
-
 # --- the meeting: all nodes begin the training together -------------------------------------------------
 
 prl_meet() {
@@ -2382,7 +2379,7 @@ prl_wait_for_address() {
     prl_uptime
     ((prl_seconds - prl_since < prl_wait)) ||
       prl_fail 78 "the name of node 0, $MASTER_ADDR, did not resolve on $prl_host within $(prl_span "$prl_wait") (platform.wait)"
-    prl_pause
+    sleep 1 || true
   done
 }
 
@@ -2399,7 +2396,7 @@ prl_wait_for_nodes() {
     prl_uptime
     [[ -n $prl_absent ]] || prl_since=$prl_seconds # all have come, and prepare their environments
     ((prl_seconds - prl_since < prl_wait)) || prl_fail_for_absent_nodes
-    prl_pause
+    sleep 1 || true
   done
 }
 prl_fail_for_absent_nodes() {
@@ -2601,7 +2598,7 @@ prl_thin_log() {
       n = split(text, parts, "\r")
       for (i = 1; i <= n; i++) {
         if (i == n - (n > 1 && parts[n] == "") && !whole) break
-        if (parts[i] != "" || n < 2) show(parts[i])
+        if (parts[i] !~ /^ *$/ || n < 2) show(parts[i]) # blanks erase a bar
         taken += length(parts[i]) + 1
       }
       if (whole && n == 0) { print ""; taken++ }
