@@ -85,7 +85,7 @@ def test_a_run_that_failed_goes_on_as_often_as_the_spec_allows(world: World) -> 
     assert f"goes on in {run.name}" in second.err
     assert [done.code for done in (first, second, third)] == [first.code, second.code, 1]
     assert "restarts.max is 1" in third.err
-    assert "it was started 2 times" in third.err, third.err
+    assert "its training has begun 2 times" in third.err, third.err
     assert exit_of(run)["restarts"] == 1
 
 
