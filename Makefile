@@ -45,7 +45,7 @@ old-swift: test-env         ## make the environment with ms-swift 3.3 for the te
 lint: dev-env              ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/shellcheck .ci/run tools/*.sh tools/clusters/*.sh templates/launch.lib.sh templates/platform.lib.sh templates/nodes.lib.sh tests/render/golden/*.launch.sh tests/render/golden/*.sbatch
+	$(BIN)/shellcheck .ci/run tools/*.sh tools/clusters/*.sh templates/launch.lib.sh templates/platform_variables.lib.sh templates/platform_nodes.lib.sh tests/render/golden/*.launch.sh tests/render/golden/*.sbatch
 	$(BIN)/mypy
 
 unit: dev-env              ## the fast tests: pure functions, rendered files, random input

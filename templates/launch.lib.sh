@@ -302,7 +302,7 @@ prl_refuse_another_restart() {
   if ((prl_in_pods == 0 && prl_on_platform == 0)); then
     ((prl_again <= prl_max_restarts)) || prl_fail 1 "started again $prl_again times; restarts.max is $prl_max_restarts"
   elif ((prl_counted > prl_max_restarts)); then
-    # shellcheck disable=SC2034 # nodes.lib.sh uses it
+    # shellcheck disable=SC2034 # platform_nodes.lib.sh uses it
     prl_used_up=1
     prl_restarts=$((prl_restarts - 1)) # this start is no restart
     prl_fail 1 "${prl_last_reason:-killed without a word, out of memory is the usual cause}; restarts.max is $prl_max_restarts, and used up$(prl_what_to_do)"
@@ -1361,9 +1361,9 @@ prl_look_at_checkpoints() {
 PRL_PYTHON
 }
 
-# platform.lib.sh stands here in a run directory.
+# platform_variables.lib.sh stands here in a run directory.
 
-# nodes.lib.sh stands here in a run directory.
+# platform_nodes.lib.sh stands here in a run directory.
 
 # A setup line that defines a function of one of these names fails: it would replace a part of launch.sh.
 readonly -f prl_begin prl_own_shell prl_lend_shell prl_take_back prl_end_environment prl_continue prl_need prl_preflight \

@@ -31,8 +31,8 @@ _CHECKPOINT_FILES = os.path.join(_PACKAGE, "runs", "checkpoint_files.py")
 _CHECKPOINT_LINE = "# checkpoint_files.py stands here in a run directory.\n"
 #: The functions for platforms replace this line of launch.lib.sh, and the rows of the table of variables this
 #: line of theirs.
-_PLATFORM_LINE = "# platform.lib.sh stands here in a run directory.\n"
-_NODES_LINE = "# nodes.lib.sh stands here in a run directory.\n"
+_PLATFORM_LINE = "# platform_variables.lib.sh stands here in a run directory.\n"
+_NODES_LINE = "# platform_nodes.lib.sh stands here in a run directory.\n"
 _PLATFORMS_LINE = "# platforms.txt stands here in a run directory.\n"
 #: launch.sh does not go on unless bash has read this line of launch.lib.sh.
 _LAST_LINE = "prl_library=whole\n"
@@ -216,11 +216,11 @@ def render_library(site: Path | None = None) -> str:
         raise PrlSubmitError(
             f"{path}: is no whole launch.lib.sh: its last line is not {_LAST_LINE.strip()}"
         )
-    _, platform = _read_static("platform.lib.sh", site)
+    _, platform = _read_static("platform_variables.lib.sh", site)
     rows = rows_of_table(_read_static(PLATFORMS, None)[1])
     platform = platform.replace(_PLATFORMS_LINE, "".join(f"{row}\n" for row in rows))
     text = text.replace(_PLATFORM_LINE, platform)
-    text = text.replace(_NODES_LINE, _read_static("nodes.lib.sh", site)[1])
+    text = text.replace(_NODES_LINE, _read_static("platform_nodes.lib.sh", site)[1])
     return text.replace(_CHECKPOINT_LINE, read_template(_CHECKPOINT_FILES))
 
 

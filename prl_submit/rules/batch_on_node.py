@@ -1,6 +1,6 @@
 """The numbers from which launch.sh checks GRPO's batches when only the node knows how many processes there are.
 
-`prl_check_batch` of templates/platform.lib.sh computes with them as the rules `generation_batch` and
+`prl_check_batch` of templates/platform_variables.lib.sh computes with them as the rules `generation_batch` and
 `evaluation_batch` do. A test compares the messages.
 """
 

@@ -1,6 +1,6 @@
 """How many nodes and processes a job has, by the spec and by the variables of the node on which prl-submit runs.
 
-`prl_identify` of templates/platform.lib.sh does the same on each node.
+`prl_identify` of templates/platform_variables.lib.sh does the same on each node.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the variables of a platform say of this node: how many nodes there are, and which of them this one is.
 
-`templates/platform.lib.sh` does the same in bash, for launch.sh. A test compares the two.
+`templates/platform_variables.lib.sh` does the same in bash, for launch.sh. A test compares the two.
 """
 
 from __future__ import annotations

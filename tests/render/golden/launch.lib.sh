@@ -302,7 +302,7 @@ prl_refuse_another_restart() {
   if ((prl_in_pods == 0 && prl_on_platform == 0)); then
     ((prl_again <= prl_max_restarts)) || prl_fail 1 "started again $prl_again times; restarts.max is $prl_max_restarts"
   elif ((prl_counted > prl_max_restarts)); then
-    # shellcheck disable=SC2034 # nodes.lib.sh uses it
+    # shellcheck disable=SC2034 # platform_nodes.lib.sh uses it
     prl_used_up=1
     prl_restarts=$((prl_restarts - 1)) # this start is no restart
     prl_fail 1 "${prl_last_reason:-killed without a word, out of memory is the usual cause}; restarts.max is $prl_max_restarts, and used up$(prl_what_to_do)"
@@ -1629,10 +1629,11 @@ PRL_PYTHON
 # shellcheck disable=SC2034 # launch.lib.sh and launch.sh use the variables that these functions set.
 # shellcheck disable=SC2154 # launch.sh assigns the values of a job before it reads launch.lib.sh.
 #
-# --- a platform that starts the nodes one by one ----------------------------------------------------
+# --- a platform's variables: which node this is -------------------------------------------------------
 #
-# This file stands in launch.lib.sh of a run directory. Its functions serve the jobs of platforms that start one command
-# on every node and tell each node its place by environment variables: prl_on_platform is 1.
+# This file stands in launch.lib.sh of a run directory. A platform starts one command on every node, and tells each node
+# its place among the nodes by environment variables. These functions read the variables, compare them with the spec, and
+# compute what only a node can. What the nodes of a job then do together is in platform_nodes.lib.sh.
 
 # The rows of the table of variables: a name, and the cells nodes, node_rank, master_addr, master_port, nproc_per_node,
 # job and not-with. Each cell is `-` or NAMES joined by `|`; NAME[0] is the first word of a list.
@@ -1976,7 +1977,7 @@ prl_shown() { # VALUE
 # shellcheck disable=SC2034 # launch.lib.sh and launch.sh use the variables that these functions set.
 # shellcheck disable=SC2154 # launch.sh assigns the values of a job before it reads launch.lib.sh.
 #
-# --- the nodes of a job on a platform -----------------------------------------------------------------
+# --- a platform's nodes: what they do together ----------------------------------------------------------
 #
 # This file stands in launch.lib.sh of a run directory. A platform starts launch.sh on each node, at different times, and
 # perhaps again. The nodes know of each other only by files in the run directory:

@@ -2,10 +2,11 @@
 # shellcheck disable=SC2034 # launch.lib.sh and launch.sh use the variables that these functions set.
 # shellcheck disable=SC2154 # launch.sh assigns the values of a job before it reads launch.lib.sh.
 #
-# --- a platform that starts the nodes one by one ----------------------------------------------------
+# --- a platform's variables: which node this is -------------------------------------------------------
 #
-# This file stands in launch.lib.sh of a run directory. Its functions serve the jobs of platforms that start one command
-# on every node and tell each node its place by environment variables: prl_on_platform is 1.
+# This file stands in launch.lib.sh of a run directory. A platform starts one command on every node, and tells each node
+# its place among the nodes by environment variables. These functions read the variables, compare them with the spec, and
+# compute what only a node can. What the nodes of a job then do together is in platform_nodes.lib.sh.
 
 # The rows of the table of variables: a name, and the cells nodes, node_rank, master_addr, master_port, nproc_per_node,
 # job and not-with. Each cell is `-` or NAMES joined by `|`; NAME[0] is the first word of a list.

@@ -2,7 +2,7 @@
 # shellcheck disable=SC2034 # launch.lib.sh and launch.sh use the variables that these functions set.
 # shellcheck disable=SC2154 # launch.sh assigns the values of a job before it reads launch.lib.sh.
 #
-# --- the nodes of a job on a platform -----------------------------------------------------------------
+# --- a platform's nodes: what they do together ----------------------------------------------------------
 #
 # This file stands in launch.lib.sh of a run directory. A platform starts launch.sh on each node, at different times, and
 # perhaps again. The nodes know of each other only by files in the run directory:
