@@ -80,12 +80,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With `-n 2` all tests of Slurm run in one worker, so that they share a cluster; other kinds likewise."""
+    """With `-n 2` all tests of Slurm run in one worker, so that they share a cluster; other kinds likewise.
+
+    The nodes of platforms are made for each test, and the trainings of one file run two at a time.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
     class ByKind(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            folder = nodeid.partition("::")[0].split("/")[-2]
+            file = nodeid.partition("::")[0]
+            folder = file.split("/")[-2]
+            if folder == "platform":
+                return file
             return folder if folder in KINDS else nodeid
 
     return ByKind(config, log)
