@@ -4,7 +4,7 @@ launch.sh of node N replaces the file again and again, every `beat_s` seconds, f
 file has one line of JSON:
 
     {"token": "0f3a…", "attempt": 1, "beat": 17, "node": 0, "host": "n0", "doing": "training",
-     "platform": "volcengine", "job": "t-2026", "nodes": 2, "nproc_per_node": 8, "ended": false}
+     "platform": "Volcengine", "job": "t-2026", "nodes": 2, "nproc_per_node": 8, "ended": false}
 
 token           the token in run.json. A file with another one is of an earlier order (`submit` or `resume`).
 attempt         how many attempts of the run were before this one: the number that exit.json calls `restarts`.

@@ -2298,9 +2298,10 @@ prl_order() { # cancel | stop | failed | lost | behind [CODE WORDS]
   (sleep "$prl_grace"; prl_signal_job KILL) &
 }
 
-# --- launch.sh hears of it ----------------------------------------------------------------------------
+# --- launch.sh learns why it must end -------------------------------------------------------------------
 
-# Set what the note of the loop says. Without a note a signal came from outside, and the other nodes are told of it.
+# When launch.sh has got a signal: read the note in which the loop says why. If there is no note, then somebody else sent
+# the signal to this node, and the other nodes are told of it.
 # shellcheck disable=SC2120 # launch.lib.sh gives the words
 prl_hear() { # [WORDS]: the signal, or the time limit
   local prl_kind='' prl_code_said='' prl_words=''
