@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from prl_submit.runs.layout import LOGS, NOT_GIVEN
-from prl_submit.system.owners import could_read, give_run
+from prl_submit.system.owners import could_read, give_run, owner_of_new_files
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
@@ -57,3 +57,10 @@ def test_logs_that_is_a_link_is_not_given(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"Not a directory|symbolic"):
         give_run(run, NOBODY, NOBODY, kept=NOT_GIVEN, logs=LOGS)
     assert (etc.stat().st_uid, (etc / "shadow").stat().st_uid) == (0, 0)
+
+
+def test_the_owner_of_what_we_write(tmp_path: Path) -> None:
+    """Nothing is left in the folder; where we may not write, it is our own uid."""
+    assert owner_of_new_files(tmp_path) == os.geteuid()
+    assert os.listdir(tmp_path) == []
+    assert owner_of_new_files(tmp_path / "missing") == os.geteuid()
