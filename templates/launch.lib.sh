@@ -451,7 +451,7 @@ prl_write_exit_file() {
   local prl_text prl_i
   prl_text=$(prl_end_text)
   if prl_is_superseded; then
-    prl_say "$prl_state${prl_reason:+: $prl_reason}; this node was started again since, so exit.json is not written"
+    prl_say "$prl_state${prl_reason:+: $prl_reason}; exit.json is not written, because it belongs to the later start"
     return
   fi
   prl_note_attempt "$prl_text"
@@ -625,7 +625,7 @@ prl_pass_on() { # SIGNAL NUMBER
   if ((prl_on_platform)); then prl_hear "$prl_got"; fi
   [[ -n $prl_child ]] || exit $((128 + $2))
   if [[ -n $prl_blamed ]]; then
-    prl_say "$prl_blame; this node cannot train without it"
+    prl_say "$prl_blame; the training ends on this node too"
     prl_until_kill=$prl_leave_grace # nothing can be saved
   else
     prl_say "${prl_told_to_stop:-got SIG$1}, passing it on; at most $prl_grace s until the kill"

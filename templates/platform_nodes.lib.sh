@@ -211,6 +211,7 @@ prl_beat() {
     [[ -n $prl_now ]] || prl_now=$prl_shown
     ((prl_tick % prl_beat_s)) && [[ $prl_now == "$prl_shown" ]] || prl_give_sign
     prl_look_for_orders
+    ((prl_tick % prl_beat_s)) || prl_end_superseded
     ((prl_tick % prl_beat_s)) || prl_look_at_peers
     sleep 1
   done
@@ -236,6 +237,7 @@ prl_give_sign() { # [ENDED]: of prl_now
   if ! { printf '%s\n' "$prl_text" >"$prl_file.part" && mv -f -- "$prl_file.part" "$prl_file"; }; then
     prl_quiet=() # if the disk is full, all nodes are silent
     printf '%s\n' "$prl_text" 1<>"$prl_file" # the room of the old one is left
+    (LC_ALL=C; truncate -s $((${#prl_text} + 1)) -- "$prl_file")
   fi
 } 2>/dev/null
 
@@ -250,6 +252,12 @@ prl_look_for_orders() {
     [[ $prl_attempt == "$prl_restarts" && $prl_who != "$prl_node_rank" ]]; then
     prl_order stop 143 "$prl_words"
   fi
+}
+
+# Two starts of one node must not train in one run directory.
+prl_end_superseded() {
+  [[ -z $prl_ordered ]] && prl_is_superseded || return 0
+  prl_order superseded 200 "this node was started again elsewhere, or the run was resumed"
 }
 
 # Another node has failed, is silent, or was started again.
@@ -314,7 +322,7 @@ prl_host_of() { # SIGN
 
 # Make launch.sh hear of it: the note says why, and then SIGTERM. Bash hears SIGTERM when the command in its foreground
 # has ended, so a setup line that runs is ended too.
-prl_order() { # cancel | stop | failed | lost | behind [CODE WORDS]
+prl_order() { # cancel | stop | failed | lost | superseded | behind [CODE WORDS]
   prl_ordered=$1
   printf '%s\n' "$*" >"$prl_note"
   kill -TERM $$
@@ -334,7 +342,7 @@ prl_hear() { # [WORDS]: the signal, or the time limit
   { read -r prl_kind prl_code_said prl_words <"$prl_note"; } 2>/dev/null || true
   prl_heard=$prl_kind
   case $prl_kind in
-    failed | lost) prl_blamed=$prl_code_said prl_blame=$prl_words ;;
+    failed | lost | superseded) prl_blamed=$prl_code_said prl_blame=$prl_words ;;
     behind) prl_blamed=200 prl_blame="another node was started again" prl_starts_anew=1 ;;
     stop) prl_told_to_stop=$prl_words ;;
     cancel) ;;

@@ -410,6 +410,41 @@ def test_a_node_that_comes_back_after_the_next_attempt(
     assert steps(nodes) == ["1/2", "2/2"]
 
 
+def test_a_node_that_comes_back_after_the_run_was_resumed(
+    world: World, eventually: Eventually
+) -> None:
+    """Its training ends, because another one goes on in the same directory."""
+    nodes = Nodes(world, resources__nodes=1)
+    nodes.variables = {"NNODES": "1"}
+    nodes.program("flock", "exit 0")
+    trains = (
+        "step 1 9; touch $run/trains.$PRL_SUBMIT_TOKEN; until [[ -e $run/go ]]; do sleep 0.1; done"
+    )
+    (nodes.run / "run.json").write_text(json.dumps({"token": world.mark}))
+    old = nodes.start(0, trains)
+    eventually(lambda: list(nodes.run.glob("trains.*")))
+    stopped = stop_node(nodes, 0)
+    script = (nodes.run / "launch.sh").read_text()
+    (nodes.run / "launch.sh").unlink()
+    script = script.replace(f"prl_token={world.mark}", "prl_token=new").replace(
+        "prl_resumed=0", "prl_resumed=1"
+    )
+    (nodes.run / "launch.sh").write_text(script)
+    (nodes.run / "run.json").write_text(json.dumps({"token": "new"}))
+    new = nodes.start(0, trains)
+    eventually(lambda: len(list(nodes.run.glob("trains.*"))) == 2, 30)
+    for pid in stopped:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+    assert nodes.world.finish(old, 30).code == 200
+    assert new.poll() is None
+    assert not (nodes.run / "exit.json").exists()
+    (nodes.run / "go").touch()
+    nodes.end([new])
+    assert nodes.exit(0)["restarts"] == 1
+    assert nodes.sign(0)["token"] == "new"
+
+
 def test_more_restarts_than_allowed(world: World) -> None:
     nodes = Nodes(world)
     fake = f"{MEET} echo 'KeyError: 1'; exit 4"
