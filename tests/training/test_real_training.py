@@ -247,12 +247,13 @@ def test_cancelled_while_it_draws_its_plots(clone: World) -> None:
 
 
 def test_variables_that_a_platforms_pod_sets(clone: World) -> None:
-    """PET_* variables, a rank in another training, a TMPDIR that is too long for a socket, and no HOME."""
+    """PET_* variables of one node, a rank in another training, a TMPDIR too long for a socket, and no HOME."""
     long = clone.root / ("x" * 120)
     long.mkdir()
     env = {
-        "PET_NNODES": "2",
+        "PET_NNODES": "1",
         "PET_RDZV_ENDPOINT": "nowhere.example:1",
+        "LOCAL_RANK": "3",
         "RANK": "3",
         "WORLD_SIZE": "9",
     }
