@@ -28,7 +28,7 @@ demo: train-env            ## train two real ranks on this machine and show wher
 # first minutes, and CI, whose environment is new, shows that lint and unit tests need no torch.
 test: lint coverage slurm kubernetes platform test-env old-swift  ## everything: style, types, unit, real processes, schedulers, training
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 3 tests/local tests/cli tests/slurm tests/kubernetes tests/platform tests/training $(REQUIRE)
+	$(BIN)/python -m pytest -n 4 tests/local tests/cli tests/slurm tests/kubernetes tests/platform tests/training $(REQUIRE)
 
 slurm:                     ## install Slurm for the tests, where root or sudo may; else they are skipped
 	@tools/install-slurm.sh || true
