@@ -33,7 +33,7 @@ FLOORS = (
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 #: Rooms that are planned, and not there yet.
-LATER = {"results"}
+LATER: set[str] = set()
 #: bash has a builtin `local`, which the room that reads bash compares with.
 OF_BASH = "importing"
 #: Names of modules that two packages have, and why.

@@ -1,0 +1,221 @@
+"""The lines of completions.jsonl: what the model wrote, and how each completion was rewarded.
+
+    3.1.1 to 3.2   step, messages, completion, reward                     before the step is trained and logged
+    3.3 to 3.6     step, prompt, completion, a column for each reward function    after the step was logged
+    3.7            the same, then `advantage`; since 3.8 `advantages`, and columns such as `solution`, `entropy`
+
+Each column is a list with a value for each completion. With an evaluation, or at the end of the training,
+ms-swift writes a second line with the number of the last step.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from math import fsum, isfinite, sqrt
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from prl_submit.results.logged_values import number
+from prl_submit.results.metric_names import REWARD_OF, REWARD_STD_OF
+from prl_submit.system.files import tail_bytes
+
+#: A line has all completions of one generation, with their prompts.
+LONGEST_LINE = 64 << 20
+#: After the columns of the reward functions.
+_AFTER_REWARDS = frozenset({"advantages", "advantage"})
+#: A line's begin: its step, and whether it is in the form of 3.1 and 3.2.
+_BEGIN = re.compile(rb'\{"step": ?\["(\d{1,15})"[^\]]*\], ?"(messages|prompt)"')
+#: Each column before it is decoded: texts are passed over quickly.
+_COLUMNS = msgspec.json.Decoder(dict[str, Raw])
+_NUMBERS = msgspec.json.Decoder(list[float | None])
+_ANY = msgspec.json.Decoder()
+_MOST_FUNCTIONS = 64
+#: Bytes to read from the end of the file at first.
+_TAIL = 1 << 18
+
+
+class Rewards(Struct):
+    """The rewards of the completions in one line. `step`: the step of logging.jsonl that trained them.
+
+    `by_function`: for each reward function its values, None where it did not apply. Empty in the form of 3.1
+    and 3.2, which has `totals` alone.
+    """
+
+    step: int
+    by_function: dict[str, list[float | None]]
+    totals: list[float]
+
+
+class Batch(Struct):
+    """All of one line: the completions of one generation with their prompts."""
+
+    rewards: Rewards
+    prompts: list[str]
+    completions: list[str]
+    advantages: list[float | None]
+
+
+def read_rewards(line: bytes, weights: Sequence[float] | None = None) -> Rewards | None:
+    """The rewards in a line; None if the line is damaged. `weights`: of the reward functions, in their order."""
+    try:
+        columns = _COLUMNS.decode(line)
+        steps = _ANY.decode(columns["step"])
+        step = int(number(steps[0]) or 0)
+    except (ValueError, RecursionError, LookupError, TypeError, OverflowError):
+        return None
+    if "messages" in columns:
+        totals = _numbers(columns.get("reward")) or []
+        return Rewards(step + 1, {}, [total for total in totals if total is not None])
+    functions: dict[str, list[float | None]] = {}
+    for name, column in _reward_columns(columns):
+        values = _numbers(column)
+        if values is not None and len(values) == len(steps) and len(functions) < _MOST_FUNCTIONS:
+            functions[name] = values
+    return Rewards(step, functions, _totals(functions, weights))
+
+
+def _reward_columns(columns: dict[str, Raw]) -> list[tuple[str, Raw]]:
+    """The columns between `completion` and the advantages, or the line's end."""
+    names = list(columns)
+    if "completion" not in columns:
+        return []
+    begin = names.index("completion") + 1
+    ends = [place for place, name in enumerate(names) if name in _AFTER_REWARDS]
+    return [(name, columns[name]) for name in names[begin : ends[0] if ends else None]]
+
+
+def _numbers(column: Raw | None) -> list[float | None] | None:
+    """A column of numbers, None for each value that is missing or NaN; None for any other column."""
+    if column is None:
+        return None
+    try:
+        return _NUMBERS.decode(column)
+    except (ValueError, RecursionError):
+        pass
+    text = re.sub(rb"\b(NaN|-?Infinity)\b", b"null", bytes(column))
+    try:
+        return _NUMBERS.decode(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _totals(
+    functions: dict[str, list[float | None]], weights: Sequence[float] | None
+) -> list[float]:
+    """The weighted sum of all functions for each completion, as ms-swift makes it (`nansum`)."""
+    used = list(weights) if weights and len(weights) == len(functions) else [1.0] * len(functions)
+    rows = zip(*functions.values(), strict=True)
+    return [
+        fsum(weight * value for weight, value in zip(used, row, strict=True) if value is not None)
+        for row in rows
+    ]
+
+
+def reward_metrics(rewards: Rewards, group: int | None) -> dict[str, float]:
+    """The metrics that logging.jsonl has in other cases. `group`: completions of one prompt, num_generations."""
+    found: dict[str, float] = {}
+    for name, values in rewards.by_function.items():
+        told = [value for value in values if value is not None]
+        if told:
+            found[REWARD_OF + name] = fsum(told) / len(told)
+            found[REWARD_STD_OF + name] = _deviation(told)
+    totals = [value for value in rewards.totals if isfinite(value)]
+    if not totals:
+        return found
+    found["reward"] = fsum(totals) / len(totals)
+    if group and group > 1 and len(totals) % group == 0 and len(totals) == len(rewards.totals):
+        groups = [totals[at : at + group] for at in range(0, len(totals), group)]
+        spreads = [_deviation(values) for values in groups]
+        found["reward_std"] = fsum(spreads) / len(spreads)
+        found["frac_reward_zero_std"] = sum(spread < 1e-8 for spread in spreads) / len(spreads)
+    return found
+
+
+def _deviation(values: Sequence[float]) -> float:
+    """The standard deviation, as torch computes it: with one less than the count."""
+    if len(values) < 2:
+        return 0.0
+    mean = fsum(values) / len(values)
+    return sqrt(fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+def read_batch(line: bytes, weights: Sequence[float] | None = None) -> Batch | None:
+    """All of a line; None if it is damaged. A prompt is a text, or a conversation as the last message's text."""
+    rewards = read_rewards(line, weights)
+    if rewards is None:
+        return None
+    columns = _COLUMNS.decode(line)
+    prompts = _list(columns.get("prompt") or columns.get("messages"))
+    advantages = _numbers(columns.get("advantages") or columns.get("advantage"))
+    completions = [_text(value) for value in _list(columns.get("completion"))]
+    return Batch(rewards, [_text(value) for value in prompts], completions, advantages or [])
+
+
+def _list(column: Raw | None) -> list[Any]:
+    try:
+        found = _ANY.decode(column) if column is not None else []
+    except (ValueError, RecursionError):
+        return []
+    return found if isinstance(found, list) else []
+
+
+def _text(value: object) -> str:
+    """A text as it is; of a conversation the content of the last message; anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value and isinstance(value[-1], dict):
+        return _text(value[-1].get("content"))
+    return msgspec.json.encode(value).decode("utf-8", "replace")
+
+
+def identical_share(batch: Batch) -> float | None:
+    """The share of the completions that another completion of the same prompt equals; None without groups."""
+    pairs = list(zip(batch.prompts, batch.completions, strict=False))
+    groups = Counter(batch.prompts)
+    compared = [pair for pair in pairs if groups[pair[0]] > 1]
+    if not compared:
+        return None
+    counts = Counter(compared)
+    return sum(count for count in counts.values() if count > 1) / len(compared)
+
+
+def one_character_share(batch: Batch) -> float | None:
+    """The share of the completions that are one character over and over, such as `!!!!!!!!`."""
+    if not batch.completions:
+        return None
+    texts = [text.strip() for text in batch.completions]
+    return sum(len(text) >= 8 and len(set(text)) == 1 for text in texts) / len(texts)
+
+
+def begin_of(line: bytes) -> tuple[int, bool]:
+    """The step in logging.jsonl that a line belongs to, and True for the form of 3.1 and 3.2.
+
+    -1 for a damaged line. Only the begin of a line is looked at, if it is as ms-swift writes it.
+    """
+    match = _BEGIN.match(line)
+    if match is not None:
+        is_old = match[2] == b"messages"
+        return int(match[1]) + is_old, is_old
+    rewards = read_rewards(line)
+    return (-1, False) if rewards is None else (rewards.step, not rewards.by_function)
+
+
+def last_batch(path: Path, weights: Sequence[float] | None = None) -> Batch | None:
+    """The last whole line of completions.jsonl; None if there is none yet, or it is damaged."""
+    size = _TAIL
+    while True:
+        data = tail_bytes(path, size)
+        *lines, _ = data.split(
+            b"\n"
+        )  # behind the last line end there is only a line that is being written
+        whole = lines if len(data) < size else lines[1:]
+        if whole:
+            return read_batch(whole[-1], weights)
+        if len(data) < size or size > LONGEST_LINE:
+            return None
+        size *= 16
