@@ -13,7 +13,7 @@ from math import ceil, floor
 
 from msgspec import Struct
 
-from prl_submit.results.log_lines import LogLine
+from prl_submit.results.step_lines import LogLine
 
 #: ms-swift rounds speeds to six decimals.
 _ROUNDED = 5e-7

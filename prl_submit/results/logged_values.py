@@ -34,7 +34,7 @@ def number(value: object) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
-        return float(value) if abs(value) < 1 << 1000 else math.copysign(math.inf, value)
+        return float(value) if abs(value) < 1 << 1000 else math.inf if value > 0 else -math.inf
     if not isinstance(value, str) or len(value) > _LONGEST_NUMBER:
         return None
     digits = value.strip()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prl_submit.results.completions import reward_metrics
 from prl_submit.results.line_reader import NewLines
-from prl_submit.results.log_lines import LineParser
+from prl_submit.results.step_lines import LineParser
 from prl_submit.results.logged_values import decode_line
 from prl_submit.results.rewards_by_step import RewardsByStep
 from prl_submit.results.run_metrics import RunMetrics

@@ -8,7 +8,7 @@ from math import isfinite, nan
 from msgspec import Struct
 
 from prl_submit.results.attempt_clock import AttemptClock, Interval
-from prl_submit.results.log_lines import EVALUATED, SUMMARY, LogLine, Values
+from prl_submit.results.step_lines import EVALUATED, SUMMARY, LogLine, Values
 from prl_submit.results.step_table import ROWS, StepTable
 
 #: So many last rows are kept one by one.

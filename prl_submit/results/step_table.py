@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import isfinite, nan
 from operator import add
 
-from prl_submit.results.log_lines import Values
+from prl_submit.results.step_lines import Values
 
 #: So many rows are kept at least, if so many were added.
 ROWS = 16_384

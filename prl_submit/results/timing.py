@@ -34,7 +34,7 @@ class Throughput(Struct, frozen=True, kw_only=True):
     how: str = HOW_MEASURED
 
 
-class Remaining(Struct, frozen=True):
+class RemainingTime(Struct, frozen=True):
     """The rest of a training. `ends_at`: seconds since 1970. `is_rough`: only an attempt's first step is timed."""
 
     steps: int
@@ -88,7 +88,7 @@ def recent_pace(metrics: RunMetrics) -> tuple[float, bool] | None:
 
 def remaining(
     metrics: RunMetrics, settings: RunSettings, logged_at: float, now: float
-) -> Remaining | None:
+) -> RemainingTime | None:
     """The rest of a running training; None before its first step, or if its number of steps is unknown.
 
     `logged_at`: when the last step was logged; both times are seconds since 1970. While the next step is
@@ -102,7 +102,7 @@ def remaining(
     needed = steps * pace[0] + _evaluations_left(metrics, settings)
     since = min(max(now - logged_at, 0.0), last.steps * pace[0])
     seconds = max(0.0, needed - since)
-    return Remaining(steps, seconds, now + seconds, *pace)
+    return RemainingTime(steps, seconds, now + seconds, *pace)
 
 
 def _evaluations_left(metrics: RunMetrics, settings: RunSettings) -> float:
