@@ -6,11 +6,11 @@ from pathlib import Path
 
 from prl_submit.results.completions import reward_metrics
 from prl_submit.results.line_reader import NewLines
-from prl_submit.results.step_lines import LineParser
 from prl_submit.results.logged_values import decode_line
 from prl_submit.results.rewards_by_step import RewardsByStep
 from prl_submit.results.run_metrics import RunMetrics
 from prl_submit.results.run_settings import read_run_settings
+from prl_submit.results.step_lines import LineParser
 from prl_submit.results.step_table import ROWS
 from prl_submit.runs.layout import COMPLETIONS, STEPS
 

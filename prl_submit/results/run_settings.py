@@ -23,7 +23,7 @@ class RunSettings(Struct, frozen=True):
     """The settings of one training. A value is None if no file has it.
 
     `arguments`: ms-swift's arguments with their values, from args.json; before the training wrote it, from
-    plan.json. `planned`: all keys of the job spec with their values, from plan.json. `gpus`: the training's
+    plan.json. `planned`: all keys of the job spec with their values, from plan.json. `processes`: the training's
     processes, which have a GPU each; the GPUs of a vLLM server are not counted. `samples_per_step`: the
     completions that one step trains.
     """
@@ -31,7 +31,7 @@ class RunSettings(Struct, frozen=True):
     arguments: dict[str, Any]
     planned: dict[str, Any]
     swift_version: str | None = None
-    gpus: int | None = None
+    processes: int | None = None
     samples_per_step: int | None = None
     num_generations: int | None = None
     reward_weights: list[float] | None = None
@@ -45,14 +45,14 @@ def read_run_settings(run: Path) -> RunSettings:
     planned = _planned(plan)
     swift = {key[6:]: value for key, value in planned.items() if key.startswith("swift.")}
     arguments = found or swift
-    gpus = _count(arguments.get("global_world_size")) or _planned_gpus(planned)
+    processes = _count(arguments.get("global_world_size")) or _planned_processes(planned)
     version = arguments.get("swift_version") or plan.get("swift_version")
     return RunSettings(
         arguments=arguments,
         planned=planned,
         swift_version=version if isinstance(version, str) else None,
-        gpus=gpus,
-        samples_per_step=samples_per_step(arguments, gpus),
+        processes=processes,
+        samples_per_step=samples_per_step(arguments, processes),
         num_generations=_count(arguments.get("num_generations")),
         reward_weights=_weights(arguments.get("reward_weights")),
         has_arguments=bool(found),
@@ -75,20 +75,20 @@ def _planned(plan: dict[str, Any]) -> dict[str, Any]:
     return {item["key"]: item.get("value") for item in items if isinstance(item.get("key"), str)}
 
 
-def _planned_gpus(planned: Mapping[str, Any]) -> int | None:
+def _planned_processes(planned: Mapping[str, Any]) -> int | None:
     nodes, processes = (
         _count(planned.get(f"resources.{name}", 1)) for name in ("nodes", "nproc_per_node")
     )
     return nodes * processes if nodes and processes and planned else None
 
 
-def samples_per_step(arguments: Mapping[str, Any], gpus: int | None) -> int | None:
+def samples_per_step(arguments: Mapping[str, Any], processes: int | None) -> int | None:
     """The completions that one optimizer step trains: per device x processes x accumulated steps."""
     device = _count(arguments.get("per_device_train_batch_size"))
-    if device is None or gpus is None:
+    if device is None or processes is None:
         return None
     stated = _count(arguments.get("gradient_accumulation_steps"))
-    return device * gpus * (stated or max(1, ceil(_ROWS_OF_A_STEP / device / gpus)))
+    return device * processes * (stated or max(1, ceil(_ROWS_OF_A_STEP / device / processes)))
 
 
 def _count(value: object) -> int | None:

@@ -40,7 +40,9 @@ def test_a_real_run_of_46_with_a_restart() -> None:
     assert (metrics.step, metrics.max_steps, metrics.damaged) == (12, 12, 0)
     assert metrics.training.steps() == list(range(1, 13))
     last_of_step = {
-        line["global_step/max_steps"]: line["reward"] for line in raw_lines(SWIFT_46) if "loss" in line
+        line["global_step/max_steps"]: line["reward"]
+        for line in raw_lines(SWIFT_46)
+        if "loss" in line
     }
     assert metrics.training.column("reward") == [last_of_step[f"{n}/12"] for n in range(1, 13)]
     assert metrics.rewards_from_completions == 0
@@ -57,7 +59,9 @@ def test_a_real_run_of_46_with_a_restart() -> None:
 def test_the_time_of_each_step_is_near_what_trl_measured() -> None:
     """`step_time` has the training step without the optimizer; ours has all but evaluations."""
     metrics = read_metrics(SWIFT_46)
-    ours, trls = (metrics.training.column(name) for name in ("seconds_per_step", "training_seconds"))
+    ours, trls = (
+        metrics.training.column(name) for name in ("seconds_per_step", "training_seconds")
+    )
     timed = [number for number, value in enumerate(ours) if not isnan(value)]
     assert [metrics.training.steps()[n] for n in timed] == [2, 3, 4, 6, 7, 8, 9, 10, 11, 12]
     for number in timed:
@@ -73,9 +77,12 @@ def test_a_real_run_of_33() -> None:
     assert sorted(rewards) == [1, 2, 3, 4, 5, 6, 7]
     assert rewards[1] == logged["1/7"]["reward"]
     assert "reward" not in logged["3/7"]
-    assert rewards[6] == pytest.approx(0.032886, abs=1e-6)  # the first line of step 6, not the evaluation's
+    assert rewards[6] == pytest.approx(
+        0.032886, abs=1e-6
+    )  # the first line of step 6, not the evaluation's
     assert metrics.evaluations.steps() == [3, 6, 7]
-    assert metrics.summary is not None and metrics.summary.get("reward") == 0.03142149
+    assert metrics.summary is not None
+    assert metrics.summary.get("reward") == 0.03142149
 
 
 def test_rewards_of_completions_are_what_ms_swift_logs(tmp_path: Path) -> None:
@@ -130,7 +137,9 @@ def test_the_form_of_31_and_32(tmp_path: Path) -> None:
 
 
 def test_numbers_as_texts(tmp_path: Path) -> None:
-    texts = [{key: str(value) for key, value in step(n, reward=0.5, kl=1e-7).items()} for n in (1, 2)]
+    texts = [
+        {key: str(value) for key, value in step(n, reward=0.5, kl=1e-7).items()} for n in (1, 2)
+    ]
     metrics = read_metrics(write_run(tmp_path / "run", texts))
     assert metrics.training.points("kl") == [(1, 1e-7), (2, 1e-7)]
     assert metrics.training.points("seconds_per_step") == [(2, 10.0)]
@@ -229,7 +238,12 @@ def test_logging_each_tenth_step(tmp_path: Path) -> None:
 
 
 def test_evaluations_are_not_in_the_time_of_a_step(tmp_path: Path) -> None:
-    new = [step(1), step(2), evaluation(2), step(3) | {"elapsed_time": "1m 0s", "train_speed(s/it)": 20.0}]
+    new = [
+        step(1),
+        step(2),
+        evaluation(2),
+        step(3) | {"elapsed_time": "1m 0s", "train_speed(s/it)": 20.0},
+    ]
     old = [old_step(1), old_step(2), evaluation(2)]
     old += [old_step(3) | {"elapsed_time": "1m 0s", "train_speed(iter/s)": 0.05}]
     for lines in (new, old):

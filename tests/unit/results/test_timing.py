@@ -53,8 +53,12 @@ def test_throughput_of_real_runs() -> None:
     assert new.samples_per_second == pytest.approx(4 * 14 / (first + second), rel=1e-4)
     old = throughput(read_metrics(SWIFT_33), read_run_settings(SWIFT_33))
     assert old is not None
-    elapsed = [n / speed for n, speed in ((1, 1.333691), (3, 1.400111), (6, 1.148149), (7, 1.033163))]
-    seconds = elapsed[1] - elapsed[0] + elapsed[2] - elapsed[1] - 1.267 + elapsed[3] - elapsed[2] - 1.005
+    elapsed = [
+        n / speed for n, speed in ((1, 1.333691), (3, 1.400111), (6, 1.148149), (7, 1.033163))
+    ]
+    seconds = (
+        elapsed[1] - elapsed[0] + elapsed[2] - elapsed[1] - 1.267 + elapsed[3] - elapsed[2] - 1.005
+    )
     assert old.samples_per_second == pytest.approx(16 * 6 / seconds, rel=1e-4)
     assert throughput(RunMetrics(), SETTINGS) is None
 
@@ -80,7 +84,8 @@ def test_the_time_left(tmp_path: Path) -> None:
     assert hanging is not None
     assert (hanging.seconds, hanging.ends_at) == (790.0, 2790.0)
     ahead = remaining(metrics, SETTINGS, logged_at=2000.0, now=1000.0)  # a file server's clock
-    assert ahead is not None and ahead.seconds == 800.0
+    assert ahead is not None
+    assert ahead.seconds == 800.0
 
 
 def test_the_time_left_after_the_first_step(tmp_path: Path) -> None:
@@ -91,7 +96,8 @@ def test_the_time_left_after_the_first_step(tmp_path: Path) -> None:
     assert remaining(RunMetrics(), SETTINGS, 0.0, 0.0) is None
     ended = read_metrics(write_run(tmp_path / "run", [step(n, 5) for n in range(1, 6)]))
     over = remaining(ended, SETTINGS, 0.0, 100.0)
-    assert over is not None and over.seconds == 0.0
+    assert over is not None
+    assert over.seconds == 0.0
 
 
 @pytest.mark.parametrize(
@@ -121,7 +127,13 @@ def test_the_number_of_steps_of_a_training() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(40, "40 seconds"), (89, "89 seconds"), (90, "1.5 minutes"), (9000, "2.5 hours"), (130_000, "1.5 days")],
+    [
+        (40, "40 seconds"),
+        (89, "89 seconds"),
+        (90, "1.5 minutes"),
+        (9000, "2.5 hours"),
+        (130_000, "1.5 days"),
+    ],
 )
 def test_times_in_words(seconds: float, words: str) -> None:
     assert in_words(seconds) == words
@@ -129,15 +141,27 @@ def test_times_in_words(seconds: float, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (0.163123, "0.163"), (35.26, "35.3"), (123456.7, "123,457"), (99.99, "100"), (1e-7, "1e-07")],
+    [
+        (0, "0"),
+        (0.163123, "0.163"),
+        (35.26, "35.3"),
+        (123456.7, "123,457"),
+        (99.99, "100"),
+        (1e-7, "1e-07"),
+    ],
 )
 def test_short_numbers(value: float, text: str) -> None:
     assert short(value) == text
 
 
 def test_samples_of_a_step() -> None:
-    assert samples_per_step({"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}, 2) == 16
-    assert samples_per_step({"per_device_train_batch_size": "2"}, 2) == 16  # 3.3: about 16 rows a step
+    assert (
+        samples_per_step({"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}, 2)
+        == 16
+    )
+    assert (
+        samples_per_step({"per_device_train_batch_size": "2"}, 2) == 16
+    )  # 3.3: about 16 rows a step
     assert samples_per_step({"per_device_train_batch_size": 64}, 1) == 64
     assert samples_per_step({}, 2) is None
     assert samples_per_step({"per_device_train_batch_size": 2}, None) is None

@@ -1,0 +1,87 @@
+"""Everything that this room knows of one run, read from its directory."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+from msgspec import Struct
+
+from prl_submit.results.completions import Batch, last_batch
+from prl_submit.results.metrics_reader import read_metrics
+from prl_submit.results.run_metrics import RunMetrics
+from prl_submit.results.run_settings import RunSettings, read_run_settings
+from prl_submit.runs.attempts import Attempt, read_attempts
+from prl_submit.runs.directory import read_run
+from prl_submit.runs.layout import COMPLETIONS, STEPS
+
+
+class RunResult(Struct, frozen=True):
+    """One run, or a directory that ms-swift made without prl-submit: then `job` is None and `attempts` empty.
+
+    `logged_at`: when the last step was logged (seconds since 1970, by the file server's clock).
+    """
+
+    name: str
+    path: str
+    job: str | None
+    settings: RunSettings
+    metrics: RunMetrics
+    attempts: list[Attempt]
+    batch: Batch | None
+    logged_at: float | None
+
+
+def read_result(run: Path) -> RunResult:
+    """Read a run's directory. What is missing in it is None or empty in the result."""
+    found = read_run(run)
+    record = found.record if found is not None else None
+    settings = read_run_settings(run)
+    return RunResult(
+        name=run.name,
+        path=str(run),
+        job=record.name if record is not None else None,
+        settings=settings,
+        metrics=read_metrics(run),
+        attempts=read_attempts(run, record) if record is not None else [],
+        batch=last_batch(run / COMPLETIONS, settings.reward_weights),
+        logged_at=_changed(run / STEPS),
+    )
+
+
+def is_training(folder: Path) -> bool:
+    """True if a folder has what a training of ms-swift leaves."""
+    return any(os.path.isfile(folder / name) for name in (STEPS, "args.json"))
+
+
+def trained_seconds(result: RunResult) -> float:
+    """How long all attempts had their processes: from their start to their end, or to the last logged step.
+
+    Without attempts.jsonl it is the time that the logged steps and evaluations took, without the start.
+    """
+    pace = result.metrics.pace
+    logged = pace.seconds + pace.warm_up + pace.evaluations
+    spans = [_span(attempt, result.logged_at) for attempt in result.attempts]
+    known = [span for span in spans if span is not None]
+    return max(sum(known), logged) if known else logged
+
+
+def _span(attempt: Attempt, logged_at: float | None) -> float | None:
+    began = _seconds(attempt.started_at)
+    ended = _seconds(attempt.ended_at) or logged_at
+    return max(0.0, ended - began) if began is not None and ended is not None else None
+
+
+def _seconds(time: str | None) -> float | None:
+    try:
+        return None if time is None else datetime.fromisoformat(time).timestamp()
+    except ValueError:
+        return None
+
+
+def _changed(path: Path) -> float | None:
+    try:
+        return os.stat(path, follow_symlinks=False).st_mtime
+    except OSError:
+        return None

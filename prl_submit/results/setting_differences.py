@@ -1,0 +1,82 @@
+"""The settings in which runs differ."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prl_submit.results.run_settings import RunSettings
+
+#: They differ between any two runs, or say again what another setting says.
+_OF_EACH_RUN = frozenset(
+    """output_dir logging_dir run_name add_version resume_from_checkpoint logging_first_step rank local_rank
+    global_world_size local_world_size hub_model_id swift_version ckpt_dir model_dir last_model_checkpoint
+    best_model_checkpoint sink_file model_info model_meta model_name model_author""".split()  # noqa: SIM905  # a list of words
+)
+#: The same for the keys of a job spec: tables have the name and the version of ms-swift in other places.
+_OF_EACH_JOB = ("name", "extends", "output", "environment.swift_version")
+_SECRET = re.compile(
+    r"(?:^|[._])(?:token|secret|password|passwd|api_key|access_key)$", re.IGNORECASE
+)
+HIDDEN = "***"
+_MISSING = object()
+
+
+def differences(settings: Sequence[RunSettings]) -> dict[str, list[Any]]:
+    """For each setting in which the runs differ, the value of each run; None where a run has no such setting.
+
+    ms-swift's arguments are named as in a job spec: `swift.beta`. An argument is compared only if all runs
+    have it. Between releases of ms-swift, whose defaults differ, only what a job spec states is compared.
+    """
+    found: dict[str, list[Any]] = {}
+    versions = [item.swift_version for item in settings]
+    if len(set(versions)) > 1:
+        found["ms-swift"] = list(versions)
+    arguments = _differing([_arguments(item) for item in settings], needs_all=True)
+    if found and all(item.planned for item in settings):
+        stated = {key for item in settings for key in item.planned}
+        arguments = {key: values for key, values in arguments.items() if key in stated}
+    found.update(arguments)
+    if all(item.planned for item in settings):
+        found.update(_differing([_planned(item) for item in settings], needs_all=False))
+    return {key: [_shown(key, value) for value in values] for key, values in found.items()}
+
+
+def _arguments(settings: RunSettings) -> dict[str, Any]:
+    return {
+        f"swift.{key}": value
+        for key, value in settings.arguments.items()
+        if key not in _OF_EACH_RUN and not key.startswith("_")
+    }
+
+
+def _planned(settings: RunSettings) -> dict[str, Any]:
+    """The keys of the job spec but for ms-swift's arguments."""
+    return {
+        key: value
+        for key, value in settings.planned.items()
+        if not key.startswith("swift.") and key not in _OF_EACH_JOB
+    }
+
+
+def _differing(runs: Sequence[Mapping[str, Any]], *, needs_all: bool) -> dict[str, list[Any]]:
+    """The keys whose values are not the same in all runs."""
+    every = dict.fromkeys(key for run in runs for key in run)
+    found: dict[str, list[Any]] = {}
+    for key in every:
+        values = [run.get(key, _MISSING) for run in runs]
+        if needs_all and _MISSING in values:
+            continue
+        if any(not _same(value, values[0]) for value in values[1:]):
+            found[key] = [None if value is _MISSING else value for value in values]
+    return found
+
+
+def _same(one: Any, other: Any) -> bool:
+    """True if two values mean the same: 2 and 2.0 do, and True and 1 do not."""
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
+
+
+def _shown(key: str, value: Any) -> Any:
+    return HIDDEN if value is not None and _SECRET.search(key) else value

@@ -1,0 +1,211 @@
+"""Runs side by side: settings that differ, speed-up and efficiency, rewards at equal samples, and the tables."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prl_submit.results.comparison import ComparedRun, Comparison, compare, ranked
+from prl_submit.results.comparison_tables import (
+    csv_text,
+    markdown,
+    metric_table,
+    run_table,
+    setting_table,
+    setting_text,
+)
+from prl_submit.results.run_result import read_result, trained_seconds
+from prl_submit.results.run_settings import RunSettings
+from prl_submit.results.setting_differences import HIDDEN, differences
+from tests.support.swift_logs import SWIFT_33, SWIFT_46, step, times, write_run
+
+ARGUMENTS: dict[str, Any] = {
+    "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 2,
+    "num_generations": 4,
+    "learning_rate": 1e-5,
+    "output_dir": "/output/v1",
+    "swift_version": "4.6.0",
+}
+
+
+def make(
+    folder: Path, processes: int, seconds: float, count: int = 40, reward: float = 0.01, **more: Any
+) -> Path:
+    """A training of so many processes and steps, whose steps take so long and whose reward rises by `reward`."""
+    lines = [
+        step(
+            n,
+            40,
+            reward=n * reward,
+            completions__mean_length=100.0,
+            **{"memory(GiB)": 60.0 + n / 10},
+        )
+        | {
+            "elapsed_time": times(round(50 + n * seconds)),
+            "train_speed(s/it)": (50 + n * seconds) / n,
+        }
+        for n in range(1, count + 1)
+    ]
+    run = write_run(folder, lines)
+    arguments = ARGUMENTS | {"global_world_size": processes, "output_dir": str(folder)} | more
+    (run / "args.json").write_text(json.dumps(arguments))
+    return run
+
+
+@pytest.fixture
+def scaling(tmp_path: Path) -> Comparison:
+    """Runs of 1, 2 and 4 processes whose step takes 10, 10 and 12.5 s."""
+    runs = [
+        make(tmp_path / "v1", 1, 10.0),
+        make(tmp_path / "v2", 2, 10.0, reward=0.02),
+        make(tmp_path / "v3", 4, 12.5, count=30, learning_rate=1e-6, beta=0.1),
+    ]
+    return compare([read_result(run) for run in runs])
+
+
+def column(comparison: Comparison, field: str) -> list[Any]:
+    return [getattr(run, field) for run in comparison.runs]
+
+
+def test_scaling(scaling: Comparison) -> None:
+    assert column(scaling, "processes") == [1, 2, 4]
+    assert column(scaling, "samples_per_second") == pytest.approx([0.8, 1.6, 32 / 12.5])
+    assert column(scaling, "tokens_per_second") == pytest.approx([80, 160, 256])
+    assert column(scaling, "speed_up") == pytest.approx([1.0, 2.0, 3.2])
+    assert column(scaling, "efficiency") == pytest.approx([1.0, 1.0, 0.8])
+    assert column(scaling, "samples") == [320, 640, 960]
+    assert column(scaling, "peak_memory_gib") == [64.0, 64.0, 63.0]
+    assert column(scaling, "gpu_hours") == pytest.approx([450 / 3600, 900 / 3600, 1700 / 3600])
+
+
+def test_rewards_at_equal_samples(scaling: Comparison) -> None:
+    """320 samples are 40, 20 and 10 steps; the mean of the last 10 of them."""
+    assert (scaling.equal_samples, scaling.equal_steps) == (320, None)
+    assert column(scaling, "reward") == pytest.approx([0.355, 0.31, 0.055])
+    assert column(scaling, "last_reward") == pytest.approx([0.355, 0.71, 0.255])
+
+
+def test_without_args_json(tmp_path: Path) -> None:
+    """Then the samples are not known, and rewards are compared at equal steps."""
+    first, second = make(tmp_path / "a", 1, 10.0), make(tmp_path / "b", 1, 5.0, count=20)
+    (first / "args.json").unlink()
+    found = compare([read_result(first), read_result(second)])
+    assert (found.equal_samples, found.equal_steps) == (None, 20)
+    assert column(found, "speed_up") == [None, None]
+    assert column(found, "seconds_per_step") == pytest.approx([10.0, 5.0])
+    assert column(found, "reward") == pytest.approx([0.155, 0.155])
+    assert "reward at step 20" in [row[0] for row in metric_table(found)[1]]
+
+
+def test_runs_that_have_not_begun(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    found = compare([read_result(tmp_path / "empty"), read_result(SWIFT_46)])
+    assert found.runs[0].step is None
+    assert found.equal_samples is None
+    assert metric_table(found)[1]
+    assert csv_text(found)
+    assert markdown(found)
+
+
+def test_settings_that_differ(scaling: Comparison) -> None:
+    """Not the output directory, not the number of processes; beta is not an argument of all runs."""
+    assert scaling.settings == {"swift.learning_rate": [1e-5, 1e-5, 1e-6]}
+
+
+def test_settings_of_two_releases() -> None:
+    """Only what a job spec states, because hundreds of defaults differ."""
+    found = compare([read_result(SWIFT_33), read_result(SWIFT_46)]).settings
+    assert found["ms-swift"] == ["3.3.0", "4.6.0"]
+    assert found["swift.max_steps"] == [7, 12]
+    assert "swift.loss_type" not in found
+    assert "swift.output_dir" not in found
+    assert len(found) < 12
+
+
+def test_secrets_and_equal_values() -> None:
+    one = RunSettings({"hub_token": "a", "max_new_tokens": 2, "flag": True, "n": None}, {})
+    other = RunSettings({"hub_token": "b", "max_new_tokens": 2.0, "flag": 1, "n": 0}, {})
+    assert differences([one, other]) == {
+        "swift.hub_token": [HIDDEN, HIDDEN],
+        "swift.flag": [True, 1],
+        "swift.n": [None, 0],
+    }
+
+
+def test_settings_before_args_json_is_written() -> None:
+    one = RunSettings({"beta": 0.1}, {"swift.beta": 0.1, "resources.nodes": 1, "name": "a"})
+    other = RunSettings({"beta": 0.2}, {"swift.beta": 0.2, "name": "b"})
+    assert differences([one, other]) == {
+        "swift.beta": [0.1, 0.2],
+        "resources.nodes": [1, None],
+    }
+
+
+def test_the_time_of_all_attempts() -> None:
+    """attempts.jsonl has 20 s and 14 s; without it, what the logged steps took."""
+    result = read_result(SWIFT_46)
+    assert [attempt.state for attempt in result.attempts] == ["CANCELLED", "SUCCEEDED"]
+    assert trained_seconds(result) == 34.0
+    assert compare([result]).runs[0].gpu_hours is None  # on CPUs
+    assert result.job == "mr-cpu"
+
+
+def test_order(scaling: Comparison) -> None:
+    def names(metric: str, *, lowest: bool = False) -> list[str]:
+        return [run.run for run in ranked(scaling, metric, lowest_first=lowest)]
+
+    assert names("reward") == ["v1", "v2", "v3"]
+    assert names("speed_up") == ["v3", "v2", "v1"]
+    assert names("peak_memory_gib", lowest=True) == ["v3", "v1", "v2"]
+    assert names("kl") == ["v1", "v2", "v3"]  # no run has it
+
+
+def test_tables(scaling: Comparison) -> None:
+    header, rows = metric_table(scaling)
+    assert header == ["", "v1", "v2", "v3"]
+    cells = {row[0]: row[1:] for row in rows}
+    assert cells["speed-up"] == ["1.00x", "2.00x", "3.20x"]
+    assert cells["scaling efficiency"] == ["100%", "100%", "80%"]
+    assert cells["steps"] == ["40/40", "40/40", "30/40"]
+    assert cells["reward after 320 samples"] == ["0.355", "0.31", "0.055"]
+    assert "kl" not in cells
+    assert setting_table(scaling)[1] == [["swift.learning_rate", "1e-5", "1e-5", "1e-6"]]
+    header, rows = run_table(scaling)
+    assert header[:3] == ["run", "swift.learning_rate", "steps"]
+    assert rows[2][:3] == ["v3", "1e-6", "30/40"]
+
+
+def test_csv(scaling: Comparison) -> None:
+    rows = list(csv.DictReader(csv_text(scaling).splitlines()))
+    assert [row["run"] for row in rows] == ["v1", "v2", "v3"]
+    assert float(rows[2]["efficiency"]) == pytest.approx(0.8)
+    assert rows[0]["kl"] == ""
+    assert rows[2]["swift.learning_rate"] == "1e-06"
+    missing = set(ComparedRun.__struct_fields__) - set(rows[0])
+    assert missing == set()
+
+
+def test_hostile_texts(tmp_path: Path) -> None:
+    """A value of a setting can neither steer a terminal nor break a table, and is no formula."""
+    ugly = ["=1+1", "a|b\n<script>", "\x1b[2J"]
+    runs = [make(tmp_path / f"v{n}", 1, 10.0, model=text) for n, text in enumerate(ugly)]
+    found = compare([read_result(run) for run in runs])
+    assert [setting_text(text) for text in ugly] == ["=1+1", "a|b <script>", ""]
+    assert "\x1b" not in markdown(found)
+    table = markdown(found).split("\n\n")[0].splitlines()
+    assert {line.count("|") for line in table} == {5}
+    assert "<script>" not in markdown(found)
+    rows = list(csv.DictReader(csv_text(found).splitlines(keepends=True)))
+    assert rows[0]["swift.model"] == "'=1+1"
+    assert setting_text("x" * 100) == "x" * 59 + "…"
+    assert [setting_text(value) for value in (200.0, 0.5, None, [1, "a"])] == [
+        "200",
+        "0.5",
+        "-",
+        '[1,"a"]',
+    ]
