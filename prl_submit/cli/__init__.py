@@ -170,7 +170,7 @@ def _refuse_misspelt_command(word: str, rest: list[str]) -> None:
     from prl_submit.spec import meanings
     from prl_submit.spec.suggest import closest
 
-    # A similarity of 0.75 means that a letter or two are wrong; `compare` must not become `import`.
+    # A similarity of 0.75 means that a letter or two are wrong; `export` must not become `import`.
     named = meanings.meant(word, meanings.COMMANDS, COMMANDS)
     near = named[0] if named else closest(word.lower(), COMMANDS, 0.75)
     hint = f"did you mean {near!r}?" if near else None

@@ -44,7 +44,6 @@ class AttemptClock:
         self._now: float | None = None
         #: The last line's seconds per step.
         self._speed = 0.0
-        self.evaluation_seconds = 0.0
 
     def step(self, line: LogLine) -> Interval | None:
         """The time since the step that was logged before; None if the times are missing or make no sense."""
@@ -62,8 +61,6 @@ class AttemptClock:
     def evaluation(self, line: LogLine) -> None:
         """Note the end of an evaluation, so that its time is not counted to the next step."""
         took = line.values.get("runtime") or 0.0
-        if took > 0:
-            self.evaluation_seconds += took
         if line.seconds_per_step is not None:
             now = self._seconds(line)
         else:

@@ -10,6 +10,7 @@ ms-swift writes a second line with the number of the last step.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -63,7 +64,7 @@ class Batch(Struct):
 def read_rewards(line: bytes, weights: Sequence[float] | None = None) -> Rewards | None:
     """The rewards in a line; None if the line is damaged. `weights`: of the reward functions, in their order."""
     try:
-        columns = _COLUMNS.decode(line)
+        columns = _columns(line)
         steps = _ANY.decode(columns["step"])
         step = int(number(steps[0]) or 0)
     except (ValueError, RecursionError, LookupError, TypeError, OverflowError):
@@ -79,6 +80,19 @@ def read_rewards(line: bytes, weights: Sequence[float] | None = None) -> Rewards
     return Rewards(step, functions, _totals(functions, weights))
 
 
+def _columns(line: bytes) -> dict[str, Raw]:
+    """The columns of a line by name, not decoded yet. Raises ValueError or RecursionError if it is damaged."""
+    try:
+        return _COLUMNS.decode(line)
+    except ValueError:
+        found = json.loads(
+            line.decode("utf-8", "replace")
+        )  # which reads NaN; encode makes null of it
+    if not isinstance(found, dict):
+        raise ValueError("it is no object")
+    return {name: Raw(msgspec.json.encode(value)) for name, value in found.items()}
+
+
 def _reward_columns(columns: dict[str, Raw]) -> list[tuple[str, Raw]]:
     """The columns between `completion` and the advantages, or the line's end."""
     names = list(columns)
@@ -90,16 +104,9 @@ def _reward_columns(columns: dict[str, Raw]) -> list[tuple[str, Raw]]:
 
 
 def _numbers(column: Raw | None) -> list[float | None] | None:
-    """A column of numbers, None for each value that is missing or NaN; None for any other column."""
-    if column is None:
-        return None
+    """A column of numbers, None for each value that is missing; None for any other column."""
     try:
-        return _NUMBERS.decode(column)
-    except (ValueError, RecursionError):
-        pass
-    text = re.sub(rb"\b(NaN|-?Infinity)\b", b"null", bytes(column))
-    try:
-        return _NUMBERS.decode(text)
+        return None if column is None else _NUMBERS.decode(column)
     except (ValueError, RecursionError):
         return None
 
@@ -149,7 +156,7 @@ def read_batch(line: bytes, weights: Sequence[float] | None = None) -> Batch | N
     rewards = read_rewards(line, weights)
     if rewards is None:
         return None
-    columns = _COLUMNS.decode(line)
+    columns = _columns(line)
     prompts = _list(columns.get("prompt") or columns.get("messages"))
     advantages = _numbers(columns.get("advantages") or columns.get("advantage"))
     completions = [_text(value) for value in _list(columns.get("completion"))]

@@ -30,6 +30,8 @@ class NewLines:
         self._inode: int | None = None
         #: True while the bytes up to the next line end belong to a line that is skipped.
         self._skipping = False
+        #: The lines of a block that a caller of `read` did not take, the next one last.
+        self._unread: list[bytes] = []
 
     def look(self) -> None:
         """Find out whether the file was replaced since the last look."""
@@ -41,6 +43,7 @@ class NewLines:
             self._begin(found.st_size)
         elif found.st_ino != self._inode or found.st_size < self._offset:
             self.replaced += 1
+            self._unread = []
             self._begin(found.st_size)
         self._inode = found.st_ino
 
@@ -50,24 +53,36 @@ class NewLines:
 
     def read(self) -> Iterator[bytes]:
         """The new lines, without their line ends. Nothing if the file is missing or cannot be read."""
+        for lines in self.blocks():
+            lines.reverse()
+            self._unread = lines
+            while lines:
+                yield lines.pop()
+
+    def blocks(self) -> Iterator[list[bytes]]:
+        """The same lines, many at a time. A block that was returned is never returned again."""
         self.look()
+        if self._unread:
+            lines, self._unread = self._unread[::-1], []
+            yield lines
         try:
             with open_regular(self._path, follow=False) as file:
                 file.seek(self._offset)
-                yield from self._lines(file)
+                yield from self._blocks(file)
         except OSError:
             return
 
-    def _lines(self, file: BinaryIO) -> Iterator[bytes]:
+    def _blocks(self, file: BinaryIO) -> Iterator[list[bytes]]:
         rest = b""
         while data := file.read(_CHUNK):
             *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                self._offset += len(line) + 1
-                if self._skipping:
-                    self._skipping = False
-                elif len(line) <= self._longest:
-                    yield line
+            self._offset += sum(map(len, lines)) + len(lines)
+            if lines and self._skipping:
+                self._skipping = False
+                del lines[0]
+            if max(map(len, lines), default=0) > self._longest:
+                lines = [line for line in lines if len(line) <= self._longest]
+            yield lines
             if self._skipping or len(rest) > self._longest:
                 self._offset += len(rest)
                 self._skipping = True

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from prl_submit.results.completions import reward_metrics
 from prl_submit.results.line_reader import NewLines
-from prl_submit.results.logged_values import decode_line
 from prl_submit.results.rewards_by_step import RewardsByStep
 from prl_submit.results.run_metrics import RunMetrics
 from prl_submit.results.run_settings import read_run_settings
@@ -16,8 +16,8 @@ from prl_submit.runs.layout import COMPLETIONS, STEPS
 
 #: Longer lines of logging.jsonl are skipped. A step's line has some kB; the last line of a training repeats the whole history.
 _LONGEST = 1 << 20
-#: With `recent=True` so many bytes at the end of logging.jsonl are read: some 60 steps.
-RECENT_BYTES = 1 << 16
+#: So many bytes at the end of logging.jsonl are read at first for the last steps: about 35 steps.
+RECENT_BYTES = 1 << 15
 #: And of completions.jsonl.
 _RECENT_COMPLETIONS = 4 << 20
 
@@ -29,12 +29,12 @@ class MetricsReader:
     anything.
     """
 
-    def __init__(self, run: Path, *, rows: int = ROWS, recent: bool = False) -> None:
-        """`rows`: so many rows are kept at least. `recent`: begin near the end of the files."""
+    def __init__(self, run: Path, *, rows: int = ROWS, tail: int | None = None) -> None:
+        """`rows`: so many rows are kept at least. `tail`: begin so many bytes before the end of logging.jsonl."""
         self._run = run
         self._rows = rows
-        self._recent = recent
-        self._file = NewLines(run / STEPS, _LONGEST, RECENT_BYTES if recent else None)
+        self._tail = tail
+        self._file = NewLines(run / STEPS, _LONGEST, tail)
         self._replaced = 0
         self._forget()
 
@@ -45,10 +45,10 @@ class MetricsReader:
         self._rewards = RewardsByStep(
             self._run / COMPLETIONS,
             settings.reward_weights,
-            _RECENT_COMPLETIONS if self._recent else None,
+            None if self._tail is None else _RECENT_COMPLETIONS,
         )
         self._parser = LineParser()
-        self._metrics = RunMetrics(self._rows, whole=not self._recent)
+        self._metrics = RunMetrics(self._rows, whole=self._tail is None)
 
     def read(self) -> RunMetrics:
         """The metrics of all lines that are written by now."""
@@ -58,18 +58,19 @@ class MetricsReader:
             self._forget()
         self._rewards.refresh()
         self._complete()  # the rewards of the last row may be written only now
-        for line in self._file.read():
-            if line:
-                self._add(line)
+        for lines in self._file.blocks():
+            for line in lines:
+                if line:
+                    self._add(line)
         return self._metrics
 
     def _add(self, text: bytes) -> None:
         """Take in a line of logging.jsonl."""
-        raw = decode_line(text)
-        if raw is None:
+        try:
+            line = self._parser.parse(text)
+        except ValueError:
             self._metrics.damaged += 1
             return
-        line = self._parser.parse(raw)
         if line is None:
             return
         if self._metrics.add(line):
@@ -88,6 +89,27 @@ class MetricsReader:
             self._metrics.rewards_from_completions += 1
 
 
-def read_metrics(run: Path, *, rows: int = ROWS, recent: bool = False) -> RunMetrics:
-    """The metrics of a run. `recent`: only what the last lines tell, which takes a millisecond."""
-    return MetricsReader(run, rows=rows, recent=recent).read()
+def read_metrics(run: Path, *, rows: int = ROWS) -> RunMetrics:
+    """The metrics of a run."""
+    return MetricsReader(run, rows=rows).read()
+
+
+def read_recent_metrics(run: Path) -> RunMetrics:
+    """What the last lines of logging.jsonl tell: the last steps, but not how many there were, or their attempts.
+
+    It takes less than a millisecond, however long the training is. ms-swift's last line repeats the whole
+    history, so more is read if no step is found.
+    """
+    size = RECENT_BYTES
+    while True:
+        metrics = MetricsReader(run, tail=size).read()
+        if metrics.step is not None or not _is_larger(run / STEPS, size):
+            return metrics
+        size *= 16
+
+
+def _is_larger(path: Path, size: int) -> bool:
+    try:
+        return os.stat(path, follow_symlinks=False).st_size > size
+    except OSError:
+        return False

@@ -1,7 +1,7 @@
 """The rewards of one step after another from completions.jsonl, for steps whose line in logging.jsonl has none.
 
-Before 3.8 ms-swift logs no reward at a step that an evaluation follows, and 3.1 and 3.2 log none at all with
-some settings.
+Before 3.4 ms-swift logs no reward at a step that an evaluation follows: it takes the metrics of the evaluation
+that is about to happen, of which there are none yet.
 """
 
 from __future__ import annotations

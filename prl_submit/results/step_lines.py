@@ -7,9 +7,11 @@ from math import isfinite, isnan, nan
 from operator import itemgetter
 from typing import Any
 
-from msgspec import Struct
+import msgspec
+from msgspec import Struct, defstruct
+from msgspec.structs import astuple
 
-from prl_submit.results.logged_values import number, seconds, step_of
+from prl_submit.results.logged_values import decode_line, number, seconds, step_of
 from prl_submit.results.metric_names import EVALUATION, name_of
 
 TRAINING = "training"
@@ -18,6 +20,8 @@ SUMMARY = "summary"
 #: Only the last line of a training without evaluation has it: transformers' `speed_metrics`.
 _OF_SUMMARY = "train_runtime"
 _STEP = "global_step/max_steps"
+#: The keys of a line that are no metrics and are read all the same.
+_TIMES = (_STEP, "elapsed_time", "train_speed(s/it)", "train_speed(iter/s)")
 #: A file of ms-swift has about five kinds of lines, and about thirty metrics in each.
 _MOST_LAYOUTS = 64
 _MOST_METRICS = 200
@@ -62,61 +66,119 @@ class LogLine(Struct, gc=False):
 
 
 class Layout(Struct, frozen=True):
-    """What lines with the same keys have in common: their kind, the metrics in them, and how to take those out."""
+    """What lines with the same keys have in common.
+
+    `take`: gets the metrics out of the values of all keys. `decoder`: reads such a line twice as fast as
+    others, and refuses every other line; None if a key has characters that msgspec refuses. The other fields are the places of the step and of the times; -1,
+    where None stands behind the values, if the line has no such key.
+    """
 
     kind: str
     names: tuple[str, ...]
-    take: Callable[[dict[str, Any]], tuple[Any, ...]]
+    take: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+    decoder: msgspec.json.Decoder[Any] | None
+    step: int
+    elapsed: int
+    seconds_per_step: int
+    steps_per_second: int
 
 
 class LineParser:
-    """Makes a LogLine of the object in a line. It remembers the layouts of the lines, which repeat."""
+    """Makes LogLines of the lines of a file. It remembers the layouts of the lines, which repeat."""
 
     def __init__(self) -> None:
         self._layouts: dict[tuple[str, ...], Layout] = {}
+        #: The layout that most lines have, and that of the last line that had another one.
+        self._usual: Layout | None = None
+        self._other: Layout | None = None
 
-    def parse(self, raw: dict[str, Any]) -> LogLine | None:
-        """The line; None if it has no step, as ms-swift's last line, which repeats the whole history."""
-        found = step_of(raw.get(_STEP))
-        if found is None:
-            return None
+    def parse(self, text: bytes) -> LogLine | None:
+        """The line; None if it has no step, as ms-swift's last line, which repeats the whole history.
+
+        Raises ValueError if the line is damaged.
+        """
+        usual = self._usual
+        if usual is not None and usual.decoder is not None:
+            try:
+                return _line(usual, (*astuple(usual.decoder.decode(text)), None))
+            except (ValueError, RecursionError):
+                pass  # it has another layout, or texts in place of numbers
+        raw = decode_line(text)
+        if raw is None:
+            raise ValueError("the line is damaged")
         keys = tuple(raw)
         layout = self._layouts.get(keys) or self._remember(keys)
-        numbers = layout.take(raw)
-        try:
-            is_finite = isfinite(sum(numbers))
-        except (TypeError, OverflowError):  # texts, or numbers of hundreds of digits
-            numbers = tuple(nan if (n := number(value)) is None else n for value in numbers)
-            is_finite = isfinite(sum(numbers))
-        return LogLine(
-            layout.kind,
-            found[0],
-            found[1] if found[1] > 0 else None,
-            Values(layout.names, numbers),
-            is_finite,
-            seconds(raw.get("elapsed_time")),
-            _positive(raw.get("train_speed(s/it)")),
-            _positive(raw.get("train_speed(iter/s)")),
-        )
+        if layout is self._other and layout.kind == TRAINING:
+            self._usual = layout
+        self._other = layout
+        return _line(layout, (*raw.values(), None))
 
     def _remember(self, keys: tuple[str, ...]) -> Layout:
         """The layout of a line with these keys."""
-        kind = _kind(keys)
-        prefix = EVALUATION if kind == EVALUATED else ""
-        named = [(key, name_of(key.removeprefix(prefix))) for key in keys if key.startswith(prefix)]
-        metrics = {name: key for key, name in named[::-1] if name is not None}
-        chosen = list(metrics.items())[::-1][:_MOST_METRICS]
-        wanted = [key for _, key in chosen]
-        take = itemgetter(*wanted) if len(wanted) > 1 else lambda raw: tuple(raw[k] for k in wanted)
-        layout = Layout(kind, tuple(name for name, _ in chosen), take)
         if len(self._layouts) >= _MOST_LAYOUTS:
             self._layouts.clear()
-        self._layouts[keys] = layout
-        return layout
+        self._layouts[keys] = _layout(keys)
+        return self._layouts[keys]
+
+
+def _layout(keys: tuple[str, ...]) -> Layout:
+    kind = _kind(keys)
+    prefix = EVALUATION if kind == EVALUATED else ""
+    named = [
+        (name_of(key.removeprefix(prefix)), place)
+        for place, key in enumerate(keys)
+        if key.startswith(prefix)
+    ]
+    metrics: dict[str, int] = {}
+    for name, place in named:
+        if name is not None and len(metrics) < _MOST_METRICS:
+            metrics.setdefault(name, place)
+    places = list(metrics.values())
+    return Layout(
+        kind,
+        tuple(metrics),
+        itemgetter(*places) if len(places) > 1 else lambda values: tuple(values[n] for n in places),
+        _decoder(keys, frozenset(places)),
+        *(keys.index(key) if key in keys else -1 for key in _TIMES),
+    )
+
+
+def _decoder(keys: tuple[str, ...], numbers: frozenset[int]) -> msgspec.json.Decoder[Any] | None:
+    """Reads lines with just these keys, of which those at the places in `numbers` are numbers."""
+    fields = [(f"f{place}", float if place in numbers else Any) for place in range(len(keys))]
+    renamed = {f"f{place}": key for place, key in enumerate(keys)}
+    try:
+        kind = defstruct("Line", fields, rename=renamed, forbid_unknown_fields=True, gc=False)
+    except ValueError:
+        return None
+    return msgspec.json.Decoder(kind)
+
+
+def _line(layout: Layout, values: tuple[Any, ...]) -> LogLine | None:
+    """The line with this layout and the values of its keys, behind which stands None."""
+    found = step_of(values[layout.step])
+    if found is None:
+        return None
+    numbers = layout.take(values)
+    try:
+        is_finite = isfinite(sum(numbers))
+    except (TypeError, OverflowError):  # texts, or numbers of hundreds of digits
+        numbers = tuple(nan if (n := number(value)) is None else n for value in numbers)
+        is_finite = isfinite(sum(numbers))
+    return LogLine(
+        layout.kind,
+        found[0],
+        found[1] if found[1] > 0 else None,
+        Values(layout.names, numbers),
+        is_finite,
+        seconds(values[layout.elapsed]),
+        _positive(values[layout.seconds_per_step]),
+        _positive(values[layout.steps_per_second]),
+    )
 
 
 def _kind(keys: Sequence[str]) -> str:
-    """What a line is about. Before 3.8 the training's line may also have keys of an evaluation."""
+    """What a line is about. In 3.3 a training step's line may also have keys of an evaluation."""
     if _OF_SUMMARY in keys:
         return SUMMARY
     if "loss" in keys or not any(key.startswith(EVALUATION) for key in keys):

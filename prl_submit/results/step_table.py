@@ -127,15 +127,14 @@ def _transposed(rows: list[Values]) -> dict[str, Sequence[float]]:
 
 def _means(values: Sequence[float], stride: int) -> Sequence[float]:
     """The means of each `stride` values; of the finite ones, where there are others."""
-    if isfinite(sum(values)) and len(values) % stride == 0:
-        width = stride
-        while (
-            width > 1
-        ):  # a stride is a power of 2; adding neighbours is the fastest way to many sums
-            values = list(map(add, values[::2], values[1::2]))
-            width //= 2
-        return values if stride == 1 else [value / stride for value in values]
-    return [_mean(values[at : at + stride]) for at in range(0, len(values), stride)]
+    if not isfinite(sum(values)):
+        return [_mean(values[at : at + stride]) for at in range(0, len(values), stride)]
+    if stride == 1:
+        return values
+    if stride == 2 and len(values) % 2 == 0:  # as fast as the next line is with long strides
+        return [total / 2 for total in map(add, values[::2], values[1::2])]
+    parts = [values[at : at + stride] for at in range(0, len(values), stride)]
+    return [sum(part) / len(part) for part in parts]
 
 
 def _mean(values: Sequence[float]) -> float:

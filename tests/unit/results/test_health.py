@@ -35,12 +35,12 @@ def named(metrics: RunMetrics, batch: Batch | None = None) -> list[str]:
     return [hint.name for hint in hints(metrics, SETTINGS, batch)]
 
 
-def run_with(tmp_path: Path, count: int = 12, **values: Any) -> RunMetrics:
-    """A healthy training, except that each step has these values too."""
+def run_with(tmp_path: Path, **values: Any) -> RunMetrics:
+    """A healthy training of 12 steps, except that each step has these values too."""
     lines = [
         step(n, kl=0.0, **{k: v for k, v in (WELL | values).items() if k != "kl"}) for n in (1,)
     ]
-    lines += [step(n, **(WELL | values)) for n in range(2, count + 1)]
+    lines += [step(n, **(WELL | values)) for n in range(2, 13)]
     return read_metrics(write_run(tmp_path / "run", lines))
 
 

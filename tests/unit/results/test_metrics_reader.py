@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prl_submit.results.metric_names import METRICS, name_of
-from prl_submit.results.metrics_reader import MetricsReader, read_metrics
+from prl_submit.results.metrics_reader import MetricsReader, read_metrics, read_recent_metrics
 from prl_submit.results.run_metrics import RunMetrics
 from tests.support.swift_logs import (
     SWIFT_33,
@@ -266,10 +266,21 @@ def test_a_resumed_run_in_a_directory_of_its_own(tmp_path: Path) -> None:
 def test_only_the_last_lines(tmp_path: Path) -> None:
     lines = [step(n, 100_000, reward=0.5) for n in range(1, 3000)]
     run = write_run(tmp_path / "run", lines)
-    metrics = read_metrics(run, recent=True)
-    assert metrics.step == 2999
+    metrics = read_recent_metrics(run)
+    assert (metrics.step, metrics.is_whole) == (2999, False)
     assert 50 < metrics.logged < 1000
-    assert metrics.training.points("seconds_per_step")[-1] == (2999, pytest.approx(10.0))
+    number, seconds = metrics.training.points("seconds_per_step")[-1]
+    assert (number, seconds) == (2999, 10.0)
+
+
+def test_the_last_lines_before_the_history(tmp_path: Path) -> None:
+    """ms-swift's last line is as long as all others together."""
+    lines = [step(n, 3000, reward=0.5) for n in range(1, 3001)]
+    run = write_run(tmp_path / "run", [*lines, {"best_metric": None, "log_history": lines}])
+    assert read_recent_metrics(run).step == read_metrics(run).step == 3000
+    assert read_recent_metrics(tmp_path / "nothing").step is None
+    (run / "logging.jsonl").write_bytes(b"x" * 1_000_000)
+    assert read_recent_metrics(run).step is None
 
 
 def test_hostile_files(tmp_path: Path) -> None:
