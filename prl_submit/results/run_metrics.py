@@ -32,7 +32,7 @@ class Row(Struct, gc=False):
     steps: int = 1
 
 
-class Pace(Struct):
+class TimedSteps(Struct):
     """How long the steps took. Each attempt's first row, evaluations, and time between attempts are not in it.
 
     `seconds`, `steps`: of all rows that were timed. `tokens`: the completions' mean length times the steps,
@@ -93,7 +93,7 @@ class RunMetrics:
         self.recent: deque[Row] = deque(maxlen=_RECENT)
         self.first: list[Row] = []
         self.attempts: list[AttemptSteps] = []
-        self.pace = Pace()
+        self.pace = TimedSteps()
         self.step: int | None = None
         self.max_steps: int | None = None
         self.summary: Values | None = None

@@ -106,6 +106,10 @@ class LineParser:
         raw = decode_line(text)
         if raw is None:
             raise ValueError("the line is damaged")
+        return self.parse_object(raw)
+
+    def parse_object(self, raw: dict[str, Any]) -> LogLine | None:
+        """The line of an object that was decoded already."""
         keys = tuple(raw)
         layout = self._layouts.get(keys) or self._remember(keys)
         if layout is self._other and layout.kind == TRAINING:

@@ -148,6 +148,18 @@ def in_words(seconds: float) -> str:
     return f"{short(seconds)} seconds"
 
 
+def time_left(seconds: float) -> str:
+    """A time in few characters: `40 s`, `12 min`, `2.5 h`, `35 days`."""
+    for unit, size in (("days", 86_400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= size * 1.5:
+            return (
+                f"{seconds / size:.2g} {unit}"
+                if seconds < size * 10
+                else f"{seconds / size:.0f} {unit}"
+            )
+    return f"{seconds:.0f} s"
+
+
 def short(value: float) -> str:
     """A number with three digits at most after it is rounded: 35.3, 2.2, 0.163, 12."""
     if abs(value) >= 100:
