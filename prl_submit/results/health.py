@@ -60,6 +60,10 @@ class Window(Struct, frozen=True):
         """The steps in words: `the last 10 logged steps`."""
         return f"the last {min(WINDOW, len(self.metrics.recent))} logged steps"
 
+    def middle(self) -> str:
+        """What the judged value is: `median of the last 10 logged steps`."""
+        return f"median of {self.steps()}"
+
     def argument(self, name: str) -> str:
         """The value of an argument in words: ` (now 768)`; empty if it is not known."""
         value = number(self.settings.arguments.get(name))
@@ -123,7 +127,7 @@ def groups_alike(window: Window) -> Hint | None:
         return None
     return Hint(
         name="groups_alike",
-        text=f"in {share:.0%} of the groups of {window.steps()} all completions have the same reward: these groups teach nothing",
+        text=f"in {share:.0%} of the groups all completions have the same reward ({window.middle()}): these groups teach nothing",
         value=share,
         healthy="below 0.8",
         source=_AXOLOTL,
@@ -138,7 +142,7 @@ def gradient_gone(window: Window) -> Hint | None:
         return None
     return Hint(
         name="gradient_gone",
-        text=f"grad_norm is {short(norm)} in {window.steps()}: the model hardly changes",
+        text=f"grad_norm is {short(norm)} ({window.middle()}): the model hardly changes",
         value=norm,
         healthy="0.001 to 1",
         source=_AXOLOTL,
@@ -153,7 +157,7 @@ def gradient_explodes(window: Window) -> Hint | None:
         return None
     return Hint(
         name="gradient_explodes",
-        text=f"grad_norm is {short(norm)} in {window.steps()}: the steps are cut by max_grad_norm, or too large",
+        text=f"grad_norm is {short(norm)} ({window.middle()}): the steps are cut by max_grad_norm, or too large",
         value=norm,
         healthy="0.001 to 1, bad above 10",
         source=_AXOLOTL,
@@ -168,7 +172,7 @@ def entropy_collapsed(window: Window) -> Hint | None:
         return None
     return Hint(
         name="entropy_collapsed",
-        text=f"entropy is {short(entropy)} in {window.steps()}: the model is sure of every token, so its completions hardly differ",
+        text=f"entropy is {short(entropy)} ({window.middle()}): the model is sure of every token, so its completions hardly differ",
         value=entropy,
         healthy="0.05 to 0.5, collapsed below 0.01",
         source=_AXOLOTL,
@@ -183,7 +187,7 @@ def far_from_reference(window: Window) -> Hint | None:
         return None
     return Hint(
         name="kl_away",
-        text=f"kl is {short(divergence)} in {window.steps()}: the model is far from where it began",
+        text=f"kl is {short(divergence)} ({window.middle()}): the model is far from where it began",
         value=divergence,
         healthy="below 0.5, bad above 2",
         source=_AXOLOTL,
@@ -198,7 +202,7 @@ def ratio_clipped(window: Window) -> Hint | None:
         return None
     return Hint(
         name="ratio_clipped",
-        text=f"in {window.steps()} the ratio of {share:.0%} of the tokens is clipped: the model changes more than a step may change it",
+        text=f"the ratio of {share:.0%} of the tokens is clipped ({window.middle()}): the model changes more than a step may change it",
         value=share,
         healthy="below 0.1, bad above 0.3",
         source=_AXOLOTL,
@@ -213,7 +217,7 @@ def completions_cut(window: Window) -> Hint | None:
         return None
     return Hint(
         name="completions_cut",
-        text=f"{share:.0%} of the completions of {window.steps()} are cut at max_completion_length{window.argument('max_completion_length')}",
+        text=f"{share:.0%} of the completions are cut ({window.middle()}) at max_completion_length{window.argument('max_completion_length')}",
         value=share,
         healthy="below 0.3, bad above 0.8",
         source=_AXOLOTL,

@@ -12,7 +12,7 @@ from prl_submit.results.run_settings import RunSettings
 _OF_EACH_RUN = frozenset(
     """output_dir logging_dir run_name add_version resume_from_checkpoint logging_first_step rank local_rank
     global_world_size local_world_size hub_model_id swift_version ckpt_dir model_dir last_model_checkpoint
-    best_model_checkpoint sink_file model_info model_meta model_name model_author""".split()  # noqa: SIM905  # a list of words
+    best_model_checkpoint sink_file model_info model_meta training_args model_name model_author""".split()  # noqa: SIM905  # a list of words
 )
 #: The same for the keys of a job spec: tables have the name and the version of ms-swift in other places.
 _OF_EACH_JOB = ("name", "extends", "output", "environment.swift_version")

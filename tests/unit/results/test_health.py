@@ -89,7 +89,7 @@ def test_a_few_odd_steps_are_no_hint(
 def test_words(tmp_path: Path) -> None:
     (cut,) = hints(run_with(tmp_path, completions__clipped_ratio=1.0), SETTINGS)
     assert cut.text == (
-        "100% of the completions of the last 10 logged steps are cut at max_completion_length (now 768)"
+        "100% of the completions are cut (median of the last 10 logged steps) at max_completion_length (now 768)"
     )
     zero = run_with(tmp_path, reward=0.0, reward_std=0.0, frac_reward_zero_std=1.0, grad_norm=0.0)
     (only,) = hints(zero, SETTINGS)  # the others follow from it
