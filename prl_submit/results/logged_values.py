@@ -90,6 +90,14 @@ def _decode_slowly(line: bytes) -> Any:
     return None
 
 
+def printed_object(line: bytes) -> dict[str, Any] | None:
+    """The object that ms-swift printed at the end of a line of a log, behind a progress bar; else None."""
+    place = line.rfind(b"{'")
+    if place < 0 or (place > 0 and line[place - 1 : place] not in (b"\r", b" ")):
+        return None
+    return printed_line(line[place:])
+
+
 def printed_line(line: bytes) -> dict[str, Any] | None:
     """The same object as ms-swift prints it into the log of node 0: `{'loss': '0.1', …}`; else None."""
     if not line.startswith(b"{'") or len(line) > _LONGEST_PRINTED:

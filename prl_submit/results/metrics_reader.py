@@ -7,12 +7,13 @@ from pathlib import Path
 
 from prl_submit.results.completions import reward_metrics
 from prl_submit.results.line_reader import NewLines
+from prl_submit.results.logged_values import printed_object
 from prl_submit.results.rewards_by_step import RewardsByStep
 from prl_submit.results.run_metrics import RunMetrics
-from prl_submit.results.run_settings import read_run_settings
+from prl_submit.results.run_settings import RunSettings, read_run_settings
 from prl_submit.results.step_lines import LineParser
 from prl_submit.results.step_table import ROWS
-from prl_submit.runs.layout import COMPLETIONS, STEPS
+from prl_submit.runs.layout import COMPLETIONS, LOGS, STEPS, kept_file, node_log
 
 #: Longer lines of logging.jsonl are skipped. A step's line has some kB; the last line of a training repeats the whole history.
 _LONGEST = 1 << 20
@@ -23,30 +24,40 @@ _RECENT_COMPLETIONS = 4 << 20
 
 
 class MetricsReader:
-    """Reads logging.jsonl, and completions.jsonl for the rewards that logging.jsonl does not have.
+    """Reads the metrics of a run. The memory that it needs does not grow with the files.
 
-    The memory that it needs does not grow with the files. The files may grow, may be replaced and may hold
-    anything.
+    The files may grow, may be replaced and may hold anything. Rewards that logging.jsonl does not have are
+    read from completions.jsonl. Where the run directory is not on this machine's disk, the copied log of
+    node 0 is read too, in which ms-swift prints the same lines; then the file that is further counts.
     """
 
     def __init__(self, run: Path, *, rows: int = ROWS, tail: int | None = None) -> None:
-        """`rows`: so many rows are kept at least. `tail`: begin so many bytes before the end of logging.jsonl."""
-        self._run = run
+        """`rows`: so many rows are kept at least. `tail`: begin so many bytes before the end of the files."""
+        self._logged = _LoggedSteps(run, rows, tail)
+        self._printed = _PrintedSteps(run, rows, tail)
+        self._kept = kept_file(run / LOGS, 0)
+
+    def read(self) -> RunMetrics:
+        """The metrics of all lines that are written by now."""
+        logged = self._logged.read()
+        if not os.path.exists(self._kept):
+            return logged
+        printed = self._printed.read()
+        return printed if (printed.step or -1) > (logged.step or -1) else logged
+
+
+class _Steps:
+    """The steps in one file."""
+
+    def __init__(self, path: Path, rows: int, tail: int | None) -> None:
+        self._file = NewLines(path, _LONGEST, tail)
         self._rows = rows
         self._tail = tail
-        self._file = NewLines(run / STEPS, _LONGEST, tail)
         self._replaced = 0
         self._forget()
 
     def _forget(self) -> None:
         """Begin with no metrics."""
-        settings = read_run_settings(self._run)
-        self._group = settings.num_generations
-        self._rewards = RewardsByStep(
-            self._run / COMPLETIONS,
-            settings.reward_weights,
-            None if self._tail is None else _RECENT_COMPLETIONS,
-        )
         self._parser = LineParser()
         self._metrics = RunMetrics(self._rows, whole=self._tail is None)
 
@@ -56,8 +67,6 @@ class MetricsReader:
         if self._file.replaced != self._replaced:
             self._replaced = self._file.replaced
             self._forget()
-        self._rewards.refresh()
-        self._complete()  # the rewards of the last row may be written only now
         for lines in self._file.blocks():
             for line in lines:
                 if line:
@@ -65,7 +74,28 @@ class MetricsReader:
         return self._metrics
 
     def _add(self, text: bytes) -> None:
-        """Take in a line of logging.jsonl."""
+        raise NotImplementedError
+
+
+class _LoggedSteps(_Steps):
+    """The steps of logging.jsonl."""
+
+    def __init__(self, run: Path, rows: int, tail: int | None) -> None:
+        self._run = run
+        super().__init__(run / STEPS, rows, tail)
+
+    def _forget(self) -> None:
+        super()._forget()
+        tail = None if self._tail is None else _RECENT_COMPLETIONS
+        self._rewards = RewardsByStep(self._run / COMPLETIONS, tail)
+        self._settings: RunSettings | None = None
+
+    def read(self) -> RunMetrics:
+        self._rewards.refresh()
+        self._complete()  # the rewards of the last row may be written only now
+        return super().read()
+
+    def _add(self, text: bytes) -> None:
         try:
             line = self._parser.parse(text)
         except ValueError:
@@ -83,10 +113,28 @@ class MetricsReader:
         row = self._metrics.last
         if row is None or "reward" in row.values.names:
             return
-        rewards = self._rewards.find(row.step)
-        if rewards is not None and (found := reward_metrics(rewards, self._group)):
+        if self._settings is None:  # ms-swift writes args.json before its first step
+            self._settings = read_run_settings(self._run)
+        rewards = self._rewards.find(row.step, self._settings.reward_weights)
+        group = self._settings.num_generations
+        if rewards is not None and (found := reward_metrics(rewards, group)):
             self._metrics.amend(found)
             self._metrics.rewards_from_completions += 1
+
+
+class _PrintedSteps(_Steps):
+    """The steps that ms-swift printed into the log of node 0."""
+
+    def __init__(self, run: Path, rows: int, tail: int | None) -> None:
+        super().__init__(node_log(run / LOGS, 0), rows, tail)
+
+    def _add(self, text: bytes) -> None:
+        raw = printed_object(text)
+        line = self._parser.parse_object(raw) if raw is not None else None
+        if line is not None:
+            # A speed has four digits there, so `elapsed_time`, which has whole seconds, is more exact.
+            line.seconds_per_step = line.steps_per_second = None
+            self._metrics.add(line)
 
 
 def read_metrics(run: Path, *, rows: int = ROWS) -> RunMetrics:
@@ -95,7 +143,7 @@ def read_metrics(run: Path, *, rows: int = ROWS) -> RunMetrics:
 
 
 def read_recent_metrics(run: Path) -> RunMetrics:
-    """What the last lines of logging.jsonl tell: the last steps, but not how many there were, or their attempts.
+    """What the last lines tell: the last steps, but not how many there were, or their attempts.
 
     It takes less than a millisecond, however long the training is. ms-swift's last line repeats the whole
     history, so more is read if no step is found.

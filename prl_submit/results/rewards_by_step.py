@@ -16,11 +16,8 @@ from prl_submit.results.line_reader import NewLines
 class RewardsByStep:
     """Finds the rewards of steps, which are asked for in the order of logging.jsonl. Each line is read once."""
 
-    def __init__(
-        self, path: Path, weights: Sequence[float] | None = None, tail: int | None = None
-    ) -> None:
+    def __init__(self, path: Path, tail: int | None = None) -> None:
         self._file = NewLines(path, LONGEST_LINE, tail)
-        self._weights = weights
         self._lines: Iterator[bytes] = iter(())
         self._next: bytes | None = None
         self._before = -1
@@ -35,8 +32,11 @@ class RewardsByStep:
         """Hear that the next step is the first one of another attempt."""
         self._stale = True
 
-    def find(self, step: int) -> Rewards | None:
-        """The rewards of a step; None if they are not written, or not written yet."""
+    def find(self, step: int, weights: Sequence[float] | None = None) -> Rewards | None:
+        """The rewards of a step; None if they are not written, or not written yet.
+
+        `weights`: of the reward functions, in their order.
+        """
         found: Rewards | None = None
         while (line := self._peek()) is not None:
             at, is_old_form = begin_of(line)
@@ -47,7 +47,7 @@ class RewardsByStep:
             self._next = None
             self._before = at
             if at == step:
-                found = _joined(found, read_rewards(line, self._weights))
+                found = _joined(found, read_rewards(line, weights))
         return found
 
     def _is_later(self, at: int, step: int) -> bool:

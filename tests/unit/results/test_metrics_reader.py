@@ -369,3 +369,58 @@ def test_each_name_and_key_is_said_once() -> None:
     keys = [key for metric in METRICS for key, _ in metric.keys]
     assert len(names) == len(set(names))
     assert len(keys) == len(set(keys))
+
+
+def copied(run: Path, log: bytes) -> None:
+    """A run of a cluster whose disk is not here: its log was copied."""
+    (run / "logs").mkdir(parents=True, exist_ok=True)
+    (run / "logs" / ".kept0.json").write_text("{}")
+    (run / "logs" / "node0.log").write_bytes(log)
+
+
+def test_the_copied_log_of_a_run_elsewhere(tmp_path: Path) -> None:
+    """The same steps and rewards, with the digits that ms-swift prints."""
+    for real, digits in ((SWIFT_46, 5e-4), (SWIFT_33, 1e-9)):
+        run = tmp_path / real.name
+        copied(run, (real / "logs" / "node0.log").read_bytes())
+        printed, logged = read_metrics(run), read_metrics(real)
+        assert spans(printed) == spans(logged)
+        assert printed.max_steps == logged.max_steps
+        assert printed.training.steps() == logged.training.steps()
+        found = dict(printed.training.points("reward"))
+        for number, value in logged.training.points("reward"):
+            assert number not in found or found[number] == pytest.approx(value, rel=digits)
+        assert len(found) == len(logged.training) - logged.rewards_from_completions
+        assert len(printed.evaluations) == 3
+        assert read_recent_metrics(run).step == logged.step
+
+
+def test_the_file_that_is_further_counts(tmp_path: Path) -> None:
+    """`collect` copied logging.jsonl some time ago, and the log is newer."""
+    run = write_run(tmp_path / "run", [step(n, reward=0.25) for n in (1, 2)])
+    reader = MetricsReader(run)
+    assert reader.read().step == 2
+    printed = "".join(f"\r   \r{step(n, reward=0.5)}\n" for n in (1, 2, 3)).encode()
+    copied(run, printed)
+    assert reader.read().training.points("reward") == [(1, 0.5), (2, 0.5), (3, 0.5)]
+    write_run(run, [step(n, reward=0.25) for n in (1, 2, 3, 4)])
+    assert reader.read().training.points("reward")[-1] == (4, 0.25)
+
+
+def test_a_log_that_was_not_copied_is_not_read(tmp_path: Path) -> None:
+    """There logging.jsonl has more digits, and is in the same directory."""
+    copied(tmp_path / "run", (SWIFT_46 / "logs" / "node0.log").read_bytes())
+    (tmp_path / "run" / "logs" / ".kept0.json").unlink()
+    assert read_metrics(tmp_path / "run").step is None
+
+
+def test_settings_that_are_written_after_the_reader_was_made(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    reader = MetricsReader(run)
+    assert reader.read().step is None
+    (run / "args.json").write_text('{"reward_weights": [0.5, 2.0]}')
+    write_run(run, [step(1)])
+    batch = {"step": ["1"], "prompt": ["p"], "completion": ["a"], "F": [1.0], "G": [1.0]}
+    (run / "completions.jsonl").write_text(text_of([batch]))
+    assert reader.read().training.points("reward") == [(1, 2.5)]
