@@ -61,10 +61,12 @@ class AttemptClock:
     def evaluation(self, line: LogLine) -> None:
         """Note the end of an evaluation, so that its time is not counted to the next step."""
         took = line.values.get("runtime") or 0.0
+        if not 0 <= took < 1e12:
+            return
         if line.seconds_per_step is not None:
             now = self._seconds(line)
         else:
-            now = None if self._now is None else self._now + max(took, 0.0)
+            now = None if self._now is None else self._now + took
         if now is not None and (self._now is None or now >= self._now):
             self._now = now
 

@@ -107,6 +107,8 @@ class RunMetrics:
         self._elapsed = 0.0
         self._gap = 1
         self._places = _places(())
+        #: The metrics of the last evaluation.
+        self._evaluated = Values((), ())
 
     @property
     def last(self) -> Row | None:
@@ -125,9 +127,7 @@ class RunMetrics:
             self.summary = line.values
             return False
         if line.kind == EVALUATED:
-            self._clock.evaluation(line)
-            self.pace.evaluations += max(line.values.get("runtime") or 0.0, 0.0)
-            self.evaluations.append(line.step, line.values)
+            self._add_evaluation(line)
             return False
         restarted = self._restarts(line)
         if restarted:
@@ -141,6 +141,21 @@ class RunMetrics:
         if row is not None:
             row.values = row.values.with_more(more)
             self.training.amend(row.values)
+
+    def _add_evaluation(self, line: LogLine) -> None:
+        """Take in the line of an evaluation. With several validation sets a step has several lines."""
+        self._clock.evaluation(line)
+        took = line.values.get("runtime")
+        if took is not None and 0 < took < 1e12:
+            self.pace.evaluations += took
+        values, before = line.values, self.evaluations.last_step
+        if before is not None and before >= line.step:
+            self.evaluations.cut(line.step)
+            if before == line.step:
+                more = zip(values.names, values.numbers, strict=True)
+                values = self._evaluated.with_more(dict(more))
+        self._evaluated = values
+        self.evaluations.append(line.step, values)
 
     def _restarts(self, line: LogLine) -> bool:
         """True if another attempt wrote this line: it repeats a step, or its time began anew."""

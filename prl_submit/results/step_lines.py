@@ -175,7 +175,7 @@ def _line(layout: Layout, values: tuple[Any, ...]) -> LogLine | None:
         found[1] if found[1] > 0 else None,
         Values(layout.names, numbers),
         is_finite,
-        seconds(values[layout.elapsed]),
+        _elapsed(values[layout.elapsed]),
         _positive(values[layout.seconds_per_step]),
         _positive(values[layout.steps_per_second]),
     )
@@ -195,4 +195,10 @@ def _positive(value: object) -> float | None:
     if value is None:
         return None
     found = number(value)
-    return found if found is not None and 0 < found < 1e12 else None
+    return found if found is not None and 1e-9 < found < 1e12 else None
+
+
+def _elapsed(value: object) -> float | None:
+    """A time; None for a number that cannot be one."""
+    found = seconds(value)
+    return found if found is not None and 0 <= found < 1e12 else None

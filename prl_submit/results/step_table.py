@@ -38,6 +38,13 @@ class StepTable:
     def __len__(self) -> int:
         return len(self._steps) + -(-len(self._open) // self.stride)
 
+    @property
+    def last_step(self) -> int | None:
+        """The step of the last row."""
+        if self._open:
+            return self._open[-1][0]
+        return self._steps[-1] if self._steps else None
+
     def append(self, step: int, values: Values) -> None:
         """Add the row of a step."""
         if len(self._open) >= _BLOCK and len(self._open) % self.stride == 0:

@@ -12,9 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from prl_submit.results.health import hints
 from prl_submit.results.metric_names import METRICS, name_of
 from prl_submit.results.metrics_reader import MetricsReader, read_metrics, read_recent_metrics
+from prl_submit.results.overview import overview
 from prl_submit.results.run_metrics import RunMetrics
+from prl_submit.results.run_settings import RunSettings
+from prl_submit.results.timing import throughput
 from tests.support.swift_logs import (
     SWIFT_33,
     SWIFT_46,
@@ -337,6 +341,64 @@ def test_any_pieces_of_files(tmp_path: Path, pieces: list[bytes]) -> None:
         (tmp_path / name).write_bytes(content)
     metrics = read_metrics(tmp_path)
     assert metrics.training.steps() == sorted(set(metrics.training.steps()))
+
+
+ODD = st.one_of(
+    st.floats(),
+    st.integers(-(10**20), 10**20),
+    st.text(max_size=6),
+    st.none(),
+    st.booleans(),
+    st.just([]),
+    st.sampled_from(
+        ["nan", "inf", "-inf", "1e999", "3s", "9d", "1d 2h", "12%", "3/9", "4/9", "1/0"]
+    ),
+)
+KEYS = st.sampled_from(
+    [
+        "loss",
+        "reward",
+        "kl",
+        "memory(GiB)",
+        "completions/mean_length",
+        "eval_loss",
+        "eval_runtime",
+        "train_runtime",
+        "global_step/max_steps",
+        "elapsed_time",
+        "train_speed(s/it)",
+        "train_speed(iter/s)",
+        "rewards/A/mean",
+        'rewards/"\\/mean',
+    ]
+)
+ODD_LINES = st.lists(
+    st.tuples(st.integers(0, 9), st.dictionaries(KEYS, ODD, max_size=8)), max_size=20
+)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ODD_LINES)
+def test_any_values(tmp_path: Path, lines: list[tuple[int, dict[str, Any]]]) -> None:
+    """Nothing that stands in place of a number or a time ends the reading, or a calculation with it."""
+    whole = [{"global_step/max_steps": f"{n}/9"} | values for n, values in lines]
+    (tmp_path / "logging.jsonl").write_text(text_of(whole))
+    known = RunSettings({"eval_steps": 2}, {}, samples_per_step=4)
+    metrics = read_metrics(tmp_path)
+    for table in (metrics.training, metrics.evaluations):
+        assert table.steps() == sorted(set(table.steps()))
+    throughput(metrics, known)
+    hints(metrics, known)
+    overview(metrics, known, 0.0, 100.0, is_running=True)
+
+
+def test_several_validation_sets(tmp_path: Path) -> None:
+    """Each has a line with keys of its own, and they are one row."""
+    other = {"eval_other_loss": 0.5, "eval_other_runtime": 3.0, "global_step/max_steps": "2/9"}
+    lines = [step(1), step(2), evaluation(2, reward=0.5), other, step(3)]
+    metrics = read_metrics(write_run(tmp_path / "run", lines))
+    assert (metrics.evaluations.steps(), metrics.logged) == ([2], 3)
+    assert metrics.evaluations.column("reward") == [0.5]
 
 
 def test_no_links(tmp_path: Path) -> None:
