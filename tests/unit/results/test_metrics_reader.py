@@ -347,9 +347,7 @@ ODD = st.one_of(
     st.floats(),
     st.integers(-(10**20), 10**20),
     st.text(max_size=6),
-    st.none(),
-    st.booleans(),
-    st.just([]),
+    st.sampled_from([None, True, [], float("nan"), float("inf"), 1e-300]),
     st.sampled_from(
         ["nan", "inf", "-inf", "1e999", "3s", "9d", "1d 2h", "12%", "3/9", "4/9", "1/0"]
     ),
@@ -373,7 +371,7 @@ KEYS = st.sampled_from(
     ]
 )
 ODD_LINES = st.lists(
-    st.tuples(st.integers(0, 9), st.dictionaries(KEYS, ODD, max_size=8)), max_size=20
+    st.tuples(st.integers(0, 9), st.dictionaries(KEYS, ODD, max_size=3)), max_size=20
 )
 
 
@@ -381,7 +379,7 @@ ODD_LINES = st.lists(
 @given(ODD_LINES)
 def test_any_values(tmp_path: Path, lines: list[tuple[int, dict[str, Any]]]) -> None:
     """Nothing that stands in place of a number or a time ends the reading, or a calculation with it."""
-    whole = [{"global_step/max_steps": f"{n}/9"} | values for n, values in lines]
+    whole = [step(n, 9, reward=0.5) | values for n, values in lines]
     (tmp_path / "logging.jsonl").write_text(text_of(whole))
     known = RunSettings({"eval_steps": 2}, {}, samples_per_step=4)
     metrics = read_metrics(tmp_path)
