@@ -42,8 +42,6 @@ class AttemptClock:
         #: The last logged step, and the seconds until now: of that step, or of an evaluation after it.
         self._step: int | None = None
         self._now: float | None = None
-        #: The last line's seconds per step.
-        self._speed = 0.0
 
     def step(self, line: LogLine) -> Interval | None:
         """The time since the step that was logged before; None if the times are missing or make no sense."""
@@ -91,7 +89,6 @@ class AttemptClock:
         if self._began_after is not None and line.elapsed is not None and self._began_after <= last:
             exact = (line.step - self._began_after) * speed
             if abs(exact - line.elapsed) <= _WHOLE:
-                self._speed = speed
                 return self._began_after
         low, high = 0, last
         if line.elapsed is not None:
@@ -101,7 +98,5 @@ class AttemptClock:
         if self._step is None and not low <= guess <= high:
             guess = last
         found = max(0, min(max(guess, low), high, last))
-        if self._now is not None and self._began_after is not None:
-            self._now += (self._began_after - found) * self._speed  # as if it had been known before
-        self._began_after, self._speed = found, speed
+        self._began_after = found
         return found

@@ -119,7 +119,7 @@ def _evaluations_left(metrics: RunMetrics, settings: RunSettings) -> float:
     count = metrics.max_steps // every - last.step // every
     if metrics.max_steps % every:
         count += 1  # ms-swift evaluates after the last step too
-    count -= done[-1][0] < last.step and last.step % every == 0  # it is about to happen
+    count += done[-1][0] < last.step and last.step % every == 0  # it goes on now
     return max(count, 0) * fmean(value for _, value in done)
 
 

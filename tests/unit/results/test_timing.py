@@ -102,7 +102,7 @@ def test_the_time_left_after_the_first_step(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("stated", "last", "count"),
-    [(25, 30, 3), ("25.0", 50, 1), (0.25, 30, 3), (None, 30, 3), (30, 31, 3)],
+    [(25, 30, 3), ("25.0", 50, 2), (0.25, 30, 3), (None, 30, 3), (30, 31, 3)],
 )
 def test_evaluations_to_come(tmp_path: Path, stated: object, last: int, count: int) -> None:
     """Each took 30 s; `eval_steps` may be a number, a text, a share of all steps, or unknown."""
@@ -113,8 +113,17 @@ def test_evaluations_to_come(tmp_path: Path, stated: object, last: int, count: i
     settings = RunSettings({} if stated is None else {"eval_steps": stated}, {})
     found = remaining(read_metrics(write_run(tmp_path / "run", lines)), settings, 0.0, 0.0)
     assert found is not None
-    expected = {50: 2}.get(last, count)
-    assert found.seconds == pytest.approx((100 - last) * 10 + expected * 30)
+    assert found.seconds == pytest.approx((100 - last) * 10 + count * 30)
+
+
+def test_an_evaluation_that_goes_on(tmp_path: Path) -> None:
+    """Step 50 is logged, and its evaluation is not: it is still to come, as are two others."""
+    lines = [step(n) for n in range(1, 51)]
+    lines.insert(25, evaluation(25))
+    metrics = read_metrics(write_run(tmp_path / "run", lines))
+    found = remaining(metrics, RunSettings({"eval_steps": 25}, {}), 0.0, 0.0)
+    assert found is not None
+    assert found.seconds == pytest.approx(500 + 3 * 30)
 
 
 def test_the_number_of_steps_of_a_training() -> None:
