@@ -15,6 +15,8 @@ from typing import Any
 REAL = Path(__file__).parent / "swift_runs"
 SWIFT_46 = REAL / "4.6.0"
 SWIFT_33 = REAL / "3.3.0"
+#: The job of SWIFT_46 with one process; without completions.jsonl and the log.
+ONE_PROCESS = REAL / "4.6.0-one-process"
 
 
 def step(number: int, max_steps: int = 100, **values: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from prl_submit.results.comparison_tables import (
 from prl_submit.results.run_result import read_result, trained_seconds
 from prl_submit.results.run_settings import RunSettings
 from prl_submit.results.setting_differences import HIDDEN, differences
-from tests.support.swift_logs import SWIFT_33, SWIFT_46, step, times, write_run
+from tests.support.swift_logs import ONE_PROCESS, SWIFT_33, SWIFT_46, step, times, write_run
 
 ARGUMENTS: dict[str, Any] = {
     "per_device_train_batch_size": 4,
@@ -88,6 +88,44 @@ def test_rewards_at_equal_samples(scaling: Comparison) -> None:
     assert (scaling.equal_samples, scaling.equal_steps) == (320, None)
     assert column(scaling, "reward") == pytest.approx([0.355, 0.31, 0.055])
     assert column(scaling, "last_reward") == pytest.approx([0.355, 0.71, 0.255])
+
+
+def seconds_of_steps(run: Path) -> dict[str, float]:
+    """The seconds of each step but an attempt's first, worked out from the speeds alone, step by step.
+
+    `train_speed(s/it)` times the steps of the attempt is the time since its begin; so is that of a line of
+    an evaluation. An attempt begins where the steps go back; the second one began after checkpoint-4.
+    """
+    found: dict[str, float] = {}
+    began, before, until = 0, 0, 0.0
+    for line in map(json.loads, (run / "logging.jsonl").read_text("utf-8").splitlines()):
+        if "train_speed(s/it)" not in line or "train_runtime" in line:
+            continue
+        number = int(line["global_step/max_steps"].partition("/")[0])
+        if "loss" in line and number <= before:
+            began = number - 1
+        now = (number - began) * line["train_speed(s/it)"]
+        if "loss" in line and number > began + 1:
+            found[f"{began}:{number}"] = now - until
+        before, until = number, now
+    return found
+
+
+def test_one_and_two_processes_of_a_real_training() -> None:
+    """The speed-up and the efficiency equal those of an independent calculation from logging.jsonl."""
+    runs = (ONE_PROCESS, SWIFT_46)
+    found = compare([read_result(run) for run in runs])
+    times = [seconds_of_steps(run) for run in runs]
+    assert [len(each) for each in times] == [11, 14]
+    one, two = (
+        size * len(each) / sum(each.values()) for size, each in zip((2, 4), times, strict=True)
+    )
+    assert column(found, "processes") == [1, 2]
+    assert column(found, "samples_per_second") == pytest.approx([one, two], rel=1e-6)
+    assert column(found, "speed_up") == pytest.approx([1.0, two / one], rel=1e-6)
+    assert column(found, "efficiency") == pytest.approx([1.0, two / one / 2], rel=1e-6)
+    assert found.settings == {"resources.nproc_per_node": [1, 2]}
+    assert found.equal_samples == 24
 
 
 def test_without_args_json(tmp_path: Path) -> None:
