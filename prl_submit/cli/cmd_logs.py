@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -23,6 +24,9 @@ from prl_submit.runs.signs_of_life import last_size
 from prl_submit.runs.states import finished_state
 from prl_submit.spec.sections import Resources
 from prl_submit.system.user_paths import output_root as output_root_of
+
+if TYPE_CHECKING:
+    from prl_submit.results.step_words import ShortSteps
 
 Find = Callable[[], list[tuple[int, Path]]]
 
@@ -50,6 +54,12 @@ Find = Callable[[], list[tuple[int, Path]]]
     metavar="R",
     help="Print the log of rank R only. Needs PET_TEE=3 in the job's environment, with which torchrun writes a log for each rank.",
 )
+@click.option(
+    "--raw",
+    "as_it_is",
+    is_flag=True,
+    help="With -f: print steps as ms-swift does, not as a short line.",
+)
 @output_root_option
 def logs(
     run: str,
@@ -57,6 +67,7 @@ def logs(
     tail: int | None,
     node: int | None,
     rank: int | None,
+    as_it_is: bool,
     output_root: str | None,
 ) -> int:
     """Print a run's log; with -f also the lines that are still to come."""
@@ -65,7 +76,8 @@ def logs(
     name = node_name(found) if node is None and rank is None else None
     if follow:
         try:
-            status = follow_run(found, reader=LogReader(find, tail, name=name))
+            reader = LogReader(find, tail, name=name)
+            status = follow_run(found, reader=reader, shorten=None if as_it_is else _short_steps())
         except KeyboardInterrupt:
             return interrupted([found])
         note(describe(status))
@@ -76,6 +88,12 @@ def logs(
     for data in LogReader(find, tail, name=name).read(last=True):
         raw(data)
     return 0
+
+
+def _short_steps() -> ShortSteps:
+    from prl_submit.results.step_words import ShortSteps
+
+    return ShortSteps()
 
 
 def _logs_of(run: Run, node: int | None, rank: int | None) -> Find:

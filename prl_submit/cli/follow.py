@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prl_submit import backends
 from prl_submit.cli.console import note, raw
@@ -18,16 +19,21 @@ from prl_submit.runs.signs_of_life import last_size
 from prl_submit.runs.states import FINISHED, QUEUED, Status
 from prl_submit.spec.traits import DEFAULT, find_traits
 
+if TYPE_CHECKING:
+    from prl_submit.results.step_words import ShortSteps
+
 
 def follow_run(
     run: Run,
     *,
     reader: LogReader | None = None,
     seen: dict[Path, int] | None = None,
+    shorten: ShortSteps | None = None,
 ) -> Status:
     """Print the run's log to its end; the last status. While the run is queued, say why.
 
-    `seen`: how many bytes of each log the user knows already, which are not printed.
+    `seen`: how many bytes of each log the user knows already, which are not printed. `shorten`: makes short
+    lines of what ms-swift prints of a step.
     """
     reader = reader or LogReader(lambda: node_logs(run.path), seen=seen, name=node_name(run))
     watcher = Background(Watch([run]))
@@ -46,19 +52,32 @@ def follow_run(
         finish(copier)
         return True
 
-    last = b"\n"
+    output = _Output(shorten)
+    follow(reader, output.write, is_finished)
+    output.end()
+    return watcher.last()
 
-    def write(content: bytes) -> None:
-        nonlocal last
-        last = content[-1:]
+
+class _Output:
+    """The log on stdout."""
+
+    def __init__(self, shorten: ShortSteps | None) -> None:
+        self._shorten = shorten
+        self._last = b"\n"
+
+    def write(self, content: bytes) -> None:
+        """Print the next piece of the log."""
+        if self._shorten is not None:
+            content = self._shorten(content)
+        self._last = content[-1:] or self._last
         raw(content)
 
-    follow(reader, write, is_finished)
-    if (
-        last != b"\n"
-    ):  # a progress bar ends without a newline; the next message needs a line of its own
-        raw(b"\n")
-    return watcher.last()
+    def end(self) -> None:
+        """End the last line: a progress bar has no line end, and the next message needs a line of its own."""
+        if self._shorten is not None and self._shorten.is_holding:
+            self.write(b"\n")
+        elif self._last != b"\n":
+            raw(b"\n")
 
 
 def _may_have_several_nodes(run: Run) -> bool:

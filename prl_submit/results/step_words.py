@@ -10,9 +10,9 @@ from prl_submit.results.step_lines import EVALUATED, TRAINING, LineParser, LogLi
 from prl_submit.results.timing import short, time_left
 
 #: What ms-swift prints at the end of a line, behind a progress bar, or behind the name of a node.
-_PRINTED = re.compile(rb"(?:^|\r|\] )(\{'[^\r\n]*\})[ \r]*$")
+_PRINTED = re.compile(rb"(?:^|\r|\][: ])(\{'[^\r\n]*\})[ \r]*$")
 #: The begin of such a line, of which the rest may follow.
-_BEGUN = re.compile(rb"(?:^|\r|\] )(\{)(?:'[^\r\n]*)?$")
+_BEGUN = re.compile(rb"(?:^|\r|\][: ])(\{)(?:'[^\r\n]*)?$")
 #: A line that is longer is passed on as it is.
 _LONGEST = 1 << 16
 
@@ -35,10 +35,10 @@ class ShortSteps:
         self._rest = rest[place:]
         return b"".join(self._short(line) + b"\n" for line in lines) + rest[:place]
 
-    def rest(self) -> bytes:
-        """What was kept back, at the end of the log."""
-        rest, self._rest = self._rest, b""
-        return rest
+    @property
+    def is_holding(self) -> bool:
+        """True if the begin of a line is kept back. At the end of the log a line end brings it out."""
+        return bool(self._rest)
 
     def _short(self, line: bytes) -> bytes:
         match = _PRINTED.search(line) if b"{'" in line and len(line) <= _LONGEST else None

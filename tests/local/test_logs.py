@@ -25,6 +25,21 @@ def test_one_rank(world: World) -> None:
     assert sorted(followed.out.splitlines()) == ["err of 0", "out of 0"]
 
 
+#: A step and a progress bar, as ms-swift prints them.
+STEP = "{'loss': '0.1', 'reward': '0.0227', 'reward_std': 0.002, 'kl': nan, 'global_step/max_steps': '1/1', 'remaining_time': '2m 0s', 'train_speed(s/it)': '2.2'}"
+PRINTS = f"""printf '\\rTrain: 0%%| 0/1\\r   \\r%s\\nTrain: 100%%| 1/1' "{STEP}"; step 1 1"""
+
+
+def test_steps_are_short_lines_where_they_are_followed(world: World) -> None:
+    world.run_to_end(PRINTS)
+    short = world.prl("logs", "latest", "-f")
+    assert short.code == 0
+    assert "step 1/1  reward 0.0227 ±0.002  2.2 s/it  2 min left\n" in short.out
+    assert "Train: 100%| 1/1" in short.out
+    for words in (("-f", "--raw"), ()):
+        assert STEP in world.prl("logs", "latest", *words).out
+
+
 def test_ranks_and_nodes_that_are_not_there(world: World) -> None:
     world.run_to_end(TEE, **TWO)
     for words, message in {

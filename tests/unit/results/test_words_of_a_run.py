@@ -51,7 +51,8 @@ def test_the_printed_lines_of_real_runs(name: str) -> None:
     for size in (1, 7, 1000):
         short = ShortSteps()
         pieces = [short(log[at : at + size]) for at in range(0, len(log), size)]
-        assert b"".join([*pieces, short.rest()]) == whole
+        assert b"".join(pieces) == whole
+        assert not short.is_holding
 
 
 def test_other_bytes_are_not_delayed() -> None:
@@ -60,9 +61,11 @@ def test_other_bytes_are_not_delayed() -> None:
     assert short(b"\r  \r{'loss': '0.1'") == b"\r  \r"
     assert short(b", 'global_step/max_steps': '1/2'}\nx") == b"step 1/2  loss 0.1\nx"
     assert short(b"\n{") == b"\n"
-    assert short.rest() == b"{"
+    assert short.is_holding
+    assert short(b"'loss\n") == b"{'loss\n"
     named = b"[master-0] {'loss': 0.5, 'global_step/max_steps': '1/2'}\n"
     assert short(named) == b"[master-0] step 1/2  loss 0.5\n"
+    assert short(named.replace(b"] ", b"]:")) == b"[master-0]:step 1/2  loss 0.5\n"  # of PET_TEE
     for other in (b"{'a': 1}\n", b"{'loss': os.getcwd()}\n", b"{'" + b"x" * 100_000 + b"'}\n"):
         assert short(other) == other
 
