@@ -27,6 +27,7 @@ COMMANDS = {
     "cancel": "End jobs and all processes that they started.",
     "wait": "Wait until jobs have ended; exit 1 if one did not succeed.",
     "compare": "Show what differs between runs, their speed and their rewards.",
+    "completions": "Show what the model wrote at a step, and how it was rewarded.",
     "resume": "Continue a run that has ended from its last checkpoint.",
     "init": "Print a first job spec, made of the model, data and rewards you name.",
     "import": "Translate a `swift rlhf` shell script into a job spec.",

@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from prl_submit.results.line_reader import NewLines
 from prl_submit.results.logged_values import number
 from prl_submit.results.metric_names import REWARD_OF, REWARD_STD_OF
 from prl_submit.system.files import tail_bytes
@@ -210,6 +211,20 @@ def begin_of(line: bytes) -> tuple[int, bool]:
         return int(match[1]) + is_old, is_old
     rewards = read_rewards(line)
     return (-1, False) if rewards is None else (rewards.step, not rewards.by_function)
+
+
+def find_batch(path: Path, step: int, weights: Sequence[float] | None = None) -> Batch | None:
+    """The completions of a step, of the last attempt that trained the step; None if there are none.
+
+    The first of several lines of a step counts, because the others are of an evaluation.
+    """
+    found, before = None, -1
+    for line in NewLines(path, LONGEST_LINE).read():
+        at, _ = begin_of(line)
+        if at == step and before != step:
+            found = line
+        before = at
+    return None if found is None else read_batch(found, weights)
 
 
 def last_batch(path: Path, weights: Sequence[float] | None = None) -> Batch | None:

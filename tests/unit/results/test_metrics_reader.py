@@ -343,7 +343,7 @@ def test_any_pieces_of_files(tmp_path: Path, pieces: list[bytes]) -> None:
     assert metrics.training.steps() == sorted(set(metrics.training.steps()))
 
 
-ODD = st.one_of(
+ODD: st.SearchStrategy[Any] = st.one_of(
     st.floats(),
     st.integers(-(10**20), 10**20),
     st.text(max_size=6),
