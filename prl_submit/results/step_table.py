@@ -27,9 +27,11 @@ class StepTable:
     are one row now. A value that is missing or not finite is NaN.
     """
 
-    def __init__(self, rows: int = ROWS) -> None:
+    def __init__(self, rows: int = ROWS, block: int = _BLOCK) -> None:
+        """`rows`: so many are kept at least. `block`: so many are moved into the columns at a time."""
         self.stride = 1
         self._limit = max(rows, 2)
+        self._block = block
         self._steps = array("q")
         self._columns: dict[str, array[float]] = {}
         #: The last logged rows, which are not in the columns yet.
@@ -47,7 +49,7 @@ class StepTable:
 
     def append(self, step: int, values: Values) -> None:
         """Add the row of a step."""
-        if len(self._open) >= _BLOCK and len(self._open) % self.stride == 0:
+        if len(self._open) >= self._block and len(self._open) % self.stride == 0:
             self._close()
         self._open.append((step, values))
 
