@@ -86,9 +86,8 @@ def _columns(line: bytes) -> dict[str, Raw]:
     try:
         return _COLUMNS.decode(line)
     except ValueError:
-        found = json.loads(
-            line.decode("utf-8", "replace")
-        )  # which reads NaN; encode makes null of it
+        # It may have NaN, which msgspec does not read, and of which `encode` makes null.
+        found = json.loads(line.decode("utf-8", "replace"))
     if not isinstance(found, dict):
         raise ValueError("it is no object")
     return {name: Raw(msgspec.json.encode(value)) for name, value in found.items()}
@@ -232,9 +231,7 @@ def last_batch(path: Path, weights: Sequence[float] | None = None) -> Batch | No
     size = _TAIL
     while True:
         data = tail_bytes(path, size)
-        *lines, _ = data.split(
-            b"\n"
-        )  # behind the last line end there is only a line that is being written
+        *lines, _ = data.split(b"\n")  # the last part is a line that is being written, or empty
         whole = lines if len(data) < size else lines[1:]
         if whole:
             return read_batch(whole[-1], weights)

@@ -65,22 +65,24 @@ class LogLine(Struct, gc=False):
     steps_per_second: float | None
 
 
-class Layout(Struct, frozen=True):
+class Layout(Struct):
     """What lines with the same keys have in common.
 
-    `take`: gets the metrics out of the values of all keys. `decoder`: reads such a line twice as fast as
-    others, and refuses every other line; None if a key has characters that msgspec refuses. The other fields are the places of the step and of the times; -1,
-    where None stands behind the values, if the line has no such key.
+    `places`: the places of the metrics among the values of all keys; `take`: gets these out of the values.
+    `step` and the others: the places of the step and of the times, or -1 if there is no such key, because
+    None stands behind the values. `decoder`: reads such a line twice as fast as others, and refuses every
+    other line. It is made when the layout has become the usual one, and stays None if msgspec refuses a key.
     """
 
     kind: str
     names: tuple[str, ...]
+    places: list[int]
     take: Callable[[tuple[Any, ...]], tuple[Any, ...]]
-    decoder: msgspec.json.Decoder[Any] | None
     step: int
     elapsed: int
     seconds_per_step: int
     steps_per_second: int
+    decoder: msgspec.json.Decoder[Any] | None = None
 
 
 class LineParser:
@@ -112,8 +114,9 @@ class LineParser:
         """The line of an object that was decoded already."""
         keys = tuple(raw)
         layout = self._layouts.get(keys) or self._remember(keys)
-        if layout is self._other and layout.kind == TRAINING:
+        if layout is self._other and layout is not self._usual and layout.kind == TRAINING:
             self._usual = layout
+            layout.decoder = layout.decoder or _decoder(keys, frozenset(layout.places))
         self._other = layout
         return _line(layout, (*raw.values(), None))
 
@@ -138,13 +141,11 @@ def _layout(keys: tuple[str, ...]) -> Layout:
         if name is not None and len(metrics) < _MOST_METRICS:
             metrics.setdefault(name, place)
     places = list(metrics.values())
-    return Layout(
-        kind,
-        tuple(metrics),
-        itemgetter(*places) if len(places) > 1 else lambda values: tuple(values[n] for n in places),
-        _decoder(keys, frozenset(places)),
-        *(keys.index(key) if key in keys else -1 for key in _TIMES),
+    take = (
+        itemgetter(*places) if len(places) > 1 else lambda values: tuple(values[n] for n in places)
     )
+    step, elapsed, pace, speed = (keys.index(key) if key in keys else -1 for key in _TIMES)
+    return Layout(kind, tuple(metrics), places, take, step, elapsed, pace, speed)
 
 
 def _decoder(keys: tuple[str, ...], numbers: frozenset[int]) -> msgspec.json.Decoder[Any] | None:
