@@ -74,12 +74,18 @@ def decode_line(line: bytes) -> dict[str, Any] | None:
 
     If a restarted training went on behind a cut line, the second object in the line is returned.
     """
+    found = decode_object(line)
+    if found is None and (begin := line.rfind(b'{"')) > 0:
+        return decode_object(line[begin:])
+    return found
+
+
+def decode_object(text: bytes) -> dict[str, Any] | None:
+    """The object in a text of JSON, which may have NaN and Infinity; None if it is damaged or no object."""
     try:
-        found = _DECODER.decode(line)
+        found = _DECODER.decode(text)
     except (ValueError, RecursionError):
-        found = _decode_slowly(line)
-        if found is None and (begin := line.rfind(b'{"')) > 0:
-            found = _decode_slowly(line[begin:])
+        found = _decode_slowly(text)
     return found if isinstance(found, dict) else None
 
 

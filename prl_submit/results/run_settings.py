@@ -9,9 +9,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from prl_submit.results.logged_values import number
+from prl_submit.results.logged_values import decode_object, number
 from prl_submit.runs.layout import PLAN
-from prl_submit.system.reading import PLAN_BYTES, decode_json, read_record
+from prl_submit.system.reading import PLAN_BYTES, read_record
 
 #: ms-swift writes it beside its checkpoints when the training starts.
 ARGUMENTS = "args.json"
@@ -62,10 +62,10 @@ def read_run_settings(run: Path) -> RunSettings:
 def _object(path: Path) -> dict[str, Any]:
     """The object in a JSON file; empty if the file is missing or damaged."""
     try:
-        found = decode_json(read_record(path, PLAN_BYTES))
-    except (OSError, ValueError):
+        found = decode_object(read_record(path, PLAN_BYTES))
+    except OSError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return found or {}
 
 
 def _planned(plan: dict[str, Any]) -> dict[str, Any]:

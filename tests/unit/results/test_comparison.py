@@ -165,6 +165,22 @@ def test_settings_of_two_releases() -> None:
     assert len(found) < 12
 
 
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"per_device_train_batch_size": "x"}', '{"reward_weights": {}}', "\0"]
+)
+def test_odd_settings(tmp_path: Path, text: str) -> None:
+    run = make(tmp_path / "v1", 2, 10.0)
+    for name in ("args.json", "plan.json"):
+        (run / name).write_text(text)
+    assert compare([read_result(run)]).runs[0].samples_per_second is None
+
+
+def test_settings_that_are_no_json(tmp_path: Path) -> None:
+    """Python writes Infinity and NaN."""
+    run = make(tmp_path / "v1", 2, 10.0, max_grad_norm=float("inf"))
+    assert compare([read_result(run)]).runs[0].processes == 2
+
+
 def test_secrets_and_equal_values() -> None:
     one = RunSettings({"hub_token": "a", "max_new_tokens": 2, "flag": True, "n": None}, {})
     other = RunSettings({"hub_token": "b", "max_new_tokens": 2.0, "flag": 1, "n": 0}, {})
