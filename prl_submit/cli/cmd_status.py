@@ -43,7 +43,8 @@ def status(runs: tuple[str, ...], watch: bool, output_root: str | None, as_json:
         except KeyboardInterrupt:
             return EXIT_INTERRUPTED
     chosen = [find_run(name, root) for name in runs] if runs else list_runs(root)
-    return show_runs(chosen, as_json, f"nothing is running under {root}", ended=bool(runs))
+    nothing = f"nothing is running under {root}"
+    return show_runs(chosen, as_json, nothing, ended=bool(runs), courses=True)
 
 
 def _chosen(names: Sequence[str], root: Path, seen: Container[str]) -> list[Status]:
@@ -57,11 +58,14 @@ def _chosen(names: Sequence[str], root: Path, seen: Container[str]) -> list[Stat
     ]
 
 
-def show_runs(runs: list[Run], as_json: bool, nothing: str, *, ended: bool = True) -> int:
+def show_runs(
+    runs: list[Run], as_json: bool, nothing: str, *, ended: bool = True, courses: bool = False
+) -> int:
     """Print runs as a table or as JSON; the exit code.
 
     The exit code is 4 if a backend gave no answer: its runs are then shown as they were last known.
-    `nothing`: what to say where there is no run; `ended`: whether ended runs are shown too.
+    `nothing`: what to say where there is no run; `ended`: whether ended runs are shown too; `courses`: whether
+    lines below the table say how the trainings go.
     """
     states = states_of(runs)
     statuses = [
@@ -72,7 +76,7 @@ def show_runs(runs: list[Run], as_json: bool, nothing: str, *, ended: bool = Tru
     if as_json:
         document({"runs": statuses})
     elif statuses:
-        data(status_table(statuses))
+        _print_table(statuses, courses=courses, named=ended)
     else:
         note(nothing)
     for run in () if ended else runs:
@@ -82,6 +86,15 @@ def show_runs(runs: list[Run], as_json: bool, nothing: str, *, ended: bool = Tru
     for silence in silences:
         note(f"error: {silence}")
     return EXIT_UNREACHABLE if silences else 0
+
+
+def _print_table(statuses: list[Status], *, courses: bool, named: bool) -> None:
+    """Print the table, and below it how the trainings go. `named`: the user named the runs."""
+    from prl_submit.cli.course_lines import course_lines
+
+    data(status_table(statuses))
+    for line in course_lines(statuses, named=named) if courses else ():
+        data(line)
 
 
 def _watch(names: Sequence[str], root: Path) -> int:
