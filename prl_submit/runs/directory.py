@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from prl_submit.errors import NoSuchRunError, PrlSubmitError
+from prl_submit.runs.labels import read_labels
 from prl_submit.runs.layout import LATEST, RECORD, claim_folder, pod_file
 from prl_submit.runs.record import Record, decode_record
 from prl_submit.system.owners import whose
@@ -188,7 +189,7 @@ def find_run(text: str, root: Path) -> Run:
     # A number may be one run's number and another run's job id. Then both fit, so that nobody cancels the wrong one.
     numbered = _by_number(text, runs)
     numbered += [run for run in _by_record("job_id", text, runs) if run not in numbered]
-    for matches in (numbered, _by_record("name", text, runs)):
+    for matches in (numbered, _by_name(text, runs)):
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -207,6 +208,18 @@ def _by_number(text: str, runs: list[Run]) -> list[Run]:
         bare.lstrip("0") or bare[-1:]
     )  # compared as text, because int() refuses thousands of digits
     return exact or [run for run in runs if str(run.number) == wanted]
+
+
+def _by_name(text: str, runs: list[Run]) -> list[Run]:
+    """The runs that lists show with that name; if there are none, those whose job has it.
+
+    Lists show the name that the user gave with `rename` in place of the job's.
+    """
+    named = _by_record("name", text, runs)
+    given = {run.path: read_labels(run.path).name for run in runs}
+    shown = [run for run in runs if given[run.path] == text]
+    shown += [run for run in named if given[run.path] is None]
+    return shown or named
 
 
 def _by_record(field: str, text: str, runs: list[Run]) -> list[Run]:

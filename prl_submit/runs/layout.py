@@ -9,6 +9,7 @@
         launch.lib.sh          the functions that launch.sh calls
         job.sbatch             what Slurm was sent; on Kubernetes pytorchjob.yaml
         run.json               who runs it: written last, so a run that is listed has all files above
+        labels.json            what the user says about it: its name, a note, tags
         cancel.json            who cancelled it
         exit.json              how it ended, written by the job
         verdict.json           how it ended, as a scheduler said
@@ -38,6 +39,7 @@ LIBRARY = "launch.lib.sh"
 BATCH_SCRIPT = "job.sbatch"
 MANIFEST = "pytorchjob.yaml"
 RECORD = "run.json"
+LABELS = "labels.json"
 CANCEL = "cancel.json"
 EXIT = "exit.json"
 #: exit.json while launch.sh writes it.
@@ -60,6 +62,8 @@ SLURM_LOG = f"{LOGS}/slurm.log"
 JOB = f"{LOGS}/.job"
 #: When a scheduler first said that it does not know the job.
 MISSING = f"{LOGS}/.missing"
+#: The lock of those who change labels.json.
+LABELS_LOCK = f"{LOGS}/.labels.lock"
 #: The lock of `resume`.
 RESUME_LOCK = f"{LOGS}/.resume.lock"
 #: The run's token, written before the job is submitted. If a pod finds it with the same token, the pod's

@@ -579,10 +579,10 @@ def test_a_word_that_is_no_command(world: World) -> None:
 
 def test_a_single_word_that_is_no_command(world: World) -> None:
     """The hint names a spec of a similar name, if there is one."""
-    said = "error: no command and no file 'nope'\nhint: "
-    assert world.prl("nope").err == f"{said}`prl-submit --help` lists the commands\n"
-    world.spec("nopes.yaml")
-    assert world.prl("nope").err == f"{said}did you mean nopes.yaml?\n"
+    said = "error: no command and no file 'bert'\nhint: "
+    assert world.prl("bert").err == f"{said}`prl-submit --help` lists the commands\n"
+    world.spec("berts.yaml")
+    assert world.prl("bert").err == f"{said}did you mean berts.yaml?\n"
 
 
 def test_submit_counts_the_errors_as_check_does(world: World) -> None:

@@ -44,6 +44,7 @@ SAME_MODULES = {
     "evidence": "Slurm and Kubernetes: all that was seen of one run",
     "ended_job": "Slurm and Kubernetes: how a job that is over has ended",
     "ownership": "each backend: whether a job, or a process, is this run's",
+    "labels": "runs: what the user says about a run; Kubernetes: those of its objects",
     "reasons": "Slurm and Kubernetes: why a job waits or died, in words",
     "refusals": "Slurm and Kubernetes: why a job is refused, in words",
     "variables": "planning: the user's PRL_*; the platform backend: those that tell a node its place",
