@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from msgspec import Struct
 
+from prl_submit.errors import PrlSubmitError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from prl_submit.backends.answers import BackendAnswer
-    from prl_submit.errors import PrlSubmitError, Problem
+    from prl_submit.errors import Problem
     from prl_submit.planning.plan import Plan, Planned
     from prl_submit.rules.job import Job
     from prl_submit.runs.directory import Run
@@ -86,6 +88,31 @@ class StartCommand(Struct, frozen=True):
     also: str | None = None
 
 
+class SweepItem(Struct, frozen=True):
+    """One run of a sweep: its prepared directory, its plan, and the record that the order is to write.
+
+    run.json is there already, with `is_waiting` true. `record` has it false.
+    """
+
+    run: Path
+    plan: Plan
+    record: Record
+
+
+class SweepOrder(Struct, frozen=True):
+    """Runs of one sweep that are to be submitted together: all of them, or those that a resume starts.
+
+    `folder`: the sweep's folder; `name`, `id`: the sweep's. `max_parallel`: how many of its runs may run at
+    a time; None: as many as there is room for.
+    """
+
+    folder: Path
+    name: str
+    id: str
+    max_parallel: int | None
+    items: list[SweepItem]
+
+
 class Backend(ABC):
     """What a backend does. The defaults are those of a scheduler whose jobs write into the run directory."""
 
@@ -104,6 +131,17 @@ class Backend(ABC):
         BackendUnreachableError, or OutcomeUnknownError where nobody can say whether the job was taken.
         """
 
+    def submit_many(
+        self, sweep: SweepOrder, tell: Callable[[str], None] = ignore_message
+    ) -> list[Record]:
+        """Start the jobs of a sweep's prepared runs, or let them wait for their turn; the records in run.json.
+
+        Raises as `submit` does, or KeyboardInterrupt: then some runs may have been submitted. Those that were
+        not still have the record with `is_waiting` true, so a resume of the sweep submits them. Default: each
+        is submitted after the other, and `max_parallel` is not kept.
+        """
+        return [self.submit(item.run, item.plan, item.record, tell) for item in sweep.items]
+
     @abstractmethod
     def states(self, runs: Sequence[Run]) -> list[BackendAnswer]:
         """What each run is doing, in one question for all. This only answers; who asks keeps what matters.
@@ -117,6 +155,19 @@ class Backend(ABC):
 
         False where the backend knows of no job of this run.
         """
+
+    def cancel_many(self, runs: Sequence[Run], *, wait: bool) -> list[bool | PrlSubmitError]:
+        """End the jobs of several runs; for each what `cancel` returns, or the error that it raises.
+
+        Default: one after the other.
+        """
+        return [self._cancel_or_error(run, wait) for run in runs]
+
+    def _cancel_or_error(self, run: Run, wait: bool) -> bool | PrlSubmitError:
+        try:
+            return self.cancel(run, wait=wait)
+        except PrlSubmitError as error:
+            return error
 
     def how_to_start(self, run: Run) -> StartCommand | None:
         """What the user has to start so that a prepared run begins.

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 import click
 
 from prl_submit import backends
+from prl_submit.backends.asking import refreshed, states_of, statuses_of
 from prl_submit.backends.base import Backend
 from prl_submit.cli.console import data, document, note
 from prl_submit.cli.run_lines import describe, typed
-from prl_submit.cli.run_states import refreshed, states_of, statuses_of
 from prl_submit.cli.shared_options import (
     force_owner_option,
     json_option,
@@ -20,6 +20,7 @@ from prl_submit.cli.shared_options import (
 )
 from prl_submit.errors import EXIT_INTERRUPTED, BackendRefusedError, PrlSubmitError, format_error
 from prl_submit.runs.belonging import refuse_copies, refuse_strangers
+from prl_submit.runs.cancellation import write_cancel
 from prl_submit.runs.directory import Run, find_run
 from prl_submit.runs.layout import CANCEL
 from prl_submit.runs.states import CANCELLED, FINISHED, LOST, SUCCEEDED, State
@@ -101,6 +102,9 @@ def _order_end(run: Run, state: State) -> bool:
         return True
     if run.record is None:
         return False
+    if run.record.is_waiting:
+        write_cancel(run.path)
+        return True
     # A lost job is cancelled too, because some of its processes may still run.
     was_there = _backend_of(run).cancel(run, wait=False)
     if not was_there and state.state != LOST:
@@ -128,6 +132,8 @@ def _is_left(run: Run) -> bool:
 
 def _wait_for_end(run: Run, wait: bool) -> None:
     """Wait until the job has ended, if the user asked for that or the backend must wait."""
+    if run.require_record().is_waiting:
+        return
     must_wait = traits_of(run.require_record().backend).cancel_waits
     if must_wait:
         note(f"{run.name}: waits until its pods are gone")

@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from prl_submit import backends
+from prl_submit.backends.asking import refreshed, states_of
 from prl_submit.cli.console import note
 from prl_submit.cli.run_lines import interrupted
-from prl_submit.cli.run_states import refreshed, states_of
 from prl_submit.cli.shared_options import (
     follow_option,
     force_owner_option,

@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 
 from prl_submit import backends
+from prl_submit.backends.asking import states_of, statuses_of
 from prl_submit.cli.console import data, document, is_terminal, note
 from prl_submit.cli.run_lines import describe, result_code, status_table
-from prl_submit.cli.run_states import states_of, statuses_of
 from prl_submit.cli.shared_options import json_option, output_root_option, run_argument
 from prl_submit.cli.watch import wait_for
 from prl_submit.errors import EXIT_INTERRUPTED, EXIT_UNREACHABLE

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from prl_submit.backends.asking import states_of
 from prl_submit.cli.console import document, note
 from prl_submit.cli.run_lines import describe, interrupted, result_code
-from prl_submit.cli.run_states import states_of
 from prl_submit.cli.shared_options import json_option, output_root_option, run_argument
 from prl_submit.cli.watch import wait_for
 from prl_submit.runs.directory import Run, find_run, list_runs

@@ -6,8 +6,8 @@ import signal
 from types import FrameType
 
 from prl_submit import backends
+from prl_submit.backends.asking import refreshed
 from prl_submit.cli.console import note
-from prl_submit.cli.run_states import refreshed
 from prl_submit.runs.directory import Run
 
 

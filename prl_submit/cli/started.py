@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 
 from prl_submit import backends
+from prl_submit.backends.asking import statuses_of
 from prl_submit.backends.base import StartCommand
 from prl_submit.cli.console import data, document, note
 from prl_submit.cli.follow import follow_run
 from prl_submit.cli.forward_sigterm import ForwardSigterm
 from prl_submit.cli.run_lines import describe, interrupted, result_code, typed
-from prl_submit.cli.run_states import statuses_of
 from prl_submit.cli.watch import wait_for
 from prl_submit.errors import OutputError
 from prl_submit.runs.directory import Run

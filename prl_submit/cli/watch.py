@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from prl_submit import backends
+from prl_submit.backends.asking import refreshed, states_of
 from prl_submit.cli.log_copies import finish, log_copier
-from prl_submit.cli.run_states import refreshed, states_of
 from prl_submit.errors import BackendUnreachableError
 from prl_submit.runs.directory import Run
 from prl_submit.runs.layout import EXIT

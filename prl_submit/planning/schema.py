@@ -73,6 +73,11 @@ def _as_written(sections: dict[str, Any]) -> None:
     ):
         properties = sections[section]["properties"]
         properties[key] = {"anyOf": [duration, {"type": "null"}]}
+    values = {
+        "type": ["array", "object"]
+    }  # an object: keys that are nested, or limits of a random value
+    for key in ("grid", "zip", "random"):
+        sections["Sweep"]["properties"][key]["additionalProperties"] = values
     memory = sections["Resources"]["properties"]["memory"]["anyOf"]
     memory.insert(1, {"enum": [int(ALL_MEMORY)]})
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from prl_submit.errors import NoSuchRunError, PrlSubmitError
 from prl_submit.runs.labels import read_labels
-from prl_submit.runs.layout import LATEST, RECORD, claim_folder, pod_file
+from prl_submit.runs.layout import LATEST, RECORD, SWEEPS, claim_folder, pod_file
 from prl_submit.runs.record import Record, decode_record
 from prl_submit.system.owners import whose
 from prl_submit.system.reading import read_record
@@ -182,23 +182,65 @@ def find_run(text: str, root: Path) -> Run:
         if run is None:
             raise NoSuchRunError(f"{text} is no run directory: it has no {RECORD}")
         return run
-    runs = list_runs(root)
+    return _find_listed(text, list_runs(root), root)
+
+
+def _find_listed(text: str, runs: list[Run], root: Path) -> Run:
+    """The one of `runs` that the text names. Raises as `find_run` does."""
     if text == LATEST and runs:
         directories = [run for run in runs if os.path.isdir(run.path)]
         return (directories or runs)[-1]
-    # A number may be one run's number and another run's job id. Then both fit, so that nobody cancels the wrong one.
-    numbered = _by_number(text, runs)
-    numbered += [run for run in _by_record("job_id", text, runs) if run not in numbered]
-    for matches in (numbered, _by_name(text, runs)):
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            listed = ", ".join(run.name for run in matches)
-            raise PrlSubmitError(f"{text!r} names {len(matches)} runs: {listed}", "say which")
+    matches = _named(text, runs)
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        listed = ", ".join(run.name for run in matches)
+        raise PrlSubmitError(f"{text!r} names {len(matches)} runs: {listed}", "say which")
     raise NoSuchRunError(
         f"no run {text!r} under {root}" + ("" if runs else ": it holds no runs"),
         "`prl-submit list` shows them; --output-root DIR or a path looks elsewhere",
     )
+
+
+def find_runs(text: str, root: Path) -> list[Run]:
+    """The runs that a RUN of the command line names: the one of `find_run`, or all runs of a sweep, by index.
+
+    A sweep is named by its name, which means the newest sweep of that name, by the name of its folder, or by
+    the folder itself. Raises as `find_run` does; also if a run and a sweep have the name.
+    """
+    if "/" in text:
+        folder = Path(os.path.abspath(text))
+        if folder.parent.name != SWEEPS:
+            return [find_run(text, root)]
+        text, root = folder.name, folder.parent.parent
+    runs = list_runs(root)
+    swept = _of_sweep(text, runs)
+    if not swept:
+        return [_find_listed(text, runs, root)]
+    others = [run for run in _named(text, runs) if run not in swept]
+    if others:
+        listed = ", ".join([*(run.name for run in others), f"a sweep with {len(swept)} runs"])
+        raise PrlSubmitError(
+            f"{text!r} names {listed}", "say which; a sweep also by its folder in sweeps/"
+        )
+    return swept
+
+
+def _of_sweep(text: str, runs: list[Run]) -> list[Run]:
+    """The runs of the sweep with that folder, else of the newest sweep with that name."""
+    of_sweeps = [(run, run.record.sweep) for run in runs if run.record and run.record.sweep]
+    folders = {sweep.folder for _, sweep in of_sweeps if text in (sweep.folder, sweep.name)}
+    folder = text if text in folders else max(folders, default=None)
+    found = [(sweep.index, run) for run, sweep in of_sweeps if sweep.folder == folder]
+    return [run for _, run in sorted(found, key=lambda item: item[0])]
+
+
+def _named(text: str, runs: list[Run]) -> list[Run]:
+    """The runs with that number, directory or job id; without one, those with that name."""
+    # A number may be one run's number and another run's job id. Then both fit, so that nobody cancels the wrong one.
+    numbered = _by_number(text, runs)
+    numbered += [run for run in _by_record("job_id", text, runs) if run not in numbered]
+    return numbered or _by_name(text, runs)
 
 
 def _by_number(text: str, runs: list[Run]) -> list[Run]:

@@ -2,6 +2,10 @@
 
     output/latest              a link to the newest run
     output/.nodes/             where the nodes of a platform find their common run: a folder for each job
+    output/sweeps/NAME-20261122-210000/
+        sweep.json             the sweep: its runs and their values
+        spec.yaml              the sweep's spec as it was written
+        .lock                  locked by who submits the sweep's runs
     output/v26-20261122-210000/
         spec.yaml              what was asked for
         plan.json              what was decided
@@ -54,6 +58,11 @@ NODES = ".nodes"
 
 #: If the run directory is given to the user of its pods, these files keep their owner, who shows whose run it is.
 NOT_GIVEN = frozenset({RECORD, PLAN, CANCEL, VERDICT})
+
+#: The folder of the sweeps' folders, and the files of a sweep's folder. Its spec.yaml is called SPEC as a run's.
+SWEEPS = "sweeps"
+SWEEP = "sweep.json"
+SWEEP_LOCK = ".lock"
 
 LOGS = "logs"
 ATTEMPTS = f"{LOGS}/attempts.jsonl"
@@ -117,6 +126,11 @@ def pod_file(logs: Path, node: int) -> Path:
 def kept_file(logs: Path, node: int) -> Path:
     """The file that says how far a node's log has been copied here, if its pod does not write here itself."""
     return logs / f".kept{node}.json"
+
+
+def sweep_folder(root: Path, folder: str) -> Path:
+    """The folder of a sweep: `folder` is its name there, `NAME-YYYYMMDD-HHMMSS`."""
+    return root / SWEEPS / folder
 
 
 def claim_folder(root: Path, number: int) -> Path:

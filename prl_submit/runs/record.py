@@ -92,6 +92,27 @@ class Limits(Struct, frozen=True):
     max_restarts: Annotated[int, Meta(ge=0)] = 0
 
 
+class SweptRun(Struct, frozen=True, kw_only=True):
+    """Which run of which sweep this is.
+
+    `name`, `id`: of the sweep. `folder`: the name of its folder in `sweeps/` of the output root. `index`:
+    counted from 1. `values`: the values that this run has and other runs of the sweep have not, by key.
+    """
+
+    name: str
+    id: str
+    folder: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,99}$")]
+    index: Annotated[int, Meta(ge=1)]
+    values: dict[str, Any] = {}
+
+
+class Predecessor(Struct, frozen=True, kw_only=True):
+    """The run that must succeed before this one starts. `run`: its directory; `job_id`: its job at that time."""
+
+    run: str
+    job_id: str | None = None
+
+
 def directory_of(run: Path) -> Directory:
     """The present path and inode of a directory. Raises OSError."""
     return Directory(str(run), os.stat(run).st_ino)
@@ -110,6 +131,12 @@ class _Common(Struct, frozen=True, kw_only=True):
     resumed_at: list[str] = []
     #: When the first attempt began, as far as `resume` knew; None before the first `resume`.
     started_at: str | None = None
+    #: The sweep of which this run is a part; None for a run of its own.
+    sweep: SweptRun | None = None
+    #: The run after which this one starts; None if it does not wait for one.
+    after: Predecessor | None = None
+    #: True while nobody has given the run to its backend. The order itself writes the record with false first.
+    is_waiting: bool = False
 
 
 class Record(_Common, frozen=True, kw_only=True):

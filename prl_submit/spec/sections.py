@@ -176,6 +176,24 @@ class Platform(Section, frozen=True, kw_only=True):
     silence: Duration = 180
 
 
+#: Values for keys of the spec. Keys may be dotted or nested, so `sweeps.combinations` checks them.
+SweptKeys = Annotated[dict[str, Any], Meta(description="a mapping of keys to values")]
+Runs = Annotated[int, Meta(ge=1, le=10_000, description="a whole number from 1 to 10000")]
+Seed = Annotated[int, Meta(ge=0, le=2**53, description="a whole number from 0")]
+
+
+class Sweep(Section, frozen=True, kw_only=True):
+    """Many runs from one spec: all combinations of values. `samples`, `seed`: of the values in `random`."""
+
+    grid: SweptKeys = {}
+    zip: SweptKeys = {}
+    random: SweptKeys = {}
+    samples: Runs | None = None
+    seed: Seed = 0
+    max_parallel: Runs | None = None
+    name: Line | None = None
+
+
 #: ms-swift's arguments: `swift.values.type_arguments` types them when the job's ms-swift is known.
 Arguments = Annotated[dict[str, Any], Meta(description="a mapping of keys to values")]
 
@@ -196,3 +214,4 @@ class JobSpec(Section, frozen=True, kw_only=True):
     kubernetes: Kubernetes = Kubernetes()
     local: Local = Local()
     platform: Platform = Platform()
+    sweep: Sweep | None = None

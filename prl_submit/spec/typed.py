@@ -18,7 +18,7 @@ from prl_submit.spec.scalars import (
     parse_node_memory,
     resolve,
 )
-from prl_submit.spec.sections import Arguments, JobSpec
+from prl_submit.spec.sections import Arguments, JobSpec, SweptKeys
 from prl_submit.spec.suggest import did_you_mean
 
 #: Stands for a value that is wrong; its problem has been recorded.
@@ -112,6 +112,8 @@ def _value(kind: Any, node: Node, path: str, problems: list[Problem]) -> Any:
     """A value of the type `kind`, or _BAD with its problem added to `problems`."""
     if kind is Arguments:
         return {}  # typed later, by the table of the job's ms-swift
+    if kind is SweptKeys:
+        return _swept(node, path, problems)
     kind = _pick(kind, node)
     origin = get_origin(kind)
     if kind is Any:
@@ -173,6 +175,14 @@ def _dict(kinds: tuple[Any, ...], node: Node, path: str, problems: list[Problem]
             if value is not _BAD:
                 found[key] = value
     return found
+
+
+def _swept(node: Node, path: str, problems: list[Problem]) -> Any:
+    """The values of a sweep as plain data: `sweeps.combinations` checks them, and types them in each combination."""
+    if isinstance(node.value, dict):
+        return plain(node)
+    problems.append(not_a_mapping(node, path))
+    return _BAD
 
 
 def _leaf(kind: Any, node: Node, path: str, problems: list[Problem]) -> Any:

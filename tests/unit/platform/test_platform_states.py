@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from prl_submit.backends.asking import states_of
 from prl_submit.backends.platform import backend as module
 from prl_submit.backends.platform.backend import PlatformBackend
-from prl_submit.cli.run_states import states_of
 from prl_submit.errors import BackendRefusedError
 from prl_submit.runs.cancellation import cancel_reason
 from prl_submit.runs.directory import Run, read_run

@@ -13,8 +13,8 @@ import pytest
 
 from prl_submit.errors import EXIT_NO_SUCH_RUN, NoSuchRunError, PrlSubmitError
 from prl_submit.runs import directory
-from prl_submit.runs.directory import find_run, list_runs
-from prl_submit.runs.record import write_record
+from prl_submit.runs.directory import find_run, find_runs, list_runs
+from prl_submit.runs.record import SweptRun, write_record
 from prl_submit.runs.states import State, finished_state, status_of
 from tests.support.records import make_run, record
 
@@ -317,3 +317,47 @@ def test_a_removed_run_is_gone(tmp_path: Path) -> None:
     (path / "run.json").unlink()
     with pytest.raises(NoSuchRunError):
         find_run("1", tmp_path)
+
+
+def make_sweep(root: Path, first: int, folder: str, count: int = 3) -> list[str]:
+    """The names of the directories of a sweep's runs, which are numbered from the last to the first."""
+    names = []
+    for index in range(1, count + 1):
+        swept = SweptRun(name=folder.rpartition("-2026")[0], id="5f", folder=folder, index=index)
+        path = make(root, first + count - index, name=f"lr-{index}", sweep=swept)
+        names.append(path.name)
+    return names
+
+
+def names_of(text: str, root: Path) -> list[str]:
+    return [run.name for run in find_runs(text, root)]
+
+
+def test_a_sweep_is_all_its_runs_by_index(tmp_path: Path) -> None:
+    old = make_sweep(tmp_path, 10, "lr-20261130-120000")
+    new = make_sweep(tmp_path, 20, "lr-20261130-130000")
+    other = make_sweep(tmp_path, 30, "lr-b-20261130-140000", 1)
+    assert names_of("lr", tmp_path) == new
+    assert names_of("lr-20261130-120000", tmp_path) == old
+    assert names_of(str(tmp_path / "sweeps" / "lr-20261130-120000"), tmp_path / "x") == old
+    assert names_of("lr-b", tmp_path) == other
+    assert names_of("v30", tmp_path) == other
+    with pytest.raises(NoSuchRunError):
+        find_runs("l", tmp_path)
+    with pytest.raises(NoSuchRunError):
+        find_runs(str(tmp_path / "sweeps" / "gone-20261130-120000"), tmp_path)
+
+
+def test_one_run_is_found_as_ever(tmp_path: Path) -> None:
+    path = make(tmp_path, 26, job_id="8125", name="only")
+    for text in ("v26", "8125", "only", "latest", str(path)):
+        assert names_of(text, tmp_path) == [path.name]
+
+
+def test_a_run_and_a_sweep_of_one_name(tmp_path: Path) -> None:
+    swept = make_sweep(tmp_path, 10, "lr-20261130-120000")
+    alone = make(tmp_path, 2, name="lr")
+    with pytest.raises(PrlSubmitError) as caught:
+        find_runs("lr", tmp_path)
+    assert caught.value.message == f"'lr' names {alone.name}, a sweep with 3 runs"
+    assert names_of("lr-20261130-120000", tmp_path) == swept

@@ -14,7 +14,9 @@ from prl_submit.runs.record import (
     KubernetesJob,
     Limits,
     LocalProcess,
+    Predecessor,
     ScheduledJob,
+    SweptRun,
     decode_record,
     encode_record,
 )
@@ -59,3 +61,24 @@ def test_limits_that_no_plan_has_are_damage(key: str) -> None:
     written = json.loads(encode_record(record(limits=Limits())))
     with pytest.raises(ValueError, match=key):
         decode_record(json.dumps(written | {key: -1}).encode())
+
+
+def test_the_place_in_a_sweep_reads_back() -> None:
+    swept = SweptRun(name="lr", id="5f", folder="lr-20261130-120000", index=3, values={"a.b": [1]})
+    one = record(sweep=swept, after=Predecessor(run="v2-x", job_id="7"), is_waiting=True)
+    assert decode_record(encode_record(one)) == one
+
+
+def test_records_from_before_there_were_sweeps() -> None:
+    written = json.loads(encode_record(record()))
+    for key in ("sweep", "after", "is_waiting"):
+        del written[key]
+    assert decode_record(json.dumps(written).encode()) == record()
+
+
+@pytest.mark.parametrize("folder", ["..", "../x", "a/b", "", "A"])
+def test_a_folder_that_no_sweep_has_is_damage(folder: str) -> None:
+    swept = {"name": "lr", "id": "5f", "folder": folder, "index": 1}
+    written = json.loads(encode_record(record())) | {"sweep": swept}
+    with pytest.raises(ValueError, match="folder"):
+        decode_record(json.dumps(written).encode())

@@ -9,6 +9,7 @@ import msgspec
 
 from prl_submit import backends
 from prl_submit.backends.answers import keep
+from prl_submit.backends.waiting_runs import state_of_waiting
 from prl_submit.errors import PrlSubmitError
 from prl_submit.runs.belonging import belonging
 from prl_submit.runs.directory import Run, read_run
@@ -39,7 +40,9 @@ def _without_asking(run: Run) -> State | None:
     if run.record is None:
         return State(state=LOST, reason=run.fault)
     words = belonging(run).words
-    return read_verdict(run) if words is None else _by_its_files(run, words)
+    if words is not None:
+        return _by_its_files(run, words)
+    return state_of_waiting(run) if run.record.is_waiting else read_verdict(run)
 
 
 def _by_its_files(run: Run, words: str) -> State:
