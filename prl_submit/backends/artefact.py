@@ -39,6 +39,17 @@ def job_files(
     return {name: artefact, **scripts}
 
 
+def first_file(plan: Plan, site: Path | None = None) -> str:
+    """The text that the backend is given, where nothing is submitted. Raises PrlSubmitError.
+
+    If that is launch.sh, launch.lib.sh is not made, because it would take a millisecond; but a site's own
+    launch.lib.sh is, so that its faults are told.
+    """
+    if plan.traits.artefact is None and site is None:
+        return render_launch(plan, token=TOKEN_PLACEHOLDER)
+    return first_of(job_files(plan, site))
+
+
 def first_of(files: dict[str, str]) -> str:
     """The text that the backend is given, out of a job's files."""
     return next(iter(files.values()))

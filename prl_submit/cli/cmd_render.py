@@ -25,14 +25,15 @@ def render(spec: str, templates: Path | None, every: bool, **options: Any) -> in
     except for the run directory's name and the job's token. With --all each file of the job stands below
     a line `==> NAME <==`, as `head` prints several files.
     """
-    from prl_submit.backends.artefact import first_of
+    from prl_submit.backends.artefact import first_file
 
     planned = plan_spec(spec, **options)
     warn_or_stop(planned)
-    files = rendered(planned, templates)
-    text = first_of(files)
     if every:
+        files = rendered(planned, templates)
         text = "\n".join(f"==> {name} <==\n{each}" for name, each in files.items())
+    else:
+        text = first_file(planned.plan, templates)
     raw(text.encode("utf-8"))
     return 0
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from prl_submit import backends
-from prl_submit.backends.artefact import first_of, job_files
+from prl_submit.backends.artefact import first_file
 from prl_submit.cli.as_node import node_here, start_node
 from prl_submit.cli.console import document, note, raw
 from prl_submit.cli.problems import errors_line, warn_or_stop
@@ -93,7 +93,7 @@ def _submit(planned: Planned, world: World, *, wait: bool, follow: bool, as_json
 
 def _print_artefact(planned: Planned, templates: Path | None, as_json: bool) -> int:
     """Print the text that would be sent; the exit code."""
-    artefact = first_of(job_files(planned.plan, templates))
+    artefact = first_file(planned.plan, templates)
     if as_json:
         document({**_nothing(planned.plan.name, planned.plan.backend), "artefact": artefact})
     else:

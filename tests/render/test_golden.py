@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from prl_submit import __version__
+from prl_submit.backends.artefact import first_file, first_of, job_files
 from prl_submit.backends.slurm.batch_script import render_script
 from prl_submit.launch.render import render_launch, render_library
 from prl_submit.planning.plan import Context, Plan
@@ -63,6 +64,13 @@ def test_launch_script(job: str) -> None:
 def test_library() -> None:
     """It is the same for every job, so there is one."""
     golden(render_library(), "launch.lib.sh")
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_render_prints_the_first_file(job: str) -> None:
+    """`render` makes only the file that it prints. That file is the same as with all others."""
+    plan = plan_of_job(job)
+    assert first_file(plan) == first_of(job_files(plan))
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
