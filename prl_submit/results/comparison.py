@@ -14,6 +14,7 @@ from prl_submit.results.run_metrics import RunMetrics
 from prl_submit.results.run_result import RunResult, trained_seconds
 from prl_submit.results.setting_differences import differences
 from prl_submit.results.timing import HOW_MEASURED, Throughput, throughput
+from prl_submit.runs.attempts import attempt_seconds, gpu_hours
 
 #: The mean of so many last logged steps stands for the end of a training.
 _LAST_ROWS = 10
@@ -171,9 +172,17 @@ def _last(metrics: RunMetrics, name: str) -> float | None:
 def _gpu_hours(result: RunResult) -> float | None:
     """The hours of all GPUs together; None on CPUs, or if the number of GPUs is not known."""
     processes = result.settings.processes
-    if not processes or result.settings.arguments.get("use_cpu") is True:
+    if result.settings.arguments.get("use_cpu") is True or _is_on_cpus(result):
         return None
-    return trained_seconds(result) * processes / 3600
+    known = gpu_hours(result.attempts, processes)
+    if known is not None and None not in map(attempt_seconds, result.attempts):
+        return known
+    return max(known or 0, trained_seconds(result) * processes / 3600) if processes else known
+
+
+def _is_on_cpus(result: RunResult) -> bool:
+    """True if launch.sh says that no attempt needed a GPU."""
+    return bool(result.attempts) and all(attempt.gpus == 0 for attempt in result.attempts)
 
 
 def ranked(comparison: Comparison, metric: str, *, lowest_first: bool = False) -> list[ComparedRun]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime
 from pathlib import Path
 
 from msgspec import Struct
@@ -12,7 +11,7 @@ from prl_submit.results.completions import Batch, last_batch
 from prl_submit.results.metrics_reader import read_metrics
 from prl_submit.results.run_metrics import RunMetrics
 from prl_submit.results.run_settings import RunSettings, read_run_settings
-from prl_submit.runs.attempts import Attempt, read_attempts
+from prl_submit.runs.attempts import Attempt, attempt_seconds, read_attempts
 from prl_submit.runs.directory import read_run
 from prl_submit.runs.layout import COMPLETIONS, STEPS
 
@@ -60,24 +59,15 @@ def trained_seconds(result: RunResult) -> float:
 
     Without attempts.jsonl it is the time that the logged steps and evaluations took, without the start.
     """
-    pace = result.metrics.pace
-    logged = pace.seconds + pace.warm_up + pace.evaluations
-    spans = [_span(attempt, result.logged_at) for attempt in result.attempts]
+    spans = [attempt_seconds(attempt) for attempt in result.attempts]
     known = [span for span in spans if span is not None]
-    return max(sum(known), logged) if known else logged
+    return max(sum(known), logged_seconds(result)) if None in spans or not known else sum(known)
 
 
-def _span(attempt: Attempt, logged_at: float | None) -> float | None:
-    began = _seconds(attempt.started_at)
-    ended = _seconds(attempt.ended_at) or logged_at
-    return max(0.0, ended - began) if began is not None and ended is not None else None
-
-
-def _seconds(time: str | None) -> float | None:
-    try:
-        return None if time is None else datetime.fromisoformat(time).timestamp()
-    except ValueError:
-        return None
+def logged_seconds(result: RunResult) -> float:
+    """The time that the logged steps and evaluations took."""
+    pace = result.metrics.pace
+    return pace.seconds + pace.warm_up + pace.evaluations
 
 
 def _changed(path: Path) -> float | None:

@@ -394,7 +394,10 @@ def test_an_attempt_that_was_killed_has_no_end(world: World, eventually: Eventua
     assert (began["state"], began["ended_at"]) == (None, None)
     os.killpg(json.loads((run / "run.json").read_text())["process"]["pid"], signal.SIGKILL)
     eventually(lambda: one_status(world, "status", run.name)["state"] == "LOST")
-    assert one_status(world, "status", run.name)["attempts"] == [began]
+    (killed,) = one_status(world, "status", run.name)["attempts"]
+    assert (killed["started_at"], killed["ended_at"]) == (began["started_at"], None)
+    assert killed["last_sign_at"] >= began["started_at"]
+    assert (killed["nodes"], killed["gpus"]) == (1, 0)
 
 
 def test_partial_checkpoint_is_not_chosen(world: World) -> None:

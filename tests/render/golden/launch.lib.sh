@@ -391,7 +391,7 @@ prl_begin_exit_file() {
   ((prl_in_pods == 0)) ||
     prl_last_reason=$(sed -nE 's/.*"reason": "(.*)"\}.*/\1/p' "$prl_exit_file" 2>/dev/null) || true
   rm -f -- "$prl_exit_file"
-  prl_note_attempt "{\"started_at\": \"$prl_started_at\", \"restarts\": $prl_restarts, \"node\": $(prl_json_string "$prl_host")}"
+  prl_note_attempt "$(prl_start_text)"
   # Under Slurm: which job has the run, also where somebody typed sbatch.
   [[ $prl_node_rank != 0 || -z ${SLURM_JOB_ID:-} ]] || echo "$SLURM_JOB_ID" >"$prl_run_dir/logs/.job"
   printf '%4096s\n' '' >"$prl_exit_file.part"
@@ -401,6 +401,21 @@ prl_begin_exit_file() {
 prl_note_attempt() { # JSON
   [[ $prl_node_rank == 0 ]] || return 0
   printf '%s\n' "$1" >>"$prl_run_dir/logs/attempts.jsonl" || true
+}
+
+prl_start_text() { # the JSON of an attempt's first line
+  local prl_until
+  prl_until=$(prl_last_sign) || true
+  printf '{"started_at": "%s", "restarts": %d, "node": %s, "nodes": %d, "gpus": %d' "$prl_started_at" "$prl_restarts" \
+    "$(prl_json_string "$prl_host")" "$prl_nodes" $((prl_needs_gpus ? prl_nodes * prl_nproc_per_node : 0))
+  [[ -z $prl_until ]] || printf ', "earlier_until": "%s"' "$prl_until"
+  printf '}'
+}
+# When an earlier attempt wrote a step or its log last, for an attempt that was killed before it could write its end.
+prl_last_sign() {
+  local prl_file=$prl_log_file prl_log=$prl_run_dir/logging.jsonl
+  [[ ! $prl_log -nt $prl_file ]] || prl_file=$prl_log
+  [[ ! -f $prl_file ]] || date -r "$prl_file" +%Y-%m-%dT%H:%M:%S%:z
 }
 
 prl_json_string() {

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -261,6 +262,20 @@ def test_the_exit_file_is_json_whatever_the_reason(library: Library, reason: str
     assert not (library.run / "exit.json.part").exists()
     attempts = (library.run / "logs" / "attempts.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in attempts] == [found]
+
+
+def test_the_first_line_of_an_attempt(library: Library) -> None:
+    """It has the nodes and GPUs, and the last sign of the attempt before: its log, or a step."""
+    say = "prl_log_file=$prl_run_dir/logs/node0.log prl_started_at=now prl_host='a \"b'; prl_start_text"
+    first = json.loads(library.said(say))
+    assert first == {"started_at": "now", "restarts": 0, "node": 'a "b', "nodes": 1, "gpus": 0}
+    for name, time in (("logs/node0.log", 1_800_000_000), ("logging.jsonl", 1_800_000_060)):
+        (library.run / name).write_text("x")
+        os.utime(library.run / name, (time, time))
+        values = {"prl_nodes": "2", "prl_nproc_per_node": "8", "prl_needs_gpus": "1"}
+        line = json.loads(library.said(say, **values))
+        assert (line["nodes"], line["gpus"]) == (2, 16)
+        assert datetime.fromisoformat(line["earlier_until"]).timestamp() == time
 
 
 def test_only_node_0_keeps_the_attempts(library: Library) -> None:
