@@ -5,15 +5,24 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from prl_submit import backends
 from prl_submit.errors import PrlSubmitError, Problem
-from prl_submit.inputs.spec_files import find_profile, of_another_user, read_spec_files, spec_file
+from prl_submit.inputs.spec_files import (
+    find_profile,
+    is_of_a_run,
+    of_another_user,
+    read_spec_files,
+    spec_file,
+)
 from prl_submit.planning.layers import Flags, Sections, lay_sections, lay_size
 from prl_submit.planning.make import make_plan
 from prl_submit.planning.plan import Context, Planned
+from prl_submit.planning.variables import INTERNAL, OPTIONS
+from prl_submit.runs.layout import SPEC
 from prl_submit.spec.nodes import Node, lookup
 from prl_submit.spec.sections import Environment, JobSpec
 from prl_submit.spec.traits import DEFAULT, Traits, find_traits, full_name, traits_of
@@ -21,6 +30,9 @@ from prl_submit.spec.typed import read_spec
 from prl_submit.swift.choice import Wanted, choose_table
 from prl_submit.swift.table import Table
 from prl_submit.system.user_paths import absolute, as_typed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: The user of a pod that root submits: "restricted" namespaces take no root.
 NOBODY_IN_PARTICULAR = 1000
@@ -44,13 +56,44 @@ def plan_spec(
     """
     _require_utf8(spec, os.getcwd(), output_root or "")
     spec = spec_file(spec, output_root)
-    environ = _environ()
-    overlay = find_profile(profile)
-    flags = Flags(
+    overlay = None if profile is None and is_of_a_run(spec) else find_profile(profile)
+    flags = _flags(backend, sets, output_root)
+    return _plan_files(spec, overlay, _environ(), flags, is_node)
+
+
+def plan_again(
+    run: Path,
+    *,
+    backend: str | None = None,
+    sets: tuple[str, ...] = (),
+    profile: str | None = None,
+    output_root: str | None = None,
+) -> Planned:
+    """The plan of a run's spec, for the same job again. Raises PrlSubmitError where it cannot be read.
+
+    PRL_* variables of now change nothing: the run's values hold. Those that the run passed on to its job
+    are passed on again.
+    """
+    _require_utf8(str(run), os.getcwd(), output_root or "")
+    environ = _environ_of(run)
+    overlay = None if profile is None else find_profile(profile)
+    spec = os.path.relpath(run / SPEC)
+    return _plan_files(spec, overlay, environ, _flags(backend, sets, output_root), is_node=False)
+
+
+def _flags(backend: str | None, sets: tuple[str, ...], output_root: str | None) -> Flags:
+    """The options of the command line, with a full name and an absolute path."""
+    return Flags(
         sets,
         None if backend is None else traits_of(backend).name,
         as_typed(output_root) if output_root else None,
     )
+
+
+def _plan_files(
+    spec: str, overlay: Node | None, environ: Mapping[str, str], flags: Flags, is_node: bool
+) -> Planned:
+    """The plan of a spec file with its problems, all layers named. `overlay`: the profile."""
     files = read_spec_files(spec, overlay)
     sections = lay_sections(files, profile=overlay, environ=environ, flags=flags)
     if is_node:
@@ -187,3 +230,38 @@ def _environ() -> dict[str, str]:
     if backend := environ.get("PRL_BACKEND"):
         environ["PRL_BACKEND"] = full_name(backend)
     return environ
+
+
+def _environ_of(run: Path) -> dict[str, str]:
+    """The environment for the same job again: now's, but the PRL_* variables are those that the run passed on.
+
+    The values of secrets are in no file, so they are now's. Raises PrlSubmitError if a secret is not set.
+    """
+    from prl_submit.runs.plan_file import read_plan
+
+    plan = read_plan(run).plan
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PRL_")}
+    environ |= {
+        name: value
+        for name, value in plan.exports.items()
+        if name.startswith("PRL_") and name not in plan.environment.env
+    }
+    for name in plan.environment.secrets:
+        if name.startswith("PRL_"):
+            if name not in os.environ:
+                message = f"{name} is not set in your environment, and {run.name} had it"
+                raise PrlSubmitError(message, f"export {name}=… first")
+            environ[name] = os.environ[name]
+    return environ
+
+
+def unused_variables(run: Path) -> list[str]:
+    """The PRL_* variables of now that would change the job if it were submitted from its spec file."""
+    then = _environ_of(run)
+    apart = (*OPTIONS, "PRL_OUTPUT_ROOT", "PRL_PREFLIGHT")
+    return [
+        name
+        for name, value in sorted(os.environ.items())
+        if name.startswith("PRL_") and not name.startswith(INTERNAL) and value
+        if name not in apart and then.get(name) != value
+    ]

@@ -43,18 +43,20 @@ class World(Struct, frozen=True):
     tell: Callable[[str], None] = ignore_message
 
 
-def submit(planned: Planned, world: World, place: Place | None = None) -> Run:
+def submit(
+    planned: Planned, world: World, place: Place | None = None, *, rerun_of: str | None = None
+) -> Run:
     """Make the run directory and start the job. Raises PrlSubmitError; then nothing is left behind.
 
     A KeyboardInterrupt that came after the job had started carries its Run. `place`: where the job is, if
-    that is known before it starts.
+    that is known before it starts. `rerun_of`: the directory of the run whose spec this is.
     """
     # What is not installed, and a place where nothing must start, are told before a directory is made.
     _refuse_place(planned.plan, world.environ)
     _require_secrets(planned.plan, world.environ)
     path = _allocate(planned.plan)
     try:
-        return _start(planned, path, world, place or ScheduledJob())
+        return _start(planned, path, world, place or ScheduledJob(), rerun_of)
     except BaseException as error:
         if os.path.lexists(path / layout.RECORD):  # there is a job, so its directory stays
             _point_latest(path)
@@ -69,7 +71,7 @@ def _refuse_place(plan: Plan, environ: Mapping[str, str]) -> None:
         raise refusal
 
 
-def _start(planned: Planned, path: Path, world: World, place: Place) -> Run:
+def _start(planned: Planned, path: Path, world: World, place: Place, rerun_of: str | None) -> Run:
     """Write the files of the run and start its job."""
     plan = with_run_dir(planned.plan, str(path))
     record = Record(
@@ -81,6 +83,7 @@ def _start(planned: Planned, path: Path, world: World, place: Place) -> Run:
         directory=directory_of(path),
         limits=limits_of_plan(plan),
         place=place,
+        rerun_of=rerun_of,
     )
     file = PlanFile(
         values=planned.values,

@@ -28,6 +28,7 @@ COMMANDS = {
     "wait": "Wait until jobs have ended; exit 1 if one did not succeed.",
     "compare": "Show what differs between runs, their speed and their rewards.",
     "completions": "Show what the model wrote at a step, and how it was rewarded.",
+    "rerun": "Start a new run of a run's spec, from any folder.",
     "resume": "Continue a run that has ended from its last checkpoint.",
     "note": "Write down a line about a run; `status` shows it.",
     "tag": "Give tags to runs, or take them away; `list --tag` finds them.",

@@ -72,18 +72,26 @@ def submit(
         return error.exit_code
     backends.load(planned.plan.backend)
     if dry_run:
-        return _print_artefact(planned, templates, as_json)
+        return print_artefact(planned, templates, as_json)
     world = World(os.environ, shell.run, templates, note)
     node = node_here(planned, prepare=prepare, as_json=as_json)
     if node is not None:
         return start_node(node, planned, world, new_run=new_run)
-    return _submit(planned, world, wait=wait, follow=follow, as_json=as_json)
+    return start(planned, world, wait=wait, follow=follow, as_json=as_json)
 
 
-def _submit(planned: Planned, world: World, *, wait: bool, follow: bool, as_json: bool) -> int:
+def start(
+    planned: Planned,
+    world: World,
+    *,
+    wait: bool,
+    follow: bool,
+    as_json: bool,
+    rerun_of: str | None = None,
+) -> int:
     """Start the job; the exit code."""
     try:
-        run = submit_plan(planned, world)
+        run = submit_plan(planned, world, rerun_of=rerun_of)
     except KeyboardInterrupt as interrupt:
         if not interrupt.args:
             note("\ninterrupted: nothing was submitted")
@@ -91,7 +99,7 @@ def _submit(planned: Planned, world: World, *, wait: bool, follow: bool, as_json
     return after_start(run, "submitted", wait=wait, follow=follow, as_json=as_json)
 
 
-def _print_artefact(planned: Planned, templates: Path | None, as_json: bool) -> int:
+def print_artefact(planned: Planned, templates: Path | None, as_json: bool) -> int:
     """Print the text that would be sent; the exit code."""
     artefact = first_file(planned.plan, templates)
     if as_json:

@@ -17,28 +17,36 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def spec_options(function: Command) -> Command:
     """The argument SPEC, and the options that change what it says."""
-    for decorate in reversed(
-        [
-            click.argument("spec", type=click.Path()),
-            click.option(
-                "--backend",
-                metavar="NAME",
-                help="Where the job runs: local, slurm, kubernetes (k8s) or platform. Default: from SPEC, else PRL_BACKEND, else local.",
-            ),
-            click.option(
-                "--set",
-                "sets",
-                metavar="KEY=VALUE",
-                multiple=True,
-                help="Change one value of SPEC: swift.beta=0.1 or 'swift.reward_funcs=[a, b]'. Can be given several times.",
-            ),
-            click.option("--profile", metavar="NAME", help="Use this profile of prl-submit.toml."),
-            output_root_option,
-            templates_option,
-        ]
-    ):
-        function = decorate(function)
-    return function
+    return click.argument("spec", type=click.Path())(job_options("SPEC")(function))
+
+
+def job_options(spec: str) -> Callable[[Command], Command]:
+    """The options that change what a spec says. `spec`: whose spec it is, in the words of the help."""
+    default = f"from {spec}, else PRL_BACKEND, else local" if spec == "SPEC" else f"that of {spec}"
+    options = [
+        click.option(
+            "--backend",
+            metavar="NAME",
+            help=f"Where the job runs: local, slurm, kubernetes (k8s) or platform. Default: {default}.",
+        ),
+        click.option(
+            "--set",
+            "sets",
+            metavar="KEY=VALUE",
+            multiple=True,
+            help=f"Change one value of {spec}: swift.beta=0.1 or 'swift.reward_funcs=[a, b]'. Can be given several times.",
+        ),
+        click.option("--profile", metavar="NAME", help="Use this profile of prl-submit.toml."),
+        output_root_option,
+        templates_option,
+    ]
+
+    def decorated(function: Command) -> Command:
+        for decorate in reversed(options):
+            function = decorate(function)
+        return function
+
+    return decorated
 
 
 output_root_option = click.option(

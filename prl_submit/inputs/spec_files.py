@@ -28,9 +28,8 @@ def spec_file(spec: str, output_root: str | None) -> str:
     """
     if os.path.isfile(spec):
         return spec
-    if os.path.isdir(spec):
-        own = os.path.join(spec, SPEC)
-        return own if os.path.isfile(os.path.join(spec, RECORD)) else spec
+    if os.path.isfile(os.path.join(spec, RECORD)):
+        return os.path.join(spec, SPEC)
     if os.sep in spec or os.path.splitext(spec)[1]:
         return spec
     import re

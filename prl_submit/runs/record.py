@@ -131,6 +131,8 @@ class _Common(Struct, frozen=True, kw_only=True):
     resumed_at: list[str] = []
     #: When the first attempt began, as far as `resume` knew; None before the first `resume`.
     started_at: str | None = None
+    #: The directory of the run whose spec `rerun` took.
+    rerun_of: str | None = None
     #: The sweep of which this run is a part; None for a run of its own.
     sweep: SweptRun | None = None
     #: The run after which this one starts; None if it does not wait for one.
