@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import Struct
 
 from prl_submit import backends
-from prl_submit.errors import PrlSubmitError, Problem
+from prl_submit.errors import PrlSubmitError, Problem, SpecError
 from prl_submit.inputs.spec_files import (
     find_profile,
     is_of_a_run,
@@ -23,7 +24,7 @@ from prl_submit.planning.make import make_plan
 from prl_submit.planning.plan import Context, Planned
 from prl_submit.planning.variables import INTERNAL, OPTIONS
 from prl_submit.runs.layout import SPEC
-from prl_submit.spec.nodes import Node, lookup
+from prl_submit.spec.nodes import Node, lookup, problem_at
 from prl_submit.spec.sections import Environment, JobSpec
 from prl_submit.spec.traits import DEFAULT, Traits, find_traits, full_name, traits_of
 from prl_submit.spec.typed import read_spec
@@ -40,7 +41,51 @@ NOBODY_IN_PARTICULAR = 1000
 DISTRIBUTION = "ms-swift"
 
 
-def plan_spec(
+class Asked(Struct, frozen=True):
+    """A spec with what the user said beside it: all layers except those of ms-swift's arguments.
+
+    `spec`: the file that was read. `sections`: its layers.
+    """
+
+    spec: str
+    sections: Sections
+    flags: Flags
+    environ: Mapping[str, str]
+
+    @property
+    def sweep(self) -> Node | None:
+        """The section `sweep`; None if the spec is of one job."""
+        return lookup(self.sections.tree, "sweep")
+
+
+def plan_spec(spec: str, **options: Any) -> Planned:
+    """Everything but submission, of a spec file or a run. Raises PrlSubmitError where it cannot be read.
+
+    `options`: those of `read_asked`. A spec with a section `sweep` is planned by `sweeps.sweep_plans`.
+    """
+    asked = read_asked(spec, **options)
+    if asked.sweep is not None:
+        message = "is a sweep, and this takes one job"
+        raise SpecError([problem_at(asked.sweep.origin, "sweep", message, "remove the section")])
+    return plan_asked(asked)
+
+
+def plan_asked(asked: Asked) -> Planned:
+    """The plan of one job with all its problems."""
+    planned = make_plan(
+        asked.sections, lambda job: choose(job, asked.environ), asked.spec, context()
+    )
+    return with_problems(planned, asked, of_another_user(asked.spec))
+
+
+def with_problems(planned: Planned, asked: Asked, others: list[Problem]) -> Planned:
+    """The plan with what this machine's disk says of the job, and `others`, in order of severity and line."""
+    problems = _all_problems(planned, others, asked.environ)
+    problems.sort(key=lambda problem: (problem.severity, problem.file or "", problem.line or 0))
+    return msgspec.structs.replace(planned, problems=problems)
+
+
+def read_asked(
     spec: str,
     *,
     backend: str | None,
@@ -48,8 +93,8 @@ def plan_spec(
     profile: str | None,
     output_root: str | None,
     is_node: bool = True,
-) -> Planned:
-    """Everything but submission, of a spec file or a run. Raises PrlSubmitError where it cannot be read.
+) -> Asked:
+    """The layers of a spec file or a run. Raises PrlSubmitError where it cannot be read.
 
     `is_node`: if this machine has the variables of a platform, it is a node of the job, so they tell the
     job's size where the spec does not.
@@ -58,7 +103,7 @@ def plan_spec(
     spec = spec_file(spec, output_root)
     overlay = None if profile is None and is_of_a_run(spec) else find_profile(profile)
     flags = _flags(backend, sets, output_root)
-    return _plan_files(spec, overlay, _environ(), flags, is_node)
+    return _read_layers(spec, overlay, _environ(), flags, is_node)
 
 
 def plan_again(
@@ -78,7 +123,8 @@ def plan_again(
     environ = _environ_of(run)
     overlay = None if profile is None else find_profile(profile)
     spec = os.path.relpath(run / SPEC)
-    return _plan_files(spec, overlay, environ, _flags(backend, sets, output_root), is_node=False)
+    flags = _flags(backend, sets, output_root)
+    return plan_asked(_read_layers(spec, overlay, environ, flags, is_node=False))
 
 
 def _flags(backend: str | None, sets: tuple[str, ...], output_root: str | None) -> Flags:
@@ -90,18 +136,15 @@ def _flags(backend: str | None, sets: tuple[str, ...], output_root: str | None) 
     )
 
 
-def _plan_files(
+def _read_layers(
     spec: str, overlay: Node | None, environ: Mapping[str, str], flags: Flags, is_node: bool
-) -> Planned:
-    """The plan of a spec file with its problems, all layers named. `overlay`: the profile."""
+) -> Asked:
+    """The layers of a spec file. `overlay`: the profile."""
     files = read_spec_files(spec, overlay)
     sections = lay_sections(files, profile=overlay, environ=environ, flags=flags)
     if is_node:
         sections = _with_size(sections, environ)
-    planned = make_plan(sections, lambda job: _choose(job, environ), spec, _context())
-    problems = _all_problems(planned, spec, environ)
-    problems.sort(key=lambda problem: (problem.severity, problem.file or "", problem.line or 0))
-    return msgspec.structs.replace(planned, problems=problems)
+    return Asked(spec, sections, flags, environ)
 
 
 def _with_size(sections: Sections, environ: Mapping[str, str]) -> Sections:
@@ -121,7 +164,7 @@ def _require_utf8(*texts: str) -> None:
             raise PrlSubmitError(f"{os.fsencode(text)!r} is not UTF-8", "rename it")
 
 
-def _context() -> Context:
+def context() -> Context:
     """Where the user types, and whose files a pod writes: the user's, for root another's."""
     return Context(
         cwd=os.getcwd(),
@@ -131,8 +174,10 @@ def _context() -> Context:
     )
 
 
-def _all_problems(planned: Planned, spec: str, environ: Mapping[str, str]) -> list[Problem]:
-    """The problems of the plan, and what this machine's disk says of the job."""
+def _all_problems(
+    planned: Planned, others: list[Problem], environ: Mapping[str, str]
+) -> list[Problem]:
+    """The problems of the plan, what this machine's disk says of the job, and `others`."""
     from prl_submit.inputs import check_inputs
     from prl_submit.inputs.local_files import check_local, check_presence, check_training
     from prl_submit.memory import memory_problems
@@ -151,7 +196,7 @@ def _all_problems(planned: Planned, spec: str, environ: Mapping[str, str]) -> li
         from prl_submit.system import shell
 
         problems += check_setup(planned, shell.run)
-    problems += [*check_training(planned), *of_another_user(spec)]
+    problems += [*check_training(planned), *others]
     problems += check_inputs(planned.job, plan.workdir)
     problems += probed
     so_far = msgspec.structs.replace(planned, problems=problems)
@@ -178,16 +223,16 @@ def table_of(spec: str) -> Table:
 def table_for(files: Node, profile: Node | None, environ: Mapping[str, str]) -> Table:
     """The arguments of the ms-swift that will run the job of these files."""
     sections = lay_sections(files, profile=profile, environ=environ, flags=Flags())
-    return _choose(read_spec(sections.tree)[0], environ)
+    return choose(read_spec(sections.tree)[0], environ)
 
 
 def plan_alone(files: Node) -> Planned:
     """The plan of a spec that is not in a file yet, without profiles and PRL_* variables."""
     sections = lay_sections(files, profile=None, environ={}, flags=Flags())
-    return make_plan(sections, lambda job: _choose(job, os.environ), "spec", _context())
+    return make_plan(sections, lambda job: choose(job, os.environ), "spec", context())
 
 
-def _choose(spec: JobSpec, environ: Mapping[str, str]) -> Table:
+def choose(spec: JobSpec, environ: Mapping[str, str]) -> Table:
     """The arguments of the ms-swift that will run a job with these sections."""
     backend = spec.backend or DEFAULT
     has_image = _is_elsewhere(spec.environment, traits_of(backend))

@@ -24,7 +24,7 @@ from prl_submit.runs.belonging import is_same
 from prl_submit.runs.directory import Run
 from prl_submit.runs.exits import read_exit, read_node_exits
 from prl_submit.runs.limits import limits_of_plan
-from prl_submit.runs.plan_file import PlanFile, dump_spec, encode_plan, git_state, read_plan
+from prl_submit.runs.plan_file import Git, PlanFile, dump_spec, encode_plan, git_state, read_plan
 from prl_submit.runs.record import Place, Record, ScheduledJob, directory_of
 from prl_submit.runs.signs_of_life import last_size
 from prl_submit.runs.states import State
@@ -52,20 +52,20 @@ def submit(
     that is known before it starts. `rerun_of`: the directory of the run whose spec this is.
     """
     # What is not installed, and a place where nothing must start, are told before a directory is made.
-    _refuse_place(planned.plan, world.environ)
-    _require_secrets(planned.plan, world.environ)
+    refuse_place(planned.plan, world.environ)
+    require_secrets(planned.plan, world.environ)
     path = _allocate(planned.plan)
     try:
         return _start(planned, path, world, place or ScheduledJob(), rerun_of)
     except BaseException as error:
         if os.path.lexists(path / layout.RECORD):  # there is a job, so its directory stays
-            _point_latest(path)
+            point_latest(path)
         else:
-            _remove(path)
+            remove_run(path)
         raise _failure(error, planned, path) from None
 
 
-def _refuse_place(plan: Plan, environ: Mapping[str, str]) -> None:
+def refuse_place(plan: Plan, environ: Mapping[str, str]) -> None:
     """Raise PrlSubmitError if the backend must start nothing from here."""
     if refusal := backends.load(plan.backend).refusal_here(environ, plan.platform):
         raise refusal
@@ -73,8 +73,18 @@ def _refuse_place(plan: Plan, environ: Mapping[str, str]) -> None:
 
 def _start(planned: Planned, path: Path, world: World, place: Place, rerun_of: str | None) -> Run:
     """Write the files of the run and start its job."""
-    plan = with_run_dir(planned.plan, str(path))
-    record = Record(
+    record = msgspec.structs.replace(
+        first_record(planned.plan, path), place=place, rerun_of=rerun_of
+    )
+    plan = write_files(planned, path, record, world, git_state(planned.plan.workdir, world.shell))
+    record = backends.load(plan.backend).submit(path, plan, record, world.tell)
+    point_latest(path)
+    return Run(path, int(path.name[1:].partition("-")[0]), record)
+
+
+def first_record(plan: Plan, path: Path) -> Record:
+    """The record of a run's first attempt, before its job has started."""
+    return Record(
         name=plan.name,
         backend=plan.backend,
         job_id=None,
@@ -82,25 +92,35 @@ def _start(planned: Planned, path: Path, world: World, place: Place, rerun_of: s
         token=new_token(),
         directory=directory_of(path),
         limits=limits_of_plan(plan),
-        place=place,
-        rerun_of=rerun_of,
     )
+
+
+def write_files(
+    planned: Planned,
+    path: Path,
+    record: Record,
+    world: World,
+    git: Git | None,
+    *,
+    durable: bool = True,
+) -> Plan:
+    """Write all files of a run but run.json; the plan for its directory. `durable`: as for `write_inside`."""
+    plan = with_run_dir(planned.plan, str(path))
     file = PlanFile(
         values=planned.values,
         swift_version=planned.job.swift_version,
         argument_table=planned.argument_table,
-        git=git_state(plan.workdir, world.shell),
+        git=git,
         plan=plan,
     )
     (path / layout.LOGS).mkdir()
-    write_inside(path, layout.SPEC, dump_spec(planned.tree))
-    _write_plan(path, file, record, world)
-    record = backends.load(plan.backend).submit(path, plan, record, world.tell)
-    _point_latest(path)
-    return Run(path, int(path.name[1:].partition("-")[0]), record)
+    spec = dump_spec(planned.tree, quick=not durable)
+    write_inside(path, layout.SPEC, spec, durable=durable)
+    write_plan(path, file, record, world, durable=durable)
+    return plan
 
 
-def _point_latest(path: Path) -> None:
+def point_latest(path: Path) -> None:
     """Let `latest` point to the run. The job runs whether or not that can be done."""
     with contextlib.suppress(OSError):
         directory.point_latest(path)
@@ -109,9 +129,9 @@ def _point_latest(path: Path) -> None:
 def _failure(error: BaseException, planned: Planned, path: Path) -> BaseException:
     """What `submit` raises for an error: in words, with the spec's line, or with the run that was started."""
     if isinstance(error, OSError):
-        return PrlSubmitError(_explain(error, path))
+        return PrlSubmitError(explain(error, path))
     if isinstance(error, RefusedError):
-        return _placed(error, planned)
+        return placed(error, planned)
     if isinstance(error, KeyboardInterrupt) and (run := directory.read_run(path)):
         return KeyboardInterrupt(run)
     return error
@@ -120,26 +140,26 @@ def _failure(error: BaseException, planned: Planned, path: Path) -> BaseExceptio
 def resume(run: Run, world: World, before: State) -> tuple[Run, checkpoints.Checkpoint]:
     """Start a finished run again from its last complete checkpoint, in its own directory.
 
-    `before`: how the run finished; see `_next_record`. Raises PrlSubmitError.
+    `before`: how the run finished; see `next_record`. Raises PrlSubmitError.
     """
     run.require_record()
-    file = _where_it_lies(run, read_plan(run.path))
-    _refuse_place(file.plan, world.environ)
-    _require_secrets(file.plan, world.environ)
-    checkpoint = _checkpoint_of(run, file.plan)
+    file = where_it_lies(run, read_plan(run.path))
+    refuse_place(file.plan, world.environ)
+    require_secrets(file.plan, world.environ)
+    checkpoint = checkpoint_of(run, file.plan)
     # The run directory as the job has it: pods may have its volume mounted elsewhere.
     plan = resume_from(file.plan, os.path.join(file.plan.run_dir, checkpoint.path.name))
-    record = _next_record(run, plan, before)
+    record = next_record(run, plan, before)
     backend = backends.load(plan.backend)
     with _as_it_was(run, plan.traits.artefact):
         remove_inside(run.path, layout.CANCEL)
         file = msgspec.structs.replace(file, plan=plan, git=git_state(plan.workdir, world.shell))
-        _write_plan(run.path, file, record, world)
+        write_plan(run.path, file, record, world)
         record = backend.submit(run.path, plan, record, world.tell)
     return msgspec.structs.replace(run, record=record), checkpoint
 
 
-def _checkpoint_of(run: Run, plan: Plan) -> checkpoints.Checkpoint:
+def checkpoint_of(run: Run, plan: Plan) -> checkpoints.Checkpoint:
     """The checkpoint that a run goes on from. Raises PrlSubmitError where there is none, or no step is left."""
     checkpoint = checkpoints.last_complete(run.path, _last_world(run, plan))
     if checkpoint is None:
@@ -167,7 +187,7 @@ def _last_world(run: Run, plan: Plan) -> int:
     return plan.world_size if size is None else size[0] * size[1]
 
 
-def _next_record(run: Run, plan: Plan, before: State) -> Record:
+def next_record(run: Run, plan: Plan, before: State) -> Record:
     """The record of a resumed run's next attempt, before its job has started.
 
     `restarts` counts every attempt before it: those that `before` tells of, because the scheduler may
@@ -189,7 +209,7 @@ def _next_record(run: Run, plan: Plan, before: State) -> Record:
     )
 
 
-def _where_it_lies(run: Run, file: PlanFile) -> PlanFile:
+def where_it_lies(run: Run, file: PlanFile) -> PlanFile:
     """The plan for the directory in which the run is now, since the user may have moved it.
 
     Raises PrlSubmitError where the run cannot go on there.
@@ -220,7 +240,7 @@ def _where_it_lies(run: Run, file: PlanFile) -> PlanFile:
     return msgspec.structs.replace(file, plan=plan, values=values)
 
 
-def _remove(path: Path) -> None:
+def remove_run(path: Path) -> None:
     """Remove the directory of a run without a job. What cannot be removed at once is tried a second time."""
     for _ in range(2):
         shutil.rmtree(path, ignore_errors=True)
@@ -321,22 +341,24 @@ def now() -> str:
         return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def _write_plan(path: Path, file: PlanFile, record: Record, world: World) -> None:
+def write_plan(
+    path: Path, file: PlanFile, record: Record, world: World, *, durable: bool = True
+) -> None:
     """Write plan.json, and the files that are sent."""
     plan = file.plan
     files = job_files(plan, world.site, token=record.token, restarts=record.restarts)
-    write_inside(path, layout.PLAN, encode_plan(file))
+    write_inside(path, layout.PLAN, encode_plan(file), durable=durable)
     for name, text in reversed(files.items()):  # launch.lib.sh before launch.sh, which reads it
-        write_inside(path, name, text.encode("utf-8"), _mode(name))
+        write_inside(path, name, text.encode("utf-8"), _mode(name), durable=durable)
 
 
-def _placed(error: RefusedError, planned: Planned) -> RefusedError:
+def placed(error: RefusedError, planned: Planned) -> RefusedError:
     """The refusal with the line of the spec that it is about."""
     problems = [as_problem(refusal, planned.tree) for refusal in error.refusals]
     return RefusedError(error.refusals, "\n".join(map(format_problem, problems)))
 
 
-def _require_secrets(plan: Plan, environ: Mapping[str, str]) -> None:
+def require_secrets(plan: Plan, environ: Mapping[str, str]) -> None:
     """Raise SpecError where a secret that the job inherits is not in the user's environment."""
     missing = [name for name in plan.environment.secrets if name not in environ]
     if missing and plan.traits.inherits_environment:
@@ -360,10 +382,10 @@ def _allocate(plan: Plan) -> Path:
     try:
         return directory.allocate(root)
     except OSError as error:
-        raise PrlSubmitError(_explain(error, root), "see `output:` or --output-root") from None
+        raise PrlSubmitError(explain(error, root), "see `output:` or --output-root") from None
 
 
-def _explain(error: OSError, path: Path) -> str:
+def explain(error: OSError, path: Path) -> str:
     """Why a run directory cannot be made, in words."""
     what = error.strerror or str(error)
     if isinstance(error, (NotADirectoryError, FileExistsError)):

@@ -12,6 +12,7 @@ import os
 from msgspec import Raw, Struct
 
 from prl_submit.system.reading import decode_json, read_regular
+from prl_submit.system.shared_results import shared
 
 #: How many bytes are read from the beginning. Of the rest only the last line is read, because an
 #: incomplete copy ends in the middle of a line.
@@ -29,6 +30,7 @@ class Damage(Struct, frozen=True):
     line: int | None = None
 
 
+@shared
 def find_damage(path: str) -> Damage | None:
     """The first mistake in a data file. None if none is found, or the format is not one of _READ."""
     ending = os.path.splitext(path)[1]

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from prl_submit.inputs.plugin_facts import PluginFacts
 from prl_submit.system.reading import decode_json, read_regular
+from prl_submit.system.shared_results import shared
 from prl_submit.system.xdg import xdg_folder
 
 #: The version of the cache files. Increase it when the code that reads Python files changes.
@@ -35,6 +36,7 @@ class RememberedPlugin(Struct, frozen=True):
     facts: PluginFacts
 
 
+@shared
 def facts_of(path: str, environ: Mapping[str, str] = os.environ) -> PluginFacts | None:
     """The facts about a Python file. None if it cannot be read; `local_files` reports that."""
     try:

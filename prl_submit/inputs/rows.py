@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit.system.reading import decode_json
+from prl_submit.system.shared_results import shared
 
 #: The largest array and the longest line that are read.
 MAX_BYTES = 8_000_000
@@ -39,6 +40,7 @@ class Count(Struct, frozen=True):
     keys: tuple[str, ...] | None = None
 
 
+@shared
 def count_rows(path: str, limit: int) -> Count | None:
     """The rows of a .jsonl, .json or .csv file, counted up to `limit`. None if they cannot be counted.
 

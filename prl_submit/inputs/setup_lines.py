@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from prl_submit.errors import Problem
 from prl_submit.planning.plan import Planned
 from prl_submit.spec.nodes import near_origin, problem_at
+from prl_submit.system.shared_results import shared
 from prl_submit.system.shell import Shell
 
 #: How many seconds bash may take to read the lines.
@@ -48,6 +49,7 @@ def is_plain(line: str) -> bool:
     return re.fullmatch(_PLAIN, line) is not None and not (words and words[0] in _RESERVED)
 
 
+@shared
 def _fault(text: str, shell: Shell) -> str | None:
     """The message of bash about lines that it cannot read to their end; None if it can."""
     # extglob is on, because a line may switch it on, and without it bash refuses such patterns.

@@ -17,6 +17,7 @@ from prl_submit.memory.older import in_todays_names
 from prl_submit.memory.settings import other_roles
 from prl_submit.rules.job import DoubtfulError
 from prl_submit.system.reading import read_regular
+from prl_submit.system.shared_results import shared
 from prl_submit.system.user_paths import absolute
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def _cached(model: str, environ: Mapping[str, str]) -> list[str]:
     return [os.path.join(folder, "config.json") for folder in found]
 
 
+@shared
 def _read(path: str) -> bytes | None:
     try:
         return read_regular(path, 1_000_000)

@@ -89,14 +89,18 @@ def _decode(data: bytes) -> PlanFile:
     return msgspec.convert(document, PlanFile)
 
 
-def dump_spec(tree: Node) -> bytes:
+def dump_spec(tree: Node, *, quick: bool = False) -> bytes:
     """spec.yaml: the tree with all bases and overrides, without what a platform's variables say.
 
-    Reading the text gives the same tree.
+    Reading the text gives the same tree. `quick`: write it with libyaml, which takes a quarter of the time,
+    and may break lines at other places.
     """
     import yaml
 
-    class Dumper(yaml.SafeDumper):
+    has_quick = quick and yaml.__with_libyaml__
+    base = yaml.CSafeDumper if has_quick else yaml.SafeDumper
+
+    class Dumper(base):  # type: ignore[misc, valid-type]
         """Quotes each text that prl-submit or a YAML 1.1 parser would otherwise take for another value."""
 
         def ignore_aliases(self, data: Any) -> bool:

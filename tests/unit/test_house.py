@@ -18,6 +18,7 @@ PACKAGE = ROOT / "prl_submit"
 FLOORS = (
     {"__main__"},
     {"cli"},
+    {"sweeps"},
     {"prepare", "submission"},
     {"importing", "memory", "results"},
     {"probe"},
