@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from prl_submit.cli.console import data, document, note, raw, table
 from prl_submit.cli.shared_options import json_option, output_root_option, run_argument
-from prl_submit.errors import NoSuchRunError
-from prl_submit.runs.directory import find_run
+from prl_submit.cli.training_folders import training_folders
 from prl_submit.system.user_paths import output_root as output_root_of
 
 if TYPE_CHECKING:
@@ -65,24 +63,11 @@ def compare_(
     from prl_submit.results.run_result import read_result
 
     root = output_root_of(output_root)
-    comparison = compare([read_result(_directory(name, root)) for name in runs])
+    comparison = compare([read_result(folder) for folder in training_folders(runs, root)])
     if best is not None:
         comparison = _ordered(comparison, best)
     _print(comparison, "markdown" if markdown else "csv" if as_csv else "json" if as_json else "")
     return 0
-
-
-def _directory(name: str, root: Path) -> Path:
-    """The directory of a run, or a directory that ms-swift made without prl-submit."""
-    from prl_submit.results.run_result import is_training
-
-    try:
-        return find_run(name, root).path
-    except NoSuchRunError:
-        folder = Path(name).absolute()
-        if "/" in name and is_training(folder):
-            return folder
-        raise
 
 
 def _ordered(comparison: Comparison, metric: str) -> Comparison:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
-
-import msgspec
 
 from prl_submit.results.comparison import ComparedRun, Comparison
 from prl_submit.results.timing import short
@@ -116,7 +115,7 @@ def setting_table(comparison: Comparison) -> Table:
     return ["", *(run.run for run in comparison.runs)], rows
 
 
-def setting_text(value: Any) -> str:
+def setting_text(value: Any, longest: int = _LONGEST) -> str:
     """A setting's value in a table, on one line and not too long."""
     if value is None:
         return UNKNOWN
@@ -125,11 +124,12 @@ def setting_text(value: Any) -> str:
         text = str(int(value)) if value.is_integer() else repr(value).replace("e-0", "e-")
     else:
         text = one_line(value if isinstance(value, str) else _json(value))
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode("utf-8", "replace")
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace").decode()
 
 
 def markdown(comparison: Comparison) -> str:

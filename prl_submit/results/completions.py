@@ -86,8 +86,10 @@ def _columns(line: bytes) -> dict[str, Raw]:
     try:
         return _COLUMNS.decode(line)
     except ValueError:
-        # It may have NaN, which msgspec does not read, and of which `encode` makes null.
+        # It may have NaN, which msgspec does not read, and of which `encode` makes null; or half a surrogate
+        # pair as an escape, of which `replace` makes a question mark.
         found = json.loads(line.decode("utf-8", "replace"))
+        found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
     if not isinstance(found, dict):
         raise ValueError("it is no object")
     return {name: Raw(msgspec.json.encode(value)) for name, value in found.items()}

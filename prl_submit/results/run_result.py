@@ -11,6 +11,7 @@ from prl_submit.results.completions import Batch, last_batch
 from prl_submit.results.metrics_reader import read_metrics
 from prl_submit.results.run_metrics import RunMetrics
 from prl_submit.results.run_settings import RunSettings, read_run_settings
+from prl_submit.results.step_table import ROWS
 from prl_submit.runs.attempts import Attempt, attempt_seconds, read_attempts
 from prl_submit.runs.directory import read_run
 from prl_submit.runs.layout import COMPLETIONS, STEPS
@@ -32,8 +33,11 @@ class RunResult(Struct, frozen=True):
     logged_at: float | None
 
 
-def read_result(run: Path) -> RunResult:
-    """Read a run's directory. What is missing in it is None or empty in the result."""
+def read_result(run: Path, *, rows: int = ROWS) -> RunResult:
+    """Read a run's directory. What is missing in it is None or empty in the result.
+
+    `rows`: so many rows of metrics are kept at least.
+    """
     found = read_run(run)
     record = found.record if found is not None else None
     settings = read_run_settings(run)
@@ -42,7 +46,7 @@ def read_result(run: Path) -> RunResult:
         path=str(run),
         job=record.name if record is not None else None,
         settings=settings,
-        metrics=read_metrics(run),
+        metrics=read_metrics(run, rows=rows),
         attempts=read_attempts(run, record) if record is not None else [],
         batch=last_batch(run / COMPLETIONS, settings.reward_weights),
         logged_at=_changed(run / STEPS),

@@ -43,6 +43,17 @@ def differences(settings: Sequence[RunSettings]) -> dict[str, list[Any]]:
     return {key: [_shown(key, value) for value in values] for key, values in found.items()}
 
 
+def common_settings(settings: Sequence[RunSettings]) -> dict[str, Any]:
+    """The settings that are the same in all runs that have them, by name: those of job specs and of ms-swift."""
+    runs = [_arguments(item) | _planned(item) for item in settings]
+    found: dict[str, Any] = {}
+    for key in sorted({key for run in runs for key in run}):
+        values = [run[key] for run in runs if key in run]
+        if all(_same(value, values[0]) for value in values[1:]):
+            found[key] = _shown(key, values[0])
+    return found
+
+
 def _arguments(settings: RunSettings) -> dict[str, Any]:
     return {
         f"swift.{key}": value

@@ -617,7 +617,7 @@ def test_explain_shows_a_dash_for_a_version_that_is_not_known(world: World) -> N
         ("kill", "did you mean 'cancel'?"),
         ("tail", "did you mean 'logs'?"),
         ("validate", "did you mean 'check'?"),
-        ("export", "`prl-submit --help` lists the commands"),  # nearest by letters: import
+        ("export", "did you mean 'report'?"),
         ("report", "`prl-submit --help` lists the commands"),
         ("prune", "`prl-submit --help` lists the commands"),
     ],

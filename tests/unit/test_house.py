@@ -20,6 +20,7 @@ FLOORS = (
     {"cli"},
     {"sweeps"},
     {"prepare", "submission"},
+    {"report"},
     {"importing", "memory", "results"},
     {"probe"},
     {"inputs"},

@@ -1,0 +1,28 @@
+"use strict";
+// Numbers and texts as they are shown.
+
+// A number with about three digits: 1,234  35.3  0.0163  1e-6.
+function shortNumber(value) {
+  if (!Number.isFinite(value)) return "-";
+  const size = Math.abs(value);
+  if (size >= 1000 && size < 1e9) return Math.round(value).toLocaleString("en");
+  if (size !== 0 && (size < 0.001 || size >= 1e9)) return value.toExponential(2).replace(/\.?0*e\+?/, "e");
+  return String(Number(value.toPrecision(size >= 100 ? 4 : 3)));
+}
+
+// A whole number with separators.
+function counted(value) {
+  return value.toLocaleString("en");
+}
+
+const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+// A text in which control characters, and those that change the direction of writing, are seen.
+function visible(text) {
+  const shown = text.replace(CONTROLS, (char) => {
+    const code = char.charCodeAt(0);
+    if (code < 0x20) return String.fromCharCode(0x2400 + code);
+    return code === 0x7f ? "\u2421" : `[U+${code.toString(16).toUpperCase().padStart(4, "0")}]`;
+  });
+  return shown.replace(/[\ud800-\udfff]/gu, "\ufffd");
+}
