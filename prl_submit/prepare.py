@@ -127,6 +127,21 @@ def plan_again(
     return plan_asked(_read_layers(spec, overlay, environ, flags, is_node=False))
 
 
+def plan_changed(run: Path, sets: tuple[str, ...]) -> Planned:
+    """The plan of a run's spec with these --set options, for `resume`. Raises SpecError with all problems.
+
+    Its tree has `workdir` and `output` as the run's spec.yaml has them.
+    """
+    from prl_submit.inputs.spec_files import read_own_spec
+    from prl_submit.planning.changes import changed_keys, refusals, with_own_folders
+
+    planned = plan_again(run, sets=sets)
+    problems = [*errors_of(planned), *refusals(changed_keys(sets), planned.problems)]
+    if problems:
+        raise SpecError(problems)
+    return with_own_folders(planned, read_own_spec(os.path.relpath(run / SPEC)))
+
+
 def _flags(backend: str | None, sets: tuple[str, ...], output_root: str | None) -> Flags:
     """The options of the command line, with a full name and an absolute path."""
     return Flags(

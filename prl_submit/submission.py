@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -18,13 +18,22 @@ from prl_submit.backends.artefact import job_files
 from prl_submit.backends.base import ignore_message
 from prl_submit.errors import PrlSubmitError, Problem, RefusedError, SpecError, format_problem
 from prl_submit.launch.quote import bash
+from prl_submit.planning.changes import Change, argument_of, changed_plan, changed_values
 from prl_submit.planning.plan import Plan, Planned, resume_from, with_run_dir
 from prl_submit.runs import checkpoints, directory, layout
 from prl_submit.runs.belonging import is_same
 from prl_submit.runs.directory import Run
 from prl_submit.runs.exits import read_exit, read_node_exits
 from prl_submit.runs.limits import limits_of_plan
-from prl_submit.runs.plan_file import Git, PlanFile, dump_spec, encode_plan, git_state, read_plan
+from prl_submit.runs.plan_file import (
+    Git,
+    PlanFile,
+    Resumption,
+    dump_spec,
+    encode_plan,
+    git_state,
+    read_plan,
+)
 from prl_submit.runs.record import Place, Record, ScheduledJob, directory_of
 from prl_submit.runs.signs_of_life import last_size
 from prl_submit.runs.states import State
@@ -137,30 +146,49 @@ def _failure(error: BaseException, planned: Planned, path: Path) -> BaseExceptio
     return error
 
 
-def resume(run: Run, world: World, before: State) -> tuple[Run, checkpoints.Checkpoint]:
+class Changed(Struct, frozen=True):
+    """What `resume --set` changes: the keys, and the plan of the run's spec with their new values."""
+
+    planned: Planned
+    keys: list[str]
+
+
+def resume(
+    run: Run, world: World, before: State, changed: Changed | None = None
+) -> tuple[Run, checkpoints.Checkpoint]:
     """Start a finished run again from its last complete checkpoint, in its own directory.
 
     `before`: how the run finished; see `next_record`. Raises PrlSubmitError.
     """
     run.require_record()
     file = where_it_lies(run, read_plan(run.path))
+    file, changes = (file, []) if changed is None else _with_changes(file, changed)
     refuse_place(file.plan, world.environ)
     require_secrets(file.plan, world.environ)
-    checkpoint = checkpoint_of(run, file.plan)
+    checkpoint = checkpoint_of(run, file.plan, changed.keys if changed else [])
+    _say_schedule(file.plan, changes, world)
     # The run directory as the job has it: pods may have its volume mounted elsewhere.
     plan = resume_from(file.plan, os.path.join(file.plan.run_dir, checkpoint.path.name))
     record = next_record(run, plan, before)
     backend = backends.load(plan.backend)
+    if changes:
+        entry = Resumption(at=record.ordered_at, checkpoint=checkpoint.path.name, changes=changes)
+        file = msgspec.structs.replace(file, resumes=[*file.resumes, entry])
     with _as_it_was(run, plan.traits.artefact):
         remove_inside(run.path, layout.CANCEL)
         file = msgspec.structs.replace(file, plan=plan, git=git_state(plan.workdir, world.shell))
         write_plan(run.path, file, record, world)
+        if changed is not None:
+            write_inside(run.path, layout.SPEC, dump_spec(changed.planned.tree))
         record = backend.submit(run.path, plan, record, world.tell)
     return msgspec.structs.replace(run, record=record), checkpoint
 
 
-def checkpoint_of(run: Run, plan: Plan) -> checkpoints.Checkpoint:
-    """The checkpoint that a run goes on from. Raises PrlSubmitError where there is none, or no step is left."""
+def checkpoint_of(run: Run, plan: Plan, changed: Sequence[str] = ()) -> checkpoints.Checkpoint:
+    """The checkpoint that a run goes on from. Raises PrlSubmitError where there is none, or no step is left.
+
+    `changed`: the keys with a new value.
+    """
     checkpoint = checkpoints.last_complete(run.path, _last_world(run, plan))
     if checkpoint is None:
         elsewhere = backends.load(plan.backend).where_files_are(run)
@@ -171,14 +199,59 @@ def checkpoint_of(run: Run, plan: Plan) -> checkpoints.Checkpoint:
             )
         raise PrlSubmitError(
             f"{run.name} has no complete checkpoint to go on from",
-            f"submit it again: prl-submit {bash(str(run.path / layout.SPEC))} "
-            f"--set {bash(f'workdir={plan.workdir}')} --set {bash(f'output={plan.output_root}')}",
+            f"start it anew: prl-submit rerun {bash(str(run.path))}",
+        )
+    _require_steps(run, plan, checkpoint, changed)
+    return checkpoint
+
+
+def _with_changes(file: PlanFile, changed: Changed) -> tuple[PlanFile, list[Change]]:
+    """The plan with the new values, and what changed."""
+    planned = changed.planned
+    values, changes = changed_values(file.values, planned.values, changed.keys)
+    plan = changed_plan(file.plan, planned.plan, changed.keys)
+    return msgspec.structs.replace(file, plan=plan, values=values), changes
+
+
+#: The arguments that say how long a training is, and ms-swift's default of the second.
+_LENGTH = ("swift.max_steps", "swift.num_train_epochs")
+_EPOCHS = 3.0
+
+
+def _require_steps(
+    run: Run, plan: Plan, checkpoint: checkpoints.Checkpoint, changed: Sequence[str]
+) -> None:
+    """Raise PrlSubmitError if no step is left to train. `changed`: the keys with a new value."""
+    name, steps = checkpoint.path.name, int(argument_of(plan, "max_steps") or -1)
+    if steps > 0 and _LENGTH[1] in changed:
+        message = f"{_LENGTH[1]}: is ignored, because max_steps {steps} says when the training ends"
+        raise PrlSubmitError(message, f"--set {_LENGTH[0]}=N")
+    if changed and not set(_LENGTH).isdisjoint(changed):
+        epochs = float(argument_of(plan, "num_train_epochs") or _EPOCHS)
+        there, asked = (checkpoint.step, steps) if steps > 0 else (checkpoint.epoch or 0.0, epochs)
+        if asked > there:
+            return
+        what = "step" if steps > 0 else "epoch"
+        key = _LENGTH[0] if steps > 0 else _LENGTH[1]
+        raise PrlSubmitError(
+            f"{key}: {asked:g} leaves nothing to train: {name} is at {what} {there:g}",
+            f"more than {there:g}",
         )
     if checkpoint.step == checkpoint.max_steps:
         raise PrlSubmitError(
-            f"{run.name} is at its last step already: {checkpoint.path.name} of {checkpoint.max_steps}"
+            f"{run.name} is at its last step already: {name} of {checkpoint.max_steps}",
+            f"--set {_LENGTH[0]}=N trains more steps",
         )
-    return checkpoint
+
+
+def _say_schedule(plan: Plan, changes: list[Change], world: World) -> None:
+    """Say that the learning rate changes where the schedule gets another length."""
+    kind = argument_of(plan, "lr_scheduler_type") or "cosine"
+    if not kind.startswith("constant") and any(change.key in _LENGTH for change in changes):
+        world.tell(
+            f"note: the schedule of the learning rate ({kind}) has another length now, so the learning rate "
+            "changes where the training goes on"
+        )
 
 
 def _last_world(run: Run, plan: Plan) -> int:
@@ -229,7 +302,7 @@ def where_it_lies(run: Run, file: PlanFile) -> PlanFile:
     if plan.traits.inherits_environment and not os.path.isdir(plan.workdir):
         raise PrlSubmitError(
             f"{run.name} was moved here from {before}, and its working directory {plan.workdir} is gone",
-            f"start it anew: prl-submit {bash(str(run.path / layout.SPEC))} --set workdir=DIR",
+            f"start it anew: prl-submit rerun {bash(str(run.path))} --set workdir=DIR",
         )
     root = str(run.path.parent)
     values = [
@@ -250,6 +323,7 @@ def remove_run(path: Path) -> None:
 def _as_it_was(run: Run, artefact: str | None) -> Iterator[None]:
     """Put the files of the last attempt back if the new attempt was refused, so that it has no record."""
     names = [
+        layout.SPEC,
         layout.PLAN,
         layout.LAUNCH,
         layout.LIBRARY,

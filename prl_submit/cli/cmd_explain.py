@@ -9,8 +9,9 @@ import click
 from prl_submit.cli.console import data, document, note, table
 from prl_submit.cli.shared_options import json_option, spec_options
 from prl_submit.errors import EXIT_WRONG_INPUT, format_problem
+from prl_submit.inputs.spec_files import is_of_a_run
 from prl_submit.planning.explained import shown
-from prl_submit.planning.plan import Planned
+from prl_submit.planning.plan import Planned, Resolved
 from prl_submit.prepare import errors_of, plan_spec
 
 if TYPE_CHECKING:
@@ -29,9 +30,10 @@ def explain(spec: str, templates: Path | None, memory: bool, as_json: bool, **op
     """Print every value of the job and where it comes from.
 
     Sources: default, platform (a variable of the node), profile, base (a file that SPEC extends), spec, env (a variable), flag (an option).
+    The values of a run have the sources that they had when it was submitted or resumed.
     """
     planned = plan_spec(spec, **options)
-    values = planned.values
+    values = _with_first_sources(planned)
     if memory:
         show_memory(planned, as_json)
     elif as_json:
@@ -42,6 +44,27 @@ def explain(spec: str, templates: Path | None, memory: bool, as_json: bool, **op
     for problem in planned.problems:
         note(format_problem(problem))
     return EXIT_WRONG_INPUT if errors_of(planned) else 0
+
+
+def _with_first_sources(planned: Planned) -> list[Resolved]:
+    """The values of the plan. Those that are only in the spec.yaml of a run have the source that they had then."""
+    spec = planned.plan.spec_file
+    if not is_of_a_run(spec):
+        return planned.values
+    from pathlib import Path
+
+    from prl_submit.runs.plan_file import find_plan_file
+
+    file = find_plan_file(Path(spec).parent)
+    then = {item.key: item for item in file.values} if file else {}
+    return [
+        then[item.key] if item.source == "spec" and _is_same(then.get(item.key), item) else item
+        for item in planned.values
+    ]
+
+
+def _is_same(then: Resolved | None, now: Resolved) -> bool:
+    return then is not None and then.value == now.value
 
 
 def show_memory(planned: Planned, as_json: bool) -> None:

@@ -23,7 +23,9 @@ from prl_submit.cli.shared_options import (
 )
 from prl_submit.cli.started import after_start
 from prl_submit.cli.watch import POLL_S
-from prl_submit.errors import EXIT_INTERRUPTED, PrlSubmitError
+from prl_submit.errors import EXIT_INTERRUPTED, PrlSubmitError, format_problem
+from prl_submit.planning.changes import changed_keys
+from prl_submit.prepare import plan_changed
 from prl_submit.runs.belonging import belonging, refuse_copies, refuse_strangers
 from prl_submit.runs.checkpoints import Checkpoint
 from prl_submit.runs.directory import Run, find_run
@@ -31,7 +33,7 @@ from prl_submit.runs.logs import log_sizes
 from prl_submit.runs.plan_file import find_plan
 from prl_submit.runs.states import FINISHED, LOST, State
 from prl_submit.spec.sections import Platform
-from prl_submit.submission import World, exclusive
+from prl_submit.submission import Changed, World, exclusive
 from prl_submit.submission import resume as resume_run
 from prl_submit.system import shell
 from prl_submit.system.user_paths import output_root as output_root_of
@@ -39,6 +41,13 @@ from prl_submit.system.user_paths import output_root as output_root_of
 
 @click.command("resume")
 @run_argument(many=False)
+@click.option(
+    "--set",
+    "sets",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Change a value that a resumed training can take, as swift.max_steps=200. Can be given several times.",
+)
 @force_owner_option
 @output_root_option
 @templates_option
@@ -47,6 +56,7 @@ from prl_submit.system.user_paths import output_root as output_root_of
 @json_option
 def resume(
     run: str,
+    sets: tuple[str, ...],
     force_owner: bool,
     output_root: str | None,
     templates: Path | None,
@@ -54,14 +64,18 @@ def resume(
     follow: bool,
     as_json: bool,
 ) -> int:
-    """Continue a run that has ended from its last complete checkpoint, in the same run directory."""
+    """Continue a run that has ended from its last complete checkpoint, in the same run directory.
+
+    --set changes values for the steps to come: how long it trains, what is kept, memory, the environment
+    and what the scheduler is asked for. A value that the checkpoint fixes is refused, with the reason.
+    """
     found = find_run(run, output_root_of(output_root))
     refuse_copies(found, "resume")
     if not force_owner:
         refuse_strangers(found, "runs that user's setup lines and plugins as you")
     _refuse_place(found)
     try:
-        started, checkpoint, seen = _resume(found, templates)
+        started, checkpoint, seen = _resume(found, templates, sets)
     except KeyboardInterrupt:
         after = refreshed(found)
         if after.record != found.record:  # the new attempt has a record, so perhaps a job
@@ -80,7 +94,9 @@ def _refuse_place(found: Run) -> None:
         raise refusal
 
 
-def _resume(found: Run, templates: Path | None) -> tuple[Run, Checkpoint, dict[Path, int]]:
+def _resume(
+    found: Run, templates: Path | None, sets: tuple[str, ...]
+) -> tuple[Run, Checkpoint, dict[Path, int]]:
     """Start a new attempt of the run.
 
     Returns the run, the checkpoint from which it continues, and how long its logs were before.
@@ -90,6 +106,7 @@ def _resume(found: Run, templates: Path | None) -> tuple[Run, Checkpoint, dict[P
         state = _when_it_has_ended(found)
         if state.state not in FINISHED:
             raise PrlSubmitError(f"{found.name} is {state.state}", "cancel it first, or wait")
+        changed = _changed(found, sets)
         if found.record is not None:
             backend = backends.load(found.record.backend)
             # Processes that a killed launcher or a failed node left would train beside the new attempt.
@@ -97,8 +114,19 @@ def _resume(found: Run, templates: Path | None) -> tuple[Run, Checkpoint, dict[P
                 backend.cancel(found, wait=True)
         seen = log_sizes(found.path)
         outside = World(os.environ, shell.run, templates, note)
-        started, checkpoint = resume_run(found, outside, state)
+        started, checkpoint = resume_run(found, outside, state, changed)
     return started, checkpoint, seen
+
+
+def _changed(found: Run, sets: tuple[str, ...]) -> Changed | None:
+    """What --set changes. Prints the warnings about it; raises SpecError with all that is wrong."""
+    if not sets:
+        return None
+    planned, keys = plan_changed(found.path, sets), changed_keys(sets)
+    for problem in planned.problems:
+        if problem.key in keys:
+            note(format_problem(problem))
+    return Changed(planned, keys)
 
 
 def _when_it_has_ended(run: Run) -> State:

@@ -103,6 +103,14 @@ def read_spec_files(spec: str, profile: Node | None) -> Node:
         raise SpecError([_unreadable(spec, error)]) from None
 
 
+def read_own_spec(spec: str) -> Node:
+    """The tree of a run's spec.yaml as it was written. Raises SpecError if it cannot be read."""
+    try:
+        return read_files(spec, read=_SpecFiles(), profile=None)
+    except OSError as error:
+        raise SpecError([_unreadable(spec, error)]) from None
+
+
 class _SpecFiles:
     """Reads a spec and then its bases; each file names the next one.
 

@@ -15,6 +15,7 @@ class Checkpoint(Struct, frozen=True):
     path: Path
     step: int
     max_steps: int | None
+    epoch: float | None = None
 
 
 def last_complete(run_dir: Path, world_size: int) -> Checkpoint | None:
@@ -28,5 +29,10 @@ def last_complete(run_dir: Path, world_size: int) -> Checkpoint | None:
     if found is None:
         return None
     name, step, state = found
-    max_steps = state.get("max_steps")
-    return Checkpoint(run_dir / name, step, max_steps if isinstance(max_steps, int) else None)
+    max_steps, epoch = state.get("max_steps"), state.get("epoch")
+    return Checkpoint(
+        run_dir / name,
+        step,
+        max_steps if isinstance(max_steps, int) else None,
+        float(epoch) if isinstance(epoch, (int, float)) else None,
+    )

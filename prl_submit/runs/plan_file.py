@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit.errors import PrlSubmitError
+from prl_submit.planning.changes import Change
 from prl_submit.planning.plan import ENTRY_POINT, Plan, Resolved, grouped
 from prl_submit.runs.layout import PLAN
 from prl_submit.spec.nodes import Node
@@ -24,14 +25,26 @@ class Git(Struct, frozen=True):
     dirty: bool
 
 
+class Resumption(Struct, frozen=True, kw_only=True):
+    """A `resume` that changed values of the job: when it was, from which checkpoint, and what changed."""
+
+    at: str
+    checkpoint: str
+    changes: list[Change]
+
+
 class PlanFile(Struct, frozen=True, kw_only=True):
-    """The content of plan.json. `swift_version`, `argument_table`: the ms-swift whose arguments were checked."""
+    """The content of plan.json. `swift_version`, `argument_table`: the ms-swift whose arguments were checked.
+
+    `resumes`: each `resume --set`, oldest first. `values` and `plan` have the values of the last one.
+    """
 
     values: list[Resolved]
     swift_version: str | None
     argument_table: str
     git: Git | None
     plan: Plan
+    resumes: list[Resumption] = []
 
 
 def git_state(workdir: str, shell: Shell) -> Git | None:
@@ -53,6 +66,7 @@ def encode_plan(file: PlanFile) -> bytes:
         "swift_version": file.swift_version,
         "argument_table": file.argument_table,
         "git": file.git,
+        "resumes": file.resumes,
         "plan": plan,
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
@@ -71,8 +85,14 @@ def read_plan(run: Path) -> PlanFile:
 
 def find_plan(run: Path) -> Plan | None:
     """The plan of a run directory; None if plan.json is missing or damaged."""
+    file = find_plan_file(run)
+    return None if file is None else file.plan
+
+
+def find_plan_file(run: Path) -> PlanFile | None:
+    """plan.json of a run directory; None if it is missing or damaged."""
     try:
-        return read_plan(run).plan
+        return read_plan(run)
     except PrlSubmitError:
         return None
 

@@ -277,3 +277,26 @@ def test_resume_from_the_checkpoint_before_a_damaged_one(clone: World, file: str
     assert "continues from checkpoint-1" in done.err
     assert done.code == 0, done.err
     assert (run / "checkpoint-3").is_dir()
+
+
+def test_more_steps_than_first_asked_for(clone: World) -> None:
+    """`resume --set swift.max_steps` trains a finished run on: each step once, with the new length of the schedule."""
+    short = swift("max_steps=2", "save_steps=2", "eval_strategy=no", "val_dataset=null")
+    first = clone.finish(clone.start(*command(*short, "--wait")), 200)
+    assert first.code == 0, first.err
+    run = only_run(clone)
+    done = clone.finish(
+        clone.start("resume", run.name, "--set", "swift.max_steps=4", "--wait"), 200
+    )
+    assert done.code == 0, done.err + (run / "logs/node0.log").read_text()[-3000:]
+    assert "continues from checkpoint-2" in done.err
+    assert logged_steps(run) == ["1/2", "2/2", "3/4", "4/4"]
+    assert sorted(path.name for path in run.glob("checkpoint-*")) == [
+        "checkpoint-2",
+        "checkpoint-4",
+    ]
+    state = json.loads((run / "checkpoint-4" / "trainer_state.json").read_text())
+    assert (state["global_step"], state["max_steps"]) == (4, 4)
+    assert json.loads((run / "args.json").read_text())["max_steps"] == 4
+    (status,) = clone.prl("status", run.name, "--json").json["runs"]
+    assert (status["state"], status["step"], status["max_steps"]) == ("SUCCEEDED", 4, 4)
