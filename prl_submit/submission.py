@@ -85,7 +85,9 @@ def _start(planned: Planned, path: Path, world: World, place: Place, rerun_of: s
     record = msgspec.structs.replace(
         first_record(planned.plan, path), place=place, rerun_of=rerun_of
     )
-    plan = write_files(planned, path, record, world, git_state(planned.plan.workdir, world.shell))
+    git = git_state(planned.plan.workdir, world.shell, world.environ)
+    plan = write_files(planned, path, record, world, git)
+    keep_made_of([(path, plan)], world)
     record = backends.load(plan.backend).submit(path, plan, record, world.tell)
     point_latest(path)
     return Run(path, int(path.name[1:].partition("-")[0]), record)
@@ -127,6 +129,17 @@ def write_files(
     write_inside(path, layout.SPEC, spec, durable=durable)
     write_plan(path, file, record, world, durable=durable)
     return plan
+
+
+def keep_made_of(runs: Sequence[tuple[Path, Plan]], world: World, *, restarts: int = 0) -> None:
+    """Keep the code and the data of runs that are submitted together. What cannot be kept is only told.
+
+    `restarts`: the number of the attempt, for a run that is resumed.
+    """
+    from prl_submit.made_of.recording import record_made_of
+
+    for fault in record_made_of(runs, world.shell, world.environ, restarts=restarts):
+        world.tell(f"warning: {fault}")
 
 
 def point_latest(path: Path) -> None:
@@ -176,10 +189,12 @@ def resume(
         file = msgspec.structs.replace(file, resumes=[*file.resumes, entry])
     with _as_it_was(run, plan.traits.artefact):
         remove_inside(run.path, layout.CANCEL)
-        file = msgspec.structs.replace(file, plan=plan, git=git_state(plan.workdir, world.shell))
+        git = git_state(plan.workdir, world.shell, world.environ)
+        file = msgspec.structs.replace(file, plan=plan, git=git)
         write_plan(run.path, file, record, world)
         if changed is not None:
             write_inside(run.path, layout.SPEC, dump_spec(changed.planned.tree))
+        keep_made_of([(run.path, plan)], world, restarts=record.restarts)
         record = backend.submit(run.path, plan, record, world.tell)
     return msgspec.structs.replace(run, record=record), checkpoint
 

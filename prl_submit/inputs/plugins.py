@@ -162,7 +162,7 @@ def syntax(job: Job, workdir: str) -> Iterator[Problem]:
     for argument in ("external_plugins", "custom_register_path"):
         for given in map(str, job.many(argument)):
             path = resolve(given, workdir)
-            for file, facts in _with_imports(path, workdir):
+            for file, facts in with_imports(path, workdir):
                 if facts.fault and not made_by_setup(job, file, workdir):
                     yield _broken(job, argument, given, path, file, facts.fault)
                     break
@@ -197,7 +197,7 @@ def _may_be_later(fault: Fault) -> bool:
     return re.match(later, fault.text) is not None
 
 
-def _with_imports(path: str, workdir: str) -> Iterator[tuple[str, PluginFacts]]:
+def with_imports(path: str, workdir: str) -> Iterator[tuple[str, PluginFacts]]:
     """A plugin and the files that it imports from its own folder or the working directory, each once."""
     waiting, seen = [path], set[str]()
     while waiting and len(seen) < MAX_FILES:
@@ -232,7 +232,7 @@ def imported(job: Job, workdir: str) -> Iterator[Problem]:
                 hint = "import the module by its name; Python looks in the plugin's folder first"
                 yield job.refuse(argument, message, hint)
             if _is_known(job):
-                for file, found in _with_imports(path, workdir):
+                for file, found in with_imports(path, workdir):
                     yield from _lacking(job, argument, file, path, given, found, workdir)
 
 

@@ -17,6 +17,9 @@
         cancel.json            who cancelled it
         exit.json              how it ended, written by the job
         verdict.json           how it ended, as a scheduler said
+        made_of/               what the run was made of: workdir.diff, code.json, data.json, files/, and
+                               versions.json, which node 0 writes; of node N versions.nodeN.json
+        made_of/restart-N/     the same at a `resume`, if code or data had changed
         logging.jsonl          ms-swift's own log of steps; completions.jsonl beside it
         logs/nodeN.log         stdout and stderr of each node
         logs/nodeN.exit.json   exit.json of the nodes besides the first
@@ -64,6 +67,12 @@ SWEEPS = "sweeps"
 SWEEP = "sweep.json"
 SWEEP_LOCK = ".lock"
 
+#: The folder with what the run was made of, and its files. The nodes write their versions into it.
+MADE_OF = "made_of"
+CODE_RECORD = "code.json"
+DATA_RECORD = "data.json"
+DIFFERENCE = "workdir.diff"
+
 LOGS = "logs"
 ATTEMPTS = f"{LOGS}/attempts.jsonl"
 SLURM_LOG = f"{LOGS}/slurm.log"
@@ -83,6 +92,16 @@ HERE = f"{LOGS}/.here"
 def node_log(logs: Path, node: int) -> Path:
     """The log of one node: its stdout and stderr."""
     return logs / f"node{node}.log"
+
+
+def versions_file(run: Path, node: int) -> Path:
+    """The versions of the packages on one node, as the node itself writes them."""
+    return run / MADE_OF / ("versions.json" if node == 0 else f"versions.node{node}.json")
+
+
+def made_of_restart(restarts: int) -> str:
+    """The folder with what an attempt was made of, if that differs from the first one."""
+    return f"{MADE_OF}/restart-{restarts}" if restarts else MADE_OF
 
 
 def ranks_folder(run: Path, node: int) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from prl_submit.planning.plan import ENTRY_POINT, Plan, Resolved, grouped
 from prl_submit.runs.layout import PLAN
 from prl_submit.spec.nodes import Node
 from prl_submit.spec.scalars import resolve
+from prl_submit.system.git import GitReader
 from prl_submit.system.reading import PLAN_BYTES, decode_json, read_record
 from prl_submit.system.shell import Shell
 
@@ -47,12 +50,13 @@ class PlanFile(Struct, frozen=True, kw_only=True):
     resumes: list[Resumption] = []
 
 
-def git_state(workdir: str, shell: Shell) -> Git | None:
+def git_state(workdir: str, shell: Shell, environ: Mapping[str, str] = os.environ) -> Git | None:
     """The commit of `workdir`. None if it is no git repository, git is missing, or git does not answer."""
-    head = shell(["git", "-C", workdir, "rev-parse", "HEAD"], timeout=5)
+    git = GitReader(shell, workdir, environ)
+    head = git.ask("rev-parse", "--verify", "HEAD", timeout=5)
     if head.code != 0:
         return None
-    changes = shell(["git", "-C", workdir, "status", "--porcelain"], timeout=10)
+    changes = git.ask_of_files("status", "--porcelain", "--ignore-submodules=dirty")
     return Git(head.out.strip(), changes.code != 0 or bool(changes.out.strip()))
 
 

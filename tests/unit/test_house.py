@@ -21,7 +21,7 @@ FLOORS = (
     {"sweeps"},
     {"prepare", "submission"},
     {"report"},
-    {"importing", "memory", "results"},
+    {"importing", "made_of", "memory", "results"},
     {"probe"},
     {"inputs"},
     {"backends"},

@@ -104,7 +104,8 @@ HEAD = Answer(0, "abc\n", "")
 def test_the_commit_of_the_working_directory(head: Answer, status: Answer, git: Git | None) -> None:
     def answer(argv: Sequence[str]) -> Answer:
         assert argv[:3] == ["git", "-C", "/w"]
-        return {"rev-parse": head, "status": status}[argv[3]]
+        answers = {"rev-parse": head, "config": Answer(1, "", ""), "status": status}
+        return next(answers[word] for word in argv if word in answers)
 
     assert git_state("/w", FakeShell(git=answer)) == git
 
