@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,9 +19,18 @@ from prl_submit.runs.directory import Run
 from prl_submit.runs.layout import RECORD
 from prl_submit.runs.record import Record, write_record
 from prl_submit.system.files import remove_inside
+from prl_submit.system.side_by_side import side_by_side
 
 #: Seconds that an order to a scheduler may still take after Ctrl-C.
 _LET_END_S = 3.0
+
+
+class Entry(NamedTuple):
+    """A run that is to be submitted: what its record is now, and the one to write."""
+
+    run: Path
+    before: Run | None
+    record: Record
 
 
 def record_first(run: Path, before: Run | None, record: Record, order: Callable[[], str]) -> Record:
@@ -30,25 +40,47 @@ def record_first(run: Path, before: Run | None, record: Record, order: Callable[
     BackendUnreachableError there is no job, and the record is put back to what it was in `before`. After any
     other error there may be a job, so the record stays.
     """
-    write_record(run, record)
+    return records_first([Entry(run, before, record)], order, lambda job_id, _: job_id)[0]
+
+
+def records_first(
+    entries: Sequence[Entry], order: Callable[[], str], id_of: Callable[[str, Record], str]
+) -> list[Record]:
+    """`record_first` for several runs that one order submits. `id_of`: the id of a run's own part of that job."""
+    try:
+        side_by_side(lambda entry: write_record(entry.run, entry.record), entries)
+    except BaseException:
+        with contextlib.suppress(OSError):  # the disk is full, which the user is told already
+            _take_back(entries)
+        raise
     with _unhurried():
         try:
             job_id = order()
         except (BackendRefusedError, BackendUnreachableError):
-            _take_back(run, before)
+            _take_back(entries)
             raise
-        record = msgspec.structs.replace(record, job_id=job_id)
-        with contextlib.suppress(OSError):  # a full disk: the job exists, and its token finds it
-            write_record(run, record)
-    return record
+        records = [
+            msgspec.structs.replace(entry.record, job_id=id_of(job_id, entry.record))
+            for entry in entries
+        ]
+        for entry, record in zip(entries, records, strict=True):
+            with contextlib.suppress(
+                OSError
+            ):  # a full disk: the job exists, and its token finds it
+                write_record(entry.run, record)
+    return records
 
 
-def _take_back(run: Path, before: Run | None) -> None:
-    """Put the record back to what it was, because nothing was submitted."""
-    if before is not None and before.record is not None:
-        write_record(run, before.record)
+def _take_back(entries: Sequence[Entry]) -> None:
+    """Put the records back to what they were, because nothing was submitted."""
+    side_by_side(_put_back, entries)
+
+
+def _put_back(entry: Entry) -> None:
+    if entry.before is not None and entry.before.record is not None:
+        write_record(entry.run, entry.before.record)
     else:
-        remove_inside(run, RECORD)
+        remove_inside(entry.run, RECORD)
 
 
 @contextlib.contextmanager

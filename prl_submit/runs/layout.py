@@ -6,6 +6,8 @@
         sweep.json             the sweep: its runs and their values
         spec.yaml              the sweep's spec as it was written
         .lock                  locked by who submits the sweep's runs
+        job.sbatch             what Slurm was sent: a job array whose tasks are the runs; job2.sbatch, …: further arrays
+        job.tasks/N            a link to the run directory of task N of job.sbatch; job2.tasks/N, …
     output/v26-20261122-210000/
         spec.yaml              what was asked for
         plan.json              what was decided
@@ -66,6 +68,8 @@ NOT_GIVEN = frozenset({RECORD, PLAN, CANCEL, VERDICT})
 SWEEPS = "sweeps"
 SWEEP = "sweep.json"
 SWEEP_LOCK = ".lock"
+#: Beside the batch script of a job array, `job.sbatch`: the folder `job.tasks` with a link for each task.
+TASKS_SUFFIX = ".tasks"
 
 #: The folder with what the run was made of, and its files. The nodes write their versions into it.
 MADE_OF = "made_of"

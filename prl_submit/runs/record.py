@@ -66,7 +66,21 @@ class ScheduledJob(Struct, frozen=True):
     """A job that the scheduler finds by its id or its token, as Slurm does."""
 
 
-Place = LocalProcess | KubernetesJob | PlatformJob | ScheduledJob
+class ArrayTask(Struct, frozen=True, kw_only=True):
+    """A task of a job array of Slurm, which has the runs of a sweep as its tasks.
+
+    `token`: the array's, in its comment; `task`: the number of the task. `at_once`: how many runs of the sweep
+    may run at a time; None: as many as there is room for. `follows`: the array waits for another array of the
+    sweep, so that not more than `at_once` run.
+    """
+
+    token: str
+    task: Annotated[int, Meta(ge=0)]
+    at_once: Annotated[int, Meta(ge=1)] | None = None
+    follows: bool = False
+
+
+Place = LocalProcess | KubernetesJob | PlatformJob | ScheduledJob | ArrayTask
 
 
 class Directory(Struct, frozen=True):
@@ -162,6 +176,7 @@ class _RecordFile(_Common, frozen=True, kw_only=True):
 
     process: LocalProcess | None = None
     platform: PlatformJob | None = None
+    array: ArrayTask | None = None
     context: str | None = None
     namespace: str | None = None
     server: str | None = None
@@ -181,7 +196,13 @@ def encode_record(record: Record) -> bytes:
     process = place if isinstance(place, LocalProcess) else None
     cluster = place if isinstance(place, KubernetesJob) else KubernetesJob()
     platform = place if isinstance(place, PlatformJob) else None
-    keys = {"process": process, "platform": platform, **msgspec.structs.asdict(cluster)}
+    array = place if isinstance(place, ArrayTask) else None
+    keys = {
+        "process": process,
+        "platform": platform,
+        "array": array,
+        **msgspec.structs.asdict(cluster),
+    }
     if record.limits is not None:
         keys |= msgspec.structs.asdict(record.limits)
     file = _RecordFile(**_common(record), **keys)
@@ -200,6 +221,8 @@ def _place(file: _RecordFile) -> Place:
         return file.process
     if file.platform is not None:
         return file.platform
+    if file.array is not None:
+        return file.array
     cluster = KubernetesJob(file.context, file.namespace, file.server, file.queue)
     return ScheduledJob() if cluster == KubernetesJob() else cluster
 
@@ -212,7 +235,8 @@ def _limits(file: _RecordFile) -> Limits | None:
 
 def _validate(file: _RecordFile) -> None:
     """Raises ValueError for a token or a time in another form, because other code relies on the form."""
-    if not re.fullmatch(_TOKEN, file.token):
+    tokens = [file.token, *([file.array.token] if file.array is not None else [])]
+    if not all(re.fullmatch(_TOKEN, token) for token in tokens):
         raise ValueError("its token is none")
     try:
         for text in (file.submitted_at, *file.resumed_at, file.started_at):

@@ -15,11 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from prl_submit.backends.answers import BackendAnswer
-from prl_submit.backends.base import Backend, Finding, ignore_message
+from prl_submit.backends.base import Backend, Finding, SweepOrder, ignore_message
 from prl_submit.backends.other_nodes import refusal_of_other_nodes
 from prl_submit.backends.slurm import states as slurm_states
-from prl_submit.backends.slurm.inherited_environment import job_environ, site_defaults
-from prl_submit.backends.slurm.job_listing import ListedJob, is_live, never_ran, squeue_argv
+from prl_submit.backends.slurm.array_submission import array_limits, plan_arrays, submit_arrays
+from prl_submit.backends.slurm.cancel_jobs import cancel_jobs
+from prl_submit.backends.slurm.inherited_environment import job_environ
 from prl_submit.backends.slurm.partitions import (
     QOS_FLAGS,
     SINFO,
@@ -30,39 +31,24 @@ from prl_submit.backends.slurm.partitions import (
     parse_sinfo,
     unavailable,
 )
-from prl_submit.backends.slurm.refusals import NO_NODE, choices_argv, explain, parse_choices
-from prl_submit.backends.slurm.sbatch_answer import job_id_of, was_never_sent, was_refused
-from prl_submit.backends.slurm.slurm_commands import (
-    SilentError,
-    SlurmCommands,
-    first_line,
-    gave_no_answer,
-    unreachable,
-)
+from prl_submit.backends.slurm.refusals import NO_NODE
+from prl_submit.backends.slurm.sbatch_order import explained, sbatch
+from prl_submit.backends.slurm.slurm_commands import SilentError, SlurmCommands
 from prl_submit.backends.submit_once import record_first
 from prl_submit.errors import (
-    BackendRefusedError,
     BackendUnreachableError,
-    OutcomeUnknownError,
     PrlSubmitError,
     Refusal,
     RefusedError,
 )
 from prl_submit.planning.plan import Plan
-from prl_submit.runs.cancellation import CancelNote
 from prl_submit.runs.directory import Run, read_run
-from prl_submit.runs.layout import BATCH_SCRIPT, CANCEL, JOB
+from prl_submit.runs.layout import BATCH_SCRIPT, JOB
 from prl_submit.runs.record import Record
 from prl_submit.spec.sections import Platform
 from prl_submit.system import shell
 from prl_submit.system.files import remove_inside
-from prl_submit.system.owners import user_name
 from prl_submit.system.shell import Answer
-
-#: Seconds until a submission without an answer is given up, and between two looks for its token.
-_LOOKUP_S = 60.0
-_LOOK_AGAIN_S = 2.0
-_CANCEL_POLL_S = 1.0
 
 
 class SlurmBackend(Backend):
@@ -75,7 +61,9 @@ class SlurmBackend(Backend):
         environ = job_environ(plan, os.environ)
         answer = slurm.ask(["sbatch", "--test-only"], stdin=artefact, environ=environ)
         if answer.code != 0:
-            raise RefusedError([_no_node(answer, plan, slurm) or _explain(answer.err, plan, slurm)])
+            raise RefusedError(
+                [_no_node(answer, plan, slurm) or explained(answer.err, plan, slurm)]
+            )
         return slurm_states.test_only_words(answer.err, time.time())
 
     def refusal_here(self, environ: Mapping[str, str], names: Platform) -> PrlSubmitError | None:
@@ -94,9 +82,25 @@ class SlurmBackend(Backend):
         def order() -> str:
             with contextlib.suppress(OSError):
                 remove_inside(run, JOB)  # an earlier job's
-            return _sbatch(run, plan, record, slurm, tell)
+            return sbatch([str(run / BATCH_SCRIPT)], plan, (run, record), slurm, tell)
 
         return record_first(run, read_run(run), record, order)
+
+    def submit_many(
+        self, sweep: SweepOrder, tell: Callable[[str], None] = ignore_message
+    ) -> list[Record]:
+        """Submit the runs as job arrays: one sbatch for all runs with the same options.
+
+        Raises as `submit` does. If one array is refused, those before it stay submitted.
+        """
+        slurm = _slurm()
+        limits = array_limits(slurm)
+        if limits.size < 2:  # MaxArraySize 0 or 1: the site has switched job arrays off
+            return super().submit_many(sweep, tell)
+        arrays = plan_arrays(sweep, limits)
+        for array in arrays:
+            _refuse_hopeless(array.items[0].plan, slurm)
+        return submit_arrays(arrays, sweep, slurm, tell)
 
     def states(self, runs: Sequence[Run]) -> list[BackendAnswer]:
         """The state of each run, from at most one squeue and one sacct for all runs."""
@@ -104,21 +108,17 @@ class SlurmBackend(Backend):
 
     def cancel(self, run: Run, *, wait: bool) -> bool:
         """Call scancel. Slurm gives the processes KillWait (usually 30 s) to end."""
-        slurm = _slurm()
-        job = _find(run, slurm)
-        if job is None:
-            return False
-        if is_live(job):
-            cancel_note = CancelNote(run.path)
-            try:
-                _scancel(run, job, slurm)
-            except BaseException:  # Ctrl-C too: a job that goes on must not be shown as cancelled
-                remove_inside(run.path, CANCEL)
-                raise
-            cancel_note.close()
-        while wait and (job := _find(run, slurm)) is not None and is_live(job):
-            time.sleep(_CANCEL_POLL_S)
-        return True
+        (found,) = cancel_jobs([run], _slurm(), wait=wait)
+        if isinstance(found, PrlSubmitError):
+            raise found
+        return found
+
+    def cancel_many(self, runs: Sequence[Run], *, wait: bool) -> list[bool | PrlSubmitError]:
+        """Call scancel once for all runs."""
+        try:
+            return cancel_jobs(runs, _slurm(), wait=wait)
+        except BackendUnreachableError as error:
+            return [error for _ in runs]
 
     def doctor(self) -> Finding:
         """The cluster this machine submits to, if it is a login node of one."""
@@ -159,89 +159,6 @@ def _lifts_limits(slurm: SlurmCommands) -> bool:
     return "PartitionTimeLimit" in answer.out
 
 
-def _sbatch(
-    run: Path, plan: Plan, record: Record, slurm: SlurmCommands, tell: Callable[[str], None]
-) -> str:
-    argv = ["sbatch", "--parsable", str(run / BATCH_SCRIPT)]
-    answer = slurm.order(argv, job_environ(plan, os.environ))
-    job_id = job_id_of(answer)
-    if job_id is not None:
-        if answer.err.strip():  # a plugin of the site, on budgets or on a partition that it chose
-            tell(answer.err.strip())
-        return job_id
-    if was_refused(answer):
-        raise RefusedError([_explain(answer.err, plan, slurm)])
-    if was_never_sent(answer):
-        raise unreachable(answer)
-    # sbatch failed, but Slurm may have taken the job.
-    found = _look_for(run, record, slurm)
-    if found is None or never_ran(found):
-        raise _no_job(answer, plan, slurm)
-    return found.job_id
-
-
-def _no_job(answer: Answer, plan: Plan, slurm: SlurmCommands) -> PrlSubmitError:
-    """The error for a submission that failed, when Slurm has said that it has no such job."""
-    said = (answer.out + answer.err).strip()
-    if gave_no_answer(answer) and answer.code not in (126, 127):  # those are a wrapper's
-        return unreachable(answer)
-    if answer.code < 0:
-        return BackendRefusedError(
-            f"sbatch was ended by signal {-answer.code}, and Slurm has no such job"
-        )
-    if answer.code == 0:
-        said = first_line(answer.out or answer.err)
-        return BackendRefusedError(f"sbatch gave no job id, and Slurm has no such job: {said}")
-    if not said:
-        return BackendRefusedError(
-            f"sbatch failed without a word (exit code {answer.code}), and Slurm has no such job",
-            "`type sbatch` shows whether it is a wrapper of your site",
-        )
-    return RefusedError([_explain(said, plan, slurm)])
-
-
-def _look_for(run: Path, record: Record, slurm: SlurmCommands) -> ListedJob | None:
-    """The job of this submission; None if Slurm has said twice that there is none.
-
-    Raises OutcomeUnknownError if Slurm gives no answer for a minute.
-    """
-    deadline = time.monotonic() + _LOOKUP_S
-    denied = 0
-    while True:
-        try:
-            jobs = slurm_states.squeue(slurm, squeue_argv(uids=[os.getuid()]))
-        except BackendUnreachableError as error:
-            if time.monotonic() > deadline:
-                raise OutcomeUnknownError(
-                    f"{error.message}: whether it took the job is not known",
-                    "do not submit again: `prl-submit status latest` will find the job, if there is one",
-                ) from None
-        else:
-            mine = slurm_states.match(run, record, jobs)
-            if mine is not None:
-                return mine
-            denied += 1
-            if denied == 2:  # Slurm may answer the first question before it takes the job
-                return None
-        time.sleep(_LOOK_AGAIN_S)
-
-
-def _explain(err: str, plan: Plan, slurm: SlurmCommands) -> Refusal:
-    refusal = explain(err, plan)
-    variable = f"SBATCH_{(refusal.key or '').partition('.')[2].upper()}"
-    if refusal.key and variable in os.environ and variable in site_defaults(plan):
-        message = f"{variable}={os.environ[variable]}: {refusal.message}"
-        return Refusal(None, message, "it stands in your environment, not in the spec")
-    argv = choices_argv(refusal.key, user_name())
-    if argv is None:
-        return refusal
-    try:
-        answer = slurm.ask(argv)
-    except BackendUnreachableError:
-        return refusal
-    return explain(err, plan, parse_choices(answer.out) if answer.code == 0 else ())
-
-
 def _no_node(answer: Answer, plan: Plan, slurm: SlurmCommands) -> Refusal | None:
     """The refusal if nodes are drained or down: sbatch's message is the same as for nodes that are too small."""
     if not any(words in answer.err for words in NO_NODE):
@@ -251,29 +168,6 @@ def _no_node(answer: Answer, plan: Plan, slurm: SlurmCommands) -> Refusal | None
     except BackendUnreachableError:
         return None
     return unavailable(plan, nodes.out, os.environ.get("SBATCH_PARTITION"))
-
-
-def _scancel(run: Run, job: ListedJob, slurm: SlurmCommands) -> None:
-    answer = slurm.order(["scancel", job.job_id])
-    if gave_no_answer(answer):
-        raise unreachable(answer)
-    if answer.code != 0:
-        raise BackendRefusedError(f"{run.name}: Slurm refused: {first_line(answer.err)}")
-
-
-def _find(run: Run, slurm: SlurmCommands) -> ListedJob | None:
-    """The run's job as Slurm has it now. A later job with the same id is another one."""
-    if run.record is None:
-        return None
-    record = slurm_states.present(run, run.record)
-    by_id = squeue_argv(job_ids=[record.job_id]) if record.job_id is not None else None
-    jobs = slurm_states.squeue(slurm, by_id or squeue_argv(uids=[os.getuid()]))
-    found = slurm_states.match(run.path, record, jobs)
-    if found is None and record.job_id is not None:
-        why = slurm_states.why_strange(run.path, record, jobs)
-        if why is not None:
-            raise BackendRefusedError(f"{run.name}: {why}; nothing was cancelled")
-    return found
 
 
 BACKEND = SlurmBackend()

@@ -10,7 +10,7 @@ from prl_submit.system.untrusted_text import excerpt
 _CANCELLED = re.compile(r"\*\*\* JOB (\d+) ON \S+ CANCELLED AT \S+(?: DUE TO ([A-Z ]+))?")
 #: job.sbatch prints this line first. A restarted job appends to the same log, so all lines before
 #: the last such line belong to earlier attempts.
-_BEGINNING = re.compile(r"^prl-submit: \S+ job \d+ on .*$", re.MULTILINE)
+_BEGINNING = re.compile(r"^prl-submit: \S+ job [\d_]+ on .*$", re.MULTILINE)
 #: slurmstepd writes this when the kernel has killed a process at the job's memory limit. The job's state
 #: need not say so: Slurm 22.05.8 lists a job as COMPLETED if its batch script then exits with 0.
 OUT_OF_MEMORY = re.compile(r"oom.kill event")

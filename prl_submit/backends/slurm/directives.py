@@ -30,9 +30,9 @@ def directives(plan: Plan, token: str) -> list[Option]:
     cpus, limit = resources.cpus_per_proc, resources.time_limit
     found: list[Option] = [
         ("job-name", plan.name),
-        ("comment", _comment(extra.pop("comment", None), token)),
+        ("comment", comment(extra.pop("comment", None), token)),
         ("chdir", plan.workdir),
-        ("output", _output(plan)),
+        ("output", output(plan.run_dir)),
         ("open-mode", "append"),
         *_slurm_section(plan),
         ("nodes", str(resources.nodes)),
@@ -63,7 +63,8 @@ def _unless_none(name: str, value: str | None) -> list[Option]:
     return [] if value is None else [(name, value)]
 
 
-def _comment(users_comment: Any, token: str) -> str:
+def comment(users_comment: Any, token: str) -> str:
+    """The job's comment: the user's own, and the token by which the job is found."""
     mark = f"{TOKEN_PREFIX}{token}"
     return mark if users_comment in (None, "") else f"{_value(users_comment)} {mark}"
 
@@ -98,8 +99,11 @@ def has_own_log_file(plan: Plan) -> bool:
     return "\\" in plan.run_dir
 
 
-def _output(plan: Plan) -> str:
-    """The path for --output. There `%` begins a pattern, and `%%` stands for a percent sign."""
-    if has_own_log_file(plan):
+def output(folder: str, pattern: str = "") -> str:
+    """The path for --output. There `%` begins a pattern, and `%%` stands for a percent sign.
+
+    `folder`: the run directory. `pattern`: what stands behind it for the number of an array's task.
+    """
+    if "\\" in folder:
         return "/dev/null"
-    return f"{plan.run_dir}/{SLURM_LOG}".replace("%", "%%")
+    return f"{folder.replace('%', '%%')}{pattern}/{SLURM_LOG}"

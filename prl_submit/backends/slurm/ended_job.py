@@ -6,6 +6,7 @@ import re
 
 import msgspec
 
+from prl_submit.backends.slurm.array_ids import array_of
 from prl_submit.backends.slurm.batch_log import SRUN, due_to, last_line, of_this_attempt
 from prl_submit.backends.slurm.evidence import SlurmEvidence, first_to_fail, is_before
 from prl_submit.backends.slurm.job_listing import ListedJob, is_live
@@ -153,7 +154,10 @@ def by_log(seen: SlurmEvidence) -> State | None:
         return state_of_exit(failed)
     if seen.cancelled:
         return State(state=CANCELLED, reason=seen.cancelled)
-    cause = due_to(of_this_attempt(seen.log), seen.job_id)
+    is_task = array_of(seen.job_id or "") != (
+        seen.job_id or ""
+    )  # slurmstepd does not print a task's id
+    cause = due_to(of_this_attempt(seen.log), None if is_task else seen.job_id)
     if cause is None:
         return None
     if cause == "":

@@ -11,6 +11,7 @@ from msgspec import Struct
 from prl_submit.backends.slurm.batch_log import OUT_OF_MEMORY, of_this_attempt
 from prl_submit.backends.slurm.job_listing import ListedJob
 from prl_submit.runs.exits import ExitRecord
+from prl_submit.runs.record import ArrayTask
 from prl_submit.runs.states import FAILED, INTERRUPTED
 
 
@@ -24,6 +25,7 @@ class SlurmEvidence(Struct, frozen=True, kw_only=True):
     `restarts_before`: restarts of the run's earlier jobs (before a `resume`).
     `max_restarts`: restarts.max of the plan; None if it does not matter for this job.
     `now`: seconds since the epoch; the expected start is told relative to it (`in 10m`).
+    `task`: which task of which array the run is; None for a run with a job of its own.
     `alive`: a process of the run still holds the lock that launch.sh takes.
     """
 
@@ -36,6 +38,7 @@ class SlurmEvidence(Struct, frozen=True, kw_only=True):
     restarts_before: int = 0
     max_restarts: int | None = None
     now: float = 0.0
+    task: ArrayTask | None = None
     alive: bool = False
 
     @property

@@ -30,8 +30,12 @@ SITE_DEFAULTS = (
 
 
 def question_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` without the variables that change what Slurm's commands print."""
-    return {name: value for name, value in environ.items() if not _steers_slurm(name)}
+    """`environ` without the variables that change what Slurm's commands print.
+
+    With SLURM_BITSTR_LEN=0 they print the numbers of an array's tasks in full, and not cut after 64 characters.
+    """
+    kept = {name: value for name, value in environ.items() if not _steers_slurm(name)}
+    return kept | {"SLURM_BITSTR_LEN": "0"}
 
 
 def _steers_slurm(name: str) -> bool:

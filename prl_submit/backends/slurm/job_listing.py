@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
+from prl_submit.backends.slurm.array_ids import JobIds, array_of, parse_ids
 from prl_submit.backends.slurm.directives import TOKEN_PREFIX
 from prl_submit.backends.slurm.partitions import parse_gres
 
@@ -14,13 +15,13 @@ from prl_submit.backends.slurm.partitions import parse_gres
 _SQUEUE = [
     *("JobID", "RestartCnt", "State", "exit_code", "StartTime", "EndTime", "NumNodes"),
     *("tres-per-node", "NodeList", "Reason", "UserID", "SubmitTime"),
-    *("Command", "STDOUT", "Name", "Comment"),
+    *("Command", "STDOUT", "Name", "Comment", "JobArrayID"),
 ]
 #: Ends each field. Names, paths and comments may hold any other character; prl-submit refuses control
 #: characters in all of them.
 _END = "\x1f"
 #: The fields of sacct --format.
-_SACCT = "JobIDRaw State ExitCode Start End NNodes NodeList Reason SubmitLine JobName"
+_SACCT = "JobID State ExitCode Start End NNodes NodeList Reason SubmitLine JobName"
 
 
 class ListedJob(Struct, frozen=True, kw_only=True):
@@ -31,10 +32,14 @@ class ListedJob(Struct, frozen=True, kw_only=True):
     `gpus`: per node. `cancelled_by`: a uid or user name, from sacct only.
     `command`: the path of the batch script (squeue), or the whole sbatch command (sacct).
     `stdout`: the path of its output, in which Slurm may not have replaced `%j` and the like.
+    `job_id`: of a task of an array `4711_3`. `ids`: the same, or the several tasks of the row.
+    `raw_id`: the id that a started task has besides, and that slurmstepd's messages have.
     """
 
     job_id: str
     state: str
+    ids: JobIds | None = None
+    raw_id: str | None = None
     restarts: int | None = 0
     gpus: int = 0
     exit_code: int | None = None
@@ -59,26 +64,37 @@ class ListedJob(Struct, frozen=True, kw_only=True):
         rest = self.comment.rpartition(TOKEN_PREFIX)[2]
         return rest.startswith(token) and not rest[len(token) :][:1].isalnum()
 
+    @property
+    def task(self) -> int | None:
+        """Its number in its array; None for a job that is no task, and for a row of several tasks."""
+        return None if self.ids is None else self.ids.task
+
 
 def squeue_argv(*, job_ids: Sequence[str] = (), uids: Sequence[int] = ()) -> list[str]:
     """The squeue command that lists waiting, running and recently ended jobs.
 
-    `job_ids`: those jobs. Without ids: all jobs of the users `uids`.
+    `job_ids`: those jobs; of a task's id all tasks of its array. Without ids: all jobs of the users `uids`.
+    squeue's option --array, which prints a row for each task, is not used: with it squeue 22.05 forgets the last
+    task of `1-999:2`.
     """
     fields = ",".join(f"{name}:{_END}" for name in _SQUEUE)
-    which = (
-        f"--jobs={','.join(job_ids)}" if job_ids else f"--user={','.join(str(uid) for uid in uids)}"
-    )
+    users = ",".join(map(str, uids))
+    which = f"--jobs={_without_tasks(job_ids)}" if job_ids else f"--user={users}"
     # --all: also in partitions that are hidden from the user.
     return ["squeue", "--noheader", "--all", "--states=all", which, f"--Format={fields}"]
 
 
+def _without_tasks(job_ids: Sequence[str]) -> str:
+    """The jobs and arrays for an option. For `4711_3` sacct would not list the row `4711_[3-9]`."""
+    return ",".join(dict.fromkeys(map(array_of, job_ids)))
+
+
 def sacct_argv(job_ids: Sequence[str]) -> list[str]:
-    """The sacct command that lists these jobs, without their steps."""
+    """The sacct command that lists these jobs and the arrays of these tasks, without their steps."""
     fields = ",".join(_SACCT.split())
     return [
         *("sacct", "--noheader", "--parsable2", "--allocations", f"--delimiter={_END}"),
-        *(f"--jobs={','.join(job_ids)}", f"--format={fields}"),
+        *(f"--jobs={_without_tasks(job_ids)}", f"--format={fields}"),
     ]
 
 
@@ -96,13 +112,16 @@ def parse_squeue(text: str) -> list[ListedJob]:
 def _from_squeue(row: list[str]) -> ListedJob | None:
     fields = dict(zip(_SQUEUE, row, strict=True))
     # After a row that could not be parsed, its remainder precedes the id.
-    job_id = fields["JobID"].rpartition("\n")[2]
-    if not job_id.isdecimal() or not fields["RestartCnt"].isdecimal():
+    raw_id = fields["JobID"].rpartition("\n")[2]
+    ids = parse_ids(fields["JobArrayID"])
+    if ids is None or not raw_id.isdecimal() or not fields["RestartCnt"].isdecimal():
         return None
     ended = fields["State"] in _ENDED
     code, signal = _wait_status(fields["exit_code"]) if ended else (None, None)
     return ListedJob(
-        job_id=job_id,
+        job_id=fields["JobArrayID"],
+        ids=ids,
+        raw_id=raw_id,
         state=fields["State"],
         restarts=int(fields["RestartCnt"]),
         exit_code=code,
@@ -131,12 +150,14 @@ def parse_sacct(text: str) -> list[ListedJob]:
 
 def _from_sacct(row: list[str]) -> ListedJob | None:
     job_id, state, status, start, end, count, nodes, reason, line, name = row
-    if not job_id.isdecimal():
+    ids = parse_ids(job_id)
+    if ids is None:
         return None
     state, _, cancelled_by = state.partition(" by ")  # `CANCELLED by 1000`
     code, _, signal = status.partition(":")
     return ListedJob(
         job_id=job_id,
+        ids=ids,
         state=state,
         restarts=None,
         exit_code=_number(code),
@@ -231,8 +252,3 @@ def slurm_time(text: str) -> str | None:
         return datetime.fromisoformat(text).astimezone().isoformat(timespec="seconds")
     except ValueError:  # N/A, Unknown, None
         return None
-
-
-def newest(jobs: Iterable[ListedJob]) -> dict[str, ListedJob]:
-    """The jobs by id. sacct lists a requeued job several times; the last row is the newest."""
-    return {job.job_id: job for job in jobs}

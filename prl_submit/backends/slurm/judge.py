@@ -81,7 +81,7 @@ def _waiting(job: ListedJob, seen: SlurmEvidence) -> State:
     if job.state == "CONFIGURING":
         why = "its nodes are being made ready"
     else:
-        why = why_waiting(job)
+        why = why_waiting(job, seen.task)
         if job.started_at:
             why += f", expected to start {until(job.started_at, seen.now)}"
     again = _restart_words(job, seen)
@@ -103,7 +103,7 @@ def _restart_words(job: ListedJob, seen: SlurmEvidence) -> str:
     number = f"restart {job.restarts}"
     if (seen.max_restarts or 0) >= job.restarts:
         number += f" of {seen.max_restarts}"
-    cause = due_to(seen.log, job.job_id)
+    cause = due_to(seen.log, job.raw_id or job.job_id)
     if seen.exit is not None and seen.exit.state == TIMEOUT:
         cause = "TIME LIMIT"
     words = {

@@ -5,19 +5,24 @@ lists the job under the user who owns the run directory. And the job names the r
 its comment or, if a user has changed the comment, by its job id and the directory that its output goes
 to. If the job writes to another run directory that has the same token, this run directory is a copy of
 that one, and the job belongs to the original.
+
+The tasks of a job array have one comment and one path for their output, so its token is the array's, and
+`job.tasks/N` in the sweep's folder is a link to the run directory of task N.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from prl_submit.backends.slurm.job_listing import ListedJob
 from prl_submit.runs.belonging import is_same
 from prl_submit.runs.directory import read_run
-from prl_submit.runs.layout import BATCH_SCRIPT, SLURM_LOG
-from prl_submit.runs.record import Record
+from prl_submit.runs.layout import BATCH_SCRIPT, SLURM_LOG, SWEEPS, TASKS_SUFFIX
+from prl_submit.runs.record import ArrayTask, Record
 
 #: slurmctld's clock and this machine's may differ by this much.
 _CLOCKS = timedelta(seconds=2)
@@ -25,14 +30,22 @@ _CLOCKS = timedelta(seconds=2)
 
 def is_own(run: Path, record: Record, job: ListedJob) -> bool:
     """True if the job belongs to the run. `record`: the run's, with its job id if that is known."""
-    if record.job_id not in (None, job.job_id) or why_not_own(run, record, job) is not None:
+    if record.job_id not in (None, job.job_id, job.raw_id):
         return False
-    token = job.has_token(record.token)
-    if token is not None:
-        return token
+    if has_token(job, record) is False or why_not_own(run, record, job) is not None:
+        return False
+    if has_token(job, record):
+        return True
     if not _writes_to(job, run):
         return False
     return record.job_id is not None or _was_submitted_with(record, job)
+
+
+def has_token(job: ListedJob, record: Record) -> bool | None:
+    """True if the job's comment has the token of this run or of its array, False if another's, None if none."""
+    if job.task is None or not isinstance(record.place, ArrayTask):
+        return job.has_token(record.token)
+    return job.has_token(record.place.token) and job.task == record.place.task
 
 
 def why_not_own(run: Path, record: Record, job: ListedJob) -> str | None:
@@ -93,11 +106,27 @@ def run_folders(job: ListedJob) -> list[Path]:
     end = f"/{SLURM_LOG}"
     if job.stdout is not None and job.stdout.startswith("/") and job.stdout.endswith(end):
         shown = job.stdout.removesuffix(end)
-        return [Path(text) for text in dict.fromkeys([shown, shown.replace("%%", "%")])]
-    command = job.command or ""
-    if command.startswith("/") and command.endswith(f"/{BATCH_SCRIPT}"):
-        return [Path(command).parent]
-    return []
+        if job.task is not None:
+            shown = re.sub(r"(?<!%)%a$", str(job.task), shown)
+        return _linked([Path(text) for text in dict.fromkeys([shown, shown.replace("%%", "%")])])
+    command = Path(job.command or "")
+    if not command.is_absolute():
+        return []
+    if job.task is not None and command.parent.parent.name == SWEEPS:
+        return _linked([command.with_suffix(TASKS_SUFFIX) / str(job.task)])
+    return [command.parent] if command.name == BATCH_SCRIPT else []
+
+
+def _linked(folders: list[Path]) -> list[Path]:
+    """The run directories to which `job.tasks/N` of a sweep leads, if the link is there; other folders as they are."""
+    found = []
+    for folder in folders:
+        if folder.parent.suffix != TASKS_SUFFIX:
+            found.append(folder)
+            continue
+        with contextlib.suppress(OSError):  # somebody has moved the output root
+            found.append(Path(os.path.normpath(folder.parent / os.readlink(folder))))
+    return found
 
 
 def _writes_to(job: ListedJob, run: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from prl_submit.backends.slurm.job_listing import ListedJob
+from prl_submit.runs.record import ArrayTask
 
 #: squeue's reason codes (squeue(1), JOB REASON CODES) and what each means for the user.
 _WAITING = {
@@ -18,7 +19,7 @@ _WAITING = {
     "DependencyNeverSatisfied": "the job it depends on did not end as asked; it will never start",
     "InvalidAccount": "its account is not valid; it will never start",
     "InvalidQOS": "its QoS is not valid; it will never start",
-    "JobArrayTaskLimit": "the array runs as many tasks as it may",
+    "JobArrayTaskLimit": "waits for its turn: the sweep runs no more at a time",
     "JobHeldAdmin": "held by an administrator",
     "JobHeldUser": "held; `scontrol release` lets it go",
     "JobLaunchFailure": "it could not be started on its node",
@@ -55,10 +56,15 @@ ENDED = {
 }
 
 
-def why_waiting(job: ListedJob) -> str:
-    """`waiting for 4 GPUs (Priority)`: the reason in words, and Slurm's own code in brackets."""
+def why_waiting(job: ListedJob, task: ArrayTask | None = None) -> str:
+    """`waiting for 4 GPUs (Priority)`: the reason in words, and Slurm's own code in brackets.
+
+    `task`: which task of an array it is, if it is one.
+    """
     reason = job.reason
     code = (reason or "").replace(" ", "_").partition(",")[0]
+    if task is not None and task.at_once is not None and _is_for_its_turn(code, task):
+        return f"waits for its turn: the sweep runs at most {task.at_once} at a time ({reason})"
     if code in ("", "Priority", "Resources"):
         return f"waiting for {wanted(job)}" + (f" ({reason})" if reason else "")
     if code.startswith("ReqNodeNotAvail"):
@@ -67,6 +73,11 @@ def why_waiting(job: ListedJob) -> str:
         (text for start, text in _PREFIXES.items() if code.startswith(start)), None
     )
     return f"{words} ({reason})" if words else f"waiting: {reason}"
+
+
+def _is_for_its_turn(code: str, task: ArrayTask) -> bool:
+    """True if the task waits only because other runs of the sweep come first."""
+    return code == "JobArrayTaskLimit" or (code == "Dependency" and task.follows)
 
 
 def _node_words(reason: str) -> str:

@@ -13,28 +13,29 @@ import msgspec
 from msgspec import Struct
 
 from prl_submit.backends.answers import BackendAnswer
+from prl_submit.backends.slurm.array_ids import array_of, is_job_id
 from prl_submit.backends.slurm.evidence import SlurmEvidence
 from prl_submit.backends.slurm.job_listing import (
     ListedJob,
     is_live,
-    newest,
     parse_sacct,
     parse_squeue,
     sacct_argv,
     slurm_time,
     squeue_argv,
 )
+from prl_submit.backends.slurm.job_table import JobTable
 from prl_submit.backends.slurm.judge import judge, may_start_again
-from prl_submit.backends.slurm.ownership import is_own, why_not_own
+from prl_submit.backends.slurm.ownership import has_token, is_own, why_not_own
 from prl_submit.backends.slurm.slurm_commands import NotInstalledError, SlurmCommands, first_line
 from prl_submit.errors import BackendUnreachableError
 from prl_submit.runs.cancellation import cancel_reason
 from prl_submit.runs.directory import Run
 from prl_submit.runs.exits import read_exit, read_node_exits
 from prl_submit.runs.last_known import as_last_known, last_known, missing_since
-from prl_submit.runs.layout import BATCH_SCRIPT, JOB, SLURM_LOG
+from prl_submit.runs.layout import BATCH_SCRIPT, JOB, SLURM_LOG, SWEEPS
 from prl_submit.runs.limits import limits_of
-from prl_submit.runs.record import Record
+from prl_submit.runs.record import ArrayTask, Record
 from prl_submit.runs.states import FINISHED, LOST, QUEUED, TIMEOUT, State
 from prl_submit.runs.times import until
 from prl_submit.system.files import tail_bytes
@@ -78,15 +79,8 @@ def states(runs: Sequence[Run], slurm: SlurmCommands) -> list[BackendAnswer]:
 
 def _ask(runs: Sequence[Run], slurm: SlurmCommands) -> SlurmAnswers:
     records = {i: present(run, run.record) for i, run in enumerate(runs) if run.record is not None}
-    ids = [record.job_id for record in records.values() if record.job_id is not None]
-    if len(ids) == len(records) and len(ids) < MANY:
-        jobs = squeue(slurm, squeue_argv(job_ids=ids))
-    else:  # a job of which only the token is known is searched among all jobs of the user
-        jobs = squeue(slurm, squeue_argv(uids=sorted({os.getuid(), *map(_owner, runs)})))
-    by_id: dict[str | None, list[ListedJob]] = {None: jobs}
-    for job in jobs:
-        by_id.setdefault(job.job_id, []).append(job)
-    named = {i: by_id.get(record.job_id, []) for i, record in records.items()}
+    table = JobTable(squeue_for(runs, list(records.values()), slurm))
+    named = {i: table.candidates(record) for i, record in records.items()}
     matches = {i: match(runs[i].path, record, named[i]) for i, record in records.items()}
     found = {i: job for i, job in matches.items() if job is not None}
     strangers = {
@@ -99,7 +93,7 @@ def _ask(runs: Sequence[Run], slurm: SlurmCommands) -> SlurmAnswers:
         records[i] = msgspec.structs.replace(records[i], job_id=job.job_id)
     ended = [i for i in records if i not in found or not is_live(found[i])]
     # If squeue lists the id as another run's job, accounting's row with that id is not about this run either.
-    ended = [i for i in ended if i in found or records[i].job_id not in by_id]
+    ended = [i for i in ended if i in found or not named[i] or records[i].job_id is None]
     answers = _settled(found, runs, records, ended, slurm)
     return msgspec.structs.replace(answers, strangers=strangers)
 
@@ -121,7 +115,7 @@ def _settled(
         return SlurmAnswers(found, records=records)
     settled = {}
     for i in ended:
-        row = rows.get(records[i].job_id or "")
+        row = next(reversed(rows.with_id(records[i].job_id)), None)
         job = found.get(i)
         if row is not None and _is_final(row) and _names(row, job, runs[i], records[i]):
             settled[i] = _combined(job or row, row)
@@ -132,8 +126,11 @@ def _settled(
 def _names(row: ListedJob, job: ListedJob | None, run: Run, record: Record) -> bool:
     """True if accounting's row is the run's job, by its name or its batch script.
 
-    `job`: the run's job as squeue lists it. A user may have changed its name.
+    `job`: the run's job as squeue lists it. A user may have changed its name. The tasks of an array have the
+    sweep's name, as the tasks of an earlier sweep from the same spec have; so the sweep's folder must be named.
     """
+    if row.task is not None and record.sweep is not None and row.command:
+        return f"/{SWEEPS}/{record.sweep.folder}/" in row.command
     names = {record.name} if job is None else {record.name, job.name}
     return row.name in names or str(run.path / BATCH_SCRIPT) in (row.command or "")
 
@@ -141,6 +138,17 @@ def _names(row: ListedJob, job: ListedJob | None, run: Run, record: Record) -> b
 def _is_final(row: ListedJob) -> bool:
     """True if the row is complete. At first the row of an ended job may lack its end and who ended it."""
     return not is_live(row) and row.ended_at is not None
+
+
+def squeue_for(
+    runs: Sequence[Run], records: Sequence[Record], slurm: SlurmCommands
+) -> list[ListedJob]:
+    """The jobs among which those of the runs are. `records`: the runs' records, from `present`."""
+    ids = [record.job_id for record in records if record.job_id is not None]
+    if len(ids) == len(records) and len(set(map(array_of, ids))) < MANY:
+        return squeue(slurm, squeue_argv(job_ids=ids))
+    # A job of which only the token is known is searched among all jobs of the user.
+    return squeue(slurm, squeue_argv(uids=sorted({os.getuid(), *map(_owner, runs)})))
 
 
 def squeue(slurm: SlurmCommands, argv: Sequence[str]) -> list[ListedJob]:
@@ -171,7 +179,7 @@ def match(run: Path, record: Record, jobs: Sequence[ListedJob]) -> ListedJob | N
 
 def why_strange(run: Path, record: Record, jobs: Sequence[ListedJob]) -> str | None:
     """Why a job with the run's id and token is not the run's own; None if there is no such job."""
-    claimed = (job for job in jobs if job.has_token(record.token))
+    claimed = (job for job in jobs if has_token(job, record))
     reasons = (why_not_own(run, record, job) for job in claimed)
     return next((reason for reason in reasons if reason is not None), None)
 
@@ -182,26 +190,24 @@ def present(run: Run, record: Record) -> Record:
         job_id = read_record(run.path / JOB).decode("ascii").strip()
     except (OSError, ValueError):
         return record
-    return msgspec.structs.replace(record, job_id=job_id) if job_id.isdecimal() else record
+    return msgspec.structs.replace(record, job_id=job_id) if is_job_id(job_id) else record
 
 
-def _ask_accounting(
-    job_ids: Sequence[str | None], slurm: SlurmCommands
-) -> dict[str, ListedJob] | None:
-    """The rows of sacct by job id, for jobs that have ended or that squeue no longer lists.
+def _ask_accounting(job_ids: Sequence[str | None], slurm: SlurmCommands) -> JobTable | None:
+    """The rows of sacct for jobs that have ended or that squeue no longer lists.
 
     None if the cluster has no accounting. Raises BackendUnreachableError if slurmdbd does not answer. Rows may
     be late: sacct may list an ended job as PENDING. So a row that is not final tells nothing.
     """
     known = [job_id for job_id in job_ids if job_id is not None]
     if not known:
-        return {}
+        return JobTable([])
     try:
         answer = slurm.ask(sacct_argv(known), timeout=ACCOUNTING_S)
     except NotInstalledError:
         return None
     if answer.code == 0:
-        return newest(parse_sacct(answer.out))
+        return JobTable(parse_sacct(answer.out))
     if "accounting storage is disabled" in answer.err:
         return None
     raise BackendUnreachableError(f"Slurm's accounting does not answer: {first_line(answer.err)}")
@@ -293,6 +299,7 @@ def _gather(run: Run, record: Record, job: ListedJob | None, silence: str | None
         job_id=record.job_id,
         now=time.time(),
         alive=not live and ended is None and silence is None and is_held(run.path),
+        task=record.place if isinstance(record.place, ArrayTask) else None,
         restarts_before=record.restarts,
         max_restarts=limits_of(run.path, record).max_restarts if restarted or silence else None,
     )

@@ -392,8 +392,12 @@ prl_begin_exit_file() {
     prl_last_reason=$(sed -nE 's/.*"reason": "(.*)"\}.*/\1/p' "$prl_exit_file" 2>/dev/null) || true
   rm -f -- "$prl_exit_file"
   prl_note_attempt "$(prl_start_text)"
-  # Under Slurm: which job has the run, also where somebody typed sbatch.
-  [[ $prl_node_rank != 0 || -z ${SLURM_JOB_ID:-} ]] || echo "$SLURM_JOB_ID" >"$prl_run_dir/logs/.job"
+  # Under Slurm: which job has the run, also where somebody typed sbatch. 4711_3 is task 3 of an array.
+  if [[ $prl_node_rank == 0 && -n ${SLURM_JOB_ID:-} ]]; then
+    local prl_job=$SLURM_JOB_ID
+    [[ -z ${SLURM_ARRAY_TASK_ID:-} ]] || prl_job=${SLURM_ARRAY_JOB_ID:-}_$SLURM_ARRAY_TASK_ID
+    echo "$prl_job" >"$prl_run_dir/logs/.job"
+  fi
   printf '%4096s\n' '' >"$prl_exit_file.part"
 }
 

@@ -6,16 +6,17 @@ from datetime import datetime
 
 import pytest
 
+from prl_submit.backends.slurm.array_ids import JobIds
 from prl_submit.backends.slurm.job_listing import (
     ListedJob,
     is_live,
     is_waiting,
-    newest,
     parse_sacct,
     parse_squeue,
     sacct_argv,
     squeue_argv,
 )
+from prl_submit.backends.slurm.job_table import JobTable
 
 TOKEN = "0123456789abcdef"
 THEN = "2026-11-22T21:00:00"
@@ -40,6 +41,7 @@ def squeue(**over: str) -> str:
         "stdout": "/out/v1/logs/slurm.log",
         "name": "mr",
         "comment": f"prl-submit:{TOKEN}",
+        "ids": over.get("job_id", "77"),
     }
     assert not over.keys() - fields.keys()
     return "".join(f"{value}\x1f" for value in (fields | over).values()) + "\n"
@@ -101,6 +103,8 @@ def test_the_question_to_sacct() -> None:
 def test_a_running_job() -> None:
     assert live() == ListedJob(
         job_id="77",
+        ids=JobIds("77"),
+        raw_id="77",
         state="RUNNING",
         restarts=0,
         gpus=4,
@@ -286,6 +290,7 @@ def test_an_accounted_job() -> None:
     assert parse_sacct(sacct()) == [
         ListedJob(
             job_id="77",
+            ids=JobIds("77"),
             state="COMPLETED",
             restarts=None,
             exit_code=0,
@@ -334,7 +339,6 @@ def test_no_node_was_assigned(text: str) -> None:
         "",
         "Slurm accounting storage is disabled",
         sacct(job_id="77.batch"),
-        sacct(job_id="77_1"),
         "\x1f".join(sacct().split("\x1f")[:-1]),
         sacct(name="a\x1fb"),
     ],
@@ -354,9 +358,9 @@ def test_a_line_end_in_an_accounted_name_costs_only_that_row() -> None:
     assert [(job.job_id, job.name) for job in rows] == [("5", "a"), ("77", "mr")]
 
 
-def test_of_several_rows_the_last() -> None:
+def test_of_several_rows_the_last_is_the_newest() -> None:
     rows = parse_sacct("\n".join([sacct(state="NODE_FAIL"), sacct(state="COMPLETED")]))
-    assert {key: job.state for key, job in newest(rows).items()} == {"77": "COMPLETED"}
+    assert [job.state for job in JobTable(rows).with_id("77")] == ["NODE_FAIL", "COMPLETED"]
 
 
 # ------------------------------------------------------------------ live and waiting

@@ -49,6 +49,7 @@ def live(job_id: str, token: str | None, state: str = "RUNNING", **more: str) ->
     """A job as squeue lists it, by the names of its fields."""
     return {
         "JobID": job_id,
+        "JobArrayID": job_id,
         "State": state,
         "RestartCnt": "0",
         "exit_code": "0",
@@ -71,7 +72,7 @@ def live(job_id: str, token: str | None, state: str = "RUNNING", **more: str) ->
 def accounted(job_id: str, state: str, **more: str) -> dict[str, str]:
     """A job as sacct lists it."""
     return {
-        "JobIDRaw": job_id,
+        "JobID": job_id,
         "State": state,
         "ExitCode": "0:0",
         "Submit": THEN,
@@ -113,7 +114,7 @@ class FakeSlurm(FakeShell):
         if self.rows is None:
             return NO_ACCOUNTING
         names = words["format"].split(",")
-        rows = [row for row in self.rows if row["JobIDRaw"] in words["jobs"].split(",")]
+        rows = [row for row in self.rows if row["JobID"] in words["jobs"].split(",")]
         text = "".join(words["delimiter"].join(row[n] for n in names) + "\n" for row in rows)
         return Answer(0, text, "")
 

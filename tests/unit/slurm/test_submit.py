@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from prl_submit.backends.slurm import backend as slurm_backend
+from prl_submit.backends.slurm import sbatch_order
 from prl_submit.backends.slurm.job_listing import slurm_time
 from prl_submit.backends.slurm.partitions import SINFO
 from prl_submit.errors import (
@@ -58,6 +59,7 @@ class Jobs:
         for job_id, comment, state in self.jobs:
             told = {
                 "JobID": job_id,
+                "JobArrayID": job_id,
                 "RestartCnt": "0",
                 "State": state,
                 "Name": "mr",
@@ -97,8 +99,8 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlurm]
     slurm = FakeSlurm(run)
     slurm.says(sinfo=Answer(0, GPUS, ""), sbatch=Answer(0, "77\n", ""), squeue=Jobs())
     monkeypatch.setattr(shell, "run", slurm)
-    monkeypatch.setattr(slurm_backend, "_LOOKUP_S", 0.0)
-    monkeypatch.setattr(slurm_backend, "_LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr(sbatch_order, "_LOOKUP_S", 0.0)
+    monkeypatch.setattr(sbatch_order, "_LOOK_AGAIN_S", 0.0)
     for name in os.environ:
         if name.startswith(("SLURM_", "SBATCH_", "SRUN_", "SQUEUE_", "SINFO_")):
             monkeypatch.delenv(name)
@@ -226,7 +228,7 @@ def test_the_job_is_found_by_its_token(
 def test_a_controller_that_comes_back_in_time(
     fake: FakeSlurm, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slurm_backend, "_LOOKUP_S", 60.0)
+    monkeypatch.setattr(sbatch_order, "_LOOKUP_S", 60.0)
     there = Jobs(("77", "prl-submit:mine", "PENDING"))
     fake.says(sbatch=TIMED_OUT, squeue=[NO_CONTROLLER, NO_CONTROLLER, there])
     assert slurm_backend.BACKEND.submit(fake.run, plan, NEW).job_id == "77"
@@ -247,7 +249,7 @@ def test_two_empty_answers_prove_that_there_is_no_job(
 def test_an_empty_answer_counts_across_a_failed_one(
     fake: FakeSlurm, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slurm_backend, "_LOOKUP_S", 60.0)
+    monkeypatch.setattr(sbatch_order, "_LOOKUP_S", 60.0)
     fake.says(sbatch=TIMED_OUT, squeue=[Jobs(), NO_CONTROLLER, Jobs()])
     with pytest.raises(BackendUnreachableError):
         slurm_backend.BACKEND.submit(fake.run, plan, NEW)
