@@ -55,7 +55,10 @@ def cancel(
     except KeyboardInterrupt:
         return _interrupted(found)
     if as_json:
-        document({"runs": statuses_of([refreshed(run) for run in found])})
+        from prl_submit.cli.run_views import detailed
+
+        again = [refreshed(run) for run in found]
+        document({"runs": detailed(again, statuses_of(again))})
     else:
         for status in statuses_of([refreshed(run) for run in allowed]):
             data(describe(status))

@@ -19,7 +19,6 @@ from prl_submit.cli.started import after_start
 from prl_submit.errors import SpecError, format_error
 from prl_submit.planning.plan import Planned
 from prl_submit.prepare import plan_spec
-from prl_submit.runs.states import Status
 from prl_submit.submission import World
 from prl_submit.submission import submit as submit_plan
 from prl_submit.system import shell
@@ -111,7 +110,9 @@ def print_artefact(planned: Planned, templates: Path | None, as_json: bool) -> i
 
 def _nothing(name: str, backend: str) -> dict[str, Any]:
     """The keys of a status for a job that was not submitted: all null but these two."""
-    fields = dict.fromkeys(Status.__struct_fields__)
+    from prl_submit.results.run_status import RunStatus
+
+    fields = dict.fromkeys(RunStatus.__struct_fields__)
     return {**fields, "name": name, "backend": backend}
 
 

@@ -32,7 +32,9 @@ def wait(runs: tuple[str, ...], output_root: str | None, as_json: bool) -> int:
     except KeyboardInterrupt:
         return interrupted(found)
     if as_json:
-        document({"runs": statuses})
+        from prl_submit.cli.run_views import detailed
+
+        document({"runs": detailed(found, statuses)})
     return result_code(statuses)
 
 

@@ -105,6 +105,12 @@ def has_colour() -> bool:
     return is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def is_ascii_only() -> bool:
+    """True if the locale has no characters but those of ASCII. For LANG=C Python itself sets LC_CTYPE to C.UTF-8."""
+    locale = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or ""
+    return not locale.upper().replace("-", "").endswith("UTF8")
+
+
 def state(text: str) -> str:
     """The state's word in its colour, where there is colour."""
     return click.style(text, fg=_COLOURS.get(text)) if has_colour() else text
@@ -146,8 +152,8 @@ def _folded(line: Sequence[str], sizes: Sequence[int], wrap: int, width: int) ->
         kept -= 1
     texts = [_cut(_aligned(line[:kept], sizes), width)]
     for cell in line[kept:-wrap]:
-        texts += _wrapped(cell, width)
-    return texts + _wrapped(" ".join(line[-wrap:]), width)
+        texts += wrapped(cell, width)
+    return texts + wrapped(" ".join(line[-wrap:]), width)
 
 
 def _aligned(cells: Sequence[str], sizes: Sequence[int]) -> str:
@@ -167,7 +173,7 @@ def _cut(text: str, width: int) -> str:
     return text if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def wrapped(text: str, width: int) -> list[str]:
     """The text in indented lines that fit the terminal, broken between words where that can be."""
     from rich.cells import cell_len, chop_cells
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 
-from prl_submit.cli.console import note, table
+from prl_submit.cli.console import note
 from prl_submit.errors import EXIT_INTERRUPTED, EXIT_JOB_FAILED
 from prl_submit.launch.quote import bash
 from prl_submit.runs.directory import Run
@@ -48,12 +48,12 @@ def typed(run: Run) -> str:
 
 def describe(status: Status) -> str:
     """One line about one run."""
-    steps = f", step {_progress(status)}" if status.step is not None else ""
+    steps = f", step {step_words(status)}" if status.step is not None else ""
     reason = f": {status.reason}" if status.reason else ""
     return words(f"{status.run} {status.state}{steps}{reason}")
 
 
-def _progress(status: Status) -> str:
+def step_words(status: Status) -> str:
     """`5/60`; while the job runs, with the time since that step: `5/60, 12m ago`."""
     if status.step is None:
         return "-"
@@ -62,22 +62,3 @@ def _progress(status: Status) -> str:
         return steps
     seconds = time.time() - datetime.fromisoformat(status.last_step_at).timestamp()
     return f"{steps}, {age(seconds)} ago"
-
-
-def status_table(statuses: Sequence[Status]) -> str:
-    """The runs as a table, one row each. On a terminal a long reason goes on in lines below its row."""
-    rows = [
-        [
-            status.run,
-            status.name or "?",
-            status.backend or "?",
-            status.job_id or "-",
-            status.state,
-            _progress(status),
-            str(status.restarts),
-            status.reason or "",
-        ]
-        for status in statuses
-    ]
-    header = ["RUN", "NAME", "BACKEND", "JOB", "STATE", "STEP", "RESTARTS", "REASON"]
-    return table(header, rows, wrap=1)

@@ -102,8 +102,10 @@ def _announce(run: Run, as_json: bool) -> int:
 
 def _document(run: Run, status: Status) -> None:
     """Print the run as JSON: its status, and the path of what was sent to the backend."""
+    from prl_submit.cli.run_views import detailed
+
     name = traits_of(run.record.backend).artefact if run.record else None
     artefact = None if name is None else str(run.path / name)
     order = _how_to_start(run)
     more = {"artefact": artefact, "command": None if order is None else order.command}
-    document({**msgspec.structs.asdict(status), **more})
+    document({**msgspec.structs.asdict(detailed([run], [status])[0]), **more})

@@ -145,14 +145,22 @@ def read_metrics(run: Path, *, rows: int = ROWS) -> RunMetrics:
 def read_recent_metrics(run: Path) -> RunMetrics:
     """What the last lines tell: the last steps, but not how many there were, or their attempts.
 
-    It takes less than a millisecond, however long the training is. ms-swift's last line repeats the whole
-    history, so more is read if no step is found.
+    It takes less than a millisecond, however long the training is.
+    """
+    return recent_reader(run)[1]
+
+
+def recent_reader(run: Path) -> tuple[MetricsReader, RunMetrics]:
+    """A reader that began with the last lines, and what they tell.
+
+    ms-swift's last line repeats the whole history, so more is read if no step is found.
     """
     size = RECENT_BYTES
     while True:
-        metrics = MetricsReader(run, tail=size).read()
+        reader = MetricsReader(run, tail=size)
+        metrics = reader.read()
         if metrics.step is not None or not _is_larger(run / STEPS, size):
-            return metrics
+            return reader, metrics
         size *= 16
 
 

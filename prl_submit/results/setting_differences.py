@@ -40,7 +40,7 @@ def differences(settings: Sequence[RunSettings]) -> dict[str, list[Any]]:
     found.update(arguments)
     if all(item.planned for item in settings):
         found.update(_differing([_planned(item) for item in settings], needs_all=False))
-    return {key: [_shown(key, value) for value in values] for key, values in found.items()}
+    return {key: [shown_setting(key, value) for value in values] for key, values in found.items()}
 
 
 def common_settings(settings: Sequence[RunSettings]) -> dict[str, Any]:
@@ -50,8 +50,25 @@ def common_settings(settings: Sequence[RunSettings]) -> dict[str, Any]:
     for key in sorted({key for run in runs for key in run}):
         values = [run[key] for run in runs if key in run]
         if all(_same(value, values[0]) for value in values[1:]):
-            found[key] = _shown(key, values[0])
+            found[key] = shown_setting(key, values[0])
     return found
+
+
+def differing_values(plans: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """For each plan, by the keys of a job spec, its values of the keys in which the plans differ."""
+    kept = [{key: value for key, value in plan.items() if _is_compared(key)} for plan in plans]
+    differing = _differing(kept, needs_all=False)
+    return [
+        {key: shown_setting(key, plan[key]) for key in differing if plan.get(key) is not None}
+        for plan in kept
+    ]
+
+
+def _is_compared(key: str) -> bool:
+    """False for a key that differs between any two runs."""
+    if key.startswith("sweep."):
+        return False
+    return key not in _OF_EACH_JOB and key.removeprefix("swift.") not in _OF_EACH_RUN
 
 
 def _arguments(settings: RunSettings) -> dict[str, Any]:
@@ -89,5 +106,6 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
-def _shown(key: str, value: Any) -> Any:
+def shown_setting(key: str, value: Any) -> Any:
+    """The value of a setting, but `***` for a token or a password."""
     return HIDDEN if value is not None and _SECRET.search(key) else value

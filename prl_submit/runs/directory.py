@@ -111,6 +111,16 @@ def point_latest(run: Path) -> None:
             return
 
 
+def is_run_name(name: str) -> bool:
+    """True if a directory with this name may be a run."""
+    return re.fullmatch(_RUN_NAME, name) is not None
+
+
+def sort_key(name: str) -> tuple[int, str]:
+    """By this lists of runs are sorted: by number, the newest last."""
+    return _number(name), name
+
+
 def _number(name: str) -> int:
     match = re.match(_NUMBERED, name)
     return int(match[1]) if match else -1
@@ -158,14 +168,14 @@ def names_in(folder: Path) -> list[str]:
 def list_runs(root: Path) -> list[Run]:
     """The runs in an output root, newest last. An output root that does not exist yet has no runs."""
     try:
-        names = [name for name in os.listdir(root) if re.fullmatch(_RUN_NAME, name)]
+        names = [name for name in os.listdir(root) if is_run_name(name)]
     except FileNotFoundError:
         return []
     except NotADirectoryError:
         raise PrlSubmitError(f"output root {root} is a file, not a folder") from None
     except OSError as error:
         raise PrlSubmitError(f"output root {root} cannot be read: {error.strerror}") from None
-    paths = [root / name for name in sorted(names, key=lambda n: (_number(n), n))]
+    paths = [root / name for name in sorted(names, key=sort_key)]
     runs = (read_run(path) or _no_directory(path) for path in paths)
     return [run for run in runs if run is not None]
 

@@ -123,12 +123,12 @@ def status_of(run: Run, state: State) -> Status:
         submitted_at=record.submitted_at if record else None,
         started_at=first or state.started_at,
         ended_at=state.ended_at,
-        last_step_at=_local_time(progress.logged_at),
+        last_step_at=local_time(progress.logged_at),
         attempts=attempts,
     )
 
 
-def _local_time(seconds: float | None) -> str | None:
+def local_time(seconds: float | None) -> str | None:
     """Seconds since 1970 as ISO 8601 with this machine's zone; None for a time after the year 9999."""
     if seconds is None:
         return None

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 STATUS_KEYS = (
     "run path name backend job_id state reason exit_code restarts step max_steps "
-    "submitted_at started_at ended_at last_step_at attempts"
+    "submitted_at started_at ended_at last_step_at attempts "
+    "metrics phase phase_since hints gpus sweep tags note"
 ).split()
 
 

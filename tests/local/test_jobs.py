@@ -24,7 +24,8 @@ Eventually = Callable[..., None]
 SLEEP = 'echo "it runs"; step 1 9; touch "$run/ready"; sleep 300'
 STATUS_KEYS = (
     "run path name backend job_id state reason exit_code restarts step max_steps "
-    "submitted_at started_at ended_at last_step_at attempts"
+    "submitted_at started_at ended_at last_step_at attempts "
+    "metrics phase phase_since hints gpus sweep tags note"
 ).split()
 
 
