@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from prl_submit.cli.console import data, document, note
+from prl_submit.cli.estimated import estimate_in_json, note_estimate, with_estimate
 from prl_submit.cli.problems import errors_line, note_unstated, rendered
-from prl_submit.cli.shared_options import json_option, spec_options
+from prl_submit.cli.shared_options import json_option, seconds_option, spec_options
 from prl_submit.errors import (
     EXIT_JOB_FAILED,
     EXIT_WRONG_INPUT,
@@ -27,14 +28,20 @@ from prl_submit.spec.nodes import Origin, as_problem, problem_at
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from prl_submit.results.estimate import Estimate
+
 
 class Checked(NamedTuple):
-    """What a check found. `online` and `code`: the backend's answer and the exit code it calls for."""
+    """What a check found. `online` and `code`: the backend's answer and the exit code it calls for.
+
+    `estimate`: how many steps the job would train, and when it would end.
+    """
 
     planned: Planned | None
     problems: list[Problem]
     online: str | None = None
     code: int = 0
+    estimate: Estimate | None = None
 
     @property
     def errors(self) -> list[Problem]:
@@ -47,14 +54,22 @@ class Checked(NamedTuple):
 @click.option(
     "--online", is_flag=True, help="Also ask the backend whether and when it would run the job."
 )
+@seconds_option
 @json_option
-def check(spec: str, templates: Path | None, online: bool, as_json: bool, **options: Any) -> int:
+def check(
+    spec: str,
+    templates: Path | None,
+    online: bool,
+    seconds_per_step: float | None,
+    as_json: bool,
+    **options: Any,
+) -> int:
     """List everything that is wrong with SPEC: where, and what to do about it. Creates nothing.
 
     Exit code 0: the job can be submitted, perhaps with warnings; 2: it cannot. With --online also 1:
     the backend would refuse it; 4: the backend does not answer.
     """
-    checked = _check(spec, templates, online, options)
+    checked = _check(spec, templates, online, seconds_per_step, options)
     if as_json:
         document(
             {
@@ -62,6 +77,7 @@ def check(spec: str, templates: Path | None, online: bool, as_json: bool, **opti
                 "problems": list(map(_in_json, checked.problems)),
                 "online": checked.online,
                 "unstated": checked.planned.plan.unstated if checked.planned else [],
+                "estimate": estimate_in_json(checked.estimate),
             }
         )
     else:
@@ -69,16 +85,24 @@ def check(spec: str, templates: Path | None, online: bool, as_json: bool, **opti
     return checked.code or (EXIT_WRONG_INPUT if checked.errors else 0)
 
 
-def _check(spec: str, templates: Path | None, online: bool, options: dict[str, Any]) -> Checked:
+def _check(
+    spec: str,
+    templates: Path | None,
+    online: bool,
+    seconds_per_step: float | None,
+    options: dict[str, Any],
+) -> Checked:
     """Plan the job; if that gives no error, try the user's templates and ask the backend."""
     try:
         planned = plan_spec(spec, **options)
         if not errors_of(planned):
+            planned, found = with_estimate(planned, seconds_per_step)
             if templates is not None:
                 rendered(planned, templates)
             if online:
-                return _ask_online(planned, templates)
-            return Checked(planned, [*planned.problems, *_as_node(planned)])
+                return _ask_online(planned, templates)._replace(estimate=found)
+            problems = [*planned.problems, *_as_node(planned)]
+            return Checked(planned, problems, estimate=found)
     except SpecError as error:
         return Checked(None, error.problems)
     return Checked(planned, planned.problems)
@@ -115,6 +139,7 @@ def _print(spec: str, checked: Checked) -> None:
         note(errors_line(spec, checked.problems))
         return
     note_unstated(checked.planned.plan)
+    note_estimate(checked.estimate)
     words = f"; {checked.online}" if checked.online else ""
     data(f"{spec}: ok: {_summary(checked.planned)}{words}")
 

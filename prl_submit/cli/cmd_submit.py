@@ -12,9 +12,16 @@ from prl_submit import backends
 from prl_submit.backends.artefact import first_file
 from prl_submit.cli.as_node import node_here, start_node
 from prl_submit.cli.console import document, note, raw
+from prl_submit.cli.estimated import tell_estimate
 from prl_submit.cli.problems import errors_line, warn_or_stop
 from prl_submit.cli.run_lines import interrupted
-from prl_submit.cli.shared_options import follow_option, json_option, spec_options, wait_option
+from prl_submit.cli.shared_options import (
+    follow_option,
+    json_option,
+    seconds_option,
+    spec_options,
+    wait_option,
+)
 from prl_submit.cli.started import after_start
 from prl_submit.errors import SpecError, format_error
 from prl_submit.planning.plan import Planned
@@ -40,6 +47,7 @@ from prl_submit.system import shell
 )
 @wait_option
 @follow_option
+@seconds_option
 @json_option
 def submit(
     spec: str,
@@ -49,6 +57,7 @@ def submit(
     new_run: bool,
     wait: bool,
     follow: bool,
+    seconds_per_step: float | None,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -71,11 +80,13 @@ def submit(
         return error.exit_code
     backends.load(planned.plan.backend)
     if dry_run:
+        tell_estimate(planned, seconds_per_step)
         return print_artefact(planned, templates, as_json)
     world = World(os.environ, shell.run, templates, note)
     node = node_here(planned, prepare=prepare, as_json=as_json)
     if node is not None:
         return start_node(node, planned, world, new_run=new_run)
+    tell_estimate(planned, seconds_per_step)
     return start(planned, world, wait=wait, follow=follow, as_json=as_json)
 
 

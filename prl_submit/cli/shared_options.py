@@ -63,6 +63,21 @@ templates_option = click.option(
     help="Use the templates in this folder instead of those of the same name that come with prl-submit.",
 )
 
+
+def _seconds(_ctx: click.Context, _param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not 0 < value < float("inf"):
+        raise click.BadParameter(f"{value} is no time of a step; it takes seconds, such as 36")
+    return value
+
+
+seconds_option = click.option(
+    "--seconds-per-step",
+    type=float,
+    metavar="S",
+    callback=_seconds,
+    help="How long a step takes, to say when the job would end. Default: as in the newest run of the same name.",
+)
+
 force_owner_option = click.option(
     "--force-owner",
     is_flag=True,

@@ -304,11 +304,9 @@ def enough(job: Job, argument: str, found: list[Source], need: Need | None) -> I
         return
     if not found or need is None or job.get("interleave_prob", None) is not None:
         return
-    rows = sum(_used(source) for source in found)
-    share = job.get("split_dataset_ratio", 0)
-    split = argument == "dataset" and share > 0 and evaluates(job) and not job.many("val_dataset")
-    if split:
-        rows -= sum(_split_off(source, share) for source in found)
+    files = [(source.count.rows, source.sample) for source in found]
+    split = argument == "dataset" and splits(job)
+    rows = training_rows_of(job, files) if split else sum(_used(*file) for file in files)
     if rows < need.rows:
         what = f"{rows} row{'s' if rows != 1 else ''}" + (" after the split" if split else "")
         yield job.refuse(
@@ -318,17 +316,36 @@ def enough(job: Job, argument: str, found: list[Source], need: Need | None) -> I
         )
 
 
-def _used(source: Source) -> int:
+def splits(job: Job) -> bool:
+    """True if ms-swift splits rows off the data set for the evaluation."""
+    return split_share(job) > 0 and evaluates(job) and not job.many("val_dataset")
+
+
+def split_share(job: Job) -> float:
+    """The share of the rows that is split off. Before 3.6 the default was 0.01 (3.3.0 data_args)."""
+    return float(job.get("split_dataset_ratio", 0 if job.since("3.6") else 0.01))
+
+
+def training_rows_of(job: Job, files: list[tuple[int, int | None]]) -> int:
+    """The rows that are trained in an epoch. `files`: for each its rows, and the number after `#` or None."""
+    rows = sum(_used(count, sample) for count, sample in files)
+    if not splits(job):
+        return rows
+    share = split_share(job)
+    return rows - sum(_split_off(count, sample, share) for count, sample in files)
+
+
+def _used(count: int, sample: int | None) -> int:
     """The rows that ms-swift takes: `#N` takes N rows, and repeats rows if the file has fewer."""
-    return source.count.rows if source.sample is None else source.sample
+    return count if sample is None else sample
 
 
-def _split_off(source: Source, share: float) -> int:
+def _split_off(count: int, sample: int | None, share: float) -> int:
     """The rows split off for the evaluation: at least one of each file.
 
     Source: ms-swift 4.6.0 dataset_meta `post_process`.
     """
-    return max(int(min(source.count.rows, _used(source)) * share), 1)
+    return max(int(min(count, _used(count, sample)) * share), 1)
 
 
 def known_columns(job: Job, argument: str, found: list[Source]) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from prl_submit.results.comparison import ComparedRun, Comparison
-from prl_submit.results.timing import short
+from prl_submit.results.time_words import short
 from prl_submit.system.untrusted_text import one_line
 
 #: A table: its header and its rows.

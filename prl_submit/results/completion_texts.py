@@ -8,7 +8,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from prl_submit.results.completions import Batch
-from prl_submit.results.timing import short
+from prl_submit.results.time_words import short
 
 _T = TypeVar("_T")
 

@@ -17,7 +17,7 @@ from prl_submit.results.completions import Batch, identical_share, one_character
 from prl_submit.results.logged_values import number
 from prl_submit.results.run_metrics import RunMetrics
 from prl_submit.results.run_settings import RunSettings
-from prl_submit.results.timing import short
+from prl_submit.results.time_words import short
 
 #: So many last logged steps are looked at together, because a single step may be odd.
 WINDOW = 10

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from prl_submit.results.overview import Overview
 from prl_submit.results.sparkline import sparkline
-from prl_submit.results.timing import short, time_left
+from prl_submit.results.time_words import short, time_left
 from prl_submit.runs.times import age
 
 #: The columns of the bar and of the curve.

@@ -7,7 +7,7 @@ from typing import Any
 
 from prl_submit.results.logged_values import printed_line, seconds
 from prl_submit.results.step_lines import EVALUATED, TRAINING, LineParser, LogLine
-from prl_submit.results.timing import short, time_left
+from prl_submit.results.time_words import short, time_left
 
 #: What ms-swift prints at the end of a line, behind a progress bar, or behind the name of a node.
 _PRINTED = re.compile(rb"(?:^|\r|\][: ])(\{'[^\r\n]*\})[ \r]*$")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, isfinite
+from math import isfinite
 from statistics import fmean, median, quantiles
 
 from msgspec import Struct
@@ -121,47 +121,3 @@ def _evaluations_left(metrics: RunMetrics, settings: RunSettings) -> float:
         count += 1  # ms-swift evaluates after the last step too
     count += done[-1][0] < last.step and last.step % every == 0  # it goes on now
     return max(count, 0) * fmean(value for _, value in done)
-
-
-def number_of_steps(
-    rows: int, epochs: float, samples_per_step: int, num_generations: int
-) -> int | None:
-    """The steps of a training on so many rows: each row is answered `num_generations` times in an epoch."""
-    if min(rows, samples_per_step, num_generations) < 1 or not 0 < epochs < 1e9:
-        return None
-    prompts_per_step = samples_per_step / num_generations
-    return ceil(max(1, int(rows / prompts_per_step)) * epochs)
-
-
-def whole_time(steps: int, seconds_per_step: float) -> str:
-    """`84,620 steps; at 36 s each 35.3 days`."""
-    return (
-        f"{steps:,} steps; at {short(seconds_per_step)} s each {in_words(steps * seconds_per_step)}"
-    )
-
-
-def in_words(seconds: float) -> str:
-    """A time with one unit: `35.3 days`, `2.5 hours`, `12 minutes`, `40 seconds`."""
-    for unit, size in (("day", 86_400.0), ("hour", 3600.0), ("minute", 60.0)):
-        if seconds >= size * 1.5:
-            return f"{short(seconds / size)} {unit}s"
-    return f"{short(seconds)} seconds"
-
-
-def time_left(seconds: float) -> str:
-    """A time in few characters: `40 s`, `12 min`, `2.5 h`, `35 days`."""
-    for unit, size in (("days", 86_400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= size * 1.5:
-            return (
-                f"{seconds / size:.2g} {unit}"
-                if seconds < size * 10
-                else f"{seconds / size:.0f} {unit}"
-            )
-    return f"{seconds:.0f} s"
-
-
-def short(value: float) -> str:
-    """A number with three digits at most after it is rounded: 35.3, 2.2, 0.163, 12."""
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"

@@ -57,7 +57,7 @@ def generation_batch(job: Job) -> Iterator[Problem]:
         return
     device = job.get("per_device_train_batch_size", 1)
     batch = device * job.world
-    parts = _batch_sizes(job, batch)
+    parts = generation_sizes(job, batch)
     if isinstance(parts, Problem):
         yield parts
     elif parts[0] % group:
@@ -84,7 +84,7 @@ def two_sizes(job: Job) -> Problem | None:
     return job.refuse("generation_batch_size", message, ONE_TOO_MANY)
 
 
-def _batch_sizes(job: Job, batch: int) -> tuple[int, int, str] | Problem:
+def generation_sizes(job: Job, batch: int) -> tuple[int, int, str] | Problem:
     """The generation batch, the steps per generation, and the argument that the steps come from.
 
     `batch`: the rows of one step on all processes. Returns a problem instead if the sizes disagree.

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from prl_submit.errors import NoSuchRunError, PrlSubmitError
 from prl_submit.runs.labels import read_labels
-from prl_submit.runs.layout import LATEST, RECORD, SWEEPS, claim_folder, pod_file
+from prl_submit.runs.layout import LATEST, RECORD, RUN_NAME, SWEEPS, claim_folder, pod_file
 from prl_submit.runs.record import Record, decode_record
 from prl_submit.system.owners import whose
 from prl_submit.system.reading import read_record
@@ -28,7 +28,6 @@ def writes_here(logs: Path, node: int, pod: str) -> bool:
 
 #: Every name that begins so has a number, because ms-swift 4.6.0 utils.py `_get_version` counts them all.
 _NUMBERED = r"v([0-9]+)"
-_RUN_NAME = r"v([0-9]+)-[0-9]{8}-[0-9]{6}"
 
 
 class Run(Struct, frozen=True):
@@ -113,7 +112,7 @@ def point_latest(run: Path) -> None:
 
 def is_run_name(name: str) -> bool:
     """True if a directory with this name may be a run."""
-    return re.fullmatch(_RUN_NAME, name) is not None
+    return re.fullmatch(RUN_NAME, name) is not None
 
 
 def sort_key(name: str) -> tuple[int, str]:

@@ -41,6 +41,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+#: The pattern of a run directory's name; its group is the run's number.
+RUN_NAME = r"v([0-9]+)-[0-9]{8}-[0-9]{6}"
 SPEC = "spec.yaml"
 PLAN = "plan.json"
 LAUNCH = "launch.sh"

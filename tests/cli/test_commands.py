@@ -98,7 +98,9 @@ def test_documents_have_the_contracts_keys(world: World) -> None:
         assert submitted == document["runs"][0]
     assert world.prl("status", "--json").json == {"runs": []}
     check = world.prl("check", world.spec(), "--json").json
-    assert check == {"ok": True, "problems": [], "online": None, "unstated": []}
+    assert check == {
+        "ok": True, "problems": [], "online": None, "unstated": [], "estimate": None,
+    }  # fmt: skip
     wrong = world.prl("check", world.spec(swift__bogus=1), "--json")
     assert wrong.code == 2
     assert not wrong.json["ok"]
@@ -113,6 +115,37 @@ def test_documents_have_the_contracts_keys(world: World) -> None:
     assert list(dry) == [*STATUS_KEYS, "artefact"]
     assert dry["artefact"].startswith("#!/usr/bin/env bash")
     assert world.prl("schema").json["$ref"] == "#/$defs/JobSpec"
+
+
+def test_check_and_submit_say_how_many_steps(world: World) -> None:
+    """On stderr: from max_steps, and the time from the option or from the last run of the same name."""
+    spec = world.spec(swift__max_steps=6000)
+    assert "note: 6,000 steps\n" in world.prl("check", spec).err
+    told = world.prl("check", spec, "--seconds-per-step", "36")
+    assert "note: 6,000 steps; at 36 s each 2.5 days (until 20" in told.err
+    assert "resources.time_limit" not in told.err
+    dry = world.prl(spec, "--dry-run", "--seconds-per-step=36", "--set", "resources.time_limit=1h")
+    assert "note: 6,000 steps; at 36 s each 2.5 days (until 20" in dry.err
+    assert "resources.time_limit: 60 minutes is shorter than 2.5 days" in dry.err
+    assert dry.out.startswith("#!/usr/bin/env bash")
+    for wrong in ("0", "-1", "nan", "inf", "fast"):
+        refused = world.prl("check", spec, "--seconds-per-step", wrong)
+        assert (refused.code, refused.out) == (2, "")
+    done = world.prl(spec, "--wait", FAKE="step 1 1")
+    assert "note: 6,000 steps\n" in done.err
+    lines = [
+        {"global_step/max_steps": f"{n}/9", "elapsed_time": f"{n * 9}s", "train_speed(s/it)": 9.0}
+        for n in range(1, 6)
+    ]
+    run = Path(done.out.strip())
+    (run / "logging.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    estimate = world.prl("check", spec, "--json").json["estimate"]
+    assert (
+        abs(datetime.fromisoformat(estimate.pop("ends_at")).timestamp() - time.time() - 54_000) < 60
+    )
+    assert estimate == {
+        "steps": 6000, "is_rough": False, "seconds_per_step": 9.0, "source": run.name,
+    }  # fmt: skip
 
 
 NO_TORCHRUN = "/usr/bin:/bin"  # so that nothing is known of the job's ms-swift

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -32,6 +33,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(make, cwd=root, check=True, capture_output=True)
     make_reward_model(root)
     return root
+
+
+@pytest.fixture(scope="session")
+def old_swift_venv(pytestconfig: pytest.Config) -> Path:
+    """The environment with ms-swift 3.3.0; where `--require training` is said it must be there."""
+    constraints = PROJECT / "tools" / "swift-3.3-constraints.txt"
+    checksum = hashlib.sha256(constraints.read_bytes()).hexdigest()[:12]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    found = cache / "prl-submit" / f"swift-3.3.0-{checksum}"
+    if not (found / "complete").exists():
+        missing = f"{found} is not there: tools/make-old-swift-venv.sh makes it"
+        if "training" in pytestconfig.getoption("--require"):
+            pytest.fail(f"--require training: {missing}")
+        pytest.skip(missing)
+    return found
 
 
 def make_reward_model(root: Path) -> None:

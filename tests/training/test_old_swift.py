@@ -5,7 +5,6 @@ Its environment is made by tools/make-old-swift-venv.sh, which `make test` runs.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.training
 PROJECT = Path(__file__).resolve().parents[2]
-CONSTRAINTS = PROJECT / "tools" / "swift-3.3-constraints.txt"
 #: Two steps of two ranks, a checkpoint after each.
 SHORT = ("max_steps=2", "save_steps=1", "eval_strategy=no", "val_dataset=null")
 #: Ends the training in its second step, once. On several CPU processes transformers 4 has the optimizer
@@ -63,18 +61,10 @@ orms['my_reward'] = MyReward
 """
 
 
-@pytest.fixture(scope="module")
-def venv(pytestconfig: pytest.Config) -> Path:
-    """The environment with ms-swift 3.3.0; where `--require training` is said it must be there."""
-    checksum = hashlib.sha256(CONSTRAINTS.read_bytes()).hexdigest()[:12]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    found = cache / "prl-submit" / f"swift-3.3.0-{checksum}"
-    if not (found / "complete").exists():
-        missing = f"{found} is not there: tools/make-old-swift-venv.sh makes it"
-        if "training" in pytestconfig.getoption("--require"):
-            pytest.fail(f"--require training: {missing}")
-        pytest.skip(missing)
-    return found
+@pytest.fixture
+def venv(old_swift_venv: Path) -> Path:
+    """The environment with ms-swift 3.3.0."""
+    return old_swift_venv
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from prl_submit.results.run_metrics import RunMetrics
 from prl_submit.results.run_settings import RunSettings
 from prl_submit.results.step_lines import LineParser
 from prl_submit.results.step_words import ShortSteps, step_words
-from prl_submit.results.timing import time_left
+from prl_submit.results.time_words import time_left
 from tests.support.swift_logs import SWIFT_33, SWIFT_46, evaluation, old_step, step, write_run
 
 LOGS = {run.name: (run / "logs" / "node0.log").read_bytes() for run in (SWIFT_33, SWIFT_46)}

@@ -1,0 +1,137 @@
+"""How many steps a training on so many rows has, counted as ms-swift, trl and transformers count them.
+
+It is the number behind the slash in `global_step/max_steps`. Pure: the rows are counted elsewhere.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+from msgspec import Struct
+
+from prl_submit.errors import Problem
+from prl_submit.rules.batch import accumulation, generation_sizes
+from prl_submit.rules.job import Job
+
+#: Types whose trainer takes each row once in an epoch. ms-swift drops rows that are too long, so the number is rough.
+_ROW_BY_ROW = ("dpo", "orpo", "simpo", "cpo", "rm")
+#: transformers' and ms-swift's default.
+_EPOCHS = 3.0
+
+
+class StepCount(Struct, frozen=True):
+    """The steps of a training. `is_rough`: the real number may be another one."""
+
+    steps: int
+    is_rough: bool = False
+
+
+class _Sizes(Struct, frozen=True):
+    """The factors of a GRPO training.
+
+    `device`: per_device_train_batch_size. `world`: the processes. `group`: num_generations. `generation`: the
+    completions of one generation. `parts`: steps_per_generation. `iterations`: num_iterations. `accumulated`:
+    gradient_accumulation_steps.
+    """
+
+    device: int
+    world: int
+    group: int
+    generation: int
+    parts: int
+    iterations: int
+    accumulated: int
+    drops_last: bool
+
+
+def stated_steps(job: Job) -> StepCount | None:
+    """The steps of a training that says them itself, by max_steps; None if it does not. Raises DoubtfulError."""
+    steps = job.get("max_steps", -1)
+    if job.rlhf_type == "ppo" or job.get("max_epochs", None) is not None or steps <= 0:
+        return None  # ppo counts other steps, and max_epochs may end the training earlier
+    return StepCount(int(steps))
+
+
+def steps_on(job: Job, rows: int) -> StepCount | None:
+    """The steps of a training on so many rows, by num_train_epochs; None if they are not known.
+
+    Raises DoubtfulError. transformers' Trainer `set_initial_training_values` makes ceil(epochs x steps of an
+    epoch).
+    """
+    epochs = job.get("num_train_epochs", _EPOCHS)
+    if job.get("max_epochs", None) is not None or not 0 < epochs < 1e9 or rows < 1:
+        return None
+    if job.get("sequence_parallel_size", 1) > 1 or job.get("packing", False):
+        return None
+    if job.rlhf_type in _ROW_BY_ROW:
+        return _row_by_row(job, rows, epochs)
+    sizes = _sizes(job) if job.rlhf_type == "grpo" else None
+    if sizes is None or rows < sizes.generation // sizes.group:
+        return None
+    ways = _steps_of_an_epoch(job, sizes, rows)
+    counts = [ceil(epochs * max(steps, 1)) for steps in ways]
+    return StepCount(counts[0], len(set(counts)) > 1)
+
+
+def _steps_of_an_epoch(job: Job, sizes: _Sizes, rows: int) -> list[int]:
+    """The steps of one epoch; where a release runs with several releases of trl, one number for each way.
+
+    Since 4.0 ms-swift runs with a trl that drops the last, incomplete generation batch, and with a transformers
+    that counts the last, incomplete accumulation (4.6.0: trl 0.29 RepeatSampler, transformers 5.19). 3.3
+    needs trl before 0.17 and transformers before 4.52, which do neither. In between both are possible.
+    """
+    new = ceil(_whole_batches(sizes, rows) / sizes.accumulated)
+    if job.since("4.0"):
+        return [new]
+    old = _all_batches(sizes, rows) // sizes.accumulated
+    if job.since("3.3") and not job.since("3.4"):
+        return [old]
+    return [new, old]
+
+
+def _whole_batches(sizes: _Sizes, rows: int) -> int:
+    """The batches of one process in an epoch, in whole generation batches (trl >= 0.19 RepeatSampler `__len__`)."""
+    generations = rows // (sizes.generation // sizes.group)
+    return generations * sizes.parts * sizes.iterations
+
+
+def _all_batches(sizes: _Sizes, rows: int) -> int:
+    """The batches of one process in an epoch, with the last, incomplete ones (trl 0.16 RepeatRandomSampler).
+
+    accelerate gives all processes the same number of batches (BatchSamplerShard `__len__`).
+    """
+    completions = rows * sizes.group * sizes.iterations * sizes.parts
+    batch = sizes.device * sizes.parts
+    if sizes.drops_last:
+        return completions // batch // sizes.world
+    return ceil(ceil(completions / batch) / sizes.world)
+
+
+def _sizes(job: Job) -> _Sizes | None:
+    """The factors of a GRPO training; None if they do not fit together, which the rules on batches report."""
+    device, group = job.get("per_device_train_batch_size", 1), job.get("num_generations", 8)
+    iterations, accumulated = job.get("num_iterations", 1), accumulation(job)
+    if min(device, group, iterations, accumulated) < 1:
+        return None
+    found = generation_sizes(job, device * job.world)
+    if isinstance(found, Problem):
+        return None
+    generation, parts, _ = found
+    if not job.since(
+        "3.4"
+    ):  # the sampler takes the rows of one step, and each batch is generated by itself
+        generation, parts = device * job.world * accumulated, 1
+    if parts < 1 or generation < group or generation % group:
+        return None
+    drops_last = bool(job.get("dataloader_drop_last", False))
+    return _Sizes(device, job.world, group, generation, parts, iterations, accumulated, drops_last)
+
+
+def _row_by_row(job: Job, rows: int, epochs: float) -> StepCount | None:
+    """The steps of a type that takes each row once in an epoch (ms-swift 4.6.0 dataloader `BatchSamplerShard`)."""
+    batch = job.get("per_device_train_batch_size", 1) * job.world
+    accumulated = accumulation(job)
+    if batch < 1 or accumulated < 1:
+        return None
+    batches = rows // batch if job.get("dataloader_drop_last", False) else ceil(rows / batch)
+    return StepCount(ceil(epochs * max(ceil(batches / accumulated), 1)), is_rough=True)
