@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -44,13 +44,14 @@ DISTRIBUTION = "ms-swift"
 class Asked(Struct, frozen=True):
     """A spec with what the user said beside it: all layers except those of ms-swift's arguments.
 
-    `spec`: the file that was read. `sections`: its layers.
+    `spec`: the file that was read. `sections`: its layers. `after`: RUNs that must succeed before the job starts.
     """
 
     spec: str
     sections: Sections
     flags: Flags
     environ: Mapping[str, str]
+    after: Sequence[str] = ()
 
     @property
     def sweep(self) -> Node | None:
@@ -75,7 +76,16 @@ def plan_asked(asked: Asked) -> Planned:
     planned = make_plan(
         asked.sections, lambda job: choose(job, asked.environ), asked.spec, context()
     )
-    return with_problems(planned, asked, of_another_user(asked.spec))
+    return after_runs(with_problems(planned, asked, of_another_user(asked.spec)), asked)
+
+
+def after_runs(planned: Planned, asked: Asked) -> Planned:
+    """The plan of a job that waits for the runs of `--after`."""
+    if not asked.after or errors_of(planned):
+        return planned
+    from prl_submit.backends.waiting.after import wait_for
+
+    return wait_for(planned, asked.after)
 
 
 def with_problems(planned: Planned, asked: Asked, others: list[Problem]) -> Planned:
@@ -93,6 +103,7 @@ def read_asked(
     profile: str | None,
     output_root: str | None,
     is_node: bool = True,
+    after: Sequence[str] = (),
 ) -> Asked:
     """The layers of a spec file or a run. Raises PrlSubmitError where it cannot be read.
 
@@ -103,7 +114,8 @@ def read_asked(
     spec = spec_file(spec, output_root)
     overlay = None if profile is None and is_of_a_run(spec) else find_profile(profile)
     flags = _flags(backend, sets, output_root)
-    return _read_layers(spec, overlay, _environ(), flags, is_node)
+    asked = _read_layers(spec, overlay, _environ(), flags, is_node)
+    return msgspec.structs.replace(asked, after=after)
 
 
 def plan_again(
@@ -113,6 +125,7 @@ def plan_again(
     sets: tuple[str, ...] = (),
     profile: str | None = None,
     output_root: str | None = None,
+    after: Sequence[str] = (),
 ) -> Planned:
     """The plan of a run's spec, for the same job again. Raises PrlSubmitError where it cannot be read.
 
@@ -124,7 +137,8 @@ def plan_again(
     overlay = None if profile is None else find_profile(profile)
     spec = os.path.relpath(run / SPEC)
     flags = _flags(backend, sets, output_root)
-    return plan_asked(_read_layers(spec, overlay, environ, flags, is_node=False))
+    asked = _read_layers(spec, overlay, environ, flags, is_node=False)
+    return plan_asked(msgspec.structs.replace(asked, after=after))
 
 
 def plan_changed(run: Path, sets: tuple[str, ...]) -> Planned:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 
 import msgspec
@@ -34,11 +32,12 @@ from prl_submit.runs.plan_file import (
     git_state,
     read_plan,
 )
-from prl_submit.runs.record import Place, Record, ScheduledJob, directory_of
+from prl_submit.runs.record import Place, Predecessor, Record, ScheduledJob, directory_of
 from prl_submit.runs.signs_of_life import last_size
 from prl_submit.runs.states import State
+from prl_submit.runs.times import local_now
 from prl_submit.spec.nodes import as_problem
-from prl_submit.system.files import open_inside, remove_inside, write_inside
+from prl_submit.system.files import remove_inside, write_inside
 from prl_submit.system.reading import PLAN_BYTES, read_record
 from prl_submit.system.shell import Shell
 
@@ -88,9 +87,19 @@ def _start(planned: Planned, path: Path, world: World, place: Place, rerun_of: s
     git = git_state(planned.plan.workdir, world.shell, world.environ)
     plan = write_files(planned, path, record, world, git)
     keep_made_of([(path, plan)], world)
-    record = backends.load(plan.backend).submit(path, plan, record, world.tell)
+    record = _order(path, plan, record, world)
     point_latest(path)
     return Run(path, int(path.name[1:].partition("-")[0]), record)
+
+
+def _order(path: Path, plan: Plan, record: Record, world: World) -> Record:
+    """Give a prepared run to its backend, or to the waiting queue where the backend cannot wait itself."""
+    backend = backends.load(plan.backend)
+    if plan.needs_queue or backend.shared_gpus(plan) is not None:
+        from prl_submit.backends.waiting.start_queue import queue_run
+
+        return queue_run(path, record)
+    return backend.submit(path, plan, record, world.tell)
 
 
 def first_record(plan: Plan, path: Path) -> Record:
@@ -99,10 +108,11 @@ def first_record(plan: Plan, path: Path) -> Record:
         name=plan.name,
         backend=plan.backend,
         job_id=None,
-        submitted_at=now(),
+        submitted_at=local_now(),
         token=new_token(),
         directory=directory_of(path),
         limits=limits_of_plan(plan),
+        after=[Predecessor(run=each.run, job_id=each.job_id) for each in plan.after],
     )
 
 
@@ -182,8 +192,9 @@ def resume(
     _say_schedule(file.plan, changes, world)
     # The run directory as the job has it: pods may have its volume mounted elsewhere.
     plan = resume_from(file.plan, os.path.join(file.plan.run_dir, checkpoint.path.name))
+    # The run has begun once, so the runs that it waited for have succeeded.
+    plan = msgspec.structs.replace(plan, after=[], after_jobs=[])
     record = next_record(run, plan, before)
-    backend = backends.load(plan.backend)
     if changes:
         entry = Resumption(at=record.ordered_at, checkpoint=checkpoint.path.name, changes=changes)
         file = msgspec.structs.replace(file, resumes=[*file.resumes, entry])
@@ -195,8 +206,17 @@ def resume(
         if changed is not None:
             write_inside(run.path, layout.SPEC, dump_spec(changed.planned.tree))
         keep_made_of([(run.path, plan)], world, restarts=record.restarts)
-        record = backend.submit(run.path, plan, record, world.tell)
+        record = _order(run.path, plan, record, world)
     return msgspec.structs.replace(run, record=record), checkpoint
+
+
+def wait_again(run: Run) -> Run:
+    """Let a run that waited, and never got a job, wait once more: for the same runs. Raises PrlSubmitError."""
+    from prl_submit.backends.waiting.start_queue import queue_run
+
+    for name in (layout.CANCEL, layout.VERDICT):
+        remove_inside(run.path, name)
+    return msgspec.structs.replace(run, record=queue_run(run.path, run.require_record()))
 
 
 def checkpoint_of(run: Run, plan: Plan, changed: Sequence[str] = ()) -> checkpoints.Checkpoint:
@@ -290,7 +310,8 @@ def next_record(run: Run, plan: Plan, before: State) -> Record:
         restarts=max(last.restarts, before.restarts, *_attempts_left(run.path)) + 1,
         job_id=None,
         place=ScheduledJob(),
-        resumed_at=[*last.resumed_at, now()],
+        released_at=None,
+        resumed_at=[*last.resumed_at, local_now()],
         started_at=last.started_at or before.started_at,
         directory=directory_of(run.path),
         limits=limits_of_plan(plan),
@@ -380,34 +401,6 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _refuse_links(run: Run) -> None:
-    """Raise PrlSubmitError for a symbolic link in the run directory: launch.sh would write through it."""
-    beside = (layout.EXIT, layout.EXIT_PART, layout.STEPS, layout.COMPLETIONS, layout.LOGS)
-    for folder, names in ((run.path, beside), (run.path / layout.LOGS, None)):
-        for name in directory.names_in(folder) if names is None else names:
-            if (folder / name).is_symlink():
-                raise PrlSubmitError(
-                    f"{folder / name}: is a symbolic link, through which nothing is written",
-                    "remove it, if you know where it leads",
-                )
-
-
-@contextlib.contextmanager
-def exclusive(run: Run) -> Iterator[None]:
-    """Let nobody else resume the run meanwhile. Raises PrlSubmitError where somebody else does, and OSError."""
-    if not os.path.lexists(run.path / layout.LOGS):
-        (run.path / layout.LOGS).mkdir()
-    _refuse_links(run)
-    with open(open_inside(run.path, layout.RESUME_LOCK, os.O_WRONLY | os.O_CREAT), "wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PrlSubmitError(f"{run.name} is being resumed by somebody else") from None
-        except OSError:
-            pass  # this file system has no locks: the user must see to it that nobody else resumes the run
-        yield
-
-
 def _attempts_left(path: Path) -> list[int]:
     """The numbers of the earlier attempts that left a file in the run directory."""
     records = [
@@ -420,14 +413,6 @@ def _attempts_left(path: Path) -> list[int]:
 def new_token() -> str:
     """A new mark for a job, its processes and its files: 16 hexadecimal digits."""
     return os.urandom(8).hex()
-
-
-def now() -> str:
-    """Local time, ISO 8601 with zone, to the second."""
-    try:
-        return datetime.now().astimezone().isoformat(timespec="seconds")
-    except ValueError:  # TZ names a zone more than a day away, which Python does not have
-        return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def write_plan(

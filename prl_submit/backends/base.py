@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from signal import Signals
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from prl_submit.rules.job import Job
     from prl_submit.runs.directory import Run
     from prl_submit.runs.record import Place, Record
+    from prl_submit.runs.states import State
     from prl_submit.spec.sections import JobSpec, Platform
 
 
@@ -141,6 +144,42 @@ class Backend(ABC):
         is submitted after the other, and `max_parallel` is not kept.
         """
         return [self.submit(item.run, item.plan, item.record, tell) for item in sweep.items]
+
+    def start_on(
+        self,
+        gpus: Sequence[str] | None,
+        run: Path,
+        plan: Plan,
+        record: Record,
+        tell: Callable[[str], None] = ignore_message,
+    ) -> Record:
+        """`submit`, on these GPUs of this machine; None: the job finds its own. Default: `submit`."""
+        return self.submit(run, plan, record, tell)
+
+    def job_to_wait_for(self, run: Run, state: State) -> str | None:
+        """The id of a run's job, if the backend itself can start a job after that one has succeeded.
+
+        `state`: of the run. Default: None, so the waiting queue waits.
+        """
+        return None
+
+    def refusal_to_wait(self, plan: Plan) -> PrlSubmitError | None:
+        """Why the job cannot wait for other runs; None if it can. Default: None."""
+        return None
+
+    def shared_gpus(self, plan: Plan) -> Sequence[str] | None:
+        """The GPUs of this machine of which the waiting queue gives the job some. Raises PrlSubmitError.
+
+        Default: None, because the job finds its own. Empty: the job trains on the CPU.
+        """
+        return None
+
+    def gpus_in_use(self) -> AbstractContextManager[set[str]]:
+        """The GPUs of this machine that jobs use; while this lasts, no other queue gives out GPUs.
+
+        Default: none.
+        """
+        return contextlib.nullcontext(set())
 
     @abstractmethod
     def states(self, runs: Sequence[Run]) -> list[BackendAnswer]:

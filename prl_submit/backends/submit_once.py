@@ -73,10 +73,11 @@ def records_first(
 
 def _take_back(entries: Sequence[Entry]) -> None:
     """Put the records back to what they were, because nothing was submitted."""
-    side_by_side(_put_back, entries)
+    side_by_side(put_back, entries)
 
 
-def _put_back(entry: Entry) -> None:
+def put_back(entry: Entry) -> None:
+    """Put one record back to what it was."""
     if entry.before is not None and entry.before.record is not None:
         write_record(entry.run, entry.before.record)
     else:

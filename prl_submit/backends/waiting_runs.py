@@ -10,18 +10,58 @@ import fcntl
 import os
 from pathlib import Path
 
+from prl_submit.backends.local.processes import is_alive
+from prl_submit.backends.waiting.names import listed, name_for, predecessors_of
+from prl_submit.backends.waiting.queue_file import (
+    is_elsewhere,
+    queue_folder,
+    read_queue,
+    was_restarted,
+)
 from prl_submit.runs.cancellation import cancel_reason
 from prl_submit.runs.directory import Run
+from prl_submit.runs.final_state import read_verdict
 from prl_submit.runs.layout import SWEEP_LOCK, sweep_folder
+from prl_submit.runs.record import Record, SweptRun
 from prl_submit.runs.states import CANCELLED, LOST, QUEUED, State
 
 
 def state_of_waiting(run: Run) -> State:
-    """QUEUED while somebody is about to submit the run; LOST if nobody is; CANCELLED if it was cancelled before."""
+    """QUEUED while somebody is about to submit the run; LOST if nobody is; or how it has ended without a job."""
     cancelled = cancel_reason(run.path)
     if cancelled is not None:
         return State(state=CANCELLED, reason=f"{cancelled}; it was not submitted")
-    sweep = run.require_record().sweep
+    record = run.require_record()
+    return read_verdict(run) or _in_queue(run, record) or _not_submitted(run, record.sweep)
+
+
+def _in_queue(run: Run, record: Record) -> State | None:
+    """The state of a run that the waiting queue is to start; None if no queue has the run."""
+    queue = read_queue(queue_folder(run.path, record))
+    if queue is None or run.name not in queue.runs:
+        return None
+    if is_alive(queue.process):
+        reason = queue.reasons.get(run.name) or _before_the_first_look(run)
+        if record.sweep is not None:
+            verb = "runs" if queue.running == 1 else "run"
+            reason += f": {queue.running} of {len(queue.runs)} runs of {record.sweep.name} {verb}"
+        return State(state=QUEUED, reason=reason)
+    host = queue.process.host
+    if is_elsewhere(queue):
+        return State(state=QUEUED, reason=f"as last known: its queue runs on {host}, ask there")
+    restarted = ", because the machine was restarted" if was_restarted(queue) else ""
+    goes_on = f"`prl-submit resume {queue.name}` goes on"
+    return State(state=LOST, reason=f"the queue on {host} has ended{restarted}: {goes_on}")
+
+
+def _before_the_first_look(run: Run) -> str:
+    """Why a run waits, as far as its record tells: the queue has just begun."""
+    names = [name_for(each, run) for each in predecessors_of(run)]
+    return f"waiting for {listed(names)}" if names else "waiting for its turn"
+
+
+def _not_submitted(run: Run, sweep: SweptRun | None) -> State:
+    """The state of a run that nobody has given to a backend or a queue."""
     if sweep is None:
         return State(state=LOST, reason="not submitted; `resume` submits it")
     if is_being_submitted(sweep_folder(run.path.parent, sweep.folder)):

@@ -10,6 +10,7 @@ import click
 from prl_submit import backends
 from prl_submit.backends.asking import refreshed, states_of, statuses_of
 from prl_submit.backends.base import Backend
+from prl_submit.backends.waiting.release import cancel_waiting
 from prl_submit.cli.console import data, document, note
 from prl_submit.cli.run_lines import describe, typed
 from prl_submit.cli.shared_options import (
@@ -20,7 +21,6 @@ from prl_submit.cli.shared_options import (
 )
 from prl_submit.errors import EXIT_INTERRUPTED, BackendRefusedError, PrlSubmitError, format_error
 from prl_submit.runs.belonging import refuse_copies, refuse_strangers
-from prl_submit.runs.cancellation import write_cancel
 from prl_submit.runs.directory import Run, find_run
 from prl_submit.runs.layout import CANCEL
 from prl_submit.runs.states import CANCELLED, FINISHED, LOST, SUCCEEDED, State
@@ -49,6 +49,8 @@ def cancel(
     try:
         allowed, refused = _for_each(found, lambda run: _is_allowed(run, force_owner))
         states = {run.path: state for run, state in zip(allowed, states_of(allowed), strict=True)}
+        # First those that wait, or their queue would start them in the room that the others leave.
+        allowed.sort(key=lambda run: not (run.record is not None and run.record.is_waiting))
         ordered, failed = _for_each(allowed, lambda run: _order_end(run, states[run.path]))
         for run in ordered:
             _wait_for_end(run, wait)
@@ -106,12 +108,14 @@ def _order_end(run: Run, state: State) -> bool:
     if run.record is None:
         return False
     if run.record.is_waiting:
-        write_cancel(run.path)
-        return True
+        if cancel_waiting(run):
+            return True
+        run = refreshed(run)  # it was started at this moment
+        state = states_of([run])[0]
     # A lost job is cancelled too, because some of its processes may still run.
     was_there = _backend_of(run).cancel(run, wait=False)
     if not was_there and state.state != LOST:
-        raise _no_job(run, run.record.backend)
+        raise _no_job(run, run.require_record().backend)
     return True
 
 
@@ -135,6 +139,7 @@ def _is_left(run: Run) -> bool:
 
 def _wait_for_end(run: Run, wait: bool) -> None:
     """Wait until the job has ended, if the user asked for that or the backend must wait."""
+    run = refreshed(run)
     if run.require_record().is_waiting:
         return
     must_wait = traits_of(run.require_record().backend).cancel_waits

@@ -29,11 +29,12 @@ from prl_submit.prepare import plan_changed
 from prl_submit.runs.belonging import belonging, refuse_copies, refuse_strangers
 from prl_submit.runs.checkpoints import Checkpoint
 from prl_submit.runs.directory import Run, find_run
+from prl_submit.runs.exclusive import exclusive
 from prl_submit.runs.logs import log_sizes
 from prl_submit.runs.plan_file import find_plan
 from prl_submit.runs.states import FINISHED, LOST, State
 from prl_submit.spec.sections import Platform
-from prl_submit.submission import Changed, World, exclusive
+from prl_submit.submission import Changed, World, wait_again
 from prl_submit.submission import resume as resume_run
 from prl_submit.system import shell
 from prl_submit.system.user_paths import output_root as output_root_of
@@ -82,7 +83,8 @@ def resume(
             return interrupted([after])
         note("\ninterrupted: nothing was resumed")
         return EXIT_INTERRUPTED
-    note(f"continues from {checkpoint.path.name}")
+    if checkpoint is not None:
+        note(f"continues from {checkpoint.path.name}")
     return after_start(started, "resumed", wait=wait, follow=follow, as_json=as_json, seen=seen)
 
 
@@ -96,16 +98,20 @@ def _refuse_place(found: Run) -> None:
 
 def _resume(
     found: Run, templates: Path | None, sets: tuple[str, ...]
-) -> tuple[Run, Checkpoint, dict[Path, int]]:
+) -> tuple[Run, Checkpoint | None, dict[Path, int]]:
     """Start a new attempt of the run.
 
-    Returns the run, the checkpoint from which it continues, and how long its logs were before.
+    Returns the run, the checkpoint from which it continues, and how long its logs were before. A run that
+    waited, and never started, waits again: then there is no checkpoint.
     """
     with exclusive(found):
         found = refreshed(found)  # another `resume` may have started an attempt meanwhile
         state = _when_it_has_ended(found)
         if state.state not in FINISHED:
             raise PrlSubmitError(f"{found.name} is {state.state}", "cancel it first, or wait")
+        if found.record is not None and found.record.is_waiting:
+            _refuse_changes(found, sets)
+            return wait_again(found), None, {}
         changed = _changed(found, sets)
         if found.record is not None:
             backend = backends.load(found.record.backend)
@@ -127,6 +133,15 @@ def _changed(found: Run, sets: tuple[str, ...]) -> Changed | None:
         if problem.key in keys:
             note(format_problem(problem))
     return Changed(planned, keys)
+
+
+def _refuse_changes(found: Run, sets: tuple[str, ...]) -> None:
+    """Raise PrlSubmitError for --set with a run that never began: nothing of its training is there to keep."""
+    if sets:
+        raise PrlSubmitError(
+            f"{found.name} never began, so it has no training in which a value could change",
+            f"start a new one: prl-submit rerun {found.name} --set …",
+        )
 
 
 def _when_it_has_ended(run: Run) -> State:

@@ -25,7 +25,7 @@ def result_code(statuses: Sequence[Status]) -> int:
 def interrupted(runs: Sequence[Run]) -> int:
     """Say after Ctrl-C that the jobs go on, and how to reach them; the exit code."""
     for run in runs:
-        if run.record is not None and run.record.job_id is None and not _is_prepared(run.record):
+        if run.record is not None and _is_unknown(run.record):
             note(f"\ninterrupted: whether the job of {run.name} was submitted is not known yet")
             note(f"  ask again: prl-submit status {typed(run)}")
             continue
@@ -35,9 +35,13 @@ def interrupted(runs: Sequence[Run]) -> int:
     return EXIT_INTERRUPTED
 
 
-def _is_prepared(record: Record) -> bool:
-    """True if no scheduler gave the job an id, because the user pastes the job's command into a platform."""
-    return isinstance(record.place, PlatformJob)
+def _is_unknown(record: Record) -> bool:
+    """True if the job was ordered, and no scheduler has given it an id yet.
+
+    Jobs whose command the user pastes into a platform need none, and a run that waits has no job.
+    """
+    is_prepared = isinstance(record.place, PlatformJob)
+    return record.job_id is None and not is_prepared and not record.is_waiting
 
 
 def typed(run: Run) -> str:

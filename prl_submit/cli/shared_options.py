@@ -37,6 +37,12 @@ def job_options(spec: str) -> Callable[[Command], Command]:
             help=f"Change one value of {spec}: swift.beta=0.1 or 'swift.reward_funcs=[a, b]'. Can be given several times.",
         ),
         click.option("--profile", metavar="NAME", help="Use this profile of prl-submit.toml."),
+        click.option(
+            "--after",
+            metavar="RUN",
+            multiple=True,
+            help="Start the job when RUN, or each run of a sweep, has succeeded. Can be given several times.",
+        ),
         output_root_option,
         templates_option,
     ]

@@ -10,6 +10,7 @@ import msgspec
 from prl_submit import backends
 from prl_submit.backends.asking import statuses_of
 from prl_submit.backends.base import StartCommand
+from prl_submit.backends.waiting.queue_file import queue_folder
 from prl_submit.cli.console import data, document, note
 from prl_submit.cli.follow import follow_run
 from prl_submit.cli.forward_sigterm import ForwardSigterm
@@ -17,6 +18,7 @@ from prl_submit.cli.run_lines import describe, interrupted, result_code, typed
 from prl_submit.cli.watch import wait_for
 from prl_submit.errors import OutputError
 from prl_submit.runs.directory import Run
+from prl_submit.runs.layout import QUEUE_LOG
 from prl_submit.runs.states import Status
 from prl_submit.spec.traits import traits_of
 
@@ -57,11 +59,18 @@ _PREPARED = {"submitted": "prepared"}
 
 def _how_to_start(run: Run) -> StartCommand | None:
     """What the user has to start so that the job begins; None if it was submitted."""
-    return None if run.record is None else backends.load(run.record.backend).how_to_start(run)
+    if run.record is None or run.record.is_waiting:
+        return None
+    return backends.load(run.record.backend).how_to_start(run)
 
 
 def _say_started(run: Run, verb: str, order: StartCommand | None) -> None:
     """Print that the job was started, or what the user has to start. The command is a line of its own."""
+    if run.record is not None and run.record.is_waiting:
+        log = queue_folder(run.path, run.record) / QUEUE_LOG
+        note(f"{verb} {run.name}: it waits in a queue on this machine, which must stay up")
+        note(f"  queue:  {log}")
+        return
     if order is None:
         note(f"{verb} {run.name} (job {run.record.job_id if run.record else None})")
         return

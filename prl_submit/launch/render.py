@@ -256,5 +256,10 @@ def _environment_variables(plan: Plan) -> dict[str, Any]:
         "setup": environment.setup,
         "exports": plan.exports,
         "secrets": environment.secrets,
-        "visible": plan.local.cuda_visible_devices if plan.traits.chooses_gpus else None,
+        "visible": plan.local.cuda_visible_devices if _has_own_gpus(plan) else None,
     }
+
+
+def _has_own_gpus(plan: Plan) -> bool:
+    """True if the user has chosen the GPUs of this very job."""
+    return plan.traits.chooses_gpus and not plan.shares_gpus

@@ -49,12 +49,22 @@ class NodePath(Struct, frozen=True):
     path: str
 
 
+class AfterRun(Struct, frozen=True):
+    """A run that must succeed before a job starts: its directory, and the id of its job."""
+
+    run: str
+    job_id: str | None
+
+
 class Plan(Struct, frozen=True):
     """A job whose every value is decided. Paths are absolute.
 
     `arguments`: ms-swift's words of the command line, one list for each argument. `uid`, `gid`: the owner of
     the files that a pod writes. `unstated`: the keys of `resources` that only the node's variables will tell;
     until then `resources` has their defaults. `batch`: the numbers from which launch.sh then checks the batches.
+    `shares_gpus`: the waiting queue gives the job some of the GPUs of this machine when it starts the job.
+    `after`: the runs that must succeed before this one starts; `after_jobs`: the ids of all their jobs, if
+    the job's scheduler itself waits for them, else none.
     """
 
     name: str
@@ -77,6 +87,9 @@ class Plan(Struct, frozen=True):
     platform: Platform = Platform()
     unstated: list[str] = []
     batch: list[str] = []
+    shares_gpus: bool = False
+    after: list[AfterRun] = []
+    after_jobs: list[str] = []
 
     @property
     def traits(self) -> Traits:
@@ -92,6 +105,11 @@ class Plan(Struct, frozen=True):
     def world_size(self) -> int:
         """The number of processes on all nodes together. Not known while `unstated` is not empty."""
         return self.resources.nodes * self.resources.nproc_per_node
+
+    @property
+    def needs_queue(self) -> bool:
+        """True if the job waits for other runs, and its scheduler cannot wait for them."""
+        return bool(self.after) and not self.after_jobs
 
     @property
     def torchrun(self) -> list[str]:

@@ -8,6 +8,7 @@
         .lock                  locked by who submits the sweep's runs
         job.sbatch             what Slurm was sent: a job array whose tasks are the runs; job2.sbatch, …: further arrays
         job.tasks/N            a link to the run directory of task N of job.sbatch; job2.tasks/N, …
+        queue.json, queue.log  the waiting queue: its process, and what it did
     output/v26-20261122-210000/
         spec.yaml              what was asked for
         plan.json              what was decided
@@ -28,6 +29,7 @@
         logs/attempts.jsonl    when each attempt began and ended
         logs/repeated_steps.jsonl  the lines of logging.jsonl about steps that a later attempt trained again
         logs/slurm.log         what Slurm's batch script printed
+        logs/queue.json        the waiting queue of a run that was submitted alone; logs/queue.log beside it
         logs/.aliveN           the sign of life of a node of a platform, which launch.sh writes again and again
         logs/ranks/            the ranks' own logs, where the user asked torchrun for them
 
@@ -78,6 +80,11 @@ MADE_OF = "made_of"
 CODE_RECORD = "code.json"
 DATA_RECORD = "data.json"
 DIFFERENCE = "workdir.diff"
+
+#: Files of the waiting queue, in a sweep's folder or in `logs/`. The lock is held by the queue's process.
+QUEUE = "queue.json"
+QUEUE_LOG = "queue.log"
+QUEUE_LOCK = ".queue.lock"
 
 LOGS = "logs"
 ATTEMPTS = f"{LOGS}/attempts.jsonl"

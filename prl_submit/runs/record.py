@@ -121,7 +121,7 @@ class SweptRun(Struct, frozen=True, kw_only=True):
 
 
 class Predecessor(Struct, frozen=True, kw_only=True):
-    """The run that must succeed before this one starts. `run`: its directory; `job_id`: its job at that time."""
+    """A run that must succeed before this one starts. `run`: its directory; `job_id`: its job at that time."""
 
     run: str
     job_id: str | None = None
@@ -149,10 +149,12 @@ class _Common(Struct, frozen=True, kw_only=True):
     rerun_of: str | None = None
     #: The sweep of which this run is a part; None for a run of its own.
     sweep: SweptRun | None = None
-    #: The run after which this one starts; None if it does not wait for one.
-    after: Predecessor | None = None
+    #: The runs after which this one starts.
+    after: list[Predecessor] = []
     #: True while nobody has given the run to its backend. The order itself writes the record with false first.
     is_waiting: bool = False
+    #: When the waiting queue gave the present attempt to its backend; None if the attempt did not wait.
+    released_at: str | None = None
 
 
 class Record(_Common, frozen=True, kw_only=True):
@@ -167,8 +169,8 @@ class Record(_Common, frozen=True, kw_only=True):
 
     @property
     def ordered_at(self) -> str:
-        """When the present attempt was submitted, by `submit` or by the last `resume`."""
-        return self.resumed_at[-1] if self.resumed_at else self.submitted_at
+        """When the present attempt was given to its backend: by `submit`, the last `resume`, or the queue."""
+        return self.released_at or (self.resumed_at[-1] if self.resumed_at else self.submitted_at)
 
 
 class _RecordFile(_Common, frozen=True, kw_only=True):
@@ -239,7 +241,7 @@ def _validate(file: _RecordFile) -> None:
     if not all(re.fullmatch(_TOKEN, token) for token in tokens):
         raise ValueError("its token is none")
     try:
-        for text in (file.submitted_at, *file.resumed_at, file.started_at):
+        for text in (file.submitted_at, *file.resumed_at, file.started_at, file.released_at):
             if text is not None:
                 datetime.fromisoformat(text).astimezone()
     except OverflowError:

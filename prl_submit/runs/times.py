@@ -1,8 +1,16 @@
-"""Times in words: how long ago, how long until."""
+"""Times: the present one, and in words how long ago, how long until."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timezone
+
+
+def local_now() -> str:
+    """Local time, ISO 8601 with zone, to the second."""
+    try:
+        return datetime.now().astimezone().isoformat(timespec="seconds")
+    except ValueError:  # TZ names a zone more than a day away, which Python does not have
+        return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def age(seconds: float) -> str:

@@ -98,9 +98,15 @@ def _plans(asked: Asked, combinations: list[Combination]) -> list[tuple[Combinat
     found = []
     for item in combinations:
         sections = msgspec.structs.replace(asked.sections, tree=merge(base, item.layer))
-        planned = make_plan(sections, table_of, asked.spec, here)
+        planned = share_gpus(make_plan(sections, table_of, asked.spec, here))
         found.append((item, with_problems(planned, asked, others)))
     return found
+
+
+def share_gpus(planned: Planned) -> Planned:
+    """The plan of a run of a sweep: on this machine the waiting queue gives it its GPUs."""
+    plan = msgspec.structs.replace(planned.plan, shares_gpus=planned.plan.traits.runs_here)
+    return msgspec.structs.replace(planned, plan=plan)
 
 
 def _choose_once(asked: Asked) -> Callable[[JobSpec], Table]:

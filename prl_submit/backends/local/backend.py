@@ -6,11 +6,13 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from prl_submit.backends.answers import BackendAnswer
-from prl_submit.backends.base import Backend, ignore_message
+from prl_submit.backends.base import Backend, SweepOrder, ignore_message
 from prl_submit.backends.local import processes
+from prl_submit.backends.local.gpu_pool import giving_out, pool_of
 from prl_submit.backends.local.ownership import (
     is_elsewhere,
     is_job,
@@ -22,7 +24,7 @@ from prl_submit.backends.local.ownership import (
 )
 from prl_submit.backends.local.start import start_job
 from prl_submit.backends.other_nodes import refusal_of_other_nodes
-from prl_submit.errors import BackendRefusedError, PrlSubmitError, RefusedError
+from prl_submit.errors import BackendRefusedError, PrlSubmitError, Refusal, RefusedError
 from prl_submit.planning.plan import Plan
 from prl_submit.runs.cancellation import CancelNote, cancel_reason
 from prl_submit.runs.directory import Run
@@ -32,6 +34,7 @@ from prl_submit.runs.record import LocalProcess, Record
 from prl_submit.runs.states import CANCELLED, LOST, RUNNING, State, finished_state
 from prl_submit.spec.sections import Platform
 from prl_submit.system.owners import owner_of, user_name
+from prl_submit.system.shell import run as run_program
 
 _POLL_S = 0.05
 #: Seconds beyond its grace that launch.sh has to end.
@@ -43,12 +46,15 @@ _KILL_S = 10.0
 class LocalBackend(Backend):
     """This machine."""
 
+    def __init__(self) -> None:
+        #: The GPUs that there are, by what the user chose of them.
+        self._pools: dict[str | None, list[str]] = {}
+
     def ask(self, plan: Plan, artefact: str) -> str:
         """Look whether this machine has what the job needs. Raises RefusedError where it has not."""
         from prl_submit.backends.local.this_machine import lacking
-        from prl_submit.system.shell import run
 
-        if found := list(lacking(plan, os.environ, run)):
+        if found := list(lacking(plan, os.environ, run_program)):
             raise RefusedError(found)
         return "this machine starts it at once"
 
@@ -61,6 +67,56 @@ class LocalBackend(Backend):
     ) -> Record:
         """Start launch.sh. Raises BackendRefusedError."""
         return start_job(run, record)
+
+    def start_on(
+        self,
+        gpus: Sequence[str] | None,
+        run: Path,
+        plan: Plan,
+        record: Record,
+        tell: Callable[[str], None] = ignore_message,
+    ) -> Record:
+        """Start launch.sh, which sees these GPUs alone. Raises BackendRefusedError."""
+        on_gpus = plan.resources.accelerator == "gpu"
+        return start_job(run, record, gpus if on_gpus else None)
+
+    def submit_many(
+        self, sweep: SweepOrder, tell: Callable[[str], None] = ignore_message
+    ) -> list[Record]:
+        """Start the waiting queue, which starts the runs. Raises RefusedError, BackendRefusedError."""
+        from prl_submit.backends.waiting.start_queue import queue_sweep
+
+        for item in sweep.items:
+            if refusal := self._never_fits(item.plan):
+                raise RefusedError([refusal])
+        return queue_sweep(sweep)
+
+    def _never_fits(self, plan: Plan) -> Refusal | None:
+        """The refusal of a run that needs more GPUs than the queue may give out."""
+        pool = self.shared_gpus(plan)
+        wanted = plan.resources.nproc_per_node
+        if not pool and plan.resources.accelerator == "cpu":
+            return None
+        if pool is None or len(pool) >= wanted:
+            return None
+        what = f"{wanted} GPU{'s are' if wanted != 1 else ' is'} needed, one per process"
+        message = f"{plan.name}: {what}; there are {len(pool)} here for the sweep"
+        return Refusal("resources.nproc_per_node", message, "fewer processes, or another --backend")
+
+    def shared_gpus(self, plan: Plan) -> Sequence[str] | None:
+        """The GPUs of which a run of a sweep gets some."""
+        if not plan.shares_gpus:
+            return None
+        if plan.resources.accelerator != "gpu":
+            return []
+        chosen = plan.local.cuda_visible_devices
+        if chosen not in self._pools:  # nvidia-smi may take a second
+            self._pools[chosen] = pool_of(plan, os.environ, run_program)
+        return self._pools[chosen]
+
+    def gpus_in_use(self) -> AbstractContextManager[set[str]]:
+        """The GPUs that jobs of prl-submit use on this machine."""
+        return giving_out()
 
     def states(self, runs: Sequence[Run]) -> list[BackendAnswer]:
         """RUNNING while the process lives; a job that ended without exit.json was killed."""

@@ -11,5 +11,6 @@ from prl_submit.rules.job import Job
 
 
 def check_section(job: Job, plan: Plan) -> Iterator[Problem]:
-    """The GPUs that the user chose are as many as the job can use."""
-    yield from check_chosen_gpus(job)
+    """The GPUs that the user chose are as many as the job can use. A run of a sweep gets some of them."""
+    if not plan.shares_gpus:
+        yield from check_chosen_gpus(job)

@@ -113,6 +113,16 @@ def marked(mark: Mark | None) -> list[int]:
     ]
 
 
+def of_jobs() -> list[int]:
+    """Pids of all processes that carry the mark of some job, as far as we may look at them."""
+    begin = f"{TOKEN_VARIABLE}=".encode()
+    return [
+        int(name)
+        for name in os.listdir(_PROC)
+        if name.isdigit() and any(item.startswith(begin) for item in environment(int(name)) or ())
+    ]
+
+
 def environment(pid: int) -> list[bytes] | None:
     """The variables that a process was started with; None if we may not read them."""
     try:

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -28,8 +29,10 @@ from prl_submit.system.reading import read_record
 _ARGV0 = "bash"
 
 
-def start_job(run: Path, record: Record) -> Record:
+def start_job(run: Path, record: Record, gpus: Sequence[str] | None = None) -> Record:
     """Start launch.sh detached from this process; the record that the child wrote.
+
+    `gpus`: the GPUs that the job sees; None: those that this process sees.
 
     Raises BackendRefusedError where the job could not be started, and KeyboardInterrupt where Ctrl-C came
     first; run.json is then as it was before.
@@ -38,7 +41,9 @@ def start_job(run: Path, record: Record) -> Record:
     # Ctrl-C waits for these milliseconds: during them nobody could say whether a job exists.
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
-        fault, killed_by = _fork(run, record)
+        fault, killed_by = fork_into(
+            lambda: _become_job(run, record, gpus), lambda words: words[:1] == [_ARGV0]
+        )
         if fault or killed_by is not None:
             _put_back(run, before)
     finally:
@@ -53,23 +58,38 @@ def start_job(run: Path, record: Record) -> Record:
     return written.record if written and written.record else record
 
 
-def _fork(run: Path, record: Record) -> tuple[str, int | None]:
-    """Let a child become the job. Why it did not: its own words, or the signal that ended it."""
+def fork_into(
+    become: Callable[[], object], is_it: Callable[[list[str]], bool]
+) -> tuple[str, int | None]:
+    """Let a child become another program. Why it did not: its own words, or the signal that ended it.
+
+    `become` calls exec at its end. `is_it`: true for the command line of the program.
+    """
     reader, writer = os.pipe()
     _flush_output()
     pid = os.fork()
     if pid == 0:
         os.close(reader)
-        _become_job(run, record, writer)
+        _try_to(become, writer)
     os.close(writer)
     with os.fdopen(
         reader, "rb"
-    ) as answers:  # ends when the child has become launch.sh, or has died
+    ) as answers:  # ends when the child has become the program, or has died
         fault = answers.read().decode("utf-8", "replace")
     if fault:
         os.waitpid(pid, 0)
         return fault, None
-    return "", _killed_before_it_began(pid)
+    return "", _killed_before_it_began(pid, is_it)
+
+
+def _try_to(become: Callable[[], object], writer: int) -> None:
+    """In the child: become the program, or send the reason why not to the parent and exit."""
+    try:
+        become()
+    except BaseException as error:
+        os.write(writer, (str(error) or type(error).__name__).encode("utf-8", "replace"))
+    finally:
+        os._exit(127)
 
 
 def _flush_output() -> None:
@@ -80,16 +100,16 @@ def _flush_output() -> None:
                 stream.flush()
 
 
-def _killed_before_it_began(pid: int) -> int | None:
-    """The signal that ended the child before it became launch.sh; None where it did become launch.sh.
+def _killed_before_it_began(pid: int, is_it: Callable[[list[str]], bool]) -> int | None:
+    """The signal that ended the child before it became the program; None where it did become that.
 
-    The pipe closes in both cases. Only where the child became launch.sh does its command line change.
+    The pipe closes in both cases. Only where the child became the program does its command line change.
     """
     while True:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             return os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-        if processes.command_line(pid)[:1] == [_ARGV0]:
+        if is_it(processes.command_line(pid)):
             return None
         time.sleep(0.001)
 
@@ -111,15 +131,17 @@ def _read_or_none(path: Path) -> bytes | None:
         return None
 
 
-def _become_job(run: Path, record: Record, writer: int) -> None:
-    """In the child: write run.json and become launch.sh, or send the reason to the parent and exit.
+def _become_job(run: Path, record: Record, gpus: Sequence[str] | None) -> None:
+    """In the child: write run.json and become launch.sh. Raises what goes wrong.
 
     SIGINT and SIGTERM stay blocked until the record is written, so they can hit only the exec itself.
     """
     before = _read_or_none(run / RECORD)
     try:
-        _detach()
+        detach()
         environ = {name: text for name, text in os.environ.items() if is_inherited(name)}
+        if gpus is not None:
+            environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
         bash = _find_bash(environ)
         mark = processes.mark_of(record.token, run)
         if mark is not None:
@@ -130,15 +152,13 @@ def _become_job(run: Path, record: Record, writer: int) -> None:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, set())
         os.execve(bash, [_ARGV0, str(run / LAUNCH)], environ)
-    except BaseException as error:
+    except BaseException:
         with contextlib.suppress(OSError):
             _put_back(run, before)  # the parent does the same, but may have been killed
-        os.write(writer, (str(error) or type(error).__name__).encode("utf-8", "replace"))
-    finally:
-        os._exit(127)
+        raise
 
 
-def _detach() -> None:
+def detach() -> None:
     """Leave the terminal: a session of its own, and nothing to read from or write to."""
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)

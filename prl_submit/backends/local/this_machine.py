@@ -42,7 +42,7 @@ def _inside(plan: Plan, folder: str, name: str) -> str:
 
 
 def _gpus(plan: Plan, environ: Mapping[str, str], smi: Shell | None) -> Iterator[Refusal]:
-    here = _count(environ, smi)
+    here = count_gpus(environ, smi)
     if here is None:
         return
     wanted = plan.resources.nproc_per_node
@@ -72,11 +72,16 @@ def _are(count: int) -> str:
     return "is" if count == 1 else "are"
 
 
-def _count(environ: Mapping[str, str], smi: Shell | None) -> int | None:
-    """The number of GPUs of this machine, as launch.sh counts them; None if it cannot be known."""
+def find_nvidia_smi(environ: Mapping[str, str]) -> str | None:
+    """The path of nvidia-smi; None if it is not on PATH."""
     places = environ.get("PATH", os.defpath).split(os.pathsep)
     programs = (os.path.join(place, "nvidia-smi") for place in places)  # shutil takes milliseconds
-    installed = next((path for path in programs if os.access(path, os.X_OK)), None)
+    return next((path for path in programs if os.access(path, os.X_OK)), None)
+
+
+def count_gpus(environ: Mapping[str, str], smi: Shell | None) -> int | None:
+    """The number of GPUs of this machine, as launch.sh counts them; None if it cannot be known."""
+    installed = find_nvidia_smi(environ)
     if installed and smi is not None:
         answer = smi([installed, "-L"], timeout=SMI_S)
         lines = [line.lstrip() for line in answer.out.splitlines()]

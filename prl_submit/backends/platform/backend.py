@@ -20,7 +20,7 @@ from prl_submit.backends.platform.state_from_files import (
     silence_of,
     state_of,
 )
-from prl_submit.errors import BackendRefusedError
+from prl_submit.errors import BackendRefusedError, PrlSubmitError
 from prl_submit.launch.quote import bash
 from prl_submit.planning.plan import Plan, Planned
 from prl_submit.runs.cancellation import cancel_reason, write_cancel
@@ -58,6 +58,15 @@ class PlatformBackend(Backend):
         record = msgspec.structs.replace(record, place=place, job_id=place.job)
         write_record(run, record)
         return record
+
+    def refusal_to_wait(self, plan: Plan) -> PrlSubmitError:
+        """The refusal of --after: nobody but the platform starts the job."""
+        return PrlSubmitError(
+            "--after: a platform starts the job when its command is pasted there, so prl-submit cannot "
+            "hold the job back; nothing was created",
+            "prepare the run without --after, and paste its command when the other run has succeeded: "
+            "`prl-submit wait RUN` ends then",
+        )
 
     def node_here(self, planned: Planned, environ: Mapping[str, str]) -> NodeOfJob | None:
         """This node, as the platform's variables tell it; None on a machine without such variables."""

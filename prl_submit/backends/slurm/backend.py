@@ -45,10 +45,14 @@ from prl_submit.planning.plan import Plan
 from prl_submit.runs.directory import Run, read_run
 from prl_submit.runs.layout import BATCH_SCRIPT, JOB
 from prl_submit.runs.record import Record
+from prl_submit.runs.states import QUEUED, RUNNING, State
 from prl_submit.spec.sections import Platform
 from prl_submit.system import shell
 from prl_submit.system.files import remove_inside
 from prl_submit.system.shell import Answer
+
+#: The name of this backend in run.json.
+NAME = "slurm"
 
 
 class SlurmBackend(Backend):
@@ -101,6 +105,27 @@ class SlurmBackend(Backend):
         for array in arrays:
             _refuse_hopeless(array.items[0].plan, slurm)
         return submit_arrays(arrays, sweep, slurm, tell)
+
+    def job_to_wait_for(self, run: Run, state: State) -> str | None:
+        """The job id of a run whose job this cluster has: sbatch can make the new job depend on it."""
+        record = run.record
+        is_here = state.state in (QUEUED, RUNNING) and not (state.reason or "").startswith(
+            "as last known"
+        )
+        if record is None or record.is_waiting or record.backend != NAME or not is_here:
+            return None
+        return state.job_id or record.job_id
+
+    def refusal_to_wait(self, plan: Plan) -> PrlSubmitError | None:
+        """The refusal of --after beside a dependency with `?`, because Slurm joins either all by or all by and."""
+        given = plan.slurm.dependency or ""
+        if "?" not in given:
+            return None
+        return PrlSubmitError(
+            f"--after: slurm.dependency is {given}, in which `?` means or, and Slurm cannot join that "
+            "with a job that must succeed too; nothing was created",
+            "use `,` there, or leave --after out",
+        )
 
     def states(self, runs: Sequence[Run]) -> list[BackendAnswer]:
         """The state of each run, from at most one squeue and one sacct for all runs."""

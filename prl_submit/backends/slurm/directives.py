@@ -55,8 +55,15 @@ def _slurm_section(plan: Plan) -> list[Option]:
     for option, key in OWNED.items():
         section, _, field = key.partition(".")
         if section == "slurm":
-            found += _unless_none(option, getattr(plan.slurm, field))
+            value = getattr(plan.slurm, field)
+            found += _unless_none(option, _dependency(plan) if field == "dependency" else value)
     return found
+
+
+def _dependency(plan: Plan) -> str | None:
+    """What the user wrote, and the jobs of --after, which must succeed first."""
+    jobs = [f"afterok:{':'.join(plan.after_jobs)}"] if plan.after_jobs else []
+    return ",".join([*([plan.slurm.dependency] if plan.slurm.dependency else []), *jobs]) or None
 
 
 def _unless_none(name: str, value: str | None) -> list[Option]:

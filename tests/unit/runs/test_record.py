@@ -65,7 +65,7 @@ def test_limits_that_no_plan_has_are_damage(key: str) -> None:
 
 def test_the_place_in_a_sweep_reads_back() -> None:
     swept = SweptRun(name="lr", id="5f", folder="lr-20261130-120000", index=3, values={"a.b": [1]})
-    one = record(sweep=swept, after=Predecessor(run="v2-x", job_id="7"), is_waiting=True)
+    one = record(sweep=swept, after=[Predecessor(run="/o/v2-x", job_id="7")], is_waiting=True)
     assert decode_record(encode_record(one)) == one
 
 

@@ -34,7 +34,7 @@ from prl_submit.runs.states import (
     State,
     status_of,
 )
-from prl_submit.submission import now
+from prl_submit.runs.times import local_now as now
 from prl_submit.system.shell import Answer
 from tests.support.fake_shell import FakeShell
 from tests.support.records import make_run

@@ -1,0 +1,74 @@
+"""`--after RUN`: what a job waits for, decided when it is submitted.
+
+If the job's scheduler can wait for the other jobs itself, it does. Else the waiting queue does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from prl_submit import backends
+from prl_submit.backends.asking import states_of
+from prl_submit.backends.waiting.names import short_name
+from prl_submit.backends.waiting.predecessors import may_go_on
+from prl_submit.errors import BackendUnreachableError, PrlSubmitError
+from prl_submit.planning.plan import AfterRun, Plan, Planned, Resolved
+from prl_submit.runs.directory import Run, find_runs
+from prl_submit.runs.states import FINISHED, SUCCEEDED, State
+
+#: The words of `explain` for who waits.
+_BY_QUEUE = "the waiting queue of this machine starts the job"
+_DONE = "all of them have succeeded"
+
+
+def wait_for(planned: Planned, names: Sequence[str]) -> Planned:
+    """The plan of a job that starts when these runs have succeeded. `names`: RUNs of the command line.
+
+    Raises PrlSubmitError for a run that did not succeed, or if the backend cannot hold a job back.
+    """
+    if not names:
+        return planned
+    plan = put_into(planned.plan, open_runs(names, planned.plan))
+    by_whom = _BY_QUEUE if plan.after else _DONE
+    if plan.after_jobs:
+        by_whom = f"afterok:{':'.join(plan.after_jobs)}, so the scheduler waits"
+    value = Resolved("after", list(names), "flag", f"--after: {by_whom}")
+    return msgspec.structs.replace(planned, plan=plan, values=[*planned.values, value])
+
+
+def open_runs(names: Sequence[str], plan: Plan) -> list[tuple[Run, State]]:
+    """The runs that have not succeeded yet, of those that `names` name. Raises PrlSubmitError."""
+    refusal = backends.load(plan.backend).refusal_to_wait(plan)
+    if refusal is not None:
+        raise refusal
+    runs = [run for name in names for run in find_runs(name, Path(plan.output_root))]
+    unique = list({str(run.path): run for run in runs}.values())
+    found = list(zip(unique, states_of(unique), strict=True))
+    for run, state in found:
+        if state.unreachable is not None:
+            raise BackendUnreachableError(f"--after {short_name(run.path)}: {state.unreachable}")
+        if state.state in FINISHED - {SUCCEEDED} and not may_go_on(run, state):
+            raise _never(run, state)
+    return [(run, state) for run, state in found if state.state != SUCCEEDED]
+
+
+def _never(run: Run, state: State) -> PrlSubmitError:
+    """The error for a run that has ended, and not well."""
+    name = short_name(run.path)
+    return PrlSubmitError(
+        f"--after {name}: {name} {state.state}, so a job after it would never start; nothing was created",
+        f"`prl-submit status {name}` says why; resume {name} first, or leave --after out",
+    )
+
+
+def put_into(plan: Plan, found: Sequence[tuple[Run, State]]) -> Plan:
+    """The plan of a job that waits for these runs."""
+    backend = backends.load(plan.backend)
+    jobs = [backend.job_to_wait_for(run, state) for run, state in found]
+    ids = [job for job in jobs if job is not None]
+    after = [AfterRun(str(run.path), run.require_record().job_id) for run, _ in found]
+    by_scheduler = len(ids) == len(found)
+    return msgspec.structs.replace(plan, after=after, after_jobs=ids if by_scheduler else [])
