@@ -15,7 +15,7 @@ from prl_submit.results.run_settings import read_run_settings
 from prl_submit.results.run_status import RunView
 from prl_submit.results.setting_differences import shown_setting
 from prl_submit.results.sparkline import sparkline
-from prl_submit.results.timing import short, time_left
+from prl_submit.results.time_words import short, time_left
 from prl_submit.runs.attempts import attempt_seconds
 from prl_submit.runs.states import RUNNING
 from prl_submit.runs.times import age

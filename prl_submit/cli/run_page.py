@@ -25,7 +25,7 @@ from prl_submit.results.overview_text import bar, end_date
 from prl_submit.results.planned_settings import PlannedSettings
 from prl_submit.results.run_status import RunView
 from prl_submit.results.sparkline import sparkline
-from prl_submit.results.timing import in_words, short, time_left
+from prl_submit.results.time_words import in_words, short, time_left
 from prl_submit.runs.attempts import Attempt, attempt_seconds, gpu_hours
 from prl_submit.runs.states import FINISHED, RUNNING, SUCCEEDED
 from prl_submit.runs.times import age

@@ -24,7 +24,7 @@ from prl_submit.results.overview import Overview
 from prl_submit.results.overview_text import end_date
 from prl_submit.results.run_status import RunView
 from prl_submit.results.sparkline import sparkline
-from prl_submit.results.timing import short, time_left
+from prl_submit.results.time_words import short, time_left
 from prl_submit.runs.states import FINISHED, QUEUED, RUNNING
 from prl_submit.runs.times import age
 from prl_submit.system.untrusted_text import one_line
