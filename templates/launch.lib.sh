@@ -943,7 +943,10 @@ prl_need() { # WHAT PATH KEY: a file or folder that the spec names, and by which
 prl_preflight() {
   local prl_fault prl_joined
   prl_doing="looking the node over"
-  [[ ${PRL_PREFLIGHT:-on} != off ]] || return 0
+  if [[ ${PRL_PREFLIGHT:-on} == off ]]; then
+    [[ -z ${prl_python[0]:-} ]] || prl_look_at_packages >/dev/null 2>&1 || true
+    return 0
+  fi
   ((prl_needs_gpus == 0)) || prl_check_gpus
   prl_check_needs
   prl_check_packages
@@ -995,8 +998,7 @@ prl_check_packages() {
   if ! type -t torchrun >/dev/null; then
     prl_faults+=("torchrun is not on PATH: the environment has no torch, or was not activated")
   elif [[ -n ${prl_python[0]:-} ]]; then
-    prl_missing=$("${prl_python[@]}" -c 'import importlib.util as u, sys
-print(*(m for m in sys.argv[1:] if u.find_spec(m) is None))' torch swift 2>/dev/null) || prl_missing="working python"
+    prl_missing=$(prl_look_at_packages torch swift 2>/dev/null) || prl_missing="working python"
     [[ -z $prl_missing ]] || prl_faults+=("${prl_python[*]} has no $prl_missing: install ms-swift there, or activate another environment")
   fi
 }
@@ -1377,6 +1379,14 @@ prl_python_error() {
 prl_look_at_checkpoints() {
   "${prl_python[@]}" -I -S - "$prl_run_dir" $((prl_nodes * prl_nproc_per_node)) <<'PRL_PYTHON'
 # checkpoint_files.py stands here in a run directory.
+PRL_PYTHON
+}
+
+# prl_submit/runs/node_versions.py: prints those of the modules that are missing, and writes the versions of the
+# packages to made_of/versions.json, that of another node to made_of/versions.nodeN.json.
+prl_look_at_packages() { # MODULES
+  "${prl_python[@]}" - "$prl_run_dir" "$prl_node_rank" "$prl_restarts" "$@" <<'PRL_PYTHON'
+# node_versions.py stands here in a run directory.
 PRL_PYTHON
 }
 

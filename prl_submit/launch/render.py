@@ -29,6 +29,9 @@ TEMPLATES = (
 #: machine. The text of the file replaces the line _CHECKPOINT_LINE of launch.lib.sh.
 _CHECKPOINT_FILES = os.path.join(_PACKAGE, "runs", "checkpoint_files.py")
 _CHECKPOINT_LINE = "# checkpoint_files.py stands here in a run directory.\n"
+#: The same for the file that looks at a node's packages.
+_NODE_VERSIONS = os.path.join(_PACKAGE, "runs", "node_versions.py")
+_VERSIONS_LINE = "# node_versions.py stands here in a run directory.\n"
 #: The functions for platforms replace this line of launch.lib.sh, and the rows of the table of variables this
 #: line of theirs.
 _PLATFORM_LINE = "# platform_variables.lib.sh stands here in a run directory.\n"
@@ -221,6 +224,7 @@ def render_library(site: Path | None = None) -> str:
     platform = platform.replace(_PLATFORMS_LINE, "".join(f"{row}\n" for row in rows))
     text = text.replace(_PLATFORM_LINE, platform)
     text = text.replace(_NODES_LINE, _read_static("platform_nodes.lib.sh", site)[1])
+    text = text.replace(_VERSIONS_LINE, read_template(_NODE_VERSIONS))
     return text.replace(_CHECKPOINT_LINE, read_template(_CHECKPOINT_FILES))
 
 

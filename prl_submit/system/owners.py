@@ -94,9 +94,14 @@ def _groups(uid: int) -> Collection[int]:
 
 
 def give_run(
-    run: str | os.PathLike[str], uid: int, gid: int, *, kept: Collection[str], logs: str
+    run: str | os.PathLike[str],
+    uid: int,
+    gid: int,
+    *,
+    kept: Collection[str],
+    folders: Collection[str],
 ) -> None:
-    """Make a user the owner of a run directory, its folder `logs`, and the JSON files that the job writes.
+    """Make a user the owner of a run directory, of some of its folders, and of the JSON files that the job writes.
 
     `kept`: names of files that keep their owner, because prl-submit recognises its own runs by it.
     Somebody else may have put links into the directory. So a symbolic link is never followed, and a
@@ -106,10 +111,11 @@ def give_run(
         for name in os.listdir(folder):
             if ".json" in name and not name.startswith(".") and name not in kept:
                 _give(name, folder, uid, gid)
-        with contextlib.suppress(FileNotFoundError), _opened(logs, folder) as inner:
-            for name in os.listdir(inner):
-                _give(name, inner, uid, gid)
-            os.fchown(inner, uid, gid)
+        for place in folders:
+            with contextlib.suppress(FileNotFoundError), _opened(place, folder) as inner:
+                for name in os.listdir(inner):
+                    _give(name, inner, uid, gid)
+                os.fchown(inner, uid, gid)
         os.fchown(folder, uid, gid)
 
 

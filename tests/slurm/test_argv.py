@@ -25,8 +25,8 @@ APART = 10
 FAKE = 'pwd -P >"$run/pwd"; env -0 >"$run/environ"; step 1 1'
 RUN_FILES = """
     .node0.lock argv environ exit.json job.sbatch launch.lib.sh launch.sh logging.jsonl logs logs/.began0 logs/.job
-    logs/attempts.jsonl logs/node0.log logs/slurm.log made_of made_of/code.json made_of/data.json plan.json pwd run.json
-    spec.yaml
+    logs/attempts.jsonl logs/node0.log logs/slurm.log made_of made_of/code.json made_of/data.json
+    made_of/versions.json plan.json pwd run.json spec.yaml
 """.split()
 Seen = tuple[str, object, object]  # what it is, as it was seen, as it should be
 

@@ -44,7 +44,16 @@ from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlS
 from prl_submit.planning.plan import Plan
 from prl_submit.runs.cancellation import CancelNote
 from prl_submit.runs.directory import Run, read_run, writes_here
-from prl_submit.runs.layout import CANCEL, HERE, LOGS, MANIFEST, NOT_GIVEN, node_log, pod_file
+from prl_submit.runs.layout import (
+    CANCEL,
+    HERE,
+    LOGS,
+    MADE_OF,
+    MANIFEST,
+    NOT_GIVEN,
+    node_log,
+    pod_file,
+)
 from prl_submit.runs.limits import limits_of
 from prl_submit.runs.plan_file import read_plan
 from prl_submit.runs.record import KubernetesJob, Record
@@ -212,7 +221,7 @@ def _give_to_pods(run: Path, plan: Plan, record: Record, tell: Callable[[str], N
     if os.geteuid() != 0:
         return
     try:
-        give_run(run, plan.uid, plan.gid, kept=NOT_GIVEN, logs=LOGS)
+        give_run(run, plan.uid, plan.gid, kept=NOT_GIVEN, folders=(LOGS, MADE_OF))
     except OSError as error:
         tell(
             f"warning: {run} cannot be given to uid {plan.uid}, as which the pods run: {error.strerror};"

@@ -13,6 +13,7 @@ import hashlib
 import io
 import os
 import posixpath
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -23,7 +24,17 @@ from msgspec import Struct
 from prl_submit.backends.kubernetes.api import Api
 from prl_submit.backends.kubernetes.labels import CONTAINER
 from prl_submit.errors import BackendUnreachableError, PrlSubmitError
-from prl_submit.runs.layout import CANCEL, LAUNCH, LIBRARY, LOGS, MANIFEST, PLAN, RECORD, SPEC
+from prl_submit.runs.layout import (
+    CANCEL,
+    LAUNCH,
+    LIBRARY,
+    LOGS,
+    MADE_OF,
+    MANIFEST,
+    PLAN,
+    RECORD,
+    SPEC,
+)
 from prl_submit.system.files import open_inside, remove_inside
 
 #: Files of the run directory that prl-submit writes on this machine; they are never copied.
@@ -110,6 +121,8 @@ def _is_ours(path: str, *, with_logs: bool) -> bool:
     folder, name = posixpath.split(path)
     if folder == "":
         return path in OURS or (name.startswith(".") and name.endswith(".lock"))
+    if folder.split("/")[0] == MADE_OF:  # the nodes write nothing there but their versions
+        return re.fullmatch(rf"{MADE_OF}/versions(\.node[0-9]+)?\.json", path) is None
     if folder != LOGS:
         return False
     return name.startswith(".") or (not with_logs and name.endswith(".log"))

@@ -41,7 +41,7 @@ def test_which_files_pods_get(tmp_path: Path) -> None:
         (run / name).write_text("x")
     (run / "logs" / "link").symlink_to(precious)
     (run / "logs" / "name").hardlink_to(precious)
-    give_run(run, NOBODY, NOBODY, kept=NOT_GIVEN, logs=LOGS)
+    give_run(run, NOBODY, NOBODY, kept=NOT_GIVEN, folders=(LOGS,))
     given = {path.name for path in [run, *run.rglob("*")] if path.lstat().st_uid == NOBODY}
     assert given == {"run", "logs", "exit.json", "logging.jsonl", "node0.log"}
     assert precious.stat().st_uid == 0
@@ -55,7 +55,7 @@ def test_logs_that_is_a_link_is_not_given(tmp_path: Path) -> None:
     (etc / "shadow").write_text("x")
     (run / "logs").symlink_to(etc)
     with pytest.raises(OSError, match=r"Not a directory|symbolic"):
-        give_run(run, NOBODY, NOBODY, kept=NOT_GIVEN, logs=LOGS)
+        give_run(run, NOBODY, NOBODY, kept=NOT_GIVEN, folders=(LOGS,))
     assert (etc.stat().st_uid, (etc / "shadow").stat().st_uid) == (0, 0)
 
 
