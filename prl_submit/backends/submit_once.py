@@ -59,16 +59,15 @@ def records_first(
         except (BackendRefusedError, BackendUnreachableError):
             _take_back(entries)
             raise
-        records = [
-            msgspec.structs.replace(entry.record, job_id=id_of(job_id, entry.record))
-            for entry in entries
-        ]
-        for entry, record in zip(entries, records, strict=True):
-            with contextlib.suppress(
-                OSError
-            ):  # a full disk: the job exists, and its token finds it
-                write_record(entry.run, record)
-    return records
+        return side_by_side(lambda entry: _give_id(entry, id_of(job_id, entry.record)), entries)
+
+
+def _give_id(entry: Entry, job_id: str) -> Record:
+    """Put the job's id into the record. If the disk is full, the job exists, and its token finds it."""
+    record = msgspec.structs.replace(entry.record, job_id=job_id)
+    with contextlib.suppress(OSError):
+        write_record(entry.run, record)
+    return record
 
 
 def _take_back(entries: Sequence[Entry]) -> None:
