@@ -13,7 +13,7 @@ from msgspec import Struct
 from prl_submit.errors import NoSuchRunError, PrlSubmitError
 from prl_submit.runs.labels import read_labels
 from prl_submit.runs.layout import LATEST, RECORD, RUN_NAME, SWEEPS, claim_folder, pod_file
-from prl_submit.runs.record import Record, decode_record
+from prl_submit.runs.record import ArrayTask, Record, decode_record
 from prl_submit.system.owners import whose
 from prl_submit.system.reading import read_record
 
@@ -215,7 +215,7 @@ def find_runs(text: str, root: Path) -> list[Run]:
     """The runs that a RUN of the command line names: the one of `find_run`, or all runs of a sweep, by index.
 
     A sweep is named by its name, which means the newest sweep of that name, by the name of its folder, or by
-    the folder itself. Raises as `find_run` does; also if a run and a sweep have the name.
+    the folder itself. The id of a job array of Slurm names all runs that are its tasks. Raises as `find_run` does; also if a run and a sweep have the name.
     """
     if "/" in text:
         folder = Path(os.path.abspath(text))
@@ -223,7 +223,7 @@ def find_runs(text: str, root: Path) -> list[Run]:
             return [find_run(text, root)]
         text, root = folder.name, folder.parent.parent
     runs = list_runs(root)
-    swept = _of_sweep(text, runs)
+    swept = _of_sweep(text, runs) or _of_array(text, runs)
     if not swept:
         return [_find_listed(text, runs, root)]
     others = [run for run in _named(text, runs) if run not in swept]
@@ -242,6 +242,21 @@ def _of_sweep(text: str, runs: list[Run]) -> list[Run]:
     folder = text if text in folders else max(folders, default=None)
     found = [(sweep.index, run) for run, sweep in of_sweeps if sweep.folder == folder]
     return [run for _, run in sorted(found, key=lambda item: item[0])]
+
+
+def _of_array(array: str, runs: list[Run]) -> list[Run]:
+    """The runs whose jobs are the tasks of that array, `4711_1` and so on, by their numbers."""
+    tasks = [
+        (run, run.record.place) for run in runs if run.record and _array_of(run.record) == array
+    ]
+    found = [(place.task, run) for run, place in tasks if isinstance(place, ArrayTask)]
+    return [run for _, run in sorted(found, key=lambda item: item[0])]
+
+
+def _array_of(record: Record) -> str | None:
+    """The array that has the run as a task; None for a run with a job of its own."""
+    array, mark, _ = (record.job_id or "").partition("_")
+    return array if mark else None
 
 
 def _named(text: str, runs: list[Run]) -> list[Run]:

@@ -14,7 +14,7 @@ import pytest
 from prl_submit.errors import EXIT_NO_SUCH_RUN, NoSuchRunError, PrlSubmitError
 from prl_submit.runs import directory
 from prl_submit.runs.directory import find_run, find_runs, list_runs
-from prl_submit.runs.record import SweptRun, write_record
+from prl_submit.runs.record import ArrayTask, SweptRun, write_record
 from prl_submit.runs.states import State, finished_state, status_of
 from tests.support.records import make_run, record
 
@@ -361,3 +361,19 @@ def test_a_run_and_a_sweep_of_one_name(tmp_path: Path) -> None:
         find_runs("lr", tmp_path)
     assert caught.value.message == f"'lr' names {alone.name}, a sweep with 3 runs"
     assert names_of("lr-20261130-120000", tmp_path) == swept
+
+
+def test_an_array_is_all_its_tasks(tmp_path: Path) -> None:
+    def task(number: int, array: int, at: int) -> str:
+        place = ArrayTask(token="t", task=number)
+        return make(tmp_path, at, job_id=f"{array}_{number}", place=place).name
+
+    second, first, other = task(2, 4711, 10), task(1, 4711, 11), task(3, 4712, 12)
+    assert names_of("4711", tmp_path) == [first, second]
+    assert names_of("4712", tmp_path) == names_of("4712_3", tmp_path) == [other]
+    with pytest.raises(NoSuchRunError):
+        find_runs("471", tmp_path)
+    alone = make(tmp_path, 4711)
+    with pytest.raises(PrlSubmitError) as caught:
+        find_runs("4711", tmp_path)
+    assert caught.value.message == f"'4711' names {alone.name}, a sweep with 2 runs"

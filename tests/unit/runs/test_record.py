@@ -11,6 +11,7 @@ import pytest
 from prl_submit.runs import directory
 from prl_submit.runs.directory import read_run
 from prl_submit.runs.record import (
+    ArrayTask,
     KubernetesJob,
     Limits,
     LocalProcess,
@@ -67,6 +68,20 @@ def test_the_place_in_a_sweep_reads_back() -> None:
     swept = SweptRun(name="lr", id="5f", folder="lr-20261130-120000", index=3, values={"a.b": [1]})
     one = record(sweep=swept, after=[Predecessor(run="/o/v2-x", job_id="7")], is_waiting=True)
     assert decode_record(encode_record(one)) == one
+
+
+def test_the_task_of_an_array_reads_back() -> None:
+    one = record(job_id="4711_3", place=ArrayTask(token="5f-0", task=3, at_once=4, follows=True))
+    assert decode_record(encode_record(one)) == one
+    assert json.loads(encode_record(record()))["array"] is None
+
+
+@pytest.mark.parametrize("key", [{"token": "a b"}, {"token": ""}, {"task": -1}, {"at_once": 0}])
+def test_a_task_that_no_array_has_is_damage(key: dict[str, object]) -> None:
+    written = json.loads(encode_record(record(place=ArrayTask(token="5f", task=3))))
+    written["array"] |= key
+    with pytest.raises(ValueError, match="token|Expected"):
+        decode_record(json.dumps(written).encode())
 
 
 def test_records_from_before_there_were_sweeps() -> None:
