@@ -18,7 +18,7 @@ from msgspec import Struct
 from prl_submit import __version__
 from prl_submit.backends.base import SweepItem, SweepOrder
 from prl_submit.backends.slurm.array_ids import array_of, numbers_in_words, task_id
-from prl_submit.backends.slurm.directives import Option, comment, output
+from prl_submit.backends.slurm.directives import Option, comment, directives, output
 from prl_submit.backends.slurm.job_arrays import (
     ArrayLimits,
     PlannedArray,
@@ -166,7 +166,8 @@ def _submit(
         planned.items,
     )
     plan = planned.items[0].plan
-    argv = [*_dependency(before, plan.slurm.dependency), str(sent.script)]
+    users = dict(directives(plan, sent.token)).get("dependency")
+    argv = [*_dependency(before, users), str(sent.script)]
 
     def order() -> str:
         side_by_side(_remove_job, entries)
@@ -201,7 +202,9 @@ def _task_id(array: str, record: Record) -> str:
 
 
 def _dependency(before: list[str], users: str | None) -> list[str]:
-    """The option that makes an array wait for the arrays `before` it, and for what the spec says.
+    """The option that makes an array wait for the arrays `before` it, and for what its runs wait for anyway.
+
+    The option replaces the `#SBATCH --dependency` of the array's script, whose value is `users`.
 
     An alternative (`?`) cannot stand beside a condition (`,`). Then the arrays before have waited for it.
     """

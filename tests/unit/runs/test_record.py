@@ -80,7 +80,7 @@ def test_the_task_of_an_array_reads_back() -> None:
 def test_a_task_that_no_array_has_is_damage(key: dict[str, object]) -> None:
     written = json.loads(encode_record(record(place=ArrayTask(token="5f", task=3))))
     written["array"] |= key
-    with pytest.raises(ValueError, match="token|Expected"):
+    with pytest.raises(ValueError, match=r"token|Expected"):
         decode_record(json.dumps(written).encode())
 
 
