@@ -22,6 +22,7 @@ from prl_submit.backends.base import (
     Finding,
     LogCopier,
     NoLogCopier,
+    SweepOrder,
     ignore_message,
 )
 from prl_submit.backends.kubernetes import collect_files, helper_pod, labels, rights
@@ -31,6 +32,7 @@ from prl_submit.backends.kubernetes.api_status import RefusedStatusError
 from prl_submit.backends.kubernetes.http_client import NotSentError
 from prl_submit.backends.kubernetes.labels import LAST_WORDS_S
 from prl_submit.backends.kubernetes.log_copy import PodLogs
+from prl_submit.backends.kubernetes.many_jobs import Creation, create_jobs
 from prl_submit.backends.kubernetes.node_log import NodeLog
 from prl_submit.backends.kubernetes.objects import Pod, PyTorchJob
 from prl_submit.backends.kubernetes.ownership import require_own
@@ -39,7 +41,7 @@ from prl_submit.backends.kubernetes.refusals import as_error
 from prl_submit.backends.kubernetes.states import cluster_of, list_jobs, list_pods
 from prl_submit.backends.kubernetes.submitting import ask_first, create
 from prl_submit.backends.kubernetes.yaml_text import load
-from prl_submit.backends.submit_once import record_first
+from prl_submit.backends.submit_once import Entry, record_first
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
 from prl_submit.planning.plan import Plan
 from prl_submit.runs.cancellation import CancelNote
@@ -61,6 +63,7 @@ from prl_submit.system import shell
 from prl_submit.system.files import remove_inside, write_inside
 from prl_submit.system.owners import give_run
 from prl_submit.system.reading import PLAN_BYTES, read_record
+from prl_submit.system.side_by_side import side_by_side
 
 _CANCEL_POLL_S = 0.5
 _AGAIN_S = 2.0
@@ -87,21 +90,34 @@ class KubernetesBackend(Backend):
         self, run: Path, plan: Plan, record: Record, tell: Callable[[str], None] = ignore_message
     ) -> Record:
         """Create the PyTorchJob. Raises RefusedError, BackendUnreachableError, or OutcomeUnknownError."""
-        before = read_run(run)
-        api = _where_it_was(before, plan)
-        manifest = read_record(run / MANIFEST, PLAN_BYTES).decode("utf-8")
-        ask_first(api, manifest, tell)
-        _give_to_pods(run, plan, record, tell)
-        queue = labels.kueue_queue(plan.kubernetes)
-        place = KubernetesJob(api.access.context, api.namespace, api.server, queue)
-        record = msgspec.structs.replace(record, place=place)
-        name = labels.job_name(plan.name, record.token)
+        found = _creation(run, plan, record, tell)
+        ask_first(found.api, found.manifest, tell)
 
         def order() -> str:
-            create(api, manifest, name, record.token)
-            return name
+            create(found.api, found.manifest, found.name, record.token)
+            return found.name
 
-        return record_first(run, before, record, order)
+        return record_first(run, found.entry.before, found.entry.record, order)
+
+    def submit_many(
+        self, sweep: SweepOrder, tell: Callable[[str], None] = ignore_message
+    ) -> list[Record]:
+        """Create the PyTorchJobs, several at a time; with max_parallel the waiting queue creates them.
+
+        One job of each size is asked about first, so that a wrong spec is refused before a job is there.
+        """
+        if sweep.max_parallel is not None:
+            from prl_submit.backends.waiting.start_queue import queue_sweep
+
+            return queue_sweep(sweep)
+        todo = [_creation(item.run, item.plan, item.record, tell) for item in sweep.items]
+        asked: set[bytes] = set()
+        for item, creation in zip(sweep.items, todo, strict=True):
+            size = msgspec.json.encode((item.plan.resources, item.plan.kubernetes))
+            if size not in asked:
+                ask_first(creation.api, creation.manifest, tell)
+                asked.add(size)
+        return create_jobs(todo)
 
     def states(self, runs: Sequence[Run]) -> list[BackendAnswer]:
         """The state of each run, from one list of jobs for all runs of a namespace."""
@@ -131,6 +147,10 @@ class KubernetesBackend(Backend):
         if cancel_note is not None:
             cancel_note.close()
         return job is not None
+
+    def cancel_many(self, runs: Sequence[Run], *, wait: bool) -> list[bool | PrlSubmitError]:
+        """`cancel` for each run, several at a time."""
+        return side_by_side(lambda run: self._cancel_or_error(run, wait), runs)
 
     def node_name(self, node: int) -> str:
         """The name of a node of the job on Kubernetes: `master-0`, `worker-0`."""
@@ -199,6 +219,18 @@ class KubernetesBackend(Backend):
             return Finding("Kubernetes", None, words, "see docs/kubernetes.md")
         detail = f"{where}: the training operator's jobs are known, and you have all rights"
         return Finding("Kubernetes", True, detail)
+
+
+def _creation(run: Path, plan: Plan, record: Record, tell: Callable[[str], None]) -> Creation:
+    """What creates the PyTorchJob of a prepared run, whose files are then the pods' to read and write."""
+    before = read_run(run)
+    api = _where_it_was(before, plan)
+    manifest = read_record(run / MANIFEST, PLAN_BYTES).decode("utf-8")
+    _give_to_pods(run, plan, record, tell)
+    queue = labels.kueue_queue(plan.kubernetes)
+    place = KubernetesJob(api.access.context, api.namespace, api.server, queue)
+    entry = Entry(run, before, msgspec.structs.replace(record, place=place))
+    return Creation(entry, api, manifest, labels.job_name(plan.name, record.token))
 
 
 def _where_it_was(before: Run | None, plan: Plan) -> Api:
