@@ -35,6 +35,7 @@ def directives(plan: Plan, token: str) -> list[Option]:
         ("output", output(plan.run_dir)),
         ("open-mode", "append"),
         *_slurm_section(plan),
+        *_end_if_never(plan, extra),
         ("nodes", str(resources.nodes)),
         ("ntasks-per-node", "1"),
         *_unless_none("gres", _gres(plan, extra.pop("gres", None))),
@@ -56,14 +57,20 @@ def _slurm_section(plan: Plan) -> list[Option]:
         section, _, field = key.partition(".")
         if section == "slurm":
             value = getattr(plan.slurm, field)
-            found += _unless_none(option, _dependency(plan) if field == "dependency" else value)
+            found += _unless_none(option, dependency(plan) if field == "dependency" else value)
     return found
 
 
-def _dependency(plan: Plan) -> str | None:
+def dependency(plan: Plan) -> str | None:
     """What the user wrote, and the jobs of --after, which must succeed first."""
     jobs = [f"afterok:{':'.join(plan.after_jobs)}"] if plan.after_jobs else []
     return ",".join([*([plan.slurm.dependency] if plan.slurm.dependency else []), *jobs]) or None
+
+
+def _end_if_never(plan: Plan, extra: dict[str, Any]) -> list[Option]:
+    """Let Slurm end the job if a run of --after fails. Otherwise such a job would be pending for ever."""
+    is_needed = plan.after_jobs and "kill-on-invalid-dep" not in extra
+    return [("kill-on-invalid-dep", "yes")] if is_needed else []
 
 
 def _unless_none(name: str, value: str | None) -> list[Option]:

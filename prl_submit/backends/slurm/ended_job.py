@@ -10,7 +10,7 @@ from prl_submit.backends.slurm.array_ids import array_of
 from prl_submit.backends.slurm.batch_log import SRUN, due_to, last_line, of_this_attempt
 from prl_submit.backends.slurm.evidence import SlurmEvidence, first_to_fail, is_before
 from prl_submit.backends.slurm.job_listing import ListedJob, is_live
-from prl_submit.backends.slurm.reasons import ENDED
+from prl_submit.backends.slurm.reasons import ENDED, why_never
 from prl_submit.runs.exits import ExitRecord
 from prl_submit.runs.states import (
     CANCELLED,
@@ -65,6 +65,9 @@ def ended_by_slurm(job: ListedJob, ended: ExitRecord | None, seen: SlurmEvidence
         return state_of_exit(ended)
     state = _failed_node(job, seen) or _failed_task(job, seen) or _by_slurms_state(job, ended, seen)
     never_ran = job.started_at == job.ended_at and seen.exit is None and not job.nodes
+    has_begun = seen.exit is not None or job.nodes or job.started_at not in (None, job.ended_at)
+    if not has_begun and state.state == CANCELLED and seen.waits_for and not seen.cancelled:
+        state = _with_reason(state, f"{why_never(seen.waits_for)}, so it never started")
     return msgspec.structs.replace(
         state,
         started_at=None if never_ran else job.started_at,

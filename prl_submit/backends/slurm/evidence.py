@@ -27,6 +27,7 @@ class SlurmEvidence(Struct, frozen=True, kw_only=True):
     `now`: seconds since the epoch; the expected start is told relative to it (`in 10m`).
     `task`: which task of which array the run is; None for a run with a job of its own.
     `alive`: a process of the run still holds the lock that launch.sh takes.
+    `waits_for`: the runs of --after that have not succeeded, each with how it ended, if it did.
     """
 
     exit: ExitRecord | None = None
@@ -40,6 +41,7 @@ class SlurmEvidence(Struct, frozen=True, kw_only=True):
     now: float = 0.0
     task: ArrayTask | None = None
     alive: bool = False
+    waits_for: Sequence[tuple[str, str | None]] = ()
 
     @property
     def restarts(self) -> int:

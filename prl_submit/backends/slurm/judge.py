@@ -81,7 +81,7 @@ def _waiting(job: ListedJob, seen: SlurmEvidence) -> State:
     if job.state == "CONFIGURING":
         why = "its nodes are being made ready"
     else:
-        why = why_waiting(job, seen.task)
+        why = why_waiting(job, seen.task, seen.waits_for)
         if job.started_at:
             why += f", expected to start {until(job.started_at, seen.now)}"
     again = _restart_words(job, seen)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from prl_submit.backends.slurm.job_listing import ListedJob
+from prl_submit.backends.waiting.names import listed
 from prl_submit.runs.record import ArrayTask
 
 #: squeue's reason codes (squeue(1), JOB REASON CODES) and what each means for the user.
@@ -56,13 +58,21 @@ ENDED = {
 }
 
 
-def why_waiting(job: ListedJob, task: ArrayTask | None = None) -> str:
+#: The predecessors of a run that have not succeeded, each with how it ended, if it did.
+WaitsFor = Sequence[tuple[str, "str | None"]]
+
+
+def why_waiting(job: ListedJob, task: ArrayTask | None = None, waits_for: WaitsFor = ()) -> str:
     """`waiting for 4 GPUs (Priority)`: the reason in words, and Slurm's own code in brackets.
 
     `task`: which task of an array it is, if it is one.
     """
     reason = job.reason
     code = (reason or "").replace(" ", "_").partition(",")[0]
+    if code == "Dependency" and waits_for:
+        return f"waiting for {listed([name for name, _ in waits_for])} ({reason})"
+    if code == "DependencyNeverSatisfied" and waits_for:
+        return f"{why_never(waits_for)}, so it will never start ({reason})"
     if task is not None and task.at_once is not None and _is_for_its_turn(code, task):
         return f"waits for its turn: the sweep runs at most {task.at_once} at a time ({reason})"
     if code in ("", "Priority", "Resources"):
@@ -73,6 +83,13 @@ def why_waiting(job: ListedJob, task: ArrayTask | None = None) -> str:
         (text for start, text in _PREFIXES.items() if code.startswith(start)), None
     )
     return f"{words} ({reason})" if words else f"waiting: {reason}"
+
+
+def why_never(waits_for: WaitsFor) -> str:
+    """`v3 FAILED`: the predecessor because of which a job never starts, as far as the files tell."""
+    ended = [f"{name} {state}" for name, state in waits_for if state is not None]
+    names = listed([name for name, _ in waits_for])
+    return ended[0] if ended else f"{names} did not succeed at the first try"
 
 
 def _is_for_its_turn(code: str, task: ArrayTask) -> bool:

@@ -28,15 +28,17 @@ from prl_submit.backends.slurm.job_table import JobTable
 from prl_submit.backends.slurm.judge import judge, may_start_again
 from prl_submit.backends.slurm.ownership import has_token, is_own, why_not_own
 from prl_submit.backends.slurm.slurm_commands import NotInstalledError, SlurmCommands, first_line
+from prl_submit.backends.waiting.names import name_for, predecessors_of
 from prl_submit.errors import BackendUnreachableError
 from prl_submit.runs.cancellation import cancel_reason
-from prl_submit.runs.directory import Run
+from prl_submit.runs.directory import Run, read_run
 from prl_submit.runs.exits import read_exit, read_node_exits
+from prl_submit.runs.final_state import read_verdict
 from prl_submit.runs.last_known import as_last_known, last_known, missing_since
 from prl_submit.runs.layout import BATCH_SCRIPT, JOB, SLURM_LOG, SWEEPS
 from prl_submit.runs.limits import limits_of
 from prl_submit.runs.record import ArrayTask, Record
-from prl_submit.runs.states import FINISHED, LOST, QUEUED, TIMEOUT, State
+from prl_submit.runs.states import FINISHED, LOST, QUEUED, SUCCEEDED, TIMEOUT, State, finished_state
 from prl_submit.runs.times import until
 from prl_submit.system.files import tail_bytes
 from prl_submit.system.owners import user_name
@@ -302,7 +304,19 @@ def _gather(run: Run, record: Record, job: ListedJob | None, silence: str | None
         task=record.place if isinstance(record.place, ArrayTask) else None,
         restarts_before=record.restarts,
         max_restarts=limits_of(run.path, record).max_restarts if restarted or silence else None,
+        waits_for=[] if ended is not None else _waits_for(run),
     )
+
+
+def _waits_for(run: Run) -> list[tuple[str, str | None]]:
+    """The runs of --after that have not succeeded, each with how it ended: by its files, and without asking."""
+    found: list[tuple[str, str | None]] = []
+    for each in predecessors_of(run):
+        other = read_run(Path(each.run))
+        state = (finished_state(other) or read_verdict(other)) if other is not None else None
+        if state is None or state.state != SUCCEEDED:
+            found.append((name_for(each, run), None if state is None else state.state))
+    return found
 
 
 def _unknown(run: Run, record: Record, silence: str | None) -> BackendAnswer:
