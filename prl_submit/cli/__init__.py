@@ -34,6 +34,8 @@ COMMANDS = {
     "note": "Write down a line about a run; `status` shows it.",
     "tag": "Give tags to runs, or take them away; `list --tag` finds them.",
     "rename": "Give a run a name, by which every command then finds it.",
+    "du": "Show how much disk runs take, and for what.",
+    "prune": "Delete checkpoints that are not needed, or whole runs.",
     "init": "Print a first job spec, made of the model, data and rewards you name.",
     "import": "Translate a `swift rlhf` shell script into a job spec.",
     "schema": "Print the JSON Schema of job specs, for editors.",

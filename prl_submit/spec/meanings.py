@@ -31,6 +31,11 @@ COMMANDS = _by_word(
         "init": "new scaffold example quickstart generate",
         "import": "convert translate migrate",
         "collect": "download fetch pull",
+        "rerun": "repeat again clone duplicate resubmit",
+        "tag": "label mark",
+        "note": "comment annotate describe",
+        "du": "df size disk space usage",
+        "prune": "clean cleanup gc rm remove purge delete",
     }
 )
 
