@@ -56,7 +56,7 @@ coverage: dev-env          ## the same, with branch coverage of the pure modules
 	$(BIN)/python -m coverage report
 
 bench: test-env            ## speed, side by side with `python -c pass` and with the schedulers' own commands
-	@failed=0; for part in run metrics slurm kubernetes; do $(BIN)/python -m benchmarks.$$part || failed=1; done; exit $$failed
+	@failed=0; for part in run metrics status slurm kubernetes; do $(BIN)/python -m benchmarks.$$part || failed=1; done; exit $$failed
 
 train-env: $(VENV)/.train
 dev-env: $(VENV)/.dev

@@ -23,7 +23,8 @@ COMMANDS = (
     "prl-submit check jobs/mr_4gpu.yaml --set swift.num_generations=3 --set swift.eval_strategy=no",
     "prl-submit jobs/mr_cpu.yaml",
     "prl-submit wait latest",
-    "prl-submit list",
+    "prl-submit list --last 1",
+    "prl-submit status latest",
 )
 
 

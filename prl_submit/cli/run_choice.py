@@ -180,7 +180,7 @@ def differences_in(views: Sequence[RunView]) -> dict[str, str]:
     for group in groups.values():
         if len(group) < 2:
             continue
-        plans = [read_planned(view.run.path).values for view in group]
+        plans = [view.planned.values for view in group]
         for view, values in zip(group, differing_values(plans), strict=True):
             found[view.status.path] = _words(values)
     return found

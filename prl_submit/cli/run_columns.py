@@ -10,7 +10,6 @@ from typing import Any
 from msgspec import Struct
 
 from prl_submit.results.overview_text import bar
-from prl_submit.results.planned_settings import PlannedSettings, read_planned
 from prl_submit.results.run_settings import read_run_settings
 from prl_submit.results.run_status import RunView
 from prl_submit.results.setting_differences import shown_setting
@@ -34,7 +33,7 @@ class TableLook(Struct):
     """How a table is drawn. `now`: seconds since 1970.
 
     `twice`: numbers that several runs have, so `v26` would not tell which run is meant. `differs`: for each
-    path the settings in which the run differs from others of its name. `plans`: the plans read so far.
+    path the settings in which the run differs from others of its name.
     """
 
     now: float
@@ -42,14 +41,6 @@ class TableLook(Struct):
     short_names: bool = True
     twice: frozenset[int] = frozenset()
     differs: Mapping[str, str] = {}
-    plans: dict[str, PlannedSettings] = {}
-
-    def plan(self, view: RunView) -> PlannedSettings:
-        """The plan of a run, read once."""
-        path = view.status.path
-        if path not in self.plans:
-            self.plans[path] = read_planned(view.run.path)
-        return self.plans[path]
 
 
 Text = Callable[[RunView, TableLook], str]
@@ -203,7 +194,7 @@ def setting(key: str) -> Column:
     header = key.removeprefix("swift.").upper()
 
     def value(view: RunView, look: TableLook) -> Any:
-        plan = look.plan(view).values
+        plan = view.planned.values
         if key in plan or not key.startswith("swift."):
             return plan.get(key)
         return read_run_settings(view.run.path).arguments.get(key.removeprefix("swift."))

@@ -64,7 +64,7 @@ def page(view: RunView, look: TableLook, width: int) -> list[TableLine]:
     lines = [TableLine(title, ROW)]
     if status.reason:
         lines += [TableLine(text) for text in wrapped(one_line(status.reason), width)]
-    rows = [*_place(view, look), *_times(view, look), *_training(view, look), *_texts(view)]
+    rows = [*_place(view), *_times(view, look), *_training(view, look), *_texts(view)]
     for name, text in rows:
         lines += _row(name, text, width)
     for text in _remarks(view):
@@ -86,9 +86,9 @@ def _row(name: str, text: str, width: int) -> list[TableLine]:
 Rows = list[tuple[str, str]]
 
 
-def _place(view: RunView, look: TableLook) -> Rows:
+def _place(view: RunView) -> Rows:
     """Where the run is, and of what it was made."""
-    status, plan = view.status, look.plan(view)
+    status, plan = view.status, view.planned
     rows = [("directory", one_line(status.path)), ("job", job_of(view) or "?")]
     size = _size(view, plan)
     if size:

@@ -21,6 +21,8 @@ _LONGEST = 1 << 20
 RECENT_BYTES = 1 << 15
 #: And of completions.jsonl.
 _RECENT_COMPLETIONS = 4 << 20
+#: Reads the last lines of all runs.
+_PARSER = LineParser()
 
 
 class MetricsReader:
@@ -31,10 +33,21 @@ class MetricsReader:
     node 0 is read too, in which ms-swift prints the same lines; then the file that is further counts.
     """
 
-    def __init__(self, run: Path, *, rows: int = ROWS, tail: int | None = None) -> None:
-        """`rows`: so many rows are kept at least. `tail`: begin so many bytes before the end of the files."""
-        self._logged = _LoggedSteps(run, rows, tail)
-        self._printed = _PrintedSteps(run, rows, tail)
+    def __init__(
+        self,
+        run: Path,
+        *,
+        rows: int = ROWS,
+        tail: int | None = None,
+        parser: LineParser | None = None,
+    ) -> None:
+        """`rows`: so many rows are kept at least. `tail`: begin so many bytes before the end of the files.
+
+        `parser`: one that other runs use too, because most runs have lines of the same layouts.
+        """
+        self._logged = _LoggedSteps(run, rows, tail, parser)
+        self._printed: _PrintedSteps | None = None
+        self._arguments = run, rows, tail, parser
         self._kept = kept_file(run / LOGS, 0)
 
     def read(self) -> RunMetrics:
@@ -42,6 +55,8 @@ class MetricsReader:
         logged = self._logged.read()
         if not os.path.exists(self._kept):
             return logged
+        if self._printed is None:
+            self._printed = _PrintedSteps(*self._arguments)
         printed = self._printed.read()
         return printed if (printed.step or -1) > (logged.step or -1) else logged
 
@@ -49,7 +64,8 @@ class MetricsReader:
 class _Steps:
     """The steps in one file."""
 
-    def __init__(self, path: Path, rows: int, tail: int | None) -> None:
+    def __init__(self, path: Path, rows: int, tail: int | None, parser: LineParser | None) -> None:
+        self._shared_parser = parser
         self._file = NewLines(path, _LONGEST, tail)
         self._rows = rows
         self._tail = tail
@@ -58,7 +74,7 @@ class _Steps:
 
     def _forget(self) -> None:
         """Begin with no metrics."""
-        self._parser = LineParser()
+        self._parser = self._shared_parser or LineParser()
         self._metrics = RunMetrics(self._rows, whole=self._tail is None)
 
     def read(self) -> RunMetrics:
@@ -80,9 +96,9 @@ class _Steps:
 class _LoggedSteps(_Steps):
     """The steps of logging.jsonl."""
 
-    def __init__(self, run: Path, rows: int, tail: int | None) -> None:
+    def __init__(self, run: Path, rows: int, tail: int | None, parser: LineParser | None) -> None:
         self._run = run
-        super().__init__(run / STEPS, rows, tail)
+        super().__init__(run / STEPS, rows, tail, parser)
 
     def _forget(self) -> None:
         super()._forget()
@@ -125,8 +141,8 @@ class _LoggedSteps(_Steps):
 class _PrintedSteps(_Steps):
     """The steps that ms-swift printed into the log of node 0."""
 
-    def __init__(self, run: Path, rows: int, tail: int | None) -> None:
-        super().__init__(node_log(run / LOGS, 0), rows, tail)
+    def __init__(self, run: Path, rows: int, tail: int | None, parser: LineParser | None) -> None:
+        super().__init__(node_log(run / LOGS, 0), rows, tail, parser)
 
     def _add(self, text: bytes) -> None:
         raw = printed_object(text)
@@ -150,14 +166,13 @@ def read_recent_metrics(run: Path) -> RunMetrics:
     return recent_reader(run)[1]
 
 
-def recent_reader(run: Path) -> tuple[MetricsReader, RunMetrics]:
-    """A reader that began with the last lines, and what they tell.
+def recent_reader(run: Path, size: int = RECENT_BYTES) -> tuple[MetricsReader, RunMetrics]:
+    """A reader that began with the last lines, and what they tell. `size`: so many bytes are read at first.
 
     ms-swift's last line repeats the whole history, so more is read if no step is found.
     """
-    size = RECENT_BYTES
     while True:
-        reader = MetricsReader(run, tail=size)
+        reader = MetricsReader(run, tail=size, parser=_PARSER)
         metrics = reader.read()
         if metrics.step is not None or not _is_larger(run / STEPS, size):
             return reader, metrics

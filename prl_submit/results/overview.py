@@ -59,7 +59,7 @@ def overview(
     runs_on = is_running and logged_at is not None
     left = remaining(metrics, settings, logged_at, now) if runs_on and logged_at else None
     age = now - logged_at if runs_on and logged_at else 0.0
-    kl, length = _recent(metrics, "kl"), _recent(metrics, "completion_length")
+    kl, length = (_recent(metrics, name, _LAST_ROWS) for name in ("kl", "completion_length"))
     return Overview(
         step=metrics.step,
         max_steps=metrics.max_steps,
@@ -79,8 +79,10 @@ def overview(
     )
 
 
-def _recent(metrics: RunMetrics, name: str) -> list[float]:
-    found = [row.values.get(name) for row in metrics.recent]
+def _recent(metrics: RunMetrics, name: str, most: int | None = None) -> list[float]:
+    """The finite values of a metric in the rows that are kept one by one, or in the `most` last ones."""
+    rows = metrics.recent if most is None else list(metrics.recent)[-most:]
+    found = [row.values.get(name) for row in rows]
     return [value for value in found if value is not None and isfinite(value)]
 
 

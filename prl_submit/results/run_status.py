@@ -14,10 +14,10 @@ from msgspec import Struct
 
 from prl_submit.results.completions import last_batch
 from prl_submit.results.health import Hint, hints
-from prl_submit.results.metrics_reader import MetricsReader, recent_reader
+from prl_submit.results.metrics_reader import RECENT_BYTES, MetricsReader, recent_reader
 from prl_submit.results.overview import Overview, overview
 from prl_submit.results.phase import phase, phase_begin
-from prl_submit.results.planned_settings import gpus_of, read_planned
+from prl_submit.results.planned_settings import PlannedSettings, gpus_of, read_planned
 from prl_submit.results.run_metrics import RunMetrics
 from prl_submit.results.run_settings import RunSettings, read_run_settings
 from prl_submit.runs.directory import Run
@@ -82,13 +82,25 @@ class RunView(Struct, frozen=True):
     status: RunStatus
     overview: Overview | None
     metrics: RunMetrics
+    planned: PlannedSettings
 
 
 class TrainingReader:
     """Looks at one run's training again and again. Each look reads only what is new."""
 
-    def __init__(self, run: Run, *, whole: bool = False, with_hints: bool = True) -> None:
-        """`whole`: read all steps, not only the last ones. `with_hints`: also look for what is unhealthy."""
+    def __init__(
+        self,
+        run: Run,
+        *,
+        whole: bool = False,
+        with_hints: bool = True,
+        recent_bytes: int = RECENT_BYTES,
+    ) -> None:
+        """`whole`: read all steps, not only those in the last `recent_bytes` of the file.
+
+        `with_hints`: also look for what is unhealthy.
+        """
+        self._recent_bytes = recent_bytes
         self._path = run.path
         self._with_hints = with_hints
         self._reader: MetricsReader | None = MetricsReader(run.path) if whole else None
@@ -96,7 +108,8 @@ class TrainingReader:
         self._seen: tuple[object, ...] | None = None
         self._hints: list[Hint] = []
         self._settings: RunSettings | None = None
-        self._gpus = gpus_of(read_planned(run.path), run.path)
+        self._planned = read_planned(run.path)
+        self._gpus = gpus_of(self._planned, run.path)
 
     def look(self, run: Run, status: Status, now: float) -> RunView:
         """The run with its training. `now`: seconds since 1970."""
@@ -118,7 +131,7 @@ class TrainingReader:
             hints=self._hints,
             gpus=_gpus(status, self._gpus),
         )
-        return RunView(run, told, view, self._metrics)
+        return RunView(run, told, view, self._metrics, self._planned)
 
     def _refresh(self) -> None:
         """Read the new lines, if a file has changed."""
@@ -129,7 +142,7 @@ class TrainingReader:
             return
         self._seen = seen
         if self._reader is None:
-            self._reader, self._metrics = recent_reader(self._path)
+            self._reader, self._metrics = recent_reader(self._path, self._recent_bytes)
         else:
             self._metrics = self._reader.read()
         if self._metrics.step is None:

@@ -16,7 +16,7 @@ _PROGRESS = re.compile(rb'"global_step/max_steps": *"([0-9]{1,15})/([0-9]{1,15})
 #: The same in the log that ms-swift prints, for runs whose logging.jsonl is only on the pods' volume.
 _PRINTED = re.compile(rb"'global_step/max_steps': *'([0-9]{1,15})/([0-9]{1,15})'")
 #: Bytes to read from the end at first. The last line may be long, because it repeats the whole log history.
-_TAIL = 65_536
+_TAIL = 8_192
 #: Bytes to read from the end at most. In a file of ms-swift the last progress is not further from the end.
 _FURTHEST = 64 << 20
 
