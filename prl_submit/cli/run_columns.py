@@ -264,7 +264,7 @@ COLUMNS: dict[str, Column] = {
     "left": Column("LEFT", _left, lambda view, look: getattr(view.overview, "seconds_left", None)),
     "end": Column("END", _end, lambda view, look: end_of(view)),
     "age": Column("AGE", _age, lambda view, look: age_of(view, look.now)),
-    "gpus": _count("GPUS", lambda view: view.status.gpus),
+    "gpus": _count("GPUS", lambda view: view.status.gpus or None),
     "elapsed": Column("ELAPSED", _elapsed, lambda view, look: elapsed(view, look.now)),
     "memory": Column(
         "MEMORY",
