@@ -71,7 +71,7 @@ def read_rewards(line: bytes, weights: Sequence[float] | None = None) -> Rewards
     except (ValueError, RecursionError, LookupError, TypeError, OverflowError):
         return None
     if "messages" in columns:
-        totals = _numbers(columns.get("reward")) or []
+        totals = [number(value) for value in _list(columns.get("reward"))]
         return Rewards(step + 1, {}, [total for total in totals if total is not None])
     functions: dict[str, list[float | None]] = {}
     for name, column in _reward_columns(columns):

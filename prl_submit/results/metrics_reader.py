@@ -8,6 +8,7 @@ from pathlib import Path
 from prl_submit.results.completions import reward_metrics
 from prl_submit.results.line_reader import NewLines
 from prl_submit.results.logged_values import printed_object
+from prl_submit.results.repeated_steps import read_restarts
 from prl_submit.results.rewards_by_step import RewardsByStep
 from prl_submit.results.run_metrics import RunMetrics
 from prl_submit.results.run_settings import RunSettings, read_run_settings
@@ -75,7 +76,13 @@ class _Steps:
     def _forget(self) -> None:
         """Begin with no metrics."""
         self._parser = self._shared_parser or LineParser()
-        self._metrics = RunMetrics(self._rows, whole=self._tail is None)
+        self._metrics = RunMetrics(
+            self._rows, whole=self._tail is None, began_again=self._began_again()
+        )
+
+    def _began_again(self) -> frozenset[int]:
+        """The steps with which attempts began that this file does not show any more."""
+        return frozenset()
 
     def read(self) -> RunMetrics:
         """The metrics of all lines that are written by now."""
@@ -105,6 +112,9 @@ class _LoggedSteps(_Steps):
         tail = None if self._tail is None else _RECENT_COMPLETIONS
         self._rewards = RewardsByStep(self._run / COMPLETIONS, tail)
         self._settings: RunSettings | None = None
+
+    def _began_again(self) -> frozenset[int]:
+        return read_restarts(self._run)
 
     def read(self) -> RunMetrics:
         self._rewards.refresh()

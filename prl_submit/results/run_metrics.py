@@ -86,8 +86,14 @@ class RunMetrics:
     not be read. `rewards_from_completions`: rows whose reward is from completions.jsonl.
     """
 
-    def __init__(self, rows: int = ROWS, *, whole: bool = True) -> None:
-        """`whole`: the lines begin with the training's first one, not somewhere in the middle."""
+    def __init__(
+        self, rows: int = ROWS, *, whole: bool = True, began_again: frozenset[int] = frozenset()
+    ) -> None:
+        """`whole`: the lines begin with the training's first one, not somewhere in the middle.
+
+        `began_again`: steps with which an attempt began, where launch.sh has moved the lines that it repeats.
+        """
+        self.began_again = began_again
         self.training = StepTable(rows)
         self.evaluations = StepTable(rows)
         self.recent: deque[Row] = deque(maxlen=_RECENT)
@@ -158,10 +164,24 @@ class RunMetrics:
         self.evaluations.append(line.step, values)
 
     def _restarts(self, line: LogLine) -> bool:
-        """True if another attempt wrote this line: it repeats a step, or its time began anew."""
+        """True if another attempt wrote this line: it repeats a step, its time began anew, or its steps did."""
         if self.step is None:
             return False
-        return line.step <= self.step or (line.elapsed is not None and line.elapsed < self._elapsed)
+        if line.step <= self.step or (line.elapsed is not None and line.elapsed < self._elapsed):
+            return True
+        if self.began_again and any(self.step < first <= line.step for first in self.began_again):
+            return True
+        return self._has_fewer_steps(line)
+
+    def _has_fewer_steps(self, line: LogLine) -> bool:
+        """True if the line's speed is that of fewer steps than this attempt has logged.
+
+        `elapsed_time` has whole seconds, so the attempt is less than a second older.
+        """
+        speed, elapsed = line.seconds_per_step, line.elapsed
+        if not speed or elapsed is None or speed < 0:
+            return False
+        return (elapsed + 1) / speed < line.step - self.attempts[-1].first
 
     def _restart(self, step: int) -> None:
         self.training.cut(step)

@@ -92,6 +92,7 @@ MADE_OF = "made_of"
 LOGS = "logs"
 ATTEMPTS = f"{LOGS}/attempts.jsonl"
 SLURM_LOG = f"{LOGS}/slurm.log"
+REPEATED_STEPS = f"{LOGS}/repeated_steps.jsonl"
 #: The id of the scheduler's job, as the job itself writes it.
 JOB = f"{LOGS}/.job"
 #: When a scheduler first said that it does not know the job.

@@ -16,6 +16,7 @@ from prl_submit.results.health import hints
 from prl_submit.results.metric_names import METRICS, name_of
 from prl_submit.results.metrics_reader import MetricsReader, read_metrics, read_recent_metrics
 from prl_submit.results.overview import overview
+from prl_submit.results.repeated_steps import read_restarts
 from prl_submit.results.run_metrics import RunMetrics
 from prl_submit.results.run_settings import RunSettings
 from prl_submit.results.timing import throughput
@@ -26,6 +27,7 @@ from tests.support.swift_logs import (
     old_step,
     step,
     text_of,
+    times,
     write_run,
 )
 
@@ -70,6 +72,57 @@ def test_the_time_of_each_step_is_near_what_trl_measured() -> None:
     assert [metrics.training.steps()[n] for n in timed] == [2, 3, 4, 6, 7, 8, 9, 10, 11, 12]
     for number in timed:
         assert trls[number] * 0.9 < ours[number] < trls[number] + 0.1
+
+
+def test_the_steps_that_launch_sh_set_aside(tmp_path: Path) -> None:
+    """The real run as launch.sh leaves it now: each step once, and the two attempts are still told apart."""
+    run = tmp_path / "run"
+    shutil.copytree(SWIFT_46, run)
+    lines = (run / "logging.jsonl").read_text("utf-8").splitlines(keepends=True)
+    (run / "logging.jsonl").write_text("".join([*lines[:5], *lines[9:]]))
+    (run / "logs" / "repeated_steps.jsonl").write_text("".join(lines[5:9]))
+    metrics, before = read_metrics(run), read_metrics(SWIFT_46)
+    assert spans(metrics) == [(1, 4), (5, 12)]
+    for name in ("reward", "kl", "seconds_per_step"):
+        assert metrics.training.column(name) == pytest.approx(
+            before.training.column(name), nan_ok=True
+        )
+    assert metrics.pace.warm_up_steps == before.pace.warm_up_steps == 2
+
+
+@pytest.mark.parametrize("form", [step, old_step])
+def test_a_restart_whose_first_step_took_longer_than_all_before(tmp_path: Path, form: Any) -> None:
+    """No step is repeated and the attempt's time does not fall: the moved lines or its speed tell of it."""
+    run = tmp_path / "run"
+    first = [form(n) for n in (1, 2, 3, 4)]
+    second = [
+        form(n)
+        | {"elapsed_time": times(60 + 10 * (n - 3))}
+        | ({"train_speed(s/it)": round((60 + 10 * (n - 3)) / (n - 2), 6)} if form is step else {})
+        | ({"train_speed(iter/s)": round(n / (60 + 10 * (n - 3)), 6)} if form is old_step else {})
+        for n in range(3, 9)
+    ]
+    write_run(run, [*first[:2], *second])
+    (run / "logs").mkdir()
+    if form is old_step:
+        (run / "logs" / "repeated_steps.jsonl").write_text(text_of(first[2:]))
+    metrics = read_metrics(run)
+    assert spans(metrics) == [(1, 2), (3, 8)]
+    assert metrics.pace.seconds == pytest.approx(60, abs=1)  # six steps of 10 s, none of 60 s
+    assert metrics.pace.steps == 6
+
+
+def test_restarts_of_the_moved_lines(tmp_path: Path) -> None:
+    """Three restarts: from step 4, from step 8, and again from step 8; the last line is cut."""
+    lines = [step(n) for n in (5, 6)]
+    lines += [step(n) | {"elapsed_time": times(5 * (n - 8))} for n in (9, 10)]
+    lines += [step(9), evaluation(9), step(10) | {"elapsed_time": times(130)}]
+    (tmp_path / "logs").mkdir()
+    moved = text_of(lines) + '{"loss": 0.1, "global_st'
+    (tmp_path / "logs" / "repeated_steps.jsonl").write_text(moved)
+    assert read_restarts(tmp_path) == {5, 9}
+    (tmp_path / "logs" / "repeated_steps.jsonl").unlink()
+    assert read_restarts(tmp_path) == frozenset()
 
 
 def test_a_real_run_of_33() -> None:
