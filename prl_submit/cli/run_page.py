@@ -22,7 +22,7 @@ from prl_submit.cli.run_views import make_look, plain_table, styled
 from prl_submit.results.failure_log import failure_log
 from prl_submit.results.metric_names import REWARD_OF
 from prl_submit.results.overview_text import bar, end_date
-from prl_submit.results.planned_settings import PlannedSettings
+from prl_submit.results.planned_settings import PlannedSettings, versions_of
 from prl_submit.results.run_status import RunView
 from prl_submit.results.sparkline import sparkline
 from prl_submit.results.time_words import in_words, short, time_left
@@ -39,6 +39,8 @@ _CURVE = 40
 _WIDTH = 100
 #: So many last lines of the log of a failed run are shown.
 _LOG_LINES = 12
+#: The packages whose versions are shown.
+_PACKAGES = ("ms-swift", "torch", "transformers", "trl", "vllm")
 #: So many reward functions have a line.
 _FUNCTIONS = 12
 
@@ -98,16 +100,28 @@ def _place(view: RunView) -> Rows:
             f"{key} {setting_text(key, value)}" for key, value in status.sweep.values.items()
         )
         rows.append(("sweep", one_line(f"{status.sweep.name}, run {status.sweep.index}  {values}")))
+    if view.run.record is not None and view.run.record.after:
+        rows.append(("after", one_line(", ".join(first.run for first in view.run.record.after))))
     if plan.commit:
         dirty = ", with changes that are not committed" if plan.dirty else ""
         rows.append(("git", one_line(plan.commit[:12]) + dirty))
-    if plan.swift_version:
-        rows.append(("ms-swift", one_line(plan.swift_version)))
+    versions = _versions(view)
+    if versions:
+        rows.append(("versions", versions))
     model = plan.values.get("swift.model")
     if model is not None:
         rows.append(("model", setting_text("swift.model", model)))
-    rows.append(("values", f"prl-submit explain {typed(view.run)}"))
+    of = f"{one_line(plan.spec_file)}; " if plan.spec_file else ""
+    rows.append(("spec", f"{of}every value: prl-submit explain {typed(view.run)}"))
     return rows
+
+
+def _versions(view: RunView) -> str:
+    """The versions on node 0; before node 0 has written them, that of ms-swift for which the job was checked."""
+    found = versions_of(view.run.path)
+    if not found and view.planned.swift_version:
+        found = {"ms-swift": view.planned.swift_version}
+    return one_line(", ".join(f"{name} {found[name]}" for name in _PACKAGES if name in found))
 
 
 def _size(view: RunView, plan: PlannedSettings) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from prl_submit.results.phase import last_attempt
+from prl_submit.results.step_words import ShortSteps
 from prl_submit.runs.logs import node_logs
 from prl_submit.system.files import tail_bytes
 from prl_submit.system.untrusted_text import words
@@ -71,9 +72,9 @@ def _last_lines(attempt: bytes, rank: int | None, count: int) -> list[str]:
 
 
 def _texts(lines: Iterable[bytes]) -> list[str]:
-    """The lines as text, without empty ones and launch.sh's; of a progress bar only its last state."""
+    """The lines as text, without empty ones and launch.sh's. Steps are short; of a progress bar there is its last state."""
     shown = []
-    for line in lines:
+    for line in ShortSteps()(b"\n".join(lines) + b"\n").split(b"\n"):
         last = line.rstrip(b"\r").rpartition(b"\r")[2]
         text = words(last.decode("utf-8", "replace")).rstrip()
         if text and not last.startswith(_OURS):

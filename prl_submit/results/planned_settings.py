@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from prl_submit.runs.layout import PLAN
+from prl_submit.runs.layout import PLAN, versions_file
 from prl_submit.runs.signs_of_life import last_size
 from prl_submit.system.reading import PLAN_BYTES, read_record
 
@@ -28,7 +28,7 @@ class PlannedSettings(Struct, frozen=True):
     """What plan.json says. `values`: the keys of the job spec with their values; empty without a plan.json.
 
     `commit`, `dirty`: git's commit of the working directory, and whether it had other changes too. `unstated`:
-    the keys of the job's size that only the platform tells.
+    the keys of the job's size that only the platform tells. `spec_file`: the job spec, as the user named it.
     """
 
     values: dict[str, Any]
@@ -36,10 +36,12 @@ class PlannedSettings(Struct, frozen=True):
     commit: str | None = None
     dirty: bool = False
     unstated: frozenset[str] = frozenset()
+    spec_file: str | None = None
 
 
 class _Job(Struct, frozen=True):
     unstated: list[str] = []
+    spec_file: str | None = None
 
 
 class _Plan(Struct, frozen=True):
@@ -62,7 +64,9 @@ def read_planned(run: Path) -> PlannedSettings:
     git = plan.git or _Git()
     values = {item.key: item.value for item in plan.values}
     unstated = frozenset(plan.plan.unstated)
-    return PlannedSettings(values, plan.swift_version, git.commit, git.dirty, unstated)
+    return PlannedSettings(
+        values, plan.swift_version, git.commit, git.dirty, unstated, plan.plan.spec_file
+    )
 
 
 def gpus_of(planned: PlannedSettings, run: Path) -> int | None:
@@ -83,3 +87,16 @@ def _count(values: Mapping[str, Any], name: str) -> int | None:
     """A number of the section `resources`, of which 1 is the default."""
     found = values.get(f"resources.{name}", 1)
     return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+class _Versions(Struct, frozen=True):
+    packages: dict[str, str] = {}
+
+
+def versions_of(run: Path) -> dict[str, str]:
+    """The versions of the packages on node 0, as it wrote them; empty if it has not started."""
+    try:
+        data = read_record(versions_file(run, 0))
+        return msgspec.json.decode(data, type=_Versions).packages
+    except (OSError, ValueError, RecursionError):
+        return {}

@@ -86,9 +86,6 @@ QUEUE = "queue.json"
 QUEUE_LOG = "queue.log"
 QUEUE_LOCK = ".queue.lock"
 
-#: The folder with what the run was made of, and its files. The nodes write their versions into it.
-MADE_OF = "made_of"
-
 LOGS = "logs"
 ATTEMPTS = f"{LOGS}/attempts.jsonl"
 SLURM_LOG = f"{LOGS}/slurm.log"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -188,6 +189,11 @@ def test_watch_finds_runs_that_begin_later(world: World, eventually: Eventually)
     terminal.until(lambda: terminal.screen.frames)
     second = world.submit('until [[ -e "$run/go" ]]; do sleep 0.1; done; step 1 1')
     terminal.until(lambda: any(line.startswith("v1 ") for line in terminal.screen.frames[-1]))
+    terminal.type(b"\x1a")  # Ctrl-Z gives the usual screen back
+    terminal.until(lambda: terminal.screen.other is None)
+    drawn = len(terminal.screen.frames)
+    terminal.process.send_signal(signal.SIGCONT)
+    terminal.until(lambda: len(terminal.screen.frames) > drawn)
     for run in (first, second):
         (run / "go").touch()
     assert terminal.finish() == 0

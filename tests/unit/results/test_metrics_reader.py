@@ -428,7 +428,9 @@ ODD_LINES = st.lists(
 )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(ODD_LINES)
 def test_any_values(tmp_path: Path, lines: list[tuple[int, dict[str, Any]]]) -> None:
     """Nothing that stands in place of a number or a time ends the reading, or a calculation with it."""
