@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # What a missing torch or cluster means for the tests: CI says --require, so that it fails.
 REQUIRE ?=
 
-.PHONY: help demo test slurm kubernetes platform old-swift lint unit coverage bench train-env dev-env test-env clean
+.PHONY: help demo test slurm kubernetes platform chromium old-swift lint unit coverage bench train-env dev-env test-env clean
 # Two installations at once would break the environment, and `make test` orders its steps: `make -j` may not.
 .NOTPARALLEL:
 
@@ -26,9 +26,9 @@ demo: train-env            ## train two real ranks on this machine and show wher
 
 # What needs no torch comes before the installation of torch: then `make test` tells of a wrong name in its
 # first minutes, and CI, whose environment is new, shows that lint and unit tests need no torch.
-test: lint coverage slurm kubernetes platform test-env old-swift  ## everything: style, types, unit, real processes, schedulers, training
+test: lint coverage slurm kubernetes platform chromium test-env old-swift  ## everything: style, types, unit, real processes, schedulers, training
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 4 tests/local tests/cli tests/slurm tests/kubernetes tests/platform tests/training $(REQUIRE)
+	$(BIN)/python -m pytest -n 4 tests/local tests/cli tests/slurm tests/kubernetes tests/platform tests/browser tests/training $(REQUIRE)
 
 slurm:                     ## install Slurm for the tests, where root or sudo may; else they are skipped
 	@tools/install-slurm.sh || true
@@ -38,6 +38,9 @@ kubernetes:                ## build a Kubernetes API for the tests, likewise
 
 platform:                  ## install what nodes with networks of their own need, likewise
 	@tools/install-platform.sh || true
+
+chromium:                  ## install the browser for the tests of reports, likewise
+	@tools/install-chromium.sh || true
 
 old-swift: test-env         ## make the environment with ms-swift 3.3 for the tests of real training, likewise
 	@tools/make-old-swift-venv.sh $(BIN)/python >/dev/null || true
@@ -56,7 +59,7 @@ coverage: dev-env          ## the same, with branch coverage of the pure modules
 	$(BIN)/python -m coverage report
 
 bench: test-env            ## speed, side by side with `python -c pass` and with the schedulers' own commands
-	@failed=0; for part in run metrics status slurm kubernetes; do $(BIN)/python -m benchmarks.$$part || failed=1; done; exit $$failed
+	@failed=0; for part in run metrics status report slurm kubernetes; do $(BIN)/python -m benchmarks.$$part || failed=1; done; exit $$failed
 
 train-env: $(VENV)/.train
 dev-env: $(VENV)/.dev
@@ -81,7 +84,7 @@ $(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
 # In one step, so that pip finds versions that suit both.
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(LARGE)
-	$(PIP) -e '.[train,dev]'
+	$(PIP) -e '.[train,dev,browser]'
 	@touch $@ $(VENV)/.train $(VENV)/.dev
 
 clean:                     ## remove the environment, the caches and the demo's model

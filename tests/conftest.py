@@ -52,6 +52,12 @@ def _platform_lacks(*, everything: bool) -> str | None:
     return available()
 
 
+def _browser_lacks(*, everything: bool) -> str | None:
+    from tools.chromium import available
+
+    return available()
+
+
 #: Each says in a sentence what is missing on this machine, or None. With `everything` it also names
 #: what only some tests of the kind need, such as MariaDB for Slurm's accounting.
 KINDS: dict[str, Callable[..., str | None]] = {
@@ -59,6 +65,7 @@ KINDS: dict[str, Callable[..., str | None]] = {
     "slurm": _slurm_lacks,
     "kubernetes": _kubernetes_lacks,
     "platform": _platform_lacks,
+    "browser": _browser_lacks,
 }
 
 

@@ -53,7 +53,8 @@ class KeptCompletions(Struct):
         """What the report does not have, in words; None if it has all."""
         told = []
         if len(self.kept) < self.steps:
-            which = f"one in {self.stride:,}, and the last" if len(self.kept) > 1 else "the last"
+            few = {1: "the last", 2: "the first and the last"}
+            which = few.get(len(self.kept), f"one in {self.stride:,}, and the last")
             told.append(
                 f"completions of {len(self.kept):,} of the {self.steps:,} logged steps are kept ({which})"
             )
@@ -197,9 +198,25 @@ def keep_completions(
     return keeper.finish()
 
 
-def columns(kept: KeptCompletions) -> dict[str, Any]:
-    """The completions in columns, as the page reads them. Each prompt of a step is there once."""
-    all_ = [(step.step, one) for step in kept.kept for one in step.completions]
+def parts(kept: KeptCompletions, count: int = 2000) -> Iterator[dict[str, Any]]:
+    """The completions in columns, some steps at a time, as the page reads them. Each prompt of a part is there once.
+
+    `count`: so many completions are in a part, if its last step has no more of them.
+    """
+    steps: list[KeptStep] = []
+    held = 0
+    for step in kept.kept:
+        steps.append(step)
+        held += len(step.completions)
+        if held >= count:
+            yield _columns(steps)
+            steps, held = [], 0
+    if steps:
+        yield _columns(steps)
+
+
+def _columns(steps: Sequence[KeptStep]) -> dict[str, Any]:
+    all_ = [(step.step, one) for step in steps for one in step.completions]
     prompts: dict[str, int] = {}
     places = [prompts.setdefault(one.prompt, len(prompts)) for _, one in all_]
     functions = list(dict.fromkeys(name for _, one in all_ for name in one.rewards))

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from prl_submit.report.curves import Chart, Columns, charts, columns_of
-from prl_submit.report.kept_completions import KeptCompletions, columns, keep_completions
+from prl_submit.report.kept_completions import KeptCompletions, keep_completions
 from prl_submit.report.run_notes import notes
 from prl_submit.results.comparison import ComparedRun, Comparison, compare
 from prl_submit.results.comparison_tables import metric_table, setting_text
@@ -61,7 +61,7 @@ class ReportedSettings(Struct, frozen=True):
 
 
 class ReportData(Struct, frozen=True, kw_only=True):
-    """The whole report but for the completions, which `completions_of` gives for each run.
+    """The whole report but for the completions.
 
     `summary`: lines with a name and a cell for each run. `reload_s`: the page loads itself anew after so many
     seconds, because the report is still being written; None if it is final.
@@ -78,10 +78,10 @@ class ReportData(Struct, frozen=True, kw_only=True):
 
 
 class Gathered(Struct, frozen=True):
-    """A report's data, and the completions of each run in columns; None if none were asked for."""
+    """A report's data, and the completions of each run; None if none were asked for."""
 
     data: ReportData
-    completions: list[dict[str, Any] | None]
+    completions: list[KeptCompletions | None]
 
 
 def gather(
@@ -114,7 +114,7 @@ def gather(
         how=comparison.how,
         settings=_settings(comparison, results),
     )
-    return Gathered(data, [columns(one) if one is not None else None for one in kept])
+    return Gathered(data, kept)
 
 
 def _completions(run: Path, result: RunResult, most: int, runs: int) -> KeptCompletions | None:

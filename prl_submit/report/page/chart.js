@@ -36,9 +36,9 @@ class MetricChart {
     for (const run of this.report.runs) {
       if (view.hide.includes(run.index)) continue;
       const raw = run.training.metric(this.name);
-      const xs = this.kept(`x ${view.x} ${run.index}`, () => xValues(run, run.training, view.x));
+      const xs = this.kept(`x ${run.index}`, view.x, () => xValues(run, run.training, view.x));
       if (raw === null || xs === null) continue;
-      const ys = view.smooth ? this.kept(`y ${view.smooth} ${run.index}`, () => smoothed(raw, view.smooth)) : raw;
+      const ys = view.smooth ? this.kept(`y ${run.index}`, view.smooth, () => smoothed(raw, view.smooth)) : raw;
       found.push({ run, xs, ys, raw, evaluated: this.evaluations(run, view) });
     }
     return found;
@@ -55,16 +55,16 @@ class MetricChart {
     return along === null ? null : [places.map((place) => along[place]), ys];
   }
 
-  kept(key, compute) {
-    if (!this.cache.has(key)) {
-      if (this.cache.size > 8 * this.report.runs.length) this.cache.clear();
-      this.cache.set(key, compute());
-    }
-    return this.cache.get(key);
+  // What was computed before from the same choice of the reader.
+  kept(key, choice, compute) {
+    const before = this.cache.get(key);
+    if (before && before.choice === choice) return before.value;
+    const value = compute();
+    this.cache.set(key, { choice, value });
+    return value;
   }
 
   draw(view, colours) {
-    if (this.plot !== null) this.plot.destroy();
     const width = Math.max(200, this.area.clientWidth);
     this.shown = this.curves(view);
     this.view = view;
@@ -81,13 +81,26 @@ class MetricChart {
       add(xs, ys, { stroke, width: 2, dash: run.dash, points: { size: 5, stroke, fill: stroke } });
       if (evaluated) add(...evaluated, { stroke, paths: () => null, points: { show: true, size: 9, width: 2, fill: colours.card } });
     }
-    this.plot = new uPlot(this.options(width, series, view, colours), joined(data), this.area);
+    this.show(joined(data), width, series, colours);
     this.isDrawn = true;
     this.tell(null);
     this.describe();
   }
 
-  options(width, series, view, colours) {
+  // Give the plot its data; make it anew if its curves or its colours are others.
+  show(data, width, series, colours) {
+    const { hide, x, smooth, theme } = this.view;
+    const form = JSON.stringify([hide, x, smooth > 0, theme, width, colours]);
+    if (this.plot !== null && form === this.form) {
+      this.plot.setData(data);
+      return;
+    }
+    this.form = form;
+    if (this.plot !== null) this.plot.destroy();
+    this.plot = new uPlot(this.options(width, series, colours), data, this.area);
+  }
+
+  options(width, series, colours) {
     const axis = { stroke: colours.muted, grid: { stroke: colours.grid, width: 1 }, ticks: { stroke: colours.grid, width: 1, size: 4 } };
     const values = (plot, splits, _axis, _space, increment) => splits.map((value) => tickText(value, increment));
     return {
@@ -97,7 +110,7 @@ class MetricChart {
       padding: [8, 12, 0, 0],
       cursor: { drag: { x: true, y: false, setScale: false }, sync: { key: "report", setSeries: false }, points: { show: false }, bind: { dblclick: () => () => this.change({ from: null, to: null }) } },
       scales: {
-        x: { time: false, range: (plot, low, high) => (view.from === null ? (low === high ? [low - 1, high + 1] : [low, high]) : [view.from, view.to]) },
+        x: { time: false, range: (plot, low, high) => this.xRange(low, high) },
         y: { range: (plot, low, high) => yRange(low, high) },
       },
       axes: [
@@ -108,20 +121,27 @@ class MetricChart {
       hooks: {
         setSelect: [(plot) => this.select(plot)],
         setCursor: [(plot) => this.tell(plot.cursor.left >= 0 ? plot.posToVal(plot.cursor.left, "x") : null)],
-        draw: [(plot) => this.markRestarts(plot, view, colours)],
+        draw: [(plot) => this.markRestarts(plot, colours)],
       },
     };
+  }
+
+  xRange(low, high) {
+    const { from, to } = this.view;
+    const [first, last] = [from ?? low, to ?? high];
+    return first < last ? [first, last] : [first - 1, first + 1];
   }
 
   // Zoom to what was dragged over.
   select(plot) {
     const { left, width } = plot.select;
     if (width < 4) return;
+    plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
     this.change({ from: plot.posToVal(left, "x"), to: plot.posToVal(left + width, "x") });
   }
 
   // A vertical line where a new attempt began.
-  markRestarts(plot, view, colours) {
+  markRestarts(plot, colours) {
     const { ctx, bbox } = plot;
     ctx.save();
     ctx.setLineDash([2, 4]);
@@ -158,11 +178,7 @@ class MetricChart {
   // What a reader who does not see the curve hears.
   describe() {
     const parts = this.shown.map(({ run, xs, ys, raw }) => {
-      let [low, high] = [Infinity, -Infinity];
-      for (const value of raw) {
-        if (value < low) low = value;
-        if (value > high && value < Infinity) high = value;
-      }
+      const [low, high] = this.kept(`range ${run.index}`, null, () => rangeOf(raw));
       const last = nearest(xs, ys, Infinity);
       if (last < 0) return `${run.name}: no values`;
       const again = run.restarts.length ? `, restarted at step ${run.restarts.join(", ")}` : "";
@@ -220,6 +236,5 @@ function tickText(value, increment) {
     const digits = Math.max(0, Math.floor(Math.log10(Math.abs(value))) - Math.floor(Math.log10(increment)));
     return value.toExponential(Math.min(6, digits)).replace("e+", "e");
   }
-  const digits = Math.max(0, -Math.floor(Math.log10(increment) + 1e-9));
-  return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return fixedNumber(value, Math.max(0, -Math.floor(Math.log10(increment) + 1e-9)));
 }

@@ -96,26 +96,16 @@ class Charts {
 
   // A field with an end of the zoomed part.
   makeBound(name) {
-    return make("input", { type: "number", step: "any", id: `zoom-${name}`, change: () => this.zoomByFields() });
+    const pressed = (event) => event.key === "Enter" && this.zoomByFields();
+    return make("input", { type: "number", step: "any", id: `zoom-${name}`, change: () => this.zoomByFields(), keydown: pressed });
   }
 
+  // An empty field means that the axis is not cut on this side.
   zoomByFields() {
-    const [whole, end] = this.wholeRange();
-    const from = this.from.value === "" ? whole : Number(this.from.value);
-    const to = this.to.value === "" ? end : Number(this.to.value);
-    if (from < to) this.change({ from, to });
+    const bound = (field) => (field.value === "" ? null : Number(field.value));
+    const [from, to] = [bound(this.from), bound(this.to)];
+    if (from === null || to === null || from < to) this.change({ from, to });
     else this.showView();
-  }
-
-  wholeRange() {
-    let [low, high] = [Infinity, -Infinity];
-    for (const run of this.report.runs) {
-      const xs = xValues(run, run.training, this.view.x);
-      if (xs === null || !xs.length) continue;
-      low = Math.min(low, xs[0]);
-      high = Math.max(high, xs[xs.length - 1]);
-    }
-    return [low, high];
   }
 
   toggle(run) {
@@ -133,7 +123,7 @@ class Charts {
     const round = (value) => (value === null ? "" : String(Number(value.toPrecision(6))));
     this.from.value = round(view.from);
     this.to.value = round(view.to);
-    this.reset.disabled = view.from === null;
+    this.reset.disabled = view.from === null && view.to === null;
     const unknown = report.runs.filter((run) => xValues(run, run.training, view.x) === null && run.training.steps.length);
     const names = unknown.map((run) => run.name).join(", ");
     byId("curve-note").textContent = unknown.length ? `Not drawn by ${X_NAMES[view.x]}, because that is not known of: ${names}` : "";

@@ -6,12 +6,13 @@ const PAGE = 20;
 const SHOWN = 1500;
 
 class Completions {
-  constructor(report, view, keep) {
+  // `all`: the columns of each run.
+  constructor(report, all, view, keep) {
     this.report = report;
     this.view = view;
     this.keep = keep;
-    this.all = report.runs.map((run) => readBlock(`completions-${run.index}`));
-    this.runs = report.runs.filter((run) => this.all[run.index] !== null && this.all[run.index].step.length);
+    this.all = all;
+    this.runs = report.runs.filter((run) => all[run.index].step.length);
     if (!this.runs.length) return;
     this.makeControls();
     this.update();

@@ -41,10 +41,10 @@ function placeOf(values, wanted) {
   return low;
 }
 
-// The first place and the place behind the last one of a part of the axis, with a neighbour on each side.
+// The first place and the place behind the last one of a part of the axis, with a neighbour on each side. An end may be null.
 function partOf(xs, from, to) {
-  if (from === null) return [0, xs.length];
-  return [Math.max(0, placeOf(xs, from) - 1), Math.min(xs.length, placeOf(xs, to) + 1)];
+  const first = from === null ? 0 : Math.max(0, placeOf(xs, from) - 1);
+  return [first, to === null ? xs.length : Math.min(xs.length, placeOf(xs, to) + 1)];
 }
 
 // The points from `first` until `end` as two arrays. If there are many more than `width` pixels can show, the lowest
@@ -101,4 +101,15 @@ function nearest(xs, ys, wanted) {
     if (left >= 0 || right >= 0) return Math.max(left, right);
   }
   return -1;
+}
+
+// The lowest and the highest of the finite values.
+function rangeOf(values) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) {
+    if (!Number.isFinite(value)) continue;
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
 }

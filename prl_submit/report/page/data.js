@@ -17,6 +17,31 @@ function decodeBytes(text) {
   return bytes;
 }
 
+// The value in a block that is compressed.
+async function unpacked(block) {
+  const bytes = new Blob([decodeBytes(block.textContent)]).stream();
+  return new Response(bytes.pipeThrough(new DecompressionStream("gzip"))).json();
+}
+
+// The completions of a run in columns; empty columns if it has none. They come in parts, so that the page stays quick.
+async function readCompletions(run) {
+  const all = { step: [], number: [], prompt: [], prompts: [], completion: [], reward: [], advantage: [], rewards: {} };
+  for (const block of document.querySelectorAll(`script.completions-${run}`)) {
+    const part = await unpacked(block);
+    const begin = all.step.length;
+    const prompts = all.prompts.length;
+    for (const place of part.prompt) all.prompt.push(place + prompts);
+    for (const name of ["step", "number", "prompts", "completion", "reward", "advantage"]) for (const value of part[name]) all[name].push(value);
+    for (const [name, values] of Object.entries(part.rewards)) {
+      all.rewards[name] ||= new Array(begin).fill(null);
+      while (all.rewards[name].length < begin) all.rewards[name].push(null);
+      for (const value of values) all.rewards[name].push(value);
+    }
+    block.remove();
+  }
+  return all;
+}
+
 // Columns by step. A metric is decoded when it is first asked for.
 function decodeColumns(columns) {
   const decoded = new Map();

@@ -4,7 +4,7 @@
 function main() {
   const report = loadReport();
   const view = viewOf(location.hash);
-  const keep = () => keepView(view);
+  const keep = () => keepViewSoon(view);
   nameShortly(report.runs);
   showTheme(view);
   byId("title").textContent = report.runs.map((run) => run.name).slice(0, 4).join(", ") + (report.runs.length > 4 ? ` and ${report.runs.length - 4} more` : "");
@@ -19,13 +19,19 @@ function main() {
   listenToPrinting(view, charts);
   listenToLinks();
   showWritten(report, view, keep);
-  // The curves are shown first, because many completions take a while.
-  setTimeout(() => {
-    const completions = new Completions(report, view, keep);
-    if (!completions.runs.length) byId("completion-status").textContent = "This report has no completions.";
-    restorePlace(view, keep);
-    document.documentElement.dataset.ready = "true";
-  }, 0);
+  addEventListener("DOMContentLoaded", () => showCompletions(report, view, keep));
+}
+
+// The completions stand behind the script in the file, and many of them take a while.
+async function showCompletions(report, view, keep) {
+  const status = byId("completion-status");
+  status.textContent = "The completions are being read…";
+  const all = [];
+  for (const run of report.runs) all.push(await readCompletions(run.index));
+  const completions = new Completions(report, all, view, keep);
+  if (!completions.runs.length) status.textContent = "This report has no completions.";
+  restorePlace(view, keep);
+  document.documentElement.dataset.ready = "true";
 }
 
 // Short names for the lines below the curves: `v25` of `v25-20261122-210000`, if no two are the same.
@@ -103,7 +109,7 @@ function showWritten(report, view, keep) {
     if (view.paused || document.hidden || !getSelection().isCollapsed) return;
     view.y = Math.round(scrollY);
     view.focus = document.activeElement.id || "";
-    keep();
+    keepView(view);
     location.reload();
   }, report.reload_s * 1000);
 }

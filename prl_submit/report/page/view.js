@@ -5,7 +5,7 @@ const DEFAULTS = {
   theme: "", // "light" or "dark"; empty: as the system
   x: "step", // or "samples", "hours"
   smooth: 0,
-  from: null, // the zoomed part of the x axis
+  from: null, // the zoomed part of the x axis; null: until its end
   to: null,
   hide: [], // numbers of the runs that are not drawn
   run: "", // the completions: of one run, or empty for all
@@ -31,7 +31,7 @@ function viewOf(fragment) {
   }
   if (!["step", "samples", "hours"].includes(view.x)) view.x = DEFAULTS.x;
   if (!["light", "dark"].includes(view.theme)) view.theme = "";
-  if (view.from === null || view.to === null || !(view.from < view.to)) view.from = view.to = null;
+  if (view.from !== null && view.to !== null && view.from >= view.to) view.from = view.to = null;
   view.smooth = Math.min(0.99, Math.max(0, view.smooth));
   view.page = Math.max(1, Math.floor(view.page));
   return view;
@@ -49,4 +49,12 @@ function fragmentOf(view) {
 function keepView(view) {
   const fragment = fragmentOf(view);
   history.replaceState(null, "", fragment ? `#${fragment}` : location.pathname + location.search);
+}
+
+let keepTimer = 0;
+
+// The same a moment later: while a slider is dragged, browsers would refuse so many changes of the address.
+function keepViewSoon(view) {
+  clearTimeout(keepTimer);
+  keepTimer = setTimeout(() => keepView(view), 200);
 }

@@ -11,8 +11,8 @@ import pytest
 from prl_submit.report.kept_completions import (
     LONGEST_TEXT,
     KeptCompletions,
-    columns,
     keep_completions,
+    parts,
     shortened,
 )
 from tests.support.report_runs import batch, write_completions
@@ -121,12 +121,16 @@ def test_half_a_surrogate_pair_does_not_lose_the_others(tmp_path: Path) -> None:
 
 def test_columns_have_each_prompt_once(tmp_path: Path) -> None:
     lines = [batch(1, ["a", "b"], [0.25, None]), batch(2, ["c"], [float("nan")])]
-    found = columns(keep_completions(write_completions(tmp_path, lines), ALL, ALL))
+    kept = keep_completions(write_completions(tmp_path, lines), ALL, ALL)
+    (found,) = parts(kept)
     assert found["prompts"] == ["prompt of step 1", "prompt of step 2"]
     assert found["prompt"] == [0, 0, 1]
     assert found["completion"] == ["a", "b", "c"]
     assert found["rewards"] == {"Fun": [0.25, None, None]}
     assert found["number"] == [1, 2, 1]
+    first, second = parts(kept, 2)
+    assert (first["completion"], second["completion"]) == (["a", "b"], ["c"])
+    assert second["prompt"] == [0]
 
 
 def test_long_texts_are_cut_with_words() -> None:
