@@ -81,8 +81,16 @@ def submit_arrays(
     records: dict[Path, Record] = {}
     for planned in arrays:
         sent = SentArray(planned, _new_script(sweep.folder), _new_token(sweep), _at_once(sweep))
-        _write_files(sent, sweep)
-        written = _submit(sent, ids.get(planned.stage - 1, []), slurm, tell)
+        try:
+            _write_files(sent, sweep)
+            written = _submit(sent, ids.get(planned.stage - 1, []), slurm, tell)
+        except (BackendRefusedError, BackendUnreachableError):
+            _remove_files(sent)
+            raise
+        except OSError as error:  # of a file, before sbatch was called
+            _remove_files(sent)
+            where = error.filename or sent.tasks
+            raise BackendRefusedError(f"{where}: {error.strerror}; sbatch was not called") from None
         records |= {item.run: record for item, record in zip(planned.items, written, strict=True)}
         ids.setdefault(planned.stage, []).append(array_of(written[0].job_id or ""))
     return [records[item.run] for item in sweep.items]
@@ -125,6 +133,13 @@ def _write_files(sent: SentArray, sweep: SweepOrder) -> None:
             os.path.relpath(item.run, sent.tasks)
         )
     write_inside(sent.script.parent, sent.script.name, _script(sent, sweep).encode("utf-8"))
+
+
+def _remove_files(sent: SentArray) -> None:
+    """Remove the files of an array that was not submitted."""
+    with contextlib.suppress(OSError):
+        sent.script.unlink()
+    shutil.rmtree(sent.tasks, ignore_errors=True)
 
 
 def _script(sent: SentArray, sweep: SweepOrder) -> str:
@@ -173,12 +188,7 @@ def _submit(
         side_by_side(_remove_job, entries)
         return sbatch(argv, plan, (entries[0].run, entries[0].record), slurm, tell)
 
-    try:
-        return records_first(entries, order, _task_id)
-    except (BackendRefusedError, BackendUnreachableError):  # there is no array
-        sent.script.unlink(missing_ok=True)
-        shutil.rmtree(sent.tasks, ignore_errors=True)
-        raise
+    return records_first(entries, order, _task_id)
 
 
 def _remove_job(entry: Entry) -> None:

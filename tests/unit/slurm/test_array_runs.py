@@ -15,7 +15,7 @@ from prl_submit.backends.base import SweepItem, SweepOrder
 from prl_submit.backends.slurm import sbatch_order
 from prl_submit.backends.slurm.backend import BACKEND
 from prl_submit.backends.slurm.partitions import SINFO
-from prl_submit.errors import OutcomeUnknownError, PrlSubmitError, RefusedError
+from prl_submit.errors import BackendRefusedError, OutcomeUnknownError, PrlSubmitError, RefusedError
 from prl_submit.planning.plan import with_run_dir
 from prl_submit.runs.directory import Run, read_run
 from prl_submit.runs.layout import CANCEL, JOB, LOGS, SLURM_LOG
@@ -228,6 +228,15 @@ def test_a_refusal_takes_the_records_back(slurm: FakeSlurm, make: Make) -> None:
     assert (first.job_id, first.is_waiting) == ("4711_1", False)
     assert (second.job_id, second.is_waiting) == (None, True)
     assert sorted(path.name for path in order.folder.iterdir()) == ["job.sbatch", "job.tasks"]
+
+
+def test_a_file_that_cannot_be_written(slurm: FakeSlurm, make: Make) -> None:
+    order = make(1, 1)
+    (order.folder / "job.tasks").write_text("mine")
+    with pytest.raises(BackendRefusedError, match=r"job\.tasks: File exists; sbatch was not"):
+        BACKEND.submit_many(order)
+    assert slurm.called("sbatch") == []
+    assert [written(item.run).is_waiting for item in order.items] == [True, True]
 
 
 def test_the_rest_is_a_new_array(slurm: FakeSlurm, make: Make) -> None:
