@@ -33,6 +33,8 @@ SUBMIT_MS = 60
 #: `status` may take so many times as long as its calls of Slurm's commands, plus so many milliseconds.
 STATUS_RATIO, STATUS_MS = 1.5, 300
 CALLS = 2
+#: A sweep of RUNS runs: its submission with all directories, and `status` beside its calls of Slurm's commands.
+SWEEP_MS, SWEEP_STATUS_MS, SWEEP_ROUNDS = 5000, 1000, 3
 LINES = 20
 LINE_MS = 1000
 HELD = ["--backend=slurm", "--set=slurm.extra.hold=true", "--set=resources.cpus_per_proc=1"]
@@ -130,8 +132,13 @@ def asking(site: Site) -> Iterator[Row]:
     yield from status_rows(site, root, f"{ENDED} of them ended")
 
 
-def status_rows(site: Site, root: Path, title: str, *, forget: bool = False) -> Iterator[Row]:
-    """`status`, beside the calls that it makes. `forget`: remove what earlier calls of `status` kept."""
+def status_rows(
+    site: Site, root: Path, title: str, *, forget: bool = False, budget: float | None = None
+) -> Iterator[Row]:
+    """`status`, beside the calls that it makes. `forget`: remove what earlier calls of `status` kept.
+
+    `budget`: how much longer than its calls it may take; None: as STATUS_RATIO and STATUS_MS say.
+    """
 
     def prepare() -> None:
         for kept in root.glob("*/verdict.json") if forget else ():
@@ -147,7 +154,8 @@ def status_rows(site: Site, root: Path, title: str, *, forget: bool = False) -> 
     names = " + ".join(words[0] for words in calls)
     yield Row(f"status of {RUNS} runs, {title}: calls", len(calls), CALLS, "")
     yield Row(f"{names} alone, {title}", asked)
-    yield Row(f"status of {RUNS} runs, {title}", found["status"], STATUS_RATIO * asked + STATUS_MS)
+    most = STATUS_RATIO * asked + STATUS_MS if budget is None else asked + budget
+    yield Row(f"status of {RUNS} runs, {title}", found["status"], most)
 
 
 SPEC = {
@@ -157,11 +165,42 @@ SPEC = {
     "swift": {"rlhf_type": "grpo", "model": "org/name", "dataset": ["org/data"]}
     | {"num_generations": 2, "per_device_train_batch_size": 2},
 }
+SWEEP = SPEC | {"name": "swept", "sweep": {"grid": {"swift.seed": list(range(RUNS))}}}
 #: The pauses are random, so that lines do not come in step with the looks of `logs -f`.
 FAKE = f"""
 for i in {{1..{LINES}}}; do sleep 0.$((RANDOM % 300 + 300)); echo "at $EPOCHREALTIME"; done
 step 1 1
 """
+
+
+def sweeping(site: Site) -> Iterator[Row]:
+    """A sweep: its submission, `status` and `cancel`, each with its calls. The jobs are held."""
+    spec = site.folder / "sweep.yaml"
+    venv = make_environment(site.folder / "swept")
+    spec.write_text(json.dumps(SWEEP | {"environment": {"venv": str(venv)}}))
+    submits, cancels, rows = [], [], []
+    for number in range(SWEEP_ROUNDS):
+        root = site.folder / f"sweep{number}"
+        submit: Command = [site.program, spec, *HELD, "--output-root", root]
+        cancel: Command = [site.program, "cancel", "swept", "--output-root", root]
+        submits.append(timed_calls(site, submit))
+        if number == 0:
+            rows = list(status_rows(site, root, "a held sweep", budget=SWEEP_STATUS_MS))
+        cancels.append(timed_calls(site, cancel))
+    site.cluster.cancel_all()
+    for what, found, most in (("submit", submits, SWEEP_MS), ("cancel", cancels, None)):
+        order = "sbatch" if what == "submit" else "scancel"
+        count = max(calls.count(order) for _, calls in found)
+        yield Row(f"{what} a sweep of {RUNS} runs: calls of {order}", count, 1, "")
+        yield Row(f"{what} a sweep of {RUNS} runs", statistics.median(ms for ms, _ in found), most)
+    yield from rows
+
+
+def timed_calls(site: Site, command: Command) -> tuple[float, list[str]]:
+    """How long a command takes, in milliseconds, and the programs of Slurm that it calls."""
+    begin = time.perf_counter()
+    calls = calls_of(site, command)
+    return (time.perf_counter() - begin) * 1e3, [words[0] for words in calls]
 
 
 def following(site: Site) -> Iterator[Row]:
@@ -192,7 +231,7 @@ def main() -> int:
         program = install(folder / "venv") / "prl-submit"
         with SlurmCluster.start(folder / "cluster", accounting=True) as cluster:
             site = Site(folder, program, cluster, rounds)
-            return report([*submission(site), *following(site), *asking(site)])
+            return report([*submission(site), *following(site), *asking(site), *sweeping(site)])
 
 
 if __name__ == "__main__":
