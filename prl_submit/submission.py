@@ -224,7 +224,7 @@ def checkpoint_of(run: Run, plan: Plan, changed: Sequence[str] = ()) -> checkpoi
 
     `changed`: the keys with a new value.
     """
-    checkpoint = checkpoints.last_complete(run.path, _last_world(run, plan))
+    checkpoint = checkpoints.last_complete(run.path, last_world(run, plan))
     if checkpoint is None:
         elsewhere = backends.load(plan.backend).where_files_are(run)
         if elsewhere is not None:
@@ -289,7 +289,7 @@ def _say_schedule(plan: Plan, changes: list[Change], world: World) -> None:
         )
 
 
-def _last_world(run: Run, plan: Plan) -> int:
+def last_world(run: Run, plan: Plan) -> int:
     """The number of processes of the run's last attempt. If the plan leaves it open, launch.sh has written it."""
     size = last_size(run.path) if plan.unstated else None
     return plan.world_size if size is None else size[0] * size[1]

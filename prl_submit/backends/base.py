@@ -9,9 +9,11 @@ from contextlib import AbstractContextManager
 from signal import Signals
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+import msgspec
 from msgspec import Struct
 
 from prl_submit.errors import PrlSubmitError
+from prl_submit.runs.layout import CANCEL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,9 +143,15 @@ class Backend(ABC):
 
         Raises as `submit` does, or KeyboardInterrupt: then some runs may have been submitted. Those that were
         not still have the record with `is_waiting` true, so a resume of the sweep submits them. Default: each
-        is submitted after the other, and `max_parallel` is not kept.
+        is submitted after the other, and `max_parallel` is not kept. A run that somebody has cancelled
+        meanwhile is left out.
         """
-        return [self.submit(item.run, item.plan, item.record, tell) for item in sweep.items]
+        return [
+            msgspec.structs.replace(item.record, is_waiting=True)
+            if (item.run / CANCEL).exists()
+            else self.submit(item.run, item.plan, item.record, tell)
+            for item in sweep.items
+        ]
 
     def start_on(
         self,

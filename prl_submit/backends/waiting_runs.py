@@ -69,6 +69,12 @@ def _not_submitted(run: Run, sweep: SweptRun | None) -> State:
     return State(state=LOST, reason=f"not submitted: `resume {sweep.name}` submits it")
 
 
+def state_in_queue(run: Run) -> State | None:
+    """The state of a run that a living waiting queue will submit; None if no such queue has it."""
+    found = _in_queue(run, run.require_record())
+    return found if found is not None and found.state == QUEUED else None
+
+
 def is_being_submitted(folder: Path) -> bool:
     """True if a process submits runs of the sweep in this folder. False also where the file system has no locks."""
     try:

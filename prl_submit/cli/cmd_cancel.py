@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import click
 
@@ -21,7 +22,7 @@ from prl_submit.cli.shared_options import (
 )
 from prl_submit.errors import EXIT_INTERRUPTED, BackendRefusedError, PrlSubmitError, format_error
 from prl_submit.runs.belonging import refuse_copies, refuse_strangers
-from prl_submit.runs.directory import Run, find_run
+from prl_submit.runs.directory import Run, find_all
 from prl_submit.runs.layout import CANCEL
 from prl_submit.runs.states import CANCELLED, FINISHED, LOST, SUCCEEDED, State
 from prl_submit.spec.traits import traits_of
@@ -45,15 +46,16 @@ def cancel(
     if not runs:
         raise click.UsageError("Missing argument 'RUN...'.", click.get_current_context())
     root = output_root_of(output_root)
-    found = [find_run(name, root) for name in runs]
+    found = find_all(runs, root)
     try:
         allowed, refused = _for_each(found, lambda run: _is_allowed(run, force_owner))
         states = {run.path: state for run, state in zip(allowed, states_of(allowed), strict=True)}
         # First those that wait, or their queue would start them in the room that the others leave.
         allowed.sort(key=lambda run: not (run.record is not None and run.record.is_waiting))
-        ordered, failed = _for_each(allowed, lambda run: _order_end(run, states[run.path]))
-        for run in ordered:
-            _wait_for_end(run, wait)
+        due, failed = _for_each(allowed, lambda run: _is_due(run, states[run.path]))
+        ordered, unknown = _order_ends(due, states)
+        failed += unknown
+        _wait_for_ends(ordered, wait)
     except KeyboardInterrupt:
         return _interrupted(found)
     if as_json:
@@ -95,28 +97,48 @@ def _is_allowed(run: Run, force_owner: bool) -> bool:
     return True
 
 
-def _order_end(run: Run, state: State) -> bool:
-    """Tell the run's job to end, without waiting for the end; True if there was something to end."""
-    if state.state in FINISHED and state.state != LOST:
-        note(f"{run.name} had already ended: {state.state}")
-        reason = None if state.state == SUCCEEDED else _why_cancel_an_ended(run, state)
-        if reason is None:
-            return False
-        note(f"{run.name}: {reason}")
-        _backend_of(run).cancel(run, wait=False)
-        return True
+def _is_due(run: Run, state: State) -> bool:
+    """True if the run has something that must be ended. A run that was never submitted is cancelled at once."""
     if run.record is None:
         return False
     if run.record.is_waiting:
-        if cancel_waiting(run):
-            return True
-        run = refreshed(run)  # it was started at this moment
-        state = states_of([run])[0]
-    # A lost job is cancelled too, because some of its processes may still run.
-    was_there = _backend_of(run).cancel(run, wait=False)
-    if not was_there and state.state != LOST:
-        raise _no_job(run, run.require_record().backend)
+        return not cancel_waiting(run)  # else it was started at this moment
+    if state.state in FINISHED and state.state != LOST:
+        note(f"{run.name} had already ended: {state.state}")
+        reason = None if state.state == SUCCEEDED else _why_cancel_an_ended(run, state)
+        if reason is not None:
+            note(f"{run.name}: {reason}")
+        return reason is not None
     return True
+
+
+def _order_ends(
+    runs: Sequence[Run], states: Mapping[Path, State]
+) -> tuple[list[Run], list[PrlSubmitError]]:
+    """Tell the jobs to end, without waiting for the end: the runs that were told, and the errors."""
+    answers: dict[Path, bool | PrlSubmitError] = {}
+    for backend, same in _by_backend([refreshed(run) for run in runs]):
+        found = backend.cancel_many(same, wait=False)
+        answers |= {run.path: answer for run, answer in zip(same, found, strict=True)}
+
+    def was_told(run: Run) -> bool:
+        answer = answers[run.path]
+        if isinstance(answer, PrlSubmitError):
+            raise answer
+        # A lost job is cancelled too, because some of its processes may still run.
+        if not answer and states[run.path].state not in FINISHED:
+            raise _no_job(run, run.require_record().backend)
+        return True
+
+    return _for_each(runs, was_told)
+
+
+def _by_backend(runs: Sequence[Run]) -> list[tuple[Backend, list[Run]]]:
+    """The backends of the runs, each with its runs."""
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        found.setdefault(run.require_record().backend, []).append(run)
+    return [(backends.load(name), same) for name, same in found.items()]
 
 
 def _why_cancel_an_ended(run: Run, state: State) -> str | None:
@@ -137,16 +159,16 @@ def _is_left(run: Run) -> bool:
         return False
 
 
-def _wait_for_end(run: Run, wait: bool) -> None:
-    """Wait until the job has ended, if the user asked for that or the backend must wait."""
-    run = refreshed(run)
-    if run.require_record().is_waiting:
-        return
-    must_wait = traits_of(run.require_record().backend).cancel_waits
-    if must_wait:
-        note(f"{run.name}: waits until its pods are gone")
-    if wait or must_wait:
-        _backend_of(run).cancel(run, wait=True)
+def _wait_for_ends(runs: Sequence[Run], wait: bool) -> None:
+    """Wait until the jobs have ended, if the user asked for that or the backend must wait."""
+    for backend, same in _by_backend(runs):
+        must_wait = traits_of(same[0].require_record().backend).cancel_waits
+        for run in same if must_wait else ():
+            note(f"{run.name}: waits until its pods are gone")
+        if wait or must_wait:
+            for answer in backend.cancel_many(same, wait=True):
+                if isinstance(answer, PrlSubmitError):
+                    raise answer
 
 
 def _interrupted(runs: Sequence[Run]) -> int:

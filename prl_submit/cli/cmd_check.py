@@ -8,7 +8,7 @@ import click
 
 from prl_submit.cli.console import data, document, note
 from prl_submit.cli.estimated import estimate_in_json, note_estimate, with_estimate
-from prl_submit.cli.problems import errors_line, note_unstated, rendered
+from prl_submit.cli.problems import errors_line, note_unstated, problem_in_json, rendered
 from prl_submit.cli.shared_options import json_option, seconds_option, spec_options
 from prl_submit.errors import (
     EXIT_JOB_FAILED,
@@ -22,7 +22,7 @@ from prl_submit.errors import (
     format_problem,
 )
 from prl_submit.planning.plan import Planned
-from prl_submit.prepare import errors_of, plan_spec
+from prl_submit.prepare import Asked, errors_of, plan_asked, read_asked
 from prl_submit.spec.nodes import Origin, as_problem, problem_at
 
 if TYPE_CHECKING:
@@ -69,12 +69,24 @@ def check(
     Exit code 0: the job can be submitted, perhaps with warnings; 2: it cannot. With --online also 1:
     the backend would refuse it; 4: the backend does not answer.
     """
-    checked = _check(spec, templates, online, seconds_per_step, options)
+    try:
+        asked = read_asked(spec, **options)
+    except SpecError as error:
+        return _say(spec, Checked(None, error.problems), as_json)
+    if asked.sweep is not None:
+        from prl_submit.cli.check_sweep import check_sweep
+
+        return check_sweep(asked, templates, online=online, as_json=as_json)
+    return _say(spec, _check(asked, templates, online, seconds_per_step), as_json)
+
+
+def _say(spec: str, checked: Checked, as_json: bool) -> int:
+    """Print what was found; the exit code."""
     if as_json:
         document(
             {
                 "ok": not checked.errors,
-                "problems": list(map(_in_json, checked.problems)),
+                "problems": list(map(problem_in_json, checked.problems)),
                 "online": checked.online,
                 "unstated": checked.planned.plan.unstated if checked.planned else [],
                 "estimate": estimate_in_json(checked.estimate),
@@ -86,15 +98,11 @@ def check(
 
 
 def _check(
-    spec: str,
-    templates: Path | None,
-    online: bool,
-    seconds_per_step: float | None,
-    options: dict[str, Any],
+    asked: Asked, templates: Path | None, online: bool, seconds_per_step: float | None
 ) -> Checked:
     """Plan the job; if that gives no error, try the user's templates and ask the backend."""
     try:
-        planned = plan_spec(spec, **options)
+        planned = plan_asked(asked)
         if not errors_of(planned):
             planned, found = with_estimate(planned, seconds_per_step)
             if templates is not None:
@@ -142,19 +150,6 @@ def _print(spec: str, checked: Checked) -> None:
     note_estimate(checked.estimate)
     words = f"; {checked.online}" if checked.online else ""
     data(f"{spec}: ok: {_summary(checked.planned)}{words}")
-
-
-def _in_json(problem: Problem) -> dict[str, Any]:
-    """The problem with the keys of `check --json`."""
-    label = f"{problem.label}: " if problem.label else ""
-    return {
-        "file": problem.file,
-        "line": problem.line,
-        "key": problem.key,
-        "message": f"{label}{problem.message}",
-        "hint": problem.hint,
-        "severity": problem.severity,
-    }
 
 
 def _ask_online(planned: Planned, templates: Path | None) -> Checked:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prl_submit.cli.console import data, document, note, table
+from prl_submit.cli.one_job import combination_option, plan_one_job
 from prl_submit.cli.shared_options import json_option, spec_options
 from prl_submit.errors import EXIT_WRONG_INPUT, format_problem
 from prl_submit.inputs.spec_files import is_of_a_run
 from prl_submit.planning.explained import shown
 from prl_submit.planning.plan import Planned, Resolved
-from prl_submit.prepare import errors_of, plan_spec
+from prl_submit.prepare import errors_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 @click.command("explain")
 @spec_options
+@combination_option
 @click.option(
     "--memory",
     is_flag=True,
@@ -29,10 +31,11 @@ if TYPE_CHECKING:
 def explain(spec: str, templates: Path | None, memory: bool, as_json: bool, **options: Any) -> int:
     """Print every value of the job and where it comes from.
 
-    Sources: default, platform (a variable of the node), profile, base (a file that SPEC extends), spec, env (a variable), flag (an option).
+    Sources: default, platform (a variable of the node), profile, base (a file that SPEC extends), spec, sweep, env (a variable), flag (an option).
     The values of a run have the sources that they had when it was submitted or resumed.
+    Of a sweep it explains one combination, by default the first.
     """
-    planned = plan_spec(spec, **options)
+    planned = plan_one_job(spec, **options)
     values = _with_first_sources(planned)
     if memory:
         show_memory(planned, as_json)

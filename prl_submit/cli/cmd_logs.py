@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from prl_submit.cli.console import note, raw
+from prl_submit.cli.console import data, note, raw
 from prl_submit.cli.follow import follow_run, node_name
 from prl_submit.cli.log_copies import finish, log_copier
-from prl_submit.cli.run_lines import describe, interrupted, result_code
+from prl_submit.cli.run_lines import describe, interrupted, result_code, title
 from prl_submit.cli.shared_options import output_root_option, run_argument
 from prl_submit.errors import PrlSubmitError
-from prl_submit.runs.directory import Run, find_run
+from prl_submit.runs.directory import Run, find_runs
 from prl_submit.runs.final_state import read_verdict
 from prl_submit.runs.layout import SLURM_LOG
 from prl_submit.runs.logs import LogReader, node_logs, rank_logs
@@ -70,8 +70,34 @@ def logs(
     as_it_is: bool,
     output_root: str | None,
 ) -> int:
-    """Print a run's log; with -f also the lines that are still to come."""
-    found = find_run(run, output_root_of(output_root))
+    """Print a run's log; with -f also the lines that are still to come.
+
+    The logs of a sweep are printed one after the other; with -f together, each line with its run's name.
+    """
+    runs = find_runs(run, output_root_of(output_root))
+    if len(runs) > 1 and follow:
+        return _follow_all(runs, tail)
+    for number, found in enumerate(runs):
+        if len(runs) > 1:
+            data(f"{chr(10) if number else ''}==> {title(found)} <==")
+        code = _print(found, follow, tail, node, rank, as_it_is)
+    return code
+
+
+def _follow_all(runs: list[Run], tail: int | None) -> int:
+    """Print the logs of a sweep's runs together until all have ended; the exit code."""
+    from prl_submit.cli.follow_many import follow_runs
+
+    try:
+        return result_code(follow_runs(runs, tail=tail))
+    except KeyboardInterrupt:
+        return interrupted(runs)
+
+
+def _print(
+    found: Run, follow: bool, tail: int | None, node: int | None, rank: int | None, as_it_is: bool
+) -> int:
+    """Print the log of one run; the exit code."""
     find = _logs_of(found, node, rank)
     name = node_name(found) if node is None and rank is None else None
     if follow:
@@ -85,8 +111,8 @@ def logs(
     finish(log_copier(found))
     if not find():
         find, name = _instead(found, node, rank), None
-    for data in LogReader(find, tail, name=name).read(last=True):
-        raw(data)
+    for piece in LogReader(find, tail, name=name).read(last=True):
+        raw(piece)
     return 0
 
 

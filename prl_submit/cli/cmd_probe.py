@@ -126,9 +126,12 @@ def _plan(
         if sets or profile:
             raise PrlSubmitError("--set and --profile change a SPEC, and none is named")
         return None
-    from prl_submit.prepare import errors_of, plan_spec
+    from prl_submit.cli.one_job import plan_one_job
+    from prl_submit.prepare import errors_of
 
-    planned = plan_spec(spec, backend=backend, sets=sets, profile=profile, output_root=output_root)
+    planned = plan_one_job(
+        spec, backend=backend, sets=sets, profile=profile, output_root=output_root
+    )
     errors = errors_of(planned)
     stop = [
         problem

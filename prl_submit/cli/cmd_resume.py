@@ -28,7 +28,7 @@ from prl_submit.planning.changes import changed_keys
 from prl_submit.prepare import plan_changed
 from prl_submit.runs.belonging import belonging, refuse_copies, refuse_strangers
 from prl_submit.runs.checkpoints import Checkpoint
-from prl_submit.runs.directory import Run, find_run
+from prl_submit.runs.directory import Run, find_runs, names_sweep
 from prl_submit.runs.exclusive import exclusive
 from prl_submit.runs.logs import log_sizes
 from prl_submit.runs.plan_file import find_plan
@@ -67,10 +67,19 @@ def resume(
 ) -> int:
     """Continue a run that has ended from its last complete checkpoint, in the same run directory.
 
+    Of a sweep, all runs that did not succeed go on or begin anew; those that are queued or run are left alone.
+
     --set changes values for the steps to come: how long it trains, what is kept, memory, the environment
     and what the scheduler is asked for. A value that the checkpoint fixes is refused, with the reason.
     """
-    found = find_run(run, output_root_of(output_root))
+    runs = find_runs(run, output_root_of(output_root))
+    is_whole = names_sweep(run, runs)
+    how = {"wait": wait, "follow": follow, "as_json": as_json}
+    if is_whole or _waits_in_sweep(runs[0]):
+        return _resume_in_sweep(
+            runs, templates, is_whole=is_whole, force_owner=force_owner, has_sets=bool(sets), **how
+        )
+    found = runs[0]
     refuse_copies(found, "resume")
     if not force_owner:
         refuse_strangers(found, "runs that user's setup lines and plugins as you")
@@ -85,7 +94,18 @@ def resume(
         return EXIT_INTERRUPTED
     if checkpoint is not None:
         note(f"continues from {checkpoint.path.name}")
-    return after_start(started, "resumed", wait=wait, follow=follow, as_json=as_json, seen=seen)
+    return after_start(started, "resumed", seen=seen, **how)
+
+
+def _waits_in_sweep(run: Run) -> bool:
+    """True for a run of a sweep that was never given to its backend."""
+    return run.record is not None and run.record.is_waiting and run.record.sweep is not None
+
+
+def _resume_in_sweep(runs: list[Run], templates: Path | None, **how: bool) -> int:
+    from prl_submit.cli.resume_sweep import resume_in_sweep
+
+    return resume_in_sweep(runs, templates, **how)
 
 
 def _refuse_place(found: Run) -> None:

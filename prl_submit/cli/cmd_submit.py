@@ -25,7 +25,7 @@ from prl_submit.cli.shared_options import (
 from prl_submit.cli.started import after_start
 from prl_submit.errors import SpecError, format_error
 from prl_submit.planning.plan import Planned
-from prl_submit.prepare import plan_spec
+from prl_submit.prepare import Asked, plan_asked, read_asked
 from prl_submit.submission import World
 from prl_submit.submission import submit as submit_plan
 from prl_submit.system import shell
@@ -45,6 +45,11 @@ from prl_submit.system import shell
     envvar="PRL_NEW_RUN",
     help="On a platform: make a new run, even if this command has started one before. Also PRL_NEW_RUN=1.",
 )
+@click.option(
+    "--skip-invalid",
+    is_flag=True,
+    help="Of a sweep: submit the combinations without errors, although others have some.",
+)
 @wait_option
 @follow_option
 @seconds_option
@@ -55,6 +60,7 @@ def submit(
     dry_run: bool,
     prepare: bool,
     new_run: bool,
+    skip_invalid: bool,
     wait: bool,
     follow: bool,
     seconds_per_step: float | None,
@@ -63,31 +69,57 @@ def submit(
 ) -> int:
     """Check SPEC, make a run directory, start the job and print the run directory.
 
-    The job goes on when this command ends or the terminal is closed. With --wait or --follow this
-    command ends with the job, and its exit code is the job's result: 0 or 1. A SIGTERM that it gets
-    meanwhile is passed on to a local job: so a platform's container can run it as its main process.
+    The job goes on when this command ends or the terminal is closed. With --wait or --follow this command ends with
+    the job, and its exit code is the job's result: 0 or 1. A SIGTERM that it gets meanwhile is passed on to a local
+    job: so a platform's container can run it as its main process.
 
-    With --backend platform it can be a platform's command for every node: node 0 makes the run, the other
-    nodes find it, and the command becomes the training. If the platform starts it again, it goes on in the
-    same run.
+    With --backend platform it can be a platform's command for every node: node 0 makes the run, the other nodes find
+    it, and the command becomes the training. If the platform starts it again, it goes on in the same run.
+
+    A section `sweep` of SPEC makes many runs, one for each combination; --dry-run shows them in a table.
     """
+    world = World(os.environ, shell.run, templates, note)
     try:
-        planned = plan_spec(spec, is_node=not prepare, **options)
+        asked = read_asked(spec, is_node=not prepare, **options)
+        if asked.sweep:
+            return _submit_sweep(asked, world)
+        planned = plan_asked(asked)
         warn_or_stop(planned)
     except SpecError as error:
-        note(format_error(error))
-        note(errors_line(spec, error.problems))
-        return error.exit_code
+        return _refused(spec, error)
     backends.load(planned.plan.backend)
     if dry_run:
-        tell_estimate(planned, seconds_per_step)
-        return print_artefact(planned, templates, as_json)
-    world = World(os.environ, shell.run, templates, note)
-    node = node_here(planned, prepare=prepare, as_json=as_json)
-    if node is not None:
+        return _dry_run(planned, templates, seconds_per_step, as_json)
+    if node := node_here(planned, prepare=prepare, as_json=as_json):
         return start_node(node, planned, world, new_run=new_run)
     tell_estimate(planned, seconds_per_step)
     return start(planned, world, wait=wait, follow=follow, as_json=as_json)
+
+
+def _dry_run(
+    planned: Planned, templates: Path | None, seconds_per_step: float | None, as_json: bool
+) -> int:
+    """Print what would be sent, and when the job would end; the exit code."""
+    tell_estimate(planned, seconds_per_step)
+    return print_artefact(planned, templates, as_json)
+
+
+def _refused(spec: str, error: SpecError) -> int:
+    """Say what is wrong with the spec; the exit code."""
+    note(format_error(error))
+    note(errors_line(spec, error.problems))
+    return error.exit_code
+
+
+#: The options of `submit` that a sweep takes too.
+_OF_SWEEPS = ("dry_run", "prepare", "skip_invalid", "wait", "follow", "as_json")
+
+
+def _submit_sweep(asked: Asked, world: World) -> int:
+    from prl_submit.cli.submit_sweep import submit_or_show
+
+    options = click.get_current_context().params
+    return submit_or_show(asked, world, **{name: options[name] for name in _OF_SWEEPS})
 
 
 def start(

@@ -12,7 +12,7 @@ from prl_submit.cli.console import document, note
 from prl_submit.cli.run_lines import describe, interrupted, result_code
 from prl_submit.cli.shared_options import json_option, output_root_option, run_argument
 from prl_submit.cli.watch import wait_for
-from prl_submit.runs.directory import Run, find_run, list_runs
+from prl_submit.runs.directory import Run, find_all, list_runs
 from prl_submit.runs.states import FINISHED
 from prl_submit.system.user_paths import output_root as output_root_of
 
@@ -41,7 +41,7 @@ def wait(runs: tuple[str, ...], output_root: str | None, as_json: bool) -> int:
 def _named_or_open(names: Sequence[str], root: Path) -> list[Run]:
     """The runs that are named; without a name, all that have not ended."""
     if names:
-        return [find_run(name, root) for name in names]
+        return find_all(names, root)
     runs = list_runs(root)
     pairs = zip(runs, states_of(runs), strict=True)
     return [run for run, state in pairs if state.state not in FINISHED]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prl_submit.cli.console import note
 from prl_submit.errors import Problem, SpecError, format_problem
@@ -38,6 +38,19 @@ def errors_line(spec: str, problems: Sequence[Problem]) -> str:
     """The last line that `check` and `submit` print about a spec with errors."""
     errors = sum(problem.severity == "error" for problem in problems)
     return f"{spec}: {errors} error{'s' if errors != 1 else ''}; nothing was created"
+
+
+def problem_in_json(problem: Problem) -> dict[str, Any]:
+    """The problem with the keys of `check --json`."""
+    label = f"{problem.label}: " if problem.label else ""
+    return {
+        "file": problem.file,
+        "line": problem.line,
+        "key": problem.key,
+        "message": f"{label}{problem.message}",
+        "hint": problem.hint,
+        "severity": problem.severity,
+    }
 
 
 def rendered(planned: Planned, templates: Path | None) -> dict[str, str]:

@@ -50,6 +50,11 @@ def typed(run: Run) -> str:
     return run.name if here else bash(str(run.path))
 
 
+def title(run: Run) -> str:
+    """The heading of what is printed of one of several runs: its directory and its name."""
+    return words(f"{run.name} {run.record.name}" if run.record else run.name)
+
+
 def describe(status: Status) -> str:
     """One line about one run."""
     steps = f", step {step_words(status)}" if status.step is not None else ""

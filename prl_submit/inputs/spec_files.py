@@ -10,7 +10,7 @@ import os
 
 from prl_submit.errors import Problem, SpecError
 from prl_submit.planning.layers import read_files
-from prl_submit.runs.layout import PLAN, RECORD, SPEC
+from prl_submit.runs.layout import PLAN, RECORD, SPEC, SWEEP, sweep_folder
 from prl_submit.spec.nodes import Node, Origin, merge, scalar_node
 from prl_submit.spec.suggest import closest
 from prl_submit.spec.yaml import MAX_BYTES
@@ -22,23 +22,26 @@ _LIKE_A_RUN = r"v?[0-9]+|v[0-9]+-[0-9]{8}-[0-9]{6}|latest"
 
 
 def spec_file(spec: str, output_root: str | None) -> str:
-    """The file to read: `spec` itself, or the spec.yaml of the run that it names.
+    """The file to read: `spec` itself, or the spec.yaml of the run or the sweep that it names.
 
     Raises SpecError if `spec` looks like a run and there is no such run; PrlSubmitError if there are several.
     """
     if os.path.isfile(spec):
         return spec
-    if os.path.isfile(os.path.join(spec, RECORD)):
+    if any(os.path.isfile(os.path.join(spec, name)) for name in (RECORD, SWEEP)):
         return os.path.join(spec, SPEC)
     if os.sep in spec or os.path.splitext(spec)[1]:
         return spec
     import re
 
     from prl_submit.errors import NoSuchRunError
-    from prl_submit.runs.directory import find_run
+    from prl_submit.runs.directory import find_runs, names_sweep
 
     try:
-        return os.path.relpath(find_run(spec, output_root_of(output_root)).path / SPEC)
+        runs = find_runs(spec, output_root_of(output_root))
+        sweep = runs[0].record.sweep if runs[0].record and names_sweep(spec, runs) else None
+        folder = sweep_folder(runs[0].path.parent, sweep.folder) if sweep else runs[0].path
+        return os.path.relpath(folder / SPEC)
     except NoSuchRunError as error:
         if re.fullmatch(_LIKE_A_RUN, spec) is None:
             return spec  # a misspelt file name; reading it reports the most similar name
@@ -72,9 +75,11 @@ def folders_of_its_run(spec: str) -> Node | None:
 
 
 def is_of_a_run(spec: str) -> bool:
-    """True if a file is the spec.yaml of a run directory, where other users may have written."""
+    """True if a file is the spec.yaml of a run directory or of a sweep, where other users may have written."""
     folder, name = os.path.split(spec)
-    return name == SPEC and os.path.lexists(os.path.join(folder, RECORD))
+    return name == SPEC and any(
+        os.path.lexists(os.path.join(folder, own)) for own in (RECORD, SWEEP)
+    )
 
 
 def of_another_user(spec: str) -> list[Problem]:

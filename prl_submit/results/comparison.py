@@ -60,8 +60,8 @@ class ComparedRun(Struct, frozen=True, kw_only=True):
 class Comparison(Struct, frozen=True, kw_only=True):
     """Several runs. `settings`: those that differ, with each run's value.
 
-    `equal_samples`: the completions after which the runs' rewards are compared, the most that all have
-    trained; None if a run's samples are not known: then `equal_steps` is the step. `how`: how the speed was
+    `equal_samples`: the completions after which the runs' rewards are compared, the most that all runs
+    with a step have trained; None if a run's samples are not known: then `equal_steps` is the step. `how`: how the speed was
     measured, in words.
     """
 
@@ -75,12 +75,13 @@ class Comparison(Struct, frozen=True, kw_only=True):
 def compare(results: Sequence[RunResult]) -> Comparison:
     """Compare runs with the first of them."""
     speeds = [throughput(result.metrics, result.settings) for result in results]
-    sizes = [result.settings.samples_per_step for result in results]
-    steps = [result.metrics.step for result in results]
-    known = [step * size for step, size in zip(steps, sizes, strict=True) if step and size]
-    samples = min(known) if len(known) == len(results) and known else None
-    started = [step for step in steps if step]
-    equal_steps = min(started) if samples is None and len(started) == len(results) else None
+    # A run that has no step yet, as in a sweep that goes on, does not keep the others from being compared.
+    begun = [result for result in results if result.metrics.step]
+    sizes = [result.settings.samples_per_step for result in begun]
+    steps = [result.metrics.step or 0 for result in begun]
+    known = [step * size for step, size in zip(steps, sizes, strict=True) if size]
+    samples = min(known) if len(known) == len(begun) and known else None
+    equal_steps = min(steps) if samples is None and steps else None
     rows = []
     for result, speed in zip(results, speeds, strict=True):
         speed_up, efficiency = _against(result, speed, results[0], speeds[0])

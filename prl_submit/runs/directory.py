@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec import Struct
@@ -78,6 +79,45 @@ def allocate(root: Path, now: time.struct_time | None = None) -> Path:
         finally:
             with contextlib.suppress(OSError):  # if the claim stays, only its number is lost
                 claim.rmdir()
+
+
+def allocate_many(root: Path, count: int) -> list[Path]:
+    """Make the next `count` run directories, in the order of their numbers. Raises OSError; then none is left.
+
+    All numbers are claimed before the first directory is made, as `allocate` claims one.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    claims: list[int] = []
+    made: list[Path] = []
+    try:
+        _claim(root, count, claims)
+        # Another process may have made a directory and removed its claim since we listed the numbers.
+        taken = _numbers(root)
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime())
+        for number in claims:
+            if number not in taken:
+                made.append(root / f"v{number}-{stamp}")
+                made[-1].mkdir()
+        return made if len(made) == count else made + allocate_many(root, count - len(made))
+    except BaseException:
+        for path in made:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise
+    finally:
+        for number in claims:
+            with contextlib.suppress(OSError):
+                claim_folder(root, number).rmdir()
+
+
+def _claim(root: Path, count: int, claims: list[int]) -> None:
+    """Claim `count` numbers that no directory has, and add each to `claims` at once."""
+    number = _next_number(root)
+    while len(claims) < count:
+        with contextlib.suppress(FileExistsError):  # another process has claimed this number
+            claim_folder(root, number).mkdir()
+            claims.append(number)
+        number += 1
 
 
 def _numbers(root: Path) -> set[int]:
@@ -233,6 +273,21 @@ def find_runs(text: str, root: Path) -> list[Run]:
             f"{text!r} names {listed}", "say which; a sweep also by its folder in sweeps/"
         )
     return swept
+
+
+def names_sweep(text: str, runs: list[Run]) -> bool:
+    """True if a RUN of the command line, for which `find_runs` gave `runs`, names a whole sweep."""
+    sweep = runs[0].record.sweep if runs and runs[0].record else None
+    return sweep is not None and os.path.basename(os.path.abspath(text)) in (
+        sweep.name,
+        sweep.folder,
+    )
+
+
+def find_all(texts: Iterable[str], root: Path) -> list[Run]:
+    """All runs that several RUNs of the command line name, each once. Raises as `find_runs` does."""
+    found = [run for text in texts for run in find_runs(text, root)]
+    return list({run.path: run for run in found}.values())
 
 
 def _of_sweep(text: str, runs: list[Run]) -> list[Run]:

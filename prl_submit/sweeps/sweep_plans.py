@@ -38,13 +38,14 @@ class PlannedRun(Struct, frozen=True):
 class SweepPlans(Struct, frozen=True):
     """All runs of a sweep. `name`: the sweep's. `keys`: the keys that vary. `problems`: of its section.
 
-    `runs` is empty if the section does not say which combinations there are.
+    `count`: how many combinations there are; 0 if the section does not say which.
     """
 
     name: str
     asked: Asked
     sweep: Sweep
     keys: list[str]
+    count: int
     runs: list[PlannedRun]
     problems: list[Problem]
 
@@ -61,8 +62,11 @@ class SweepPlans(Struct, frozen=True):
         return [*own, *share_problems(runs)]
 
 
-def plan_sweep(asked: Asked) -> SweepPlans:
-    """Plan and check each combination. Files that they have in common are read once."""
+def plan_sweep(asked: Asked, only: str | None = None) -> SweepPlans:
+    """Plan and check each combination. Files that they have in common are read once.
+
+    `only`: the name or the number of the one combination that is planned; empty: the first one.
+    """
     tree = asked.sections.tree
     own = {key: node for key, node in mapping(tree).items() if key in ("name", "sweep")}
     spec, problems = read_spec(Node(own, tree.origin))
@@ -72,11 +76,13 @@ def plan_sweep(asked: Asked) -> SweepPlans:
         message = "a profile would make a sweep of each spec"
         problems.append(problem_at(section.origin, "sweep", message, "write it into a spec"))
     if problems:
-        return SweepPlans(spec.name, asked, sweep, [], [], problems)
+        return SweepPlans(spec.name, asked, sweep, [], 0, [], problems)
     found = expand(spec.name, section, sweep, _overridden(asked))
+    chosen = found.combinations if only is None else _chosen(found.combinations, only)
     with share_results():
-        runs = [PlannedRun(item, planned) for item, planned in _plans(asked, found.combinations)]
-    return SweepPlans(spec.name, asked, sweep, found.keys, runs, found.problems)
+        runs = _after_runs(_plans(asked, chosen), asked)
+    count = len(found.combinations)
+    return SweepPlans(spec.name, asked, sweep, found.keys, count, runs, found.problems)
 
 
 def _overridden(asked: Asked) -> dict[str, str]:
@@ -90,7 +96,7 @@ def _overridden(asked: Asked) -> dict[str, str]:
     return found
 
 
-def _plans(asked: Asked, combinations: list[Combination]) -> list[tuple[Combination, Planned]]:
+def _plans(asked: Asked, combinations: list[Combination]) -> list[PlannedRun]:
     """The plan of each combination with its problems."""
     tree = asked.sections.tree
     base = Node({k: v for k, v in mapping(tree).items() if k != "sweep"}, tree.origin)
@@ -99,8 +105,24 @@ def _plans(asked: Asked, combinations: list[Combination]) -> list[tuple[Combinat
     for item in combinations:
         sections = msgspec.structs.replace(asked.sections, tree=merge(base, item.layer))
         planned = share_gpus(make_plan(sections, table_of, asked.spec, here))
-        found.append((item, with_problems(planned, asked, others)))
+        found.append(PlannedRun(item, with_problems(planned, asked, others)))
     return found
+
+
+def _after_runs(runs: list[PlannedRun], asked: Asked) -> list[PlannedRun]:
+    """The runs, of which each waits for the runs of `--after`. Raises PrlSubmitError as `open_runs` does."""
+    good = [run for run in runs if not run.errors]
+    if not asked.after or not good:
+        return runs
+    from prl_submit.backends.waiting.after import open_runs, wait_for_found
+
+    found = open_runs(asked.after, good[0].planned.plan)
+    return [
+        run
+        if run.errors
+        else PlannedRun(run.combination, wait_for_found(run.planned, asked.after, found))
+        for run in runs
+    ]
 
 
 def share_gpus(planned: Planned) -> Planned:
@@ -122,10 +144,7 @@ def _choose_once(asked: Asked) -> Callable[[JobSpec], Table]:
     return table_of
 
 
-def pick(plans: SweepPlans, combination: str | None) -> PlannedRun | None:
-    """The run with that name or number, the first one for None; None if there is no such run."""
-    wanted = combination
-    for run in plans.runs:
-        if wanted is None or wanted in (run.combination.name, str(run.combination.index)):
-            return run
-    return None
+def _chosen(combinations: list[Combination], only: str) -> list[Combination]:
+    """The combination with that name or number; the first one for an empty text."""
+    found = [item for item in combinations if only in ("", item.name, str(item.index))]
+    return found[:1]

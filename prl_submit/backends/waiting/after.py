@@ -31,7 +31,14 @@ def wait_for(planned: Planned, names: Sequence[str]) -> Planned:
     """
     if not names:
         return planned
-    plan = put_into(planned.plan, open_runs(names, planned.plan))
+    return wait_for_found(planned, names, open_runs(names, planned.plan))
+
+
+def wait_for_found(
+    planned: Planned, names: Sequence[str], found: Sequence[tuple[Run, State]]
+) -> Planned:
+    """The plan of a job that starts when the runs have succeeded that `open_runs` found for `names`."""
+    plan = put_into(planned.plan, found)
     by_whom = _BY_QUEUE if plan.after else _DONE
     if plan.after_jobs:
         by_whom = f"afterok:{':'.join(plan.after_jobs)}, so the scheduler waits"

@@ -144,7 +144,8 @@ def test_runs_that_have_not_begun(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     found = compare([read_result(tmp_path / "empty"), read_result(SWIFT_46)])
     assert found.runs[0].step is None
-    assert found.equal_samples is None
+    assert found.equal_samples == found.runs[1].samples
+    assert (found.runs[0].reward, found.runs[1].reward is None) == (None, False)
     assert metric_table(found)[1]
     assert csv_text(found)
     assert markdown(found)

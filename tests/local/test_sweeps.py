@@ -1,0 +1,154 @@
+"""Sweeps through the real executable: submitted, killed half-way, resumed, cancelled, compared."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.conftest import World
+
+GRID = {"grid": {"swift.learning_rate": [1e-6, 1e-5], "swift.num_generations": [2, 3]}}
+NAMED = {"name": "lr-{swift.learning_rate}", "grid": {"swift.learning_rate": [1e-6, 1e-5, 1e-4]}}
+#: Learning rate 1e-5 fails at first: after a checkpoint. 1e-4 fails at first without one.
+FIRST_TIME = """
+echo "learning rate in $(tr '\\0' ' ' <"$run/argv" | grep -o 'learning_rate [^ ]*')"
+if grep -q 1e-6 "$run/argv" || [[ -e $run/again ]]; then step 9 9; ended; exit 0; fi
+touch "$run/again"
+if grep -q 1e-5 "$run/argv"; then step 5 9; checkpoint 5 9; fi
+exit 3
+"""
+
+
+def records(world: World) -> list[dict[str, Any]]:
+    """run.json of all runs, by number."""
+    files = sorted(
+        world.output.glob("v*/run.json"), key=lambda file: int(file.parent.name.split("-")[0][1:])
+    )
+    return [json.loads(file.read_text()) for file in files]
+
+
+def states(world: World, *words: object) -> list[str]:
+    return [run["state"] for run in world.prl("status", *words, "--json").json["runs"]]
+
+
+def test_a_dry_run_shows_all_and_a_wrong_one_stops_all(world: World) -> None:
+    spec = world.spec(name="lr", sweep=GRID)
+    shown = world.prl(spec, "--dry-run")
+    assert shown.code == 2
+    lines = shown.out.splitlines()
+    assert lines[0].split() == ["#", "NAME", "LEARNING_RATE", "NUM_GENERATIONS", "SIZE", "CHECK"]
+    assert [line.split()[1] for line in lines[1:5]] == ["lr-1", "lr-2", "lr-3", "lr-4"]
+    assert [line.split()[-1] == "ok" for line in lines[1:5]] == [True, False, True, False]
+    assert "(in 2 of 4 combinations: lr-2, lr-4)" in shown.err
+    told = world.prl(spec, "--dry-run", "--json").json
+    assert [item["ok"] for item in told["combinations"]] == [True, False, True, False]
+    assert told["problems"][0]["combinations"] == ["lr-2", "lr-4"]
+    done = world.prl(spec)
+    assert done.code == 2
+    assert "2 of 4 combinations have errors; nothing was created" in done.err
+    assert world.prl("check", spec).code == 2
+    assert not world.output.exists()
+    done = world.prl(spec, "--skip-invalid", "--wait", "--json")
+    assert done.code == 0, done.err
+    assert [run["name"] for run in done.json["runs"]] == ["lr-1", "lr-3"]
+    assert [item["sweep"]["index"] for item in records(world)] == [1, 3]
+
+
+def test_submitted_resumed_and_compared(world: World) -> None:
+    spec = world.spec(name="lr", sweep=NAMED)
+    done = world.prl(spec, "--wait", FAKE=FIRST_TIME)
+    assert done.code == 1, done.err
+    folder = Path(done.out.strip())
+    assert folder.parent == world.output / "sweeps"
+    told = json.loads((folder / "sweep.json").read_text())
+    assert [run["name"] for run in told["runs"]] == ["lr-1e-06", "lr-1e-05", "lr-0-0001"]
+    assert [run["values"] for run in told["runs"]] == [
+        {"swift.learning_rate": rate} for rate in (1e-6, 1e-5, 1e-4)
+    ]
+    assert [item["sweep"]["id"] for item in records(world)] == [told["id"]] * 3
+    assert states(world, "lr") == states(world, folder) == ["SUCCEEDED", "FAILED", "FAILED"]
+    runs = [run["run"] for run in told["runs"]]
+    logs = world.prl("logs", "lr").out
+    assert [line for line in logs.splitlines() if line.startswith("==>")] == [
+        f"==> {run} {name} <=="
+        for run, name in zip(runs, ("lr-1e-06", "lr-1e-05", "lr-0-0001"), strict=True)
+    ]
+    resumed = world.prl("resume", "lr", "--follow", FAKE=FIRST_TIME)
+    assert resumed.code == 0, resumed.err
+    assert f"{runs[0]}: left alone: SUCCEEDED" in resumed.err
+    assert f"{runs[1]}: continues from checkpoint-5 (FAILED)" in resumed.err
+    assert f"{runs[2]}: begins anew (FAILED)" in resumed.err
+    assert "[lr-1e-05] " in resumed.out
+    assert states(world, "lr") == ["SUCCEEDED"] * 3
+    words = (world.output / runs[1] / "argv").read_bytes().split(b"\0")
+    assert words[words.index(b"--resume_from_checkpoint") + 1].endswith(b"/checkpoint-5")
+    assert b"--resume_from_checkpoint" not in (world.output / runs[2] / "argv").read_bytes()
+    again = world.prl("resume", "lr")
+    assert (again.code, again.err.count("left alone")) == (0, 3)
+    compared = world.prl("compare", "lr", "--best", "reward")
+    assert compared.code == 0, compared.err
+    assert "learning_rate" in compared.out
+
+
+def test_killed_at_any_instant_and_resumed_no_job_is_lost_or_started_twice(world: World) -> None:
+    """Whenever the submission is killed: `list` shows each run with a job, and `resume` submits the rest once."""
+    rates = [n * 1e-6 for n in range(1, 9)]
+    count = 'echo once >>"$run/starts"; step 1 1; ended'
+    for pause in (0.5, 0.65, 0.8, 1.0):
+        before = set(world.output.glob("v*")) if world.output.exists() else set()
+        spec = world.spec(name="lr", sweep={"grid": {"swift.learning_rate": rates}})
+        process = world.start(spec, FAKE=count)
+        time.sleep(pause)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        world._started.remove(process)
+        began = {path for path in world.output.glob("v*") if (path / "run.json").exists()} - before
+        if not began:
+            continue
+        done = world.prl("resume", "lr", "--wait", FAKE=count)
+        assert done.code == 0, done.err
+        ours = {path for path in world.output.glob("v*") if (path / "run.json").exists()} - before
+        assert len(ours) == 8
+        assert [(path / "starts").read_text() for path in ours] == ["once\n"] * 8
+        assert states(world, "lr") == ["SUCCEEDED"] * 8
+
+
+def test_ctrl_c_leaves_all_or_nothing(world: World, eventually: Callable[..., None]) -> None:
+    """The local backend hands all runs to one waiting queue, so there is nothing in between."""
+    rates = [n * 1e-6 for n in range(1, 31)]
+    spec = world.spec(name="lr", sweep={"grid": {"swift.learning_rate": rates}})
+    process = world.start(spec, FAKE="step 1 1; ended")
+    eventually(lambda: list(world.output.glob("v*/launch.sh")))
+    process.send_signal(signal.SIGINT)
+    done = world.finish(process)
+    if "nothing was submitted" in done.err:
+        assert done.code == 130
+        assert list(world.output.glob("v*")) == list(world.output.glob("sweeps/*")) == []
+    else:
+        assert "lr goes on" in done.err or done.code == 0
+        assert world.prl("wait", "lr").code == 0
+        assert states(world, "lr") == ["SUCCEEDED"] * 30
+
+
+def test_cancelled_by_name(world: World, eventually: Callable[..., None]) -> None:
+    spec = world.spec(name="lr", sweep=NAMED)
+    fake = 'touch "$run/ready"; sleep 300'
+    assert world.prl(spec, FAKE=fake).code == 0
+    eventually(lambda: list(world.output.glob("v*/ready")))
+    done = world.prl("cancel", "lr")
+    assert done.code == 0, done.err
+    assert states(world, "lr") == ["CANCELLED"] * 3
+    assert world.alive("sleep") == []
+
+
+def test_nothing_is_left_behind_if_nothing_was_submitted(world: World) -> None:
+    spec = world.spec(name="lr", sweep=NAMED, backend="slurm")
+    done = world.prl(spec)
+    assert done.code != 0
+    assert list(world.output.glob("v*")) == []
+    assert list((world.output / "sweeps").iterdir()) == []
