@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     type=click.Choice(["reward", "lowest", "length"]),
     help="The best first, the worst first, or the longest first.",
 )
+@click.option(
+    "--search", metavar="TEXT", help="Only those with TEXT in the prompt or the completion."
+)
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Show N completions at most.")
 @output_root_option
 @json_option
@@ -36,22 +39,26 @@ def completions(
     run: str,
     step: int | None,
     order: str | None,
+    search: str | None,
     limit: int | None,
     output_root: str | None,
     as_json: bool,
 ) -> int:
     """Show what the model wrote at a step, and how it was rewarded."""
-    from prl_submit.results.completion_texts import completions_of, shown
+    from prl_submit.results.completion_texts import completions_of, has_text, shown
 
     found = find_run(run, output_root_of(output_root))
     batch = _batch(found.path, found.name, step)
-    told = completions_of(batch, order)
+    every = completions_of(batch, order)
+    told = [one for one in every if search is None or has_text(one, search)]
     number = batch.rewards.step
     if as_json:
         document({"step": number, "completions": told[:limit]})
         return 0
     for one in told[:limit]:
-        data(shown(one, len(told), number))
+        data(shown(one, len(every), number))
+    if not told:
+        note(f"none of the {len(every)} completions of step {number} has {search!r}")
     if limit is not None and limit < len(told):
         note(f"{len(told) - limit} more; --limit shows more of them")
     return 0

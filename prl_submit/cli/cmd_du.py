@@ -11,6 +11,7 @@ from prl_submit.cli.console import data, document, note, table
 from prl_submit.cli.shared_options import json_option, output_root_option, run_argument
 from prl_submit.runs.directory import Run, find_runs, list_runs
 from prl_submit.runs.disk_use import DiskUse, Seen, disk_use, in_words
+from prl_submit.runs.labels import read_labels
 from prl_submit.system.user_paths import output_root as output_root_of
 
 _HEADER = ["RUN", "NAME", "CHECKPOINTS", "COMPLETIONS", "LOGS", "MADE OF", "REST", "TOTAL"]
@@ -43,7 +44,7 @@ def du(runs: tuple[str, ...], output_root: str | None, as_json: bool) -> int:
 
 
 def _row(run: Run, use: DiskUse) -> list[str]:
-    name = run.record.name if run.record else "?"
+    name = read_labels(run.path).name or (run.record.name if run.record else "?")
     return [run.name, name, *_sizes(use)]
 
 

@@ -28,6 +28,9 @@ from prl_submit.system.user_paths import output_root as output_root_of
 #: Metrics of which a low value is a good one; of an evaluation too.
 _LOWEST = frozenset({"loss", "kl", "grad_norm", "clipped_share", "frac_reward_zero_std"})
 
+#: So many runs that were left for one reason are named.
+_SHOWN = 5
+
 
 class Filters:
     """Which runs the user means. Each filter must hold."""
@@ -227,7 +230,9 @@ def _print(outcomes: Sequence[Pruned], named: set[str], dry_run: bool) -> None:
         elif outcome.path in named:
             note(f"{outcome.run}: nothing to delete")
     for why, runs in left.items():
-        note(f"left as it is: {', '.join(runs)}: {why}")
+        names = ", ".join(runs[:_SHOWN])
+        more = f" and {len(runs) - _SHOWN} more" if len(runs) > _SHOWN else ""
+        note(f"left as it is: {names}{more}: {why}")
     freed = sum(map(_bytes, outcomes))
     note(f"{'would free' if dry_run else 'freed'} {in_words(freed) if freed else 'nothing'}")
 

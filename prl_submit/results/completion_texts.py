@@ -49,6 +49,12 @@ def completions_of(batch: Batch, order: str | None = None) -> list[Completion]:
     return found if order is None else sorted(found, key=ORDERS[order])
 
 
+def has_text(one: Completion, text: str) -> bool:
+    """True if the prompt or the completion has the text, in whatever case."""
+    wanted = text.casefold()
+    return wanted in one.prompt.casefold() or wanted in one.completion.casefold()
+
+
 def _at(values: Sequence[_T], place: int) -> _T | None:
     return values[place] if place < len(values) else None
 

@@ -652,8 +652,8 @@ def test_explain_shows_a_dash_for_a_version_that_is_not_known(world: World) -> N
         ("tail", "did you mean 'logs'?"),
         ("validate", "did you mean 'check'?"),
         ("export", "did you mean 'report'?"),
-        ("report", "`prl-submit --help` lists the commands"),
-        ("prune", "`prl-submit --help` lists the commands"),
+        ("gc", "did you mean 'prune'?"),
+        ("xyzzy", "`prl-submit --help` lists the commands"),
     ],
 )
 def test_a_command_of_another_name(world: World, word: str, hint: str) -> None:

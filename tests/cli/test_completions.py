@@ -36,6 +36,23 @@ def test_one_step_as_json(world: World) -> None:
     assert set(document["completions"][0]["rewards"]) == {"PrlFormat", "PrlAccuracy"}
 
 
+def test_search(world: World) -> None:
+    """In prompts and completions, in whatever case; the count stays that of all."""
+    every = world.prl("completions", "v0", "--json").json["completions"]
+    word = every[1]["completion"].strip()[:6]
+    wanted = [
+        one["number"]
+        for one in every
+        if word.lower() in (one["prompt"] + "\n" + one["completion"]).lower()
+    ]
+    found = world.prl("completions", "v0", "--search", word.upper(), "--json").json["completions"]
+    assert [one["number"] for one in found] == wanted
+    assert " of 4  " in world.prl("completions", "v0", "--search", word).out
+    done = world.prl("completions", "v0", "--search", "no such text")
+    assert (done.code, done.out) == (0, "")
+    assert done.err == "none of the 4 completions of step 12 has 'no such text'\n"
+
+
 def test_there_are_none(world: World) -> None:
     done = world.prl("completions", "v0", "--step", "99")
     assert (done.code, done.out) == (2, "")

@@ -36,7 +36,7 @@ def test_what_is_refused(world: World) -> None:
         (("rename", "v0", "v5"), "'v5' is no name of a run"),
         (("rename", "v0", "other"), "'other' is the name of v1-20261122-210000"),
         (("tag", "v0", "a b"), "'a b' is no tag"),
-        (("tag", "v0", "--remove", "x"), "v0-20261122-210000 has no tag 'x'"),
+        (("tag", "v0", "--remove", "x"), "v0 has no tag 'x'"),
         (("tag", "v0", "--remove"), "Missing argument 'TAG...'"),
     ):
         done = world.prl(*words)
