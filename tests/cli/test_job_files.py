@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,9 @@ def test_every_job_is_right_for(version: str, world: World) -> None:
     for name in NAMES:
         image = ["--set", "kubernetes.image=registry.example/mine:1"] if "k8s" in name else []
         done = world.prl("check", f"jobs/{name}", *stated, *image, *NO_ENVIRONMENT, **HERE)
-        assert (done.code, done.err) == (0, ""), (name, done.err)
+        assert done.code == 0, (name, done.err)
+        # Where the data is here the steps are known; of 3.8 roughly, because its trl is not.
+        assert re.fullmatch(r"(note: (about )?\d+ steps\n)?", done.err), (name, done.err)
         assert f"jobs/{name}: ok" in done.out
 
 

@@ -105,7 +105,7 @@ def test_fails_in_the_middle_and_resumes(old: World, venv: Path) -> None:
     job = command(
         venv, "external_plugins=[falters.py]", "reward_funcs=[falters]", "reward_weights=null"
     )
-    assert old.prl("check", *job).err == ""
+    assert old.prl("check", *job).err == "note: 2 steps\n"
     values = explained(old.prl("explain", *job, "--json"))
     assert values["environment.swift_version"]["value"] == "3.3.0"
     assert f"read from {venv}" in values["environment.swift_version"]["detail"]
@@ -143,7 +143,7 @@ def test_a_checkout_in_the_working_directory(old: World, venv: Path) -> None:
     values = explained(old.prl("explain", *job, "--json"))
     assert values["environment.swift_version"]["value"] == "3.3.0.dev0"
     assert f"read from {swift}" in values["environment.swift_version"]["detail"]
-    assert old.prl("check", *job).err == ""
+    assert old.prl("check", *job).err == "note: 2 steps\n"
     misspelt = old.prl("check", *job, "--set", "swift.reward_funcs=[my_rewards]")
     assert "did you mean my_reward?" in misspelt.err
 
