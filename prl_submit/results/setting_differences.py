@@ -26,14 +26,16 @@ _MISSING = object()
 def differences(settings: Sequence[RunSettings]) -> dict[str, list[Any]]:
     """For each setting in which the runs differ, the value of each run; None where a run has no such setting.
 
-    ms-swift's arguments are named as in a job spec: `swift.beta`. An argument is compared only if all runs
-    have it. Between releases of ms-swift, whose defaults differ, only what a job spec states is compared.
+    ms-swift's arguments are named as in a job spec: `swift.beta`. If a training has begun, an
+    argument is compared only if all runs have it. Between releases of ms-swift, whose defaults differ, only what a job spec states is compared.
     """
     found: dict[str, list[Any]] = {}
     versions = [item.swift_version for item in settings]
     if len(set(versions)) > 1:
         found["ms-swift"] = list(versions)
-    arguments = _differing([_arguments(item) for item in settings], needs_all=True)
+    # args.json has all arguments with their defaults; before the trainings wrote it, only plan.json is known.
+    has_all = any(item.has_arguments for item in settings)
+    arguments = _differing([_arguments(item) for item in settings], needs_all=has_all)
     if found and all(item.planned for item in settings):
         stated = {key for item in settings for key in item.planned}
         arguments = {key: values for key, values in arguments.items() if key in stated}

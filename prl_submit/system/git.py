@@ -37,6 +37,7 @@ _SETTINGS = (
     "core.hooksPath=/dev/null",
     "core.quotePath=false",
     "core.bigFileThreshold=512k",
+    "diff.suppressBlankEmpty=false",
     "log.showSignature=false",
 )
 #: The scopes of settings that stand in the repository, as git calls them.

@@ -69,8 +69,8 @@ class Repository:
                 (self.root / name).write_text(text, encoding="utf-8")
 
     def commit(self) -> str:
-        """Commit everything; the commit."""
-        self.git("add", "--all")
+        """Commit everything but the run directories; the commit."""
+        self.git("add", "--all", "--", ":!output")
         self.git("commit", "--quiet", "--message", "a commit")
         return self.git("rev-parse", "HEAD").strip()
 
