@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.test_commands import on_terminal
 from tests.support.swift_logs import SWIFT_33, SWIFT_46
 
 if TYPE_CHECKING:
@@ -92,18 +91,9 @@ def test_what_somebody_else_wrote_does_not_steer_the_terminal(world: World) -> N
 
 def test_colour_only_on_a_terminal(world: World) -> None:
     test_what_somebody_else_wrote_does_not_steer_the_terminal(world)
-    ours, theirs = pty.openpty()
-    process = world.popen(["prl-submit", "diff", "v0", "v1"], stdout=theirs, TERM="xterm")
-    os.close(theirs)
-    out = b""
-    try:
-        while piece := os.read(ours, 65536):
-            out += piece
-    except OSError:  # the program has closed its terminal
-        pass
-    process.wait()
-    assert b"\x1b[31m-a" in out
-    assert b"\x1b[2J" not in out
+    out = on_terminal(world, "sleep 0.2; python -m prl_submit diff v0 v1", TERM="xterm")
+    assert "\x1b[31m-a" in out
+    assert "\x1b[2J" not in out
 
 
 @pytest.mark.parametrize(
