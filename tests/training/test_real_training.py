@@ -100,19 +100,6 @@ def test_example_job(clone: World) -> None:
     assert "at its last step already" in again.err
 
 
-def test_ranks_logged_apart(clone: World) -> None:
-    """torchrun writes a log file for each rank, with the lines of that rank only."""
-    short = swift("eval_strategy=no", "val_dataset=null", "max_steps=1", "save_steps=1")
-    tee = ["--set", "environment.env.PET_TEE=3"]
-    done = clone.finish(clone.start(*command("--wait", *tee, *short)), 200)
-    assert done.code == 0, done.err
-    first, second = (clone.prl("logs", "latest", "--rank", str(rank)).out for rank in (0, 1))
-    of_rank_0 = "[INFO:swift] rank: 0, local_rank: 0, world_size: 2"  # other ranks log less
-    assert of_rank_0 in first
-    assert second
-    assert of_rank_0 not in second
-
-
 def test_a_rank_that_crashes_after_the_training(clone: World) -> None:
     """torch sometimes crashes so (pytorch#190489). torchrun exits with 1, but the training is complete."""
     (clone.root / "crash.py").write_text(
