@@ -11,12 +11,14 @@ import click
 from prl_submit import backends
 from prl_submit.cli.cmd_submit import print_artefact, start
 from prl_submit.cli.console import note
+from prl_submit.cli.estimated import tell_estimate
 from prl_submit.cli.problems import errors_line, warn_or_stop
 from prl_submit.cli.shared_options import (
     follow_option,
     job_options,
     json_option,
     run_argument,
+    seconds_option,
     wait_option,
 )
 from prl_submit.errors import SpecError, format_error
@@ -33,6 +35,7 @@ from prl_submit.system.user_paths import output_root as output_root_of
 @click.option("--dry-run", is_flag=True, help="Print the text that would be sent. Creates nothing.")
 @wait_option
 @follow_option
+@seconds_option
 @json_option
 def rerun(
     run: str,
@@ -41,6 +44,7 @@ def rerun(
     dry_run: bool,
     wait: bool,
     follow: bool,
+    seconds_per_step: float | None,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -61,6 +65,7 @@ def rerun(
         note(errors_line(found.name, error.problems))
         return error.exit_code
     backends.load(planned.plan.backend)
+    tell_estimate(planned, seconds_per_step)
     if dry_run:
         return print_artefact(planned, templates, as_json)
     world = World(os.environ, shell.run, templates, note)

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from prl_submit import backends
 from prl_submit.backends.asking import refreshed, states_of
-from prl_submit.errors import PrlSubmitError
+from prl_submit.errors import BackendUnreachableError, PrlSubmitError
 from prl_submit.runs import checkpoint_files
 from prl_submit.runs.belonging import BROUGHT, belonging, stranger
 from prl_submit.runs.checkpoint_files import FaultError
@@ -25,6 +25,7 @@ from prl_submit.runs.deleting import (
 from prl_submit.runs.directory import Run, names_in
 from prl_submit.runs.disk_use import CHECKPOINT, freed_by
 from prl_submit.runs.exclusive import exclusive
+from prl_submit.runs.layout import RUN_NAME
 from prl_submit.runs.plan_file import read_plan
 from prl_submit.runs.prune_choice import Keep, Saved, choose
 from prl_submit.runs.signs_of_life import last_size
@@ -32,7 +33,7 @@ from prl_submit.runs.states import CANCELLED, FINISHED, LOST, SUCCEEDED, State
 from prl_submit.system.owners import user_name
 
 #: The name of a run directory, and of nothing else that could be deleted by mistake.
-_RUN_NAME = re.compile(r"v[0-9]+-[0-9]{8}-[0-9]{6}")
+_RUN_NAME = re.compile(RUN_NAME)
 
 
 class Deleted(Struct, frozen=True):
@@ -90,6 +91,8 @@ def prune_run(
             return _prune(run, state, orders, users, named)
     except NotPrunedError as why:
         left = str(why)
+    except BackendUnreachableError as error:
+        left, unreachable = error.message, True
     except PrlSubmitError as error:
         left = error.message.removeprefix(f"{run.name} ")
     except OSError as error:

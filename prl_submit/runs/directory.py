@@ -31,6 +31,10 @@ def writes_here(logs: Path, node: int, pod: str) -> bool:
 _NUMBERED = r"v([0-9]+)"
 
 
+#: So many runs of a sweep are named in a message.
+_LISTED = 5
+
+
 class Run(Struct, frozen=True):
     """A run directory. If run.json cannot be read, `record` is None and `fault` says why."""
 
@@ -245,6 +249,11 @@ def _find_listed(text: str, runs: list[Run], root: Path) -> Run:
     if matches:
         listed = ", ".join(run.name for run in matches)
         raise PrlSubmitError(f"{text!r} names {len(matches)} runs: {listed}", "say which")
+    if swept := _of_sweep(text, runs):
+        listed = ", ".join(run.name for run in swept[:_LISTED])
+        more = ", …" if len(swept) > _LISTED else ""
+        message = f"{text!r} is a sweep of {len(swept)} runs, and one is needed: {listed}{more}"
+        raise PrlSubmitError(message, "say which")
     raise NoSuchRunError(
         f"no run {text!r} under {root}" + ("" if runs else ": it holds no runs"),
         "`prl-submit list` shows them; --output-root DIR or a path looks elsewhere",

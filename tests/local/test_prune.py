@@ -172,3 +172,20 @@ def test_what_a_killed_prune_left(world: World) -> None:
     assert (done.code, ".pruned-checkpoint-1-0" in done.out) == (0, True)
     assert not (run / ".pruned-checkpoint-1-0").exists()
     assert world.root.exists()
+
+
+def test_resume_and_prune_at_the_same_time(world: World) -> None:
+    """One of them comes first: a resume that starts has its checkpoint."""
+    for _ in range(2):
+        run, _ = world.run_to_end("exit 3")
+        with_checkpoints(run, 1, 2)
+        resume = world.start("resume", run.name, "--wait", FAKE="step 3 3")
+        prune = world.start("prune", run.name, "--runs")
+        resumed, pruned = world.finish(resume), world.finish(prune)
+        if run.exists():
+            assert "continues from checkpoint-2" in resumed.err
+            assert left(run)[:2] == ["checkpoint-1", "checkpoint-2"]
+            assert (pruned.code, "left as it is" in pruned.err) == (2, True)
+        else:
+            assert (resumed.code in (2, 3), pruned.code) == (True, 0), resumed.err
+            assert world.alive() == []

@@ -377,3 +377,15 @@ def test_an_array_is_all_its_tasks(tmp_path: Path) -> None:
     with pytest.raises(PrlSubmitError) as caught:
         find_runs("4711", tmp_path)
     assert caught.value.message == f"'4711' names {alone.name}, a sweep with 2 runs"
+
+
+def test_one_run_is_needed_and_a_sweep_is_named(tmp_path: Path) -> None:
+    """The message lists the runs, because the user means one of them."""
+    for index in range(1, 8):
+        sweep = SweptRun(name="lr", id="1", folder="lr-20261122-210000", index=index)
+        make(tmp_path, index, name=f"lr-{index}", sweep=sweep)
+    with pytest.raises(
+        PrlSubmitError, match=r"'lr' is a sweep of 7 runs, and one is needed: v1-"
+    ) as found:
+        find_run("lr", tmp_path)
+    assert found.value.message.endswith("v5-20261122-210500, …")
