@@ -177,3 +177,23 @@ def test_metrics_that_are_missing_at_some_steps(opened: Open, tmp_path: Path) ->
     report = opened(write_page(tmp_path / "report.html", [run]))
     assert list(report.values("Reward")) == [3, 6, 9]
     assert report.page.get_by_label("samples").is_disabled()  # there is no args.json
+
+
+def test_ticks_have_the_digits_that_tell_them_apart(opened: Open, two_runs: Path) -> None:
+    report = opened(two_runs)
+    ticks = {
+        (7.5, 2.5): "7.5",
+        (20000, 5000): "20,000",
+        (0.3, 0.1): "0.3",
+        (0.075, 0.025): "0.075",
+        (7.5e-6, 2.5e-6): "7.5e-6",
+        (1e-5, 2e-6): "1.0e-5",
+        (0, 2e-6): "0",
+        (-3e-4, 1e-4): "-3e-4",
+    }
+    told = report.page.evaluate(
+        "(pairs) => pairs.map(([value, step]) => tickText(value, step))", [*ticks]
+    )
+    assert told == list(ticks.values())
+    labels = report.plot("Reward", "plot.axes[0]._values")
+    assert labels == [str(int(label)) for label in labels]

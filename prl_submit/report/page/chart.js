@@ -114,7 +114,7 @@ class MetricChart {
         y: { range: (plot, low, high) => yRange(low, high) },
       },
       axes: [
-        { ...axis, values, size: 30, space: 70 },
+        { ...axis, values, size: 30, space: 70, ...(this.view.x === "hours" ? {} : { incrs: WHOLE }) },
         { ...axis, values, size: (plot, texts) => 14 + 7.2 * Math.max(2, ...(texts || []).map((text) => text.length)) },
       ],
       series,
@@ -230,11 +230,18 @@ function yRange(low, high) {
   return [low - more, high + more];
 }
 
-// The text of a tick, with as many digits as the distance between ticks needs.
+// The text of a tick, with as many digits as the distance between ticks needs: 2.5 needs one, 20 none.
 function tickText(value, increment) {
-  if (value !== 0 && increment < 0.0005) {
-    const digits = Math.max(0, Math.floor(Math.log10(Math.abs(value))) - Math.floor(Math.log10(increment)));
-    return value.toExponential(Math.min(6, digits)).replace("e+", "e");
+  const power = Math.floor(Math.log10(increment) + 1e-9);
+  const isWhole = Math.abs(increment / 10 ** power - Math.round(increment / 10 ** power)) < 1e-6;
+  const last = isWhole ? power : power - 1;
+  if (increment < 0.0005) {
+    if (value === 0) return "0";
+    const digits = Math.floor(Math.log10(Math.abs(value)) + 1e-9) - last;
+    return value.toExponential(Math.min(6, Math.max(0, digits))).replace("e+", "e");
   }
-  return fixedNumber(value, Math.max(0, -Math.floor(Math.log10(increment) + 1e-9)));
+  return fixedNumber(value, Math.max(0, -last));
 }
+
+// The distances between ticks of an axis of steps or samples, which are whole numbers.
+const WHOLE = Array.from({ length: 15 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
