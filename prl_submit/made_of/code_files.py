@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from prl_submit.inputs.plugins import with_imports
 from prl_submit.made_of.contents import CopiedFile
@@ -12,6 +12,7 @@ from prl_submit.made_of.data_files import is_data
 from prl_submit.made_of.masking import is_credentials_file, masked
 from prl_submit.made_of.new_files import size_in_words
 from prl_submit.planning.plan import Plan
+from prl_submit.runs.layout import CODE_RECORD, DATA_RECORD, DIFFERENCE
 from prl_submit.system.reading import read_regular
 
 #: How many files are copied, and the largest of them.
@@ -21,9 +22,8 @@ MAX_BYTES = 1 << 20
 _NOT_CODE = frozenset({"model", "adapter", "dataset", "checkpoint"})
 #: The endings of files of code. An argument may name such a file without being known for it.
 _ENDINGS = (".py", ".jinja", ".jinja2", ".j2", ".txt", ".json", ".yaml", ".yml", ".toml", ".sh")
-#: The folder of the copies in `made_of`, and in it the folder of those from outside of the working directory.
-FILES = "files"
-OUTSIDE = "outside"
+#: The copies lie beside these files, so a copy gets another name than them.
+_TAKEN = frozenset({CODE_RECORD, DATA_RECORD, DIFFERENCE})
 
 
 def copies(plan: Plan, values: Sequence[str]) -> tuple[list[CopiedFile], dict[str, bytes]]:
@@ -34,12 +34,12 @@ def copies(plan: Plan, values: Sequence[str]) -> tuple[list[CopiedFile], dict[st
     found: list[CopiedFile] = []
     contents: dict[str, bytes] = {}
     for key, path in _named(plan):
-        name = _name_of(path, plan.workdir)
         if any(file.path == path for file in found):
             continue
         if len(found) == MAX_FILES:
             found.append(CopiedFile(key=key, path=path, why=f"only {MAX_FILES} files are copied"))
             break
+        name = _free_name(os.path.basename(path), contents)
         file, content = _copy(key, path, name, values)
         found.append(file)
         if content is not None:
@@ -81,12 +81,14 @@ def _python_files(folder: str) -> Iterator[str]:
                 yield os.path.join(place, name)
 
 
-def _name_of(path: str, workdir: str) -> str:
-    """The name of a copy: the path from the working directory, or the whole path below `outside`."""
-    inside = os.path.relpath(path, workdir)
-    if inside.startswith("../"):
-        inside = f"{OUTSIDE}/{path.lstrip('/')}"
-    return f"{FILES}/{inside}"
+def _free_name(name: str, taken: Container[str]) -> str:
+    """The name of a copy: that of the file, with a number if `made_of` has a file of that name."""
+    stem, ending = os.path.splitext(name)
+    number = 1
+    while name in taken or name in _TAKEN or name.startswith(("versions.", "restart-", ".")):
+        number += 1
+        name = f"{stem.lstrip('.')}-{number}{ending}"
+    return name
 
 
 def _copy(key: str, path: str, name: str, values: Sequence[str]) -> tuple[CopiedFile, bytes | None]:

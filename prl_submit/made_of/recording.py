@@ -139,8 +139,7 @@ def _encoded(record: Struct) -> bytes:
 
 def _write(run: Path, folder: str, contents: Mapping[str, bytes], same: Path | None) -> None:
     """Write the files, or link them to those of another run with the same content. Raises OSError."""
-    for place in sorted({os.path.dirname(f"{folder}/{name}") for name in contents}):
-        _make_folders(run, place)
+    _make_folders(run, folder)
     for name, content in contents.items():
         if same is None or not _linked(same / name, run / folder / name):
             write_inside(run, f"{folder}/{name}", content, durable=False)
@@ -151,9 +150,12 @@ def _make_folders(run: Path, name: str) -> None:
     place = run
     for part in name.split("/"):
         place /= part
-        if place.is_symlink():
-            raise OSError(None, "is a symbolic link, through which nothing is written", str(place))
-        place.mkdir(exist_ok=True)
+        try:
+            place.mkdir()
+        except FileExistsError:
+            if place.is_symlink():
+                what = "is a symbolic link, through which nothing is written"
+                raise OSError(None, what, str(place)) from None
 
 
 def _linked(old: Path, new: Path) -> bool:

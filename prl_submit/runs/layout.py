@@ -20,8 +20,8 @@
         cancel.json            who cancelled it
         exit.json              how it ended, written by the job
         verdict.json           how it ended, as a scheduler said
-        made_of/               what the run was made of: workdir.diff, code.json, data.json, files/, and
-                               versions.json, which node 0 writes; of node N versions.nodeN.json
+        made_of/               what the run was made of: workdir.diff, code.json, data.json, copies of
+                               plugins, and versions.json of node 0, which writes it; versions.nodeN.json
         made_of/restart-N/     the same at a `resume`, if code or data had changed
         logging.jsonl          ms-swift's own log of steps; completions.jsonl beside it
         logs/nodeN.log         stdout and stderr of each node

@@ -78,9 +78,9 @@ def test_what_somebody_else_wrote_does_not_steer_the_terminal(world: World) -> N
     for number, text in enumerate(("a\n", "\x1b]0;title\x07\x1b[2Jb\r\n")):
         run = world.output / f"v{number}-20261130-14301{number}"
         shutil.copytree(SWIFT_46, run)
-        (run / "made_of/files").mkdir(parents=True)
-        (run / "made_of/files/p.py").write_text(text)
-        file = {"key": "k\x1b[2J", "path": "/w/p.py", "copy": "files/p.py", "sha256": str(number)}
+        (run / "made_of").mkdir()
+        (run / "made_of/p.py").write_text(text)
+        file = {"key": "k\x1b[2J", "path": "/w/p.py", "copy": "p.py", "sha256": str(number)}
         code = {"workdir": "/w", "files": [file]}
         (run / "made_of/code.json").write_text(json.dumps(code))
     out = world.prl("diff", "v0", "v1").out

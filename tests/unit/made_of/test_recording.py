@@ -87,7 +87,7 @@ def test_credentials_are_left_out(repository: Repository) -> None:
     spec = f"{SPEC}\nenvironment:\n  secrets: [MINE]\n"
     folder = repository.record(environ={"MINE": "sesame42", "HF_TOKEN": "zyxwvut9"}, spec=spec)
     kept = [path for path in folder.rglob("*") if path.is_file()]
-    assert "files/plugin.py" in {str(path.relative_to(folder)) for path in kept}
+    assert "plugin.py" in {str(path.relative_to(folder)) for path in kept}
     for path in kept:
         text = path.read_text()
         for secret in ("hf_abc", "sesame42", "hidden", "0123abcd", "zyxwvut9"):
@@ -228,7 +228,7 @@ def test_no_repository(repository: Repository) -> None:
     (repository.root / ".git").rename(repository.root.parent / "gone")
     code = repository.code()
     assert code["fault"] == "the working directory is in no git repository"
-    assert (repository.root / "output/v1/made_of/files/plugin.py").read_text() == "x = 1\n"
+    assert (repository.root / "output/v1/made_of/plugin.py").read_text() == "x = 1\n"
 
 
 def test_a_repository_of_another_user(repository: Repository) -> None:
@@ -329,7 +329,7 @@ def test_runs_of_one_submission_share_their_files(repository: Repository) -> Non
         runs.append((folder, repository.plan(f"v{number}", spec)))
     assert record_made_of(runs, shell.run, repository.environ) == []
     first, second, third = (folder / "made_of" for folder, _ in runs)
-    for name in ("workdir.diff", "code.json", "data.json", "files/plugin.py"):
+    for name in ("workdir.diff", "code.json", "data.json", "plugin.py"):
         assert (first / name).samefile(second / name)
         assert (third / name).exists()
     assert not (first / "data.json").samefile(third / "data.json")
@@ -352,8 +352,8 @@ def test_a_resume_is_recorded_if_something_has_changed(repository: Repository) -
     repository.write(plugin="x = 2\n")
     assert resume(2) == "restart-2"
     assert resume(3) == "restart-2"
-    assert (run / "made_of/files/plugin.py").read_text() == "x = 1\n"
-    assert (run / "made_of/restart-2/files/plugin.py").read_text() == "x = 2\n"
+    assert (run / "made_of/plugin.py").read_text() == "x = 1\n"
+    assert (run / "made_of/restart-2/plugin.py").read_text() == "x = 2\n"
 
 
 def test_a_fault_is_told_and_nothing_is_raised(
