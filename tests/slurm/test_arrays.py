@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.slurm.conftest import SlurmWorld
+from tools.clusters.slurm import SlurmCluster
 
 Eventually = Callable[..., None]
 
@@ -195,21 +197,31 @@ def test_a_hung_controller_gets_one_array(slurm: SlurmWorld, eventually: Eventua
     assert len(slurm.cluster.jobs()) == 3
 
 
-def test_more_runs_than_an_array_may_have(
-    new_cluster: Callable[..., Any], tmp_path: Path, eventually: Eventually
+def test_a_site_with_small_arrays_and_with_none(
+    new_cluster: Callable[..., SlurmCluster], tmp_path: Path
 ) -> None:
-    world = SlurmWorld(tmp_path, new_cluster(nodes=1, conf_extra=""))
-    conf = world.cluster.conf
-    conf.write_text(conf.read_text().replace("MaxArraySize=2001", "MaxArraySize=4"))
-    world.cluster.stop_controller()
-    world.cluster.start_controller()
+    """MaxArraySize 4: the numbers of tasks are 0 to 3. 0: there are no arrays, and the waiting queue submits."""
+    world = SlurmWorld(tmp_path, new_cluster(nodes=1))
     try:
-        runs = submit(world, f"{TELLS} step 1 1", sweep=sweep_of(6), **SMALL)
+        limit_arrays(world.cluster, 4)
+        runs = submit(world, "step 1 1", sweep=sweep_of(6), **SMALL)
         assert [job_of(run).partition("_")[2] for run in runs] == ["1", "2", "3", "0", "1", "2"]
         assert world.prl("wait", "fake").code == 0
         assert len({job_of(run).partition("_")[0] for run in runs}) == 2
+        limit_arrays(world.cluster, 0)
+        runs = submit(world, "step 1 1", sweep=sweep_of(2, max_parallel=1), **SMALL)
+        assert world.prl("wait", "fake").code == 0
+        assert [job_of(run).isdecimal() for run in runs] == [True, True]
     finally:
         world.close()
+
+
+def limit_arrays(cluster: SlurmCluster, size: int) -> None:
+    """Change MaxArraySize, which slurmctld reads when it starts."""
+    text = re.sub(r"MaxArraySize=\d+", f"MaxArraySize={size}", cluster.conf.read_text())
+    cluster.conf.write_text(text)
+    cluster.stop_controller()
+    cluster.start_controller()
 
 
 def test_a_thousand_runs(slurm: SlurmWorld) -> None:

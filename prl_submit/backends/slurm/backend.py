@@ -100,11 +100,19 @@ class SlurmBackend(Backend):
         slurm = _slurm()
         limits = array_limits(slurm)
         if limits.size < 2:  # MaxArraySize 0 or 1: the site has switched job arrays off
-            return super().submit_many(sweep, tell)
+            return self._submit_each(sweep, tell)
         arrays = plan_arrays(sweep, limits)
         for array in arrays:
             _refuse_hopeless(array.items[0].plan, slurm)
         return submit_arrays(arrays, sweep, slurm, tell)
+
+    def _submit_each(self, sweep: SweepOrder, tell: Callable[[str], None]) -> list[Record]:
+        """Submit a job for each run; with max_parallel the waiting queue submits them."""
+        if sweep.max_parallel is None:
+            return super().submit_many(sweep, tell)
+        from prl_submit.backends.waiting.start_queue import queue_sweep
+
+        return queue_sweep(sweep)
 
     def job_to_wait_for(self, run: Run, state: State) -> str | None:
         """The job id of a run whose job this cluster has: sbatch can make the new job depend on it."""
