@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from prl_submit.cli.console import data, document, note, table
+from prl_submit.cli.console import document, note
 from prl_submit.cli.run_choice import (
     Choice,
     chosen_columns,
@@ -18,7 +18,7 @@ from prl_submit.cli.run_choice import (
     of_choice,
 )
 from prl_submit.cli.run_table import LIST
-from prl_submit.cli.run_views import ask, make_look, print_table
+from prl_submit.cli.run_views import ask, make_look, print_columns, print_table
 from prl_submit.cli.shared_options import json_option, output_root_option
 from prl_submit.runs.directory import list_runs
 from prl_submit.system.user_paths import output_root as output_root_of
@@ -71,7 +71,7 @@ def list_(
     choice = Choice(states=known_states(states), name=name, tags=list(tags), sweep=sweep, last=last)
     runs = list_runs(root)
     shown = chosen_columns(columns, runs)
-    order = chosen_columns(sort.removeprefix("-") if sort else None, runs)
+    order = chosen_columns(None if sort is None else sort.removeprefix("-"), runs)
     return _show(
         chosen_runs(runs, choice),
         choice,
@@ -103,8 +103,7 @@ def _show(
     elif not views:
         note(nothing)
     elif columns:
-        rows = [[column.text(view, look) for column in columns.values()] for view in views]
-        data(table([column.header for column in columns.values()], rows, wrap=1))
+        print_columns(views, look, list(columns.values()))
     else:
         print_table(views, look, LIST)
     return answer.exit_code()

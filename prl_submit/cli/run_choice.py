@@ -96,7 +96,9 @@ def _of_sweep(found: Sequence[Run], runs: Sequence[Run], name: str) -> list[Run]
 
 def chosen_columns(names: str | None, runs: Sequence[Run]) -> dict[str, Column]:
     """The columns that the user named, separated by commas. Raises PrlSubmitError for an unknown one."""
-    words = [word.strip() for word in (names or "").split(",") if word.strip()]
+    if names is None:
+        return {}
+    words = [word.strip() for word in names.split(",")]
     return {word: _column(word, runs) for word in words}
 
 
@@ -109,7 +111,7 @@ def _column(word: str, runs: Sequence[Run]) -> Column:
     if name in _planned_keys(runs) or name in (known := _all_keys()):
         return setting(name)
     every = [*COLUMNS, *_METRICS, *known]
-    hint = did_you_mean(name, every) or did_you_mean(f"swift.{name}", every)
+    hint = (did_you_mean(name, every) or did_you_mean(f"swift.{name}", every)) if name else None
     listed = f"columns are {', '.join(COLUMNS)}; any metric (kl, reward/NAME) and any setting (swift.beta)"
     raise PrlSubmitError(f"there is no column {word!r}", hint or listed)
 
@@ -132,7 +134,7 @@ def _all_keys() -> list[str]:
     for name, shape in definitions["JobSpec"]["properties"].items():
         section = _section(shape)
         if section is None:
-            keys.append(name)
+            keys += [name] if name != "swift" else []
         else:
             keys += [f"{name}.{key}" for key in definitions[section]["properties"]]
     return keys
@@ -177,8 +179,8 @@ def differences_in(views: Sequence[RunView]) -> dict[str, str]:
         kind = ("sweep", sweep.id) if sweep is not None else ("name", view.status.name)
         groups.setdefault(kind, []).append(view)
     found = {}
-    for group in groups.values():
-        if len(group) < 2:
+    for (_, name), group in groups.items():
+        if len(group) < 2 or name is None:
             continue
         plans = [view.planned.values for view in group]
         for view, values in zip(group, differing_values(plans), strict=True):

@@ -10,6 +10,7 @@ from prl_submit.cli.console import wrapped
 from prl_submit.cli.run_columns import (
     COLUMNS,
     UNKNOWN,
+    Column,
     TableLook,
     age_of,
     elapsed,
@@ -137,6 +138,29 @@ def lay_out(
         for view, line in zip(views, lines[1:], strict=True)
     ]
     return RunTable(TableLine(lines[0], HEAD), blocks)
+
+
+def lay_out_chosen(
+    views: Sequence[RunView], look: TableLook, width: int, columns: Sequence[Column]
+) -> list[TableLine]:
+    """The lines of a table with these columns. A column that does not fit stands in lines below each row."""
+    texts = [[column.header, *(column.text(view, look) for view in views)] for column in columns]
+    beside: list[int] = []
+    room = width + len(_GAP)
+    for at, column in enumerate(texts):
+        size = max(map(cells, column)) + len(_GAP)
+        if size <= room or not at:
+            beside.append(at)
+            room -= size
+    header, *rows = _aligned([texts[at] for at in beside])
+    lines = [TableLine(header, HEAD)]
+    for number, row in enumerate(rows, 1):
+        lines.append(TableLine(row, ROW))
+        for at in range(len(columns)):
+            if at not in beside and texts[at][number] not in ("", UNKNOWN):
+                told = f"{columns[at].header.lower()}: {texts[at][number]}"
+                lines += [TableLine(text) for text in wrapped(told, width)]
+    return lines
 
 
 def _texts(name: str, views: Sequence[RunView], look: TableLook, width: int) -> list[str]:

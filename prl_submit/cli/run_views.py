@@ -13,9 +13,9 @@ from msgspec import Struct
 
 from prl_submit.backends.asking import states_of
 from prl_submit.cli.console import data, has_colour, is_ascii_only, is_terminal, note, state, table
-from prl_submit.cli.run_columns import COLUMNS, TableLook
+from prl_submit.cli.run_columns import COLUMNS, Column, TableLook
 from prl_submit.cli.run_lines import step_words
-from prl_submit.cli.run_table import HEAD, HINT, ROW, TableLine, lay_out
+from prl_submit.cli.run_table import HEAD, HINT, ROW, TableLine, lay_out, lay_out_chosen
 from prl_submit.errors import EXIT_UNREACHABLE
 from prl_submit.results.metrics_reader import RECENT_BYTES
 from prl_submit.results.run_status import RunView, TrainingReader
@@ -97,6 +97,17 @@ def print_table(views: Sequence[RunView], look: TableLook, order: Sequence[str])
             data(styled(line))
     else:
         data(plain_table(views, look, with_differences=bool(look.differs)))
+
+
+def print_columns(views: Sequence[RunView], look: TableLook, columns: Sequence[Column]) -> None:
+    """Print a table with the columns that the user chose."""
+    if is_terminal():
+        width = os.get_terminal_size().columns or 80
+        for line in lay_out_chosen(views, look, width, columns):
+            data(styled(line))
+    else:
+        rows = [[column.text(view, look) for column in columns] for view in views]
+        data(table([column.header for column in columns], rows))
 
 
 def plain_table(

@@ -68,6 +68,7 @@ def test_what_differs_and_the_rest(three: World) -> None:
     # --- mistakes
     for words, hint in (
         (["--columns", "run,rewrad"], "did you mean 'reward'?"),
+        (["--columns", "run,,state"], "columns are run, name, "),
         (["--columns", "beta"], "did you mean 'swift.beta'?"),
         (["--sort", "swift.lerning_rate"], "did you mean 'swift.learning_rate'?"),
         (["--state", "runing"], "did you mean 'RUNNING'?"),

@@ -11,8 +11,8 @@ import pytest
 from rich.cells import cell_len
 
 from prl_submit.cli.live_table import frame
-from prl_submit.cli.run_columns import TableLook, moment, setting_text
-from prl_submit.cli.run_table import LIST, STATUS, joined, lay_out
+from prl_submit.cli.run_columns import COLUMNS, TableLook, moment, setting_text
+from prl_submit.cli.run_table import LIST, STATUS, joined, lay_out, lay_out_chosen
 from prl_submit.results.run_status import RunView, TrainingReader
 from prl_submit.runs.states import State, status_of
 from tests.support.records import make_run
@@ -140,6 +140,27 @@ def test_the_list(views: list[RunView]) -> None:
         "    waiting for 4 GPUs (Priority)",
     ]
     assert lines(views, 120, LIST, differs=differs)[0].endswith("JOB   DIFFERS")
+
+
+def test_chosen_columns_that_do_not_fit(views: list[RunView]) -> None:
+    """They stand below the row, whole; where all fit, there are only rows."""
+    columns = [COLUMNS[name] for name in ("run", "reason", "state", "note")]
+    narrow = [line.text for line in lay_out_chosen(views, LOOK, 40, columns)]
+    assert narrow == [
+        "RUN  STATE    NOTE",
+        "v5   FAILED   -",
+        "    reason: torchrun exited with 1:",
+        "    torch.OutOfMemoryError: CUDA out of",
+        "    memory. Tried to allocate 2 GiB",
+        "v26  RUNNING  -",
+        "    reason: on n0",
+        "v27  QUEUED   -",
+        "    reason: waiting for 4 GPUs",
+        "    (Priority)",
+    ]
+    wide = [line.text for line in lay_out_chosen(views, LOOK, 200, columns)]
+    assert len(wide) == 4
+    assert wide[0].split() == ["RUN", "REASON", "STATE", "NOTE"]
 
 
 def test_parts_are_not_broken() -> None:
