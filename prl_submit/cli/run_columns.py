@@ -184,8 +184,7 @@ def metric(name: str) -> Column:
 
 def _recent(view: RunView, name: str) -> float | None:
     """The mean of a metric in the last 10 logged steps that have it."""
-    rows = [row.values.get(name) for row in list(view.metrics.recent)[-10:]]
-    found = [value for value in rows if value is not None]
+    found = view.metrics.latest(name, 10)
     return sum(found) / len(found) if found else None
 
 

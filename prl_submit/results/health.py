@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from math import isfinite
 from statistics import median
 
 from msgspec import Struct
@@ -51,9 +50,7 @@ class Window(Struct, frozen=True):
 
     def last(self, name: str) -> list[float]:
         """The finite values of a metric in the last logged steps; empty if there are too few."""
-        rows = list(self.metrics.recent)[-WINDOW:]
-        found = [row.values.get(name) for row in rows]
-        values = [value for value in found if value is not None and isfinite(value)]
+        values = self.metrics.latest(name, WINDOW)
         return values if len(values) >= _FEWEST else []
 
     def steps(self) -> str:

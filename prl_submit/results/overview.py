@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from statistics import fmean
 
 from msgspec import Struct
@@ -55,11 +54,11 @@ def overview(
 ) -> Overview:
     """The overview of a training. `logged_at`: when its last step was logged; both are seconds since 1970."""
     pace = recent_pace(metrics)
-    rewards = _recent(metrics, "reward")
+    rewards = metrics.latest("reward")
     runs_on = is_running and logged_at is not None
     left = remaining(metrics, settings, logged_at, now) if runs_on and logged_at else None
     age = now - logged_at if runs_on and logged_at else 0.0
-    kl, length = (_recent(metrics, name, _LAST_ROWS) for name in ("kl", "completion_length"))
+    kl, length = (metrics.latest(name, _LAST_ROWS) for name in ("kl", "completion_length"))
     return Overview(
         step=metrics.step,
         max_steps=metrics.max_steps,
@@ -77,13 +76,6 @@ def overview(
         peak_memory_gib=metrics.peak_memory_gib,
         processes=settings.processes,
     )
-
-
-def _recent(metrics: RunMetrics, name: str, most: int | None = None) -> list[float]:
-    """The finite values of a metric in the rows that are kept one by one, or in the `most` last ones."""
-    rows = metrics.recent if most is None else list(metrics.recent)[-most:]
-    found = [row.values.get(name) for row in rows]
-    return [value for value in found if value is not None and isfinite(value)]
 
 
 def _mean(values: list[float]) -> float | None:

@@ -126,6 +126,20 @@ class RunMetrics:
         """True if the last row's line in logging.jsonl has no reward."""
         return self.step is not None and not self._places.has_reward
 
+    def latest(self, name: str, most: int = _RECENT) -> list[float]:
+        """The finite values of a metric in the last rows that are kept one by one, `most` of them at most."""
+        rows = list(self.recent)[-most:]
+        found = []
+        names: tuple[str, ...] = ()
+        place = -1
+        for row in rows:
+            if row.values.names is not names:  # rows of one layout share them
+                names = row.values.names
+                place = names.index(name) if name in names else -1
+            if place >= 0 and isfinite(row.values.numbers[place]):
+                found.append(row.values.numbers[place])
+        return found
+
     def add(self, line: LogLine) -> bool:
         """Take in the next line. True if it is a training step that begins a new attempt."""
         self.max_steps = line.max_steps or self.max_steps

@@ -23,6 +23,7 @@ from prl_submit.results.run_settings import RunSettings, read_run_settings
 from prl_submit.runs.directory import Run
 from prl_submit.runs.labels import read_labels
 from prl_submit.runs.layout import COMPLETIONS, LOGS, STEPS, kept_file, node_log
+from prl_submit.runs.progress import Progress
 from prl_submit.runs.record import SweptRun
 from prl_submit.runs.states import QUEUED, RUNNING, Status, local_time
 from prl_submit.system.files import tail_bytes
@@ -31,6 +32,10 @@ from prl_submit.system.files import tail_bytes
 _TAIL = 1 << 18
 #: The metrics of a status are the means of so many last logged steps.
 _LAST_ROWS = 10
+#: A file's inode, its size, and when it was changed, in nanoseconds.
+_Signature = tuple[int, int, int]
+#: The files of ms-swift that are read.
+_READ = (STEPS, COMPLETIONS)
 #: The phases in which steps are expected.
 _STEPPING = ("training", "evaluating", "saving a checkpoint")
 _NO_SETTINGS = RunSettings({}, {})
@@ -105,7 +110,7 @@ class TrainingReader:
         self._with_hints = with_hints
         self._reader: MetricsReader | None = MetricsReader(run.path) if whole else None
         self._metrics = RunMetrics()
-        self._seen: tuple[object, ...] | None = None
+        self._seen: tuple[_Signature | None, ...] | None = None
         self._hints: list[Hint] = []
         self._settings: RunSettings | None = None
         self._planned = read_planned(run.path)
@@ -133,9 +138,17 @@ class TrainingReader:
         )
         return RunView(run, told, view, self._metrics, self._planned)
 
+    def progress(self) -> Progress | None:
+        """How far the training is by logging.jsonl; None if that file has no step, or is not the newest one."""
+        self._refresh()
+        steps = self._seen[0] if self._seen is not None and len(self._seen) == len(_READ) else None
+        if self._metrics.step is None or steps is None:
+            return None
+        return Progress(self._metrics.step, self._metrics.max_steps, steps[2] / 1e9)
+
     def _refresh(self) -> None:
         """Read the new lines, if a file has changed."""
-        seen = tuple(_signature(self._path / name) for name in (STEPS, COMPLETIONS))
+        seen = tuple(_signature(self._path / name) for name in _READ)
         if os.path.exists(kept_file(self._path / LOGS, 0)):
             seen += (_signature(node_log(self._path / LOGS, 0)),)
         if seen == self._seen or not any(seen):
@@ -224,10 +237,8 @@ def _gpus(status: Status, planned: int | None) -> int | None:
 
 def _mean(metrics: RunMetrics, name: str) -> float | None:
     """The mean of a metric in the last logged steps that have it."""
-    rows = list(metrics.recent)[-_LAST_ROWS:]
-    found = [value for row in rows if (value := row.values.get(name)) is not None]
-    finite = [value for value in found if isfinite(value)]
-    return fmean(finite) if finite else None
+    found = metrics.latest(name, _LAST_ROWS)
+    return fmean(found) if found else None
 
 
 def _is_late(view: Overview, now: float) -> bool:
@@ -237,7 +248,7 @@ def _is_late(view: Overview, now: float) -> bool:
     return now - view.logged_at > 3 * view.seconds_per_step + 5
 
 
-def _signature(path: Path) -> tuple[int, int, int] | None:
+def _signature(path: Path) -> _Signature | None:
     try:
         found = os.stat(path, follow_symlinks=False)
     except OSError:

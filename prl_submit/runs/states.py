@@ -13,7 +13,7 @@ from prl_submit.runs.attempts import Attempt, read_attempts
 from prl_submit.runs.cancellation import cancel_reason
 from prl_submit.runs.directory import Run
 from prl_submit.runs.exits import ExitRecord, read_exit
-from prl_submit.runs.progress import read_progress
+from prl_submit.runs.progress import Progress, read_progress
 from prl_submit.runs.record import Record
 
 QUEUED = "QUEUED"
@@ -102,9 +102,12 @@ def _or_cancelled(run: Path, state: State) -> State:
     return state
 
 
-def status_of(run: Run, state: State) -> Status:
-    """The status of a run. Its `started_at` is when the first attempt began."""
-    progress = read_progress(run.path)
+def status_of(run: Run, state: State, progress: Progress | None = None) -> Status:
+    """The status of a run. Its `started_at` is when the first attempt began.
+
+    `progress`: how far the training is, if the caller has read that already.
+    """
+    progress = progress or read_progress(run.path)
     record: Record | None = run.record
     attempts = read_attempts(run.path, record) if record else []
     first = attempts[0].started_at if attempts else record.started_at if record else None
