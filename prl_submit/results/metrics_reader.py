@@ -20,6 +20,8 @@ from prl_submit.runs.layout import COMPLETIONS, LOGS, STEPS, kept_file, node_log
 _LONGEST = 1 << 20
 #: So many bytes at the end of logging.jsonl are read at first for the last steps: about 35 steps.
 RECENT_BYTES = 1 << 15
+#: And so many at most. In a file of ms-swift the last step is not further from the end.
+_FURTHEST = 64 << 20
 #: And of completions.jsonl.
 _RECENT_COMPLETIONS = 4 << 20
 #: Reads the last lines of all runs.
@@ -184,9 +186,10 @@ def recent_reader(run: Path, size: int = RECENT_BYTES) -> tuple[MetricsReader, R
     while True:
         reader = MetricsReader(run, tail=size, parser=_PARSER)
         metrics = reader.read()
-        if metrics.step is not None or not _is_larger(run / STEPS, size):
+        is_all = size >= _FURTHEST or not _is_larger(run / STEPS, size)
+        if metrics.step is not None or is_all:
             return reader, metrics
-        size *= 16
+        size = min(size * 16, _FURTHEST)
 
 
 def _is_larger(path: Path, size: int) -> bool:

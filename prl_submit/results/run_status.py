@@ -36,6 +36,8 @@ _LAST_ROWS = 10
 _Signature = tuple[int, int, int]
 #: The files of ms-swift that are read.
 _READ = (STEPS, COMPLETIONS)
+#: Of a larger file only the last steps are read, because all of them would take seconds.
+_WHOLE_BYTES = 256 << 20
 #: The phases in which steps are expected.
 _STEPPING = ("training", "evaluating", "saving a checkpoint")
 _NO_SETTINGS = RunSettings({}, {})
@@ -101,13 +103,15 @@ class TrainingReader:
         with_hints: bool = True,
         recent_bytes: int = RECENT_BYTES,
     ) -> None:
-        """`whole`: read all steps, not only those in the last `recent_bytes` of the file.
+        """`whole`: read all steps, not only those in the last `recent_bytes` of the file, if it is not huge.
 
         `with_hints`: also look for what is unhealthy.
         """
         self._recent_bytes = recent_bytes
         self._path = run.path
         self._with_hints = with_hints
+        seen = _signature(run.path / STEPS)
+        whole = whole and (seen is None or seen[1] <= _WHOLE_BYTES)
         self._reader: MetricsReader | None = MetricsReader(run.path) if whole else None
         self._metrics = RunMetrics()
         self._seen: tuple[_Signature | None, ...] | None = None
