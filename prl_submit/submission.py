@@ -36,7 +36,7 @@ from prl_submit.runs.record import Place, Predecessor, Record, ScheduledJob, dir
 from prl_submit.runs.signs_of_life import last_size
 from prl_submit.runs.states import State
 from prl_submit.runs.times import local_now
-from prl_submit.spec.nodes import as_problem
+from prl_submit.spec.nodes import Node, as_problem
 from prl_submit.system.files import remove_inside, write_inside
 from prl_submit.system.reading import PLAN_BYTES, read_record
 from prl_submit.system.shell import Shell
@@ -124,8 +124,13 @@ def write_files(
     git: Git | None,
     *,
     durable: bool = True,
+    like: Path | None = None,
+    dump: Callable[[Node], bytes] = dump_spec,
 ) -> Plan:
-    """Write all files of a run but run.json; the plan for its directory. `durable`: as for `write_inside`."""
+    """Write all files of a run but run.json; the plan for its directory.
+
+    `durable`: as for `write_inside`. `like`: see `write_plan`. `dump`: makes the text of spec.yaml.
+    """
     plan = with_run_dir(planned.plan, str(path))
     file = PlanFile(
         values=planned.values,
@@ -135,9 +140,8 @@ def write_files(
         plan=plan,
     )
     (path / layout.LOGS).mkdir()
-    spec = dump_spec(planned.tree, quick=not durable)
-    write_inside(path, layout.SPEC, spec, durable=durable)
-    write_plan(path, file, record, world, durable=durable)
+    write_inside(path, layout.SPEC, dump(planned.tree), durable=durable)
+    write_plan(path, file, record, world, durable=durable, like=like)
     return plan
 
 
@@ -416,14 +420,34 @@ def new_token() -> str:
 
 
 def write_plan(
-    path: Path, file: PlanFile, record: Record, world: World, *, durable: bool = True
+    path: Path,
+    file: PlanFile,
+    record: Record,
+    world: World,
+    *,
+    durable: bool = True,
+    like: Path | None = None,
 ) -> None:
-    """Write plan.json, and the files that are sent."""
+    """Write plan.json, and the files that are sent.
+
+    `like`: a run of the same sweep, with which this run shares launch.lib.sh as a hard link. That file is the
+    largest, the same for all runs, and nobody changes it in place.
+    """
     plan = file.plan
     files = job_files(plan, world.site, token=record.token, restarts=record.restarts)
     write_inside(path, layout.PLAN, encode_plan(file), durable=durable)
     for name, text in reversed(files.items()):  # launch.lib.sh before launch.sh, which reads it
-        write_inside(path, name, text.encode("utf-8"), _mode(name), durable=durable)
+        if name != layout.LIBRARY or like is None or not _is_linked(like / name, path / name):
+            write_inside(path, name, text.encode("utf-8"), _mode(name), durable=durable)
+
+
+def _is_linked(source: Path, target: Path) -> bool:
+    """Make a hard link; false where the file system has none, or the target is there already."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
 
 
 def placed(error: RefusedError, planned: Planned) -> RefusedError:

@@ -14,9 +14,12 @@ from prl_submit.errors import PrlSubmitError
 from prl_submit.launch import quote
 from prl_submit.planning.plan import ENTRY_POINT, Plan
 from prl_submit.spec.scalars import format_duration
+from prl_submit.system.shared_results import shared
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import minijinja
 
 # The templates are in the installed package; in a checkout they are at the top level.
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -98,6 +101,7 @@ def template_path(template: str, site: Path | None) -> str:
     return os.path.join(TEMPLATES, template)
 
 
+@shared
 def read_template(path: str) -> str:
     """The text of a template. Raises OSError, UnicodeDecodeError."""
     with open(path, encoding="utf-8") as file:
@@ -112,7 +116,19 @@ def render(template: str, variables: dict[str, Any], site: Path | None = None) -
     import minijinja
 
     path = template_path(template, site)
-    environment = minijinja.Environment(
+    try:
+        return _compiled(path, template).render_template(template, **variables)
+    except (minijinja.TemplateError, ValueError, TypeError, AttributeError, OSError) as error:
+        raise PrlSubmitError(f"{path}: does not render: {error}") from None
+
+
+@shared
+def _compiled(path: str, name: str) -> minijinja.Environment:
+    """An environment that has one template. Raises OSError, UnicodeDecodeError, minijinja.TemplateError."""
+    import minijinja
+
+    return minijinja.Environment(
+        templates={name: read_template(path)},
         filters={
             "bash": _bash,
             "bash_words": _bash_words,
@@ -129,10 +145,6 @@ def render(template: str, variables: dict[str, Any], site: Path | None = None) -
         comment_start_string="{##",
         comment_end_string="##}",
     )
-    try:
-        return environment.render_str(read_template(path), template, **variables)
-    except (minijinja.TemplateError, ValueError, TypeError, AttributeError, OSError) as error:
-        raise PrlSubmitError(f"{path}: does not render: {error}") from None
 
 
 def _own_time_limit(plan: Plan) -> int:
@@ -212,6 +224,7 @@ def _variables_of_older_versions(plan: Plan) -> dict[str, Any]:
     }
 
 
+@shared
 def render_library(site: Path | None = None) -> str:
     """launch.lib.sh. It is the same for every plan. Raises PrlSubmitError if it cannot be read."""
     path, text = _read_static("launch.lib.sh", site)

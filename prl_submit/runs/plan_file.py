@@ -113,18 +113,14 @@ def _decode(data: bytes) -> PlanFile:
     return msgspec.convert(document, PlanFile)
 
 
-def dump_spec(tree: Node, *, quick: bool = False) -> bytes:
+def dump_spec(tree: Node) -> bytes:
     """spec.yaml: the tree with all bases and overrides, without what a platform's variables say.
 
-    Reading the text gives the same tree. `quick`: write it with libyaml, which takes a quarter of the time,
-    and may break lines at other places.
+    Reading the text gives the same tree.
     """
     import yaml
 
-    has_quick = quick and yaml.__with_libyaml__
-    base = yaml.CSafeDumper if has_quick else yaml.SafeDumper
-
-    class Dumper(base):  # type: ignore[misc, valid-type]
+    class Dumper(yaml.SafeDumper):
         """Quotes each text that prl-submit or a YAML 1.1 parser would otherwise take for another value."""
 
         def ignore_aliases(self, data: Any) -> bool:

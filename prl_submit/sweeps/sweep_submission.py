@@ -31,6 +31,7 @@ from prl_submit.runs.directory import Run, allocate_many, read_run
 from prl_submit.runs.layout import RECORD, SPEC
 from prl_submit.runs.plan_file import dump_spec, git_state
 from prl_submit.runs.record import Record, encode_record
+from prl_submit.runs.spec_texts import SpecTexts
 from prl_submit.runs.times import local_now
 from prl_submit.spec.nodes import Node, mapping
 from prl_submit.submission import (
@@ -128,11 +129,15 @@ def _prepare(plans: SweepPlans, folder: Path, world: World, prepared: list[Path]
         workdir=first.workdir,
         runs=entries,
     )
-    items = []
+    items: list[SweepItem] = []
+    texts = SpecTexts()
     for run, path, entry in zip(runs, prepared, entries, strict=True):
         record = first_record(run.planned.plan, path)
         record = msgspec.structs.replace(record, sweep=sweep.place_of(entry, folder))
-        plan = write_files(run.planned, path, record, world, git, durable=False)
+        like = items[0].run if items else None
+        plan = write_files(
+            run.planned, path, record, world, git, durable=False, like=like, dump=texts.of
+        )
         items.append(SweepItem(path, plan, record))
     keep_made_of([(item.run, item.plan) for item in items], world)
     write_atomic(folder / SPEC, dump_spec(_spec_tree(plans)))
