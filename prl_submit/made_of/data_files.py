@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from prl_submit.inputs.rows import count_rows
 from prl_submit.made_of.contents import DataItem
+from prl_submit.made_of.masking import masked
 from prl_submit.made_of.new_files import size_in_words
 from prl_submit.planning.node_paths import local_path
 from prl_submit.planning.plan import Plan
@@ -55,7 +57,8 @@ class DataReader:
         for name, *values in plan.arguments:
             if is_data(name):
                 key = f"swift.{name.lstrip('-')}"
-                found += [self._item(key, entry, plan.workdir) for entry in values]
+                items = (self._item(key, entry, plan.workdir) for entry in values)
+                found += [replace(item, entry=masked(item.entry)[0]) for item in items]
         return found
 
     def _item(self, key: str, entry: str, workdir: str) -> DataItem:

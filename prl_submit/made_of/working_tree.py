@@ -63,13 +63,13 @@ def read_working_tree(
     base = commit or _NOTHING
     left_out: list[LeftOut] = []
     changed = _changed(git, base)
-    new = _new_files(git, root, without)
-    if isinstance(changed, str) or isinstance(new, str):
-        fault = changed if isinstance(changed, str) else str(new)
-        return WorkingTree(root=root, commit=commit, fault=fault)
+    if isinstance(changed, str):
+        return WorkingTree(root=root, commit=commit, fault=changed)
     known = _difference(git, base, list(_kept(git, root, changed, left_out)))
     if isinstance(known, str):
         return WorkingTree(root=root, commit=commit, left_out=left_out, fault=known)
+    place = _place_of_new_files(git, root, workdir, environ)
+    new = _new_files(git, place, without, left_out)
     text = known.out + "".join(_new_texts(root, new, MAX_SUM - len(known.out), left_out))
     text, marks = masked(_cut(text, left_out), values)
     return WorkingTree(root=root, commit=commit, text=text, masked=marks, left_out=left_out)
@@ -88,7 +88,7 @@ def _why(answer: Answer, folder: str) -> str:
     if "not a git repository" in answer.err:
         return "the working directory is in no git repository"
     lines = answer.err.strip().splitlines() or [f"git exited with {answer.code}"]
-    return lines[-1][:300]
+    return masked(lines[-1][:300])[0]
 
 
 def _changed(git: GitReader, base: str) -> list[_Changed] | str:
@@ -104,15 +104,45 @@ def _changed(git: GitReader, base: str) -> list[_Changed] | str:
     return found
 
 
-def _new_files(git: GitReader, root: str, without: str) -> list[str] | str:
-    """The files that git neither knows nor ignores, or why they are not known."""
-    words = ["ls-files", "--others", "--exclude-standard", "-z"]
+def _place_of_new_files(
+    git: GitReader, root: str, workdir: str, environ: Mapping[str, str]
+) -> str | None:
+    """The folder whose new files are kept: the repository, or only the working directory.
+
+    Only the latter if the user does not want to see new files, or if the repository is that of a home
+    directory, where most files are no part of the job; None if the working directory is a home directory.
+    """
+    unwanted = (
+        git.ask("config", "--get", "status.showUntrackedFiles", timeout=5).out.strip() == "no"
+    )
+    homes = [os.path.realpath(place) for place in ("/", environ.get("HOME") or "/")]
+    if not unwanted and os.path.realpath(root) not in homes:
+        return root
+    return None if os.path.realpath(workdir) in homes else workdir
+
+
+def _new_files(
+    git: GitReader, place: str | None, without: str, left_out: list[LeftOut]
+) -> list[str]:
+    """The files in a folder that git neither knows nor ignores, as paths in the repository.
+
+    If they are not known, `left_out` says why.
+    """
+    if place is None:
+        left_out.append(LeftOut(".", "new files of a home directory are not kept"))
+        return []
+    words = ["ls-files", "--others", "--exclude-standard", "--full-name", "-z"]
+    root, git.folder = git.folder, place
     inside = os.path.relpath(os.path.realpath(without), os.path.realpath(root))
     if inside != "." and not inside.startswith("../"):
         pattern = "".join(f"\\{char}" if char in "*?[]\\!# " else char for char in inside)
         words.append(f"--exclude=/{pattern}")
-    answer = git.ask(*words)
-    return answer.out.split("\0")[:-1] if answer.code == 0 else _why(answer, root)
+    answer = git.ask(*words, timeout=5)
+    git.folder = root
+    if answer.code != 0:
+        left_out.append(LeftOut(".", f"new files: {_why(answer, root)}"))
+        return []
+    return answer.out.split("\0")[:-1]
 
 
 def _kept(

@@ -133,7 +133,7 @@ def write(run_dir: str, node: int, restarts: int) -> None:
     found["restarts"] = restarts
     found["at"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     place = os.path.join(run_dir, _FOLDER)
-    if not os.path.lexists(place):
+    with contextlib.suppress(FileExistsError):  # another node may make it at the same time
         os.mkdir(place)
     folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:

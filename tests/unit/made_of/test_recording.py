@@ -240,6 +240,33 @@ def test_a_repository_of_another_user(repository: Repository) -> None:
     assert fault.startswith("another user owns the repository; git config --global --add")
 
 
+def test_a_repository_of_a_home_directory(repository: Repository) -> None:
+    """Only the new files of the working directory are a part of the job."""
+    inside = repository.root / "project"
+    inside.mkdir()
+    (inside / "mine.py").write_text("mine\n")
+    (inside / "output").mkdir()
+    (inside / "output/of_a_run").write_text("of a run\n")
+    repository.write(plugin="x = 2\n", **{"letter.txt": "private\n"})
+    folder = repository.root / "output" / "v1"
+    folder.mkdir(parents=True)
+
+    def text(workdir: Path, **environ: str) -> str:
+        plan = replace(repository.plan(), workdir=str(workdir), output_root=f"{workdir}/output")
+        assert record_made_of([(folder, plan)], shell.run, repository.environ | environ) == []
+        return (folder / "made_of/workdir.diff").read_text()
+
+    assert "+private" in text(repository.root)
+    for home in (str(repository.root), "/nowhere"):
+        kept = text(inside, HOME=home)
+        assert "of a run" not in kept
+        assert ("+x = 2" in kept, "b/project/mine.py" in kept) == (True, True)
+        assert ("+private" in kept) == (home == "/nowhere")
+    assert "+private" not in text(repository.root, HOME=str(repository.root))
+    repository.git("config", "status.showUntrackedFiles", "no")
+    assert "+private" not in text(inside)
+
+
 def test_git_is_missing(repository: Repository, tmp_path: Path) -> None:
     assert repository.code(environ={"PATH": str(tmp_path)})["fault"] == "git is not installed"
 
