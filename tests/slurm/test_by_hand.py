@@ -77,14 +77,15 @@ def test_a_second_job_beside_a_running_one(slurm: SlurmWorld, eventually: Eventu
 
 def test_after_a_resume_that_slurm_refused(slurm: SlurmWorld, eventually: Eventually) -> None:
     """A refused resume restores every file, so that a job typed by hand is known by its token."""
-    files = "plan.json launch.sh launch.lib.sh job.sbatch run.json cancel.json logs/.job".split()
+    names = "spec.yaml plan.json launch.sh launch.lib.sh job.sbatch run.json cancel.json logs/.job"
+    files = names.split()
     run = slurm.submit("step 1 2; checkpoint 1 2; sleep 300")
     eventually(lambda: (run / "checkpoint-1" / "rng_state.pth").exists(), timeout=30)
     assert slurm.prl("cancel", "latest", "--wait").code == 0
     before = {name: (run / name).read_bytes() for name in files}
     slurm.cluster.run("scontrol", "update", "PartitionName=gpu", "State=INACTIVE")
     try:
-        refused = slurm.prl("resume", "latest")
+        refused = slurm.prl("resume", "latest", "--set", "swift.max_steps=9")
     finally:
         slurm.cluster.run("scontrol", "update", "PartitionName=gpu", "State=UP")
     assert refused.code == 1, refused

@@ -73,8 +73,10 @@ def test_resume_after_restarts(slurm: SlurmWorld, eventually: Eventually) -> Non
     eventually(lambda: (run / "checkpoint-1" / "rng_state.pth").exists(), timeout=30)
     slurm.cluster.run("scontrol", "requeue", json.loads((run / "run.json").read_text())["job_id"])
     assert slurm.prl("wait", "latest").code == 1
-    done = slurm.prl("resume", "latest", "--wait", FAKE="step 2 2")
+    longer = ("--set", "resources.time_limit=47m")
+    done = slurm.prl("resume", "latest", *longer, "--wait", FAKE="step 2 2")
     assert done.code == 0, done.err
+    assert "#SBATCH --time=00:47:00" in (run / "job.sbatch").read_text()
     verdict = json.loads((run / "exit.json").read_text())
     assert (verdict["state"], verdict["restarts"]) == ("SUCCEEDED", 2)
 
