@@ -27,6 +27,7 @@ from prl_submit.results.run_status import RunView
 from prl_submit.results.sparkline import sparkline
 from prl_submit.results.time_words import in_words, short, time_left
 from prl_submit.runs.attempts import Attempt, attempt_seconds, gpu_hours
+from prl_submit.runs.plan_file import find_plan_file
 from prl_submit.runs.states import FINISHED, RUNNING, SUCCEEDED
 from prl_submit.runs.times import age
 from prl_submit.system.untrusted_text import one_line
@@ -66,7 +67,13 @@ def page(view: RunView, look: TableLook, width: int) -> list[TableLine]:
     lines = [TableLine(title, ROW)]
     if status.reason:
         lines += [TableLine(text) for text in wrapped(one_line(status.reason), width)]
-    rows = [*_place(view), *_times(view, look), *_training(view, look), *_texts(view)]
+    rows = [
+        *_place(view),
+        *_origins(view),
+        *_times(view, look),
+        *_training(view, look),
+        *_texts(view),
+    ]
     for name, text in rows:
         lines += _row(name, text, width)
     for text in _remarks(view):
@@ -114,6 +121,26 @@ def _place(view: RunView) -> Rows:
     of = f"{one_line(plan.spec_file)}; " if plan.spec_file else ""
     rows.append(("spec", f"{of}every value: prl-submit explain {typed(view.run)}"))
     return rows
+
+
+def _origins(view: RunView) -> Rows:
+    """Of which run this is a rerun, and what each `resume --set` changed."""
+    rows: Rows = []
+    if view.run.record is not None and view.run.record.rerun_of:
+        rows.append(("rerun of", one_line(os.path.basename(view.run.record.rerun_of))))
+    file = find_plan_file(view.run.path)
+    for resumed in file.resumes if file is not None else ():
+        changes = [
+            f"{change.key} {_known(change.before)} to {_known(change.after)}"
+            for change in resumed.changes
+        ]
+        rows.append(("changed", one_line(f"at {resumed.checkpoint}: {', '.join(changes)}")))
+    return rows
+
+
+def _known(value: object) -> str:
+    """A value before or after a change."""
+    return "-" if value is None else str(value)
 
 
 def _versions(view: RunView) -> str:

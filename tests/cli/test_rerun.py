@@ -46,6 +46,7 @@ def test_the_same_job_again_from_another_folder(world: World) -> None:
     assert {**before, "workdir": 0, "output": 0} == {**after, "workdir": 0, "output": 0}
     assert "export PRL_EVALUATOR_MODEL=judge" in (again / "launch.sh").read_text()
     assert (record(first)["rerun_of"], record(again)["rerun_of"]) == (None, str(first))
+    assert f"rerun of    {first.name}\n" in world.prl("status", again).out
     # A run of a run has all values too, and a dry run creates nothing.
     dry = world.prl("rerun", again, "--dry-run")
     assert (dry.code, "--seed 7" in dry.out, dry.err) == (0, True, "")

@@ -62,6 +62,9 @@ def test_more_steps(world: World, ended: Path) -> None:
         "environment.env.NCCL_DEBUG": (None, "INFO"),
         "restarts.max": (0, 2),
     }
+    page = world.prl("status", "v0").out
+    assert "changed     at checkpoint-2: " in page
+    assert "swift.max_steps 2 to 5" in page
     # spec.yaml, from which `rerun` starts, has the new values and the user's own workdir and output.
     after = (ended / "spec.yaml").read_text()
     assert "max_steps: 5" in after
