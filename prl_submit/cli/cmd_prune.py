@@ -246,6 +246,8 @@ def _print_deleted(outcome: Pruned, dry_run: bool) -> None:
     kept = [f"{name} ({why})" for name, why in outcome.kept.items()]
     if kept:
         note(f"  kept: {', '.join(kept)}")
+    if outcome.elsewhere is not None:
+        note(f"  {outcome.elsewhere}, if it began: what is there stays")
 
 
 def _bytes(outcome: Pruned) -> int:
@@ -260,6 +262,7 @@ def _in_json(outcomes: Sequence[Pruned], dry_run: bool) -> dict[str, object]:
             "deleted": outcome.deleted,
             "kept": [{"name": name, "why": why} for name, why in outcome.kept.items()],
             "left": outcome.left,
+            "elsewhere": outcome.elsewhere,
         }
         for outcome in outcomes
     ]

@@ -44,13 +44,17 @@ class Deleted(Struct, frozen=True):
 
 
 class Pruned(Struct, frozen=True):
-    """What happened to a run. `kept`: why each other checkpoint stays. `left`: why nothing was done, in words."""
+    """What happened to a run. `kept`: why each other checkpoint stays. `left`: why nothing was done, in words.
+
+    `elsewhere`: where the job has more files, which stay there.
+    """
 
     run: str
     path: str
     deleted: list[Deleted] = []
     kept: dict[str, str] = {}
     left: str | None = None
+    elsewhere: str | None = None
     unreachable: bool = False
 
 
@@ -169,9 +173,10 @@ def _prune_whole(run: Run, orders: PruneOrders, users: Mapping[str, list[str]]) 
         user = next(iter(users.values()))[0]
         raise NotPrunedError(f"is needed by {user}, which begins from it or waits for it")
     size = freed_by(run.path)
+    elsewhere = backends.load(run.require_record().backend).where_files_are(run)
     if not orders.dry_run:
         delete_folder(run.path.parent, run.name)
-    return Pruned(run.name, str(run.path), [Deleted(run.name, size)])
+    return Pruned(run.name, str(run.path), [Deleted(run.name, size)], elsewhere=elsewhere)
 
 
 def _saved(run: Run, keep: Keep) -> list[Saved]:
