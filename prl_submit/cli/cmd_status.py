@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,9 @@ from prl_submit.errors import EXIT_INTERRUPTED
 from prl_submit.runs.directory import Run, find_runs, list_runs
 from prl_submit.runs.states import FINISHED
 from prl_submit.system.user_paths import output_root as output_root_of
+
+if TYPE_CHECKING:
+    from prl_submit.results.run_status import RunView
 
 #: With more RUNs than this there is a table, else a page for each run.
 _MOST_PAGES = 3
@@ -40,7 +44,7 @@ def status(runs: tuple[str, ...], watch: bool, output_root: str | None, as_json:
             return _watch(named, root)
         except KeyboardInterrupt:
             return EXIT_INTERRUPTED
-    return _show(named or list_runs(root), root, as_json=as_json, named=bool(runs))
+    return _show(named or list_runs(root), root, as_json=as_json, names=runs)
 
 
 def named_runs(names: Sequence[str], root: Path) -> list[Run]:
@@ -49,27 +53,38 @@ def named_runs(names: Sequence[str], root: Path) -> list[Run]:
     return list({run.path: run for run in found}.values())
 
 
-def _show(runs: list[Run], root: Path, *, as_json: bool, named: bool) -> int:
-    """Print the runs; the exit code. `named`: the user named them, so runs that have ended are shown too."""
+def _show(runs: list[Run], root: Path, *, as_json: bool, names: Sequence[str]) -> int:
+    """Print the runs; the exit code. `names`: what the user typed; then runs that have ended are shown too."""
     from prl_submit.cli.run_table import STATUS
     from prl_submit.cli.run_views import ask, make_look, print_table
 
+    named = bool(names)
     as_pages = named and len(runs) <= _MOST_PAGES and not as_json
     answer = ask(runs, ended=named, whole=as_pages)
     if as_json:
         document({"runs": [view.status for view in answer.views]})
     elif not answer.views:
         note(f"nothing is running under {root}")
-    elif not as_pages:
-        print_table(answer.views, make_look(answer.views), STATUS)
     else:
-        from prl_submit.cli.run_page import print_pages
+        _print_heads(answer.views, names)
+        if as_pages:
+            from prl_submit.cli.run_page import print_pages
 
-        print_pages(answer.views)
+            print_pages(answer.views)
+        else:
+            print_table(answer.views, make_look(answer.views), STATUS)
     for run in () if named else runs:
         if run.record is None:  # run.json cannot be read, so the job may still run
             note(f"{run.name}: {run.fault}")
     return answer.exit_code()
+
+
+def _print_heads(views: Sequence[RunView], names: Sequence[str]) -> None:
+    """Print a line about each sweep that the user named."""
+    from prl_submit.cli.sweep_heads import sweep_heads
+
+    for line in sweep_heads([(view.run, view.status.state) for view in views], names):
+        data(line)
 
 
 def _watch(named: list[Run], root: Path) -> int:

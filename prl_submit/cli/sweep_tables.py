@@ -15,6 +15,8 @@ from prl_submit.sweeps.sweep_plans import PlannedRun, SweepPlans
 
 #: So many problems are printed; with --json all are.
 _MOST_PROBLEMS = 50
+#: Names of columns are broken into lines of so many characters.
+_WIDEST = 12
 
 
 def short_keys(keys: Sequence[str]) -> dict[str, str]:
@@ -38,8 +40,8 @@ def errors_of_sweep(plans: SweepPlans) -> list[SharedProblem]:
 
 
 def combinations_table(plans: SweepPlans) -> str:
-    """A row for each combination: its name, what varies, its GPUs, and `ok` or its first problem."""
-    keys = short_keys(plans.keys)
+    """A row for each combination: its name, what varies, its GPUs, and `ok` or the key of its first error."""
+    keys = short_keys(plans.keys).values()
     rows = [
         [
             str(run.combination.index),
@@ -50,18 +52,33 @@ def combinations_table(plans: SweepPlans) -> str:
         ]
         for run in plans.runs
     ]
-    return table(
-        ["#", "NAME", *(word.upper() for word in keys.values()), "SIZE", "CHECK"], rows, wrap=1
-    )
+    header = _header(["#", "NAME", *(word.upper() for word in keys), "SIZE", "CHECK"])
+    return table(header[0], [*header[1:], *rows], wrap=1)
+
+
+def _header(names: Sequence[str]) -> list[list[str]]:
+    """The lines of the header: a long name is broken after `_`, so that its column is not wider than its values."""
+    stacks = [_stacked(name) for name in names]
+    height = max(map(len, stacks))
+    return [
+        list(line) for line in zip(*([""] * (height - len(s)) + s for s in stacks), strict=True)
+    ]
+
+
+def _stacked(name: str) -> list[str]:
+    """The name in lines of some characters, broken after `_`."""
+    lines = [""]
+    for part in name.replace("_", "_ ").split(" "):
+        if lines[-1] and len(lines[-1]) + len(part) > _WIDEST:
+            lines.append("")
+        lines[-1] += part
+    return lines
 
 
 def _verdict(run: PlannedRun) -> str:
-    """`ok`, or the first error of the run."""
+    """`ok`, or the key of the run's first error. The errors stand below the table, each once."""
     errors = run.errors
-    if not errors:
-        return "ok"
-    key = f"{errors[0].key}: " if errors[0].key else ""
-    return f"{key}{errors[0].message}"
+    return f"error: {errors[0].key or errors[0].message}" if errors else "ok"
 
 
 def _size(plan: Plan) -> str:
