@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from prl_submit.results.overview_text import bar
+from prl_submit.results.run_metrics import mean
 from prl_submit.results.run_settings import read_run_settings
 from prl_submit.results.run_status import RunView
 from prl_submit.results.setting_differences import shown_setting
@@ -90,8 +91,20 @@ def moment(at: float | None, now: float) -> str:
 
 
 def seconds_of(time: str | None) -> float | None:
-    """A time of a status as seconds since 1970."""
-    return None if time is None else datetime.fromisoformat(time).timestamp()
+    """A time of a status as seconds since 1970; None for a text that is no time, which somebody else may have written."""
+    try:
+        return None if time is None else datetime.fromisoformat(time).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def clock(time: str | None) -> str:
+    """A time of a status in the local time zone: `2026-11-30 14:05`."""
+    at = seconds_of(time)
+    try:
+        return "?" if at is None else f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError, OSError):
+        return "?"
 
 
 def elapsed(view: RunView, now: float) -> float | None:
@@ -184,8 +197,7 @@ def metric(name: str) -> Column:
 
 def _recent(view: RunView, name: str) -> float | None:
     """The mean of a metric in the last 10 logged steps that have it."""
-    found = view.metrics.latest(name, 10)
-    return sum(found) / len(found) if found else None
+    return mean(view.metrics.latest(name, 10))
 
 
 def setting(key: str) -> Column:

@@ -66,7 +66,7 @@ def step_words(status: Status) -> str:
     """`5/60`; while the job runs, with the time since that step: `5/60, 12m ago`."""
     if status.step is None:
         return "-"
-    steps = f"{status.step}/{status.max_steps}"
+    steps = f"{status.step}/{'?' if status.max_steps is None else status.max_steps}"
     if status.state != RUNNING or status.last_step_at is None:
         return steps
     seconds = time.time() - datetime.fromisoformat(status.last_step_at).timestamp()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from prl_submit.cli.console import data, is_terminal, wrapped
 from prl_submit.cli.run_columns import (
     TableLook,
+    clock,
     elapsed,
     end_of,
     job_of,
@@ -23,6 +24,7 @@ from prl_submit.results.failure_log import failure_log
 from prl_submit.results.metric_names import REWARD_OF
 from prl_submit.results.overview_text import bar, end_date
 from prl_submit.results.planned_settings import PlannedSettings, versions_of
+from prl_submit.results.run_metrics import mean
 from prl_submit.results.run_status import RunView
 from prl_submit.results.sparkline import sparkline
 from prl_submit.results.time_words import in_words, short, time_left
@@ -103,10 +105,10 @@ def _place(view: RunView) -> Rows:
     if size:
         rows.append(("size", size))
     if status.sweep is not None:
-        values = "  ".join(
+        values = ", ".join(
             f"{key} {setting_text(key, value)}" for key, value in status.sweep.values.items()
         )
-        rows.append(("sweep", one_line(f"{status.sweep.name}, run {status.sweep.index}  {values}")))
+        rows.append(("sweep", one_line(f"{status.sweep.name}, run {status.sweep.index}: {values}")))
     if view.run.record is not None and view.run.record.after:
         rows.append(("after", one_line(", ".join(first.run for first in view.run.record.after))))
     if plan.commit:
@@ -184,14 +186,13 @@ def _times(view: RunView, look: TableLook) -> Rows:
 
 def _when(time: str, now: float) -> str:
     """`2026-11-30 14:05, 3h12m ago`."""
-    at = seconds_of(time) or 0.0
-    shown = time[:16].replace("T", " ")
-    return f"{shown}, {age(now - at)} ago"
+    at = seconds_of(time)
+    return clock(time) + (f", {age(now - at)} ago" if at is not None else "")
 
 
 def _attempt(attempt: Attempt, look: TableLook, *, is_running: bool) -> str:
     """When an attempt began and ended, and how."""
-    began = (attempt.started_at or "?")[:16].replace("T", " ")
+    began = clock(attempt.started_at)
     if is_running:
         since = seconds_of(attempt.started_at)
         parts = [f"{began} until now", age(look.now - since) if since is not None else ""]
@@ -247,9 +248,8 @@ def _curves(view: RunView, look: TableLook) -> Rows:
         values = [value for _, value in table.points(name)]
         if not values:
             continue
-        last = values[-10:]
         curve = sparkline(values, _CURVE, ascii_only=look.ascii_only)
-        shown = f"{short(sum(last) / len(last)):<8}{curve}"
+        shown = f"{short(mean(values[-10:]) or 0.0):<8}{curve}"
         if name == "reward" and view.overview is not None:
             rows.append(("reward", f"{shown}  {view.overview.trend}".rstrip()))
         else:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from statistics import fmean
-
 from msgspec import Struct
 
 from prl_submit.results.health import silence
-from prl_submit.results.run_metrics import RunMetrics
+from prl_submit.results.run_metrics import RunMetrics, mean
 from prl_submit.results.run_settings import RunSettings
 from prl_submit.results.sparkline import trend
 from prl_submit.results.timing import recent_pace, remaining
@@ -79,5 +77,4 @@ def overview(
 
 
 def _mean(values: list[float]) -> float | None:
-    last = values[-_LAST_ROWS:]
-    return fmean(last) if last else None
+    return mean(values[-_LAST_ROWS:])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from math import isfinite, nan
+from statistics import fmean
 
 from msgspec import Struct
 
@@ -61,6 +63,16 @@ class _Places(Struct, frozen=True):
     length: int | None
     memory: int | None
     has_reward: bool
+
+
+def mean(values: Sequence[float]) -> float | None:
+    """The mean of finite numbers, however large they are; None if there are none."""
+    if not values:
+        return None
+    try:
+        return fmean(values)
+    except OverflowError:
+        return sum(value / len(values) for value in values)
 
 
 def _places(names: tuple[str, ...]) -> _Places:

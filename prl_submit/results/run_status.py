@@ -6,7 +6,6 @@ import os
 from datetime import datetime
 from math import isfinite
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import msgspec
@@ -18,7 +17,7 @@ from prl_submit.results.metrics_reader import RECENT_BYTES, MetricsReader, recen
 from prl_submit.results.overview import Overview, overview
 from prl_submit.results.phase import phase, phase_begin
 from prl_submit.results.planned_settings import PlannedSettings, gpus_of, read_planned
-from prl_submit.results.run_metrics import RunMetrics
+from prl_submit.results.run_metrics import RunMetrics, mean
 from prl_submit.results.run_settings import RunSettings, read_run_settings
 from prl_submit.runs.directory import Run
 from prl_submit.runs.labels import read_labels
@@ -241,8 +240,7 @@ def _gpus(status: Status, planned: int | None) -> int | None:
 
 def _mean(metrics: RunMetrics, name: str) -> float | None:
     """The mean of a metric in the last logged steps that have it."""
-    found = metrics.latest(name, _LAST_ROWS)
-    return fmean(found) if found else None
+    return mean(metrics.latest(name, _LAST_ROWS))
 
 
 def _is_late(view: Overview, now: float) -> bool:

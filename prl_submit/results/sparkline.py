@@ -8,6 +8,8 @@ from math import isfinite
 #: From low to high. A terminal that cannot show these gets the characters of ASCII.
 _BARS = "▁▂▃▄▅▆▇█"
 _ASCII = "_.-:=+*#"
+#: Values that differ by less are equal: their means were rounded differently.
+_ROUNDING = 1e-12
 
 
 def sparkline(values: Sequence[float], width: int = 20, *, ascii_only: bool = False) -> str:
@@ -27,7 +29,7 @@ def sparkline(values: Sequence[float], width: int = 20, *, ascii_only: bool = Fa
 
 def _level(value: float, low: float, high: float) -> int:
     """From 0 for the lowest value to 7 for the highest."""
-    if high <= low:
+    if high / 2 - low / 2 <= max(abs(low), abs(high)) * _ROUNDING:
         return len(_BARS) // 2 - 1
     share = (value / 2 - low / 2) / (
         high / 2 - low / 2

@@ -180,3 +180,9 @@ def test_trends() -> None:
     assert trend([1, 2, 1, 2, 1, 2, 1, 2, 1]) == "flat"
     assert trend([1, 1, 1, 1, 1, 1]) == "flat"
     assert trend([1, 2, 3]) == ""
+
+
+def test_equal_values_are_a_level_curve() -> None:
+    """Their means differ in the last digit."""
+    assert set(sparkline([0.1] * 412, 40)) == {"▄"}
+    assert len(set(sparkline([0.1 + n * 1e-9 for n in range(412)], 40))) == 8
