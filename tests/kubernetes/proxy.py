@@ -45,6 +45,14 @@ def dropping(kubeconfig: Path, wanted: str, *, after: int) -> Iterator[Dropped]:
 
 
 @contextlib.contextmanager
+def dying(kubeconfig: Path, wanted: str, *, after: int) -> Iterator[Dropped]:
+    """An API server that answers nothing any more after so many requests that begin so; it hears no later one."""
+    dropped = Dropped()
+    with _proxy(kubeconfig, [], wanted, after, dropped, dies=True):
+        yield dropped
+
+
+@contextlib.contextmanager
 def starting(kubeconfig: Path, count: int) -> Iterator[list[str]]:
     """An API server that has not read its roles yet: it refuses the first `count` requests of everybody."""
     requests: list[str] = []
@@ -121,6 +129,7 @@ def _proxy(
     after: int,
     dropped: Dropped,
     refused: int = 0,
+    dies: bool = False,
 ) -> Iterator[None]:
     """While the context is open, the kubeconfig points to the proxy, over plain HTTP."""
     text = kubeconfig.read_text()
@@ -143,6 +152,9 @@ def _proxy(
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             if len(requests) <= refused:
                 self._refuse()
+                return
+            if dies and dropped.count:
+                self.close_connection = True
                 return
             connection = http.client.HTTPSConnection("127.0.0.1", port, context=tls)
             headers = {k: v for k, v in self.headers.items() if k.lower() != "host"}
