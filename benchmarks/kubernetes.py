@@ -25,6 +25,9 @@ from tests.kubernetes.proxy import counting
 from tools.clusters.kubernetes import KubernetesCluster, available
 
 RUNS = 500
+#: The runs of a sweep, and in how many milliseconds their PyTorchJobs must be there.
+SWEPT = 64
+SWEEP_MS = 10_000
 #: So many milliseconds more than `render` may `submit` take.
 SUBMIT_MS = 400
 STATUS_MS = 1000
@@ -117,6 +120,29 @@ def submission(site: Site) -> Iterator[Row]:
     site.cluster.heal([site.namespace])
 
 
+def sweeping(site: Site) -> Iterator[Row]:
+    """A whole sweep: its directories and its PyTorchJobs, one list for its states, and its end."""
+    site.cluster.stop_operator()
+    grid = {"swift.seed": list(range(1, SWEPT + 1))}
+    spec = site.spec("swept", site.folder / "swept", "step 1 1", sweep={"grid": grid})
+    root = ["--output-root", str(site.folder / "swept")]
+    path = f"/apis/kubeflow.org/v1/namespaces/{site.namespace}/pytorchjobs"
+    orders: dict[str, Command] = {
+        f"submit of a sweep of {SWEPT}": [site.program, spec],
+        f"status of a sweep of {SWEPT}": [site.program, "status", "lines", *root],
+        f"cancel of a sweep of {SWEPT}": [site.program, "cancel", "lines", *root],
+    }
+    for order, (name, command) in enumerate(orders.items()):
+        started = time.perf_counter()
+        site.call(*command)
+        taken = (time.perf_counter() - started) * 1e3
+        left = len(site.cluster.api.get(path)["items"])
+        if left != (0 if order == 2 else SWEPT):
+            sys.exit(f"{name}: there are {left} jobs")
+        yield Row(name, taken, SWEEP_MS)
+    site.cluster.heal([site.namespace])
+
+
 def following(site: Site, name: str, volume: Path) -> Iterator[Row]:
     """How long a line takes from the job that writes it to the terminal of `logs -f`."""
     run = site.call(site.program, site.spec(name, volume, FAKE))
@@ -188,6 +214,7 @@ def main() -> int:
             return report(
                 [
                     *submission(site),
+                    *sweeping(site),
                     *following(site, "volume here", folder / "volume here"),
                     *following(site, "volume elsewhere", folder / "volume"),
                     *asking(site),

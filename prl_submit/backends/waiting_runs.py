@@ -71,6 +71,8 @@ def _not_submitted(run: Run, sweep: SweptRun | None) -> State:
 
 def state_in_queue(run: Run) -> State | None:
     """The state of a run that a living waiting queue will submit; None if no such queue has it."""
+    if cancel_reason(run.path) is not None or read_verdict(run) is not None:
+        return None
     found = _in_queue(run, run.require_record())
     return found if found is not None and found.state == QUEUED else None
 

@@ -136,8 +136,17 @@ def _submit_waiting(run: Run, order: SweepOrder, world: World) -> ResumedRun:
         for name in (CANCEL, VERDICT):
             remove_inside(run.path, name)
         record = msgspec.structs.replace(run.require_record(), is_waiting=False)
-        order.items.append(SweepItem(run.path, file.plan, record))
+        order.items.append(SweepItem(run.path, _waits_for(file.plan), record))
     return ResumedRun(run.name, "submitted", is_started=True)
+
+
+def _waits_for(plan: Plan) -> Plan:
+    """The plan, which waits for those runs of --after that have not succeeded by now. Raises PrlSubmitError."""
+    if not plan.after:
+        return plan
+    from prl_submit.backends.waiting.after import open_runs, put_into
+
+    return put_into(plan, open_runs([each.run for each in plan.after], plan))
 
 
 def _start_again(run: Run, state: State, order: SweepOrder, world: World) -> ResumedRun:
@@ -177,6 +186,8 @@ def _refuse(plan: Plan, world: World) -> None:
 def _checkpoint(run: Run, plan: Plan) -> Checkpoint | None:
     """The checkpoint to continue from; None if there is none. Raises PrlSubmitError if no step is left."""
     found = last_complete(run.path, last_world(run, plan))
+    if found is None and run.require_record().job_id is None:
+        return None  # its order was interrupted, and there is no job: it has never begun
     if found is None and (elsewhere := backends.load(plan.backend).where_files_are(run)):
         raise PrlSubmitError(f"no complete checkpoint on this machine; {elsewhere}")
     if found is not None and found.step == found.max_steps:
@@ -185,7 +196,11 @@ def _checkpoint(run: Run, plan: Plan) -> Checkpoint | None:
 
 
 def _next_plan(plan: Plan, checkpoint: Checkpoint | None) -> Plan:
-    """The plan of the next attempt. An earlier resume's own checkpoint is left out if it is gone."""
+    """The plan of the next attempt. An earlier resume's own checkpoint is left out if it is gone.
+
+    The run has begun once, so the runs that it waited for have succeeded.
+    """
+    plan = msgspec.structs.replace(plan, after=[], after_jobs=[])
     if checkpoint is not None:
         return resume_from(plan, os.path.join(plan.run_dir, checkpoint.path.name))
     own = os.path.join(plan.run_dir, "checkpoint-")

@@ -203,7 +203,12 @@ def _submit_new(order: SweepOrder, planned: Sequence[Planned], world: World) -> 
 
 
 def give(order: SweepOrder, world: World) -> None:
-    """Give prepared runs to their backend. Raises as `Backend.submit_many` does."""
+    """Give prepared runs to their backend, or to the waiting queue. Raises as `Backend.submit_many` does."""
+    if any(item.plan.needs_queue for item in order.items):
+        from prl_submit.backends.waiting.start_queue import queue_sweep
+
+        queue_sweep(order)
+        return
     backend = backends.load(order.items[0].plan.backend)
     backend.submit_many(order, world.tell)
 

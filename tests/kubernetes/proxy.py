@@ -19,10 +19,11 @@ _FULL = 10_000
 
 
 class Dropped:
-    """How many answers were dropped."""
+    """How many answers were dropped. `is_over`: from now on all are passed on."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.is_over = False
 
 
 @contextlib.contextmanager
@@ -46,7 +47,7 @@ def dropping(kubeconfig: Path, wanted: str, *, after: int) -> Iterator[Dropped]:
 
 @contextlib.contextmanager
 def dying(kubeconfig: Path, wanted: str, *, after: int) -> Iterator[Dropped]:
-    """An API server that answers nothing any more after so many requests that begin so; it hears no later one."""
+    """An API server that is gone after so many requests that begin so, until the test sets `is_over`."""
     dropped = Dropped()
     with _proxy(kubeconfig, [], wanted, after, dropped, dies=True):
         yield dropped
@@ -153,7 +154,7 @@ def _proxy(
             if len(requests) <= refused:
                 self._refuse()
                 return
-            if dies and dropped.count:
+            if dies and dropped.count and not dropped.is_over:
                 self.close_connection = True
                 return
             connection = http.client.HTTPSConnection("127.0.0.1", port, context=tls)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prl_submit.backends.local.gpu_pool import gpus_in_use
+from prl_submit.backends.local.processes import is_alive
 from prl_submit.backends.waiting.queue_file import read_queue
+from prl_submit.runs.record import LocalProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     Eventually = Callable[..., None]
 
+SEEDS = int(os.environ.get("PRL_TEST_SEEDS", "2"))
 #: Notes which GPUs the run sees, and goes on until the test makes a file.
 UNTIL_TOLD = (
     'echo "$CUDA_VISIBLE_DEVICES" >$run/gpus; step 1 1; '
@@ -41,7 +44,7 @@ def gpus(world: World, count: int, **environ: str) -> None:
 
 def sweep(world: World, grid: dict[str, list[Any]], file: str = "lr.yaml", **over: Any) -> Path:
     """A spec of a sweep on GPUs."""
-    section = {"grid": grid, **over.pop("sweep", {})}
+    section = {**({"grid": grid} if grid else {}), **over.pop("sweep", {})}
     usual = {"name": "lr", "resources__accelerator": "gpu", "swift__num_generations": 2}
     return world.spec(file, sweep=section, **usual | over)
 
@@ -63,16 +66,17 @@ def trainings(run: Path) -> int:
     return log.read_text().count(", node 0 of 1, restarts ") if log.exists() else 0
 
 
-def queue_of(world: World) -> int:
+def queue_of(world: World) -> LocalProcess:
     (folder,) = world.output.glob("sweeps/lr-*")
     queue = read_queue(folder)
     assert queue is not None
-    return queue.process.pid
+    return queue.process
 
 
 def test_each_run_gets_gpus_of_its_own(world: World, eventually: Eventually) -> None:
     gpus(world, 4)
-    spec = sweep(world, {"resources.nproc_per_node": [1, 2, 4, 1]})
+    values = {"resources.nproc_per_node": [1, 2, 4, 1], "swift.seed": [1, 2, 3, 4]}
+    spec = sweep(world, {}, sweep={"zip": values})
     done = world.prl(spec, FAKE=UNTIL_TOLD)
     assert done.code == 0, done.err
     first, second, third, fourth = runs_of(world)
@@ -118,11 +122,11 @@ def test_a_run_that_never_fits_is_refused(world: World) -> None:
 
 
 def test_max_parallel_and_the_cpu(world: World, eventually: Eventually) -> None:
-    cpu = {"resources__accelerator": "cpu"}
+    cpu: dict[str, Any] = {"resources__accelerator": "cpu"}
     assert world.prl(sweep(world, {"swift.seed": [1, 2]}, **cpu), FAKE=UNTIL_TOLD).code == 0
     words = "QUEUED waiting for its turn (one at a time on the CPU, without max_parallel)"
     eventually(lambda: reasons(world)[1] == f"{words}: 1 of 2 runs of lr runs", 20)
-    most = {"sweep": {"max_parallel": 2}, "name": "two"}
+    most: dict[str, Any] = {"sweep": {"max_parallel": 2}, "name": "two"}
     spec = sweep(world, {"swift.seed": [1, 2, 3]}, **cpu, **most)
     assert world.prl(spec, FAKE=UNTIL_TOLD).code == 0
     words = "QUEUED waiting for its turn (max_parallel 2): 2 of 3 runs of two run"
@@ -140,7 +144,7 @@ def test_cancel_of_a_sweep_and_resume(world: World, eventually: Eventually) -> N
     done = world.prl("cancel", "lr")
     assert done.code == 0, done.err
     assert {reason.partition(" ")[0] for reason in reasons(world)} == {"CANCELLED"}
-    eventually(lambda: not Path(f"/proc/{queue}").exists())
+    eventually(lambda: not is_alive(queue))
     assert [trainings(run) for run in runs_of(world)] == [1, 0, 0]
     assert world.prl("resume", "lr", FAKE="step 1 1; ended").code == 0
     assert world.prl("wait", "lr").code == 0
@@ -160,7 +164,7 @@ def test_resume_while_the_queue_lives_takes_its_runs_over(
     done = world.prl("resume", "lr", FAKE=fake)
     assert done.code == 0, done.err
     assert queue_of(world) != before
-    assert not Path(f"/proc/{before}").exists()
+    assert not is_alive(before)
     assert [reason.partition(" ")[0] for reason in reasons(world)] == [
         "QUEUED",
         "RUNNING",
@@ -171,7 +175,7 @@ def test_resume_while_the_queue_lives_takes_its_runs_over(
     assert [trainings(run) for run in runs_of(world)] == [2, 1, 1]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_kills_at_random_moments(world: World, seed: int) -> None:
     """The submitter and the queues are killed again and again: each run trains once, and none is forgotten."""
     chance = random.Random(seed)  # moments, no secrets
@@ -190,7 +194,7 @@ def test_kills_at_random_moments(world: World, seed: int) -> None:
             break
         for folder in world.output.glob("sweeps/lr-*"):
             queue = read_queue(folder)
-            if queue is not None and Path(f"/proc/{queue.process.pid}").exists():
+            if queue is not None and is_alive(queue.process):
                 os.kill(queue.process.pid, signal.SIGKILL)
         world.prl("resume", "lr", FAKE="step 1 1; sleep 0.3; ended")
     assert world.prl("wait", "lr").code == 0
@@ -198,3 +202,32 @@ def test_kills_at_random_moments(world: World, seed: int) -> None:
     assert [trainings(run) for run in runs_of(world)] == [1] * 6
     records = [json.loads((run / "run.json").read_text()) for run in runs_of(world)]
     assert all(record["restarts"] == 0 for record in records)
+
+
+def test_a_run_that_was_cancelled_while_the_queue_lives(
+    world: World, eventually: Eventually
+) -> None:
+    gpus(world, 1)
+    assert world.prl(sweep(world, {"swift.seed": [1, 2, 3]}), FAKE=UNTIL_TOLD).code == 0
+    assert world.prl("cancel", "v1").code == 0
+    assert reasons(world)[1].startswith("CANCELLED cancelled by ")
+    assert world.prl("resume", "lr", FAKE=UNTIL_TOLD).code == 0
+    eventually(lambda: reasons(world)[1] == "QUEUED waiting for a free GPU: 1 of 3 runs of lr runs")
+    (world.output / "go").touch()
+    assert world.prl("wait", "lr").code == 0
+    assert [trainings(run) for run in runs_of(world)] == [1, 1, 1]
+
+
+def test_a_sweep_after_a_run_and_a_run_after_a_sweep(world: World) -> None:
+    gpus(world, 2)
+    alone = world.spec("alone.yaml", name="alone")
+    assert world.prl(alone, FAKE=UNTIL_TOLD).code == 0
+    spec = sweep(world, {"swift.seed": [1, 2]})
+    assert world.prl(spec, "--after", "alone", FAKE="step 1 1; ended").code == 0
+    last = world.spec("last.yaml", name="last")
+    assert world.prl(last, "--after", "lr", FAKE="step 1 1; ended").code == 0
+    assert reasons(world) == ["QUEUED waiting for v0: 0 of 2 runs of lr run"] * 2
+    assert reasons(world, "last") == ["QUEUED waiting for v1 and v2"]
+    (world.output / "go").touch()
+    assert world.prl("wait", "last").code == 0
+    assert set(world.states().values()) == {"SUCCEEDED"}

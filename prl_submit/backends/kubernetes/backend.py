@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -29,25 +28,20 @@ from prl_submit.backends.kubernetes import collect_files, helper_pod, labels, ri
 from prl_submit.backends.kubernetes import states as kubernetes_states
 from prl_submit.backends.kubernetes.api import Api, connect
 from prl_submit.backends.kubernetes.api_status import RefusedStatusError
-from prl_submit.backends.kubernetes.http_client import NotSentError
-from prl_submit.backends.kubernetes.labels import LAST_WORDS_S
+from prl_submit.backends.kubernetes.ending_jobs import end_jobs
 from prl_submit.backends.kubernetes.log_copy import PodLogs
 from prl_submit.backends.kubernetes.many_jobs import Creation, create_jobs
 from prl_submit.backends.kubernetes.node_log import NodeLog
 from prl_submit.backends.kubernetes.objects import Pod, PyTorchJob
-from prl_submit.backends.kubernetes.ownership import require_own
-from prl_submit.backends.kubernetes.reasons import name_of
 from prl_submit.backends.kubernetes.refusals import as_error
 from prl_submit.backends.kubernetes.states import cluster_of, list_jobs, list_pods
 from prl_submit.backends.kubernetes.submitting import ask_first, create
 from prl_submit.backends.kubernetes.yaml_text import load
 from prl_submit.backends.submit_once import Entry, record_first
-from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
+from prl_submit.errors import BackendUnreachableError, PrlSubmitError
 from prl_submit.planning.plan import Plan
-from prl_submit.runs.cancellation import CancelNote
 from prl_submit.runs.directory import Run, read_run, writes_here
 from prl_submit.runs.layout import (
-    CANCEL,
     HERE,
     LOGS,
     MADE_OF,
@@ -60,15 +54,9 @@ from prl_submit.runs.limits import limits_of
 from prl_submit.runs.plan_file import read_plan
 from prl_submit.runs.record import KubernetesJob, Record
 from prl_submit.system import shell
-from prl_submit.system.files import remove_inside, write_inside
+from prl_submit.system.files import write_inside
 from prl_submit.system.owners import give_run
 from prl_submit.system.reading import PLAN_BYTES, read_record
-from prl_submit.system.side_by_side import side_by_side
-
-_CANCEL_POLL_S = 0.5
-_AGAIN_S = 2.0
-#: Seconds beyond their grace after which pods that do not go are given up: their node is gone.
-_NODE_IS_GONE_S = 60.0
 
 
 class KubernetesBackend(Backend):
@@ -125,32 +113,14 @@ class KubernetesBackend(Backend):
 
     def cancel(self, run: Run, *, wait: bool) -> bool:
         """Delete the job in the foreground: the API server removes it when its pods are gone."""
-        record = run.require_record()
-        api = _connect_to(record)
-        try:
-            job = _find(api, record)
-            cancel_note = None
-            if job is not None:
-                require_own(job, record.token, run.path, "nothing was cancelled")
-            if job is not None and job.metadata.deletion_timestamp is None:
-                has_ended = job.condition("Failed") or job.condition("Succeeded")
-                pods = list_pods(api, [record.token]) if has_ended else []
-                if not has_ended or not kubernetes_states.keep_end(
-                    run, record, job, pods, api.now()
-                ):
-                    cancel_note = CancelNote(run.path)
-                _delete(run, api, job)
-        except RefusedStatusError as error:
-            raise as_error(error, api.namespace, f"cancel {run.name}") from None
-        if wait:
-            _wait_until_gone(run, api, record)
-        if cancel_note is not None:
-            cancel_note.close()
-        return job is not None
+        [ended] = end_jobs([run], _connect_to, wait=wait)
+        if isinstance(ended, PrlSubmitError):
+            raise ended
+        return ended
 
     def cancel_many(self, runs: Sequence[Run], *, wait: bool) -> list[bool | PrlSubmitError]:
-        """`cancel` for each run, several at a time."""
-        return side_by_side(lambda run: self._cancel_or_error(run, wait), runs)
+        """Delete the jobs of several runs, several at a time."""
+        return end_jobs(runs, _connect_to, wait=wait)
 
     def node_name(self, node: int) -> str:
         """The name of a node of the job on Kubernetes: `master-0`, `worker-0`."""
@@ -268,69 +238,6 @@ def _write_here(run: Run, record: Record) -> bool:
     return all(
         writes_here(run.path / LOGS, node, f"{job}-{labels.replica(node)}") for node in range(nodes)
     )
-
-
-def _delete(run: Run, api: Api, job: PyTorchJob) -> None:
-    try:
-        _insist_on_deleting(api, job)
-    except BaseException:  # Ctrl-C too: a job that goes on must not be shown as cancelled
-        remove_inside(run.path, CANCEL)
-        raise
-
-
-def _insist_on_deleting(api: Api, job: PyTorchJob) -> None:
-    """Order the deletion again if the answer to the order was lost, because the server may have heard it or not."""
-    for again in (_AGAIN_S, _AGAIN_S, None):
-        try:
-            api.delete(api.jobs(job.metadata.name), foreground=True, uid=job.metadata.uid)
-        except RefusedStatusError as error:
-            if error.status.code not in (404, 409):  # it is gone by itself since
-                raise
-            return
-        except BackendUnreachableError as error:
-            if isinstance(error, NotSentError) or again is None:
-                raise
-            time.sleep(again)
-        else:
-            return
-
-
-def _wait_until_gone(run: Run, api: Api, record: Record) -> None:
-    """Wait until the pods are gone, and keep what they still log. Raises PrlSubmitError if they stay."""
-    keeper = PodLogs(run.path, record.token, api, ignore_message)
-    keeper.start()
-    deadline = time.monotonic() + _patience(run)
-    left = None
-    while left != "":
-        if time.monotonic() > deadline:
-            raise PrlSubmitError(
-                f"{run.name}: the order to end is given, but its pods do not go: {left}",
-                "their node may be lost: `kubectl get pods` and `kubectl get nodes` say more",
-            )
-        time.sleep(0 if left is None else _CANCEL_POLL_S)
-        try:
-            left = _what_is_left(api, record)
-        except RefusedStatusError as error:
-            fault = as_error(error, api.namespace, "show its pods")
-            raise BackendRefusedError(
-                f"{run.name}: the order to end is given; {fault.message}", fault.hint
-            ) from None
-        except BackendUnreachableError as error:  # the order was given; only its end is not known
-            left = f"not known: {error.message}"
-    keeper.stop()
-
-
-def _what_is_left(api: Api, record: Record) -> str:
-    """The pods of a job that is being deleted, in words; empty if nothing is left of the job."""
-    job, pods = _find(api, record), list_pods(api, [record.token])
-    told = ", ".join(f"{name_of(pod)} on {pod.spec.node_name}" for pod in pods)
-    return told or ("the PyTorchJob itself" if job is not None else "")
-
-
-def _patience(run: Run) -> float:
-    """Seconds after which pods that do not end are given up."""
-    grace = limits_of(run.path, run.require_record()).grace
-    return grace + LAST_WORDS_S + _NODE_IS_GONE_S
 
 
 @contextlib.contextmanager
