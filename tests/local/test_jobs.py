@@ -390,7 +390,8 @@ def test_the_times_of_every_attempt_stay(world: World) -> None:
 
 
 def test_an_attempt_that_was_killed_has_no_end(world: World, eventually: Eventually) -> None:
-    run = running(world, eventually)
+    """It ends at its last sign of life, also after a resume, which writes into the same files."""
+    run = running(world, eventually, f"step 2 4; checkpoint 2 4; {SLEEP}")
     (began,) = one_status(world, "status", run.name)["attempts"]
     assert (began["state"], began["ended_at"]) == (None, None)
     os.killpg(json.loads((run / "run.json").read_text())["process"]["pid"], signal.SIGKILL)
@@ -399,6 +400,13 @@ def test_an_attempt_that_was_killed_has_no_end(world: World, eventually: Eventua
     assert (killed["started_at"], killed["ended_at"]) == (began["started_at"], None)
     assert killed["last_sign_at"] >= began["started_at"]
     assert (killed["nodes"], killed["gpus"]) == (1, 0)
+    time.sleep(1.1)  # times are whole seconds
+    assert world.prl("resume", run.name, "--wait", FAKE="step 3 4; step 4 4").code == 0
+    status = one_status(world, "status", run.name)
+    first, second = status["attempts"]
+    assert status["started_at"] == first["started_at"] == began["started_at"]
+    assert (first["ended_at"], first["last_sign_at"]) == (None, killed["last_sign_at"])
+    assert first["last_sign_at"] < second["started_at"] <= second["ended_at"]
 
 
 def test_partial_checkpoint_is_not_chosen(world: World) -> None:
