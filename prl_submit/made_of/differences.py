@@ -399,6 +399,7 @@ def _facts(node: Versions) -> dict[str, Any]:
         "driver": node.driver,
         "GPUs": ", ".join(f"{count} x {name}" for name, count in gpus.items()) or None,
         "ms-swift's folder": node.swift_path,
+        "ms-swift's commit": node.swift_commit,
     }
 
 

@@ -29,6 +29,7 @@ class Versions(Struct, frozen=True, kw_only=True):
     driver: str | None = None
     gpus: list[str] = []
     swift_path: str | None = None
+    swift_commit: str | None = None
 
 
 class MadeOf(Struct, frozen=True):

@@ -1719,6 +1719,7 @@ def versions() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": packages,
         "swift_path": swift,
+        "swift_commit": _commit_of(swift),
         "cuda": _in_file(torch, r"^(?:cuda|hip)\b[^=\n]*= *['\"]([^'\"]+)"),
         "driver": _driver(),
         "gpus": _gpus(),
@@ -1754,6 +1755,19 @@ def _in_file(folder: str | None, pattern: str) -> str | None:
     return found.group(1) if found else None
 
 
+def _commit_of(folder: str | None) -> str | None:
+    """The commit of a git checkout from which a package is used, read without git."""
+    git = os.path.join(os.path.dirname(folder or "/nowhere/x"), ".git")
+    head = _text(os.path.join(git, "HEAD")).strip()
+    if head.startswith("ref: "):
+        name = head[5:]
+        packed = re.search(
+            rf"^(\S+) {re.escape(name)}$", _text(os.path.join(git, "packed-refs")), re.MULTILINE
+        )
+        head = _text(os.path.join(git, name)).strip() or (packed.group(1) if packed else "")
+    return head if re.fullmatch(r"[0-9a-f]{40,64}", head) else None
+
+
 def _driver() -> str | None:
     """The version of NVIDIA's driver."""
     found = re.search(r"[0-9]+(?:\.[0-9]+)+", _text("/sys/module/nvidia/version"))
@@ -1785,7 +1799,7 @@ def write(run_dir: str, node: int, restarts: int) -> None:
     found["restarts"] = restarts
     found["at"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     place = os.path.join(run_dir, _FOLDER)
-    if not os.path.lexists(place):
+    with contextlib.suppress(FileExistsError):  # another node may make it at the same time
         os.mkdir(place)
     folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
@@ -1815,8 +1829,8 @@ def _earlier(old: dict[str, Any], new: dict[str, Any]) -> list[Any]:
     """The versions of earlier attempts that differ from the next ones, oldest first."""
     listed = old.pop("earlier", None)
     earlier = listed if isinstance(listed, list) else []
-    keys = ("python", "packages", "swift_path", "cuda", "driver", "gpus")
-    if old and any(old.get(key) != new[key] for key in keys):
+    keys = ("python", "packages", "swift_path", "swift_commit", "cuda", "driver", "gpus")
+    if old and any(old.get(key) != new.get(key) for key in keys):
         earlier = [*earlier, old]
     return earlier[-_MOST_EARLIER:]
 

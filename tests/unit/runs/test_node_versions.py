@@ -65,6 +65,26 @@ def test_versions(site: Path) -> None:
     assert (found["visible"], found["restarts"], found["earlier"]) == ("0,1", 0, [])
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_commit_of_a_checkout(site: Path, packed: bool) -> None:
+    assert node_versions._commit_of(str(site / "swift")) is None
+
+    def git(*words: str) -> str:
+        name = ["-c", "user.name=me", "-c", "user.email=me@host"]
+        done = subprocess.run(["git", *name, *words], cwd=site, check=True, capture_output=True)
+        return done.stdout.decode().strip()
+
+    git("init", "--quiet")
+    git("add", "swift")
+    git("commit", "--quiet", "--message", "x")
+    if packed:
+        git("pack-refs", "--all")
+    commit = git("rev-parse", "HEAD")
+    assert node_versions._commit_of(str(site / "swift")) == commit
+    git("checkout", "--quiet", "--detach")
+    assert node_versions._commit_of(str(site / "swift")) == commit
+
+
 def test_each_node_has_its_file(site: Path) -> None:
     look(site, node=3)
     assert written(site, "versions.node3.json")["packages"]["torch"] == "2.14.0+cu130"
