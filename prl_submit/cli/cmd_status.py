@@ -20,7 +20,7 @@ from prl_submit.system.user_paths import output_root as output_root_of
 if TYPE_CHECKING:
     from prl_submit.results.run_status import RunView
 
-#: With more RUNs than this there is a table, else a page for each run.
+#: With more RUNs than this there is a table, else a page for each run. A sweep has a table.
 _MOST_PAGES = 3
 
 
@@ -59,7 +59,7 @@ def _show(runs: list[Run], root: Path, *, as_json: bool, names: Sequence[str]) -
     from prl_submit.cli.run_views import ask, make_look, print_table
 
     named = bool(names)
-    as_pages = named and len(runs) <= _MOST_PAGES and not as_json
+    as_pages = named and len(runs) <= min(_MOST_PAGES, len(names)) and not as_json
     answer = ask(runs, ended=named, whole=as_pages)
     if as_json:
         document({"runs": [view.status for view in answer.views]})

@@ -18,6 +18,7 @@ from prl_submit.cli.run_columns import (
     job_of,
     moment,
     seconds_of,
+    setting_text,
     share,
 )
 from prl_submit.results.health import Hint
@@ -255,7 +256,7 @@ def joined(parts: Sequence[str], width: int, indent: str = "    ") -> list[str]:
 def _details(view: RunView, look: TableLook, chosen: set[str]) -> list[str]:
     """What is known of a run and stands in no column."""
     course = view.overview
-    parts = [phase_words(view, look.now)]
+    parts = [_swept(view), phase_words(view, look.now)]
     if course is not None:
         parts += _way(view, course, look, chosen)
         parts += _course(course, look, chosen)
@@ -263,6 +264,15 @@ def _details(view: RunView, look: TableLook, chosen: set[str]) -> list[str]:
     if course is not None and course.peak_memory_gib is not None and "memory" not in chosen:
         parts.append(f"{short(course.peak_memory_gib)} GiB")
     return [part for part in [*parts, *_job(view, chosen)] if part]
+
+
+def _swept(view: RunView) -> str:
+    """The values that this run has and others of its sweep have not: `learning_rate 1e-5, beta 0.1`."""
+    values = view.status.sweep.values if view.status.sweep is not None else {}
+    return ", ".join(
+        f"{one_line(key.removeprefix('swift.'))} {setting_text(key, value)}"
+        for key, value in values.items()
+    )
 
 
 def _spans(view: RunView, look: TableLook, chosen: set[str]) -> list[str]:

@@ -14,6 +14,7 @@ from prl_submit.cli.live_table import frame
 from prl_submit.cli.run_columns import COLUMNS, TableLook, moment, setting_text
 from prl_submit.cli.run_table import LIST, STATUS, joined, lay_out, lay_out_chosen
 from prl_submit.results.run_status import RunView, TrainingReader
+from prl_submit.runs.record import SweptRun
 from prl_submit.runs.states import State, status_of
 from tests.support.records import make_run
 from tests.support.swift_logs import step, write_run
@@ -115,6 +116,13 @@ def test_no_line_is_longer_than_the_terminal(
     for line in lines(found, width, order, differs={found[0].status.path: "learning_rate 1e-5"}):
         assert cell_len(line) <= max(width, 26)
         assert line.isprintable()
+
+
+def test_a_run_of_a_sweep_shows_its_values(tmp_path: Path) -> None:
+    values = {"swift.learning_rate": 1e-5, "resources.nproc_per_node": 2}
+    sweep = SweptRun(name="lr", id="x", folder="lr-20261122-210000", index=1, values=values)
+    below = lines([view_of(tmp_path, 5, RUNNING, sweep=sweep)], 80)[2]
+    assert below.startswith("    learning_rate 1e-5, resources.nproc_per_node 2  ")
 
 
 def test_ascii(views: list[RunView]) -> None:
