@@ -26,9 +26,17 @@ demo: train-env            ## train two real ranks on this machine and show wher
 
 # What needs no torch comes before the installation of torch: then `make test` tells of a wrong name in its
 # first minutes, and CI, whose environment is new, shows that lint and unit tests need no torch.
-test: lint coverage slurm kubernetes platform chromium test-env old-swift  ## everything: style, types, unit, real processes, schedulers, training
-	$(BIN)/mypy
+# What needs no Python is installed while lint and the unit tests run, and ms-swift 3.3 while mypy runs.
+test: install-in-background lint coverage wait-for-installs test-env  ## everything: style, types, unit, real processes, schedulers, training
+	@tools/make-old-swift-venv.sh $(BIN)/python >/dev/null & old=$$!; $(BIN)/mypy; code=$$?; wait $$old; exit $$code
 	$(BIN)/python -m pytest -n 4 tests/local tests/cli tests/slurm tests/kubernetes tests/platform tests/browser tests/training $(REQUIRE)
+
+.PHONY: install-in-background wait-for-installs
+install-in-background:
+	@tools/install-in-background.sh start
+
+wait-for-installs:
+	@tools/install-in-background.sh wait
 
 slurm:                     ## install Slurm for the tests, where root or sudo may; else they are skipped
 	@tools/install-slurm.sh || true
@@ -55,7 +63,7 @@ unit: dev-env              ## the fast tests: pure functions, rendered files, ra
 	$(BIN)/python -m pytest tests/unit tests/render tests/property
 
 coverage: dev-env          ## the same, with branch coverage of the pure modules
-	$(BIN)/python -m coverage run -m pytest tests/unit tests/render tests/property
+	$(BIN)/python -m pytest -n 2 --cov --cov-report= --cov-fail-under=0 tests/unit tests/render tests/property
 	$(BIN)/python -m coverage report
 
 bench: test-env            ## speed, side by side with `python -c pass` and with the schedulers' own commands

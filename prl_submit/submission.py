@@ -276,11 +276,20 @@ def _require_steps(
             f"{key}: {asked:g} leaves nothing to train: {name} is at {what} {there:g}",
             f"more than {there:g}",
         )
-    if checkpoint.step == checkpoint.max_steps:
+    if is_at_last_step(plan, checkpoint):
         raise PrlSubmitError(
-            f"{run.name} is at its last step already: {name} of {checkpoint.max_steps}",
+            f"{run.name} is at its last step already: {name} of {checkpoint.step}",
             f"--set {_LENGTH[0]}=N trains more steps",
         )
+
+
+def is_at_last_step(plan: Plan, checkpoint: checkpoints.Checkpoint) -> bool:
+    """True if no step is left to train.
+
+    An earlier `resume --set swift.max_steps` may have made the training longer than its checkpoint says.
+    """
+    steps = int(argument_of(plan, "max_steps") or -1)
+    return checkpoint.step == (steps if steps > 0 else checkpoint.max_steps)
 
 
 def _say_schedule(plan: Plan, changes: list[Change], world: World) -> None:

@@ -31,6 +31,7 @@ from prl_submit.runs.states import FINISHED, LOST, SUCCEEDED, State
 from prl_submit.submission import (
     World,
     first_record,
+    is_at_last_step,
     keep_made_of,
     last_world,
     next_record,
@@ -190,7 +191,7 @@ def _checkpoint(run: Run, plan: Plan) -> Checkpoint | None:
         return None  # its order was interrupted, and there is no job: it has never begun
     if found is None and (elsewhere := backends.load(plan.backend).where_files_are(run)):
         raise PrlSubmitError(f"no complete checkpoint on this machine; {elsewhere}")
-    if found is not None and found.step == found.max_steps:
+    if found is not None and is_at_last_step(plan, found):
         raise PrlSubmitError(f"it is at its last step already: {found.path.name}")
     return found
 

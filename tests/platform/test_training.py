@@ -1,8 +1,11 @@
-"""Real ms-swift over two nodes, by both ways and with the variables of four platforms; the nodes start 20 s apart."""
+"""Real ms-swift over two nodes, by both ways and with the variables of four platforms; the nodes start 20 s apart.
+
+Each platform and each way trains. The other pairs of them start a torchrun that pretends to train, and its
+words must be those of the pairs that train.
+"""
 
 from __future__ import annotations
 
-import itertools
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -12,12 +15,19 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.platform.conftest import NAMES, PlatformWorld, real, steps, verdict
+from tests.platform.conftest import NAMES, TRAIN, PlatformWorld, real, steps, verdict
 from tools.clusters.platform_nodes import Node, PlatformNodes
 
 pytestmark = pytest.mark.training
 LIKE = ("pai-dlc", "volcengine", "modelarts", "nnodes")
 WAYS = ("prepared", "pasted")
+#: Each platform once and each way twice, in the order of the tests.
+REAL = tuple(zip(LIKE, WAYS * 2, strict=True))
+PRETENDED = tuple(zip(LIKE, WAYS[::-1] * 2, strict=True))
+#: The words of torchrun on each node.
+KEEP = (
+    'for word; do [[ $word != --node_rank=* ]] || printf "%s\\n" "$@" >"$run/words${word#*=}"; done'
+)
 APART_S = 20
 
 
@@ -52,7 +62,7 @@ def trained(
     """`trained(LIKE, WAY)`: two trainings run at once, because each waits for its second node."""
     worlds: dict[tuple[str, str], PlatformWorld] = {}
     wanted = {item.name for item in request.session.items if item.path == request.path}
-    for like, way in itertools.product(LIKE, WAYS):
+    for like, way in REAL:
         if any(f"[{like}-{way}]" in name for name in wanted):
             root = tmp_path_factory.mktemp("world")
             shutil.copytree(checkout, root, dirs_exist_ok=True)
@@ -75,8 +85,7 @@ def trained(
             world.close()
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("like", LIKE)
+@pytest.mark.parametrize(("like", "way"), REAL)
 def test_one_training_over_two_nodes(
     trained: Callable[[str, str], Trained], like: str, way: str
 ) -> None:
@@ -97,3 +106,28 @@ def test_one_training_over_two_nodes(
     status = world.status()
     assert (status["state"], status["step"], status["max_steps"]) == ("SUCCEEDED", 2, 2)
     assert "End time of running main" in nodes[0].text  # the platform's page shows node 0's output
+
+
+@pytest.mark.parametrize(("like", "way"), PRETENDED)
+def test_the_other_way_starts_the_same_torchrun(
+    platform: PlatformWorld, like: str, way: str
+) -> None:
+    world, first = platform, LIKE.index(like) % 2
+    world.like = like
+    if way == "prepared":
+        _, command = world.prepare(world.spec())
+    else:
+        command = world.pasted(world.spec())
+    early = world.paste(first, command, FAKE=f"{KEEP}; {TRAIN}")
+    time.sleep(2)
+    late = world.paste(1 - first, command, FAKE=f"{KEEP}; {TRAIN}")
+    assert [early.wait(100), late.wait(100)] == [0, 0], early.text + late.text
+    run = world.the_run()
+    assert (verdict(run)["state"], verdict(run)["restarts"]) == ("SUCCEEDED", 0)
+    words = [(run / f"words{rank}").read_text().splitlines() for rank in (0, 1)]
+    assert words[0][:3] == ["--nnodes=2", "--nproc_per_node=1", "--node_rank=0"]
+    assert words[1] == ["--node_rank=1" if word == "--node_rank=0" else word for word in words[0]]
+    meeting = [word for word in words[0] if word.startswith("--master_")]
+    assert meeting[0] == f"--master_addr={NAMES[0]}"
+    assert len(meeting) == 2
+    assert words[0][words[0].index("-m") + 1] == "swift.cli.rlhf"

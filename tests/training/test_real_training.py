@@ -100,15 +100,36 @@ def test_example_job(clone: World) -> None:
     assert "at its last step already" in again.err
 
 
+def variables_of_a_pod(world: World) -> dict[str, str]:
+    """PET_* variables of one node, a rank in another training, a TMPDIR too long for a socket, and no HOME."""
+    long = world.root / ("x" * 120)
+    long.mkdir()
+    return {
+        "PET_NNODES": "1",
+        "PET_RDZV_ENDPOINT": "nowhere.example:1",
+        "LOCAL_RANK": "3",
+        "RANK": "3",
+        "WORLD_SIZE": "9",
+        "MASTER_ADDR": "nowhere.example",
+        "MASTER_PORT": "1",
+        "TMPDIR": str(long),
+        "HOME": "",
+    }
+
+
 def test_a_rank_that_crashes_after_the_training(clone: World) -> None:
-    """torch sometimes crashes so (pytorch#190489). torchrun exits with 1, but the training is complete."""
+    """torch sometimes crashes so (pytorch#190489). torchrun exits with 1, but the training is complete.
+
+    It trains in spite of the variables that a platform's pod sets.
+    """
     (clone.root / "crash.py").write_text(
         "import atexit, os\nif os.environ['RANK'] == '0': atexit.register(os.abort)\n"
     )
     plugins = "external_plugins=[jobs/plugins/prl_rewards.py, crash.py]"
-    done = clone.finish(clone.start(*command("--wait", *swift(plugins))), 200)
-    assert done.code == 0, done.err
+    started = clone.start(*command("--wait", *swift(plugins)), **variables_of_a_pod(clone))
+    done = clone.finish(started, 200)
     run = only_run(clone)
+    assert done.code == 0, done.err + (run / "logs/node0.log").read_text()[-3000:]
     assert (verdict(run)["state"], verdict(run)["exit_code"]) == ("SUCCEEDED", 0)
     words = "the training came to its end; a process crashed on its way out: Signal 6 (SIGABRT)"
     assert verdict(run)["reason"].startswith(words)
@@ -233,42 +254,9 @@ def test_cancelled_while_it_draws_its_plots(clone: World) -> None:
     assert clone.alive() == []
 
 
-def test_variables_that_a_platforms_pod_sets(clone: World) -> None:
-    """PET_* variables of one node, a rank in another training, a TMPDIR too long for a socket, and no HOME."""
-    long = clone.root / ("x" * 120)
-    long.mkdir()
-    env = {
-        "PET_NNODES": "1",
-        "PET_RDZV_ENDPOINT": "nowhere.example:1",
-        "LOCAL_RANK": "3",
-        "RANK": "3",
-        "WORLD_SIZE": "9",
-    }
-    env |= {"MASTER_ADDR": "nowhere.example", "MASTER_PORT": "1", "TMPDIR": str(long), "HOME": ""}
-    short = swift("eval_strategy=no", "val_dataset=null", "max_steps=1", "save_steps=1")
-    done = clone.finish(clone.start(*command("--wait", *short), **env), 200)
-    assert done.code == 0, done.err + (only_run(clone) / "logs/node0.log").read_text()[-3000:]
-
-
-@pytest.mark.parametrize("file", ["adapter_model.safetensors", "optimizer.pt"])
-def test_resume_from_the_checkpoint_before_a_damaged_one(clone: World, file: str) -> None:
-    """One file of a real checkpoint is cut off, so ms-swift could not load the checkpoint."""
-    short = swift("eval_strategy=no", "val_dataset=null", "max_steps=3", "save_steps=1")
-    done = clone.finish(clone.start(*command("--wait", *short)), 200)
-    assert done.code == 0, done.err
-    run = only_run(clone)
-    shutil.rmtree(run / "checkpoint-3")
-    data = (run / "checkpoint-2" / file).read_bytes()
-    (run / "checkpoint-2" / file).write_bytes(data[: len(data) * 2 // 3])
-    done = clone.finish(clone.start("resume", run.name, "--wait"), 200)
-    assert "continues from checkpoint-1" in done.err
-    assert done.code == 0, done.err
-    assert (run / "checkpoint-3").is_dir()
-
-
 def test_more_steps_than_first_asked_for(clone: World) -> None:
     """`resume --set swift.max_steps` trains a finished run on: each step once, with the new length of the schedule."""
-    short = swift("max_steps=2", "save_steps=2", "eval_strategy=no", "val_dataset=null")
+    short = swift("max_steps=2", "save_steps=1", "eval_strategy=no", "val_dataset=null")
     first = clone.finish(clone.start(*command(*short, "--wait")), 200)
     assert first.code == 0, first.err
     run = only_run(clone)
@@ -278,12 +266,24 @@ def test_more_steps_than_first_asked_for(clone: World) -> None:
     assert done.code == 0, done.err + (run / "logs/node0.log").read_text()[-3000:]
     assert "continues from checkpoint-2" in done.err
     assert logged_steps(run) == ["1/2", "2/2", "3/4", "4/4"]
-    assert sorted(path.name for path in run.glob("checkpoint-*")) == [
-        "checkpoint-2",
-        "checkpoint-4",
-    ]
+    saved = sorted(path.name for path in run.glob("checkpoint-*"))
+    assert saved == [f"checkpoint-{step}" for step in range(1, 5)]
     state = json.loads((run / "checkpoint-4" / "trainer_state.json").read_text())
     assert (state["global_step"], state["max_steps"]) == (4, 4)
     assert json.loads((run / "args.json").read_text())["max_steps"] == 4
     (status,) = clone.prl("status", run.name, "--json").json["runs"]
     assert (status["state"], status["step"], status["max_steps"]) == ("SUCCEEDED", 4, 4)
+    for file in ("adapter_model.safetensors", "optimizer.pt"):
+        goes_on_before_a_damaged_checkpoint(clone, run, file)
+
+
+def goes_on_before_a_damaged_checkpoint(world: World, run: Path, file: str) -> None:
+    """One file of a real checkpoint is cut off, so ms-swift could not load it: the one before is taken."""
+    shutil.rmtree(run / "checkpoint-4")
+    data = (run / "checkpoint-3" / file).read_bytes()
+    (run / "checkpoint-3" / file).write_bytes(data[: len(data) * 2 // 3])
+    done = world.finish(world.start("resume", run.name, "--wait"), 200)
+    assert "continues from checkpoint-2" in done.err
+    assert done.code == 0, done.err
+    assert (run / "checkpoint-4").is_dir()
+    assert (run / "checkpoint-3" / file).read_bytes() != data[: len(data) * 2 // 3]
