@@ -91,11 +91,11 @@ def look(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def run(argv: list[str], seconds: float) -> tuple[int, str, str]:
+def run(argv: list[str], seconds: float, files: tuple[int, ...] = ()) -> tuple[int, str, str]:
     """Run a program: its exit code, its stdout and its stderr. All that it started is killed after it.
 
-    Signals are held back until its process id is known: otherwise we could end and leave it running.
-    Raises OSError, and TimeoutError if it takes too long.
+    `files`: the descriptors that it inherits. Signals are held back until its process id is known: otherwise
+    we could end and leave it running. Raises OSError, and TimeoutError if it takes too long.
     """
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
@@ -105,6 +105,7 @@ def run(argv: list[str], seconds: float) -> tuple[int, str, str]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            pass_fds=files,
             preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, mask),  # noqa: PLW1509
         ) as process:
             try:
@@ -199,7 +200,11 @@ def versions(script: str | None, seconds: float) -> dict[str, str | None]:
     """The versions in the training environment. Raises RuntimeError if it cannot be entered."""
     if script is None:
         return {}
-    code, out, err = run(["bash", "-c", script], seconds)
+    # A word of a command line has at most 128 KiB, which the script exceeds; a file in memory leaves nothing behind.
+    with open(os.memfd_create("prl-probe"), "wb") as file:
+        file.write(script.encode("utf-8"))
+        file.flush()
+        code, out, err = run(["bash", f"/proc/self/fd/{file.fileno()}"], seconds, (file.fileno(),))
     answers = [line for line in out.splitlines() if line.startswith(ANSWER)]
     if code != 0 or not answers:
         raise RuntimeError(last_line(err) or f"bash: exit code {code}")
