@@ -27,7 +27,12 @@ def collect(run: str, only: str | None, output_root: str | None) -> int:
     again, and an interrupted copy goes on where it stopped. Prints the directory.
     """
     found = find_run(run, output_root_of(output_root))
-    backend = found.require_record().backend
+    record = found.require_record()
+    if record.is_waiting:
+        note(f"{found.name} has not started; there is nothing to collect")
+        data(str(found.path))
+        return 0
+    backend = record.backend
     traits = find_traits(backend)
     if traits is None or traits.sees_our_files:
         note(f"{found.name}: {backend} jobs write here; there is nothing to collect")

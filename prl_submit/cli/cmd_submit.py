@@ -101,6 +101,9 @@ def _dry_run(
 ) -> int:
     """Print what would be sent, and when the job would end; the exit code."""
     tell_estimate(planned, seconds_per_step)
+    if planned.plan.needs_queue:
+        names = ", ".join(os.path.basename(each.run) for each in planned.plan.after)
+        note(f"it would wait for {names} in a queue on this machine, which must stay up")
     return print_artefact(planned, templates, as_json)
 
 

@@ -7,6 +7,7 @@ from types import FrameType
 
 from prl_submit import backends
 from prl_submit.backends.asking import refreshed
+from prl_submit.backends.waiting.release import cancel_waiting
 from prl_submit.cli.console import note
 from prl_submit.runs.directory import Run
 
@@ -29,6 +30,8 @@ class ForwardSigterm:
 
     def _forward(self, number: int, frame: FrameType | None) -> None:
         run = refreshed(self._run)
-        if run.record is not None:
+        if run.record is not None and run.record.is_waiting and cancel_waiting(run):
+            note("got SIGTERM: the run waited, and is cancelled")
+        elif run.record is not None:
             note("got SIGTERM: handed on to the job, waiting for its end")
             backends.load(run.record.backend).forward_signal(run, signal.SIGTERM)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Eventually = Callable[..., None]
 
-SEEDS = int(os.environ.get("PRL_TEST_SEEDS", "2"))
+SEEDS = int(os.environ.get("PRL_TEST_SEEDS", "1"))
 #: Notes which GPUs the run sees, and goes on until the test makes a file.
 UNTIL_TOLD = (
     'echo "$CUDA_VISIBLE_DEVICES" >$run/gpus; step 1 1; '

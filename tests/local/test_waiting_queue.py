@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     Eventually = Callable[..., None]
 
+#: In how many turns everybody is killed, each at a later moment.
+TURNS = int(os.environ.get("PRL_TEST_TURNS", "5"))
 #: A training that goes on until the test makes a file.
 UNTIL_TOLD = "step 1 1; until [[ -e $run/../go ]]; do sleep 0.05; done; ended"
 
@@ -135,6 +137,26 @@ def test_a_predecessor_that_has_ended_already(world: World) -> None:
     assert sorted(world.output.iterdir()) == before
     explained = world.prl("explain", world.spec(), "--after", "v1").out.splitlines()[-1]
     assert explained.split(maxsplit=3)[:3] == ["after", "[v1]", "flag"]
+
+
+def test_sigterm_to_a_command_that_waits_for_a_waiting_run(world: World) -> None:
+    """A container ends so: the run must not start in it any more."""
+    world.submit(UNTIL_TOLD)
+    shown = world.prl(world.spec(), "--after", "v0", "--dry-run")
+    assert shown.out.startswith("#!/usr/bin/env bash")
+    (first,) = world.output.glob("v0-*")
+    words = f"it would wait for {first.name} in a queue on this machine, which must stay up"
+    assert words in shown.err
+    process = world.start(world.spec(), "--after", "v0", "--wait", FAKE="step 1 1; ended")
+    assert process.stderr is not None
+    while b"QUEUED" not in process.stderr.readline():
+        pass
+    process.terminate()
+    done = world.finish(process)
+    assert done.code == 1
+    assert "got SIGTERM: the run waited, and is cancelled" in done.err
+    (run,) = world.output.glob("v1-*")
+    assert told(world, run).startswith("CANCELLED cancelled by ")
 
 
 def test_a_predecessor_in_another_output_root(world: World) -> None:
@@ -251,7 +273,7 @@ def test_whoever_is_killed_at_whatever_moment_no_run_is_lost_or_started_twice(wo
     """The submitter and the queue are killed at moments that move on by some milliseconds."""
     world.run_to_end("step 1 1; ended")
     (world.output / "go").touch()
-    for turn in range(20):
+    for turn in range(0, 20, 20 // TURNS):
         (world.output / "go").unlink(missing_ok=True)
         first = world.submit(UNTIL_TOLD)
         number = first.name.partition("-")[0]

@@ -64,4 +64,4 @@ def _reads_as_text(value: str) -> bool:
 
 def _fits_a_block(text: str) -> bool:
     """True if a literal block preserves the text: all of it is printable, and its line ends are LF."""
-    return all(char == "\n" or char.isprintable() for char in text)
+    return text.replace("\n", "").isprintable()
