@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-_AT_ONCE = 16
+_AT_ONCE = 8
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
