@@ -72,10 +72,12 @@ class Charts {
   }
 
   makeControls() {
-    const { runs } = this.report;
+    const { runs, settings } = this.report;
+    const differing = Object.entries(settings.differing);
     const toggles = runs.map((run) => {
+      const title = differing.slice(0, 12).map(([key, values]) => visible(`${key} ${values[run.index] ?? "-"}`)).join("\n");
       const name = make("span", { class: "name" }, make("bdi", {}, run.name));
-      return make("button", { type: "button", "aria-pressed": "true", click: () => this.toggle(run) }, lineSample(run), name);
+      return make("button", { type: "button", title, "aria-pressed": "true", click: () => this.toggle(run) }, lineSample(run), name);
     });
     this.toggles = toggles;
     const legend = make("div", { class: "runs", role: "group", "aria-label": "Runs that are drawn" }, ...toggles);

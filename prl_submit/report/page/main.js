@@ -73,7 +73,7 @@ function listenToPrinting(view, charts) {
   };
   paper.addEventListener("change", () => change(paper.matches));
   addEventListener("beforeprint", () => change(true));
-  addEventListener("afterprint", () => change(false));
+  addEventListener("afterprint", () => change(paper.matches));
 }
 
 // Links to sections must not replace the view, which is in the same part of the address.
