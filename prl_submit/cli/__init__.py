@@ -28,7 +28,7 @@ COMMANDS = {
     "wait": "Wait until jobs have ended; exit 1 if one did not succeed.",
     "compare": "Show what differs between runs, their speed and their rewards.",
     "diff": "Show what differs between two runs: settings, code, data, versions.",
-    "report": "Write an HTML file with the curves, settings and completions of runs.",
+    "report": "Write an HTML file with the curves and completions of runs.",
     "completions": "Show what the model wrote at a step, and how it was rewarded.",
     "rerun": "Start a new run of a run's spec, from any folder.",
     "resume": "Continue a run that has ended from its last checkpoint.",
