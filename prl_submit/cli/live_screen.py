@@ -86,7 +86,7 @@ class LiveScreen:
         _write(_LEAVE)
         os.kill(os.getpid(), signal.SIGSTOP)
         _write(_ENTER)
-        self._shown = []
+        self._size = (0, 0)  # so that the next `draw` writes all lines
         self._changed.set()
 
     def _ended(self, number: int, frame: FrameType | None) -> None:
@@ -95,6 +95,7 @@ class LiveScreen:
 
 
 def _write(text: str) -> None:
-    """Write to the terminal at once."""
-    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
-    sys.stdout.buffer.flush()
+    """Write to the terminal at once. sys.stdout is not used, because a signal's handler may write meanwhile."""
+    content = text.encode("utf-8", "surrogateescape")
+    while content:
+        content = content[os.write(sys.stdout.fileno(), content) :]

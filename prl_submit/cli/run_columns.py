@@ -22,7 +22,7 @@ from prl_submit.runs.times import age
 from prl_submit.system.untrusted_text import excerpt, one_line
 
 #: The characters of a bar and of a curve in a table.
-_BAR = 6
+_BAR = 5
 _CURVE = 8
 #: So many characters of a setting are shown at most.
 _LONGEST = 60

@@ -83,7 +83,7 @@ LIST = [
     "job",
 ]
 #: So many characters of a name are shown at most, by the width of the terminal.
-_NAME_SIZES = ((60, 10), (100, 12), (140, 24))
+_NAME_SIZES = ((100, 10), (140, 24))
 _LONGEST_NAME = 40
 #: So many hints of a run stand below it; the others are on its own page.
 _HINTS = 3

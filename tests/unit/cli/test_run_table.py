@@ -71,15 +71,15 @@ def lines(views: list[RunView], width: int, order: list[str] = STATUS, **look: A
 
 def test_80_columns(views: list[RunView]) -> None:
     assert lines(views, 80) == [
-        "RUN  NAME       STATE    STEP      DONE        REWARD  TREND     END",
-        "v5   mr-4gpu    FAILED   90/1200   ░░░░░░ 8%   0.0855  ▁▂▃▄▅▆▇█  Sun 12:00",
+        "RUN  NAME       STATE    STEP      DONE       REWARD  TREND     LEFT   END",
+        "v5   mr-4gpu    FAILED   90/1200   ░░░░░ 8%   0.0855  ▁▂▃▄▅▆▇█  -      Sun 12:00",
         "    10 s/it  reward rising  kl 0.012  len 311  took 1h00m  77.9 GiB",
         "    torchrun exited with 1: torch.OutOfMemoryError: CUDA out of memory. Tried to",
         "    allocate 2 GiB",
-        "v26  mr-4gpu    RUNNING  412/1200  ██░░░░ 34%  0.408   ▁▂▃▄▅▆▇█  14:11",
-        "    10 s/it  2.2 h left  reward rising  kl 0.012  len 311  last step 21s ago",
-        "    running 2h05m  77.9 GiB  local 77  on n0",
-        "v27  mr-2x8gpu  QUEUED   -                     -                 -",
+        "v26  mr-4gpu    RUNNING  412/1200  █░░░░ 34%  0.408   ▁▂▃▄▅▆▇█  2.2 h  14:11",
+        "    10 s/it  reward rising  kl 0.012  len 311  last step 21s ago  running 2h05m",
+        "    77.9 GiB  local 77  on n0",
+        "v27  mr-2x8gpu  QUEUED   -                    -                 -      -",
         "    queued for 12m  local 4711",
         "    waiting for 4 GPUs (Priority)",
     ]
