@@ -85,11 +85,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+#: The groups of tests/training: one process of ms-swift that answers questions; a checkout with a model.
+SHARED = {
+    **dict.fromkeys(["test_differential.py", "test_ignored.py", "test_specs.py"], "questions"),
+    **dict.fromkeys(
+        ["test_real_training.py", "test_scaling.py", "test_platform_training.py"], "checkout"
+    ),
+}
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """With `-n 2` all tests of Slurm run in one worker, so that they share a cluster; other kinds likewise.
 
-    The nodes of platforms are made for each test, and the trainings of one file run two at a time.
+    The nodes of platforms are made for each test, and the trainings of one file run two at a time. The
+    tests of real trainings make some groups, of which each shares what takes long to make. Groups with many
+    tests begin first, and single tests fill the workers at the end.
     """
     from xdist.scheduler import LoadScopeScheduling
 
@@ -99,6 +110,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             folder = file.split("/")[-2]
             if folder == "platform":
                 return file
+            if folder == "training":
+                return SHARED.get(file.split("/")[-1], file)
             return folder if folder in KINDS else nodeid
 
     return ByKind(config, log)
