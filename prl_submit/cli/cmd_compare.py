@@ -112,11 +112,28 @@ def _print_tables(comparison: Comparison) -> None:
             note("no setting differs")
         header, rows = tables.metric_table(comparison)
         data(table(["METRIC", *header[1:]], rows))
-    for run in comparison.runs:
-        for hint in run.hints:
-            note(f"hint: {run.run}: {hint.text}")
-            note(f"  {hint.advice}; healthy is {hint.healthy} ({hint.source})")
+    _note_hints(comparison)
     note(f"speed: {comparison.how}")
+
+
+def _note_hints(comparison: Comparison) -> None:
+    """Print what is not healthy: of a few runs each hint, of many runs each kind of hint once."""
+    found = [(run.run, hint) for run in comparison.runs for hint in run.hints]
+    if len(comparison.runs) > _MOST_COLUMNS:
+        named: dict[str, list[str]] = {}
+        for run, hint in found:
+            named.setdefault(hint.name, []).append(run)
+        first = {hint.name: hint for _, hint in reversed(found)}
+        found = [(_listed(runs), first[name]) for name, runs in named.items()]
+    for runs, hint in found:
+        note(f"hint: {runs}: {hint.text}")
+        note(f"  {hint.advice}; healthy is {hint.healthy} ({hint.source})")
+
+
+def _listed(runs: list[str]) -> str:
+    """The first run, and how many others are alike."""
+    others = len(runs) - 1
+    return runs[0] + (f" and {others} other{'s' if others > 1 else ''} alike" if others else "")
 
 
 command = compare_

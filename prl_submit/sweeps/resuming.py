@@ -25,7 +25,7 @@ from prl_submit.runs.checkpoints import Checkpoint, last_complete
 from prl_submit.runs.directory import Run
 from prl_submit.runs.exclusive import exclusive
 from prl_submit.runs.layout import CANCEL, RECORD, VERDICT, sweep_folder
-from prl_submit.runs.plan_file import PlanFile, git_state, read_plan
+from prl_submit.runs.plan_file import Git, PlanFile, git_state, read_plan
 from prl_submit.runs.record import Record, SweptRun
 from prl_submit.runs.states import FINISHED, LOST, SUCCEEDED, State
 from prl_submit.submission import (
@@ -49,6 +49,7 @@ from prl_submit.sweeps.sweep_submission import (
     write_waiting,
 )
 from prl_submit.system.files import remove_inside
+from prl_submit.system.shared_results import share_results
 
 
 class ResumedRun(Struct, frozen=True):
@@ -57,6 +58,25 @@ class ResumedRun(Struct, frozen=True):
     run: str
     words: str
     is_started: bool
+
+
+class _Orders:
+    """The runs that are to be submitted, and what their preparation needs."""
+
+    def __init__(self, order: SweepOrder, world: World) -> None:
+        self.order = order
+        self.world = world
+        self._commits: dict[str, Git | None] = {}
+
+    def add(self, run: Path, plan: Plan, record: Record) -> None:
+        """Add a prepared run."""
+        self.order.items.append(SweepItem(run, plan, record))
+
+    def git(self, workdir: str) -> Git | None:
+        """The commit of a working directory. Git is asked once."""
+        if workdir not in self._commits:
+            self._commits[workdir] = git_state(workdir, self.world.shell, self.world.environ)
+        return self._commits[workdir]
 
 
 class ResumedSweep(Struct, frozen=True):
@@ -74,19 +94,26 @@ def resume_sweep(runs: Sequence[Run], world: World, *, is_whole: bool) -> Resume
     root, place = runs[0].path.parent, _place_of(runs[0])
     folder = sweep_folder(root, place.folder)
     folder.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
-    with submitting(folder):
+    with submitting(folder), share_results():
         file = read_sweep(folder)
-        order = SweepOrder(folder, place.name, place.id, file.max_parallel if file else None, [])
-        outcomes = _prepare_all([refreshed(run) for run in runs], order, world)
+        most = file.max_parallel if file else None
+        orders = _Orders(SweepOrder(folder, place.name, place.id, most, []), world)
+        outcomes = _prepare_all([refreshed(run) for run in runs], orders)
         if is_whole and file is not None:
-            outcomes += _prepare_missing(file, folder, order, world)
-        if order.items:
-            _keep_made_of(order, world)
-            try:
-                give(order, world)
-            except BaseException as error:
-                raise half_way(error, as_it_is(order)) from None
-        return ResumedSweep(outcomes, as_it_is(order))
+            outcomes += _prepare_missing(file, folder, orders)
+        return ResumedSweep(outcomes, _submit(orders))
+
+
+def _submit(orders: _Orders) -> SubmittedSweep:
+    """Give the prepared runs to the backend; the runs as they are then."""
+    order = orders.order
+    if order.items:
+        _keep_made_of(order, orders.world)
+        try:
+            give(order, orders.world)
+        except BaseException as error:
+            raise half_way(error, as_it_is(order)) from None
+    return as_it_is(order)
 
 
 def _keep_made_of(order: SweepOrder, world: World) -> None:
@@ -106,7 +133,7 @@ def _place_of(run: Run) -> SweptRun:
     return place
 
 
-def _prepare_all(runs: list[Run], order: SweepOrder, world: World) -> list[ResumedRun]:
+def _prepare_all(runs: list[Run], orders: _Orders) -> list[ResumedRun]:
     """Prepare the runs that are to be submitted, and add them to the order; what was done with each."""
     waiting = [run for run in runs if run.record is not None and run.record.is_waiting]
     others = [run for run in runs if run not in waiting]
@@ -115,29 +142,28 @@ def _prepare_all(runs: list[Run], order: SweepOrder, world: World) -> list[Resum
     for run in runs:
         try:
             done = (
-                _submit_waiting(run, order, world)
+                _submit_waiting(run, orders)
                 if run.path not in states
-                else _start_again(run, states[run.path], order, world)
+                else _start_again(run, states[run.path], orders)
             )
         except PrlSubmitError as error:
-            hint = f" ({error.hint})" if error.hint else ""
-            done = ResumedRun(run.name, f"not resumed: {error.message}{hint}", is_started=False)
+            done = _not_resumed(run.name, error)
         outcomes.append(done)
     return outcomes
 
 
-def _submit_waiting(run: Run, order: SweepOrder, world: World) -> ResumedRun:
+def _submit_waiting(run: Run, orders: _Orders) -> ResumedRun:
     """Add a run that was never given to its backend to the order, unless a living queue has it."""
     queued = state_in_queue(run)
     if queued is not None:
         return ResumedRun(run.name, f"left alone: {queued.state} {queued.reason}", is_started=False)
     with exclusive(run):
         file = where_it_lies(run, read_plan(run.path))
-        _refuse(file.plan, world)
+        _refuse(file.plan, orders.world)
         for name in (CANCEL, VERDICT):
             remove_inside(run.path, name)
         record = msgspec.structs.replace(run.require_record(), is_waiting=False)
-        order.items.append(SweepItem(run.path, _waits_for(file.plan), record))
+        orders.add(run.path, _waits_for(file.plan), record)
     return ResumedRun(run.name, "submitted", is_started=True)
 
 
@@ -150,7 +176,7 @@ def _waits_for(plan: Plan) -> Plan:
     return put_into(plan, open_runs([each.run for each in plan.after], plan))
 
 
-def _start_again(run: Run, state: State, order: SweepOrder, world: World) -> ResumedRun:
+def _start_again(run: Run, state: State, orders: _Orders) -> ResumedRun:
     """Add a run that has ended without success to the order, after its files are those of the next attempt."""
     if run.record is None:
         return ResumedRun(run.name, f"not resumed: {run.fault}", is_started=False)
@@ -160,13 +186,13 @@ def _start_again(run: Run, state: State, order: SweepOrder, world: World) -> Res
     with exclusive(run):
         _end_what_is_left(run, state)
         file = where_it_lies(run, read_plan(run.path))
-        _refuse(file.plan, world)
+        _refuse(file.plan, orders.world)
         checkpoint = _checkpoint(run, file.plan)
         plan = _next_plan(file.plan, checkpoint)
         record = next_record(run, plan, state)
         remove_inside(run.path, CANCEL)
-        _write(run.path, file, plan, record, world)
-        order.items.append(SweepItem(run.path, plan, record))
+        _write(run.path, file, plan, record, orders)
+        orders.add(run.path, plan, record)
     words = f"continues from {checkpoint.path.name}" if checkpoint else "begins anew"
     return ResumedRun(run.name, f"{words} ({state.state})", is_started=True)
 
@@ -213,29 +239,35 @@ def _next_plan(plan: Plan, checkpoint: Checkpoint | None) -> Plan:
     return msgspec.structs.replace(plan, arguments=kept)
 
 
-def _write(run: Path, file: PlanFile, plan: Plan, record: Record, world: World) -> None:
+def _write(run: Path, file: PlanFile, plan: Plan, record: Record, orders: _Orders) -> None:
     """Write the files of a run's next attempt, and run.json last."""
-    git = git_state(plan.workdir, world.shell, world.environ)
-    file = msgspec.structs.replace(file, plan=plan, git=git)
-    write_plan(run, file, record, world, durable=False)
+    file = msgspec.structs.replace(file, plan=plan, git=orders.git(plan.workdir))
+    write_plan(run, file, record, orders.world, durable=False)
     write_waiting(run, record)
 
 
-def _prepare_missing(
-    file: SweepFile, folder: Path, order: SweepOrder, world: World
-) -> list[ResumedRun]:
+def _prepare_missing(file: SweepFile, folder: Path, orders: _Orders) -> list[ResumedRun]:
     """Add the runs that sweep.json has and that have no run.json: a submission was killed before it wrote them."""
     outcomes = []
     for entry in file.runs:
         path = folder.parent.parent / entry.run
         if os.path.lexists(path / RECORD) or not path.is_dir():
             continue
-        plan_file = read_plan(path)
-        record = msgspec.structs.replace(
-            first_record(plan_file.plan, path),
-            sweep=file.place_of(entry, folder),
-        )
-        _write(path, plan_file, plan_file.plan, record, world)
-        order.items.append(SweepItem(path, plan_file.plan, record))
+        try:
+            plan_file = read_plan(path)
+            _refuse(plan_file.plan, orders.world)
+            record = first_record(plan_file.plan, path)
+            record = msgspec.structs.replace(record, sweep=file.place_of(entry, folder))
+            _write(path, plan_file, plan_file.plan, record, orders)
+        except PrlSubmitError as error:
+            outcomes.append(_not_resumed(entry.run, error))
+            continue
+        orders.add(path, plan_file.plan, record)
         outcomes.append(ResumedRun(path.name, "submitted", is_started=True))
     return outcomes
+
+
+def _not_resumed(run: str, error: PrlSubmitError) -> ResumedRun:
+    """What is said of a run that could not be prepared."""
+    hint = f" ({error.hint})" if error.hint else ""
+    return ResumedRun(run, f"not resumed: {error.message}{hint}", is_started=False)
