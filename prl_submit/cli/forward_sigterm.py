@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 from types import FrameType
 
 from prl_submit import backends
 from prl_submit.backends.asking import refreshed
 from prl_submit.backends.waiting.release import cancel_waiting
-from prl_submit.cli.console import note
 from prl_submit.runs.directory import Run
 
 
@@ -31,7 +32,13 @@ class ForwardSigterm:
     def _forward(self, number: int, frame: FrameType | None) -> None:
         run = refreshed(self._run)
         if run.record is not None and run.record.is_waiting and cancel_waiting(run):
-            note("got SIGTERM: the run waited, and is cancelled")
+            _say("got SIGTERM: the run waited, and is cancelled")
         elif run.record is not None:
-            note("got SIGTERM: handed on to the job, waiting for its end")
+            _say("got SIGTERM: handed on to the job, waiting for its end")
             backends.load(run.record.backend).forward_signal(run, signal.SIGTERM)
+
+
+def _say(text: str) -> None:
+    """Print a line on stderr from a signal handler, which may have interrupted Python while it wrote there."""
+    with contextlib.suppress(OSError, ValueError):
+        os.write(2, f"{text}\n".encode())
