@@ -345,7 +345,10 @@ def _why_lost(record: Record, last: str) -> str:
     if record.job_id is None:
         return "it was never submitted: the submission was interrupted before Slurm had the job"
     if last == QUEUED:
-        return f"Slurm no longer knows job {record.job_id}, and it never began"
+        why = f"Slurm no longer knows job {record.job_id}, and it never began"
+        if array_of(record.job_id) == record.job_id:
+            return why
+        return f"{why}; a task that scancel ends before it begins is forgotten at once"
     return (
         f"Slurm no longer knows job {record.job_id}, and it left no exit.json: "
         "killed (SIGKILL), or its node failed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ from prl_submit.backends.slurm.partitions import SINFO
 from prl_submit.errors import BackendRefusedError, OutcomeUnknownError, PrlSubmitError, RefusedError
 from prl_submit.planning.plan import with_run_dir
 from prl_submit.runs.directory import Run, read_run
-from prl_submit.runs.layout import CANCEL, JOB, LOGS, SLURM_LOG
+from prl_submit.runs.layout import CANCEL, JOB, LOGS, MISSING, SLURM_LOG
 from prl_submit.runs.record import ArrayTask, Record, SweptRun, directory_of, write_record
 from prl_submit.runs.states import CANCELLED, LOST, QUEUED, RUNNING, State
 from prl_submit.system import shell
@@ -334,6 +335,19 @@ def test_an_id_that_was_given_anew_to_the_same_sweep(slurm: FakeSlurm, make: Mak
     later = "sbatch /out/sweeps/lr-20261201-180000/job.sbatch"
     slurm.accounted[0] |= {"JobName": "lr", "SubmitLine": later}
     assert ask(order)[0].state == QUEUED
+
+
+def test_a_waiting_task_that_somebody_cancelled(slurm: FakeSlurm, make: Make) -> None:
+    """Neither squeue nor sacct lists a task that `scancel 4711_2` ended before it began."""
+    order = make(1, 1)
+    BACKEND.submit_many(order)
+    slurm.rows = [row(order, "4711_[1]")]
+    assert [state.state for state in ask(order)] == [QUEUED, QUEUED]
+    long_ago = datetime.fromisoformat(written(order.items[1].run).submitted_at).timestamp()
+    (order.items[1].run / MISSING).write_text(str(long_ago))
+    state = ask(order)[1]
+    assert state.state == LOST
+    assert "scancel ends before it begins" in (state.reason or "")
 
 
 def test_the_task_that_has_the_arrays_own_id(slurm: FakeSlurm, make: Make) -> None:
