@@ -21,9 +21,8 @@ _MISSING = {
 
 def notes(run: Path, result: RunResult, completions: KeptCompletions | None) -> list[str]:
     """What is missing of a run. `completions`: None if none were asked for."""
-    fault = file_fault(run, stat.S_IFDIR)
-    if fault is not None:
-        return [f"the run directory {fault}"]
+    if not os.path.isdir(run):  # it may be a link to a folder on another disk
+        return [f"the run directory is {'a link to nothing' if run.is_symlink() else 'missing'}"]
     files = [STEPS, ARGUMENTS] + ([COMPLETIONS] if completions is not None else [])
     told = [_file_note(run, name) for name in files]
     told += [_copied_note(run), *_metrics_notes(result)]
@@ -32,14 +31,14 @@ def notes(run: Path, result: RunResult, completions: KeptCompletions | None) -> 
     return [text for text in told if text is not None]
 
 
-def file_fault(path: Path, kind: int = stat.S_IFREG) -> str | None:
-    """Why a file, or a folder, is not read; None if it is read. Links in a run directory are not followed."""
+def file_fault(path: Path) -> str | None:
+    """Why a file is not read; None if it is read. Links in a run directory are not followed."""
     try:
         found = os.stat(path, follow_symlinks=False)
         if stat.S_ISLNK(found.st_mode):
             return "is a symbolic link" + (" to nothing" if not os.path.exists(path) else "")
-        if stat.S_IFMT(found.st_mode) != kind:
-            return "is no regular file" if kind == stat.S_IFREG else "is no folder"
+        if not stat.S_ISREG(found.st_mode):
+            return "is no regular file"
         if not os.access(path, os.R_OK):
             return "may not be read by this user"
     except FileNotFoundError:

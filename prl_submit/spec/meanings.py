@@ -31,6 +31,7 @@ COMMANDS = _by_word(
         "init": "new scaffold example quickstart generate",
         "import": "convert translate migrate",
         "collect": "download fetch pull",
+        "report": "plot chart graph html dashboard tensorboard visualize",
         "rerun": "repeat again clone duplicate resubmit",
         "tag": "label mark",
         "note": "comment annotate describe",

@@ -652,6 +652,7 @@ def test_explain_shows_a_dash_for_a_version_that_is_not_known(world: World) -> N
         ("tail", "did you mean 'logs'?"),
         ("validate", "did you mean 'check'?"),
         ("export", "did you mean 'report'?"),
+        ("tensorboard", "did you mean 'report'?"),
         ("gc", "did you mean 'prune'?"),
         ("xyzzy", "`prl-submit --help` lists the commands"),
     ],

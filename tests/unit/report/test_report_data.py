@@ -99,6 +99,15 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     assert told[2] == ["the run directory is missing"]
 
 
+def test_a_run_directory_may_be_a_link_to_another_disk(tmp_path: Path) -> None:
+    real, link, dead = make_run(tmp_path / "a"), tmp_path / "link", tmp_path / "dead"
+    link.symlink_to(real)
+    dead.symlink_to(tmp_path / "nowhere")
+    first, second = gather([link, dead]).data.runs
+    assert (first.notes, len(decoded("d", first.training.steps))) == ([], 20)
+    assert second.notes == ["the run directory is a link to nothing"]
+
+
 def test_damaged_lines_are_counted(tmp_path: Path) -> None:
     run = make_run(tmp_path / "a")
     with (run / "logging.jsonl").open("a") as file:
