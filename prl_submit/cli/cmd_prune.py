@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from prl_submit.runs.deleting import delete_leftovers
 from prl_submit.runs.directory import Run, find_runs, list_runs, point_latest
 from prl_submit.runs.disk_use import in_words
 from prl_submit.runs.labels import read_labels
-from prl_submit.runs.layout import LATEST
+from prl_submit.runs.layout import LATEST, LOGS, RECORD, STEPS, node_log
 from prl_submit.runs.prune_choice import Keep
 from prl_submit.runs.references import find_references
 from prl_submit.runs.states import FINISHED, LOST, State
@@ -61,14 +62,23 @@ class Filters:
 
 
 def _is_older(run: Run, state: State, seconds: int) -> bool:
-    """True if the run ended so long ago. One that has not ended, or whose end nobody knows, is not older."""
-    ended = state.ended_at
-    if ended is None or run.record is None or state.state not in FINISHED:
+    """True if the run ended so long ago. If nobody knows when, as of a LOST one, its last sign of life counts."""
+    if state.state not in FINISHED:
         return False
     try:
-        return time.time() - datetime.fromisoformat(ended).timestamp() >= seconds
+        ended = datetime.fromisoformat(state.ended_at).timestamp() if state.ended_at else None
     except ValueError:
-        return False
+        ended = None
+    return time.time() - (_last_sign(run.path) if ended is None else ended) >= seconds
+
+
+def _last_sign(run: Path) -> float:
+    """When the run's log, its steps or its record were last written; now if nobody knows."""
+    found = []
+    for path in (node_log(run / LOGS, 0), run / STEPS, run / RECORD):
+        with contextlib.suppress(OSError):
+            found.append(os.lstat(path).st_mtime)
+    return max(found, default=time.time())
 
 
 def _duration(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:

@@ -87,7 +87,11 @@ def test_a_living_run_is_left(world: World) -> None:
     until(lambda: world.states()[run.name] == "LOST")
     done = world.prl("prune", "v0", "--runs")
     assert (done.code, "is LOST, so its job may still run" in done.err) == (2, True)
-    done = world.prl("prune", "v0", "--runs", "--state", "lost")
+    lost = ("prune", "v0", "--runs", "--state", "lost")
+    assert world.prl(*lost, "--older-than", "1d").out == ""
+    for path in (run / "logs/node0.log", run / "logging.jsonl", run / "run.json"):
+        os.utime(path, (0, 0))
+    done = world.prl(*lost, "--older-than", "1d")
     assert (done.code, run.exists()) == (0, False), done.err
     assert not (world.output / "latest").is_symlink()
 
