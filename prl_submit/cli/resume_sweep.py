@@ -45,12 +45,12 @@ def resume_in_sweep(
     except KeyboardInterrupt as interrupt:
         return say_interrupted(interrupt.args)
     _say(resumed.outcomes)
-    failed = [item for item in resumed.outcomes if item.words.startswith("not resumed")]
+    has_failed = any(item.has_failed for item in resumed.outcomes)
     started = {run.path for run in resumed.sweep.runs}
     left = [refreshed(run) for run in runs if run.path not in started]
     how = {"wait": wait, "follow": follow, "as_json": as_json}
     code = after_start(resumed.sweep, "resumed", left=left, **how)
-    return code or (EXIT_JOB_FAILED if failed else 0)
+    return code or (EXIT_JOB_FAILED if has_failed else 0)
 
 
 def _say(outcomes: Sequence[ResumedRun]) -> None:

@@ -109,7 +109,7 @@ def _path(text: str) -> Path:
 
 
 def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """The names of runs that the shell offers after Tab."""
+    """The names of runs and sweeps that the shell offers after Tab."""
     from prl_submit.errors import PrlSubmitError
     from prl_submit.runs.directory import list_runs
     from prl_submit.runs.layout import LATEST
@@ -118,7 +118,8 @@ def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) ->
         found = list_runs(output_root(ctx.params.get("output_root")))
     except PrlSubmitError:
         return []
-    names = [LATEST, *(run.name for run in reversed(found))]
+    swept = [run.record.sweep.name for run in found if run.record and run.record.sweep]
+    names = [LATEST, *dict.fromkeys(reversed(swept)), *(run.name for run in reversed(found))]
     return [name for name in names if name.startswith(incomplete)]
 
 

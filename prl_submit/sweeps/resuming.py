@@ -53,11 +53,11 @@ from prl_submit.system.shared_results import share_results
 
 
 class ResumedRun(Struct, frozen=True):
-    """What was done with one run, in words. `is_started`: true if it was given to its backend."""
+    """What was done with one run, in words. `has_failed`: it should have been submitted, and could not be."""
 
     run: str
     words: str
-    is_started: bool
+    has_failed: bool = False
 
 
 class _Orders:
@@ -156,7 +156,7 @@ def _submit_waiting(run: Run, orders: _Orders) -> ResumedRun:
     """Add a run that was never given to its backend to the order, unless a living queue has it."""
     queued = state_in_queue(run)
     if queued is not None:
-        return ResumedRun(run.name, f"left alone: {queued.state} {queued.reason}", is_started=False)
+        return ResumedRun(run.name, f"left alone: {queued.state} {queued.reason}")
     with exclusive(run):
         file = where_it_lies(run, read_plan(run.path))
         _refuse(file.plan, orders.world)
@@ -164,7 +164,7 @@ def _submit_waiting(run: Run, orders: _Orders) -> ResumedRun:
             remove_inside(run.path, name)
         record = msgspec.structs.replace(run.require_record(), is_waiting=False)
         orders.add(run.path, _waits_for(file.plan), record)
-    return ResumedRun(run.name, "submitted", is_started=True)
+    return ResumedRun(run.name, "submitted")
 
 
 def _waits_for(plan: Plan) -> Plan:
@@ -179,10 +179,10 @@ def _waits_for(plan: Plan) -> Plan:
 def _start_again(run: Run, state: State, orders: _Orders) -> ResumedRun:
     """Add a run that has ended without success to the order, after its files are those of the next attempt."""
     if run.record is None:
-        return ResumedRun(run.name, f"not resumed: {run.fault}", is_started=False)
+        return ResumedRun(run.name, f"not resumed: {run.fault}", has_failed=True)
     if state.state not in FINISHED or state.state == SUCCEEDED or state.is_ending:
         more = " (its last processes end just now)" if state.is_ending else ""
-        return ResumedRun(run.name, f"left alone: {state.state}{more}", is_started=False)
+        return ResumedRun(run.name, f"left alone: {state.state}{more}")
     with exclusive(run):
         _end_what_is_left(run, state)
         file = where_it_lies(run, read_plan(run.path))
@@ -194,7 +194,7 @@ def _start_again(run: Run, state: State, orders: _Orders) -> ResumedRun:
         _write(run.path, file, plan, record, orders)
         orders.add(run.path, plan, record)
     words = f"continues from {checkpoint.path.name}" if checkpoint else "begins anew"
-    return ResumedRun(run.name, f"{words} ({state.state})", is_started=True)
+    return ResumedRun(run.name, f"{words} ({state.state})")
 
 
 def _end_what_is_left(run: Run, state: State) -> None:
@@ -263,11 +263,11 @@ def _prepare_missing(file: SweepFile, folder: Path, orders: _Orders) -> list[Res
             outcomes.append(_not_resumed(entry.run, error))
             continue
         orders.add(path, plan_file.plan, record)
-        outcomes.append(ResumedRun(path.name, "submitted", is_started=True))
+        outcomes.append(ResumedRun(path.name, "submitted"))
     return outcomes
 
 
 def _not_resumed(run: str, error: PrlSubmitError) -> ResumedRun:
     """What is said of a run that could not be prepared."""
     hint = f" ({error.hint})" if error.hint else ""
-    return ResumedRun(run, f"not resumed: {error.message}{hint}", is_started=False)
+    return ResumedRun(run, f"not resumed: {error.message}{hint}", has_failed=True)
