@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,21 @@ def test_no_line_is_longer_than_the_terminal(
     for line in lines(found, width, order, differs={found[0].status.path: "learning_rate 1e-5"}):
         assert cell_len(line) <= max(width, 26)
         assert line.isprintable()
+
+
+def test_an_end_that_is_known_roughly(tmp_path: Path) -> None:
+    """Only the first step is timed, which has the warm-up."""
+    row = lines([view_of(tmp_path, 5, RUNNING, 1)], 80)[1]
+    assert re.search(r" ~15:\d\d ", row)
+    assert "about 3.3 h left" in " ".join(lines([view_of(tmp_path, 5, RUNNING, 1)], 40))
+
+
+def test_a_silent_training_says_so(tmp_path: Path) -> None:
+    view = view_of(tmp_path, 5, RUNNING, 20)
+    late = msgspec.structs.replace(view.status, last_step_at=iso(NOON - 3000))
+    (tmp_path / "v5-20261130-120000" / "logs").mkdir()
+    again = TrainingReader(view.run).look(view.run, late, NOON)
+    assert any(line.startswith("    no step for 50 minutes") for line in lines([again], 80))
 
 
 def test_a_run_of_a_sweep_shows_its_values(tmp_path: Path) -> None:

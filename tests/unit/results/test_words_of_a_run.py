@@ -10,7 +10,7 @@ import pytest
 
 from prl_submit.results.metrics_reader import read_metrics, read_recent_metrics
 from prl_submit.results.overview import overview
-from prl_submit.results.overview_text import bar, end_date, overview_lines
+from prl_submit.results.overview_text import bar, end_date
 from prl_submit.results.phase import phase
 from prl_submit.results.run_metrics import RunMetrics
 from prl_submit.results.run_settings import RunSettings
@@ -167,36 +167,6 @@ DAY = 86_400.0
 )
 def test_the_date_of_the_end(seconds: float, words: str) -> None:
     assert end_date(NOON + seconds, NOON) == words
-
-
-def test_an_overview_in_lines(tmp_path: Path) -> None:
-    metrics_of = {"kl": 0.0123, "completions__mean_length": 311.0, "memory(GiB)": 77.94}
-    lines = [step(n, 1200, reward=n / 100, **metrics_of) for n in range(380, 413)]
-    metrics = read_recent_metrics(write_run(tmp_path / "run", lines))
-    view = overview(metrics, RunSettings({}, {}), NOON, NOON + 5, is_running=True)
-    assert overview_lines(view, NOON + 5) == [
-        "step 412/1200 ██████░░░░░░░░░░░░░░ 34%  10 s/it  2.2 h left, ends 14:11",
-        "reward 4.08 ▁▁▁▂▂▃▃▃▄▄▅▅▅▆▆▇▇███ rising  kl 0.012  len 311  77.9 GiB  5s ago",
-    ]
-    plain = overview_lines(view, NOON + 5, ascii_only=True)
-    assert all(line.isascii() and len(line) <= 76 for line in plain)
-    ended = overview(metrics, RunSettings({}, {}), NOON, NOON + 5, is_running=False)
-    assert "left" not in overview_lines(ended, NOON)[0]
-    assert "ago" not in overview_lines(ended, NOON)[1]
-    late = overview(metrics, RunSettings({}, {}), NOON, NOON + 1000, is_running=True)
-    assert overview_lines(late, NOON + 1000)[2].startswith("no step for 16.7 minutes")
-    nothing = overview(RunMetrics(), RunSettings({}, {}), None, NOON, is_running=True)
-    assert overview_lines(nothing, NOON) == []
-
-
-def test_an_overview_after_one_step(tmp_path: Path) -> None:
-    """Without rewards, and with a time left that is only rough."""
-    metrics = read_metrics(write_run(tmp_path / "run", [step(1, 100)]))
-    view = overview(metrics, RunSettings({}, {}), NOON, NOON, is_running=True)
-    assert overview_lines(view, NOON) == [
-        "step 1/100 ░░░░░░░░░░░░░░░░░░░░ 1%  10 s/it  about 16 min left, ends 12:16",
-        "0s ago",
-    ]
 
 
 def test_bars() -> None:
