@@ -231,3 +231,19 @@ def test_a_sweep_after_a_run_and_a_run_after_a_sweep(world: World) -> None:
     (world.output / "go").touch()
     assert world.prl("wait", "last").code == 0
     assert set(world.states().values()) == {"SUCCEEDED"}
+
+
+def test_one_run_of_a_sweep_is_resumed_through_the_queue(world: World) -> None:
+    gpus(world, 1)
+    fake = (
+        'echo "$CUDA_VISIBLE_DEVICES" >>$run/gpus; [[ -e $run/checkpoint-1 || $run == *v1-* ]] && '
+        "{ step 2 2; ended; exit 0; }; checkpoint 1 2; step 1 2; exit 3"
+    )
+    assert world.prl(sweep(world, {"swift.seed": [1, 2]}), FAKE=fake).code == 0
+    assert world.prl("wait", "lr").code == 1
+    done = world.prl("resume", "v0", "--wait", FAKE=fake)
+    assert done.code == 0, done.err
+    assert "continues from checkpoint-1" in done.err
+    first, second = runs_of(world)
+    assert (first / "gpus").read_text().split() == ["0", "0"]
+    assert [trainings(first), trainings(second)] == [2, 1]

@@ -10,9 +10,10 @@ import signal
 import time
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from prl_submit.backends.local import processes
 from prl_submit.runs.layout import LOGS, QUEUE, sweep_folder
@@ -35,7 +36,7 @@ class QueueFile(Struct, frozen=True, kw_only=True):
 
     process: LocalProcess
     name: str
-    runs: list[str]
+    runs: list[Annotated[str, Meta(pattern=r"^v[0-9]+-[0-9]{8}-[0-9]{6}$")]]
     max_parallel: int | None = None
     running: int = 0
     reasons: dict[str, str] = {}
