@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.swift_logs import SWIFT_46, step, text_of
@@ -190,7 +191,8 @@ def test_watch_finds_runs_that_begin_later(world: World, eventually: Eventually)
     second = world.submit('until [[ -e "$run/go" ]]; do sleep 0.1; done; step 1 1')
     terminal.until(lambda: any(line.startswith("v1 ") for line in terminal.screen.frames[-1]))
     terminal.type(b"\x1a")  # Ctrl-Z gives the usual screen back
-    terminal.until(lambda: terminal.screen.other is None)
+    terminal.until(lambda: _is_stopped(terminal.process.pid))
+    assert terminal.screen.other is None
     drawn = len(terminal.screen.frames)
     terminal.process.send_signal(signal.SIGCONT)
     terminal.until(lambda: len(terminal.screen.frames) > drawn)
@@ -198,3 +200,7 @@ def test_watch_finds_runs_that_begin_later(world: World, eventually: Eventually)
         (run / "go").touch()
     assert terminal.finish() == 0
     assert sum(" SUCCEEDED " in line for line in terminal.screen.usual) == 2
+
+
+def _is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
