@@ -6,5 +6,6 @@ run_names.py         the names of the runs, by the pattern `sweep.name`; pure
 sweep_plans.py       SPEC and options -> a plan for each combination, and the problems of all
 shared_problems.py   one problem for all combinations that have it
 sweep_file.py        sweep.json, which says what runs a sweep has
-sweep_submission.py  plans -> prepared runs, which the backend is given together; resuming
+sweep_submission.py  plans -> prepared runs, which the backend is given together
+    resuming.py          submits what has not succeeded
 """
