@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from prl_submit import backends
@@ -24,6 +25,7 @@ from prl_submit.errors import EXIT_INTERRUPTED, EXIT_WRONG_INPUT, PrlSubmitError
 from prl_submit.launch.quote import bash
 from prl_submit.prepare import Asked
 from prl_submit.runs.directory import Run
+from prl_submit.runs.layout import QUEUE, QUEUE_LOG
 from prl_submit.runs.states import Status
 from prl_submit.submission import World
 from prl_submit.sweeps.sweep_plans import SweepPlans, plan_sweep
@@ -120,6 +122,9 @@ def after_start(
     `left`: runs of the sweep that this command did not start, and whose end is waited for too.
     """
     note(_started_line(sweep, verb))
+    if os.path.exists(sweep.folder / QUEUE):
+        note("  they wait in a queue on this machine, which must stay up")
+        note(f"  queue:   {sweep.folder / QUEUE_LOG}")
     _say_how_to_start(sweep.runs)
     if not wait and not follow:
         if as_json:

@@ -79,6 +79,7 @@ def test_each_run_gets_gpus_of_its_own(world: World, eventually: Eventually) -> 
     spec = sweep(world, {}, sweep={"zip": values})
     done = world.prl(spec, FAKE=UNTIL_TOLD)
     assert done.code == 0, done.err
+    assert "they wait in a queue on this machine, which must stay up\n  queue:   " in done.err
     first, second, third, fourth = runs_of(world)
     eventually(lambda: (fourth / "gpus").exists() and (second / "gpus").exists(), 20)
     eventually(lambda: reasons(world)[2].startswith("QUEUED waiting for 4"))
