@@ -63,7 +63,7 @@ unit: dev-env              ## the fast tests: pure functions, rendered files, ra
 	$(BIN)/python -m pytest tests/unit tests/render tests/property
 
 coverage: dev-env          ## the same, with branch coverage of the pure modules
-	$(BIN)/python -m pytest -n 2 --cov --cov-report= --cov-fail-under=0 tests/unit tests/render tests/property
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report= --cov-fail-under=0 tests/unit tests/render tests/property
 	$(BIN)/python -m coverage report
 
 bench: test-env            ## speed, side by side with `python -c pass` and with the schedulers' own commands

@@ -102,6 +102,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     tests of real trainings make some groups, of which each shares what takes long to make. Groups with many
     tests begin first, and single tests fill the workers at the end.
     """
+    if config.getoption("dist") == "worksteal":
+        return None  # the unit tests, which share nothing
+
     from xdist.scheduler import LoadScopeScheduling
 
     class ByKind(LoadScopeScheduling):
