@@ -10,7 +10,7 @@ from prl_submit import backends
 from prl_submit.backends.artefact import first_file
 from prl_submit.cli.console import data, document, note
 from prl_submit.cli.problems import errors_line, problem_in_json, rendered
-from prl_submit.cli.sweep_tables import (
+from prl_submit.cli.views.sweep_tables import (
     combinations_document,
     errors_of_sweep,
     note_problems,

@@ -59,7 +59,7 @@ def cancel(
     except KeyboardInterrupt:
         return _interrupted(found)
     if as_json:
-        from prl_submit.cli.run_views import detailed
+        from prl_submit.cli.views.shown_runs import detailed
 
         again = [refreshed(run) for run in found]
         document({"runs": detailed(again, statuses_of(again))})

@@ -8,7 +8,8 @@ import click
 import msgspec
 
 from prl_submit.cli.console import document, note
-from prl_submit.cli.run_choice import (
+from prl_submit.cli.shared_options import json_option, output_root_option
+from prl_submit.cli.views.run_choice import (
     Choice,
     chosen_columns,
     chosen_runs,
@@ -17,14 +18,13 @@ from prl_submit.cli.run_choice import (
     known_states,
     of_choice,
 )
-from prl_submit.cli.run_table import LIST
-from prl_submit.cli.run_views import ask, make_look, print_columns, print_table
-from prl_submit.cli.shared_options import json_option, output_root_option
+from prl_submit.cli.views.run_table import LIST
+from prl_submit.cli.views.shown_runs import ask, make_look, print_columns, print_table
 from prl_submit.runs.directory import list_runs
 from prl_submit.system.user_paths import output_root as output_root_of
 
 if TYPE_CHECKING:
-    from prl_submit.cli.run_columns import Column, TableLook
+    from prl_submit.cli.views.run_columns import Column, TableLook
     from prl_submit.results.run_status import RunView
     from prl_submit.runs.directory import Run
 

@@ -55,8 +55,8 @@ def named_runs(names: Sequence[str], root: Path) -> list[Run]:
 
 def _show(runs: list[Run], root: Path, *, as_json: bool, names: Sequence[str]) -> int:
     """Print the runs; the exit code. `names`: what the user typed; then runs that have ended are shown too."""
-    from prl_submit.cli.run_table import STATUS
-    from prl_submit.cli.run_views import ask, make_look, print_table
+    from prl_submit.cli.views.run_table import STATUS
+    from prl_submit.cli.views.shown_runs import ask, make_look, print_table
 
     named = bool(names)
     as_pages = named and len(runs) <= min(_MOST_PAGES, len(names)) and not as_json
@@ -68,7 +68,7 @@ def _show(runs: list[Run], root: Path, *, as_json: bool, names: Sequence[str]) -
     else:
         _print_heads(answer.views, names)
         if as_pages:
-            from prl_submit.cli.run_page import print_pages
+            from prl_submit.cli.views.run_page import print_pages
 
             print_pages(answer.views)
         else:
@@ -81,7 +81,7 @@ def _show(runs: list[Run], root: Path, *, as_json: bool, names: Sequence[str]) -
 
 def _print_heads(views: Sequence[RunView], names: Sequence[str]) -> None:
     """Print a line about each sweep that the user named."""
-    from prl_submit.cli.sweep_heads import sweep_heads
+    from prl_submit.cli.views.sweep_heads import sweep_heads
 
     for line in sweep_heads([(view.run, view.status.state) for view in views], names):
         data(line)
@@ -89,10 +89,10 @@ def _print_heads(views: Sequence[RunView], names: Sequence[str]) -> None:
 
 def _watch(named: list[Run], root: Path) -> int:
     """Redraw the table on a terminal; elsewhere print a line for each change. The exit code."""
-    from prl_submit.cli.live_screen import has_screen
+    from prl_submit.cli.views.live_screen import has_screen
 
     if is_terminal() and has_screen():
-        from prl_submit.cli.live_table import watch_table
+        from prl_submit.cli.views.live_table import watch_table
 
         statuses = watch_table(named, root)
     else:

@@ -32,7 +32,7 @@ def wait(runs: tuple[str, ...], output_root: str | None, as_json: bool) -> int:
     except KeyboardInterrupt:
         return interrupted(found)
     if as_json:
-        from prl_submit.cli.run_views import detailed
+        from prl_submit.cli.views.shown_runs import detailed
 
         document({"runs": detailed(found, statuses)})
     return result_code(statuses)

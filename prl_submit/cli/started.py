@@ -111,7 +111,7 @@ def _announce(run: Run, as_json: bool) -> int:
 
 def _document(run: Run, status: Status) -> None:
     """Print the run as JSON: its status, and the path of what was sent to the backend."""
-    from prl_submit.cli.run_views import detailed
+    from prl_submit.cli.views.shown_runs import detailed
 
     name = traits_of(run.record.backend).artefact if run.record else None
     artefact = None if name is None else str(run.path / name)

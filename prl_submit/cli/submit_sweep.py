@@ -12,7 +12,7 @@ from prl_submit.cli.console import data, document, note
 from prl_submit.cli.follow_many import follow_runs
 from prl_submit.cli.problems import errors_line, problem_in_json
 from prl_submit.cli.run_lines import describe, result_code
-from prl_submit.cli.sweep_tables import (
+from prl_submit.cli.views.sweep_tables import (
     combinations_document,
     combinations_table,
     errors_of_sweep,

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from prl_submit.cli.run_columns import COLUMNS, TableLook
-from prl_submit.cli.run_page import page
-from prl_submit.cli.run_table import LIST, STATUS, lay_out
+from prl_submit.cli.views.run_columns import COLUMNS, TableLook
+from prl_submit.cli.views.run_page import page
+from prl_submit.cli.views.run_table import LIST, STATUS, lay_out
 from prl_submit.results.run_status import RunView, TrainingReader
 from prl_submit.runs.labels import Labels, write_labels
 from prl_submit.runs.record import Predecessor, SweptRun

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from rich.cells import cell_len
 
-from prl_submit.cli.live_table import frame
-from prl_submit.cli.run_columns import COLUMNS, TableLook, moment, setting_text
-from prl_submit.cli.run_table import LIST, STATUS, joined, lay_out, lay_out_chosen
+from prl_submit.cli.views.live_table import frame
+from prl_submit.cli.views.run_columns import COLUMNS, TableLook, moment, setting_text
+from prl_submit.cli.views.run_table import LIST, STATUS, joined, lay_out, lay_out_chosen
 from prl_submit.results.run_status import RunView, TrainingReader
 from prl_submit.runs.record import SweptRun
 from prl_submit.runs.states import State, status_of

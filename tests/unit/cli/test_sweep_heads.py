@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prl_submit.cli.sweep_heads import sweep_heads
+from prl_submit.cli.views.sweep_heads import sweep_heads
 from prl_submit.runs.record import SweptRun
 from tests.support.records import make_run
 

@@ -9,7 +9,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from prl_submit.cli.run_columns import COLUMNS, Column, TableLook, metric, setting, setting_text
+from prl_submit.cli.views.run_columns import (
+    COLUMNS,
+    Column,
+    TableLook,
+    metric,
+    setting,
+    setting_text,
+)
 from prl_submit.errors import NoSuchRunError, PrlSubmitError
 from prl_submit.results.metric_names import METRICS, REWARD_OF, REWARD_STD_OF
 from prl_submit.results.planned_settings import read_planned

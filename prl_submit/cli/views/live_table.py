@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from prl_submit.cli.live_runs import LiveRuns
-from prl_submit.cli.live_screen import LiveScreen, size
-from prl_submit.cli.run_table import HINT, STATUS, RunBlock, TableLine, lay_out
-from prl_submit.cli.run_views import make_look, print_table, styled
+from prl_submit.cli.views.live_runs import LiveRuns
+from prl_submit.cli.views.live_screen import LiveScreen, size
+from prl_submit.cli.views.run_table import HINT, STATUS, RunBlock, TableLine, lay_out
+from prl_submit.cli.views.shown_runs import make_look, print_table, styled
 from prl_submit.results.run_status import RunView
 from prl_submit.runs.directory import Run
 from prl_submit.runs.states import FINISHED, QUEUED, RUNNING, Status

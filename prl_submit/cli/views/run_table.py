@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from prl_submit.cli.console import wrapped
-from prl_submit.cli.run_columns import (
+from prl_submit.cli.views.run_columns import (
     COLUMNS,
     UNKNOWN,
     Column,

@@ -13,9 +13,9 @@ from msgspec import Struct
 
 from prl_submit.backends.asking import states_of
 from prl_submit.cli.console import data, has_colour, is_ascii_only, is_terminal, note, state, table
-from prl_submit.cli.run_columns import COLUMNS, Column, TableLook
 from prl_submit.cli.run_lines import step_words
-from prl_submit.cli.run_table import HEAD, HINT, ROW, TableLine, lay_out, lay_out_chosen
+from prl_submit.cli.views.run_columns import COLUMNS, Column, TableLook
+from prl_submit.cli.views.run_table import HEAD, HINT, ROW, TableLine, lay_out, lay_out_chosen
 from prl_submit.errors import EXIT_UNREACHABLE
 from prl_submit.results.metrics_reader import RECENT_BYTES
 from prl_submit.results.run_status import RunView, TrainingReader

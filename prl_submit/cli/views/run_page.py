@@ -6,7 +6,8 @@ import os
 from collections.abc import Sequence
 
 from prl_submit.cli.console import data, is_terminal, wrapped
-from prl_submit.cli.run_columns import (
+from prl_submit.cli.run_lines import typed
+from prl_submit.cli.views.run_columns import (
     TableLook,
     clock,
     elapsed,
@@ -17,9 +18,8 @@ from prl_submit.cli.run_columns import (
     setting_text,
     share,
 )
-from prl_submit.cli.run_lines import typed
-from prl_submit.cli.run_table import HINT, ROW, TableLine, cells, many, phase_words
-from prl_submit.cli.run_views import make_look, plain_table, styled
+from prl_submit.cli.views.run_table import HINT, ROW, TableLine, cells, many, phase_words
+from prl_submit.cli.views.shown_runs import make_look, plain_table, styled
 from prl_submit.results.failure_log import failure_log
 from prl_submit.results.metric_names import REWARD_OF
 from prl_submit.results.overview_text import bar, end_date
