@@ -68,11 +68,11 @@ def gpus_in_use() -> set[str]:
     """The GPUs that processes of jobs on this machine may use, by the names that those jobs have for them."""
     found: set[str] = set()
     for pid in processes.of_jobs():
-        found.update(_gpus_of(pid))
+        found.update(gpus_of(pid))
     return found
 
 
-def _gpus_of(pid: int) -> list[str]:
+def gpus_of(pid: int) -> list[str]:
     """The GPUs that a process of a job may use."""
     entries = processes.environment(pid) or []
     variables = dict(os.fsdecode(entry).partition("=")[::2] for entry in entries)

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from prl_submit.backends.local.gpu_pool import gpus_in_use, pool_of
+from prl_submit.backends.local.gpu_pool import gpus_in_use, gpus_of, pool_of
 from prl_submit.backends.local.processes import command_line
 from prl_submit.planning.plan import Plan
 from prl_submit.runs.plan_file import PlanFile, encode_plan
@@ -64,32 +64,36 @@ def test_the_pool(
 
 
 @contextlib.contextmanager
-def process(environ: Mapping[str, str], *argv: str) -> Iterator[None]:
-    """A real process with these variables, until the block ends."""
+def process(environ: Mapping[str, str], *argv: str) -> Iterator[int]:
+    """The pid of a real process with these variables, which lives until the block ends."""
     words = list(argv) or ["sleep", "60"]
     program = "/bin/bash" if argv else "/bin/sleep"
     started = subprocess.Popen(words, executable=program, env=dict(environ))
     try:
-        deadline = time.monotonic() + 5
-        while command_line(started.pid) != words and time.monotonic() < deadline:
+        deadline = time.monotonic() + 30
+        while command_line(started.pid) != words:
+            assert time.monotonic() < deadline
             time.sleep(0.01)
-        yield
+        yield started.pid
     finally:
         started.kill()
         started.wait()
 
 
-def test_a_job_uses_the_gpus_that_it_sees() -> None:
-    before = gpus_in_use()
+def test_jobs_use_the_gpus_that_they_see() -> None:
+    """Other tests and jobs of this machine use GPUs too: these names are those of no other process."""
     mark = {"PRL_SUBMIT_TOKEN": "t.0.1.2"}
+    number = os.getpid() * 1000
+    one, two, other = (f"GPU-{number + place}" for place in range(3))
+    names = {one, two, other, str(number), str(number + 1)}
     with (
-        process({**mark, "CUDA_VISIBLE_DEVICES": "90,91"}),
-        process({**mark, "LOCAL_RANK": "92"}),
-        process({**mark, "CUDA_VISIBLE_DEVICES": "", "LOCAL_RANK": "93"}),
-        process({"CUDA_VISIBLE_DEVICES": "94"}),
+        process({**mark, "CUDA_VISIBLE_DEVICES": f"{one},{two}"}),
+        process({**mark, "LOCAL_RANK": str(number)}),
+        process({**mark, "CUDA_VISIBLE_DEVICES": "", "LOCAL_RANK": str(number + 1)}),
+        process({"CUDA_VISIBLE_DEVICES": other}),
     ):
-        assert gpus_in_use() - before == {"90", "91", "92"}
-    assert gpus_in_use() - before == set()
+        assert gpus_in_use() & names == {one, two, str(number)}
+    assert gpus_in_use() & names == set()
 
 
 @pytest.mark.parametrize(
@@ -112,6 +116,5 @@ def test_a_job_that_has_just_begun(
     (tmp_path / "launch.sh").write_text("while :; do read -rt 60 <> <(:) || :; done\n")
     given = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
     environ = {"PRL_SUBMIT_TOKEN": "t.launch.1.2", "PATH": os.environ["PATH"], **given}
-    before = gpus_in_use()
-    with process(environ, "bash", str(tmp_path / "launch.sh")):
-        assert gpus_in_use() - before == used - before
+    with process(environ, "bash", str(tmp_path / "launch.sh")) as pid:
+        assert set(gpus_of(pid)) == used
