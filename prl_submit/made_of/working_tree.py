@@ -132,15 +132,13 @@ def _new_files(
         left_out.append(LeftOut(".", "new files of a home directory are not kept"))
         return []
     words = ["ls-files", "--others", "--exclude-standard", "--full-name", "-z"]
-    root, git.folder = git.folder, place
-    inside = os.path.relpath(os.path.realpath(without), os.path.realpath(root))
+    inside = os.path.relpath(os.path.realpath(without), os.path.realpath(git.folder))
     if inside != "." and not inside.startswith("../"):
         pattern = "".join(f"\\{char}" if char in "*?[]\\!# " else char for char in inside)
         words.append(f"--exclude=/{pattern}")
-    answer = git.ask(*words, timeout=5)
-    git.folder = root
+    answer = git.ask(*words, timeout=5, folder=place)
     if answer.code != 0:
-        left_out.append(LeftOut(".", f"new files: {_why(answer, root)}"))
+        left_out.append(LeftOut(".", f"new files: {_why(answer, git.folder)}"))
         return []
     return answer.out.split("\0")[:-1]
 

@@ -68,9 +68,14 @@ class GitReader:
         self._ends = time.monotonic() + seconds
         self._filters: list[str] | None = None
 
-    def ask(self, *words: str, timeout: float = 10, stdin: str | None = None) -> Answer:
-        """The answer of a command that reads no file of the working tree. Its code is 124 if time is up."""
-        return self._ask([], words, timeout, stdin)
+    def ask(
+        self, *words: str, timeout: float = 10, stdin: str | None = None, folder: str | None = None
+    ) -> Answer:
+        """The answer of a command that reads no file of the working tree. Its code is 124 if time is up.
+
+        `folder`: where it runs, if not in the folder of the reader.
+        """
+        return self._ask([], words, timeout, stdin, folder)
 
     def ask_of_files(self, *words: str, timeout: float = 10) -> Answer:
         """The answer of a command that compares files, for which git may run filters: not the repository's."""
@@ -83,16 +88,22 @@ class GitReader:
             for name in self._filters
             for key in ("clean=", "smudge=", "process=", "required=false")
         ]
-        return self._ask(off, words, timeout, None)
+        return self._ask(off, words, timeout)
 
     def _ask(
-        self, settings: Sequence[str], words: Sequence[str], timeout: float, stdin: str | None
+        self,
+        settings: Sequence[str],
+        words: Sequence[str],
+        timeout: float,
+        stdin: str | None = None,
+        folder: str | None = None,
     ) -> Answer:
         left = self._ends - time.monotonic()
         if left <= 0:
             return Answer(124, "", "git: no answer in time")
         options = [word for setting in (*_SETTINGS, *settings) for word in ("-c", setting)]
-        argv = ["git", "-C", self.folder, "--no-pager", "--literal-pathspecs", *options, *words]
+        argv = ["git", "-C", folder or self.folder, "--no-pager", "--literal-pathspecs"]
+        argv += [*options, *words]
         return self._shell(argv, timeout=min(timeout, left), environ=self._environ, stdin=stdin)
 
     def _own_filters(self) -> list[str]:
