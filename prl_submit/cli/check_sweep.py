@@ -9,7 +9,7 @@ import msgspec
 from prl_submit import backends
 from prl_submit.backends.artefact import first_file
 from prl_submit.cli.console import data, document, note
-from prl_submit.cli.problems import errors_line, problem_in_json, rendered
+from prl_submit.cli.problems import errors_line, rendered
 from prl_submit.cli.views.sweep_tables import (
     combinations_document,
     errors_of_sweep,
@@ -44,7 +44,7 @@ def check_sweep(asked: Asked, templates: Path | None, *, online: bool, as_json: 
         document(
             {
                 "ok": not errors,
-                "problems": problems_document(plans, problem_in_json),
+                "problems": problems_document(plans),
                 "online": answers or None,
                 "unstated": [],
                 "combinations": combinations_document(plans),

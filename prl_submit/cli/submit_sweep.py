@@ -10,7 +10,7 @@ from prl_submit.backends.asking import statuses_of
 from prl_submit.backends.base import StartCommand
 from prl_submit.cli.console import data, document, note
 from prl_submit.cli.follow_many import follow_runs
-from prl_submit.cli.problems import errors_line, problem_in_json
+from prl_submit.cli.problems import errors_line
 from prl_submit.cli.run_lines import describe, result_code
 from prl_submit.cli.views.sweep_tables import (
     combinations_document,
@@ -87,7 +87,7 @@ def _show(plans: SweepPlans, *, as_json: bool) -> None:
                 "backend": plans.runs[0].planned.plan.backend,
                 "max_parallel": plans.sweep.max_parallel,
                 "combinations": combinations_document(plans),
-                "problems": problems_document(plans, problem_in_json),
+                "problems": problems_document(plans),
             }
         )
         return

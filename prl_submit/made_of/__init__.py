@@ -8,6 +8,8 @@
     data_files.py     size, rows and checksum of the data
     recording.py      writes all of it into run directories
     recorded.py       reads it again
+    hunks.py          a difference that git made, taken apart and applied
+    code_versions.py  the files of a repository as a run had them
     differences.py    what differs between two runs
     difference_text.py  the same in lines for a terminal
 

@@ -41,8 +41,9 @@ _KNOWN = (
 _HEADER = r"(?P<kept>\b(?:Bearer|Basic)[ \t]+)(?=[\w.~+/=-]*[0-9=])[\w.~+/=-]{6,}"
 _ADDRESS = r"(?P<kept>://[^/\s:@\"']{0,99}:)[^/\s@$\"'{}]+(?=@)"
 _LOGIN = r"(?P<kept>\blogin[ \t]+(?:--relogin[ \t]+)?)[0-9a-f]{32,}\b"
-#: The end of a name of a credential. What is before it in the name is looked at for a match only, because a
-#: pattern that begins with a name of any length takes minutes for a long line.
+#: The end of a name of a credential; a pattern that uses it closes its group. `_name_before` looks at what is
+#: before it in the name, and only for a match, because a pattern that begins with a name of any length takes
+#: minutes for a long line.
 _WORD = r"(?P<name>(?i:token|secret|passw(?:or)?d|passwd|pwd|(?:api|access|secret|private|auth)[_-]?key|credential)s?(?i:_?id)?"
 #: Only lines with one of these are looked at for a name, because that is much faster.
 _WORDS = ("token", "secret", "passw", "pwd", "key", "credential")

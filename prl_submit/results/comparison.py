@@ -60,9 +60,9 @@ class ComparedRun(Struct, frozen=True, kw_only=True):
 class Comparison(Struct, frozen=True, kw_only=True):
     """Several runs. `settings`: those that differ, with each run's value.
 
-    `equal_samples`: the completions after which the runs' rewards are compared, the most that all runs
-    with a step have trained; None if a run's samples are not known: then `equal_steps` is the step. `how`: how the speed was
-    measured, in words.
+    `equal_samples`: the completions after which the runs' rewards are compared: the most that all runs with a
+    step have trained. If the samples of a run are not known it is None, and the rewards are compared at the
+    step `equal_steps`. `how`: how the speed was measured, in words.
     """
 
     settings: dict[str, list[Any]]

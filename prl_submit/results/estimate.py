@@ -83,9 +83,9 @@ def _pace_of(run: str) -> StepTime | None:
 
     path = Path(run)
     found = recent_pace(read_recent_metrics(path))
-    if found is None or found[1] or found[0] <= 0:
+    if found is None or found.is_rough or found.seconds <= 0:
         return None
-    return StepTime(found[0], path.name, read_run_settings(path).processes)
+    return StepTime(found.seconds, path.name, read_run_settings(path).processes)
 
 
 def _checkpoint_every(planned: Planned, steps: int) -> int | None:

@@ -26,8 +26,9 @@ _MISSING = object()
 def differences(settings: Sequence[RunSettings]) -> dict[str, list[Any]]:
     """For each setting in which the runs differ, the value of each run; None where a run has no such setting.
 
-    ms-swift's arguments are named as in a job spec: `swift.beta`. If a training has begun, an
-    argument is compared only if all runs have it. Between releases of ms-swift, whose defaults differ, only what a job spec states is compared.
+    ms-swift's arguments are named as in a job spec: `swift.beta`. If a training has begun, an argument is
+    compared only if all runs have it. Between releases of ms-swift, whose defaults differ, only the arguments
+    that a job spec states are compared.
     """
     found: dict[str, list[Any]] = {}
     versions = [item.swift_version for item in settings]

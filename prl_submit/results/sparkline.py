@@ -29,11 +29,10 @@ def sparkline(values: Sequence[float], width: int = 20, *, ascii_only: bool = Fa
 
 def _level(value: float, low: float, high: float) -> int:
     """From 0 for the lowest value to 7 for the highest."""
-    if high / 2 - low / 2 <= max(abs(low), abs(high)) * _ROUNDING:
+    half_range = high / 2 - low / 2  # halves, because the difference may overflow
+    if half_range <= max(abs(low), abs(high)) * _ROUNDING:
         return len(_BARS) // 2 - 1
-    share = (value / 2 - low / 2) / (
-        high / 2 - low / 2
-    )  # halves, because the difference may overflow
+    share = (value / 2 - low / 2) / half_range
     return min(int(share * len(_BARS)), len(_BARS) - 1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import isfinite
 from statistics import fmean, median, quantiles
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -74,15 +75,23 @@ def _tenths(times: list[float]) -> tuple[float, float]:
     return cuts[0], cuts[-1]
 
 
-def recent_pace(metrics: RunMetrics) -> tuple[float, bool] | None:
-    """Seconds per step of the last steps, without evaluations. True: it is only a first step, so rough."""
+class RecentPace(NamedTuple):
+    """Seconds per step of the last steps. `is_rough`: only an attempt's first step is timed, which takes longer."""
+
+    seconds: float
+    is_rough: bool
+
+
+def recent_pace(metrics: RunMetrics) -> RecentPace | None:
+    """The pace of the last steps, without evaluations; None before the first step that was timed."""
     timed = [row.seconds for row in metrics.recent if row.seconds is not None][-_RECENT_ROWS:]
     if timed:
-        return fmean(timed), False
+        return RecentPace(fmean(timed), is_rough=False)
     if metrics.pace.steps:
-        return metrics.pace.seconds / metrics.pace.steps, False
+        return RecentPace(metrics.pace.seconds / metrics.pace.steps, is_rough=False)
     if metrics.pace.warm_up > 0:
-        return metrics.pace.warm_up / max(metrics.pace.warm_up_steps, 1), True
+        seconds = metrics.pace.warm_up / max(metrics.pace.warm_up_steps, 1)
+        return RecentPace(seconds, is_rough=True)
     return None
 
 
@@ -99,10 +108,10 @@ def remaining(
     if pace is None or last is None or metrics.max_steps is None:
         return None
     steps = max(0, metrics.max_steps - last.step)
-    needed = steps * pace[0] + _evaluations_left(metrics, settings)
-    since = min(max(now - logged_at, 0.0), last.steps * pace[0])
+    needed = steps * pace.seconds + _evaluations_left(metrics, settings)
+    since = min(max(now - logged_at, 0.0), last.steps * pace.seconds)
     seconds = max(0.0, needed - since)
-    return RemainingTime(steps, seconds, now + seconds, *pace)
+    return RemainingTime(steps, seconds, now + seconds, pace.seconds, pace.is_rough)
 
 
 def _evaluations_left(metrics: RunMetrics, settings: RunSettings) -> float:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from prl_submit.cli.console import note, table
-from prl_submit.errors import Problem, format_problem
+from prl_submit.cli.problems import problem_in_json
+from prl_submit.errors import format_problem
 from prl_submit.planning.explained import shown
 from prl_submit.planning.plan import Plan
 from prl_submit.sweeps.shared_problems import SharedProblem, in_words
@@ -118,11 +119,9 @@ def combinations_document(plans: SweepPlans) -> list[dict[str, Any]]:
     ]
 
 
-def problems_document(
-    plans: SweepPlans, in_json: Any, more: Sequence[Problem] = ()
-) -> list[dict[str, Any]]:
+def problems_document(plans: SweepPlans) -> list[dict[str, Any]]:
     """All problems for --json. `combinations`: the names of the runs that have it; null for one of the sweep."""
     return [
-        {**in_json(item.problem), "combinations": item.runs or None}
-        for item in [*plans.all_problems, *(SharedProblem(problem, []) for problem in more)]
+        {**problem_in_json(item.problem), "combinations": item.runs or None}
+        for item in plans.all_problems
     ]
