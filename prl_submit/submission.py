@@ -386,9 +386,7 @@ def _as_it_was(run: Run, artefact: str | None) -> Iterator[None]:
     except BaseException:
         left = directory.read_run(run.path)
         if left is None or left.record == run.record:
-            with contextlib.suppress(
-                OSError
-            ):  # the disk may be full, which the user is told already
+            with contextlib.suppress(OSError):  # a full disk, of which the user is told already
                 for name, data in before.items():
                     _put_back(run.path, name, data)
         raise

@@ -9,7 +9,7 @@ import msgspec
 
 from prl_submit.cli.console import data, document, note, table
 from prl_submit.cli.shared_options import json_option, output_root_option, run_argument
-from prl_submit.runs.directory import Run, find_runs, list_runs
+from prl_submit.runs.directory import Run, find_all, list_runs
 from prl_submit.runs.disk_use import DiskUse, Seen, disk_use, in_words
 from prl_submit.runs.labels import read_labels
 from prl_submit.system.user_paths import output_root as output_root_of
@@ -28,11 +28,10 @@ def du(runs: tuple[str, ...], output_root: str | None, as_json: bool) -> int:
     once, for the run that comes first.
     """
     root = output_root_of(output_root)
-    found = [run for text in runs for run in find_runs(text, root)] if runs else list_runs(root)
-    unique = list({run.path: run for run in found}.values())
+    found = find_all(runs, root) if runs else list_runs(root)
     seen: Seen = set()
     uses = sorted(
-        ((run, disk_use(run.path, seen)) for run in unique), key=lambda pair: -pair[1].total
+        ((run, disk_use(run.path, seen)) for run in found), key=lambda pair: -pair[1].total
     )
     if as_json:
         document({"runs": [_in_json(run, use) for run, use in uses]})

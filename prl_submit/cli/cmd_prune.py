@@ -13,9 +13,9 @@ import click
 
 from prl_submit.backends.asking import states_of
 from prl_submit.cli.console import data, document, note
-from prl_submit.cli.pruning import Pruned, PruneOrders, prune_run
 from prl_submit.cli.shared_options import json_option, output_root_option, run_argument
 from prl_submit.errors import EXIT_UNREACHABLE, EXIT_WRONG_INPUT
+from prl_submit.pruning import Pruned, PruneOrders, prune_run
 from prl_submit.runs.deleting import delete_leftovers
 from prl_submit.runs.directory import Run, find_runs, list_runs, point_latest
 from prl_submit.runs.disk_use import in_words

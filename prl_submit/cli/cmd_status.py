@@ -13,7 +13,7 @@ from prl_submit.cli.console import data, document, is_terminal, note
 from prl_submit.cli.run_lines import describe, result_code
 from prl_submit.cli.shared_options import json_option, output_root_option, run_argument
 from prl_submit.errors import EXIT_INTERRUPTED
-from prl_submit.runs.directory import Run, find_runs, list_runs
+from prl_submit.runs.directory import Run, find_all, list_runs
 from prl_submit.runs.states import FINISHED
 from prl_submit.system.user_paths import output_root as output_root_of
 
@@ -38,19 +38,13 @@ def status(runs: tuple[str, ...], watch: bool, output_root: str | None, as_json:
     root = output_root_of(output_root)
     if watch and as_json:
         raise click.UsageError("--watch redraws a table; with --json ask again instead")
-    named = named_runs(runs, root)
+    named = find_all(runs, root)
     if watch:
         try:
             return _watch(named, root)
         except KeyboardInterrupt:
             return EXIT_INTERRUPTED
     return _show(named or list_runs(root), root, as_json=as_json, names=runs)
-
-
-def named_runs(names: Sequence[str], root: Path) -> list[Run]:
-    """The runs that RUNs name, each once; a sweep's name means all its runs."""
-    found = [run for name in names for run in find_runs(name, root)]
-    return list({run.path: run for run in found}.values())
 
 
 def _show(runs: list[Run], root: Path, *, as_json: bool, names: Sequence[str]) -> int:

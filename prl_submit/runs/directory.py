@@ -69,9 +69,8 @@ def allocate(root: Path, now: time.struct_time | None = None) -> Path:
         try:
             claim.mkdir()
         except FileExistsError:
-            lowest = (
-                number + 1
-            )  # another process has claimed it, or was killed after that and nobody will ever use the number
+            # Another process has claimed it, or was killed after that and nobody will ever use the number.
+            lowest = number + 1
             continue
         try:
             # Another process may have made the directory and removed its claim since we listed the numbers.
@@ -264,7 +263,8 @@ def find_runs(text: str, root: Path) -> list[Run]:
     """The runs that a RUN of the command line names: the one of `find_run`, or all runs of a sweep, by index.
 
     A sweep is named by its name, which means the newest sweep of that name, by the name of its folder, or by
-    the folder itself. The id of a job array of Slurm names all runs that are its tasks. Raises as `find_run` does; also if a run and a sweep have the name.
+    the folder itself. The id of a job array of Slurm names all runs that are its tasks. Raises as `find_run`
+    does; also if a run and a sweep have the name.
     """
     if "/" in text:
         folder = Path(os.path.abspath(text))
@@ -334,9 +334,8 @@ def _named(text: str, runs: list[Run]) -> list[Run]:
 def _by_number(text: str, runs: list[Run]) -> list[Run]:
     exact = [run for run in runs if run.name == text]
     bare = text.removeprefix("v")
-    wanted = (
-        bare.lstrip("0") or bare[-1:]
-    )  # compared as text, because int() refuses thousands of digits
+    # Compared as text, because int() refuses thousands of digits.
+    wanted = bare.lstrip("0") or bare[-1:]
     return exact or [run for run in runs if str(run.number) == wanted]
 
 

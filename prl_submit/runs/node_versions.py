@@ -188,9 +188,8 @@ def main(words: list[str]) -> None:
     run_dir, node, restarts, *modules = words
     sys.stdout.write(" ".join(missing(modules)) + "\n")
     sys.stdout.flush()
-    with contextlib.suppress(
-        Exception
-    ):  # the training starts whether or not its versions can be kept
+    # The training starts whether or not its versions can be kept.
+    with contextlib.suppress(Exception):
         write(run_dir, int(node), int(restarts))
 
 

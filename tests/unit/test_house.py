@@ -19,7 +19,7 @@ FLOORS = (
     {"__main__"},
     {"cli"},
     {"sweeps"},
-    {"prepare", "submission"},
+    {"prepare", "pruning", "submission"},
     {"report"},
     {"importing", "made_of", "memory", "results"},
     {"probe"},

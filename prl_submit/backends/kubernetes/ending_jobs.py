@@ -171,9 +171,8 @@ class _Departure:
                 fault = as_error(error, self._api.namespace, "show its pods")
                 self.faults |= {name: _not_seen(run, fault) for name, run in self._left.items()}
                 break
-            except (
-                BackendUnreachableError
-            ) as error:  # the order was given; only its end is not known
+            except BackendUnreachableError as error:
+                # The order was given; only its end is not known.
                 self._note(dict.fromkeys(self._left, f"not known: {error.message}"))
             if self._left:
                 time.sleep(_POLL_S)

@@ -72,9 +72,8 @@ def fork_into(
         os.close(reader)
         _try_to(become, writer)
     os.close(writer)
-    with os.fdopen(
-        reader, "rb"
-    ) as answers:  # ends when the child has become the program, or has died
+    with os.fdopen(reader, "rb") as answers:
+        # This reading ends when the child has become the program, or has died.
         fault = answers.read().decode("utf-8", "replace")
     if fault:
         os.waitpid(pid, 0)

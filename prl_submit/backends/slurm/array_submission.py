@@ -41,7 +41,7 @@ from prl_submit.system.side_by_side import side_by_side
 _TEMPLATE = "array.sbatch"
 
 
-class SentArray(Struct, frozen=True):
+class PreparedArray(Struct, frozen=True):
     """An array that is about to be submitted: its script in the sweep's folder, and the token in its comment."""
 
     planned: PlannedArray
@@ -80,16 +80,18 @@ def submit_arrays(
     ids: dict[int, list[str]] = {}
     records: dict[Path, Record] = {}
     for planned in arrays:
-        sent = SentArray(planned, _new_script(sweep.folder), _new_token(sweep), _at_once(sweep))
+        prepared = PreparedArray(
+            planned, _new_script(sweep.folder), _new_token(sweep), _at_once(sweep)
+        )
         try:
-            _write_files(sent, sweep)
-            written = _submit(sent, ids.get(planned.stage - 1, []), slurm, tell)
+            _write_files(prepared, sweep)
+            written = _submit(prepared, ids.get(planned.stage - 1, []), slurm, tell)
         except (BackendRefusedError, BackendUnreachableError):
-            _remove_files(sent)
+            _remove_files(prepared)
             raise
         except OSError as error:  # of a file, before sbatch was called
-            _remove_files(sent)
-            where = error.filename or sent.tasks
+            _remove_files(prepared)
+            where = error.filename or prepared.tasks
             raise BackendRefusedError(f"{where}: {error.strerror}; sbatch was not called") from None
         records |= {item.run: record for item, record in zip(planned.items, written, strict=True)}
         ids.setdefault(planned.stage, []).append(array_of(written[0].job_id or ""))
@@ -125,64 +127,66 @@ def _new_token(sweep: SweepOrder) -> str:
     return f"{sweep.id}-{os.urandom(4).hex()}"
 
 
-def _write_files(sent: SentArray, sweep: SweepOrder) -> None:
+def _write_files(prepared: PreparedArray, sweep: SweepOrder) -> None:
     """Write the array's script and the links to the run directories."""
-    sent.tasks.mkdir()
-    for item in sent.planned.items:
-        (sent.tasks / str(sent.planned.task_of(item))).symlink_to(
-            os.path.relpath(item.run, sent.tasks)
+    prepared.tasks.mkdir()
+    for item in prepared.planned.items:
+        (prepared.tasks / str(prepared.planned.task_of(item))).symlink_to(
+            os.path.relpath(item.run, prepared.tasks)
         )
-    write_inside(sent.script.parent, sent.script.name, _script(sent, sweep).encode("utf-8"))
+    write_inside(
+        prepared.script.parent, prepared.script.name, _script(prepared, sweep).encode("utf-8")
+    )
 
 
-def _remove_files(sent: SentArray) -> None:
+def _remove_files(prepared: PreparedArray) -> None:
     """Remove the files of an array that was not submitted."""
     with contextlib.suppress(OSError):
-        sent.script.unlink()
-    shutil.rmtree(sent.tasks, ignore_errors=True)
+        prepared.script.unlink()
+    shutil.rmtree(prepared.tasks, ignore_errors=True)
 
 
-def _script(sent: SentArray, sweep: SweepOrder) -> str:
+def _script(prepared: PreparedArray, sweep: SweepOrder) -> str:
     """The text of the array's batch script."""
-    count = len(sent.planned.items)
+    count = len(prepared.planned.items)
     variables = {
         "title": f"{sweep.name}: {count} run{'s' if count != 1 else ''}",
         "version": __version__,
-        "tasks": str(sent.tasks),
-        "lines": list(sent.planned.lines),
-        "options": [list(option) for option in _options(sent, sweep)],
+        "tasks": str(prepared.tasks),
+        "lines": list(prepared.planned.lines),
+        "options": [list(option) for option in _options(prepared, sweep)],
     }
     return render(_TEMPLATE, variables)
 
 
-def _options(sent: SentArray, sweep: SweepOrder) -> list[Option]:
+def _options(prepared: PreparedArray, sweep: SweepOrder) -> list[Option]:
     """The array's own options. The others are those that its runs have in common."""
-    planned = sent.planned
+    planned = prepared.planned
     extra = planned.items[0].plan.slurm.extra
     numbers = numbers_in_words(planned.task_of(item) for item in planned.items)
-    most = sent.at_once
+    most = prepared.at_once
     limit = f"%{most}" if most is not None and most < len(planned.items) else ""
     return [
         ("job-name", sweep.name),
-        ("comment", comment(extra.get("comment"), sent.token)),
-        ("output", output(str(sent.tasks), "/%a")),
+        ("comment", comment(extra.get("comment"), prepared.token)),
+        ("output", output(str(prepared.tasks), "/%a")),
         ("array", f"{numbers}{limit}"),
     ]
 
 
 def _submit(
-    sent: SentArray, before: list[str], slurm: SlurmCommands, tell: Callable[[str], None]
+    prepared: PreparedArray, before: list[str], slurm: SlurmCommands, tell: Callable[[str], None]
 ) -> list[Record]:
     """Write the records, call sbatch, and put the ids of the tasks into the records."""
-    planned = sent.planned
+    planned = prepared.planned
     follows = bool(before)
     entries = side_by_side(
-        lambda item: Entry(item.run, read_run(item.run), _record(item, sent, follows=follows)),
+        lambda item: Entry(item.run, read_run(item.run), _record(item, prepared, follows=follows)),
         planned.items,
     )
     plan = planned.items[0].plan
-    users = dict(directives(plan, sent.token)).get("dependency")
-    argv = [*_dependency(before, users), str(sent.script)]
+    users = dict(directives(plan, prepared.token)).get("dependency")
+    argv = [*_dependency(before, users), str(prepared.script)]
 
     def order() -> str:
         side_by_side(_remove_job, entries)
@@ -197,11 +201,11 @@ def _remove_job(entry: Entry) -> None:
         remove_inside(entry.run, JOB)
 
 
-def _record(item: SweepItem, sent: SentArray, *, follows: bool) -> Record:
+def _record(item: SweepItem, prepared: PreparedArray, *, follows: bool) -> Record:
     task = ArrayTask(
-        token=sent.token,
-        task=sent.planned.task_of(item),
-        at_once=sent.at_once,
+        token=prepared.token,
+        task=prepared.planned.task_of(item),
+        at_once=prepared.at_once,
         follows=follows,
     )
     return msgspec.structs.replace(item.record, place=task)

@@ -44,7 +44,7 @@ def cancel_jobs(
         time.sleep(_POLL_S)
     results = [job if isinstance(job, PrlSubmitError) else job is not None for job in found]
     for i, fault in zip(live, faults, strict=True):
-        results[i] = fault or True
+        results[i] = True if fault is None else fault
     return results
 
 

@@ -1,4 +1,4 @@
-"""What `prune` does with one run: decide, and delete. Nothing here prints."""
+"""What `prune` does with one run: it decides what is deleted, and deletes it."""
 
 from __future__ import annotations
 
