@@ -10,7 +10,7 @@
     recorded.py       reads it again
     hunks.py          a difference that git made, taken apart and applied
     code_versions.py  the files of a repository as a run had them
-    differences.py    what differs between two runs
+    differences.py    what differs between two runs; code_differences.py: in their code
     difference_text.py  the same in lines for a terminal
 
 The nodes write their versions themselves: runs/node_versions.py.

@@ -7,8 +7,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from prl_submit.made_of.code_differences import ChangedFile, CodeDifference
 from prl_submit.made_of.contents import DataItem
-from prl_submit.made_of.differences import ChangedData, ChangedFile, CodeDifference
+from prl_submit.made_of.differences import ChangedData
 from prl_submit.made_of.new_files import size_in_words
 
 #: So many characters of a commit and of a checksum are shown.
