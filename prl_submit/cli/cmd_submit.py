@@ -71,7 +71,7 @@ def submit(
 
     The job goes on when this command ends or the terminal is closed. With --wait or --follow this command ends with
     the job, and its exit code is the job's result: 0 or 1. A SIGTERM that it gets meanwhile is passed on to a local
-    job: so a platform's container can run it as its main process.
+    job, or to all local runs of a sweep: so a platform's container can run it as its main process.
 
     With --backend platform it can be a platform's command for every node: node 0 makes the run, the other nodes find
     it, and the command becomes the training. If the platform starts it again, it goes on in the same run.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 import msgspec
@@ -83,8 +82,7 @@ def _say_started(run: Run, verb: str, order: StartCommand | None) -> None:
 
 def _stay(run: Run, *, follow: bool, as_json: bool, seen: dict[Path, int] | None) -> int:
     """Wait for the job's end; the exit code is the job's result."""
-    foreground = run.record is not None and traits_of(run.record.backend).foreground
-    with ForwardSigterm(run) if foreground else contextlib.nullcontext():
+    with ForwardSigterm([run]):
         if follow and not as_json:
             status = follow_run(run, seen=seen)
         else:

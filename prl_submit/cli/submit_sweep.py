@@ -10,6 +10,7 @@ from prl_submit.backends.asking import statuses_of
 from prl_submit.backends.base import StartCommand
 from prl_submit.cli.console import data, document, note
 from prl_submit.cli.follow_many import follow_runs
+from prl_submit.cli.forward_sigterm import ForwardSigterm
 from prl_submit.cli.problems import errors_line
 from prl_submit.cli.run_lines import describe, result_code
 from prl_submit.cli.views.sweep_tables import (
@@ -175,9 +176,10 @@ def _say_how_to_start(runs: Sequence[Run]) -> None:
 
 def _stay(runs: Sequence[Run], *, follow: bool) -> list[Status]:
     """Wait for the end of all runs; their last statuses."""
-    if follow:
-        return follow_runs(runs)
-    return wait_for(runs, lambda status: note(describe(status)))
+    with ForwardSigterm(runs):
+        if follow:
+            return follow_runs(runs)
+        return wait_for(runs, lambda status: note(describe(status)))
 
 
 def _document(sweep: SubmittedSweep, statuses: list[Status]) -> None:

@@ -152,6 +152,29 @@ def test_cancel_of_a_sweep_and_resume(world: World, eventually: Eventually) -> N
     assert [trainings(run) for run in runs_of(world)] == [2, 1, 1]
 
 
+@pytest.mark.parametrize("flag", ["--wait", "--follow"])
+def test_sigterm_to_the_waiting_command_ends_runs_and_queue(
+    world: World, eventually: Eventually, flag: str
+) -> None:
+    """How a container platform stops what it started: the first run has ended, two train, two wait."""
+    gpus(world, 2)
+    spec = sweep(world, {"swift.seed": [1, 2, 3, 4, 5]})
+    fake = "step 1 1; [[ $run == *v0-* ]] && { ended; exit 0; }; touch $run/ready; sleep 60"
+    process = world.start(spec, flag, FAKE=fake)
+    eventually(lambda: len(list(world.output.glob("v*/ready"))) == 2, 20)
+    queue = queue_of(world)
+    process.terminate()
+    done = world.finish(process, timeout=20)
+    assert done.code == 1, done.err
+    assert "got SIGTERM: 2 runs that waited are cancelled\n" in done.err
+    assert "got SIGTERM: handed on to 2 of the jobs, waiting for their end\n" in done.err
+    states = [reason.partition(" ")[0] for reason in reasons(world)]
+    assert states == ["SUCCEEDED", "FAILED", "FAILED", "CANCELLED", "CANCELLED"]
+    assert [trainings(run) for run in runs_of(world)] == [1, 1, 1, 0, 0]
+    eventually(lambda: not is_alive(queue))
+    assert world.alive() == []
+
+
 def test_resume_while_the_queue_lives_takes_its_runs_over(
     world: World, eventually: Eventually
 ) -> None:
