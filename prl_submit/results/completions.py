@@ -229,14 +229,25 @@ def find_batch(path: Path, step: int, weights: Sequence[float] | None = None) ->
 
 
 def last_batch(path: Path, weights: Sequence[float] | None = None) -> Batch | None:
-    """The last whole line of completions.jsonl; None if there is none yet, or it is damaged."""
+    """The completions of the last step in completions.jsonl; None if there are none yet, or they are damaged.
+
+    The first of several lines of the step counts, as in `find_batch`: an evaluation writes its line after it.
+    """
     size = _TAIL
     while True:
         data = tail_bytes(path, size)
+        is_all = len(data) < size
         *lines, _ = data.split(b"\n")  # the last part is a line that is being written, or empty
-        whole = lines if len(data) < size else lines[1:]
-        if whole:
-            return read_batch(whole[-1], weights)
-        if len(data) < size or size > LONGEST_LINE:
-            return None
+        whole = lines if is_all else lines[1:]
+        at = _first_of_last_step(whole)
+        if at > 0 or is_all or size > LONGEST_LINE:
+            return read_batch(whole[at], weights) if whole else None
         size *= 16
+
+
+def _first_of_last_step(lines: Sequence[bytes]) -> int:
+    """The place of the first of those lines at the end that belong to one step."""
+    at = max(len(lines) - 1, 0)
+    while at > 0 and begin_of(lines[at - 1]) == begin_of(lines[-1]):
+        at -= 1
+    return at

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from prl_submit.results.completions import (
     begin_of,
+    find_batch,
     identical_share,
     last_batch,
     one_character_share,
@@ -148,6 +149,25 @@ def test_the_last_batch(tmp_path: Path) -> None:
     batch = last_batch(path)
     assert batch is not None
     assert len(batch.completions[3]) == 2_000_000
+
+
+@pytest.mark.parametrize(("run", "step"), [(SWIFT_33, 7), (SWIFT_46, 12)])
+def test_the_last_batch_of_a_real_run_is_of_the_training(run: Path, step: int) -> None:
+    """Both runs end with an evaluation, whose line has the number of the last step too."""
+    path = run / "completions.jsonl"
+    batch = last_batch(path)
+    assert batch == find_batch(path, step)
+    *_, last = path.read_bytes().splitlines()
+    assert batch != read_batch(last)
+
+
+def test_the_last_batch_after_a_long_evaluation(tmp_path: Path) -> None:
+    path = tmp_path / "completions.jsonl"
+    evaluation = NEW | {"completion": ["x" * 300_000] * 4}
+    lines = [line(NEW | {"step": ["6"] * 4}), line(NEW), line(evaluation)]
+    for before in (lines, lines[1:]):
+        path.write_bytes(b"\n".join(before) + b"\n")
+        assert last_batch(path) == read_batch(line(NEW))
 
 
 @given(st.recursive(st.none() | st.floats() | st.text(max_size=5), lambda value: st.lists(value, max_size=3) | st.dictionaries(st.sampled_from([*NEW, *OLD, "x"]), value, max_size=5)))  # fmt: skip
