@@ -26,6 +26,8 @@ from prl_submit.cli.watch import POLL_S
 from prl_submit.errors import EXIT_INTERRUPTED, PrlSubmitError, format_problem
 from prl_submit.planning.changes import changed_keys
 from prl_submit.prepare import plan_changed
+from prl_submit.resumption import Changed, wait_again
+from prl_submit.resumption import resume as resume_run
 from prl_submit.runs.belonging import belonging, refuse_copies, refuse_strangers
 from prl_submit.runs.checkpoints import Checkpoint
 from prl_submit.runs.directory import Run, find_runs, names_sweep
@@ -34,8 +36,7 @@ from prl_submit.runs.logs import log_sizes
 from prl_submit.runs.plan_file import find_plan
 from prl_submit.runs.states import FINISHED, LOST, State
 from prl_submit.spec.sections import Platform
-from prl_submit.submission import Changed, World, wait_again
-from prl_submit.submission import resume as resume_run
+from prl_submit.submission import World
 from prl_submit.system import shell
 from prl_submit.system.user_paths import output_root as output_root_of
 

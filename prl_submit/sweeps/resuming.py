@@ -20,6 +20,7 @@ from prl_submit.backends.base import SweepItem, SweepOrder
 from prl_submit.backends.waiting_runs import state_in_queue
 from prl_submit.errors import PrlSubmitError
 from prl_submit.planning.plan import Plan, resume_from
+from prl_submit.resumption import is_at_last_step, last_world, next_record, where_it_lies
 from prl_submit.runs.belonging import belonging
 from prl_submit.runs.checkpoints import Checkpoint, last_complete
 from prl_submit.runs.directory import Run
@@ -31,13 +32,9 @@ from prl_submit.runs.states import FINISHED, LOST, SUCCEEDED, State
 from prl_submit.submission import (
     World,
     first_record,
-    is_at_last_step,
     keep_made_of,
-    last_world,
-    next_record,
     refuse_place,
     require_secrets,
-    where_it_lies,
     write_plan,
 )
 from prl_submit.sweeps.sweep_file import SweepFile, read_sweep, submitting

@@ -19,6 +19,7 @@ FLOORS = (
     {"__main__"},
     {"cli"},
     {"sweeps"},
+    {"resumption"},
     {"prepare", "pruning", "submission"},
     {"report"},
     {"importing", "made_of", "memory", "results"},
