@@ -25,8 +25,8 @@ RUNS = ROOT / "tests" / "support" / "swift_runs"
 NAMES = {"4.6.0": "v25-20261130-142859", "4.6.0-one-process": "v26-20261130-144210"}
 #: File, theme, the section at its top, and its address.
 PICTURES = (
-    ("report-light.png", "light", "title", ""),
-    ("report-dark.png", "dark", "curves", ""),
+    ("report-light.png", "light", "curves", ""),
+    ("report-dark.png", "dark", "title", ""),
     ("report-completions.png", "light", "completions", "#run=0&sort=high"),
 )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from prl_submit.cli.console import data, document, note, raw, table
+from prl_submit.cli.console import document, raw
 from prl_submit.cli.shared_options import json_option, output_root_option, run_argument
 from prl_submit.cli.training_folders import training_folders
 from prl_submit.system.user_paths import output_root as output_root_of
@@ -14,8 +14,6 @@ from prl_submit.system.user_paths import output_root as output_root_of
 if TYPE_CHECKING:
     from prl_submit.results.comparison import Comparison
 
-#: With more runs than this the table has a row for each run, else a column.
-_MOST_COLUMNS = 6
 #: Metrics by which --best can order; True: the lowest value is the best.
 _METRICS = {
     "reward": False,
@@ -66,7 +64,8 @@ def compare_(
     comparison = compare([read_result(folder) for folder in training_folders(runs, root)])
     if best is not None:
         comparison = _ordered(comparison, best)
-    _print(comparison, "markdown" if markdown else "csv" if as_csv else "json" if as_json else "")
+    form = "markdown" if markdown else "csv" if as_csv else "json" if as_json else ""
+    _print(comparison, form, best)
     return 0
 
 
@@ -85,7 +84,7 @@ def _ordered(comparison: Comparison, metric: str) -> Comparison:
     return msgspec.structs.replace(comparison, runs=runs, settings=settings)
 
 
-def _print(comparison: Comparison, form: str) -> None:
+def _print(comparison: Comparison, form: str, best: str | None) -> None:
     from prl_submit.results import comparison_tables as tables
 
     if form == "json":
@@ -95,45 +94,9 @@ def _print(comparison: Comparison, form: str) -> None:
     elif form == "markdown":
         raw(tables.markdown(comparison).encode("utf-8", "replace"))
     else:
-        _print_tables(comparison)
+        from prl_submit.cli.views.comparison_view import print_comparison
 
-
-def _print_tables(comparison: Comparison) -> None:
-    from prl_submit.results import comparison_tables as tables
-
-    if len(comparison.runs) > _MOST_COLUMNS:
-        data(table(*tables.run_table(comparison)))
-    else:
-        header, rows = tables.setting_table(comparison)
-        if rows:
-            data(table(["SETTING", *header[1:]], rows))
-            data("")
-        else:
-            note("no setting differs")
-        header, rows = tables.metric_table(comparison)
-        data(table(["METRIC", *header[1:]], rows))
-    _note_hints(comparison)
-    note(f"speed: {comparison.how}")
-
-
-def _note_hints(comparison: Comparison) -> None:
-    """Print what is not healthy: of a few runs each hint, of many runs each kind of hint once."""
-    found = [(run.run, hint) for run in comparison.runs for hint in run.hints]
-    if len(comparison.runs) > _MOST_COLUMNS:
-        named: dict[str, list[str]] = {}
-        for run, hint in found:
-            named.setdefault(hint.name, []).append(run)
-        first = {hint.name: hint for _, hint in reversed(found)}
-        found = [(_listed(runs), first[name]) for name, runs in named.items()]
-    for runs, hint in found:
-        note(f"hint: {runs}: {hint.text}")
-        note(f"  {hint.advice}; healthy is {hint.healthy} ({hint.source})")
-
-
-def _listed(runs: list[str]) -> str:
-    """The first run, and how many others are alike."""
-    others = len(runs) - 1
-    return runs[0] + (f" and {others} other{'s' if others > 1 else ''} alike" if others else "")
+        print_comparison(comparison, best)
 
 
 command = compare_

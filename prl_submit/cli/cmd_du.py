@@ -7,14 +7,15 @@ from typing import Any
 import click
 import msgspec
 
-from prl_submit.cli.console import data, document, note, table
+from prl_submit.cli.console import data, document, note
 from prl_submit.cli.shared_options import json_option, output_root_option, run_argument
+from prl_submit.cli.views.wide_tables import in_parts
 from prl_submit.runs.directory import Run, find_all, list_runs
 from prl_submit.runs.disk_use import DiskUse, Seen, disk_use, in_words
 from prl_submit.runs.labels import read_labels
 from prl_submit.system.user_paths import output_root as output_root_of
 
-_HEADER = ["RUN", "NAME", "CHECKPOINTS", "COMPLETIONS", "LOGS", "MADE OF", "REST", "TOTAL"]
+_HEADER = ["RUN", "NAME", "TOTAL", "CHECKPOINTS", "COMPLETIONS", "LOGS", "MADE OF", "REST"]
 
 
 @click.command("du")
@@ -36,7 +37,7 @@ def du(runs: tuple[str, ...], output_root: str | None, as_json: bool) -> int:
     if as_json:
         document({"runs": [_in_json(run, use) for run, use in uses]})
     elif uses:
-        data(table(_HEADER, [*(_row(run, use) for run, use in uses), _sum(uses)]))
+        data(in_parts(_HEADER, [*(_row(run, use) for run, use in uses), _sum(uses)]))
     else:
         note(f"no runs under {root}")
     return 0
@@ -49,8 +50,8 @@ def _row(run: Run, use: DiskUse) -> list[str]:
 
 def _sizes(use: DiskUse) -> list[str]:
     saved = f"{in_words(use.checkpoints)} ({use.count})" if use.count else "-"
-    sizes = (use.completions, use.logs, use.made_of, use.rest, use.total)
-    return [saved, *map(in_words, sizes)]
+    sizes = (use.completions, use.logs, use.made_of, use.rest)
+    return [in_words(use.total), saved, *map(in_words, sizes)]
 
 
 def _sum(uses: list[tuple[Run, DiskUse]]) -> list[str]:

@@ -79,7 +79,9 @@ def list_(
         order,
         descending=reverse != (sort or "").startswith("-"),
         as_json=as_json,
-        nothing=f"no runs under {root}" if not runs else f"none of {len(runs)} runs is meant",
+        nothing=f"no runs under {root}"
+        if not runs
+        else f"no such run among the {len(runs)} under {root}",
     )
 
 

@@ -50,7 +50,9 @@ def submit_or_show(
     if plans.runs and not prepare:
         _refuse_node(plans, world)
     errors = errors_of_sweep(plans)
-    is_wrong = bool(errors) and not (skip_invalid and plans.good)
+    # --skip-invalid leaves combinations out. It does not help where the section itself is wrong.
+    is_usable = bool(plans.good) and not _is_wrong_itself(plans)
+    is_wrong = bool(errors) and not (skip_invalid and is_usable)
     if plans.runs:
         backends.load(plans.runs[0].planned.plan.backend)
     if dry_run and plans.runs:
@@ -98,12 +100,17 @@ def _show(plans: SweepPlans, *, as_json: bool) -> None:
     note_problems(plans)
 
 
+def _is_wrong_itself(plans: SweepPlans) -> bool:
+    """True if the section `sweep` has an error, whatever the combinations are."""
+    return any(problem.severity == "error" for problem in plans.problems)
+
+
 def _refusal(spec: str, plans: SweepPlans) -> str:
     """The last line about a sweep that is not submitted."""
     if not plans.runs:
         return errors_line(spec, plans.problems)
     bad = plans.count - len(plans.good)
-    if plans.problems or not plans.good:
+    if _is_wrong_itself(plans) or not plans.good:
         return f"{spec}: no combination can be submitted; nothing was created"
     line = f"{spec}: {bad} of {plans.count} combinations have errors; nothing was created"
     return f"{line}\nhint: --skip-invalid submits the other {len(plans.good)}"

@@ -25,6 +25,7 @@ _SHARE = 0.1
 class ComparedRun(Struct, frozen=True, kw_only=True):
     """One run in a comparison. A value that is not known is None.
 
+    `state`, `reason`: how the last attempt ended, as launch.sh wrote it; None while it runs, and if it was killed.
     `processes`: of the training, one for each GPU. `speed_up`, `efficiency`: against the first run; the
     efficiency is the speed-up divided by the ratio of the processes. `reward`: at `equal_samples` of the
     comparison. `last_reward`, `kl`, `completion_length`, `clipped_share`: the means of the last 10 logged
@@ -34,6 +35,8 @@ class ComparedRun(Struct, frozen=True, kw_only=True):
     run: str
     path: str
     job: str | None
+    state: str | None
+    reason: str | None
     step: int | None
     max_steps: int | None
     attempts: int
@@ -110,6 +113,8 @@ def _row(
         run=result.name,
         path=result.path,
         job=result.job,
+        state=result.attempts[-1].state if result.attempts else None,
+        reason=result.attempts[-1].reason if result.attempts else None,
         step=metrics.step,
         max_steps=metrics.max_steps,
         attempts=len(result.attempts) or len(metrics.attempts),

@@ -8,8 +8,11 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from msgspec import Struct
+
 from prl_submit.results.comparison import ComparedRun, Comparison
 from prl_submit.results.time_words import short
+from prl_submit.runs.states import SUCCEEDED
 from prl_submit.system.untrusted_text import one_line
 
 #: A table: its header and its rows.
@@ -19,6 +22,14 @@ UNKNOWN = "-"
 #: A longer value of a setting is cut in tables; CSV has it whole.
 _LONGEST = 60
 _Show = Callable[[ComparedRun], str]
+
+
+class MetricLine(Struct, frozen=True):
+    """What the tables have of a metric. `field`: its name in ComparedRun; `show`: its cell for a run."""
+
+    field: str
+    name: str
+    show: _Show
 
 
 def _number(field: str) -> _Show:
@@ -41,6 +52,10 @@ def _times(run: ComparedRun) -> str:
     return UNKNOWN if run.speed_up is None else f"{run.speed_up:.2f}x"
 
 
+def _state(run: ComparedRun) -> str:
+    return UNKNOWN if run.state is None else one_line(run.state)
+
+
 def _steps(run: ComparedRun) -> str:
     return UNKNOWN if run.step is None else f"{run.step}/{run.max_steps or '?'}"
 
@@ -54,56 +69,70 @@ def _restarts(run: ComparedRun) -> str:
     return str(max(run.attempts - 1, 0))
 
 
-def lines_of(comparison: Comparison) -> list[tuple[str, _Show]]:
-    """The lines of the table of metrics: what each line is about, and its cell for a run."""
+def lines_of(comparison: Comparison) -> list[MetricLine]:
+    """The lines of the table of metrics."""
     at = f"after {comparison.equal_samples:,} samples" if comparison.equal_samples else None
     if at is None:
         at = f"at step {comparison.equal_steps}" if comparison.equal_steps else "at equal steps"
     return [
-        ("steps", _steps),
-        ("restarts", _restarts),
-        ("processes", _number("processes")),
-        ("samples trained", _number("samples")),
-        ("samples/s", _number("samples_per_second")),
-        ("completion tokens/s", _number("tokens_per_second")),
-        ("speed-up", _times),
-        ("scaling efficiency", _percent("efficiency")),
-        ("seconds per step", _number("seconds_per_step")),
-        ("8 of 10 steps", _spread),
-        (f"reward {at}", _number("reward")),
-        ("reward, last 10 logged steps", _number("last_reward")),
-        ("reward spread in a group", _number("reward_std")),
-        ("kl", _number("kl")),
-        ("completion length, tokens", _number("completion_length")),
-        ("completions cut", _percent("clipped_share")),
-        ("peak GPU memory, GiB", _number("peak_memory_gib")),
-        ("GPU-hours", _number("gpu_hours")),
+        MetricLine("state", "last attempt", _state),
+        MetricLine("step", "steps", _steps),
+        MetricLine("attempts", "restarts", _restarts),
+        _numbers("processes", "processes"),
+        _numbers("samples", "samples trained"),
+        _numbers("samples_per_second", "samples/s"),
+        _numbers("tokens_per_second", "completion tokens/s"),
+        MetricLine("speed_up", "speed-up", _times),
+        MetricLine("efficiency", "scaling efficiency", _percent("efficiency")),
+        _numbers("seconds_per_step", "seconds per step"),
+        MetricLine("fast_seconds_per_step", "8 of 10 steps took, s", _spread),
+        _numbers("reward", f"reward {at}"),
+        _numbers("last_reward", "reward, last 10 logged steps"),
+        _numbers("reward_std", "reward spread in a group"),
+        _numbers("kl", "kl"),
+        _numbers("completion_length", "completion length, tokens"),
+        MetricLine("clipped_share", "completions cut", _percent("clipped_share")),
+        _numbers("peak_memory_gib", "peak GPU memory, GiB"),
+        _numbers("gpu_hours", "GPU-hours"),
     ]
+
+
+def _numbers(field: str, name: str) -> MetricLine:
+    return MetricLine(field, name, _number(field))
 
 
 def metric_table(comparison: Comparison) -> Table:
     """A line for each metric that a run has, a column for each run."""
-    rows = [[name, *map(show, comparison.runs)] for name, show in lines_of(comparison)]
-    told = [row for row in rows if any(cell != UNKNOWN for cell in row[1:])]
-    return ["", *(run.run for run in comparison.runs)], told
+    lines = _told(comparison)
+    rows = [[line.name, *map(line.show, comparison.runs)] for line in lines]
+    return ["", *(run.run for run in comparison.runs)], rows
 
 
-def run_table(comparison: Comparison, runs: Sequence[ComparedRun] | None = None) -> Table:
-    """A row for each run, for comparisons of many runs. `runs`: in this order."""
-    lines = lines_of(comparison)
-    chosen = comparison.runs if runs is None else runs
-    places = {run.path: place for place, run in enumerate(comparison.runs)}
+def _told(comparison: Comparison) -> list[MetricLine]:
+    """The metrics that a run has. The state is left out if all have succeeded."""
+    runs = comparison.runs
+    states = {run.state for run in runs}
+    return [
+        line
+        for line in lines_of(comparison)
+        if any(line.show(run) != UNKNOWN for run in runs)
+        and not (line.field == "state" and states == {SUCCEEDED})
+    ]
+
+
+def run_table(comparison: Comparison, first: Sequence[str] = ()) -> Table:
+    """A row for each run, for comparisons of many runs. `first`: fields of ComparedRun that come first."""
+    places = {field: place for place, field in enumerate(first)}
+    lines = sorted(_told(comparison), key=lambda line: places.get(line.field, len(places)))
     rows = [
         [
             run.run,
-            *(setting_text(values[places[run.path]]) for values in comparison.settings.values()),
-            *(show(run) for _, show in lines),
+            *(setting_text(values[place]) for values in comparison.settings.values()),
+            *(line.show(run) for line in lines),
         ]
-        for run in chosen
+        for place, run in enumerate(comparison.runs)
     ]
-    header = ["run", *comparison.settings, *(name for name, _ in lines)]
-    kept = [place for place in range(len(header)) if any(row[place] != UNKNOWN for row in rows)]
-    return [header[place] for place in kept], [[row[place] for place in kept] for row in rows]
+    return ["run", *comparison.settings, *(line.name for line in lines)], rows
 
 
 def setting_table(comparison: Comparison) -> Table:

@@ -40,6 +40,7 @@ class PlannedSettings(Struct, frozen=True):
 
 
 class _Job(Struct, frozen=True):
+    workdir: str | None = None
     unstated: list[str] = []
     spec_file: str | None = None
 
@@ -63,6 +64,9 @@ def read_planned(run: Path) -> PlannedSettings:
         return _NONE
     git = plan.git or _Git()
     values = {item.key: item.value for item in plan.values}
+    if plan.plan.workdir is not None and "workdir" in values:
+        # A spec says `.`, and a rerun of it the whole path: the same folder is no difference.
+        values["workdir"] = plan.plan.workdir
     unstated = frozenset(plan.plan.unstated)
     return PlannedSettings(
         values, plan.swift_version, git.commit, git.dirty, unstated, plan.plan.spec_file

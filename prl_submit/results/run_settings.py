@@ -69,10 +69,15 @@ def _object(path: Path) -> dict[str, Any]:
 
 
 def _planned(plan: dict[str, Any]) -> dict[str, Any]:
-    """The values of plan.json by their keys."""
+    """The values of plan.json by their keys. The working directory is the whole path, as a rerun has it."""
     values = plan.get("values")
     items = [item for item in values if isinstance(item, dict)] if isinstance(values, list) else []
-    return {item["key"]: item.get("value") for item in items if isinstance(item.get("key"), str)}
+    found = {item["key"]: item.get("value") for item in items if isinstance(item.get("key"), str)}
+    job = plan.get("plan")
+    folder = job.get("workdir") if isinstance(job, dict) else None
+    if isinstance(folder, str) and "workdir" in found:
+        found["workdir"] = folder
+    return found
 
 
 def _planned_processes(planned: Mapping[str, Any]) -> int | None:

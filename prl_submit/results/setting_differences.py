@@ -14,7 +14,9 @@ _OF_EACH_RUN = frozenset(
     global_world_size local_world_size hub_model_id swift_version ckpt_dir model_dir last_model_checkpoint
     best_model_checkpoint sink_file model_info model_meta training_args model_name model_author""".split()  # noqa: SIM905  # a list of words
 )
-#: The same for the keys of a job spec: tables have the name and the version of ms-swift in other places.
+#: Old names that args.json has beside the present one, with the same value.
+_OLD_NAMES = {"evaluation_strategy": "eval_strategy"}
+#: As _OF_EACH_RUN, for the keys of a job spec: tables have the name and the version of ms-swift in other places.
 _OF_EACH_JOB = ("name", "extends", "output", "environment.swift_version")
 _SECRET = re.compile(
     r"(?:^|[._])(?:token|secret|password|passwd|api_key|access_key)$", re.IGNORECASE
@@ -78,7 +80,9 @@ def _arguments(settings: RunSettings) -> dict[str, Any]:
     return {
         f"swift.{key}": value
         for key, value in settings.arguments.items()
-        if key not in _OF_EACH_RUN and not key.startswith("_")
+        if key not in _OF_EACH_RUN
+        and not key.startswith("_")
+        and _OLD_NAMES.get(key) not in settings.arguments
     }
 
 

@@ -14,7 +14,7 @@ from prl_submit.results.run_settings import RunSettings
 
 #: The pace of so many last logged steps tells how long the rest takes.
 _RECENT_ROWS = 50
-HOW_MEASURED = "wall time between logged steps; the first logged step of each attempt, evaluations, and the time between attempts are not counted; saving checkpoints is"
+HOW_MEASURED = "wall time between logged steps; the first logged step of each attempt, evaluations, and the time between attempts are not counted; the time to save checkpoints is counted"
 
 
 class Throughput(Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.test_status import lines_of
 from tests.support.swift_logs import SWIFT_33, SWIFT_46
 
 if TYPE_CHECKING:
@@ -67,6 +68,36 @@ def test_many_runs_have_a_row_each(world: World) -> None:
     done = world.prl("compare", *["v0", "v1"] * 4)
     assert len(done.out.splitlines()) == 9
     assert done.out.splitlines()[1].split()[0] == OLD
+
+
+@pytest.mark.parametrize("count", [2, 8])
+def test_nothing_is_cut_on_a_terminal(world: World, count: int) -> None:
+    """What 80 columns cannot hold stands in further parts, each of which begins with the runs."""
+    names = [f"v{n}-20261130-1600{n:02}" for n in range(2, 2 + count)]
+    for name in names:
+        shutil.copytree(SWIFT_46, world.output / name)
+    lines = lines_of(world, "compare", *names, "--best", "seconds_per_step")
+    tables = lines[: next(n for n, line in enumerate(lines) if line.startswith("best "))]
+    assert max(map(len, tables)) <= 80
+    assert not any("…" in line for line in tables)
+    words = " ".join(tables).split()
+    assert words.count("mr-cpu") == count  # the name of each run
+    assert words.count("12/12") == count
+    assert words.count("100%") >= count
+    assert "best seconds_per_step: v2 (mr-cpu), seconds per step 0.223" in lines
+
+
+def test_what_failed_is_told(world: World) -> None:
+    attempts = world.output / NEW / "logs/attempts.jsonl"
+    text = attempts.read_text().replace('"SUCCEEDED"', '"FAILED"')
+    text = text.replace('"reason": null', '"reason": "CUDA out of memory"')
+    attempts.write_text(text)
+    done = world.prl("compare", "v0", "v1")
+    assert ["last", "attempt", "SUCCEEDED", "FAILED"] in [
+        line.split() for line in done.out.splitlines()
+    ]
+    assert f"{NEW}: FAILED: CUDA out of memory" in done.err
+    assert "last attempt" not in world.prl("compare", "v0").out
 
 
 def test_a_directory_that_ms_swift_made_alone(world: World) -> None:

@@ -79,4 +79,4 @@ def test_what_differs_and_the_rest(three: World) -> None:
     assert three.prl("list", "--sweep", "x").code == 3
     none = three.prl("list", "--name", "nothing")
     assert (none.code, none.out) == (0, "")
-    assert "none of 3 runs is meant" in none.err
+    assert "no such run among the 3 under " in none.err

@@ -43,10 +43,9 @@ def test_a_dry_run_shows_all_and_a_wrong_one_stops_all(world: World) -> None:
     shown = world.prl(spec, "--dry-run")
     assert shown.code == 2
     lines = shown.out.splitlines()
-    assert lines[0].split() == ["LEARNING_", "NUM_"]
-    assert lines[1].split() == ["#", "NAME", "RATE", "GENERATIONS", "SIZE", "CHECK"]
-    assert [line.split()[1] for line in lines[2:6]] == ["lr-1", "lr-2", "lr-3", "lr-4"]
-    assert [line.split()[-1] == "ok" for line in lines[2:6]] == [True, False, True, False]
+    assert lines[0].split() == ["#", "NAME", "LEARNING_RATE", "NUM_GENERATIONS", "SIZE", "CHECK"]
+    assert [line.split()[1] for line in lines[1:5]] == ["lr-1", "lr-2", "lr-3", "lr-4"]
+    assert [line.split()[-1] == "ok" for line in lines[1:5]] == [True, False, True, False]
     assert "(in 2 of 4 combinations: lr-2, lr-4)" in shown.err
     told = world.prl(spec, "--dry-run", "--json").json
     assert [item["ok"] for item in told["combinations"]] == [True, False, True, False]
@@ -60,6 +59,16 @@ def test_a_dry_run_shows_all_and_a_wrong_one_stops_all(world: World) -> None:
     assert done.code == 0, done.err
     assert [run["name"] for run in done.json["runs"]] == ["lr-1", "lr-3"]
     assert [item["sweep"]["index"] for item in records(world)] == [1, 3]
+
+
+def test_a_section_that_is_wrong_itself_is_never_submitted(world: World) -> None:
+    """--skip-invalid leaves out combinations; a wrong pattern of names is wrong for all of them."""
+    spec = world.spec(name="lr", sweep=GRID | {"name": "{learning_rate}-{swift.num_generations}"})
+    for words in (["--dry-run"], []):
+        done = world.prl(spec, "--skip-invalid", *words)
+        assert done.code == 2
+        assert "did you mean {swift.learning_rate}" in done.err
+    assert not world.output.exists()
 
 
 def test_submitted_resumed_and_compared(world: World) -> None:

@@ -7,6 +7,8 @@
     run_page.py      all that is known of one run
     sweep_heads.py   the line above the runs of a sweep
     sweep_tables.py  the combinations of a sweep that is to be submitted, and their problems
+    comparison_view.py  the tables of `compare`, and what failed or is not healthy
+    wide_tables.py   tables that are wider than the terminal, in several parts
     live_runs.py     runs that are looked at again and again
     live_screen.py   a part of the terminal that is drawn again and again
     live_table.py    the table that is drawn anew until all runs have ended

@@ -196,9 +196,9 @@ def differences_in(views: Sequence[RunView]) -> dict[str, str]:
 
 
 def _words(values: Mapping[str, Any]) -> str:
-    """`learning_rate 1e-5  beta 0.1`."""
+    """`learning_rate 1e-5, beta 0.1`."""
     shown = [
         f"{key.removeprefix('swift.')} {setting_text(key, value)}" for key, value in values.items()
     ]
     more = len(shown) - _MOST_DIFFERENCES
-    return "  ".join([*shown[:_MOST_DIFFERENCES], *([f"{more} more"] if more > 0 else [])])
+    return ", ".join([*shown[:_MOST_DIFFERENCES], *([f"{more} more"] if more > 0 else [])])

@@ -302,7 +302,9 @@ def _remarks(view: RunView) -> list[str]:
     if view.overview is not None and view.overview.silence is not None:
         told.append(view.overview.silence)
     for hint in view.status.hints:
-        told.append(f"hint: {hint.text}. Healthy: {hint.healthy} ({hint.source}). {hint.advice}")
+        told.append(
+            f"hint: {hint.text}. Healthy: {hint.healthy} ({hint.source}). What to do: {hint.advice}"
+        )
     return [one_line(text) for text in told]
 
 

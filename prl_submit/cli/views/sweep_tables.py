@@ -8,6 +8,7 @@ from typing import Any
 
 from prl_submit.cli.console import note, table
 from prl_submit.cli.problems import problem_in_json
+from prl_submit.cli.views.wide_tables import header_that_fits, terminal_width
 from prl_submit.errors import format_problem
 from prl_submit.planning.explained import shown
 from prl_submit.planning.plan import Plan
@@ -16,8 +17,6 @@ from prl_submit.sweeps.sweep_plans import PlannedRun, SweepPlans
 
 #: So many problems are printed; with --json all are.
 _MOST_PROBLEMS = 50
-#: Names of columns are broken into lines of so many characters.
-_WIDEST = 12
 
 
 def short_keys(keys: Sequence[str]) -> dict[str, str]:
@@ -53,27 +52,10 @@ def combinations_table(plans: SweepPlans) -> str:
         ]
         for run in plans.runs
     ]
-    header = _header(["#", "NAME", *(word.upper() for word in keys), "SIZE", "CHECK"])
+    names = ["#", "NAME", *(word.upper() for word in keys), "SIZE", "CHECK"]
+    # The last cell may be an error, which stands below its row if it does not fit.
+    header = header_that_fits(names, [[*row[:-1], "ok"] for row in rows], terminal_width())
     return table(header[0], [*header[1:], *rows], wrap=1)
-
-
-def _header(names: Sequence[str]) -> list[list[str]]:
-    """The lines of the header: a long name is broken after `_`, so that its column is not wider than its values."""
-    stacks = [_stacked(name) for name in names]
-    height = max(map(len, stacks))
-    return [
-        list(line) for line in zip(*([""] * (height - len(s)) + s for s in stacks), strict=True)
-    ]
-
-
-def _stacked(name: str) -> list[str]:
-    """The name in lines of some characters, broken after `_`."""
-    lines = [""]
-    for part in name.replace("_", "_ ").split(" "):
-        if lines[-1] and len(lines[-1]) + len(part) > _WIDEST:
-            lines.append("")
-        lines[-1] += part
-    return lines
 
 
 def _verdict(run: PlannedRun) -> str:
