@@ -13,6 +13,7 @@ from pathlib import Path
 from prl_submit.backends.local.processes import is_alive
 from prl_submit.backends.waiting.names import listed, name_for, predecessors_of
 from prl_submit.backends.waiting.queue_file import (
+    QueueFile,
     is_elsewhere,
     queue_folder,
     read_queue,
@@ -43,8 +44,7 @@ def _in_queue(run: Run, record: Record) -> State | None:
     if is_alive(queue.process):
         reason = queue.reasons.get(run.name) or _before_the_first_look(run)
         if record.sweep is not None:
-            verb = "runs" if queue.running == 1 else "run"
-            reason += f": {queue.running} of {len(queue.runs)} runs of {record.sweep.name} {verb}"
+            reason += f": {_running(queue, record.sweep)}"
         return State(state=QUEUED, reason=reason)
     host = queue.process.host
     if is_elsewhere(queue):
@@ -52,6 +52,15 @@ def _in_queue(run: Run, record: Record) -> State | None:
     restarted = ", because the machine was restarted" if was_restarted(queue) else ""
     goes_on = f"`prl-submit resume {queue.name}` goes on"
     return State(state=LOST, reason=f"the queue on {host} has ended{restarted}: {goes_on}")
+
+
+def _running(queue: QueueFile, sweep: SweptRun) -> str:
+    """How many runs of the sweep are running: `2 of 8 runs of the sweep "lr" are running`."""
+    if not queue.running:
+        return f'no run of the sweep "{sweep.name}" is running'
+    verb = "is" if queue.running == 1 else "are"
+    of = f"{len(queue.runs)} run{'s' if len(queue.runs) != 1 else ''}"
+    return f'{queue.running} of {of} of the sweep "{sweep.name}" {verb} running'
 
 
 def _before_the_first_look(run: Run) -> str:

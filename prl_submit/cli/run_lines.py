@@ -10,7 +10,6 @@ from prl_submit.cli.console import note
 from prl_submit.errors import EXIT_INTERRUPTED, EXIT_JOB_FAILED
 from prl_submit.launch.quote import bash
 from prl_submit.runs.directory import Run
-from prl_submit.runs.record import PlatformJob, Record
 from prl_submit.runs.states import RUNNING, SUCCEEDED, Status
 from prl_submit.runs.times import age
 from prl_submit.system.untrusted_text import words
@@ -25,7 +24,7 @@ def result_code(statuses: Sequence[Status]) -> int:
 def interrupted(runs: Sequence[Run]) -> int:
     """Say after Ctrl-C that the jobs go on, and how to reach them; the exit code."""
     for run in runs:
-        if run.record is not None and _is_unknown(run.record):
+        if run.record is not None and run.record.is_in_doubt:
             note(f"\ninterrupted: whether the job of {run.name} was submitted is not known yet")
             note(f"  ask again: prl-submit status {typed(run)}")
             continue
@@ -33,15 +32,6 @@ def interrupted(runs: Sequence[Run]) -> int:
         note(f"  follow it: prl-submit logs {typed(run)} -f")
         note(f"  end it:    prl-submit cancel {typed(run)}")
     return EXIT_INTERRUPTED
-
-
-def _is_unknown(record: Record) -> bool:
-    """True if the job was ordered, and no scheduler has given it an id yet.
-
-    Jobs whose command the user pastes into a platform need none, and a run that waits has no job.
-    """
-    is_prepared = isinstance(record.place, PlatformJob)
-    return record.job_id is None and not is_prepared and not record.is_waiting
 
 
 def typed(run: Run) -> str:

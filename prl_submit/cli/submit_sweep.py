@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from prl_submit import backends
-from prl_submit.backends.asking import statuses_of
+from prl_submit.backends.asking import refreshed, statuses_of
 from prl_submit.backends.base import StartCommand
 from prl_submit.cli.console import data, document, note
 from prl_submit.cli.follow_many import follow_runs
@@ -146,7 +146,8 @@ def after_start(
     try:
         statuses = _stay([*sweep.runs, *left], follow=follow and not as_json)
     except KeyboardInterrupt:
-        return say_interrupted([sweep])
+        runs = [refreshed(run) for run in sweep.runs]  # a queue may have started them meanwhile
+        return say_interrupted([SubmittedSweep(sweep.name, sweep.folder, runs)])
     if as_json:
         _document(sweep, statuses)
     elif not follow:
@@ -207,13 +208,12 @@ def say_interrupted(sweeps: Sequence[SubmittedSweep]) -> int:
     for sweep in sweeps:
         left = len(sweep.runs) - sweep.submitted
         name = typed_sweep(sweep)
-        if left:
-            note(
-                f"\ninterrupted: {sweep.submitted} of {len(sweep.runs)} runs of {sweep.name} were submitted and go on"
-            )
-            note(f"  submit the rest: prl-submit resume {name}")
-        else:
+        if not left and not sweep.in_doubt:
             note(f"\ninterrupted: {sweep.name} goes on")
+        else:
+            note(f"\ninterrupted: {sweep.in_words}; what was submitted goes on")
+        if left:
+            note(f"  submit the rest: prl-submit resume {name}")
         note(f"  status: prl-submit status {name}")
         note(f"  end it: prl-submit cancel {name}")
     return EXIT_INTERRUPTED

@@ -172,6 +172,15 @@ class Record(_Common, frozen=True, kw_only=True):
         """When the present attempt was given to its backend: by `submit`, the last `resume`, or the queue."""
         return self.released_at or (self.resumed_at[-1] if self.resumed_at else self.submitted_at)
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """True if the job was ordered, and no scheduler has given it an id yet: so nobody knows whether it exists.
+
+        Jobs whose command the user pastes into a platform need no id, and a run that waits has no job.
+        """
+        is_prepared = isinstance(self.place, PlatformJob)
+        return self.job_id is None and not is_prepared and not self.is_waiting
+
 
 class _RecordFile(_Common, frozen=True, kw_only=True):
     """run.json as it is written: one flat object with the keys of all places. Keys that do not apply are null."""

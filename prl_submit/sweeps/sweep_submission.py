@@ -68,8 +68,20 @@ class SubmittedSweep(Struct, frozen=True):
 
     @property
     def submitted(self) -> int:
-        """How many runs the backend was given, or the waiting queue."""
+        """How many runs the backend was given, or the waiting queue; also those whose job is in doubt."""
         return sum(_is_submitted(run) for run in self.runs)
+
+    @property
+    def in_doubt(self) -> int:
+        """How many runs were ordered of which nobody knows yet whether they have a job."""
+        return sum(run.record is not None and run.record.is_in_doubt for run in self.runs)
+
+    @property
+    def in_words(self) -> str:
+        """How far the submission came: `5 of 8 runs of lr were submitted`, and of how many that is not known."""
+        doubt = self.in_doubt
+        done = f"{self.submitted - doubt} of {len(self.runs)} runs of {self.name} were submitted"
+        return f"{done}, and of {doubt} more it is not known yet" if doubt else done
 
 
 def _is_submitted(run: Run) -> bool:
@@ -230,7 +242,7 @@ def half_way(error: BaseException, sweep: SubmittedSweep) -> BaseException:
         return KeyboardInterrupt(sweep)
     if not isinstance(error, PrlSubmitError):
         return error
-    done = f"{sweep.submitted} of {len(sweep.runs)} runs of {sweep.name} were submitted"
+    done = sweep.in_words
     hint = f"`prl-submit resume {bash(sweep.name)}` submits the rest"
     told = PrlSubmitError(
         f"{error.message}; {done}", f"{error.hint}; then {hint}" if error.hint else hint

@@ -102,6 +102,11 @@ def test_an_api_server_that_goes_half_way(kube: KubernetesWorld) -> None:
         assert "resume lr" in done.err
         in_doubt = [not record["is_waiting"] and not record["job_id"] for record in records(kube)]
         assert 0 < sum(in_doubt) <= 8, "at most those that were under way"
+        known = sum(bool(record["job_id"]) for record in records(kube))
+        assert (
+            f"interrupted: {known} of 20 runs of lr were submitted, and of {sum(in_doubt)} more it "
+            "is not known yet; what was submitted goes on\n"
+        ) in done.err
         assert any(record["is_waiting"] for record in records(kube)), (
             "no further creation was begun"
         )
@@ -117,7 +122,7 @@ def test_max_parallel_by_the_waiting_queue(kube: KubernetesWorld) -> None:
     fake = "sleep 2; step 1 1"
     done = kube.prl(sweep(kube, 4, fake, sweep={"max_parallel": 2}))
     assert done.code == 0, done.err
-    words = "waiting for its turn (max_parallel 2): 2 of 4 runs of lr run"
+    words = 'waiting for its turn (max_parallel 2): 2 of 4 runs of the sweep "lr" are running'
     eventually(lambda: words in kube.prl("status", "lr", "--json").out, 30)
     assert len(kube.items("pytorchjobs")) == 2
     (folder,) = kube.output.glob("sweeps/lr-*")

@@ -83,7 +83,10 @@ def test_each_run_gets_gpus_of_its_own(world: World, eventually: Eventually) -> 
     first, second, third, fourth = runs_of(world)
     eventually(lambda: (fourth / "gpus").exists() and (second / "gpus").exists(), 20)
     eventually(lambda: reasons(world)[2].startswith("QUEUED waiting for 4"))
-    assert reasons(world)[2] == "QUEUED waiting for 4 free GPUs: 3 of 4 runs of lr run"
+    assert (
+        reasons(world)[2]
+        == 'QUEUED waiting for 4 free GPUs: 3 of 4 runs of the sweep "lr" are running'
+    )
     seen = {path.name: (path / "gpus").read_text().strip() for path in (first, second, fourth)}
     assert list(seen.values()) == ["0", "1,2", "3"]
     assert {"0", "1", "2", "3"} <= gpus_in_use()
@@ -107,7 +110,8 @@ def test_two_sweeps_and_a_job_share_the_machine(world: World, eventually: Eventu
     time.sleep(1.5)
     seen = [path.read_text().strip() for path in world.output.glob("v*/gpus")]
     assert sorted(seen) == ["0", "1", "2", "3"]
-    assert "QUEUED waiting for a free GPU: 0 of 3 runs of other run" in reasons(world, "other")
+    idle = 'QUEUED waiting for a free GPU: no run of the sweep "other" is running'
+    assert idle in reasons(world, "other")
     (world.output / "go").touch()
     assert world.prl("wait", "lr", "other").code == 0
 
@@ -126,11 +130,15 @@ def test_max_parallel_and_the_cpu(world: World, eventually: Eventually) -> None:
     cpu: dict[str, Any] = {"resources__accelerator": "cpu"}
     assert world.prl(sweep(world, {"swift.seed": [1, 2]}, **cpu), FAKE=UNTIL_TOLD).code == 0
     words = "QUEUED waiting for its turn (one at a time on the CPU, without max_parallel)"
-    eventually(lambda: reasons(world)[1] == f"{words}: 1 of 2 runs of lr runs", 20)
+    eventually(
+        lambda: reasons(world)[1] == f'{words}: 1 of 2 runs of the sweep "lr" is running', 20
+    )
     most: dict[str, Any] = {"sweep": {"max_parallel": 2}, "name": "two"}
     spec = sweep(world, {"swift.seed": [1, 2, 3]}, **cpu, **most)
     assert world.prl(spec, FAKE=UNTIL_TOLD).code == 0
-    words = "QUEUED waiting for its turn (max_parallel 2): 2 of 3 runs of two run"
+    words = (
+        'QUEUED waiting for its turn (max_parallel 2): 2 of 3 runs of the sweep "two" are running'
+    )
     eventually(lambda: reasons(world, "two")[2] == words, 20)
     (world.output / "go").touch()
     assert world.prl("wait", "lr", "two").code == 0
@@ -150,6 +158,19 @@ def test_cancel_of_a_sweep_and_resume(world: World, eventually: Eventually) -> N
     assert world.prl("resume", "lr", FAKE="step 1 1; ended").code == 0
     assert world.prl("wait", "lr").code == 0
     assert [trainings(run) for run in runs_of(world)] == [2, 1, 1]
+
+
+def test_ctrl_c_after_the_queue_has_started_all(world: World, eventually: Eventually) -> None:
+    gpus(world, 2)
+    process = world.start(sweep(world, {"swift.seed": [1, 2]}), "--wait", FAKE=UNTIL_TOLD)
+    eventually(lambda: len(list(world.output.glob("v*/gpus"))) == 2, 20)
+    queue = queue_of(world)
+    eventually(lambda: not is_alive(queue))
+    process.send_signal(signal.SIGINT)
+    done = world.finish(process)
+    assert done.code == 130
+    assert "\ninterrupted: lr goes on\n" in done.err
+    assert {reason.partition(" ")[0] for reason in reasons(world)} == {"RUNNING"}
 
 
 @pytest.mark.parametrize("flag", ["--wait", "--follow"])
@@ -236,7 +257,8 @@ def test_a_run_that_was_cancelled_while_the_queue_lives(
     assert world.prl("cancel", "v1").code == 0
     assert reasons(world)[1].startswith("CANCELLED cancelled by ")
     assert world.prl("resume", "lr", FAKE=UNTIL_TOLD).code == 0
-    eventually(lambda: reasons(world)[1] == "QUEUED waiting for a free GPU: 1 of 3 runs of lr runs")
+    words = 'QUEUED waiting for a free GPU: 1 of 3 runs of the sweep "lr" is running'
+    eventually(lambda: reasons(world)[1] == words)
     (world.output / "go").touch()
     assert world.prl("wait", "lr").code == 0
     assert [trainings(run) for run in runs_of(world)] == [1, 1, 1]
@@ -250,7 +272,7 @@ def test_a_sweep_after_a_run_and_a_run_after_a_sweep(world: World) -> None:
     assert world.prl(spec, "--after", "alone", FAKE="step 1 1; ended").code == 0
     last = world.spec("last.yaml", name="last")
     assert world.prl(last, "--after", "lr", FAKE="step 1 1; ended").code == 0
-    assert reasons(world) == ["QUEUED waiting for v0: 0 of 2 runs of lr run"] * 2
+    assert reasons(world) == ['QUEUED waiting for v0: no run of the sweep "lr" is running'] * 2
     assert reasons(world, "last") == ["QUEUED waiting for v1 and v2"]
     (world.output / "go").touch()
     assert world.prl("wait", "last").code == 0

@@ -18,6 +18,7 @@ from prl_submit.backends.waiting.queue_file import (
     read_queue,
     write_queue,
 )
+from prl_submit.cli.console import wrapped
 from prl_submit.runs.record import Predecessor, SweptRun
 from tests.support.records import make_run
 
@@ -53,12 +54,26 @@ def test_no_process_is_ended_that_is_no_queue(tmp_path: Path) -> None:
     assert not end_queue(tmp_path)
 
 
-def test_the_reason_of_a_run_of_a_sweep_says_how_many_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("running", "words"),
+    [
+        (0, 'no run of the sweep "lr" is running'),
+        (1, '1 of 8 runs of the sweep "lr" is running'),
+        (2, '2 of 8 runs of the sweep "lr" are running'),
+    ],
+)
+def test_the_reason_of_a_run_of_a_sweep_says_how_many_run(
+    tmp_path: Path, running: int, words: str
+) -> None:
     run = make_run(tmp_path / NAME, sweep=SWEPT, is_waiting=True, job_id=None)
     folder = queue_folder(run.path, run.require_record())
     folder.mkdir(parents=True)
-    write_queue(folder, queue(running=1, reasons={NAME: "waiting for a free GPU"}))
-    assert states_of([run])[0].reason == "waiting for a free GPU: 1 of 1 runs of lr runs"
+    others = [f"v{number}-20261130-180000" for number in range(101, 108)]
+    reasons = {NAME: "waiting for a free GPU"}
+    write_queue(folder, queue(runs=[NAME, *others], running=running, reasons=reasons))
+    reason = states_of([run])[0].reason
+    assert reason == f"waiting for a free GPU: {words}"
+    assert wrapped(reason, 80) == [f"    {reason}"], "it fits below the run's row"
 
 
 def test_before_the_first_look_the_record_tells_why(tmp_path: Path) -> None:
