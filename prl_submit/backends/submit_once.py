@@ -6,23 +6,31 @@ If a crash or Ctrl-C comes between the two, the record is there, and its token f
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError
 from prl_submit.runs.directory import Run
-from prl_submit.runs.layout import RECORD
+from prl_submit.runs.exclusive import BusyError, exclusive
+from prl_submit.runs.layout import CANCEL, RECORD
 from prl_submit.runs.record import Record, write_record
 from prl_submit.system.files import remove_inside
 from prl_submit.system.side_by_side import side_by_side
 
 #: Seconds that an order to a scheduler may still take after Ctrl-C.
 _LET_END_S = 3.0
+#: Seconds that somebody else may have the lock of a run, and seconds between two tries.
+_BUSY_S = 10.0
+_POLL_S = 0.02
+
+Written = TypeVar("Written")
 
 
 class Entry(NamedTuple):
@@ -40,19 +48,44 @@ def record_first(run: Path, before: Run | None, record: Record, order: Callable[
     BackendUnreachableError there is no job, and the record is put back to what it was in `before`. After any
     other error there may be a job, so the record stays.
     """
-    return records_first([Entry(run, before, record)], order, lambda job_id, _: job_id)[0]
+    entries = [Entry(run, before, record)]
+    _write_or_take_back(lambda entry: write_record(entry.run, entry.record), entries)
+    return _order(entries, order, lambda job_id, _: job_id)[0]
 
 
 def records_first(
-    entries: Sequence[Entry], order: Callable[[], str], id_of: Callable[[str, Record], str]
+    entries: Sequence[Entry],
+    order: Callable[[Sequence[Entry]], str],
+    id_of: Callable[[str, Record], str],
 ) -> list[Record]:
-    """`record_first` for several runs that one order submits. `id_of`: the id of a run's own part of that job."""
+    """`record_first` for several runs that wait, and that one order submits.
+
+    Runs that somebody has cancelled meanwhile are left out: `order` gets the others, and is not called if there
+    are none. `id_of`: the id of a run's own part of that job.
+    """
+    taken = _write_or_take_back(take, entries)
+    ordered = [entry for entry, is_taken in zip(entries, taken, strict=True) if is_taken]
+    records = _order(ordered, lambda: order(ordered), id_of) if ordered else []
+    by_run = {entry.run: record for entry, record in zip(ordered, records, strict=True)}
+    return [by_run.get(entry.run) or still_waiting(entry) for entry in entries]
+
+
+def _write_or_take_back(
+    write: Callable[[Entry], Written], entries: Sequence[Entry]
+) -> list[Written]:
+    """Write the records, or none of them."""
     try:
-        side_by_side(lambda entry: write_record(entry.run, entry.record), entries)
+        return side_by_side(write, entries)
     except BaseException:
         with contextlib.suppress(OSError):  # the disk is full, which the user is told already
             _take_back(entries)
         raise
+
+
+def _order(
+    entries: Sequence[Entry], order: Callable[[], str], id_of: Callable[[str, Record], str]
+) -> list[Record]:
+    """Give the order, and put the ids into the records."""
     with _unhurried():
         try:
             job_id = order()
@@ -60,6 +93,35 @@ def records_first(
             _take_back(entries)
             raise
         return side_by_side(lambda entry: _give_id(entry, id_of(job_id, entry.record)), entries)
+
+
+def take(entry: Entry) -> bool:
+    """Write the record of a run that waits. False if somebody has cancelled the run; then nothing is written.
+
+    `cancel` writes cancel.json under the same lock, while the record says that the run waits. So either the run
+    is never ordered, or `cancel` ends its job.
+    """
+    if entry.before is None:
+        write_record(entry.run, entry.record)
+        return True
+    deadline = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            with exclusive(entry.before):
+                if os.path.lexists(entry.run / CANCEL):
+                    return False
+                write_record(entry.run, entry.record)
+                return True
+        except BusyError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_POLL_S)
+
+
+def still_waiting(entry: Entry) -> Record:
+    """The record of a run that was not given to its backend."""
+    before = entry.before.record if entry.before is not None else None
+    return before or msgspec.structs.replace(entry.record, is_waiting=True)
 
 
 def _give_id(entry: Entry, job_id: str) -> Record:

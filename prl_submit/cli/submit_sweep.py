@@ -129,14 +129,15 @@ def after_start(
 
     `left`: runs of the sweep that this command did not start, and whose end is waited for too.
     """
+    runs = [*sweep.runs, *left]
     note(_started_line(sweep, verb))
-    if os.path.exists(sweep.folder / QUEUE):
+    if sweep.runs and os.path.exists(sweep.folder / QUEUE):
         note("  they wait in a queue on this machine, which must stay up")
         note(f"  queue:   {sweep.folder / QUEUE_LOG}")
     _say_how_to_start(sweep.runs)
     if not wait and not follow:
         if as_json:
-            _document(sweep, statuses_of([*sweep.runs, *left]))
+            _document(sweep, runs, statuses_of(runs))
             return 0
         data(str(sweep.folder))
         name = typed_sweep(sweep)
@@ -144,12 +145,12 @@ def after_start(
         note(f"  compare: prl-submit compare {name} --best reward")
         return 0
     try:
-        statuses = _stay([*sweep.runs, *left], follow=follow and not as_json)
+        statuses = _stay(runs, follow=follow and not as_json)
     except KeyboardInterrupt:
         runs = [refreshed(run) for run in sweep.runs]  # a queue may have started them meanwhile
         return say_interrupted([SubmittedSweep(sweep.name, sweep.folder, runs)])
     if as_json:
-        _document(sweep, statuses)
+        _document(sweep, runs, statuses)
     elif not follow:
         data(str(sweep.folder))
     return result_code(statuses)
@@ -190,9 +191,12 @@ def _stay(runs: Sequence[Run], *, follow: bool) -> list[Status]:
         return wait_for(runs, lambda status: note(describe(status)))
 
 
-def _document(sweep: SubmittedSweep, statuses: list[Status]) -> None:
+def _document(sweep: SubmittedSweep, runs: Sequence[Run], statuses: list[Status]) -> None:
     """Print the sweep and its runs as JSON."""
-    document({"sweep": {"name": sweep.name, "path": str(sweep.folder)}, "runs": statuses})
+    from prl_submit.cli.views.shown_runs import detailed
+
+    found = detailed([refreshed(run) for run in runs], statuses)
+    document({"sweep": {"name": sweep.name, "path": str(sweep.folder)}, "runs": found})
 
 
 def typed_sweep(sweep: SubmittedSweep) -> str:

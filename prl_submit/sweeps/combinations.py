@@ -104,10 +104,17 @@ def _lists(section: Node, kind: str, problems: list[Problem]) -> dict[str, list[
         elif not values:
             hint = "write its values, or remove the key"
             problems.append(problem_at(node.origin, where, "is an empty list", hint))
+        elif key in found:
+            problems.append(_there_already(node, where))
         else:
             problems += _repeated(values, where) if kind == "grid" else []
             found[key] = values
     return found
+
+
+def _there_already(node: Node, where: str) -> Problem:
+    """The problem of a key that is there in two spellings: with dots and nested, or with `-` and `_`."""
+    return problem_at(node.origin, where, "is there twice", "keep one of the two")
 
 
 def _repeated(values: list[Node], where: str) -> list[Problem]:
@@ -133,6 +140,8 @@ def _ranges(section: Node, problems: list[Problem]) -> dict[str, Node]:
             hint = f"{key}: [1, 2, 4], or {key}: {{min: 1e-6, max: 1e-4, log: true}}"
             message = "expected a list of values, or `min` and `max`"
             problems.append(problem_at(node.origin, f"sweep.random.{key}", message, hint))
+        elif _spelt(key) in found:
+            problems.append(_there_already(node, f"sweep.random.{key}"))
         else:
             found[_spelt(key)] = node
     return found

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from prl_submit.errors import Problem
 from prl_submit.inputs.spec_files import of_another_user
+from prl_submit.planning.infer_workers import INFER_WORKERS
 from prl_submit.planning.layers import parse_settings
 from prl_submit.planning.make import make_plan
 from prl_submit.planning.plan import Planned
@@ -93,6 +94,8 @@ def _overridden(asked: Asked) -> dict[str, str]:
         if variable.startswith("PRL_") and asked.environ[variable]:
             argument = f"swift.{variable.removeprefix('PRL_').lower()}"
             found.setdefault(SECTION_KEYS.get(variable, argument), variable)
+    if INFER_WORKERS in found.values():
+        found.setdefault("swift.vllm_mode", INFER_WORKERS)
     return found
 
 

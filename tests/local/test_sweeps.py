@@ -58,6 +58,8 @@ def test_a_dry_run_shows_all_and_a_wrong_one_stops_all(world: World) -> None:
     done = world.prl(spec, "--skip-invalid", "--wait", "--json")
     assert done.code == 0, done.err
     assert [run["name"] for run in done.json["runs"]] == ["lr-1", "lr-3"]
+    assert [run["sweep"]["index"] for run in done.json["runs"]] == [1, 3]
+    assert [run["metrics"]["at_step"] for run in done.json["runs"]] == [1, 1]
     assert [item["sweep"]["index"] for item in records(world)] == [1, 3]
 
 
@@ -102,6 +104,7 @@ def test_submitted_resumed_and_compared(world: World) -> None:
     assert b"--resume_from_checkpoint" not in (world.output / runs[2] / "argv").read_bytes()
     again = world.prl("resume", "lr")
     assert (again.code, again.err.count("left alone")) == (0, 3)
+    assert "must stay up" not in again.err, "nothing waits"
     compared = world.prl("compare", "lr", "--best", "reward")
     assert compared.code == 0, compared.err
     assert "learning_rate" in compared.out

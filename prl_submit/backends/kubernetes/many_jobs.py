@@ -11,7 +11,7 @@ import msgspec
 
 from prl_submit.backends.kubernetes.api import Api
 from prl_submit.backends.kubernetes.submitting import create
-from prl_submit.backends.submit_once import Entry, put_back
+from prl_submit.backends.submit_once import Entry, put_back, still_waiting, take
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError
 from prl_submit.runs.record import Record, write_record
 
@@ -61,9 +61,10 @@ class _Creations:
 
 
 def _create(item: Creation) -> Record:
-    """Write the record, create the job, and put the job's name into the record."""
+    """Write the record, create the job, and put the job's name into the record, unless the run is cancelled."""
     run, record = item.entry.run, item.entry.record
-    write_record(run, record)
+    if not take(item.entry):
+        return still_waiting(item.entry)
     try:
         create(item.api, item.manifest, item.name, record.token)
     except (BackendRefusedError, BackendUnreachableError):
@@ -79,6 +80,8 @@ def _create(item: Creation) -> Record:
 
 def create_jobs(todo: Sequence[Creation]) -> list[Record]:
     """Create the jobs; their records. Each job's record is written before the job is created.
+
+    A run that somebody has cancelled meanwhile is left out.
 
     If one is refused, no further one is begun, and the first error is raised when those under way have
     ended: then each run has a job, or a record that says that it waits. After Ctrl-C likewise.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -84,18 +84,22 @@ def submit_arrays(
             planned, _new_script(sweep.folder), _new_token(sweep), _at_once(sweep)
         )
         try:
-            _write_files(prepared, sweep)
-            written = _submit(prepared, ids.get(planned.stage - 1, []), slurm, tell)
+            written = _submit(prepared, ids.get(planned.stage - 1, []), sweep, slurm, tell)
         except (BackendRefusedError, BackendUnreachableError):
             _remove_files(prepared)
             raise
-        except OSError as error:  # of a file, before sbatch was called
-            _remove_files(prepared)
-            where = error.filename or prepared.tasks
-            raise BackendRefusedError(f"{where}: {error.strerror}; sbatch was not called") from None
+        except OSError as error:  # of a record, before sbatch was called
+            raise _not_written(error, prepared) from None
         records |= {item.run: record for item, record in zip(planned.items, written, strict=True)}
-        ids.setdefault(planned.stage, []).append(array_of(written[0].job_id or ""))
+        submitted = [record.job_id for record in written if record.job_id is not None]
+        ids.setdefault(planned.stage, []).extend(map(array_of, submitted[:1]))
     return [records[item.run] for item in sweep.items]
+
+
+def _not_written(error: OSError, prepared: PreparedArray) -> BackendRefusedError:
+    """The error for a file that could not be written."""
+    where = error.filename or prepared.tasks
+    return BackendRefusedError(f"{where}: {error.strerror}; sbatch was not called")
 
 
 def array_limits(slurm: SlurmCommands) -> ArrayLimits:
@@ -175,9 +179,13 @@ def _options(prepared: PreparedArray, sweep: SweepOrder) -> list[Option]:
 
 
 def _submit(
-    prepared: PreparedArray, before: list[str], slurm: SlurmCommands, tell: Callable[[str], None]
+    prepared: PreparedArray,
+    before: list[str],
+    sweep: SweepOrder,
+    slurm: SlurmCommands,
+    tell: Callable[[str], None],
 ) -> list[Record]:
-    """Write the records, call sbatch, and put the ids of the tasks into the records."""
+    """Write the records and the array's files, call sbatch, and put the ids of the tasks into the records."""
     planned = prepared.planned
     follows = bool(before)
     entries = side_by_side(
@@ -188,9 +196,18 @@ def _submit(
     users = dict(directives(plan, prepared.token)).get("dependency")
     argv = [*_dependency(before, users), str(prepared.script)]
 
-    def order() -> str:
-        side_by_side(_remove_job, entries)
-        return sbatch(argv, plan, (entries[0].run, entries[0].record), slurm, tell)
+    def order(taken: Sequence[Entry]) -> str:
+        runs = {entry.run for entry in taken}
+        items = [item for item in planned.items if item.run in runs]
+        now = msgspec.structs.replace(
+            prepared, planned=msgspec.structs.replace(planned, items=items)
+        )
+        try:
+            _write_files(now, sweep)
+        except OSError as error:
+            raise _not_written(error, prepared) from None
+        side_by_side(_remove_job, taken)
+        return sbatch(argv, plan, (taken[0].run, taken[0].record), slurm, tell)
 
     return records_first(entries, order, _task_id)
 

@@ -62,7 +62,10 @@ class WaitingQueue:
             self._read(name)
         self._say(f"the queue of {self._queue.name} begins: {len(self._waiting)} wait")
         while self._waiting:
-            self._step()
+            try:
+                self._step()
+            except OSError as error:  # the disk is full, or a file server is gone: both may pass
+                self._say(f"tried again: {error}")
             if self._waiting and signal.sigtimedwait([signal.SIGTERM], self._pause()):
                 self._say("the queue was ended by SIGTERM")
                 return
@@ -103,8 +106,8 @@ class WaitingQueue:
         reasons = self._start_some()
         queue = msgspec.structs.replace(self._queue, running=len(self._running), reasons=reasons)
         if queue != self._queue:
-            self._queue = queue
             write_queue(self._folder, queue)
+            self._queue = queue
 
     def _forget_ended(self) -> None:
         """Forget the runs that have ended or were cancelled, and end those that can never start."""
@@ -159,8 +162,8 @@ class WaitingQueue:
             found = release(run, None if self._needs[name].gpus is None else gpus, self._say)
         except BusyError:
             return None  # somebody cancels the run at this moment: look again
-        except BackendUnreachableError as error:
-            return self._hold_back(f"tried again: {error.message}")
+        except (BackendUnreachableError, OSError) as error:  # a full disk: nothing was started
+            return self._hold_back(f"tried again: {error}")
         except BackendRefusedError as error:
             if self._running:
                 return self._hold_back(f"tried again when another run has ended: {error.message}")
@@ -195,9 +198,9 @@ class WaitingQueue:
 
     @staticmethod
     def _say(words: str) -> None:
-        """A line in queue.log."""
-        sys.stdout.write(f"{local_now()} {words}\n")
-        sys.stdout.flush()
+        """A line in queue.log. The queue goes on without the line if the disk is full."""
+        with contextlib.suppress(OSError):
+            os.write(1, f"{local_now()} {words}\n".encode("utf-8", "replace"))
 
 
 def _reap_children() -> None:

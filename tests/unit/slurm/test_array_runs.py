@@ -16,6 +16,7 @@ from prl_submit.backends.base import SweepItem, SweepOrder
 from prl_submit.backends.slurm import sbatch_order
 from prl_submit.backends.slurm.backend import BACKEND
 from prl_submit.backends.slurm.partitions import SINFO
+from prl_submit.backends.waiting.release import cancel_waiting
 from prl_submit.errors import BackendRefusedError, OutcomeUnknownError, PrlSubmitError, RefusedError
 from prl_submit.planning.plan import with_run_dir
 from prl_submit.runs.directory import Run, read_run
@@ -165,6 +166,18 @@ def test_one_sbatch_for_equal_runs(slurm: FakeSlurm, make: Make) -> None:
         link = order.folder / "job.tasks" / str(number)
         assert not os.path.isabs(os.readlink(link))
         assert link.resolve() == item.run.resolve()
+
+
+def test_a_run_that_was_cancelled_meanwhile_has_no_task(slurm: FakeSlurm, make: Make) -> None:
+    order = make(1, 1, 1, 2)
+    for index in (1, 3):
+        assert cancel_waiting(runs_of(order)[index])
+    records = BACKEND.submit_many(order)
+    assert [record.job_id for record in records] == ["4711_1", None, "4711_3", None]
+    assert [record.is_waiting for record in records] == [False, True, False, True]
+    assert [written(item.run) for item in order.items] == records
+    assert "#SBATCH --array=1,3" in (order.folder / "job.sbatch").read_text().splitlines()
+    assert sum(argv[0] == "sbatch" for argv in slurm.argvs) == 1, "an array without a run is none"
 
 
 def test_an_array_for_each_request(slurm: FakeSlurm, make: Make) -> None:

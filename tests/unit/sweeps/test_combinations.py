@@ -171,6 +171,17 @@ WRONG = {
     "no list": ("grid:\n  a.b: 3", [(4, "sweep.grid.a.b", "expected a list of values")]),
     "empty": ("grid:\n  a.b: []", [(4, "sweep.grid.a.b", "is an empty list")]),
     "twice": ("grid:\n  a.b: [1, 2, 1]", [(4, "sweep.grid.a.b", "1 is there twice")]),
+    "two spellings": (
+        "grid:\n  swift.a_b: [1]\n  swift.a-b: [2]\n  swift: {c: [1]}\n  swift.c: [2]",
+        [
+            (5, "sweep.grid.swift.a-b", "is there twice"),
+            (7, "sweep.grid.swift.c", "is there twice"),
+        ],
+    ),
+    "two spellings of a range": (
+        "random:\n  swift.a_b: {min: 1, max: 2}\n  swift.a-b: [2]\nsamples: 1",
+        [(5, "sweep.random.swift.a-b", "is there twice")],
+    ),
     "fixed": (
         "grid:\n  name: [a]\n  output: [b]\n  extends: [c]",
         [

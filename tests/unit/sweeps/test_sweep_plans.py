@@ -115,6 +115,13 @@ def test_what_varies_cannot_be_set_otherwise(
     ]
 
 
+def test_a_variable_that_sets_an_argument_of_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRL_NUM_INFER_WORKERS", "1")
+    assert told(plans(SPEC.replace("swift.learning_rate", "swift.vllm_mode"))) == [
+        "s.yaml:5: sweep.grid.swift.vllm_mode: PRL_NUM_INFER_WORKERS sets swift.vllm_mode, which the sweep varies"
+    ]
+
+
 def test_other_options_change_all_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRL_SEED", "7")
     found = plans(SPEC, sets=("swift.beta=0.5", "sweep.max_parallel=3"))
