@@ -6,8 +6,6 @@ Such a run has a directory with all its files, and no job. Who gives it to its b
 
 from __future__ import annotations
 
-import fcntl
-import os
 from pathlib import Path
 
 from prl_submit.backends.local.processes import is_alive
@@ -24,7 +22,8 @@ from prl_submit.runs.directory import Run
 from prl_submit.runs.final_state import read_verdict
 from prl_submit.runs.layout import SWEEP_LOCK, sweep_folder
 from prl_submit.runs.record import Record, SweptRun
-from prl_submit.runs.states import CANCELLED, LOST, QUEUED, State
+from prl_submit.runs.states import AS_LAST_KNOWN, CANCELLED, LOST, QUEUED, State
+from prl_submit.system.files import is_locked
 
 
 def state_of_waiting(run: Run) -> State:
@@ -48,7 +47,7 @@ def _in_queue(run: Run, record: Record) -> State | None:
         return State(state=QUEUED, reason=reason)
     host = queue.process.host
     if is_elsewhere(queue):
-        return State(state=QUEUED, reason=f"as last known: its queue runs on {host}, ask there")
+        return State(state=QUEUED, reason=f"{AS_LAST_KNOWN}: its queue runs on {host}, ask there")
     restarted = ", because the machine was restarted" if was_restarted(queue) else ""
     goes_on = f"`prl-submit resume {queue.name}` goes on"
     return State(state=LOST, reason=f"the queue on {host} has ended{restarted}: {goes_on}")
@@ -88,16 +87,4 @@ def state_in_queue(run: Run) -> State | None:
 
 def is_being_submitted(folder: Path) -> bool:
     """True if a process submits runs of the sweep in this folder. False also where the file system has no locks."""
-    try:
-        lock = os.open(folder / SWEEP_LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        pass
-    finally:
-        os.close(lock)
-    return False
+    return is_locked(folder / SWEEP_LOCK)

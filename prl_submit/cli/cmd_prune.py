@@ -6,7 +6,6 @@ import contextlib
 import os
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 import click
@@ -24,6 +23,7 @@ from prl_submit.runs.layout import LATEST, LOGS, RECORD, STEPS, node_log
 from prl_submit.runs.prune_choice import Keep
 from prl_submit.runs.references import find_references
 from prl_submit.runs.states import FINISHED, LOST, State
+from prl_submit.runs.times import seconds_of
 from prl_submit.system.user_paths import output_root as output_root_of
 
 #: Metrics of which a low value is a good one; of an evaluation too.
@@ -65,10 +65,7 @@ def _is_older(run: Run, state: State, seconds: int) -> bool:
     """True if the run ended so long ago. If nobody knows when, as of a LOST one, its last sign of life counts."""
     if state.state not in FINISHED:
         return False
-    try:
-        ended = datetime.fromisoformat(state.ended_at).timestamp() if state.ended_at else None
-    except ValueError:
-        ended = None
+    ended = seconds_of(state.ended_at)
     return time.time() - (_last_sign(run.path) if ended is None else ended) >= seconds
 
 

@@ -43,20 +43,12 @@ def estimate_in_json(found: Estimate | None) -> dict[str, Any] | None:
     """The estimate with the keys of `check --json`."""
     if found is None:
         return None
+    from prl_submit.runs.times import iso_time
+
     return {
         "steps": found.steps,
         "is_rough": found.is_rough,
         "seconds_per_step": found.pace.seconds if found.pace else None,
         "source": found.pace.source if found.pace else None,
-        "ends_at": None if found.seconds is None else _iso(time.time() + found.seconds),
+        "ends_at": None if found.seconds is None else iso_time(time.time() + found.seconds),
     }
-
-
-def _iso(seconds: float) -> str | None:
-    """A time in the local zone, ISO 8601; None if it is too far away for a calendar."""
-    from datetime import datetime
-
-    try:
-        return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
-    except (ValueError, OverflowError, OSError):
-        return None

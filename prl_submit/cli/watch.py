@@ -13,7 +13,7 @@ from prl_submit.errors import BackendUnreachableError
 from prl_submit.runs.directory import Run
 from prl_submit.runs.layout import EXIT
 from prl_submit.runs.logs import POLL_S as FOLLOW_POLL_S
-from prl_submit.runs.states import FINISHED, QUEUED, State, Status, status_of
+from prl_submit.runs.states import FINISHED, QUEUED, State, Status, is_confirmed, status_of
 
 #: Seconds between two looks at the runs' files.
 POLL_S = 0.5
@@ -164,5 +164,5 @@ def news(status: Status) -> str:
     """A text that differs from the last one when the user should be told of the run again."""
     # The expected start after ", expected" is left out: a scheduler changes it all the time.
     reason = (status.reason or "").partition(", expected")[0]
-    told = status.state == QUEUED or reason.startswith("as last known")
+    told = status.state == QUEUED or not is_confirmed(reason)
     return f"{status.state} {reason}" if told else status.state

@@ -6,7 +6,6 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
-from datetime import datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,6 +16,7 @@ from prl_submit.made_of.masking import masked
 from prl_submit.made_of.new_files import size_in_words
 from prl_submit.planning.node_paths import local_path
 from prl_submit.planning.plan import Plan
+from prl_submit.runs.times import iso_time
 from prl_submit.system.reading import open_regular
 
 #: All files together are read for so many seconds. A larger file is not begun, because it would use them up.
@@ -83,7 +83,7 @@ class DataReader:
             path=path,
             size=state.st_size,
             rows=None if summed.why else _rows(path, state.st_size, summed.lines),
-            changed_at=_time(state.st_mtime),
+            changed_at=iso_time(state.st_mtime),
             sha256=summed.sha256,
             why=summed.why,
         )
@@ -159,10 +159,3 @@ def _files(folder: str) -> Iterator[str]:
                 yield os.path.relpath(os.path.join(place, name), folder)
         if count > MAX_FILES:
             return
-
-
-def _time(seconds: float) -> str | None:
-    try:
-        return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
-    except (ValueError, OverflowError, OSError):
-        return None

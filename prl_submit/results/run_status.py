@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,8 @@ from prl_submit.runs.labels import read_labels
 from prl_submit.runs.layout import COMPLETIONS, LOGS, STEPS, kept_file, node_log
 from prl_submit.runs.progress import Progress
 from prl_submit.runs.record import SweptRun
-from prl_submit.runs.states import QUEUED, RUNNING, Status, local_time
+from prl_submit.runs.states import QUEUED, RUNNING, Status
+from prl_submit.runs.times import iso_time, seconds_of
 from prl_submit.system.files import tail_bytes
 
 #: The phase of a training is told by the last part of its log.
@@ -123,7 +123,7 @@ class TrainingReader:
         """The run with its training. `now`: seconds since 1970."""
         self._refresh()
         is_running = status.state == RUNNING
-        logged_at = _seconds(status.last_step_at)
+        logged_at = seconds_of(status.last_step_at)
         view: Overview | None = None
         if self._metrics.step is not None:
             view = overview(self._metrics, self._known(), logged_at, now, is_running=is_running)
@@ -198,7 +198,7 @@ class TrainingReader:
             return what, None
         began = status.attempts[-1].started_at if status.attempts else status.started_at
         found = phase_begin(log, what, _changed(path))
-        return what, local_time(found) if found is not None else began
+        return what, iso_time(found) if found is not None else began
 
 
 def latest_metrics(metrics: RunMetrics, view: Overview) -> LatestMetrics:
@@ -216,7 +216,7 @@ def latest_metrics(metrics: RunMetrics, view: Overview) -> LatestMetrics:
         seconds_per_step=view.seconds_per_step,
         memory_gib=view.peak_memory_gib,
         time_left_s=view.seconds_left,
-        ends_at=local_time(view.ends_at),
+        ends_at=iso_time(view.ends_at),
         at_step=view.step or 0,
     )
 
@@ -263,7 +263,3 @@ def _changed(path: Path) -> float | None:
         return os.stat(path).st_mtime
     except OSError:
         return None
-
-
-def _seconds(time: str | None) -> float | None:
-    return None if time is None else datetime.fromisoformat(time).timestamp()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -18,6 +17,7 @@ from msgspec import Struct
 
 from prl_submit.runs.layout import ATTEMPTS, LOGS, STEPS, node_log
 from prl_submit.runs.record import Record
+from prl_submit.runs.times import iso_time, seconds_of
 from prl_submit.system.files import tail_bytes
 
 #: So many bytes are read from the end of the file. They hold some thousand attempts.
@@ -86,7 +86,7 @@ def _ended(began: Attempt, line: _Line) -> Attempt:
 
 def _within(began: str | None, time: str | None, ended: str | None) -> str | None:
     """A time between two others, since the file server's clock may differ from the node's."""
-    low, middle, high = _seconds(began), _seconds(time), _seconds(ended)
+    low, middle, high = seconds_of(began), seconds_of(time), seconds_of(ended)
     if middle is None or low is None:
         return None
     if middle < low:
@@ -96,13 +96,10 @@ def _within(began: str | None, time: str | None, ended: str | None) -> str | Non
 
 def _last_sign(run: Path, attempt: Attempt) -> str | None:
     """When the attempt that goes on now, or was killed, wrote a step or its log last."""
-    began = _seconds(attempt.started_at)
+    began = seconds_of(attempt.started_at)
     times = [_changed(file) for file in (run / STEPS, node_log(run / LOGS, 0))]
     late = [time for time in times if time is not None and began is not None and time > began]
-    try:
-        return datetime.fromtimestamp(max(late)).astimezone().isoformat(timespec="seconds")
-    except (ValueError, OverflowError, OSError):  # ValueError: it has written nothing
-        return None
+    return iso_time(max(late, default=None))
 
 
 def _changed(path: Path) -> float | None:
@@ -129,7 +126,10 @@ def gpu_hours(attempts: Sequence[Attempt], gpus: int | None = None) -> float | N
 
 def attempt_seconds(attempt: Attempt) -> float | None:
     """How long an attempt took, until its end or its last sign; None if that is not known."""
-    began, ended = _seconds(attempt.started_at), _seconds(attempt.ended_at or attempt.last_sign_at)
+    began, ended = (
+        seconds_of(attempt.started_at),
+        seconds_of(attempt.ended_at or attempt.last_sign_at),
+    )
     return None if began is None or ended is None else max(0.0, ended - began)
 
 
@@ -143,13 +143,6 @@ def _decode(line: bytes) -> _Line | None:
 
 def _with_order(attempt: Attempt, orders: list[str]) -> Attempt:
     """The attempt with its `submitted_at`. `orders`: the times of `submit` and each `resume`."""
-    began = _seconds(attempt.started_at)
-    given = [order for order in orders if began is None or (_seconds(order) or 0) <= began]
+    began = seconds_of(attempt.started_at)
+    given = [order for order in orders if began is None or (seconds_of(order) or 0) <= began]
     return msgspec.structs.replace(attempt, submitted_at=(given or orders)[-1 if given else 0])
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        return None if text is None else datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError, OSError):  # not a time, or one outside of the calendar
-        return None

@@ -14,7 +14,7 @@ from pathlib import Path
 from prl_submit.runs.belonging import stranger
 from prl_submit.runs.layout import LOGS, MISSING, node_log
 from prl_submit.runs.record import Record
-from prl_submit.runs.states import QUEUED, RUNNING, State
+from prl_submit.runs.states import AS_LAST_KNOWN, QUEUED, RUNNING, State
 from prl_submit.system.files import remove_inside, write_inside
 from prl_submit.system.reading import read_record
 
@@ -26,7 +26,7 @@ def last_known(run: Path) -> str:
 
 def as_last_known(run: Path, silence: str) -> State:
     """The state if the scheduler gives no answer. `silence`: why it gives none."""
-    return State(state=last_known(run), reason=f"as last known: {silence}", unreachable=silence)
+    return State(state=last_known(run), reason=f"{AS_LAST_KNOWN}: {silence}", unreachable=silence)
 
 
 def missing_since(run: Path, record: Record) -> float | None:
@@ -44,9 +44,8 @@ def note_missing(run: Path, record: Record) -> None:
     """Note that the backend has no such job since now. A time that was noted before stays."""
     if missing_since(run, record) is not None:
         return
-    with contextlib.suppress(
-        OSError
-    ):  # if the disk is full or the folder is gone, the state stays the last known one
+    # If the disk is full or the folder is gone, the state stays the last known one.
+    with contextlib.suppress(OSError):
         if stranger(run) is None:
             write_inside(run, MISSING, str(time.time()).encode("ascii"), durable=False)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -15,6 +14,7 @@ from prl_submit.runs.directory import Run
 from prl_submit.runs.exits import ExitRecord, read_exit
 from prl_submit.runs.progress import Progress, read_progress
 from prl_submit.runs.record import Record
+from prl_submit.runs.times import iso_time
 
 QUEUED = "QUEUED"
 RUNNING = "RUNNING"
@@ -26,6 +26,8 @@ LOST = "LOST"
 #: launch.sh's exit codes if it was stopped: by its time limit, by SIGINT, by SIGTERM.
 INTERRUPTED = (124, 130, 143)
 FINISHED = frozenset({SUCCEEDED, FAILED, CANCELLED, TIMEOUT, LOST})
+#: So begins the reason of a state that nobody could confirm now.
+AS_LAST_KNOWN = "as last known"
 
 
 class State(Struct, frozen=True, kw_only=True):
@@ -67,6 +69,11 @@ class Status(Struct, frozen=True, kw_only=True):
     #: When the last step was logged. If that is long ago, the training may hang.
     last_step_at: str | None
     attempts: list[Attempt]
+
+
+def is_confirmed(reason: str | None) -> bool:
+    """False if a state's reason says that the state is only the last known one."""
+    return not (reason or "").startswith(AS_LAST_KNOWN)
 
 
 def state_of_exit(ended: ExitRecord) -> State:
@@ -126,16 +133,6 @@ def status_of(run: Run, state: State, progress: Progress | None = None) -> Statu
         submitted_at=record.submitted_at if record else None,
         started_at=first or state.started_at,
         ended_at=state.ended_at,
-        last_step_at=local_time(progress.logged_at),
+        last_step_at=iso_time(progress.logged_at),
         attempts=attempts,
     )
-
-
-def local_time(seconds: float | None) -> str | None:
-    """Seconds since 1970 as ISO 8601 with this machine's zone; None for a time after the year 9999."""
-    if seconds is None:
-        return None
-    try:
-        return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
-    except (ValueError, OverflowError, OSError):
-        return None

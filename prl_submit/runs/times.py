@@ -1,4 +1,4 @@
-"""Times: the present one, and in words how long ago, how long until."""
+"""Times: the present one, as text and as seconds, and in words how long ago, how long until."""
 
 from __future__ import annotations
 
@@ -11,6 +11,24 @@ def local_now() -> str:
         return datetime.now().astimezone().isoformat(timespec="seconds")
     except ValueError:  # TZ names a zone more than a day away, which Python does not have
         return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def iso_time(seconds: float | None) -> str | None:
+    """Seconds since 1970 as ISO 8601 with this machine's zone; None for a time after the year 9999."""
+    if seconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def seconds_of(time: str | None) -> float | None:
+    """A time in ISO 8601 as seconds since 1970; None for a text that is no time: somebody else may have written it."""
+    try:
+        return None if time is None else datetime.fromisoformat(time).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def age(seconds: float) -> str:

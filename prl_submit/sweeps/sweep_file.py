@@ -23,6 +23,9 @@ from prl_submit.runs.record import SweptRun
 from prl_submit.system.files import open_inside, write_atomic
 from prl_submit.system.reading import PLAN_BYTES, decode_json, read_record
 
+#: Who has the lock for longer submits runs; who only looks at the lock has it for milliseconds.
+_LOOK_S = 0.5
+
 
 class SweptEntry(Struct, frozen=True, kw_only=True):
     """One run of a sweep. `run`: the name of its directory; `name`: its own; `values`: what varies."""
@@ -89,11 +92,25 @@ def read_sweep(folder: Path) -> SweepFile | None:
 def submitting(folder: Path) -> Iterator[None]:
     """Let nobody else submit runs of this sweep meanwhile. Raises PrlSubmitError if somebody does, and OSError."""
     with open(open_inside(folder, SWEEP_LOCK, os.O_WRONLY | os.O_CREAT), "wb") as lock:
+        if not _is_taken(lock.fileno()):
+            message = f"the sweep {folder.name} is being submitted by another process"
+            raise PrlSubmitError(message, "wait until it has ended")
+        yield
+
+
+def _is_taken(lock: int) -> bool:
+    """Take the lock; false if another process keeps it. `status` has it for a moment when it looks at it."""
+    deadline = time.monotonic() + _LOOK_S
+    while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            message = f"the sweep {folder.name} is being submitted by another process"
-            raise PrlSubmitError(message, "wait until it has ended") from None
-        except OSError:
-            pass  # this file system has no locks: the user must see to it that nobody else submits it
-        yield
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_LOOK_S / 20)
+        except (
+            OSError
+        ):  # this file system has no locks: the user must see to it that nobody else submits it
+            return True
+        else:
+            return True

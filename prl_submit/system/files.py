@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -60,6 +61,26 @@ def open_inside(run: Path, name: str, flags: int, mode: int = 0o644) -> int:
         os.close(descriptor)
         raise OSError(None, "is not a regular file", str(run / name))
     return descriptor
+
+
+def is_locked(file: Path) -> bool:
+    """True if a process has locked the file. False also where the file system has no locks.
+
+    This takes the lock for a moment, and whoever wants the lock at that moment finds it taken.
+    """
+    try:
+        lock = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(lock)
+    return False
 
 
 def remove_inside(run: Path, name: str) -> None:

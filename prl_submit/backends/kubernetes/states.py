@@ -51,7 +51,7 @@ from prl_submit.runs.layout import LOGS, pod_file, starts_file, suspensions_file
 from prl_submit.runs.limits import limits_of
 from prl_submit.runs.progress import read_progress
 from prl_submit.runs.record import KubernetesJob, Limits, Record
-from prl_submit.runs.states import FINISHED, LOST, QUEUED, RUNNING, State
+from prl_submit.runs.states import AS_LAST_KNOWN, FINISHED, LOST, QUEUED, RUNNING, State
 from prl_submit.system.reading import decode_json, read_record
 from prl_submit.system.untrusted_text import one_line
 
@@ -445,7 +445,7 @@ def _unknown(run: Run, record: Record, silence: str | None) -> BackendAnswer:
     else:
         name = record.job_id or job_name(record.name, record.token)
         missing = f"there is no PyTorchJob {name}; asked again after {MISSING_S:g} s"
-        state = State(state=last, reason=f"as last known: {missing}")
+        state = State(state=last, reason=f"{AS_LAST_KNOWN}: {missing}")
     return BackendAnswer(state=state, is_missing=True)
 
 

@@ -31,7 +31,7 @@ from prl_submit.runs.directory import Run
 from prl_submit.runs.layout import CANCEL, EXIT, RECORD
 from prl_submit.runs.limits import limits_of
 from prl_submit.runs.record import LocalProcess, Record
-from prl_submit.runs.states import CANCELLED, LOST, RUNNING, State, finished_state
+from prl_submit.runs.states import AS_LAST_KNOWN, CANCELLED, LOST, RUNNING, State, finished_state
 from prl_submit.spec.sections import Platform
 from prl_submit.system.owners import owner_of, user_name
 from prl_submit.system.shell import run as run_program
@@ -158,7 +158,7 @@ def _state(run: Run) -> State:
     if processes.is_alive(process) and may_be_job(run, process):
         return State(state=RUNNING, started_at=run.record.ordered_at if run.record else None)
     if is_elsewhere(process):
-        return State(state=RUNNING, reason=f"as last known: it runs on {process.host}, ask there")
+        return State(state=RUNNING, reason=f"{AS_LAST_KNOWN}: it runs on {process.host}, ask there")
     # It may have ended after the caller looked for exit.json and before we looked for the process.
     return finished_state(run) or _vanished(run, process)
 

@@ -45,7 +45,7 @@ from prl_submit.planning.plan import Plan
 from prl_submit.runs.directory import Run, read_run
 from prl_submit.runs.layout import BATCH_SCRIPT, JOB
 from prl_submit.runs.record import Record
-from prl_submit.runs.states import QUEUED, RUNNING, State
+from prl_submit.runs.states import QUEUED, RUNNING, State, is_confirmed
 from prl_submit.spec.sections import Platform
 from prl_submit.system import shell
 from prl_submit.system.files import remove_inside
@@ -117,9 +117,7 @@ class SlurmBackend(Backend):
     def job_to_wait_for(self, run: Run, state: State) -> str | None:
         """The job id of a run whose job this cluster has: sbatch can make the new job depend on it."""
         record = run.record
-        is_here = state.state in (QUEUED, RUNNING) and not (state.reason or "").startswith(
-            "as last known"
-        )
+        is_here = state.state in (QUEUED, RUNNING) and is_confirmed(state.reason)
         if record is None or record.is_waiting or record.backend != NAME or not is_here:
             return None
         return state.job_id or record.job_id

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import time
@@ -38,9 +37,18 @@ from prl_submit.runs.last_known import as_last_known, last_known, missing_since
 from prl_submit.runs.layout import BATCH_SCRIPT, JOB, SLURM_LOG, SWEEPS
 from prl_submit.runs.limits import limits_of
 from prl_submit.runs.record import ArrayTask, Record
-from prl_submit.runs.states import FINISHED, LOST, QUEUED, SUCCEEDED, TIMEOUT, State, finished_state
+from prl_submit.runs.states import (
+    AS_LAST_KNOWN,
+    FINISHED,
+    LOST,
+    QUEUED,
+    SUCCEEDED,
+    TIMEOUT,
+    State,
+    finished_state,
+)
 from prl_submit.runs.times import until
-from prl_submit.system.files import tail_bytes
+from prl_submit.system.files import is_locked, tail_bytes
 from prl_submit.system.owners import user_name
 from prl_submit.system.reading import read_record
 
@@ -265,26 +273,10 @@ def _why_not_again(run: Run, state: State | None, seen: SlurmEvidence) -> State 
 def is_held(run: Path) -> bool:
     """True if a process of the run is alive: all of them inherit the lock that launch.sh takes on each node.
 
-    This takes the lock for a moment, and a launch.sh that starts at that moment would find it taken. So call
-    this only for a job that Slurm has ended.
+    A launch.sh that starts while the lock is looked at would find it taken. So call this only for a job that
+    Slurm has ended.
     """
-    return any(_is_locked(file) for file in run.glob(".node*.lock"))
-
-
-def _is_locked(file: Path) -> bool:
-    try:
-        lock = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # a file system without locks
-        return False
-    finally:
-        os.close(lock)
-    return False
+    return any(is_locked(file) for file in run.glob(".node*.lock"))
 
 
 def _gather(run: Run, record: Record, job: ListedJob | None, silence: str | None) -> SlurmEvidence:
@@ -330,13 +322,13 @@ def _unknown(run: Run, record: Record, silence: str | None) -> BackendAnswer:
     last = last_known(run.path)
     what = f"job {record.job_id}" if record.job_id else "its job"
     if (owner := _owner(run)) != os.getuid():  # a site may show each user only the own jobs
-        reason = f"as last known: Slurm does not list {what}, which is {user_name(owner)}'s"
+        reason = f"{AS_LAST_KNOWN}: Slurm does not list {what}, which is {user_name(owner)}'s"
         return BackendAnswer(state=State(state=last, reason=reason, job_id=record.job_id))
     since = missing_since(run.path, record)
     if since is not None and time.time() - since > MISSING_S:
         last, reason = LOST, _why_lost(record, last)
     else:
-        reason = f"as last known: Slurm does not list {what}; asked again after a minute"
+        reason = f"{AS_LAST_KNOWN}: Slurm does not list {what}; asked again after a minute"
     state = State(state=last, reason=reason, job_id=record.job_id)
     return BackendAnswer(state=state, is_missing=True)
 

@@ -18,7 +18,7 @@ from prl_submit.results.sparkline import sparkline
 from prl_submit.results.time_words import short, time_left
 from prl_submit.runs.attempts import attempt_seconds
 from prl_submit.runs.states import RUNNING
-from prl_submit.runs.times import age
+from prl_submit.runs.times import age, seconds_of
 from prl_submit.system.untrusted_text import excerpt, one_line
 
 #: The characters of a bar and of a curve in a table.
@@ -88,14 +88,6 @@ def moment(at: float | None, now: float) -> str:
     if days == 0:
         return f"{time:%H:%M}"
     return f"{time:%a %H:%M}" if days < 7 else f"{time:%Y-%m-%d}"
-
-
-def seconds_of(time: str | None) -> float | None:
-    """A time of a status as seconds since 1970; None for a text that is no time, which somebody else may have written."""
-    try:
-        return None if time is None else datetime.fromisoformat(time).timestamp()
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 def clock(time: str | None) -> str:

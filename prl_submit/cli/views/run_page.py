@@ -14,7 +14,6 @@ from prl_submit.cli.views.run_columns import (
     end_of,
     job_of,
     moment,
-    seconds_of,
     setting_text,
     share,
 )
@@ -31,7 +30,7 @@ from prl_submit.results.time_words import in_words, short, time_left
 from prl_submit.runs.attempts import Attempt, attempt_seconds, gpu_hours
 from prl_submit.runs.plan_file import find_plan_file
 from prl_submit.runs.states import FINISHED, RUNNING, SUCCEEDED
-from prl_submit.runs.times import age
+from prl_submit.runs.times import age, seconds_of
 from prl_submit.system.untrusted_text import one_line
 
 #: The columns of the names on the left, and of bars and curves.

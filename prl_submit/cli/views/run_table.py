@@ -17,7 +17,6 @@ from prl_submit.cli.views.run_columns import (
     end_of,
     job_of,
     moment,
-    seconds_of,
     setting_text,
     share,
 )
@@ -28,7 +27,7 @@ from prl_submit.results.run_status import RunView
 from prl_submit.results.sparkline import sparkline
 from prl_submit.results.time_words import short, time_left
 from prl_submit.runs.states import FINISHED, QUEUED, RUNNING
-from prl_submit.runs.times import age
+from prl_submit.runs.times import age, seconds_of
 from prl_submit.system.untrusted_text import one_line
 
 #: The order of the columns from left to right.
