@@ -12,7 +12,7 @@ from pathlib import Path
 from prl_submit.backends.answers import BackendAnswer
 from prl_submit.backends.base import Backend, SweepOrder, ignore_message
 from prl_submit.backends.local import processes
-from prl_submit.backends.local.gpu_pool import giving_out, pool_of
+from prl_submit.backends.local.gpu_pool import giving_out, pool_of, uuids_of
 from prl_submit.backends.local.ownership import (
     is_elsewhere,
     is_job,
@@ -49,6 +49,7 @@ class LocalBackend(Backend):
     def __init__(self) -> None:
         #: The GPUs that there are, by what the user chose of them.
         self._pools: dict[str | None, list[str]] = {}
+        self._uuids: dict[str, str] | None = None
 
     def ask(self, plan: Plan, artefact: str) -> str:
         """Look whether this machine has what the job needs. Raises RefusedError where it has not."""
@@ -116,7 +117,9 @@ class LocalBackend(Backend):
 
     def gpus_in_use(self) -> AbstractContextManager[set[str]]:
         """The GPUs that jobs of prl-submit use on this machine."""
-        return giving_out()
+        if self._uuids is None:
+            self._uuids = uuids_of(os.environ, run_program)
+        return giving_out(self._uuids)
 
     def states(self, runs: Sequence[Run]) -> list[BackendAnswer]:
         """RUNNING while the process lives; a job that ended without exit.json was killed."""

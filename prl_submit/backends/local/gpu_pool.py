@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from prl_submit.backends.local import processes
@@ -22,6 +22,7 @@ from prl_submit.spec.scalars import is_digits
 from prl_submit.system.shell import Shell
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
+_GPU = re.compile(r"^GPU ([0-9]+):.*\(UUID: (GPU-[^)]+)\)", re.MULTILINE)
 _MIG = re.compile(r"\(UUID: (MIG-[^)]+)\)")
 
 
@@ -35,14 +36,39 @@ def pool_of(plan: Plan, environ: Mapping[str, str], smi: Shell) -> list[str]:
         listed = environ.get(_VISIBLE)
     if listed is None:
         return _all_gpus(environ, smi)
-    here = count_gpus(environ, smi)
+    here, uuids = count_gpus(environ, smi), uuids_of(environ, smi)
     found: list[str] = []
-    for name in _names(listed):
+    for name in (_whole(name, uuids) for name in _names(listed)):
         if name.startswith("-") or (is_digits(name) and here is not None and int(name) >= here):
             break
         if name not in found:
             found.append(name)
     return found
+
+
+def _whole(name: str, uuids: Mapping[str, str]) -> str:
+    """The whole name of a GPU. CUDA takes the beginning of a UUID, and `01` for GPU 1."""
+    if is_digits(name):
+        return str(int(name))
+    whole = [uuid for uuid in uuids if name.startswith("GPU-") and uuid.startswith(name)]
+    return whole[0] if len(whole) == 1 else name
+
+
+def uuids_of(environ: Mapping[str, str], smi: Shell) -> dict[str, str]:
+    """The number of each GPU by its UUID; empty if nvidia-smi cannot say."""
+    program = find_nvidia_smi(environ)
+    answer = smi([program, "-L"], timeout=SMI_S) if program else None
+    if answer is None or answer.code != 0:
+        return {}
+    return {uuid: number for number, uuid in _GPU.findall(answer.out)}
+
+
+def by_all_names(used: Iterable[str], uuids: Mapping[str, str]) -> set[str]:
+    """The GPUs that are in use, by their numbers and by their UUIDs: one job names them so, and another otherwise."""
+    numbers = {number: uuid for uuid, number in uuids.items()}
+    found = {_whole(name, uuids) for name in used}
+    others = [uuids.get(name) or numbers.get(name) for name in found]
+    return found | {name for name in others if name is not None}
 
 
 def _names(text: str) -> list[str]:
@@ -104,8 +130,8 @@ def _gpus_of_plan(plan: Plan, visible: str | None) -> list[str]:
 
 
 @contextlib.contextmanager
-def giving_out() -> Iterator[set[str]]:
-    """The GPUs in use. Meanwhile no other queue of this user gives out GPUs, or it would give the same ones."""
+def giving_out(uuids: Mapping[str, str]) -> Iterator[set[str]]:
+    """The GPUs in use, by all names. Meanwhile no other queue of this user gives out GPUs, or it would give the same ones."""
     name = f"/tmp/prl-submit-gpus-{os.geteuid()}.lock"  # noqa: S108  # O_NOFOLLOW, and nothing is written
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     with contextlib.ExitStack() as stack:
@@ -113,4 +139,4 @@ def giving_out() -> Iterator[set[str]]:
             lock = os.open(name, flags, 0o600)
             stack.callback(os.close, lock)
             fcntl.flock(lock, fcntl.LOCK_EX)
-        yield gpus_in_use()
+        yield by_all_names(gpus_in_use(), uuids)

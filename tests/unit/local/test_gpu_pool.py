@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from prl_submit.backends.local.gpu_pool import gpus_in_use, gpus_of, pool_of
+from prl_submit.backends.local.gpu_pool import by_all_names, gpus_in_use, gpus_of, pool_of, uuids_of
 from prl_submit.backends.local.processes import command_line
 from prl_submit.planning.plan import Plan
 from prl_submit.runs.plan_file import PlanFile, encode_plan
@@ -53,6 +53,11 @@ FOUR = "".join(f"GPU {number}: NVIDIA H100 (UUID: GPU-{number})\n" for number in
         (FOUR, "0,-1,2", "", "0"),
         (FOUR, "0", "local: {cuda_visible_devices: '1,3'}", "1 3"),
         (FOUR, "GPU-2,GPU-0", "", "GPU-2 GPU-0"),
+        (FOUR, "01,GPU-2", "", "1 GPU-2"),
+        (MIG, "GPU-", "", "GPU-"),
+        (MIG.replace("GPU-b", "GPU-b123"), "GPU-b1,0", "", "GPU-b123 0"),
+        (MIG, "MIG-2,MIG-1", "", "MIG-2 MIG-1"),
+        (MIG, "-1", "", ""),
         (MIG, None, "", "MIG-1 MIG-2 1"),
     ],
 )
@@ -61,6 +66,16 @@ def test_the_pool(
 ) -> None:
     environ = machine(tmp_path / "bin", listing, visible)
     assert pool_of(plan(chosen), environ, run) == pool.split()
+
+
+def test_one_gpu_has_two_names(tmp_path: Path) -> None:
+    """A job that names GPU 1 by its number keeps it from one that names it by its UUID, and the other way round."""
+    uuids = uuids_of(machine(tmp_path / "bin", MIG.replace("GPU-b", "GPU-b123")), run)
+    assert uuids == {"GPU-a": "0", "GPU-b123": "1"}
+    assert by_all_names({"1"}, uuids) == {"1", "GPU-b123"}
+    assert by_all_names({"GPU-b1"}, uuids) == {"1", "GPU-b123"}
+    assert by_all_names({"MIG-2", "7"}, uuids) == {"MIG-2", "7"}
+    assert by_all_names({"GPU-b123"}, uuids_of({"PATH": ""}, run)) == {"GPU-b123"}
 
 
 @contextlib.contextmanager
