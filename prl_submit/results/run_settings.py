@@ -11,12 +11,15 @@ from msgspec import Struct
 
 from prl_submit.results.logged_values import decode_object, number
 from prl_submit.runs.layout import PLAN
+from prl_submit.swift.history import number as number_of_version
 from prl_submit.system.reading import PLAN_BYTES, read_record
 
 #: ms-swift writes it beside its checkpoints when the training starts.
 ARGUMENTS = "args.json"
 #: Before 3.7 ms-swift's default of gradient_accumulation_steps makes about so many rows a step.
 _ROWS_OF_A_STEP = 16
+#: Since this release GRPO has a default of its own.
+_OWN_DEFAULT = (3, 7)
 
 
 class RunSettings(Struct, frozen=True):
@@ -52,7 +55,9 @@ def read_run_settings(run: Path) -> RunSettings:
         planned=planned,
         swift_version=version if isinstance(version, str) else None,
         processes=processes,
-        samples_per_step=samples_per_step(arguments, processes),
+        samples_per_step=samples_per_step(
+            arguments, processes, steps=_accumulated(arguments, plan)
+        ),
         num_generations=_count(arguments.get("num_generations")),
         reward_weights=_weights(arguments.get("reward_weights")),
         has_arguments=bool(found),
@@ -87,13 +92,30 @@ def _planned_processes(planned: Mapping[str, Any]) -> int | None:
     return nodes * processes if nodes and processes and planned else None
 
 
-def samples_per_step(arguments: Mapping[str, Any], processes: int | None) -> int | None:
-    """The completions that one optimizer step trains: per device x processes x accumulated steps."""
+def samples_per_step(
+    arguments: Mapping[str, Any], processes: int | None, *, steps: int | None = None
+) -> int | None:
+    """The completions that one optimizer step trains: per device x processes x accumulated steps.
+
+    `steps`: gradient_accumulation_steps where the arguments do not state it; None: about 16 rows a step.
+    """
     device = _count(arguments.get("per_device_train_batch_size"))
     if device is None or processes is None:
         return None
-    stated = _count(arguments.get("gradient_accumulation_steps"))
+    stated = _count(arguments.get("gradient_accumulation_steps")) or steps
     return device * processes * (stated or max(1, ceil(_ROWS_OF_A_STEP / device / processes)))
+
+
+def _accumulated(arguments: Mapping[str, Any], plan: Mapping[str, Any]) -> int | None:
+    """ms-swift's default of gradient_accumulation_steps; None where it depends on the batch.
+
+    args.json has the number since 3.7, whose default for GRPO is 1, so the default matters where only
+    plan.json tells the arguments.
+    """
+    version = arguments.get("swift_version") or plan.get("swift_version")
+    is_known = isinstance(version, str) and bool(number_of_version(version))
+    is_new = is_known and number_of_version(str(version)) >= _OWN_DEFAULT
+    return 1 if is_new and arguments.get("rlhf_type") == "grpo" else None
 
 
 def _count(value: object) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from math import inf, nan
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from prl_submit.results.run_settings import RunSettings, read_run_settings, samp
 from prl_submit.results.sparkline import sparkline, trend
 from prl_submit.results.time_words import in_words, short
 from prl_submit.results.timing import remaining, throughput
-from tests.support.swift_logs import SWIFT_33, SWIFT_46, evaluation, step, times, write_run
+from tests.support.swift_logs import REAL, SWIFT_33, SWIFT_46, evaluation, step, times, write_run
 
 SETTINGS = RunSettings({}, {}, samples_per_step=16)
 
@@ -161,6 +162,14 @@ def test_samples_of_a_step() -> None:
     assert samples_per_step({"per_device_train_batch_size": 64}, 1) == 64
     assert samples_per_step({}, 2) is None
     assert samples_per_step({"per_device_train_batch_size": 2}, None) is None
+
+
+@pytest.mark.parametrize(("run", "samples"), [("3.3.0", 16), ("4.6.0", 4)])
+def test_samples_of_a_step_from_the_plan(run: str, samples: int, tmp_path: Path) -> None:
+    """Of a run whose args.json is not here the plan tells as much, with the default of its ms-swift."""
+    assert read_run_settings(REAL / run).samples_per_step == samples
+    shutil.copy(REAL / run / "plan.json", tmp_path)
+    assert read_run_settings(tmp_path).samples_per_step == samples
 
 
 def test_sparklines() -> None:
