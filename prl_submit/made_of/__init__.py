@@ -2,6 +2,7 @@
 
     contents.py       the data of the folder's JSON files
     masking.py        which files and which parts of lines are credentials, and are left out
+    credential_patterns.py  what credentials look like
     working_tree.py   the changes of the working tree since its last commit
     new_files.py      files that git does not know, as a part of that difference
     code_files.py     copies of the plugins and other files that the job names

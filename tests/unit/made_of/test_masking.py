@@ -39,6 +39,38 @@ from prl_submit.made_of.masking import credentials_of, is_credentials_file, mask
         'AWS_SECRET_ACCESS_KEY="@wJalrXUtnFEMI/K7MDENG"',
         'MY_KEY = "@abc123"',
         "s3_access_key_id = '@abc123'",
+        '    "HF_TOKEN = \\"@s3cr3tAbC\\"\\n",',  # a cell of a notebook
+        '    "login(token=\\"@s3cr3tAbC\\")\\n",',
+        "%env HF_TOKEN @s3cr3tAbC",
+        'os.environ.setdefault("WANDB_API_KEY", "@s3cr3tAbC")',
+        'os.getenv("HF_TOKEN", default="@s3cr3tAbC")',
+        'hf_token="""@s3cr3tAbC"""',
+        'hf_token = ("@s3cr3tAbC")',
+        'login("@s3cr3tAbC")',
+        'wandb.login(key="@s3cr3tAbC")',
+        "setenv HF_TOKEN @s3cr3tAbC",
+        "set -x HF_TOKEN @s3cr3tAbC",
+        "ENV HF_TOKEN @s3cr3tAbC",
+        "export HF_TOKEN=${HF_TOKEN:-@s3cr3tAbC}",
+        "api_key=@s3cr3tAbCdEf123",
+        "aws_secret_access_key = @wJalrXUtnFEMI/K7MDENG",
+        "password=@s3cr3tAbCdEf123",
+        "DB_PASS=@s3cr3tAbC",
+        'passphrase = "@s3cr3tAbC"',
+        "git clone https://@s3cr3tAbCdEf12345XYZ/x.git".replace("/x", "@host/x"),
+        "curl https://host/?access_token=@s3cr3tAbC",
+        "curl -u me:@s3cr3tAbC https://host",
+        "curl -H 'X-Api-Key: @s3cr3tAbC' https://host",
+        'headers = {"Authorization": "token @s3cr3tAbC"}',
+        "sshpass -p @s3cr3tAbC ssh host",
+        "swanlab login -k @s3cr3tAbC",
+        "wandb login --host https://host @0123456789abcdef0123456789abcdef01234567",
+        "machine host login me password @s3cr3tAbC",
+        "    client-key-data: @LS0tLS1CRUdJTiBSU0E=",
+        '{"auths": {"host": {"auth": "@dXNlcjpwYXNz"}}}',
+        '{"name": "HF_TOKEN", "value": "@s3cr3tAbC"}',
+        "HOOK=https://hooks.slack.com/services/@T000/B000/XXXXabcd",
+        "密码：@s3cr3tAbC",
     ],
 )
 def test_credentials(line: str) -> None:
@@ -78,6 +110,18 @@ def test_credentials(line: str) -> None:
         "risk-taking-behaviour-of-model-1",
         "token: str = None",
         "token=***",
+        '_TOKEN = re.compile("[a-z]")',
+        "token = batch2.next_token",
+        "key = keys1[0]",
+        "api_key=self.api_key2",
+        'names = ["HF_TOKEN", "WANDB_API_KEY"]',
+        'row.get("token", "")',
+        "one_pass = forward(batch)",
+        "set -e",
+        "ENV PATH /opt/conda/bin",
+        "name: HF_TOKEN",
+        "wandb login",
+        "https://example.org/a?page=1&key=$KEY",
     ],
 )
 def test_no_credentials(line: str) -> None:
@@ -97,6 +141,25 @@ def test_a_private_key_in_a_difference() -> None:
     assert "c2Vj" not in found
     assert found.endswith("\n+x = 1")
     assert count == 1
+
+
+def test_the_end_of_a_private_key() -> None:
+    """A difference shows few lines around a change, so the first lines of a key may be missing."""
+    lines = [" MIIEpAIBAAKCAQEA7bq", "+c2VjcmV0c2Vj==", " -----END RSA PRIVATE KEY-----", " x = 1"]
+    expected = " ***\n+***\n -----END RSA PRIVATE KEY-----\n x = 1"
+    assert masked("\n".join(lines)) == (expected, 1)
+
+
+def test_an_encrypted_private_key() -> None:
+    text = "-----BEGIN RSA PRIVATE KEY-----\nDEK-Info: AES-128-CBC,AB\n\nMIIEpAIB\n-----END RSA PRIVATE KEY-----\n"
+    found, count = masked(text)
+    assert "MIIE" not in found
+    assert count == 1
+
+
+def test_a_variable_of_a_container() -> None:
+    found, count = masked("+  - name: HF_TOKEN\n+    value: s3cr3tAbC\n")
+    assert (found, count) == ("+  - name: HF_TOKEN\n+    value: ***\n", 1)
 
 
 def test_values_that_are_known() -> None:
@@ -119,6 +182,7 @@ def test_the_values_of_variables() -> None:
     [
         ".env", "a/.env.local", "b/prod.env", "x/server.pem", "id_rsa", "a/id_ed25519", ".ssh/config",
         "home/.aws/anything", "credentials.json", "gcp-credentials.json", "secrets.yaml", "a/TOKEN.txt", ".netrc",
+        "kubeconfig.yaml", "k8s/hf-secret.yaml", "hf_token", "deploy_key", ".dockerconfigjson", ".bash_history",
     ],
 )  # fmt: skip
 def test_files_with_credentials(path: str) -> None:
@@ -141,9 +205,14 @@ def test_other_files(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * 300_000, "token" * 60_000, "token_" * 50_000, "-" * 300_000, "k=" * 150_000]
-)
+    "text",
+    [
+        "a", "token", "token_", "-", "k=", "curl ", "machine a login ", "name: ", "?token=", "mysql ", "echo a | ",
+        "-----BEGIN PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----\na b\n", "TOKEN:-", "://", "YWJj\n", 'token="',
+        "ENV ", "login --a ", "x-key=", "authorization ", "token=", "login('", "token','", "token: !!str ",
+    ],
+)  # fmt: skip
 def test_long_lines_take_no_long_time(text: str) -> None:
     began = time.perf_counter()
-    masked(text)
+    masked(text * (120_000 // len(text)) + "-----END")
     assert time.perf_counter() - began < 2
