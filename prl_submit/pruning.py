@@ -23,7 +23,7 @@ from prl_submit.runs.deleting import (
     without_jobs,
 )
 from prl_submit.runs.directory import Run, names_in
-from prl_submit.runs.disk_use import CHECKPOINT, freed_by
+from prl_submit.runs.disk_use import CHECKPOINT, Gone, freed_by
 from prl_submit.runs.exclusive import exclusive
 from prl_submit.runs.layout import RUN_NAME
 from prl_submit.runs.plan_file import read_plan
@@ -62,12 +62,14 @@ class PruneOrders(Struct, frozen=True):
     """What the user wants. `whole`: delete whole runs. `keep`: else, which checkpoints stay.
 
     `lost`: the user named the state LOST, so a run counts as ended whose job its backend does not know.
+    `gone`: of a dry run: the names of files that it would have deleted so far, in all runs.
     """
 
     keep: Keep
     whole: bool = False
     lost: bool = False
     dry_run: bool = False
+    gone: Gone | None = None
 
 
 class NotPrunedError(Exception):
@@ -158,7 +160,7 @@ def _prune(
     reasons = choose(saved, orders.keep, may_drop_last=may_drop_last, needed=needed)
     deleted = []
     for name in [name for name, why in reasons.items() if why is None] + leftovers(run.path):
-        deleted.append(Deleted(name, freed_by(run.path / name)))
+        deleted.append(Deleted(name, freed_by(run.path / name, orders.gone)))
         if not orders.dry_run and CHECKPOINT.fullmatch(name):
             delete_folder(run.path, name)
     if not orders.dry_run:
@@ -172,7 +174,7 @@ def _prune_whole(run: Run, orders: PruneOrders, users: Mapping[str, list[str]]) 
     if users:
         user = next(iter(users.values()))[0]
         raise NotPrunedError(f"is needed by {user}, which begins from it or waits for it")
-    size = freed_by(run.path)
+    size = freed_by(run.path, orders.gone)
     elsewhere = backends.load(run.require_record().backend).where_files_are(run)
     if not orders.dry_run:
         delete_folder(run.path.parent, run.name)

@@ -150,7 +150,7 @@ def prune(
     names = [state.upper() for state in states]
     filters = Filters(names, older_than, tags, not_tags)
     _require_orders(keep, whole, bool(runs or filters))
-    orders = PruneOrders(keep, whole, LOST in names, dry_run)
+    orders = PruneOrders(keep, whole, LOST in names, dry_run, {} if dry_run else None)
     outcomes, named = _prune_all(runs, output_root_of(output_root), orders, filters)
     if as_json:
         document(_in_json(outcomes, dry_run))

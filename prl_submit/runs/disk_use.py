@@ -41,6 +41,8 @@ class DiskUse(Struct, frozen=True):
 
 #: The files that were counted already: device and inode.
 Seen = set[tuple[int, int]]
+#: How many names of a file would be deleted: by device and inode.
+Gone = dict[tuple[int, int], int]
 
 
 def disk_use(run: Path, seen: Seen) -> DiskUse:
@@ -65,9 +67,14 @@ def size_of(path: Path, seen: Seen) -> int:
     return total
 
 
-def freed_by(path: Path) -> int:
-    """The bytes that deleting a folder frees: a file that has another name outside it stays on the disk."""
-    found: dict[tuple[int, int], list[int]] = {}
+def freed_by(path: Path, gone: Gone | None = None) -> int:
+    """The bytes that deleting a folder frees: a file that has another name outside it stays on the disk.
+
+    `gone`: how often a file's names would be deleted before, where nothing is deleted; those of this folder
+    are added.
+    """
+    gone = {} if gone is None else gone
+    staying: dict[tuple[int, int], int] = {}
     total = size_of(path, set())
     for folder, _, names in os.walk(path):
         for name in names:
@@ -75,9 +82,9 @@ def freed_by(path: Path) -> int:
                 status = os.lstat(os.path.join(folder, name))
                 if status.st_nlink > 1:
                     key = (status.st_dev, status.st_ino)
-                    left = found.setdefault(key, [status.st_nlink, status.st_blocks * _BLOCK])
-                    left[0] -= 1
-    return total - sum(size for names_left, size in found.values() if names_left > 0)
+                    gone[key] = gone.get(key, 0) + 1
+                    staying[key] = status.st_blocks * _BLOCK if gone[key] < status.st_nlink else 0
+    return total - sum(staying.values())
 
 
 def _kind(name: str) -> str:

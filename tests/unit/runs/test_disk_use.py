@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from prl_submit.runs.deleting import delete_folder, delete_leftovers, leftovers
-from prl_submit.runs.disk_use import Seen, disk_use, freed_by, in_words, size_of
+from prl_submit.runs.disk_use import Gone, Seen, disk_use, freed_by, in_words, size_of
 
 
 def fill(path: Path, size: int) -> Path:
@@ -79,6 +79,17 @@ def test_what_deleting_frees(run: Path, tmp_path: Path) -> None:
     assert freed_by(run / "checkpoint-1") == whole
     os.link(run / "checkpoint-1" / "a", tmp_path / "kept")
     assert freed_by(run / "checkpoint-1") == whole - by_du(tmp_path / "kept")
+
+
+def test_what_deleting_folders_with_the_same_files_would_free(run: Path) -> None:
+    """A dry run says as much as the deletion frees, whose last folder takes the file with it."""
+    os.link(run / "checkpoint-1" / "a", run / "checkpoint-2" / "a")
+    before = by_du(run)
+    gone: Gone = {}
+    would = [freed_by(run / name, gone) for name in ("checkpoint-1", "checkpoint-2")]
+    for name in ("checkpoint-1", "checkpoint-2"):
+        delete_folder(run, name)
+    assert sum(would) == before - by_du(run)
 
 
 @pytest.mark.parametrize(
