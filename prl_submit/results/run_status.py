@@ -130,6 +130,10 @@ class TrainingReader:
         what, since = self._phase(run, status, view, now)
         if view is not None and what not in _STEPPING:  # a resumed training that begins again
             view = msgspec.structs.replace(view, silence=None)
+            if (
+                not view.seconds_left
+            ):  # by the old attempt; how long the new one takes is not known yet
+                view = msgspec.structs.replace(view, seconds_left=None, ends_at=None)
         known = {name: getattr(status, name) for name in Status.__struct_fields__}
         told = RunStatus(
             **known | _labels(run, status),

@@ -17,7 +17,7 @@ _OF_EACH_RUN = frozenset(
 #: Old names that args.json has beside the present one, with the same value.
 _OLD_NAMES = {"evaluation_strategy": "eval_strategy"}
 #: As _OF_EACH_RUN, for the keys of a job spec: tables have the name and the version of ms-swift in other places.
-_OF_EACH_JOB = ("name", "extends", "output", "environment.swift_version")
+_OF_EACH_JOB = ("name", "extends", "output", "after", "environment.swift_version")
 _SECRET = re.compile(
     r"(?:^|[._])(?:token|secret|password|passwd|api_key|access_key)$", re.IGNORECASE
 )

@@ -116,11 +116,18 @@ def _place(view: RunView) -> Rows:
     versions = _versions(view)
     if versions:
         rows.append(("versions", versions))
-    model = plan.values.get("swift.model")
+    return [*rows, *_spec(view)]
+
+
+def _spec(view: RunView) -> Rows:
+    """The job spec, and how to see all its values."""
+    rows: Rows = []
+    model = view.planned.values.get("swift.model")
     if model is not None:
         rows.append(("model", setting_text("swift.model", model)))
-    of = f"{one_line(plan.spec_file)}; " if plan.spec_file else ""
-    rows.append(("spec", f"{of}every value: prl-submit explain {typed(view.run)}"))
+    if view.planned.spec_file:
+        rows.append(("spec", one_line(view.planned.spec_file)))
+    rows.append(("values", f"prl-submit explain {typed(view.run)}"))
     return rows
 
 
@@ -319,6 +326,8 @@ def _log(view: RunView, width: int) -> list[TableLine]:
 
     whose = f"node {found.node}" + (f", rank {found.rank}" if found.rank is not None else "")
     lines = [TableLine(f"  the log of {whose}{', which failed first' if found.is_first else ''}:")]
+    if not found.lines:
+        lines = [TableLine(f"  the log of {whose} has only lines of launch.sh")]
     for text in found.lines:
         lines += [TableLine(f"    {part}") for part in chop_cells(text, max(width - 4, 20))]
     command = f"prl-submit logs {typed(view.run)}"

@@ -81,7 +81,9 @@ LIST = [
     "memory",
     "job",
 ]
-#: So many characters of a name are shown at most, by the width of the terminal.
+#: Columns that yield to whole names.
+_YIELDING = frozenset(("age", "differs", "gpus", "memory", "job"))
+#: So many characters of a name are always shown, by the width of the terminal; more if there is room.
 _NAME_SIZES = ((100, 10), (140, 24))
 _LONGEST_NAME = 40
 #: So many hints of a run stand below it; the others are on its own page.
@@ -126,8 +128,8 @@ def lay_out(
     views: Sequence[RunView], look: TableLook, width: int, order: Sequence[str]
 ) -> RunTable:
     """The table of runs. `order`: the columns, the most important one first."""
-    texts = {name: _texts(name, views, look, width) for name in order}
-    chosen = _that_fit(order, texts, width)
+    texts = {name: _texts(name, views, look) for name in order}
+    chosen = _shorten_names(texts, order, look, width)
     places = [name for name in _PLACES if name in chosen]
     lines = _aligned([texts[name] for name in places])
     with_details = order is STATUS
@@ -163,18 +165,28 @@ def lay_out_chosen(
     return lines
 
 
-def _texts(name: str, views: Sequence[RunView], look: TableLook, width: int) -> list[str]:
+def _texts(name: str, views: Sequence[RunView], look: TableLook) -> list[str]:
     """The cells of a column, its header first."""
     column = COLUMNS[name]
-    texts = [column.text(view, look) for view in views]
-    if name == "name":
-        dots = "~" if look.ascii_only else "…"
-        texts = [_shortened(text, _name_size(width), dots) for text in texts]
-    return [column.header, *texts]
+    return [column.header, *(column.text(view, look) for view in views)]
 
 
-def _name_size(width: int) -> int:
-    return next((size for least, size in _NAME_SIZES if width < least), _LONGEST_NAME)
+def _shorten_names(
+    texts: dict[str, list[str]], order: Sequence[str], look: TableLook, width: int
+) -> set[str]:
+    """Shorten the names only as far as other columns need the room; the columns that fit."""
+    header, *names = texts["name"]
+    dots = "~" if look.ascii_only else "…"
+    least = next((size for under, size in _NAME_SIZES if width < under), _LONGEST_NAME)
+    wanted: set[str] | None = None
+    for most in (least, _LONGEST_NAME, *range(_LONGEST_NAME - 4, least, -4), least):
+        texts["name"] = [header, *(_shortened(name, most, dots) for name in names)]
+        chosen = _that_fit(order, texts, width)
+        if wanted is None:
+            wanted = chosen - _YIELDING
+        elif chosen >= wanted:
+            break
+    return chosen
 
 
 def _shortened(name: str, most: int, dots: str) -> str:

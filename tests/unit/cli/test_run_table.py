@@ -70,6 +70,40 @@ def lines(views: list[RunView], width: int, order: list[str] = STATUS, **look: A
     return [line.text for line in lay_out(views, TableLook(now=NOON, **look), width, order).lines()]
 
 
+@pytest.mark.parametrize(
+    ("order", "width", "name"),
+    [
+        (LIST, 80, "scaling-of-mr-12"),  # there is room
+        (STATUS, 80, "scalin…mr-12"),  # it would cost a column
+        (STATUS, 140, "scaling-of-mr-12"),
+    ],
+)
+def test_names_are_cut_only_for_columns(
+    tmp_path: Path, order: list[str], width: int, name: str
+) -> None:
+    run = view_of(tmp_path, 26, RUNNING, 412, name="scaling-of-mr-12")
+    header, row, *_ = lines([run], width, order)
+    assert row.split()[1] == name
+    short = view_of(tmp_path / "short", 26, RUNNING, 412, name="scaling-12")
+    lost = set(lines([short], width, order)[0].split()) - set(header.split())
+    assert lost <= {"AGE", "GPUS", "MEMORY", "JOB"}
+
+
+def test_an_attempt_that_begins_does_not_end_now(tmp_path: Path) -> None:
+    """`resume --set swift.max_steps` trains longer than the log of the old attempt says."""
+    view = view_of(tmp_path, 26, RUNNING, 1200)
+    log = view.run.path / "logs/node0.log"
+    log.parent.mkdir(exist_ok=True)
+    log.write_text("prl-submit: 2026-11-30T12:00:00+00:00 on n0, node 0 of 1, restarts 1\n")
+    status = msgspec.structs.replace(
+        status_of(view.run, RUNNING), last_step_at=iso(NOON - 7200), restarts=1
+    )
+    again = TrainingReader(view.run).look(view.run, status, NOON)
+    assert again.status.phase == "starting"
+    assert again.overview is not None
+    assert (again.overview.seconds_left, again.overview.ends_at) == (None, None)
+
+
 def test_80_columns(views: list[RunView]) -> None:
     assert lines(views, 80) == [
         "RUN  NAME       STATE    STEP      DONE       REWARD  TREND     LEFT   END",

@@ -18,9 +18,10 @@ from prl_submit.results.comparison_tables import (
     setting_table,
     setting_text,
 )
+from prl_submit.results.planned_settings import read_planned
 from prl_submit.results.run_result import read_result, trained_seconds
-from prl_submit.results.run_settings import RunSettings
-from prl_submit.results.setting_differences import HIDDEN, differences
+from prl_submit.results.run_settings import RunSettings, read_run_settings
+from prl_submit.results.setting_differences import HIDDEN, differences, differing_values
 from tests.support.swift_logs import ONE_PROCESS, SWIFT_33, SWIFT_46, step, times, write_run
 
 ARGUMENTS: dict[str, Any] = {
@@ -154,6 +155,22 @@ def test_runs_that_have_not_begun(tmp_path: Path) -> None:
 def test_settings_that_differ(scaling: Comparison) -> None:
     """Not the output directory, not the number of processes; beta is not an argument of all runs."""
     assert scaling.settings == {"swift.learning_rate": [1e-5, 1e-5, 1e-6]}
+
+
+def test_what_is_no_difference(tmp_path: Path) -> None:
+    """The same folder in other words, an argument's old name, and for which run a run waited."""
+    for name, folder, after in (("v1", ".", None), ("v2", "/work/mr", "v1")):
+        values = [{"key": "workdir", "value": folder}, {"key": "after", "value": after}]
+        plan = {"values": values, "plan": {"workdir": "/work/mr"}}
+        arguments = {"eval_strategy": after or "no", "evaluation_strategy": after or "no"}
+        run = write_run(tmp_path / name, [])
+        (run / "plan.json").write_text(json.dumps(plan))
+        (run / "args.json").write_text(json.dumps(arguments))
+    runs = [tmp_path / "v1", tmp_path / "v2"]
+    assert differences([read_run_settings(run) for run in runs]) == {
+        "swift.eval_strategy": ["no", "v1"]
+    }
+    assert differing_values([read_planned(run).values for run in runs]) == [{}, {}]
 
 
 def test_settings_of_two_releases() -> None:
