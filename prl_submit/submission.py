@@ -28,7 +28,7 @@ from prl_submit.runs.plan_file import (
 )
 from prl_submit.runs.record import Place, Predecessor, Record, ScheduledJob, directory_of
 from prl_submit.runs.times import local_now
-from prl_submit.spec.nodes import Node, as_problem
+from prl_submit.spec.nodes import as_problem
 from prl_submit.system.files import write_inside
 from prl_submit.system.shell import Shell
 
@@ -113,27 +113,24 @@ def write_files(
     record: Record,
     world: World,
     git: Git | None,
-    *,
-    durable: bool = True,
-    like: Path | None = None,
-    dump: Callable[[Node], bytes] = dump_spec,
 ) -> Plan:
-    """Write all files of a run but run.json; the plan for its directory.
+    """Write all files of a run but run.json; the plan for its directory."""
+    file = plan_file(planned, path, git)
+    (path / layout.LOGS).mkdir()
+    write_inside(path, layout.SPEC, dump_spec(planned.tree))
+    write_plan(path, file, record, world)
+    return file.plan
 
-    `durable`: as for `write_inside`. `like`: see `write_plan`. `dump`: makes the text of spec.yaml.
-    """
-    plan = with_run_dir(planned.plan, str(path))
-    file = PlanFile(
+
+def plan_file(planned: Planned, path: Path, git: Git | None) -> PlanFile:
+    """What plan.json of a new run says, whose directory is `path`."""
+    return PlanFile(
         values=planned.values,
         swift_version=planned.job.swift_version,
         argument_table=planned.argument_table,
         git=git,
-        plan=plan,
+        plan=with_run_dir(planned.plan, str(path)),
     )
-    (path / layout.LOGS).mkdir()
-    write_inside(path, layout.SPEC, dump(planned.tree), durable=durable)
-    write_plan(path, file, record, world, durable=durable, like=like)
-    return plan
 
 
 def keep_made_of(runs: Sequence[tuple[Path, Plan]], world: World, *, restarts: int = 0) -> None:
@@ -181,34 +178,18 @@ def new_token() -> str:
 
 
 def write_plan(
-    path: Path,
-    file: PlanFile,
-    record: Record,
-    world: World,
-    *,
-    durable: bool = True,
-    like: Path | None = None,
+    path: Path, file: PlanFile, record: Record, world: World, *, durable: bool = True
 ) -> None:
-    """Write plan.json, and the files that are sent.
-
-    `like`: a run of the same sweep, with which this run shares launch.lib.sh as a hard link. That file is the
-    largest, the same for all runs, and nobody changes it in place.
-    """
-    plan = file.plan
-    files = job_files(plan, world.site, token=record.token, restarts=record.restarts)
+    """Write plan.json, and the files that are sent. `durable`: as for `write_inside`."""
     write_inside(path, layout.PLAN, encode_plan(file), durable=durable)
-    for name, text in reversed(files.items()):  # launch.lib.sh before launch.sh, which reads it
-        if name != layout.LIBRARY or like is None or not _is_linked(like / name, path / name):
-            write_inside(path, name, text.encode("utf-8"), file_mode(name), durable=durable)
+    for name, text in sent_files(file, record, world).items():
+        write_inside(path, name, text.encode("utf-8"), file_mode(name), durable=durable)
 
 
-def _is_linked(source: Path, target: Path) -> bool:
-    """Make a hard link; false where the file system has none, or the target is there already."""
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:
-        return False
-    return True
+def sent_files(file: PlanFile, record: Record, world: World) -> dict[str, str]:
+    """The texts of the files that are sent; launch.lib.sh before launch.sh, which reads it."""
+    files = job_files(file.plan, world.site, token=record.token, restarts=record.restarts)
+    return dict(reversed(files.items()))
 
 
 def placed(error: RefusedError, planned: Planned) -> RefusedError:

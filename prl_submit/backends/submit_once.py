@@ -12,15 +12,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError
 from prl_submit.runs.directory import Run
-from prl_submit.runs.exclusive import BusyError, exclusive
+from prl_submit.runs.exclusive import BusyError, locked
 from prl_submit.runs.layout import CANCEL, RECORD
-from prl_submit.runs.record import Record, write_record
+from prl_submit.runs.record import Record, write_record, write_records
 from prl_submit.system.files import remove_inside
 from prl_submit.system.side_by_side import side_by_side
 
@@ -29,8 +29,8 @@ _LET_END_S = 3.0
 #: Seconds that somebody else may have the lock of a run, and seconds between two tries.
 _BUSY_S = 10.0
 _POLL_S = 0.02
-
-Written = TypeVar("Written")
+#: So many runs are locked at a time, while their records are written.
+_LOCKED_TOGETHER = 64
 
 
 class Entry(NamedTuple):
@@ -49,7 +49,8 @@ def record_first(run: Path, before: Run | None, record: Record, order: Callable[
     other error there may be a job, so the record stays.
     """
     entries = [Entry(run, before, record)]
-    _write_or_take_back(lambda entry: write_record(entry.run, entry.record), entries)
+    with _all_or_none(entries):
+        write_record(run, record)
     return _order(entries, order, lambda job_id, _: job_id)[0]
 
 
@@ -63,19 +64,21 @@ def records_first(
     Runs that somebody has cancelled meanwhile are left out: `order` gets the others, and is not called if there
     are none. `id_of`: the id of a run's own part of that job.
     """
-    taken = _write_or_take_back(take, entries)
+    taken: list[bool] = []
+    with _all_or_none(entries):
+        for first in range(0, len(entries), _LOCKED_TOGETHER):
+            taken += _take_some(entries[first : first + _LOCKED_TOGETHER])
     ordered = [entry for entry, is_taken in zip(entries, taken, strict=True) if is_taken]
     records = _order(ordered, lambda: order(ordered), id_of) if ordered else []
     by_run = {entry.run: record for entry, record in zip(ordered, records, strict=True)}
     return [by_run.get(entry.run) or still_waiting(entry) for entry in entries]
 
 
-def _write_or_take_back(
-    write: Callable[[Entry], Written], entries: Sequence[Entry]
-) -> list[Written]:
-    """Write the records, or none of them."""
+@contextlib.contextmanager
+def _all_or_none(entries: Sequence[Entry]) -> Iterator[None]:
+    """Put all records back if one of them cannot be written."""
     try:
-        return side_by_side(write, entries)
+        yield
     except BaseException:
         with contextlib.suppress(OSError):  # the disk is full, which the user is told already
             _take_back(entries)
@@ -92,7 +95,12 @@ def _order(
         except (BackendRefusedError, BackendUnreachableError):
             _take_back(entries)
             raise
-        return side_by_side(lambda entry: _give_id(entry, id_of(job_id, entry.record)), entries)
+        records = [
+            msgspec.structs.replace(entry.record, job_id=id_of(job_id, entry.record))
+            for entry in entries
+        ]
+        _write_ids([(entry.run, record) for entry, record in zip(entries, records, strict=True)])
+        return records
 
 
 def take(entry: Entry) -> bool:
@@ -101,17 +109,35 @@ def take(entry: Entry) -> bool:
     `cancel` writes cancel.json under the same lock, while the record says that the run waits. So either the run
     is never ordered, or `cancel` ends its job.
     """
-    if entry.before is None:
-        write_record(entry.run, entry.record)
-        return True
+    return _take_some([entry])[0]
+
+
+def _take_some(entries: Sequence[Entry]) -> list[bool]:
+    """`take` for so few runs that all can be locked at a time."""
+    with contextlib.ExitStack() as locks:
+        for entry in entries:
+            if entry.before is not None:
+                _lock(entry.before, locks)
+        taken = [
+            entry.before is None or not os.path.lexists(entry.run / CANCEL) for entry in entries
+        ]
+        write_records(
+            [
+                (entry.run, entry.record)
+                for entry, is_it in zip(entries, taken, strict=True)
+                if is_it
+            ]
+        )
+    return taken
+
+
+def _lock(run: Run, locks: contextlib.ExitStack) -> None:
+    """Wait for the lock of a run, and keep it. Raises BusyError if somebody keeps it for long."""
     deadline = time.monotonic() + _BUSY_S
     while True:
         try:
-            with exclusive(entry.before):
-                if os.path.lexists(entry.run / CANCEL):
-                    return False
-                write_record(entry.run, entry.record)
-                return True
+            locks.enter_context(locked(run))
+            return
         except BusyError:
             if time.monotonic() > deadline:
                 raise
@@ -124,12 +150,14 @@ def still_waiting(entry: Entry) -> Record:
     return before or msgspec.structs.replace(entry.record, is_waiting=True)
 
 
-def _give_id(entry: Entry, job_id: str) -> Record:
-    """Put the job's id into the record. If the disk is full, the job exists, and its token finds it."""
-    record = msgspec.structs.replace(entry.record, job_id=job_id)
-    with contextlib.suppress(OSError):
-        write_record(entry.run, record)
-    return record
+def _write_ids(records: Sequence[tuple[Path, Record]]) -> None:
+    """Put the ids of the jobs into the records. Where that cannot be done, the job's token finds the job."""
+    try:
+        write_records(records)
+    except OSError:  # the disk may be full, or one run's directory may be gone
+        for run, record in records:
+            with contextlib.suppress(OSError):
+                write_record(run, record)
 
 
 def _take_back(entries: Sequence[Entry]) -> None:

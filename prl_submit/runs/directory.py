@@ -87,7 +87,8 @@ def allocate(root: Path, now: time.struct_time | None = None) -> Path:
 def allocate_many(root: Path, count: int) -> list[Path]:
     """Make the next `count` run directories, in the order of their numbers. Raises OSError; then none is left.
 
-    All numbers are claimed before the first directory is made, as `allocate` claims one.
+    All numbers are claimed before the first directory is made, as `allocate` claims one. A claim is an empty
+    folder, so it becomes the run directory by a new name, which is half the work of making a second folder.
     """
     root.mkdir(parents=True, exist_ok=True)
     claims: list[int] = []
@@ -97,10 +98,10 @@ def allocate_many(root: Path, count: int) -> list[Path]:
         # Another process may have made a directory and removed its claim since we listed the numbers.
         taken = _numbers(root)
         stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime())
-        for number in claims:
-            if number not in taken:
-                made.append(root / f"v{number}-{stamp}")
-                made[-1].mkdir()
+        for number in [each for each in claims if each not in taken]:
+            made.append(root / f"v{number}-{stamp}")
+            os.rename(claim_folder(root, number), made[-1])
+            claims.remove(number)
         return made if len(made) == count else made + allocate_many(root, count - len(made))
     except BaseException:
         for path in made:
@@ -183,6 +184,11 @@ def read_run(path: Path) -> Run | None:
     except ValueError as error:  # msgspec's DecodeError, and UnicodeDecodeError
         return Run(path, number, None, f"{RECORD} is damaged: {error}")
     return Run(path, number, record)
+
+
+def run_with(path: Path, record: Record) -> Run:
+    """The run in a directory whose run.json says this."""
+    return Run(path, _number(path.name), record)
 
 
 def _no_directory(path: Path) -> Run | None:

@@ -35,7 +35,15 @@ def exclusive(run: Run) -> Iterator[None]:
     if not os.path.lexists(run.path / layout.LOGS):
         (run.path / layout.LOGS).mkdir()
     _refuse_links(run)
-    with open(open_inside(run.path, layout.RESUME_LOCK, os.O_WRONLY | os.O_CREAT), "wb") as lock:
+    with locked(run):
+        yield
+
+
+@contextlib.contextmanager
+def locked(run: Run) -> Iterator[None]:
+    """The lock of `exclusive` alone, for a run whose directory was looked at before. Raises BusyError, OSError."""
+    lock = open_inside(run.path, layout.RESUME_LOCK, os.O_WRONLY | os.O_CREAT)
+    try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -43,3 +51,5 @@ def exclusive(run: Run) -> Iterator[None]:
         except OSError:
             pass  # this file system has no locks: the user must see to it that nobody else resumes the run
         yield
+    finally:
+        os.close(lock)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from prl_submit.runs.layout import RECORD
-from prl_submit.system.files import write_inside
+from prl_submit.system.files import write_in_each, write_inside
 from prl_submit.system.reading import decode_json
 
 #: A valid token. It fits into a file's name, a comment of Slurm and a label of Kubernetes.
@@ -260,3 +261,8 @@ def _validate(file: _RecordFile) -> None:
 def write_record(path: Path, record: Record) -> None:
     """Write run.json into the run directory `path`. From then on `list` and `status` show the run."""
     write_inside(path, RECORD, encode_record(record))
+
+
+def write_records(records: Sequence[tuple[Path, Record]]) -> None:
+    """`write_record` for many runs, in little time. Raises OSError; then some may be written."""
+    write_in_each(RECORD, [(run, encode_record(record)) for run, record in records])

@@ -7,5 +7,6 @@ sweep_plans.py       SPEC and options -> a plan for each combination, and the pr
 shared_problems.py   one problem for all combinations that have it
 sweep_file.py        sweep.json, which says what runs a sweep has
 sweep_submission.py  plans -> prepared runs, which the backend is given together
+    run_files.py         the files of the runs of a new sweep
     resuming.py          submits what has not succeeded
 """

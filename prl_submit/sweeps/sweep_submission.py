@@ -27,11 +27,10 @@ from prl_submit.errors import (
 )
 from prl_submit.launch.quote import bash
 from prl_submit.planning.plan import Plan, Planned
-from prl_submit.runs.directory import Run, allocate_many, read_run
+from prl_submit.runs.directory import Run, allocate_many, read_run, run_with
 from prl_submit.runs.layout import RECORD, SPEC
 from prl_submit.runs.plan_file import dump_spec, git_state
 from prl_submit.runs.record import Record, encode_record
-from prl_submit.runs.spec_texts import SpecTexts
 from prl_submit.runs.times import local_now
 from prl_submit.spec.nodes import Node, mapping
 from prl_submit.submission import (
@@ -45,8 +44,8 @@ from prl_submit.submission import (
     refuse_place,
     remove_run,
     require_secrets,
-    write_files,
 )
+from prl_submit.sweeps.run_files import RunFiles
 from prl_submit.sweeps.sweep_file import (
     SweepFile,
     SweptEntry,
@@ -142,15 +141,11 @@ def _prepare(plans: SweepPlans, folder: Path, world: World, prepared: list[Path]
         runs=entries,
     )
     items: list[SweepItem] = []
-    texts = SpecTexts()
+    files = RunFiles(world, git)
     for run, path, entry in zip(runs, prepared, entries, strict=True):
         record = first_record(run.planned.plan, path)
         record = msgspec.structs.replace(record, sweep=sweep.place_of(entry, folder))
-        like = items[0].run if items else None
-        plan = write_files(
-            run.planned, path, record, world, git, durable=False, like=like, dump=texts.of
-        )
-        items.append(SweepItem(path, plan, record))
+        items.append(SweepItem(path, files.write(run.planned, path, record), record))
     keep_made_of([(item.run, item.plan) for item in items], world)
     write_atomic(folder / SPEC, dump_spec(_spec_tree(plans)))
     write_sweep(folder, sweep)
@@ -199,7 +194,7 @@ def _without_swept(tree: Node, layer: Node) -> Node:
 def _submit_new(order: SweepOrder, planned: Sequence[Planned], world: World) -> SubmittedSweep:
     """Give a new sweep's runs to the backend; the sweep. What was not submitted at all is removed again."""
     try:
-        give(order, world)
+        records = give(order, world)
     except BaseException as error:
         sweep = as_it_is(order)
         is_certain = isinstance(
@@ -211,18 +206,23 @@ def _submit_new(order: SweepOrder, planned: Sequence[Planned], world: World) -> 
         point_latest(order.items[-1].run)
         raise half_way(error, sweep) from None
     point_latest(order.items[-1].run)
-    return as_it_is(order)
+    if any(record.is_waiting for record in records):
+        return as_it_is(order)  # a queue may have started some since
+    runs = [run_with(item.run, record) for item, record in zip(order.items, records, strict=True)]
+    return SubmittedSweep(order.name, order.folder, runs)
 
 
-def give(order: SweepOrder, world: World) -> None:
-    """Give prepared runs to their backend, or to the waiting queue. Raises as `Backend.submit_many` does."""
+def give(order: SweepOrder, world: World) -> list[Record]:
+    """Give prepared runs to their backend, or to the waiting queue; the records in run.json.
+
+    Raises as `Backend.submit_many` does.
+    """
     if any(item.plan.needs_queue for item in order.items):
         from prl_submit.backends.waiting.start_queue import queue_sweep
 
-        queue_sweep(order)
-        return
+        return queue_sweep(order)
     backend = backends.load(order.items[0].plan.backend)
-    backend.submit_many(order, world.tell)
+    return backend.submit_many(order, world.tell)
 
 
 def as_it_is(order: SweepOrder) -> SubmittedSweep:

@@ -11,14 +11,20 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 from prl_submit.system.reading import open_regular
+from prl_submit.system.side_by_side import side_by_side
 
 #: How a folder is opened before files in it are opened. O_PATH (Linux) works without the right to
 #: list the folder.
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+#: So many files are open at a time, while they are flushed to disk together.
+_FLUSHED_TOGETHER = 64
+#: How a file is opened that must not be there yet.
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def write_atomic(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = True) -> None:
@@ -43,6 +49,68 @@ def write_inside(
     """
     with _folder_inside(run, name) as folder:
         _replace(folder, PurePath(name).name, data, mode, durable)
+
+
+def write_in_each(name: str, contents: Sequence[tuple[Path, bytes]]) -> None:
+    """Write a file of that name into each of these folders, as durably as `write_atomic` does. Raises OSError.
+
+    Each folder has the old file or the new one, whatever happens. After an error some may have the new one.
+    """
+    for first in range(0, len(contents), _FLUSHED_TOGETHER):
+        _write_some(name, contents[first : first + _FLUSHED_TOGETHER])
+
+
+def _write_some(name: str, contents: Sequence[tuple[Path, bytes]]) -> None:
+    """`write_in_each` for so few folders that all can be open at a time."""
+    begun: list[_Begun] = []
+    try:
+        for run, data in contents:
+            begun.append(_begin(run, name))
+            _write_all(begun[-1].file, data)
+        side_by_side(os.fsync, [each.file for each in begun])
+        for each in begun:
+            os.replace(each.part, name, src_dir_fd=each.folder, dst_dir_fd=each.folder)
+    except BaseException:
+        for each in begun:
+            with contextlib.suppress(OSError):
+                os.unlink(each.part, dir_fd=each.folder)
+        raise
+    finally:
+        for each in begun:
+            os.close(each.file)
+            os.close(each.folder)
+
+
+class _Begun(NamedTuple):
+    """A file that is being written: the descriptors of its folder and of its temporary file, whose name is `part`."""
+
+    folder: int
+    file: int
+    part: str
+
+
+def _begin(run: Path, name: str) -> _Begun:
+    """Open a temporary file in a folder. Raises OSError."""
+    folder, part = os.open(run, _FOLDER), _part(name)
+    try:
+        return _Begun(folder, os.open(part, _NEW, 0o644, dir_fd=folder), part)
+    except BaseException:
+        os.close(folder)
+        raise
+
+
+def write_new_files(folder: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
+    """Write files, each with its content and its mode, into a folder that was just made. Raises OSError.
+
+    They are written in place and not flushed to disk, so a crash may leave half a file. That does no harm as
+    long as nothing refers to the folder yet, as nothing does to a run directory without run.json.
+    """
+    descriptor = os.open(folder, _FOLDER)
+    try:
+        for name, (data, mode) in files.items():
+            _write_new(descriptor, name, data, mode, durable=False)
+    finally:
+        os.close(descriptor)
 
 
 def open_inside(run: Path, name: str, flags: int, mode: int = 0o644) -> int:
@@ -91,19 +159,37 @@ def remove_inside(run: Path, name: str) -> None:
 
 def _replace(folder: int, name: str, data: bytes, mode: int, durable: bool) -> None:
     """Write `data` to a temporary file in an open folder and rename the temporary file to `name`."""
-    part = f".{name}.{os.urandom(8).hex()}.part"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    part = _part(name)
     try:
-        with os.fdopen(os.open(part, flags, mode, dir_fd=folder), "wb") as file:
-            file.write(data)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
+        _write_new(folder, part, data, mode, durable)
         os.replace(part, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(part, dir_fd=folder)
         raise
+
+
+def _part(name: str) -> str:
+    """The name of a temporary file."""
+    return f".{name}.{os.urandom(8).hex()}.part"
+
+
+def _write_new(folder: int, name: str, data: bytes, mode: int, durable: bool) -> None:
+    """Write a file that does not exist yet into an open folder. Raises OSError."""
+    file = os.open(name, _NEW, mode, dir_fd=folder)
+    try:
+        _write_all(file, data)
+        if durable:
+            os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _write_all(file: int, data: bytes) -> None:
+    """Write all of `data` to a descriptor; one call of os.write may write a part of it."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(file, left) :]
 
 
 @contextlib.contextmanager

@@ -31,12 +31,11 @@ from prl_submit.backends.slurm.slurm_commands import SlurmCommands
 from prl_submit.backends.submit_once import Entry, records_first
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError
 from prl_submit.launch.render import render
-from prl_submit.runs.directory import read_run
+from prl_submit.runs.directory import Run, run_with
 from prl_submit.runs.layout import BATCH_SCRIPT, JOB, TASKS_SUFFIX
 from prl_submit.runs.record import ArrayTask, Record
 from prl_submit.system.files import remove_inside, write_inside
 from prl_submit.system.reading import PLAN_BYTES, read_record
-from prl_submit.system.side_by_side import side_by_side
 
 _TEMPLATE = "array.sbatch"
 
@@ -57,7 +56,7 @@ class PreparedArray(Struct, frozen=True):
 
 def plan_arrays(sweep: SweepOrder, limits: ArrayLimits) -> list[PlannedArray]:
     """The arrays of the sweep's runs, in the order of their submission."""
-    lines = side_by_side(lambda item: common_lines(_batch_script(item.run)), sweep.items)
+    lines = [common_lines(_batch_script(item.run)) for item in sweep.items]
     return arrays_of(sweep.items, lines, limits, _at_once(sweep))
 
 
@@ -188,10 +187,10 @@ def _submit(
     """Write the records and the array's files, call sbatch, and put the ids of the tasks into the records."""
     planned = prepared.planned
     follows = bool(before)
-    entries = side_by_side(
-        lambda item: Entry(item.run, read_run(item.run), _record(item, prepared, follows=follows)),
-        planned.items,
-    )
+    entries = [
+        Entry(item.run, _waiting(item), _record(item, prepared, follows=follows))
+        for item in planned.items
+    ]
     plan = planned.items[0].plan
     users = dict(directives(plan, prepared.token)).get("dependency")
     argv = [*_dependency(before, users), str(prepared.script)]
@@ -206,10 +205,16 @@ def _submit(
             _write_files(now, sweep)
         except OSError as error:
             raise _not_written(error, prepared) from None
-        side_by_side(_remove_job, taken)
+        for entry in taken:
+            _remove_job(entry)
         return sbatch(argv, plan, (taken[0].run, taken[0].record), slurm, tell)
 
     return records_first(entries, order, _task_id)
+
+
+def _waiting(item: SweepItem) -> Run:
+    """The run as its run.json is until it is submitted."""
+    return run_with(item.run, msgspec.structs.replace(item.record, is_waiting=True))
 
 
 def _remove_job(entry: Entry) -> None:

@@ -35,3 +35,14 @@ def test_a_value_that_differs_is_not_remembered() -> None:
     for number in range(50):
         tree = read(f"swift: {{seed: {number}, beta: 0.1}}".encode())
         assert texts.of(tree) == f"swift:\n  seed: {number}\n  beta: 0.1\n".encode()
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize(
+    "value",
+    "0 7 12345678901 010 1.0 0.35 1e-6 1.5e-05 1e5 -3 e-1 run-12 no null 1_000 1:30 0x10 2026-11-22 "
+    "Run-1 run-".split(" "),
+)
+def test_a_value_is_written_as_in_the_spec_of_one_run(value: str, quote: str) -> None:
+    tree = read(f"name: {quote}{value}{quote}\nswift: {{seed: {quote}{value}{quote}}}\n".encode())
+    assert SpecTexts().of(tree) == dump_spec(tree)

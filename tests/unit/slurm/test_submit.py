@@ -198,7 +198,12 @@ def test_a_disk_that_is_full_once_the_job_is_there(
             raise OSError(28, "No space left on device")
         write_record(run, record)
 
+    def write_all(records: list[tuple[Path, Record]]) -> None:
+        for pair in records:
+            write(*pair)
+
     monkeypatch.setattr("prl_submit.backends.submit_once.write_record", write)
+    monkeypatch.setattr("prl_submit.backends.submit_once.write_records", write_all)
     assert slurm_backend.BACKEND.submit(fake.run, plan, NEW).job_id == "77"
     assert written(fake.run) == NEW
 
