@@ -15,6 +15,7 @@ from prl_submit.backends.slurm.partitions import NodeKind
 from prl_submit.spec.traits import find_traits
 from prl_submit.system.files import write_atomic
 from prl_submit.system.reading import PLAN_BYTES, decode_json, read_regular
+from prl_submit.system.shared_results import shared
 
 #: Stands for the partition in the facts of a single machine, which `probe --backend local` looks at.
 NO_PARTITION = "-"
@@ -143,6 +144,12 @@ def find_facts(
     cluster = cluster_name(environ) or _only_cluster(folder)
     if cluster is None or (partition and "," in partition):
         return None
+    return _facts_of(folder, cluster, partition)
+
+
+@shared
+def _facts_of(folder: str, cluster: str, partition: str | None) -> Facts | Damaged | None:
+    """The facts about a partition of a cluster; None: its default partition."""
     if partition:
         return read_facts(facts_path(folder, cluster, partition))
     files = sorted(Path(folder).glob(f"{_file_word(cluster)}--*.json"))
@@ -158,13 +165,20 @@ def cluster_name(environ: Mapping[str, str]) -> str | None:
     """ClusterName in this machine's slurm.conf, in lower case as Slurm has it; None if it has none."""
     named = environ.get("SLURM_CONF")
     for path in [named] if named else _CONFIGURATIONS:
-        try:
-            text = Path(path).read_text("utf-8", "replace")
-        except OSError:
-            continue
-        if match := _CLUSTER_NAME.search(text):
-            return match[1].lower()
+        if name := _cluster_of(path):
+            return name
     return None
+
+
+@shared
+def _cluster_of(configuration: str) -> str | None:
+    """ClusterName in a slurm.conf, in lower case."""
+    try:
+        text = Path(configuration).read_text("utf-8", "replace")
+    except OSError:
+        return None
+    match = _CLUSTER_NAME.search(text)
+    return match[1].lower() if match else None
 
 
 def _only_cluster(folder: str) -> str | None:

@@ -108,8 +108,10 @@ class TrainingReader:
         """
         self._recent_bytes = recent_bytes
         self._path = run.path
+        self._files = [f"{run.path}/{name}" for name in _READ]
+        self._kept = str(kept_file(run.path / LOGS, 0))
         self._with_hints = with_hints
-        seen = _signature(run.path / STEPS)
+        seen = _signature(self._files[0])
         whole = whole and (seen is None or seen[1] <= _WHOLE_BYTES)
         self._reader: MetricsReader | None = MetricsReader(run.path) if whole else None
         self._metrics = RunMetrics()
@@ -155,8 +157,8 @@ class TrainingReader:
 
     def _refresh(self) -> None:
         """Read the new lines, if a file has changed."""
-        seen = tuple(_signature(self._path / name) for name in _READ)
-        if os.path.exists(kept_file(self._path / LOGS, 0)):
+        seen = tuple([_signature(path) for path in self._files])
+        if os.path.exists(self._kept):
             seen += (_signature(node_log(self._path / LOGS, 0)),)
         if seen == self._seen or not any(seen):
             return
@@ -254,7 +256,7 @@ def _is_late(view: Overview, now: float) -> bool:
     return now - view.logged_at > 3 * view.seconds_per_step + 5
 
 
-def _signature(path: Path) -> _Signature | None:
+def _signature(path: str | Path) -> _Signature | None:
     try:
         found = os.stat(path, follow_symlinks=False)
     except OSError:

@@ -32,8 +32,6 @@ def _refuse_links(run: Run) -> None:
 @contextlib.contextmanager
 def exclusive(run: Run) -> Iterator[None]:
     """Let nobody else start or resume the run meanwhile. Raises BusyError, PrlSubmitError for links, and OSError."""
-    if not os.path.lexists(run.path / layout.LOGS):
-        (run.path / layout.LOGS).mkdir()
     _refuse_links(run)
     with locked(run):
         yield
@@ -42,6 +40,8 @@ def exclusive(run: Run) -> Iterator[None]:
 @contextlib.contextmanager
 def locked(run: Run) -> Iterator[None]:
     """The lock of `exclusive` alone, for a run whose directory was looked at before. Raises BusyError, OSError."""
+    if not os.path.lexists(run.path / layout.LOGS):
+        (run.path / layout.LOGS).mkdir()
     lock = open_inside(run.path, layout.RESUME_LOCK, os.O_WRONLY | os.O_CREAT)
     try:
         try:

@@ -16,7 +16,6 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from prl_submit.system.reading import open_regular
-from prl_submit.system.side_by_side import side_by_side
 
 #: How a folder is opened before files in it are opened. O_PATH (Linux) works without the right to
 #: list the folder.
@@ -62,6 +61,8 @@ def write_in_each(name: str, contents: Sequence[tuple[Path, bytes]]) -> None:
 
 def _write_some(name: str, contents: Sequence[tuple[Path, bytes]]) -> None:
     """`write_in_each` for so few folders that all can be open at a time."""
+    from prl_submit.system.side_by_side import side_by_side
+
     begun: list[_Begun] = []
     try:
         for run, data in contents:
