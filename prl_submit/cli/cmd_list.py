@@ -108,7 +108,7 @@ def _show(
         print_columns(views, look, list(columns.values()))
     else:
         print_table(views, look, LIST)
-    return answer.exit_code()
+    return answer.say_silences()
 
 
 def _document(view: RunView, look: TableLook, columns: dict[str, Column]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def _show(runs: list[Run], root: Path, *, as_json: bool, names: Sequence[str]) -
     for run in () if named else runs:
         if run.record is None:  # run.json cannot be read, so the job may still run
             note(f"{run.name}: {run.fault}")
-    return answer.exit_code()
+    return answer.say_silences()
 
 
 def _print_heads(views: Sequence[RunView], names: Sequence[str]) -> None:

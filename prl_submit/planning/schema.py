@@ -73,9 +73,8 @@ def _as_written(sections: dict[str, Any]) -> None:
     ):
         properties = sections[section]["properties"]
         properties[key] = {"anyOf": [duration, {"type": "null"}]}
-    values = {
-        "type": ["array", "object"]
-    }  # an object: keys that are nested, or limits of a random value
+    # An object: keys that are nested, or the limits of a random value.
+    values = {"type": ["array", "object"]}
     for key in ("grid", "zip", "random"):
         sections["Sweep"]["properties"][key]["additionalProperties"] = values
     memory = sections["Resources"]["properties"]["memory"]["anyOf"]

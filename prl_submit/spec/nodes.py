@@ -18,7 +18,8 @@ class Origin(Struct, frozen=True):
 
     The layers, of which a later one overrides an earlier one: `default`, `platform` (the variables by
     which a platform tells a node the size of its job), `profile` (prl-submit.toml),
-    `base` (the specs named by `extends`), `spec`, `sweep` (a value of the spec's section `sweep`), `env` (PRL_* variables), `flag` (`--set` and the like).
+    `base` (the specs named by `extends`), `spec`, `sweep` (a value of the spec's section `sweep`), `env` (PRL_*
+    variables), `flag` (`--set` and the like).
     A value without a file has a label instead, such as the name of a variable.
     """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from prl_submit.backends.base import ignore_message
 from prl_submit.backends.kubernetes.api import Api
@@ -82,7 +83,7 @@ class _Ending:
             departure = _Departure(told, self._api)
             departure.wait()
             faults = departure.faults
-            answers = [faults.get(run.name, a) for run, a in zip(self._runs, answers, strict=True)]
+            answers = [faults.get(run.path, a) for run, a in zip(self._runs, answers, strict=True)]
         return [self._closed(run, answer) for run, answer in zip(self._runs, answers, strict=True)]
 
     def _order(self, run: Run, job: PyTorchJob | None) -> Ended:
@@ -157,10 +158,10 @@ class _Departure:
 
     def __init__(self, runs: Sequence[Run], api: Api) -> None:
         self._api = api
-        self._left = {run.name: run for run in runs}
-        self._deadlines = {run.name: time.monotonic() + _patience(run) for run in runs}
-        self._keepers: dict[str, PodLogs] = {}
-        self.faults: dict[str, PrlSubmitError] = {}
+        self._left = {run.path: run for run in runs}
+        self._deadlines = {run.path: time.monotonic() + _patience(run) for run in runs}
+        self._keepers: dict[Path, PodLogs] = {}
+        self.faults: dict[Path, PrlSubmitError] = {}
 
     def wait(self) -> None:
         """Return when nothing is left, or nobody can say so; `faults` then has the errors by run."""
@@ -169,7 +170,7 @@ class _Departure:
                 self._note(_what_is_left(list(self._left.values()), self._api))
             except RefusedStatusError as error:
                 fault = as_error(error, self._api.namespace, "show its pods")
-                self.faults |= {name: _not_seen(run, fault) for name, run in self._left.items()}
+                self.faults |= {path: _not_seen(run, fault) for path, run in self._left.items()}
                 break
             except BackendUnreachableError as error:
                 # The order was given; only its end is not known.
@@ -178,31 +179,31 @@ class _Departure:
                 time.sleep(_POLL_S)
         side_by_side(PodLogs.stop, list(self._keepers.values()))
 
-    def _note(self, words: Mapping[str, str]) -> None:
+    def _note(self, words: Mapping[Path, str]) -> None:
         """Note what is left of each run."""
-        for name, run in list(self._left.items()):
-            if name not in words:
-                del self._left[name]
-            elif time.monotonic() > self._deadlines[name]:
-                self.faults[name] = _stuck(run, words[name])
-                del self._left[name]
-            elif name not in self._keepers and words[name] != _NO_PODS:
+        for path, run in list(self._left.items()):
+            if path not in words:
+                del self._left[path]
+            elif time.monotonic() > self._deadlines[path]:
+                self.faults[path] = _stuck(run, words[path])
+                del self._left[path]
+            elif path not in self._keepers and words[path] != _NO_PODS:
                 token = run.require_record().token
-                self._keepers[name] = PodLogs(run.path, token, self._api, ignore_message)
-                self._keepers[name].start()
+                self._keepers[path] = PodLogs(run.path, token, self._api, ignore_message)
+                self._keepers[path].start()
 
 
-def _what_is_left(runs: Sequence[Run], api: Api) -> dict[str, str]:
+def _what_is_left(runs: Sequence[Run], api: Api) -> dict[Path, str]:
     """The pods of jobs that are being deleted, in words, by run. A run of which nothing is left is missing."""
-    tokens = {run.require_record().token: run.name for run in runs}
-    jobs = [job.token for job in list_jobs(api, list(tokens)) if job.token in tokens]
+    paths = {run.require_record().token: run.path for run in runs}
+    jobs = [job.token for job in list_jobs(api, list(paths)) if job.token in paths]
     pods: dict[str, list[Pod]] = defaultdict(list)
-    for pod in list_pods(api, list(tokens)):
+    for pod in list_pods(api, list(paths)):
         pods[pod.token].append(pod)
-    found = dict.fromkeys([tokens[token] for token in jobs], _NO_PODS)
+    found = dict.fromkeys([paths[token] for token in jobs], _NO_PODS)
     for token, several in pods.items():
         words = ", ".join(f"{name_of(pod)} on {pod.spec.node_name}" for pod in several)
-        found[tokens[token]] = words
+        found[paths[token]] = words
     return found
 
 

@@ -157,9 +157,8 @@ def by_log(seen: SlurmEvidence) -> State | None:
         return state_of_exit(failed)
     if seen.cancelled:
         return State(state=CANCELLED, reason=seen.cancelled)
-    is_task = array_of(seen.job_id or "") != (
-        seen.job_id or ""
-    )  # slurmstepd does not print a task's id
+    job_id = seen.job_id or ""
+    is_task = array_of(job_id) != job_id  # slurmstepd does not print a task's id
     cause = due_to(of_this_attempt(seen.log), None if is_task else seen.job_id)
     if cause is None:
         return None

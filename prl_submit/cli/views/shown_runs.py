@@ -35,8 +35,8 @@ class ShownRuns(Struct, frozen=True):
     views: list[RunView]
     silences: list[str]
 
-    def exit_code(self) -> int:
-        """Say which backends gave no answer; 4 if there is one, else 0."""
+    def say_silences(self) -> int:
+        """Say which backends gave no answer; the exit code: 4 if there is one, else 0."""
         for silence in self.silences:
             note(f"error: {silence}")
         return EXIT_UNREACHABLE if self.silences else 0
