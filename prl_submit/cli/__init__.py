@@ -60,8 +60,9 @@ Examples:
   prl-submit check jobs/mr_4gpu.yaml
   prl-submit logs latest -f
 
-SPEC is a YAML file. RUN is v26, 26, a run directory, a job id, a job name or
-`latest`. A RUN can stand in the place of SPEC: its spec, for a new run.
+SPEC is a YAML file. RUN is v26, 26, a run directory, a job id, a name or
+`latest`. A sweep's name means all its runs. A RUN can stand in the place of
+SPEC: its spec, for a new run.
 
 \b
 Exit codes:

@@ -50,7 +50,9 @@ def _written(tree: Node, swift: dict[str, Any]) -> dict[str, Resolved]:
         value = swift[name] if section == "swift" and name in swift else plain(node)
         if _is_secret(key, str(value)):
             value = NOT_SHOWN
-        found[key] = Resolved(key, value, node.origin.layer, node.origin.describe())
+        layer, origin = node.origin.layer, node.origin.describe()
+        # A default of prl-submit has no other origin than its layer.
+        found[key] = Resolved(key, value, layer, origin if origin != layer else None)
     return found
 
 

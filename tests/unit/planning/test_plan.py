@@ -68,7 +68,7 @@ def test_defaults_for_vllm(word: str) -> None:
         "0.4",
     ]
     assert value(made, "swift.vllm_mode") == Resolved(
-        "swift.vllm_mode", "colocate", "default", "default"
+        "swift.vllm_mode", "colocate", "default", None
     )
 
 
