@@ -311,7 +311,15 @@ def _of_sweep(text: str, runs: list[Run]) -> list[Run]:
     folders = {sweep.folder for _, sweep in of_sweeps if text in (sweep.folder, sweep.name)}
     folder = text if text in folders else max(folders, default=None)
     found = [(sweep.index, run) for run, sweep in of_sweeps if sweep.folder == folder]
-    return [run for _, run in sorted(found, key=lambda item: item[0])]
+    at_home = {index for index, run in found if _is_at_home(run)}
+    kept = [(index, run) for index, run in found if index not in at_home or _is_at_home(run)]
+    return [run for _, run in sorted(kept, key=lambda item: item[0])]
+
+
+def _is_at_home(run: Run) -> bool:
+    """True if the run directory is the one that was submitted: a user may have copied it beside."""
+    directory = run.record.directory if run.record is not None else None
+    return directory is None or directory.path == str(run.path)
 
 
 def _of_array(array: str, runs: list[Run]) -> list[Run]:

@@ -112,7 +112,9 @@ class WaitingQueue:
     def _forget_ended(self) -> None:
         """Forget the runs that have ended or were cancelled, and end those that can never start."""
         for name, run in list(self._waiting.items()):
-            if os.path.lexists(run.path / CANCEL) or not os.path.isdir(run.path):
+            is_cancelled = os.path.lexists(run.path / CANCEL)
+            if is_cancelled or not os.path.isdir(run.path):
+                self._say(f"{name} is {'cancelled' if is_cancelled else 'gone'}")
                 del self._waiting[name]
         running = list(self._running)
         states = states_of([self._running[name] for name in running])

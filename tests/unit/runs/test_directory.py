@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ import pytest
 from prl_submit.errors import EXIT_NO_SUCH_RUN, NoSuchRunError, PrlSubmitError
 from prl_submit.runs import directory
 from prl_submit.runs.directory import find_run, find_runs, list_runs
-from prl_submit.runs.record import ArrayTask, SweptRun, write_record
+from prl_submit.runs.record import ArrayTask, SweptRun, directory_of, write_record
 from prl_submit.runs.states import State, finished_state, status_of
 from tests.support.records import make_run, record
 
@@ -352,6 +353,20 @@ def test_one_run_is_found_as_ever(tmp_path: Path) -> None:
     path = make(tmp_path, 26, job_id="8125", name="only")
     for text in ("v26", "8125", "only", "latest", str(path)):
         assert names_of(text, tmp_path) == [path.name]
+
+
+def test_a_copy_of_a_run_is_no_run_of_the_sweep(tmp_path: Path) -> None:
+    """Unless the whole output root was copied or moved: then no run is where it was submitted."""
+    root = tmp_path / "output"
+    for number in (1, 2):
+        path = root / f"v{number}-20261130-120000"
+        path.mkdir(parents=True)
+        swept = SweptRun(name="lr", id="5f", folder="lr-20261130-120000", index=number)
+        make_run(path, sweep=swept, directory=directory_of(path))
+    shutil.copytree(root / "v1-20261130-120000", root / "v7-20261130-120000")
+    assert [run.number for run in find_runs("lr", root)] == [1, 2]
+    shutil.copytree(root, tmp_path / "elsewhere")
+    assert [run.number for run in find_runs("lr", tmp_path / "elsewhere")] == [1, 7, 2]
 
 
 def test_a_run_and_a_sweep_of_one_name(tmp_path: Path) -> None:
