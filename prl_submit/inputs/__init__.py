@@ -10,6 +10,7 @@
     data.py              data files: readable, enough rows for one batch, the needed columns
     damage.py            the first mistake in a data file
     rows.py              how many rows a data file has
+    training_rows.py     how many rows and steps a training has
     columns.py           the columns that reach the reward functions
     model_folders.py     folders given as models
     model_types.py       the model type and template of a local model
@@ -22,6 +23,7 @@
     setup_lines.py       whether bash can read environment.setup
     local_files.py       whether the files that the job names exist on this machine
     paths.py             paths as ms-swift resolves them
+    spec_files.py        the files of a spec: itself, its bases, and the profile
 
 The functions that read files and the functions that judge what was read are separate. If the working
 directory is on another machine, nothing is checked.

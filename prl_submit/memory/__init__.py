@@ -9,6 +9,7 @@
     forecast.py     the bytes of each part at each moment of a training step
     fitting.py      whether the job fits, and which changes would make it fit
     words.py        tables and messages
+    warning.py      the forecast for a plan, and the warning of `check`
     find.py         finds the sizes of models and GPUs on this machine
 
 docs/memory-method.md has the formulas, their sources, and how far off they were.

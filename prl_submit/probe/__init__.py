@@ -2,7 +2,7 @@
 
     on_node.py         what runs on the node: needs the standard library alone
     version_script.py  the bash that enters the training environment, with launch.sh's own lines
-    targets.py         which partitions are probed, and by what job
+    slurm_probe.py     which partitions are probed, and by what job
     start_jobs.py      starts the jobs with submitit
     wait_for_jobs.py   waits for their results, or for their end without one
     node_facts.py      the facts, and the files that keep them: one per cluster and partition

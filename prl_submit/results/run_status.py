@@ -132,9 +132,8 @@ class TrainingReader:
         what, since = self._phase(run, status, view, now)
         if view is not None and what not in _STEPPING:  # a resumed training that begins again
             view = msgspec.structs.replace(view, silence=None)
-            if (
-                not view.seconds_left
-            ):  # by the old attempt; how long the new one takes is not known yet
+            # By the old attempt no time is left; how long the new one takes is not known yet.
+            if not view.seconds_left:
                 view = msgspec.structs.replace(view, seconds_left=None, ends_at=None)
         known = {name: getattr(status, name) for name in Status.__struct_fields__}
         told = RunStatus(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -121,6 +122,18 @@ def test_no_module_imports_itself_by_a_way_round() -> None:
 
 def test_the_root_is_the_table_of_contents() -> None:
     assert len(list(PACKAGE.glob("*.py"))) <= 8
+
+
+def test_a_list_of_modules_names_all_of_its_package() -> None:
+    wrong = {}
+    for package in PACKAGE.rglob("__init__.py"):
+        text = ast.get_docstring(ast.parse(package.read_text("utf-8"))) or ""
+        listed = set(re.findall(r"(?m)^ *(\w+)\.py  +\S", text))
+        named = set(re.findall(r"(\w+)\.py\b", text))
+        there = {path.stem for path in package.parent.glob("*.py")} - {"__init__"}
+        if listed and (listed - there or there - named):
+            wrong[package.parent.name] = (listed - there, there - named)
+    assert wrong == {}
 
 
 def test_no_two_modules_of_one_name() -> None:

@@ -177,16 +177,19 @@ def _shorten_names(
     """Shorten the names only as far as other columns need the room; the columns that fit."""
     header, *names = texts["name"]
     dots = "~" if look.ascii_only else "…"
-    least = next((size for under, size in _NAME_SIZES if width < under), _LONGEST_NAME)
-    wanted: set[str] | None = None
-    for most in (least, _LONGEST_NAME, *range(_LONGEST_NAME - 4, least, -4), least):
+
+    def columns_with(most: int) -> set[str]:
+        """The columns that fit beside names of at most so many characters."""
         texts["name"] = [header, *(_shortened(name, most, dots) for name in names)]
-        chosen = _that_fit(order, texts, width)
-        if wanted is None:
-            wanted = chosen - _YIELDING
-        elif chosen >= wanted:
-            break
-    return chosen
+        return _that_fit(order, texts, width)
+
+    least = next((size for under, size in _NAME_SIZES if width < under), _LONGEST_NAME)
+    wanted = columns_with(least) - _YIELDING
+    for most in range(_LONGEST_NAME, least, -4):
+        chosen = columns_with(most)
+        if chosen >= wanted:
+            return chosen
+    return columns_with(least)
 
 
 def _shortened(name: str, most: int, dots: str) -> str:
