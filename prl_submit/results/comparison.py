@@ -15,11 +15,14 @@ from prl_submit.results.run_result import RunResult, trained_seconds
 from prl_submit.results.setting_differences import differences
 from prl_submit.results.timing import HOW_MEASURED, Throughput, throughput
 from prl_submit.runs.attempts import attempt_seconds, gpu_hours
+from prl_submit.runs.states import FAILED
 
 #: The mean of so many last logged steps stands for the end of a training.
 _LAST_ROWS = 10
 #: The reward after so many samples is the mean over this share of them, and over 10 logged steps at least.
 _SHARE = 0.1
+#: A run that fails before this share of the longest run's steps has failed soon.
+_SOON = 0.25
 
 
 class ComparedRun(Struct, frozen=True, kw_only=True):
@@ -78,8 +81,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
 def compare(results: Sequence[RunResult]) -> Comparison:
     """Compare runs with the first of them."""
     speeds = [throughput(result.metrics, result.settings) for result in results]
-    # A run that has no step yet, as in a sweep that goes on, does not keep the others from being compared.
-    begun = [result for result in results if result.metrics.step]
+    begun = _that_count(results)
+    counted = set(map(id, begun))
     sizes = [result.settings.samples_per_step for result in begun]
     steps = [result.metrics.step or 0 for result in begun]
     known = [step * size for step, size in zip(steps, sizes, strict=True) if size]
@@ -88,7 +91,7 @@ def compare(results: Sequence[RunResult]) -> Comparison:
     rows = []
     for result, speed in zip(results, speeds, strict=True):
         speed_up, efficiency = _against(result, speed, results[0], speeds[0])
-        reward = _reward_at(result, samples, equal_steps)
+        reward = _reward_at(result, samples, equal_steps) if id(result) in counted else None
         rows.append(_row(result, speed, speed_up, efficiency, reward))
     settings = differences([result.settings for result in results])
     return Comparison(
@@ -98,6 +101,25 @@ def compare(results: Sequence[RunResult]) -> Comparison:
         how=HOW_MEASURED,
         runs=rows,
     )
+
+
+def _that_count(results: Sequence[RunResult]) -> list[RunResult]:
+    """The runs whose samples decide at how many the rewards are compared.
+
+    A run without a step, as in a sweep that goes on, does not keep the others from being compared, and
+    neither does one that soon failed, as in a sweep in which some run out of memory.
+    """
+    enough = _SOON * max((result.metrics.step or 0 for result in results), default=0)
+    return [
+        result
+        for result in results
+        if result.metrics.step and not (_has_failed(result) and result.metrics.step < enough)
+    ]
+
+
+def _has_failed(result: RunResult) -> bool:
+    """True if the last attempt of a run failed."""
+    return bool(result.attempts) and result.attempts[-1].state == FAILED
 
 
 def _row(
@@ -192,12 +214,13 @@ def _is_on_cpus(result: RunResult) -> bool:
 
 
 def ranked(comparison: Comparison, metric: str, *, lowest_first: bool = False) -> list[ComparedRun]:
-    """The runs by a metric, the best first; those without the metric last."""
+    """The runs by a metric, the best first; then those that failed, and those without the metric last."""
 
-    def key(run: ComparedRun) -> tuple[bool, float]:
+    def key(run: ComparedRun) -> tuple[int, float]:
         value = getattr(run, metric, None)
         if not isinstance(value, (int, float)):
-            return True, 0.0
-        return False, value if lowest_first else -value
+            return 2, 0.0
+        # A run may be the fastest because it took more memory than there is.
+        return int(run.state == FAILED), value if lowest_first else -value
 
     return sorted(comparison.runs, key=key)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from prl_submit.results.comparison import ComparedRun, Comparison, compare, ranked
@@ -22,6 +23,7 @@ from prl_submit.results.planned_settings import read_planned
 from prl_submit.results.run_result import read_result, trained_seconds
 from prl_submit.results.run_settings import RunSettings, read_run_settings
 from prl_submit.results.setting_differences import HIDDEN, differences, differing_values
+from prl_submit.runs.attempts import Attempt
 from tests.support.swift_logs import ONE_PROCESS, SWIFT_33, SWIFT_46, step, times, write_run
 
 ARGUMENTS: dict[str, Any] = {
@@ -150,6 +152,23 @@ def test_runs_that_have_not_begun(tmp_path: Path) -> None:
     assert metric_table(found)[1]
     assert csv_text(found)
     assert markdown(found)
+
+
+def test_a_run_that_soon_failed(tmp_path: Path) -> None:
+    """It is no measure for the others, and not the best, although its two steps were the fastest."""
+    runs = [make(tmp_path / "v1", 1, 10.0), make(tmp_path / "v2", 1, 5.0, count=3)]
+    results = [read_result(run) for run in runs]
+    failed = Attempt(state="FAILED", reason="CUDA out of memory")
+    results[1] = msgspec.structs.replace(results[1], attempts=[failed])
+    found = compare(results)
+    assert found.equal_samples == found.runs[0].samples == 320
+    assert (found.runs[0].reward is None, found.runs[1].reward) == (False, None)
+    assert found.runs[1].speed_up == pytest.approx(2.0)
+    assert [run.run for run in ranked(found, "samples_per_second")] == ["v1", "v2"]
+    late = msgspec.structs.replace(results[1], attempts=[Attempt(state="CANCELLED")])
+    again = compare([results[0], late])
+    assert again.equal_samples == 24
+    assert [run.run for run in ranked(again, "samples_per_second")] == ["v2", "v1"]
 
 
 def test_settings_that_differ(scaling: Comparison) -> None:
