@@ -13,24 +13,13 @@ from msgspec import Struct
 
 from prl_submit.errors import NoSuchRunError, PrlSubmitError
 from prl_submit.runs.labels import read_labels
-from prl_submit.runs.layout import LATEST, RECORD, RUN_NAME, SWEEPS, claim_folder, pod_file
+from prl_submit.runs.layout import LATEST, RECORD, RUN_NAME, SWEEPS, claim_folder
 from prl_submit.runs.record import ArrayTask, Record, decode_record
 from prl_submit.system.owners import whose
 from prl_submit.system.reading import read_record
 
-
-def writes_here(logs: Path, node: int, pod: str) -> bool:
-    """True if a pod of that name has noted in this folder that it writes the node's log here itself."""
-    try:
-        return read_record(pod_file(logs, node)).decode("utf-8").strip() == pod
-    except (OSError, ValueError):
-        return False
-
-
 #: Every name that begins so has a number, because ms-swift 4.6.0 utils.py `_get_version` counts them all.
 _NUMBERED = r"v([0-9]+)"
-
-
 #: So many runs of a sweep are named in a message.
 _LISTED = 5
 

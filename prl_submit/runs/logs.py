@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from prl_submit.runs.layout import LOGS, ranks_folder
-from prl_submit.system.reading import open_regular
+from prl_submit.runs.layout import LOGS, pod_file, ranks_folder
+from prl_submit.system.reading import open_regular, read_record
 
 _NODE_LOG = re.compile(r"node([0-9]+)\.log", re.ASCII)
 _CHUNK = 1 << 20
@@ -29,6 +29,14 @@ def node_logs(run_dir: Path, node: int | None = None) -> list[tuple[int, Path]]:
         return []
     found = sorted((int(match[1]), path) for match, path in names)
     return [item for item in found if node is None or item[0] == node]
+
+
+def writes_here(logs: Path, node: int, pod: str) -> bool:
+    """True if a pod of that name has noted in this folder that it writes the node's log here itself."""
+    try:
+        return read_record(pod_file(logs, node)).decode("utf-8").strip() == pod
+    except (OSError, ValueError):
+        return False
 
 
 def rank_logs(run_dir: Path, node: int, local_rank: int) -> list[tuple[int, Path]]:

@@ -40,7 +40,7 @@ from prl_submit.backends.kubernetes.yaml_text import load
 from prl_submit.backends.submit_once import Entry, record_first
 from prl_submit.errors import BackendUnreachableError, PrlSubmitError
 from prl_submit.planning.plan import Plan
-from prl_submit.runs.directory import Run, read_run, writes_here
+from prl_submit.runs.directory import Run, read_run
 from prl_submit.runs.layout import (
     HERE,
     LOGS,
@@ -51,6 +51,7 @@ from prl_submit.runs.layout import (
     pod_file,
 )
 from prl_submit.runs.limits import limits_of
+from prl_submit.runs.logs import writes_here
 from prl_submit.runs.plan_file import read_plan
 from prl_submit.runs.record import KubernetesJob, Record
 from prl_submit.system import shell

@@ -22,8 +22,8 @@ from prl_submit.backends.kubernetes.objects import Pod
 from prl_submit.backends.kubernetes.refusals import as_error, not_allowed
 from prl_submit.backends.kubernetes.states import list_pods
 from prl_submit.errors import BackendUnreachableError
-from prl_submit.runs.directory import writes_here
 from prl_submit.runs.layout import LOGS
+from prl_submit.runs.logs import writes_here
 from prl_submit.system.files import open_inside
 
 #: Seconds between two lists of the pods. After LONG_S they are listed less often, unless a container has

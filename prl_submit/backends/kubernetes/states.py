@@ -43,12 +43,13 @@ from prl_submit.backends.kubernetes.refusals import as_error
 from prl_submit.backends.kubernetes.remaining_pods import EVENTS
 from prl_submit.errors import BackendRefusedError, BackendUnreachableError, PrlSubmitError
 from prl_submit.runs.cancellation import cancel_reason
-from prl_submit.runs.directory import Run, writes_here
+from prl_submit.runs.directory import Run
 from prl_submit.runs.exits import ExitRecord, read_exit, read_node_exits
 from prl_submit.runs.final_state import write_verdict
 from prl_submit.runs.last_known import as_last_known, last_known, missing_since
 from prl_submit.runs.layout import LOGS, pod_file, starts_file, suspensions_file
 from prl_submit.runs.limits import limits_of
+from prl_submit.runs.logs import writes_here
 from prl_submit.runs.progress import read_progress
 from prl_submit.runs.record import KubernetesJob, Limits, Record
 from prl_submit.runs.states import AS_LAST_KNOWN, FINISHED, LOST, QUEUED, RUNNING, State

@@ -10,7 +10,7 @@ import pytest
 from prl_submit.backends.kubernetes.log_lines import CopyProgress, Line
 from prl_submit.backends.kubernetes.node_log import NodeLog, container_starts
 from prl_submit.backends.kubernetes.objects import ObjectMeta, Pod
-from prl_submit.runs.directory import writes_here
+from prl_submit.runs.logs import writes_here
 from tests.unit.kubernetes.objects import ended, pod, utc
 
 
