@@ -16,12 +16,14 @@ from prl_submit.launch.quote import bash
 from prl_submit.planning.changes import Change, argument_of, changed_plan, changed_values
 from prl_submit.planning.plan import Plan, Planned, resume_from, with_run_dir
 from prl_submit.runs import checkpoints, directory, layout
+from prl_submit.runs.attempts import read_attempts
 from prl_submit.runs.belonging import is_same
 from prl_submit.runs.directory import Run
 from prl_submit.runs.exits import read_exit, read_node_exits
 from prl_submit.runs.limits import limits_of_plan
+from prl_submit.runs.logs import node_logs
 from prl_submit.runs.plan_file import PlanFile, Resumption, dump_spec, git_state, read_plan
-from prl_submit.runs.record import Record, ScheduledJob, directory_of
+from prl_submit.runs.record import Predecessor, Record, ScheduledJob, directory_of
 from prl_submit.runs.signs_of_life import last_size
 from prl_submit.runs.states import State
 from prl_submit.runs.times import local_now
@@ -87,6 +89,58 @@ def wait_again(run: Run) -> Run:
     for name in (layout.CANCEL, layout.VERDICT):
         remove_inside(run.path, name)
     return msgspec.structs.replace(run, record=queue_run(run.path, run.require_record()))
+
+
+def never_started(run: Run, before: State) -> bool:
+    """True if launch.sh of the run has certainly begun on no node, so nothing of a training can be lost.
+
+    Not where the job writes its files elsewhere, because there it may have begun.
+    """
+    record = run.require_record()
+    if record.restarts or before.restarts or before.started_at is not None:
+        return False
+    if record.job_id is not None and backends.load(record.backend).where_files_are(run) is not None:
+        return False
+    written = any(os.path.lexists(run.path / name) for name in (layout.EXIT, layout.STEPS))
+    return not (written or node_logs(run.path) or read_attempts(run.path, record))
+
+
+def begin_anew(run: Run, world: World, before: State) -> Run:
+    """Submit a run that never started once more, as it was prepared. Raises PrlSubmitError.
+
+    It waits for those of its runs of --after that have not succeeded by now.
+    """
+    file = where_it_lies(run, read_plan(run.path))
+    refuse_place(file.plan, world.environ)
+    require_secrets(file.plan, world.environ)
+    plan = wait_anew(file.plan)
+    record = first_again(run, plan, before)
+    with _as_it_was(run, plan.traits.artefact):
+        for name in (layout.CANCEL, layout.VERDICT):
+            remove_inside(run.path, name)
+        git = git_state(plan.workdir, world.shell, world.environ)
+        write_plan(run.path, msgspec.structs.replace(file, plan=plan, git=git), record, world)
+        keep_made_of([(run.path, plan)], world)
+        record = order_job(run.path, plan, record, world)
+    return msgspec.structs.replace(run, record=record)
+
+
+def first_again(run: Run, plan: Plan, before: State) -> Record:
+    """The record of the first attempt of a run that never started, before its job is submitted once more.
+
+    A run with an attempt before it would not wait for other runs any more. See `predecessors_of`.
+    """
+    after = [Predecessor(run=each.run, job_id=each.job_id) for each in plan.after]
+    return msgspec.structs.replace(next_record(run, plan, before), restarts=0, after=after)
+
+
+def wait_anew(plan: Plan) -> Plan:
+    """The plan, which waits for those runs of --after that have not succeeded by now. Raises PrlSubmitError."""
+    if not plan.after:
+        return plan
+    from prl_submit.backends.waiting import after
+
+    return after.wait_anew(plan)
 
 
 def _checkpoint_of(run: Run, plan: Plan, changed: Sequence[str] = ()) -> checkpoints.Checkpoint:
@@ -237,6 +291,7 @@ def _as_it_was(run: Run, artefact: str | None) -> Iterator[None]:
         layout.LAUNCH,
         layout.LIBRARY,
         layout.CANCEL,
+        layout.VERDICT,
         layout.JOB,
         *([artefact] if artefact else []),
     ]

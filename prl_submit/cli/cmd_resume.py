@@ -26,7 +26,7 @@ from prl_submit.cli.watch import POLL_S
 from prl_submit.errors import EXIT_INTERRUPTED, PrlSubmitError, format_problem
 from prl_submit.planning.changes import changed_keys
 from prl_submit.prepare import plan_changed
-from prl_submit.resumption import Changed, wait_again
+from prl_submit.resumption import Changed, begin_anew, never_started, wait_again
 from prl_submit.resumption import resume as resume_run
 from prl_submit.runs.belonging import belonging, refuse_copies, refuse_strangers
 from prl_submit.runs.checkpoints import Checkpoint
@@ -67,6 +67,8 @@ def resume(
     as_json: bool,
 ) -> int:
     """Continue a run that has ended from its last complete checkpoint, in the same run directory.
+
+    A run that never started begins anew, and waits for the runs of its --after again.
 
     Of a sweep, all runs that did not succeed go on or begin anew; those that are queued or run are left alone.
 
@@ -123,7 +125,7 @@ def _resume(
     """Start a new attempt of the run.
 
     Returns the run, the checkpoint from which it continues, and how long its logs were before. A run that
-    waited, and never started, waits again: then there is no checkpoint.
+    waited waits again, and one that never started begins anew: then there is no checkpoint.
     """
     with exclusive(found):
         found = refreshed(found)  # another `resume` may have started an attempt meanwhile
@@ -133,14 +135,21 @@ def _resume(
         if found.record is not None and found.record.is_waiting:
             _refuse_changes(found, sets)
             return wait_again(found), None, {}
+        is_new = found.record is not None and never_started(found, state)
+        if is_new:
+            _refuse_changes(found, sets)
         changed = _changed(found, sets)
         if found.record is not None:
             backend = backends.load(found.record.backend)
             # Processes that a killed launcher or a failed node left would train beside the new attempt.
             if belonging(found).has_job and (state.state == LOST or backend.is_left(found)):
                 backend.cancel(found, wait=True)
-        seen = log_sizes(found.path)
         outside = World(os.environ, shell.run, templates, note)
+        if is_new:
+            started = begin_anew(found, outside, state)
+            note(f"begins anew, because it never started ({state.state})")
+            return started, None, {}
+        seen = log_sizes(found.path)
         started, checkpoint = resume_run(found, outside, state, changed)
     return started, checkpoint, seen
 

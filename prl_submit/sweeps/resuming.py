@@ -20,7 +20,15 @@ from prl_submit.backends.base import SweepItem, SweepOrder
 from prl_submit.backends.waiting_runs import state_in_queue
 from prl_submit.errors import PrlSubmitError
 from prl_submit.planning.plan import Plan, resume_from
-from prl_submit.resumption import is_at_last_step, last_world, next_record, where_it_lies
+from prl_submit.resumption import (
+    first_again,
+    is_at_last_step,
+    last_world,
+    never_started,
+    next_record,
+    wait_anew,
+    where_it_lies,
+)
 from prl_submit.runs.belonging import belonging
 from prl_submit.runs.checkpoints import Checkpoint, last_complete
 from prl_submit.runs.directory import Run
@@ -159,18 +167,12 @@ def _submit_waiting(run: Run, orders: _Orders) -> ResumedRun:
         _refuse(file.plan, orders.world)
         for name in (CANCEL, VERDICT):
             remove_inside(run.path, name)
+        plan = wait_anew(file.plan)
         record = msgspec.structs.replace(run.require_record(), is_waiting=False)
-        orders.add(run.path, _waits_for(file.plan), record)
+        if plan != file.plan:  # its script names the jobs that it waits for
+            _write(run.path, file, plan, record, orders)
+        orders.add(run.path, plan, record)
     return ResumedRun(run.name, "submitted")
-
-
-def _waits_for(plan: Plan) -> Plan:
-    """The plan, which waits for those runs of --after that have not succeeded by now. Raises PrlSubmitError."""
-    if not plan.after:
-        return plan
-    from prl_submit.backends.waiting.after import open_runs, put_into
-
-    return put_into(plan, open_runs([each.run for each in plan.after], plan))
 
 
 def _start_again(run: Run, state: State, orders: _Orders) -> ResumedRun:
@@ -185,8 +187,12 @@ def _start_again(run: Run, state: State, orders: _Orders) -> ResumedRun:
         file = where_it_lies(run, read_plan(run.path))
         _refuse(file.plan, orders.world)
         checkpoint = _checkpoint(run, file.plan)
-        plan = _next_plan(file.plan, checkpoint)
-        record = next_record(run, plan, state)
+        if checkpoint is None and never_started(run, state):
+            plan = wait_anew(file.plan)
+            record = first_again(run, plan, state)
+        else:
+            plan = _next_plan(file.plan, checkpoint)
+            record = next_record(run, plan, state)
         remove_inside(run.path, CANCEL)
         _write(run.path, file, plan, record, orders)
         orders.add(run.path, plan, record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -429,6 +430,23 @@ def test_resume_without_a_checkpoint(world: World) -> None:
     done = world.prl("resume", run.name)
     assert done.code == 2
     assert "no complete checkpoint" in done.err
+    assert one_status(world, "status", run.name)["restarts"] == 0
+
+
+def test_resume_of_a_run_that_never_started(world: World) -> None:
+    """Its process was killed before launch.sh wrote anything, so there is no training to go on with."""
+    run, _ = world.run_to_end("exit 1")
+    for name in ("exit.json", "logging.jsonl", "verdict.json"):
+        (run / name).unlink(missing_ok=True)
+    shutil.rmtree(run / "logs")
+    (run / "logs").mkdir()
+    assert one_status(world, "status", run.name)["state"] == "LOST"
+    refused = world.prl("resume", run.name, "--set", "swift.max_steps=9")
+    assert refused.code == 2
+    assert f"{run.name} never began" in refused.err
+    done = world.prl("resume", run.name, "--wait", FAKE="step 1 1; ended")
+    assert done.code == 0, done.err
+    assert "begins anew, because it never started (LOST)\n" in done.err
     assert one_status(world, "status", run.name)["restarts"] == 0
 
 

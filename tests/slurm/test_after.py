@@ -60,6 +60,38 @@ def test_a_predecessor_that_fails(slurm: SlurmWorld, eventually: Eventually) -> 
     assert "v0 FAILED, so a job after it would never start" in refused.err
 
 
+def test_jobs_that_never_started_begin_anew(slurm: SlurmWorld, eventually: Eventually) -> None:
+    """Slurm ended them because their predecessor failed. They wait for the job of its next attempt."""
+    first = slurm.submit("checkpoint 1 2; " + UNTIL_TOLD.format(end="exit 3"))
+    second = slurm.submit("step 1 1", "--after", "v0")
+    grid = {"grid": {"swift.seed": [1, 2]}}
+    spec = slurm.spec("lr.yaml", name="lr", sweep=grid)
+    assert slurm.prl(spec, "--after", "v0", FAKE="step 1 1").code == 0
+    (slurm.output / "go").touch()
+    assert slurm.prl("wait", first, second, "lr").code == 1
+    refused = slurm.prl("resume", second)
+    assert refused.code == 2
+    words = "it starts after v0, and v0 FAILED, so it would never start; nothing was submitted"
+    assert refused.err.splitlines()[0] == f"error: {words}"
+    assert "resume v0 first" in refused.err
+    assert words in slurm.prl("resume", "lr").err
+    assert status(slurm, second)["reason"] == "v0 FAILED, so it never started"
+    assert slurm.prl("resume", second, "--set", "swift.max_steps=9").code == 2
+    (slurm.output / "go").unlink()
+    assert slurm.prl("resume", first, FAKE=UNTIL_TOLD.format(end="ended")).code == 0
+    job = status(slurm, first)["job_id"]
+    done = slurm.prl("resume", second, FAKE="step 1 1")
+    assert done.code == 0, done.err
+    assert done.err.startswith("begins anew, because it never started (CANCELLED)\nresumed v1-")
+    assert f"--dependency=afterok:{job}\n" in (second / "job.sbatch").read_text()
+    eventually(lambda: status(slurm, second)["reason"] == "waiting for v0 (Dependency)")
+    done = slurm.prl("resume", "lr", FAKE="step 1 1")
+    assert done.err.count(": begins anew (CANCELLED)\n") == 2, done.err
+    (slurm.output / "go").touch()
+    assert slurm.prl("wait", second, "lr").code == 0
+    assert status(slurm, second)["restarts"] == 0
+
+
 def test_a_predecessor_that_is_no_job_of_slurm(slurm: SlurmWorld) -> None:
     """Then the waiting queue calls sbatch."""
     slurm.submit(UNTIL_TOLD.format(end="ended"), backend="local")

@@ -5,7 +5,7 @@ If the job's scheduler can wait for the other jobs itself, it does. Else the wai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -46,8 +46,23 @@ def wait_for_found(
     return msgspec.structs.replace(planned, plan=plan, values=[*planned.values, value])
 
 
-def open_runs(names: Sequence[str], plan: Plan) -> list[tuple[Run, State]]:
-    """The runs that have not succeeded yet, of those that `names` name. Raises PrlSubmitError."""
+def wait_anew(plan: Plan) -> Plan:
+    """The plan of a job that never started: it waits for those of its runs that have not succeeded by now.
+
+    Raises PrlSubmitError as `open_runs` does.
+    """
+    if not plan.after:
+        return plan
+    return put_into(plan, open_runs([each.run for each in plan.after], plan, _never_still))
+
+
+def open_runs(
+    names: Sequence[str], plan: Plan, never: Callable[[Run, State], PrlSubmitError] | None = None
+) -> list[tuple[Run, State]]:
+    """The runs that have not succeeded yet, of those that `names` name. Raises PrlSubmitError.
+
+    `never`: makes the error for a run that has ended, and not well. Default: that of `--after`.
+    """
     refusal = backends.load(plan.backend).refusal_to_wait(plan)
     if refusal is not None:
         raise refusal
@@ -58,7 +73,7 @@ def open_runs(names: Sequence[str], plan: Plan) -> list[tuple[Run, State]]:
         if state.unreachable is not None:
             raise BackendUnreachableError(f"--after {short_name(run.path)}: {state.unreachable}")
         if state.state in FINISHED - {SUCCEEDED} and not may_go_on(run, state):
-            raise _never(run, state)
+            raise (never or _never)(run, state)
     return [(run, state) for run, state in found if state.state != SUCCEEDED]
 
 
@@ -68,6 +83,15 @@ def _never(run: Run, state: State) -> PrlSubmitError:
     return PrlSubmitError(
         f"--after {name}: {name} {state.state}, so a job after it would never start; nothing was created",
         f"`prl-submit status {name}` says why; resume {name} first, or leave --after out",
+    )
+
+
+def _never_still(run: Run, state: State) -> PrlSubmitError:
+    """The error for a run that has ended, and not well, where a job that waited for it is resumed."""
+    name = short_name(run.path)
+    return PrlSubmitError(
+        f"it starts after {name}, and {name} {state.state}, so it would never start; nothing was submitted",
+        f"resume {name} first; `prl-submit status {name}` says why it ended",
     )
 
 
