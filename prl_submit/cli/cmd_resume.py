@@ -68,9 +68,7 @@ def resume(
 ) -> int:
     """Continue a run that has ended from its last complete checkpoint, in the same run directory.
 
-    A run that never started begins anew, and waits for the runs of its --after again.
-
-    Of a sweep, all runs that did not succeed go on or begin anew; those that are queued or run are left alone.
+    A run that never started begins anew. Of a sweep, each run goes on or begins anew that has ended without success.
 
     --set changes values for the steps to come: how long it trains, what is kept, memory, the environment
     and what the scheduler is asked for. A value that the checkpoint fixes is refused, with the reason.
