@@ -14,7 +14,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from math import fsum, isfinite, sqrt
+from math import fsum, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ _COLUMNS = msgspec.json.Decoder(dict[str, Raw])
 _NUMBERS = msgspec.json.Decoder(list[float | None])
 _ANY = msgspec.json.Decoder()
 _MOST_FUNCTIONS = 64
+#: A reward as large as this is damage, and its square could not be added up.
+_BEYOND = 1e100
 #: Bytes to read from the end of the file at first.
 _TAIL = 1 << 18
 
@@ -129,11 +131,11 @@ def reward_metrics(rewards: Rewards, group: int | None) -> dict[str, float]:
     """The metrics that logging.jsonl has in other cases. `group`: completions of one prompt, num_generations."""
     found: dict[str, float] = {}
     for name, values in rewards.by_function.items():
-        told = [value for value in values if value is not None]
+        told = [value for value in values if value is not None and abs(value) < _BEYOND]
         if told:
             found[REWARD_OF + name] = fsum(told) / len(told)
             found[REWARD_STD_OF + name] = _deviation(told)
-    totals = [value for value in rewards.totals if isfinite(value)]
+    totals = [value for value in rewards.totals if abs(value) < _BEYOND]
     if not totals:
         return found
     found["reward"] = fsum(totals) / len(totals)

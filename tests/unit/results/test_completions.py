@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from prl_submit.results.completions import (
     read_rewards,
     reward_metrics,
 )
+from prl_submit.results.metric_names import REWARD_OF
 from tests.support.swift_logs import SWIFT_33, SWIFT_46, text_of
 
 NEW: dict[str, Any] = {
@@ -168,6 +170,13 @@ def test_the_last_batch_after_a_long_evaluation(tmp_path: Path) -> None:
     for before in (lines, lines[1:]):
         path.write_bytes(b"\n".join(before) + b"\n")
         assert last_batch(path) == read_batch(line(NEW))
+
+
+def test_rewards_too_large_to_add_up() -> None:
+    rewards = read_rewards(line(NEW | {"Format": [1e308, 1e308, 1.0, 3.0]}), [1.0, 1.0])
+    assert rewards is not None
+    assert reward_metrics(rewards, 2)[REWARD_OF + "Format"] == 2.0
+    assert isfinite(reward_metrics(rewards, 2)["reward"])
 
 
 @given(st.recursive(st.none() | st.floats() | st.text(max_size=5), lambda value: st.lists(value, max_size=3) | st.dictionaries(st.sampled_from([*NEW, *OLD, "x"]), value, max_size=5)))  # fmt: skip
