@@ -26,7 +26,7 @@ from prl_submit.errors import EXIT_INTERRUPTED, EXIT_WRONG_INPUT, PrlSubmitError
 from prl_submit.launch.quote import bash
 from prl_submit.prepare import Asked
 from prl_submit.runs.directory import Run
-from prl_submit.runs.layout import QUEUE, QUEUE_LOG
+from prl_submit.runs.layout import CANCEL, QUEUE, QUEUE_LOG
 from prl_submit.runs.states import Status
 from prl_submit.submission import World
 from prl_submit.sweeps.sweep_plans import SweepPlans, plan_sweep
@@ -162,7 +162,14 @@ def _started_line(sweep: SubmittedSweep, verb: str) -> str:
     if not runs:
         return f"{sweep.name}: nothing was {verb}"
     names = runs[0].name if len(runs) == 1 else f"{runs[0].name} to {runs[-1].name}"
-    return f"{verb} {sweep.name}: {len(runs)} run{'s' if len(runs) > 1 else ''}, {names}"
+    line = f"{verb} {sweep.name}: {len(runs)} run{'s' if len(runs) > 1 else ''}, {names}"
+    cancelled = sum(_was_cancelled_first(run) for run in runs)
+    return f"{line}; {cancelled} of them cancelled meanwhile" if cancelled else line
+
+
+def _was_cancelled_first(run: Run) -> bool:
+    """True if somebody cancelled the run before it was given to its backend."""
+    return run.record is not None and run.record.is_waiting and (run.path / CANCEL).exists()
 
 
 def _say_how_to_start(runs: Sequence[Run]) -> None:

@@ -117,6 +117,21 @@ def test_an_api_server_that_goes_half_way(kube: KubernetesWorld) -> None:
         assert_each_once(kube, 20)
 
 
+def test_a_sweep_that_is_cancelled_while_it_is_submitted(kube: KubernetesWorld) -> None:
+    """Each run has a job, or it is cancelled and never gets one."""
+    kube.cluster.stop_operator()
+    process = kube.start(sweep(kube, 24))
+    eventually(lambda: any(record["job_id"] for record in records(kube)), 30)
+    kube.prl("cancel", "lr")  # it fails for those that are just being created
+    done = kube.finish(process)
+    assert done.code == 0, done.err
+    jobs = {job["metadata"]["name"] for job in kube.items("pytorchjobs")}
+    runs = kube.prl("status", "lr", "--json").json["runs"]
+    assert jobs == {run["job_id"] for run in runs if run["state"] != "CANCELLED"}
+    never = [run for run in runs if run["reason"] == "cancelled by root; it was not submitted"]
+    assert (f"; {len(never)} of them cancelled meanwhile" in done.err) == bool(never)
+
+
 def test_max_parallel_by_the_waiting_queue(kube: KubernetesWorld) -> None:
     """The queue is killed meanwhile; `resume` goes on."""
     fake = "sleep 2; step 1 1"
