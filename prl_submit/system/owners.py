@@ -6,7 +6,10 @@ import contextlib
 import os
 import stat
 from collections.abc import Collection, Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def user_name(uid: int | None = None) -> str:

@@ -101,6 +101,46 @@ def test_the_claim_goes_when_the_directory_cannot_be_made(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_many_directories_leave_out_what_others_have(tmp_path: Path) -> None:
+    """Numbers that another process claims, and its claims stay."""
+    (tmp_path / "v3-20260101-000000").mkdir()
+    (tmp_path / ".v5.claim").mkdir()
+    made = directory.allocate_many(tmp_path, 4)
+    assert [path.name.partition("-")[0] for path in made] == ["v4", "v6", "v7", "v8"]
+    assert all(path.is_dir() for path in made)
+    assert [path.name for path in tmp_path.glob(".*")] == [".v5.claim"]
+
+
+def test_many_directories_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, renamed = os.rename, []
+
+    def rename(source: Path, target: Path) -> None:
+        renamed.append(target)
+        if len(renamed) == 3:
+            raise OSError(28, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", rename)
+    with pytest.raises(OSError, match="No space left"):
+        directory.allocate_many(tmp_path, 4)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_many_processes_make_many_directories(tmp_path: Path) -> None:
+    """No number is given out twice, to processes that make many directories or one."""
+    code = (
+        "import sys; from pathlib import Path; from prl_submit.runs.directory import *\n"
+        "root = Path(sys.argv[1]); allocate_many(root, 50); [allocate(root) for _ in range(20)]"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT) for _ in range(3)
+    ]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    names = [path.name for path in tmp_path.iterdir()]
+    numbers = {int(name[1:].partition("-")[0]) for name in names}
+    assert len(numbers) == len(names) == 210
+
+
 def test_an_output_root_that_is_a_file(tmp_path: Path) -> None:
     root = tmp_path / "output"
     root.write_text("x")

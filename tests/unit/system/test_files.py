@@ -12,7 +12,9 @@ from prl_submit.system.files import (
     remove_inside,
     tail_bytes,
     write_atomic,
+    write_in_each,
     write_inside,
+    write_new_files,
 )
 
 
@@ -86,3 +88,50 @@ def test_the_tail_of_a_file(tmp_path: Path) -> None:
     assert tail_bytes(tmp_path / "f", 2) == b"ef"
     assert tail_bytes(tmp_path / "f", 99) == b"abcdef"
     assert tail_bytes(tmp_path / "gone", 2) == b""
+
+
+def test_a_file_is_written_in_each_of_many_folders(tmp_path: Path) -> None:
+    """More of them than are open at a time."""
+    folders = [tmp_path / str(number) for number in range(150)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "run.json").write_bytes(b"old")
+    write_in_each("run.json", [(folder, folder.name.encode()) for folder in folders])
+    assert [os.listdir(folder) for folder in folders] == [["run.json"]] * 150
+    assert all((folder / "run.json").read_text() == folder.name for folder in folders)
+
+
+@pytest.mark.parametrize("fault", ["the disk is full", "a folder is gone"])
+def test_each_folder_has_the_old_or_the_new_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    folders = [tmp_path / str(number) for number in range(100)]
+    for folder in folders if fault == "the disk is full" else folders[:80]:
+        folder.mkdir()
+        (folder / "run.json").write_bytes(b"old")
+    flushed: list[int] = []
+
+    def fsync(descriptor: int) -> None:
+        flushed.append(descriptor)
+        if len(flushed) > 80 and fault == "the disk is full":
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match=r"No space|No such file"):
+        write_in_each("run.json", [(folder, b"new") for folder in folders])
+    assert len(os.listdir("/proc/self/fd")) == before
+    found = [(path.name, path.read_bytes()) for path in tmp_path.glob("*/*")]
+    assert set(found) == {("run.json", b"old"), ("run.json", b"new")}
+
+
+def test_new_files_replace_nothing(tmp_path: Path) -> None:
+    write_new_files(tmp_path, {"a": (b"1", 0o644), "b": (b"2" * 100_000, 0o755)})
+    assert (tmp_path / "b").read_bytes() == b"2" * 100_000
+    assert (tmp_path / "b").stat().st_mode & 0o100
+    (tmp_path / "link").symlink_to("elsewhere")
+    for name in ("a", "link"):
+        with pytest.raises(FileExistsError):
+            write_new_files(tmp_path, {name: (b"3", 0o644)})
+    assert (tmp_path / "a").read_bytes() == b"1"
+    assert not (tmp_path / "elsewhere").exists()
