@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from prl_submit.system.reading import open_regular
+from prl_submit.system.reading import read_end
 
 #: How a folder is opened before files in it are opened. O_PATH (Linux) works without the right to
 #: list the folder.
@@ -229,9 +229,6 @@ def tail_bytes(path: Path, size: int) -> bytes:
     Empty if the file is missing, cannot be read, or is a symbolic link.
     """
     try:
-        with open_regular(path, follow=False) as file:
-            end = file.seek(0, os.SEEK_END)
-            file.seek(max(0, end - size))
-            return file.read(size)
+        return read_end(path, size)
     except OSError:
         return b""

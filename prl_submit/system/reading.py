@@ -63,21 +63,37 @@ def read_record(path: str | os.PathLike[str], limit: int = RECORD_BYTES) -> byte
     return content
 
 
-def _read(path: str | os.PathLike[str], limit: int, *, follow: bool) -> bytes:
-    """The first `limit` bytes of a regular file. Raises OSError.
-
-    Without Python's file objects, which ask the system four more things about each file: `status` reads ten files
-    of each run.
-    """
-    descriptor = _open_regular(path, follow)
+def read_end(path: str | os.PathLike[str], size: int) -> bytes:
+    """The last `size` bytes of a regular file, or all bytes of a shorter file. Raises OSError, also for a link."""
+    descriptor = _open_regular(path, follow=False)
     try:
-        parts, left = [], limit
-        while left and (part := os.read(descriptor, min(left, _BLOCK))):
-            parts.append(part)
-            left -= len(part)
-        return b"".join(parts)
+        end = os.lseek(descriptor, 0, os.SEEK_END)
+        os.lseek(descriptor, max(0, end - size), os.SEEK_SET)
+        return _read_open(descriptor, size)
     finally:
         os.close(descriptor)
+
+
+def _read(path: str | os.PathLike[str], limit: int, *, follow: bool) -> bytes:
+    """The first `limit` bytes of a regular file. Raises OSError."""
+    descriptor = _open_regular(path, follow)
+    try:
+        return _read_open(descriptor, limit)
+    finally:
+        os.close(descriptor)
+
+
+def _read_open(descriptor: int, limit: int) -> bytes:
+    """The next `limit` bytes.
+
+    Python's file objects would ask the system four more things about each file, and `status` reads ten files of
+    each run.
+    """
+    parts, left = [], limit
+    while left and (part := os.read(descriptor, min(left, _BLOCK))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 def decode_json(text: bytes | str, kind: Any = Any) -> Any:
