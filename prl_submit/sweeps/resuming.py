@@ -56,6 +56,9 @@ from prl_submit.sweeps.sweep_submission import (
 from prl_submit.system.files import remove_inside
 from prl_submit.system.shared_results import share_results
 
+#: What is said of a run that `resume RUN` has started since this command read it.
+_RESUMED_ELSEWHERE = "left alone: another process has just resumed it"
+
 
 class ResumedRun(Struct, frozen=True):
     """What was done with one run, in words. `has_failed`: it should have been submitted, and could not be."""
@@ -163,6 +166,8 @@ def _submit_waiting(run: Run, orders: _Orders) -> ResumedRun:
     if queued is not None:
         return ResumedRun(run.name, f"left alone: {queued.state} {queued.reason}")
     with exclusive(run):
+        if not _is_as_seen(run):
+            return ResumedRun(run.name, _RESUMED_ELSEWHERE)
         file = where_it_lies(run, read_plan(run.path))
         _refuse(file.plan, orders.world)
         for name in (CANCEL, VERDICT):
@@ -175,6 +180,11 @@ def _submit_waiting(run: Run, orders: _Orders) -> ResumedRun:
     return ResumedRun(run.name, "submitted")
 
 
+def _is_as_seen(run: Run) -> bool:
+    """True if nobody has resumed the run since it was read: `resume RUN` has the lock of the run alone."""
+    return refreshed(run).record == run.record
+
+
 def _start_again(run: Run, state: State, orders: _Orders) -> ResumedRun:
     """Add a run that has ended without success to the order, after its files are those of the next attempt."""
     if run.record is None:
@@ -183,6 +193,8 @@ def _start_again(run: Run, state: State, orders: _Orders) -> ResumedRun:
         more = " (its last processes end just now)" if state.is_ending else ""
         return ResumedRun(run.name, f"left alone: {state.state}{more}")
     with exclusive(run):
+        if not _is_as_seen(run):
+            return ResumedRun(run.name, _RESUMED_ELSEWHERE)
         _end_what_is_left(run, state)
         file = where_it_lies(run, read_plan(run.path))
         _refuse(file.plan, orders.world)
