@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite
-from statistics import fmean
 from typing import Any
 
 from msgspec import Struct
 
 from prl_submit.results.health import Hint, hints
-from prl_submit.results.run_metrics import RunMetrics
+from prl_submit.results.run_metrics import RunMetrics, mean
 from prl_submit.results.run_result import RunResult, trained_seconds
 from prl_submit.results.setting_differences import differences
 from prl_submit.results.timing import HOW_MEASURED, Throughput, throughput
@@ -187,14 +186,14 @@ def _reward_at(result: RunResult, samples: int | None, steps: int | None) -> flo
     points = [point for point in result.metrics.training.points("reward") if point[0] <= until]
     late = [value for step, value in points if step > until * (1 - _SHARE)]
     chosen = late if len(late) >= _LAST_ROWS else [value for _, value in points[-_LAST_ROWS:]]
-    return fmean(chosen) if chosen else None
+    return mean(chosen)
 
 
 def _last(metrics: RunMetrics, name: str) -> float | None:
     """The mean of a metric in the last logged steps."""
     found = [row.values.get(name) for row in list(metrics.recent)[-_LAST_ROWS:]]
     values = [value for value in found if value is not None and isfinite(value)]
-    return fmean(values) if values else None
+    return mean(values)
 
 
 def _gpu_hours(result: RunResult) -> float | None:

@@ -16,7 +16,7 @@ from prl_submit.results.completions import Batch, identical_share, one_character
 from prl_submit.results.logged_values import number
 from prl_submit.results.run_metrics import RunMetrics
 from prl_submit.results.run_settings import RunSettings
-from prl_submit.results.time_words import short
+from prl_submit.results.time_words import in_words, short
 
 #: So many last logged steps are looked at together, because a single step may be odd.
 WINDOW = 10
@@ -347,4 +347,4 @@ def silence(metrics: RunMetrics, age: float) -> str | None:
     usual = median(timed)
     if age <= 10 * usual + 2 * longest + 300:
         return None
-    return f"no step for {short(age / 60)} minutes; one took {short(usual)} s before"
+    return f"no step for {in_words(age)}; one took {short(usual)} s before"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from prl_submit.results.logged_values import number
-from prl_submit.results.run_metrics import SECONDS, RunMetrics
+from prl_submit.results.run_metrics import SECONDS, RunMetrics, mean
 from prl_submit.results.run_settings import RunSettings
 
 #: The pace of so many last logged steps tells how long the rest takes.
@@ -129,4 +129,4 @@ def _evaluations_left(metrics: RunMetrics, settings: RunSettings) -> float:
     if metrics.max_steps % every:
         count += 1  # ms-swift evaluates after the last step too
     count += done[-1][0] < last.step and last.step % every == 0  # it goes on now
-    return max(count, 0) * fmean(value for _, value in done)
+    return max(count, 0) * (mean([value for _, value in done]) or 0.0)

@@ -23,8 +23,18 @@ from prl_submit.results.planned_settings import read_planned
 from prl_submit.results.run_result import read_result, trained_seconds
 from prl_submit.results.run_settings import RunSettings, read_run_settings
 from prl_submit.results.setting_differences import HIDDEN, differences, differing_values
+from prl_submit.results.timing import remaining
 from prl_submit.runs.attempts import Attempt
-from tests.support.swift_logs import ONE_PROCESS, SWIFT_33, SWIFT_46, step, times, write_run
+from tests.support.swift_logs import (
+    ONE_PROCESS,
+    SWIFT_33,
+    SWIFT_46,
+    evaluation,
+    step,
+    text_of,
+    times,
+    write_run,
+)
 
 ARGUMENTS: dict[str, Any] = {
     "per_device_train_batch_size": 4,
@@ -279,6 +289,20 @@ def test_csv(scaling: Comparison) -> None:
     assert rows[2]["swift.learning_rate"] == "1e-06"
     missing = set(ComparedRun.__struct_fields__) - set(rows[0])
     assert missing == set()
+
+
+def test_numbers_at_the_end_of_the_range(tmp_path: Path) -> None:
+    """Their sum is larger than any number."""
+    run = make(tmp_path / "v1", 1, 10.0, reward=1e307, count=15)
+    lines = [step(n, 40, reward=1e308, kl=1e308) for n in range(16, 30)]
+    evaluations = [evaluation(n, 40, runtime=1e308) for n in (29, 30)]
+    with (run / "logging.jsonl").open("a") as file:
+        file.write(text_of([*lines, *evaluations]))
+    result = read_result(run)
+    found = compare([result]).runs[0]
+    assert found.last_reward == pytest.approx(1e308)
+    assert found.kl == pytest.approx(1e308)
+    assert remaining(result.metrics, result.settings, 0.0, 0.0) is not None
 
 
 def test_hostile_texts(tmp_path: Path) -> None:

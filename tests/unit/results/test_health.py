@@ -185,7 +185,8 @@ def test_each_hint_is_tested() -> None:
 def test_silence(tmp_path: Path) -> None:
     metrics = run_with(tmp_path)  # 10 s a step
     assert silence(metrics, 400) is None
-    assert silence(metrics, 401) == "no step for 6.68 minutes; one took 10 s before"
+    assert silence(metrics, 401) == "no step for 6.7 minutes; one took 10 s before"
+    assert silence(metrics, 3 * 86_400) == "no step for 3 days; one took 10 s before"
     lines = [step(n) for n in range(2, 6)] + [evaluation(5)]
     assert silence(read_metrics(write_run(tmp_path / "run", lines)), 401) is None
     assert silence(RunMetrics(), 1e9) is None

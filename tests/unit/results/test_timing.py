@@ -130,6 +130,8 @@ def test_an_evaluation_that_goes_on(tmp_path: Path) -> None:
         (9000, "2.5 hours"),
         (130_000, "1.5 days"),
         (84_620 * 36, "35 days"),
+        (1e300, "more than 1000 years"),
+        (inf, "more than 1000 years"),
     ],
 )
 def test_times_in_words(seconds: float, words: str) -> None:
@@ -145,6 +147,10 @@ def test_times_in_words(seconds: float, words: str) -> None:
         (123456.7, "123,457"),
         (99.99, "100"),
         (1e-7, "1e-07"),
+        (84_620, "84,620"),
+        (-1234.5, "-1,234"),
+        (1e20, "1e+20"),
+        (inf, "inf"),
     ],
 )
 def test_short_numbers(value: float, text: str) -> None:

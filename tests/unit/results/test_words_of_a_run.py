@@ -115,7 +115,7 @@ def test_an_overview(tmp_path: Path) -> None:
     assert (found.seconds_per_step, found.seconds_left, found.ends_at) == (10.0, 395.0, 1400.0)
     assert (found.silence, found.is_rough) == (None, False)
     late = overview(metrics, RunSettings({}, {}), 1000.0, 2000.0, is_running=True)
-    assert late.silence == "no step for 16.7 minutes; one took 10 s before"
+    assert late.silence == "no step for 17 minutes; one took 10 s before"
     ended = overview(metrics, RunSettings({}, {}), 1000.0, 9e9, is_running=False)
     assert (ended.seconds_left, ended.ends_at, ended.silence) == (None, None, None)
     nothing = overview(RunMetrics(), RunSettings({}, {}), None, 0.0, is_running=True)
