@@ -113,6 +113,7 @@ class _LoggedSteps(_Steps):
         super()._forget()
         tail = None if self._tail is None else _RECENT_COMPLETIONS
         self._rewards = RewardsByStep(self._run / COMPLETIONS, tail)
+        self._rewards.refresh()
         self._settings: RunSettings | None = None
 
     def _began_again(self) -> frozenset[int]:

@@ -256,6 +256,20 @@ def test_a_file_that_was_replaced(tmp_path: Path) -> None:
     assert (metrics.step, metrics.logged, spans(metrics)) == (1, 1, [(1, 1)])
 
 
+def test_a_file_that_was_replaced_has_its_rewards_again(tmp_path: Path) -> None:
+    """Rewards of all steps that only completions.jsonl has, not just of the last one."""
+    lines = [step(n) for n in range(1, 9)]
+    run = write_run(tmp_path / "run", lines)
+    rewards = [
+        {"step": [n] * 2, "completion": ["c"] * 2, "reward": [n, n + 1]} for n in range(1, 9)
+    ]
+    (run / "completions.jsonl").write_text(text_of(rewards))
+    reader = MetricsReader(run)
+    assert len(reader.read().training.points("reward")) == 8
+    write_run(run, lines[:6])
+    assert len(reader.read().training.points("reward")) == 6
+
+
 def test_restarts(tmp_path: Path) -> None:
     """Later steps of the old attempt are gone, with what was not finite in them; the pace keeps all times."""
     lines = [step(n, reward=float(n)) for n in range(1, 9)] + [evaluation(8, reward=1.0)]
