@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -134,6 +135,14 @@ def test_a_predecessor_that_has_ended_already(world: World) -> None:
             "hint: `prl-submit status v2` says why; resume v2 first, or leave --after out",
         ]
     assert world.prl(world.spec(), "--after", "v9").code == 3
+    elsewhere = world.root / "elsewhere" / "v7-20261130-120000"
+    failed = next(world.output.glob("v2-*"))
+    shutil.copytree(failed, elsewhere)
+    copied = world.prl(world.spec(), "--after", elsewhere)
+    assert copied.err.splitlines() == [
+        f"error: --after {elsewhere}: {elsewhere} is a copy of {failed}, to which the job belongs; nothing was created",
+        f"hint: --after {failed}",
+    ]
     assert sorted(world.output.iterdir()) == before
     explained = world.prl("explain", world.spec(), "--after", "v1").out.splitlines()[-1]
     assert explained.split(maxsplit=3)[:3] == ["after", "[v1]", "flag"]

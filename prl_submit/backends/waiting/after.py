@@ -15,7 +15,9 @@ from prl_submit.backends.asking import states_of
 from prl_submit.backends.waiting.names import short_name
 from prl_submit.backends.waiting.predecessors import may_go_on
 from prl_submit.errors import BackendUnreachableError, PrlSubmitError
+from prl_submit.launch.quote import bash
 from prl_submit.planning.plan import AfterRun, Plan, Planned, Resolved
+from prl_submit.runs.belonging import COPY, belonging
 from prl_submit.runs.directory import Run, find_runs
 from prl_submit.runs.states import FINISHED, SUCCEEDED, State
 
@@ -57,7 +59,9 @@ def wait_anew(plan: Plan) -> Plan:
 
 
 def open_runs(
-    names: Sequence[str], plan: Plan, never: Callable[[Run, State], PrlSubmitError] | None = None
+    names: Sequence[str],
+    plan: Plan,
+    never: Callable[[str, Run, State], PrlSubmitError] | None = None,
 ) -> list[tuple[Run, State]]:
     """The runs that have not succeeded yet, of those that `names` name. Raises PrlSubmitError.
 
@@ -70,25 +74,29 @@ def open_runs(
     unique = list({str(run.path): run for run in runs}.values())
     found = list(zip(unique, states_of(unique), strict=True))
     for run, state in found:
+        is_here = run.path.parent == Path(plan.output_root)
+        name = short_name(run.path) if is_here else bash(str(run.path))
         if state.unreachable is not None:
-            raise BackendUnreachableError(f"--after {short_name(run.path)}: {state.unreachable}")
+            raise BackendUnreachableError(f"--after {name}: {state.unreachable}")
         if state.state in FINISHED - {SUCCEEDED} and not may_go_on(run, state):
-            raise (never or _never)(run, state)
+            raise (never or _never)(name, run, state)
     return [(run, state) for run, state in found if state.state != SUCCEEDED]
 
 
-def _never(run: Run, state: State) -> PrlSubmitError:
-    """The error for a run that has ended, and not well."""
-    name = short_name(run.path)
+def _never(name: str, run: Run, state: State) -> PrlSubmitError:
+    """The error for a run that has ended, and not well. `name`: what the user can type for it."""
+    where = belonging(run) if run.record is not None else None
+    if where is not None and where.kind == COPY:
+        message = f"--after {name}: {name} is {where.words}; nothing was created"
+        return PrlSubmitError(message, f"--after {bash(where.origin)}")
     return PrlSubmitError(
         f"--after {name}: {name} {state.state}, so a job after it would never start; nothing was created",
         f"`prl-submit status {name}` says why; resume {name} first, or leave --after out",
     )
 
 
-def _never_still(run: Run, state: State) -> PrlSubmitError:
+def _never_still(name: str, run: Run, state: State) -> PrlSubmitError:
     """The error for a run that has ended, and not well, where a job that waited for it is resumed."""
-    name = short_name(run.path)
     return PrlSubmitError(
         f"it starts after {name}, and {name} {state.state}, so it would never start; nothing was submitted",
         f"resume {name} first; `prl-submit status {name}` says why it ended",
