@@ -1,8 +1,7 @@
 """What a run was made of: its code, its data and the versions of its packages, in the folder `made_of`.
 
     contents.py       the data of the folder's JSON files
-    masking.py        which files and which parts of lines are credentials, and are left out
-    credential_patterns.py  what credentials look like
+    masking.py        which files and variables are credentials; in lines: system/credentials.py
     working_tree.py   the changes of the working tree since its last commit
     new_files.py      files that git does not know, as a part of that difference
     code_files.py     copies of the plugins and other files that the job names

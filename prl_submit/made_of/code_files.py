@@ -9,10 +9,11 @@ from collections.abc import Container, Iterator, Sequence
 from prl_submit.inputs.plugins import with_imports
 from prl_submit.made_of.contents import CopiedFile
 from prl_submit.made_of.data_files import is_data
-from prl_submit.made_of.masking import is_credentials_file, masked
+from prl_submit.made_of.masking import is_credentials_file
 from prl_submit.made_of.new_files import size_in_words
 from prl_submit.planning.plan import Plan
 from prl_submit.runs.layout import CODE_RECORD, DATA_RECORD, DIFFERENCE
+from prl_submit.system.credentials import masked
 from prl_submit.system.reading import read_regular
 
 #: How many files are copied, and the largest of them.

@@ -10,9 +10,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from prl_submit.made_of.hunks import FilePart, applied, parts_of
-from prl_submit.made_of.masking import masked
 from prl_submit.made_of.recorded import MadeOf, read_kept
 from prl_submit.made_of.working_tree import MAX_FILE
+from prl_submit.system.credentials import masked
 from prl_submit.system.git import GitReader
 from prl_submit.system.shell import Shell
 

@@ -12,11 +12,11 @@ from msgspec.structs import replace
 
 from prl_submit.inputs.rows import count_rows
 from prl_submit.made_of.contents import DataItem
-from prl_submit.made_of.masking import masked
 from prl_submit.made_of.new_files import size_in_words
 from prl_submit.planning.node_paths import local_path
 from prl_submit.planning.plan import Plan
 from prl_submit.runs.times import iso_time
+from prl_submit.system.credentials import masked
 from prl_submit.system.reading import open_regular
 
 #: All files together are read for so many seconds. A larger file is not begun, because it would use them up.

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from prl_submit.made_of.contents import LeftOut
-from prl_submit.made_of.masking import is_credentials_file, masked
+from prl_submit.made_of.masking import is_credentials_file
 from prl_submit.made_of.new_files import as_difference, read_new_file, size_in_words
+from prl_submit.system.credentials import masked
 from prl_submit.system.git import DIFF_OPTIONS, GitReader
 from prl_submit.system.shell import Answer, Shell
 

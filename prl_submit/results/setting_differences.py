@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from prl_submit.results.run_settings import RunSettings
+from prl_submit.system.credentials import MARK, masked
 
 #: They differ between any two runs, or say again what another setting says.
 _OF_EACH_RUN = frozenset(
@@ -21,7 +23,7 @@ _OF_EACH_JOB = ("name", "extends", "output", "after", "environment.swift_version
 _SECRET = re.compile(
     r"(?:^|[._])(?:token|secret|password|passwd|api_key|access_key)$", re.IGNORECASE
 )
-HIDDEN = "***"
+HIDDEN = MARK
 _MISSING = object()
 
 
@@ -113,6 +115,19 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
+@lru_cache(maxsize=4096)  # many runs have the same values
+def _without_credentials(text: str) -> str:
+    return masked(text)[0]
+
+
 def shown_setting(key: str, value: Any) -> Any:
-    """The value of a setting, but `***` for a token or a password."""
-    return HIDDEN if value is not None and _SECRET.search(key) else value
+    """The value of a setting, but `***` for a token or a password, and in place of those in its texts."""
+    if value is not None and _SECRET.search(key):
+        return HIDDEN
+    if isinstance(value, str):
+        return _without_credentials(value)
+    if isinstance(value, list):
+        return [shown_setting(key, item) for item in value]
+    if isinstance(value, dict):
+        return {name: shown_setting(f"{key}.{name}", item) for name, item in value.items()}
+    return value

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from prl_submit.made_of.masking import credentials_of, is_credentials_file, masked
+from prl_submit.made_of.masking import credentials_of, is_credentials_file
+from prl_submit.system.credentials import masked
 
 
 @pytest.mark.parametrize(

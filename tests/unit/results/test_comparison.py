@@ -238,6 +238,21 @@ def test_secrets_and_equal_values() -> None:
     }
 
 
+def test_credentials_in_the_texts_of_settings() -> None:
+    """A report may be sent to others."""
+    one = {
+        "model": "https://me:hunter22@host/m",
+        "external_plugins": ["https://host/p?token=hunter22"],
+        "model_kwargs": {"api_key": "hunter22", "x": 1},
+        "note": "HF_TOKEN=hunter22",
+    }
+    other = {"model": "m", "external_plugins": [], "model_kwargs": {}, "note": ""}
+    found = differences([RunSettings(one, {}), RunSettings(other, {})])
+    assert "hunter22" not in str(found)
+    assert found["swift.model"] == ["https://me:***@host/m", "m"]
+    assert found["swift.model_kwargs"] == [{"api_key": "***", "x": 1}, {}]
+
+
 def test_settings_before_args_json_is_written() -> None:
     one = RunSettings({"beta": 0.1}, {"swift.beta": 0.1, "resources.nodes": 1, "name": "a"})
     other = RunSettings({"beta": 0.2}, {"swift.beta": 0.2, "name": "b"})
