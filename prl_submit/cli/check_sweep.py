@@ -9,6 +9,7 @@ import msgspec
 from prl_submit import backends
 from prl_submit.backends.artefact import first_file
 from prl_submit.cli.console import data, document, note
+from prl_submit.cli.estimated import note_sweep_estimate, sweep_estimate_in_json
 from prl_submit.cli.problems import errors_line, rendered
 from prl_submit.cli.views.sweep_tables import (
     combinations_document,
@@ -24,15 +25,18 @@ from prl_submit.errors import (
 )
 from prl_submit.planning.plan import Plan
 from prl_submit.prepare import Asked
+from prl_submit.sweeps.sweep_estimate import with_estimates
 from prl_submit.sweeps.sweep_plans import PlannedRun, SweepPlans, plan_sweep
 
 #: The backend is asked about so many kinds of jobs.
 _MOST_KINDS = 10
 
 
-def check_sweep(asked: Asked, templates: Path | None, *, online: bool, as_json: bool) -> int:
-    """Check all combinations and print what is wrong; the exit code."""
-    plans = plan_sweep(asked)
+def check_sweep(
+    asked: Asked, templates: Path | None, *, online: bool, seconds: float | None, as_json: bool
+) -> int:
+    """Check all combinations and print what is wrong; the exit code. `seconds`: how long a step takes."""
+    plans, found = with_estimates(plan_sweep(asked), seconds)
     errors = errors_of_sweep(plans)
     answers: dict[str, str] = {}
     code = 0
@@ -48,6 +52,7 @@ def check_sweep(asked: Asked, templates: Path | None, *, online: bool, as_json: 
                 "online": answers or None,
                 "unstated": [],
                 "combinations": combinations_document(plans),
+                "estimate": sweep_estimate_in_json(found),
             }
         )
         return EXIT_WRONG_INPUT if errors else code
@@ -55,6 +60,7 @@ def check_sweep(asked: Asked, templates: Path | None, *, online: bool, as_json: 
     if errors:
         note(_bad_line(asked.spec, plans))
         return EXIT_WRONG_INPUT
+    note_sweep_estimate(found)
     data(f"{asked.spec}: ok: {summary(plans)}")
     for name, answer in answers.items():
         data(f"  {name}: {answer}")

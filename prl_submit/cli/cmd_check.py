@@ -76,7 +76,8 @@ def check(
     if asked.sweep is not None:
         from prl_submit.cli.check_sweep import check_sweep
 
-        return check_sweep(asked, templates, online=online, as_json=as_json)
+        how = {"online": online, "as_json": as_json}
+        return check_sweep(asked, templates, seconds=seconds_per_step, **how)
     return _say(spec, _check(asked, templates, online, seconds_per_step), as_json)
 
 

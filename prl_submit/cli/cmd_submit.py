@@ -115,7 +115,15 @@ def _refused(spec: str, error: SpecError) -> int:
 
 
 #: The options of `submit` that a sweep takes too.
-_OF_SWEEPS = ("dry_run", "prepare", "skip_invalid", "wait", "follow", "as_json")
+_OF_SWEEPS = (
+    "dry_run",
+    "prepare",
+    "skip_invalid",
+    "wait",
+    "follow",
+    "seconds_per_step",
+    "as_json",
+)
 
 
 def _submit_sweep(asked: Asked, world: World) -> int:

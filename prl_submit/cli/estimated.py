@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,6 +12,9 @@ from prl_submit.errors import format_problem
 from prl_submit.planning.plan import Planned
 from prl_submit.prepare import errors_of
 from prl_submit.results.estimate import Estimate, estimate, estimate_problems, estimate_words
+
+if TYPE_CHECKING:
+    from prl_submit.sweeps.sweep_estimate import SweepEstimate
 
 
 def with_estimate(planned: Planned, seconds: float | None) -> tuple[Planned, Estimate | None]:
@@ -52,3 +55,21 @@ def estimate_in_json(found: Estimate | None) -> dict[str, Any] | None:
         "source": found.pace.source if found.pace else None,
         "ends_at": None if found.seconds is None else iso_time(time.time() + found.seconds),
     }
+
+
+def note_sweep_estimate(found: SweepEstimate | None) -> None:
+    """Print the estimate of a sweep in one line."""
+    if found is not None:
+        from prl_submit.sweeps.sweep_estimate import sweep_estimate_words
+
+        note(f"note: {sweep_estimate_words(found, time.time())}")
+
+
+def sweep_estimate_in_json(found: SweepEstimate | None) -> dict[str, Any] | None:
+    """The estimate of a sweep for --json."""
+    if found is None:
+        return None
+    from prl_submit.runs.times import iso_time
+
+    ends_at = None if found.all_s is None else iso_time(time.time() + found.all_s)
+    return {**msgspec.structs.asdict(found), "ends_at": ends_at}

@@ -9,6 +9,7 @@ from prl_submit import backends
 from prl_submit.backends.asking import refreshed, statuses_of
 from prl_submit.backends.base import StartCommand
 from prl_submit.cli.console import data, document, note
+from prl_submit.cli.estimated import note_sweep_estimate, sweep_estimate_in_json
 from prl_submit.cli.follow_many import follow_runs
 from prl_submit.cli.forward_sigterm import ForwardSigterm
 from prl_submit.cli.problems import errors_line
@@ -29,6 +30,7 @@ from prl_submit.runs.directory import Run
 from prl_submit.runs.layout import CANCEL, QUEUE, QUEUE_LOG
 from prl_submit.runs.states import Status
 from prl_submit.submission import World
+from prl_submit.sweeps.sweep_estimate import SweepEstimate, with_estimates
 from prl_submit.sweeps.sweep_plans import SweepPlans, plan_sweep
 from prl_submit.sweeps.sweep_submission import SubmittedSweep, submit_sweep
 from prl_submit.system.user_paths import output_root
@@ -43,10 +45,11 @@ def submit_or_show(
     skip_invalid: bool,
     wait: bool,
     follow: bool,
+    seconds_per_step: float | None,
     as_json: bool,
 ) -> int:
     """Submit all combinations, or show them with `dry_run`; the exit code."""
-    plans = plan_sweep(asked)
+    plans, found = with_estimates(plan_sweep(asked), seconds_per_step)
     if plans.runs and not prepare:
         _refuse_node(plans, world)
     errors = errors_of_sweep(plans)
@@ -56,12 +59,13 @@ def submit_or_show(
     if plans.runs:
         backends.load(plans.runs[0].planned.plan.backend)
     if dry_run and plans.runs:
-        _show(plans, as_json=as_json)
+        _show(plans, found, as_json=as_json)
         return EXIT_WRONG_INPUT if is_wrong else 0
     note_problems(plans)
     if is_wrong:
         note(_refusal(asked.spec, plans))
         return EXIT_WRONG_INPUT
+    note_sweep_estimate(found)
     try:
         sweep = submit_sweep(plans, world)
     except KeyboardInterrupt as interrupt:
@@ -81,7 +85,7 @@ def _refuse_node(plans: SweepPlans, world: World) -> None:
         )
 
 
-def _show(plans: SweepPlans, *, as_json: bool) -> None:
+def _show(plans: SweepPlans, found: SweepEstimate | None, *, as_json: bool) -> None:
     """Print all combinations, and what is wrong with them."""
     if as_json:
         document(
@@ -90,6 +94,7 @@ def _show(plans: SweepPlans, *, as_json: bool) -> None:
                 "backend": plans.runs[0].planned.plan.backend,
                 "max_parallel": plans.sweep.max_parallel,
                 "combinations": combinations_document(plans),
+                "estimate": sweep_estimate_in_json(found),
                 "problems": problems_document(plans),
             }
         )
@@ -98,6 +103,7 @@ def _show(plans: SweepPlans, *, as_json: bool) -> None:
     bad = plans.count - len(plans.good)
     data(summary(plans) + (f"; {bad} with errors" if bad else ""))
     note_problems(plans)
+    note_sweep_estimate(found)
 
 
 def _is_wrong_itself(plans: SweepPlans) -> bool:

@@ -17,6 +17,7 @@ from prl_submit.inputs.rows import Count, count_rows
 from prl_submit.rules.job import DoubtfulError, Job
 from prl_submit.rules.number_of_steps import StepCount, stated_steps, steps_on
 from prl_submit.system.reading import open_regular
+from prl_submit.system.shared_results import shared
 
 #: So many bytes of a file are counted. The rest is estimated from the file's size.
 _COUNTED_BYTES = 64_000_000
@@ -104,6 +105,7 @@ def _may_change(job: Job, workdir: str) -> bool:
     return registers_datasets(job, workdir)
 
 
+@shared
 def rows_of_file(path: str) -> Rows | None:
     """The rows of a data file; None if they cannot be counted."""
     if os.path.splitext(path)[1] in (".json", ".jsonl"):

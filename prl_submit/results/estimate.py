@@ -50,16 +50,20 @@ class Estimate(Struct, frozen=True):
         return None if self.pace is None else self.steps * self.pace.seconds
 
 
-def estimate(planned: Planned, seconds_per_step: float | None) -> Estimate | None:
+def estimate(
+    planned: Planned, seconds_per_step: float | None, *, ask_runs: bool = True
+) -> Estimate | None:
     """The estimate of a job that can be submitted; None if its number of steps cannot be known.
 
-    `seconds_per_step`: what the user says; None: an earlier run of the same name tells.
+    `seconds_per_step`: what the user says; None: an earlier run of the same name tells, with `ask_runs`.
     """
     plan = planned.plan
     count = training_steps(planned.job, plan.workdir)
     if count is None:
         return None
-    pace = StepTime(seconds_per_step, OPTION) if seconds_per_step else _earlier_pace(plan)
+    pace = _earlier_pace(plan) if ask_runs and not seconds_per_step else None
+    if seconds_per_step:
+        pace = StepTime(seconds_per_step, OPTION)
     return Estimate(count.steps, count.is_rough, pace, _checkpoint_every(planned, count.steps))
 
 

@@ -5,6 +5,7 @@ draws.py             the values of `sweep.random`; pure
 run_names.py         the names of the runs, by the pattern `sweep.name`; pure
 sweep_plans.py       SPEC and options -> a plan for each combination, and the problems of all
 shared_problems.py   one problem for all combinations that have it
+sweep_estimate.py    how many steps the runs train, and how long that takes
 sweep_file.py        sweep.json, which says what runs a sweep has
 sweep_submission.py  plans -> prepared runs, which the backend is given together
     run_files.py         the files of the runs of a new sweep

@@ -63,6 +63,25 @@ def test_a_dry_run_shows_all_and_a_wrong_one_stops_all(world: World) -> None:
     assert [item["sweep"]["index"] for item in records(world)] == [1, 3]
 
 
+def test_how_many_steps_and_how_long_all_take(world: World) -> None:
+    spec = world.spec(sweep={"grid": {"swift.max_steps": [10, 30, 40]}, "max_parallel": 2})
+    words = "note: 10 to 40 steps, the most in fake-3"
+    assert f"{words}\n" in world.prl("check", spec).err
+    pace = ("--seconds-per-step", "60")
+    told = (
+        f"{words}; at 60 s each a run takes at most 40 minutes, and all 3, 2 at a time, 50 minutes"
+    )
+    assert told in world.prl("check", spec, *pace).err
+    assert told in world.prl(spec, "--dry-run", *pace).err
+    for command in (["check", spec, *pace], [spec, "--dry-run", *pace]):
+        estimate = world.prl(*command, "--json").json["estimate"]
+        assert (estimate["fewest"], estimate["most"], estimate["all_s"]) == (10, 40, 3000.0)
+        assert estimate["ends_at"]
+    late = world.prl("check", spec, *pace, "--set", "resources.time_limit=35m").err
+    assert "35 minutes is shorter than 40 minutes" in late
+    assert "in 1 of 3 combinations" in late
+
+
 def test_a_section_that_is_wrong_itself_is_never_submitted(world: World) -> None:
     """--skip-invalid leaves out combinations; a wrong pattern of names is wrong for all of them."""
     spec = world.spec(name="lr", sweep=GRID | {"name": "{learning_rate}-{swift.num_generations}"})
