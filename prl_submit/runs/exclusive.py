@@ -41,7 +41,8 @@ def exclusive(run: Run) -> Iterator[None]:
 def locked(run: Run) -> Iterator[None]:
     """The lock of `exclusive` alone, for a run whose directory was looked at before. Raises BusyError, OSError."""
     if not os.path.lexists(run.path / layout.LOGS):
-        (run.path / layout.LOGS).mkdir()
+        with contextlib.suppress(FileExistsError):  # somebody else has just made it
+            (run.path / layout.LOGS).mkdir()
     lock = open_inside(run.path, layout.RESUME_LOCK, os.O_WRONLY | os.O_CREAT)
     try:
         try:
