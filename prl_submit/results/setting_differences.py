@@ -62,9 +62,12 @@ def common_settings(settings: Sequence[RunSettings]) -> dict[str, Any]:
 
 
 def differing_values(plans: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """For each plan, by the keys of a job spec, its values of the keys in which the plans differ."""
+    """For each plan, by the keys of a job spec, its values of the keys in which the plans differ.
+
+    An empty plan, of a run whose plan.json cannot be read, is compared with none.
+    """
     kept = [{key: value for key, value in plan.items() if _is_compared(key)} for plan in plans]
-    differing = _differing(kept, needs_all=False)
+    differing = _differing([plan for plan in kept if plan], needs_all=False)
     return [
         {key: shown_setting(key, plan[key]) for key in differing if plan.get(key) is not None}
         for plan in kept

@@ -253,6 +253,13 @@ def test_credentials_in_the_texts_of_settings() -> None:
     assert found["swift.model_kwargs"] == [{"api_key": "***", "x": 1}, {}]
 
 
+def test_a_run_without_a_plan_makes_no_difference() -> None:
+    plans: list[dict[str, Any]] = [{"backend": "local", "swift.beta": 0.1}, {}]
+    assert differing_values(plans) == [{}, {}]
+    plans.append({"backend": "local", "swift.beta": 0.2})
+    assert differing_values(plans) == [{"swift.beta": 0.1}, {}, {"swift.beta": 0.2}]
+
+
 def test_settings_before_args_json_is_written() -> None:
     one = RunSettings({"beta": 0.1}, {"swift.beta": 0.1, "resources.nodes": 1, "name": "a"})
     other = RunSettings({"beta": 0.2}, {"swift.beta": 0.2, "name": "b"})
