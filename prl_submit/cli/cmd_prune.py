@@ -202,7 +202,18 @@ def _prune_all(
         for each in roots:
             delete_leftovers(each)
             _point_latest(each)
+            _tidy_sweeps(each, [run for run, _ in meant], outcomes)
     return outcomes, named
+
+
+def _tidy_sweeps(root: Path, runs: Sequence[Run], outcomes: Sequence[Pruned]) -> None:
+    """Delete the folders of sweeps of which no run is left."""
+    from prl_submit.sweeps.pruned_folders import tidy_sweeps
+
+    gone = {outcome.path for outcome in outcomes if outcome.deleted}
+    here = [run for run in runs if run.path.parent == root and str(run.path) in gone]
+    for name in tidy_sweeps(root, here):
+        note(f"deleted sweeps/{name} too, because no run of that sweep is left")
 
 
 def _needs(users: dict[str, list[str]], root: Path, gone: set[str]) -> dict[str, list[str]]:

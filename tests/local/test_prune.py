@@ -142,6 +142,20 @@ def test_filters_and_tags(world: World) -> None:
     assert world.prl("prune", "--runs", "--older-than", "soon").code == 2
 
 
+def test_the_folder_of_a_sweep_goes_with_its_last_run(world: World) -> None:
+    spec = world.spec(name="lr", sweep={"grid": {"swift.seed": [1, 2]}})
+    assert world.prl(spec, "--wait", FAKE=STEPS).code == 0
+    (folder,) = (world.output / "sweeps").iterdir()
+    dry = world.prl("prune", "lr", "--runs", "--dry-run")
+    assert (dry.code, "deleted sweeps/" in dry.err) == (0, False)
+    assert world.prl("prune", "v0", "--runs").code == 0
+    assert (folder / "sweep.json").exists()
+    done = world.prl("prune", "v1", "--runs")
+    assert done.code == 0, done.err
+    assert f"deleted sweeps/{folder.name} too, because no run of that sweep is left\n" in done.err
+    assert not folder.exists()
+
+
 def test_locks_are_respected(world: World) -> None:
     """A `resume` that starts, and a launch.sh that somebody started by hand, keep prune away."""
     run = ended(world)
