@@ -29,7 +29,7 @@ from tools.clusters.slurm_configuration import available
 RUNS = 1000
 ENDED = 300
 #: So many milliseconds more than `render` and sbatch together may `submit` take.
-SUBMIT_MS = 60
+SUBMIT_MS = 100
 #: `status` may take so many times as long as its calls of Slurm's commands, plus so many milliseconds.
 STATUS_RATIO, STATUS_MS = 1.5, 300
 CALLS = 2

@@ -14,7 +14,7 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
-from accelerate.data_loader import prepare_data_loader  # type: ignore[import-untyped]
+from accelerate.data_loader import prepare_data_loader
 
 try:
     from swift.rlhf_trainers.args_mixin import GRPOArgumentsMixin
