@@ -687,7 +687,9 @@ def test_sigterm_during_a_setup_line(
 ) -> None:
     """bash alone hears it when the line has ended; with its group, as `cancel` does it, at once."""
     seconds = 60 if whole_group else 2
-    script = world.script(environment__setup=[f"touch ready; sleep {seconds}"])
+    # The process that makes the file is the one that sleeps, so the signal cannot come before it begins.
+    line = f"(touch ready; exec sleep {seconds})"
+    script = world.script(environment__setup=[line])
     process = world.popen(["setsid", "--wait", "bash", script])
     eventually(lambda: (world.root / "ready").exists())
     leader = next(pid for pid in children(process.pid))

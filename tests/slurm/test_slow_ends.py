@@ -36,8 +36,12 @@ def watched(world: SlurmWorld, run: Path) -> dict[str, Any]:
         left = world.alive(str(run))
         if found["state"] in ENDS:
             assert not left, (found, left)
-            assert status(world) == found
-            return found
+            again = status(world)
+            assert {**again, "reason": None} == {**found, "reason": None}
+            if again["reason"] != found["reason"]:  # accounting came to know who cancelled the job
+                assert found["reason"] == "cancelled by scancel", (found, again)
+                assert again["reason"].startswith("cancelled by "), (found, again)
+            return again
         assert not (run / "verdict.json").exists(), found
 
 
