@@ -14,18 +14,18 @@ from prl_submit.system.user_paths import output_root as output_root_of
 if TYPE_CHECKING:
     from prl_submit.results.comparison import Comparison
 
-#: Metrics by which --best can order; True: the lowest value is the best.
-_METRICS = {
-    "reward": False,
-    "last_reward": False,
-    "samples_per_second": False,
-    "tokens_per_second": False,
-    "efficiency": False,
-    "kl": True,
-    "seconds_per_step": True,
-    "peak_memory_gib": True,
-    "gpu_hours": True,
-}
+#: Metrics by which --best can order.
+_METRICS = (
+    "reward",
+    "last_reward",
+    "samples_per_second",
+    "tokens_per_second",
+    "efficiency",
+    "kl",
+    "seconds_per_step",
+    "peak_memory_gib",
+    "gpu_hours",
+)
 
 
 @click.command("compare")
@@ -33,7 +33,7 @@ _METRICS = {
 @click.option(
     "--best",
     metavar="METRIC",
-    type=click.Choice(list(_METRICS)),
+    type=click.Choice(_METRICS),
     help="Put the best run first: reward, samples_per_second, … ",
 )
 @click.option("--markdown", is_flag=True, help="Print tables in Markdown.")
@@ -74,8 +74,9 @@ def _ordered(comparison: Comparison, metric: str) -> Comparison:
     import msgspec
 
     from prl_submit.results.comparison import ranked
+    from prl_submit.results.metric_names import LOW_IS_GOOD
 
-    runs = ranked(comparison, metric, lowest_first=_METRICS[metric])
+    runs = ranked(comparison, metric, lowest_first=metric in LOW_IS_GOOD)
     before = [run.path for run in comparison.runs]
     places = [before.index(run.path) for run in runs]
     settings = {

@@ -26,9 +26,6 @@ from prl_submit.runs.states import FINISHED, LOST, State
 from prl_submit.runs.times import seconds_of
 from prl_submit.system.user_paths import output_root as output_root_of
 
-#: Metrics of which a low value is a good one; of an evaluation too.
-_LOWEST = frozenset({"loss", "kl", "grad_norm", "clipped_share", "frac_reward_zero_std"})
-
 #: So many runs that were left for one reason are named.
 _SHOWN = 5
 
@@ -145,7 +142,9 @@ def prune(
     job has not ended, or of which the backend says nothing, is left as it is; so is a LOST one without
     --state LOST. There is no question and no way back: try --dry-run first.
     """
-    lowest = metric.removeprefix("eval_") in _LOWEST
+    from prl_submit.results.metric_names import EVALUATION, LOW_IS_GOOD
+
+    lowest = metric.removeprefix(EVALUATION) in LOW_IS_GOOD
     keep = Keep(keep_last, keep_best, keep_every, metric, lowest)
     names = [state.upper() for state in states]
     filters = Filters(names, older_than, tags, not_tags)

@@ -19,6 +19,19 @@ REWARD_OF = "reward/"
 REWARD_STD_OF = "reward_std/"
 #: Each reward function: `rewards/NAME/mean` and `/std`, since 3.3; `rewards/NAME` from 3.1.1 to 3.2.
 _FUNCTION = re.compile(r"rewards/(.+?)(?:/(mean|std))?", re.DOTALL)
+#: The metrics of which a low value is a good one, by the names in logging.jsonl's metrics and in comparisons.
+LOW_IS_GOOD = frozenset(
+    {
+        "loss",
+        "kl",
+        "grad_norm",
+        "clipped_share",
+        "frac_reward_zero_std",
+        "seconds_per_step",
+        "peak_memory_gib",
+        "gpu_hours",
+    }
+)
 
 
 class Metric(Struct, frozen=True):

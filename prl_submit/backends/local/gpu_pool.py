@@ -56,11 +56,15 @@ def _whole(name: str, uuids: Mapping[str, str]) -> str:
 
 def uuids_of(environ: Mapping[str, str], smi: Shell) -> dict[str, str]:
     """The number of each GPU by its UUID; empty if nvidia-smi cannot say."""
+    listed = _listed_gpus(environ, smi) or ""
+    return {uuid: number for number, uuid in _GPU.findall(listed)}
+
+
+def _listed_gpus(environ: Mapping[str, str], smi: Shell) -> str | None:
+    """What `nvidia-smi -L` prints; None if it is not there or fails."""
     program = find_nvidia_smi(environ)
     answer = smi([program, "-L"], timeout=SMI_S) if program else None
-    if answer is None or answer.code != 0:
-        return {}
-    return {uuid: number for number, uuid in _GPU.findall(answer.out)}
+    return None if answer is None or answer.code != 0 else answer.out
 
 
 def by_all_names(used: Iterable[str], uuids: Mapping[str, str]) -> set[str]:
@@ -77,12 +81,11 @@ def _names(text: str) -> list[str]:
 
 def _all_gpus(environ: Mapping[str, str], smi: Shell) -> list[str]:
     """All GPUs by their numbers; in place of a GPU that is divided (MIG) its parts."""
-    program = find_nvidia_smi(environ)
-    answer = smi([program, "-L"], timeout=SMI_S) if program else None
-    if answer is None or answer.code != 0:
+    listed = _listed_gpus(environ, smi)
+    if listed is None:
         return [str(number) for number in range(count_gpus(environ, smi) or 0)]
     found: list[list[str]] = []
-    for line in answer.out.splitlines():
+    for line in listed.splitlines():
         if line.startswith("GPU "):
             found.append([])
         elif found and (part := _MIG.search(line)):

@@ -188,9 +188,9 @@ def test_settings_that_differ(scaling: Comparison) -> None:
 
 def test_what_is_no_difference(tmp_path: Path) -> None:
     """The same folder in other words, an argument's old name, and for which run a run waited."""
-    for name, folder, after in (("v1", ".", None), ("v2", "/work/mr", "v1")):
+    for name, folder, after in (("v1", ".", None), ("v2", "/data/mr", "v1")):
         values = [{"key": "workdir", "value": folder}, {"key": "after", "value": after}]
-        plan = {"values": values, "plan": {"workdir": "/work/mr"}}
+        plan = {"values": values, "plan": {"workdir": "/data/mr"}}
         arguments = {"eval_strategy": after or "no", "evaluation_strategy": after or "no"}
         run = write_run(tmp_path / name, [])
         (run / "plan.json").write_text(json.dumps(plan))
