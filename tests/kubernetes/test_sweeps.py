@@ -132,18 +132,23 @@ def test_a_sweep_that_is_cancelled_while_it_is_submitted(kube: KubernetesWorld) 
     assert (f"; {len(never)} of them cancelled meanwhile" in done.err) == bool(never)
 
 
+def reasons(kube: KubernetesWorld) -> list[str]:
+    return [run["reason"] for run in kube.prl("status", "lr", "--json").json["runs"]]
+
+
 def test_max_parallel_by_the_waiting_queue(kube: KubernetesWorld) -> None:
     """The queue is killed meanwhile; `resume` goes on."""
-    fake = "sleep 2; step 1 1"
+    fake = "until [[ -e $run/../go ]]; do sleep 0.1; done; step 1 1"
     done = kube.prl(sweep(kube, 4, fake, sweep={"max_parallel": 2}))
     assert done.code == 0, done.err
     words = 'waiting for its turn (max_parallel 2): 2 of 4 runs of the sweep "lr" are running'
-    eventually(lambda: words in kube.prl("status", "lr", "--json").out, 30)
+    eventually(lambda: words in reasons(kube), 30)
     assert len(kube.items("pytorchjobs")) == 2
     (folder,) = kube.output.glob("sweeps/lr-*")
     queue = read_queue(folder)
     assert queue is not None
     os.kill(queue.process.pid, signal.SIGKILL)
+    (kube.volume / "go").touch()
     eventually(lambda: set(kube.states().values()) == {"LOST", "SUCCEEDED"}, 40)
     done = kube.prl("resume", "lr")
     assert done.code == 0, done.err

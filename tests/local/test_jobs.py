@@ -215,7 +215,9 @@ def test_interrupted_at_30_instants_of_submission(world: World) -> None:
         assert len(records) == 1 or process.returncode != 0
         said = [record.parent.name in err.decode() for record in records]
         assert all(said), err.decode()
-        assert process.returncode in (0, 130, -signal.SIGINT)  # the last: while Python ends
+        before_ours = process.returncode == 1 and b"prl_submit/" not in err and not records
+        # Python itself ends with 1 for a SIGINT while it starts, and by SIGINT while it ends.
+        assert process.returncode in (0, 130, -signal.SIGINT) or before_ours, err.decode()
 
 
 def test_forty_at_once(world: World) -> None:

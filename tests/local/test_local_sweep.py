@@ -110,8 +110,9 @@ def test_two_sweeps_and_a_job_share_the_machine(world: World, eventually: Eventu
     time.sleep(1.5)
     seen = [path.read_text().strip() for path in world.output.glob("v*/gpus")]
     assert sorted(seen) == ["0", "1", "2", "3"]
-    idle = 'QUEUED waiting for a free GPU: no run of the sweep "other" is running'
-    assert idle in reasons(world, "other")
+    waiting = [words for name in ("lr", "other") for words in reasons(world, name) if name in words]
+    assert len(waiting) == 3  # GPUs for three of six; either sweep may have got all of them
+    assert all(words.startswith("QUEUED waiting for a free GPU: ") for words in waiting)
     (world.output / "go").touch()
     assert world.prl("wait", "lr", "other").code == 0
 
