@@ -263,7 +263,7 @@ def test_cancel_kills_what_ignores_it(world: World, eventually: Eventually) -> N
     run = running(world, eventually, fake, restarts__grace="1s")
     began = time.monotonic()
     assert world.prl("cancel", run.name).code == 0
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 60
     assert world.alive() == []
     assert one_status(world, "status", run.name)["state"] == "CANCELLED"
 

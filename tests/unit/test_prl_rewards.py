@@ -504,10 +504,10 @@ def test_not_a_chat_completion(server: Server, body: bytes) -> None:
 
 def test_time_out(server: Server) -> None:
     """A server that does not answer is asked again, then given up."""
-    server.delay = 0.5
+    server.delay = 2
     began = time.monotonic()
     assert "TimeoutError" in failure(evaluator(server.url, timeout=0.1, retries=1))
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 2
     assert len(server.seen) == 2
 
 

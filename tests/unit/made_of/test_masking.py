@@ -214,6 +214,6 @@ def test_other_files(path: str) -> None:
     ],
 )  # fmt: skip
 def test_long_lines_take_no_long_time(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     masked(text * (120_000 // len(text)) + "-----END")
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
