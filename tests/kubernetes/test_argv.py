@@ -1,6 +1,6 @@
 """What the spec says is what arrives in the container, byte for byte, however hostile the text.
 
-200 generated jobs: their manifests go through the API server as YAML, their pods really run.
+80 generated jobs: their manifests go through the API server as YAML, their pods really run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.kubernetes.conftest import KubernetesWorld
 from tests.property.test_argv import contains, given_words
 from tests.support.hostile import SUBMIT_ALL, Texts, quote_all
 
-COUNT = 200
+COUNT = 80
 #: Every tenth is submitted by a process of its own.
 APART = 10
 FAKE = 'pwd -P >"$run/pwd"; env -0 >"$run/environ"; step 1 1'

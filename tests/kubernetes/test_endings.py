@@ -120,8 +120,8 @@ def test_first_status_after_the_pod_is_gone(any_kube: KubernetesWorld) -> None:
     assert last["reason"].startswith("stopped by signal 15 while training (its pod was told to end")
 
 
-def test_one_of_two_pods_is_removed(any_kube: KubernetesWorld) -> None:
-    world = any_kube
+def test_one_of_two_pods_is_removed(kube_apart: KubernetesWorld) -> None:
+    world = kube_apart
     run = start_slow(world, **TWO)
     delete_pod(world, run, "worker-0")
     *_, last = observe(world, run, 0, 1)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import eventually
 from tests.kubernetes.conftest import KubernetesWorld
+from tests.support.streams import read_until
 
 COUNT = "for ((i = 1; i <= {lines}; i++)); do echo line $i; sleep {pause}; done; step 1 1"
 
@@ -114,11 +115,16 @@ def test_previous_container(kube_apart: KubernetesWorld) -> None:
 
 
 def test_pod_that_is_made_again(any_kube: KubernetesWorld) -> None:
-    fake = "if [[ -e $run/once ]]; then echo second; step 1 1; else touch $run/once; echo first; sleep 1; exit 200; fi"
+    seen = f"until [[ -e {any_kube.output}/seen ]]; do sleep 0.1; done"
+    fake = f"if [[ -e $run/once ]]; then echo second; step 1 1; else touch $run/once; echo first; {seen}; exit 200; fi"
     run = any_kube.submit(fake, restarts__max=1)
-    done = any_kube.prl("logs", run, "-f")
+    follower = any_kube.start("logs", run, "-f")
+    out = read_until(follower.stdout, "first")
+    (any_kube.volume / "seen").touch()  # the pods have the volume at the path of `output`
+    done = any_kube.finish(follower)
     assert done.code == 0, done.err
-    assert [word for word in done.out.split() if word in ("first", "second")] == ["first", "second"]
+    words = (out + done.out).split()
+    assert [word for word in words if word in ("first", "second")] == ["first", "second"]
 
 
 def test_output_before_launch_shs_first_line(kube: KubernetesWorld) -> None:
@@ -145,23 +151,21 @@ def test_waits_for_the_pod(kube: KubernetesWorld) -> None:
     kube.cluster.stop_operator()
     run = kube.submit("echo hello; step 1 1")
     follower = kube.start("logs", run, "-f")
-    time.sleep(1)
+    read_until(follower.stderr, "QUEUED: its pods are being made")
     kube.cluster.start_operator()
     done = kube.finish(follower)
     assert done.code == 0
     assert "hello" in done.out
-    assert "QUEUED: its pods are being made" in done.err
 
 
 def test_ctrl_c_leaves_the_job_alone(any_kube: KubernetesWorld) -> None:
     run = any_kube.submit("echo hello; step 1 2; sleep 60")
     any_kube.wait_for(run, "RUNNING")
     follower = any_kube.start("logs", run, "-f")
-    time.sleep(1.5)
+    read_until(follower.stdout, "hello")
     follower.send_signal(signal.SIGINT)
     done = any_kube.finish(follower)
     assert done.code == 130
-    assert "hello" in done.out
     assert "goes on" in done.err
     assert any_kube.status(run)["state"] == "RUNNING"
 
@@ -169,7 +173,7 @@ def test_ctrl_c_leaves_the_job_alone(any_kube: KubernetesWorld) -> None:
 @pytest.mark.parametrize("before", [0, 5])
 def test_lines_are_not_shown_twice(kube_apart: KubernetesWorld, before: int) -> None:
     run: Path = kube_apart.submit(COUNT.format(lines=10, pause=0.2))
-    kube_apart.wait_for(run, "RUNNING")
+    eventually(lambda: kube_apart.status(run)["state"] != "QUEUED", 30)
     for _ in range(before):
         kube_apart.prl("logs", run)
     kube_apart.prl("wait", run)

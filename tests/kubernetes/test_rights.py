@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from prl_submit.backends.kubernetes.rights import RULES
 from tests.conftest import PROJECT
 from tests.kubernetes.conftest import KubernetesWorld
 from tests.kubernetes.proxy import starting
+from tests.support.streams import read_until
 
 ROLE = PROJECT / "docs" / "kubernetes" / "role.yaml"
 Rules = list[dict[str, Any]]
@@ -106,9 +106,9 @@ def reading(world: KubernetesWorld, run: Path) -> str:
 def following(world: KubernetesWorld, run: Path) -> str:
     """`logs -f` reports it at once, not when the job has ended."""
     process = world.start("logs", run, "-f")
-    time.sleep(3)
+    said = read_until(process.stderr, " may not ")
     process.terminate()
-    return world.finish(process).err
+    return said + world.finish(process).err
 
 
 def cancelling(world: KubernetesWorld, run: Path) -> str:

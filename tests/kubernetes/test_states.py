@@ -180,10 +180,10 @@ def test_a_forged_record_cancels_nobodys_job(kube: KubernetesWorld) -> None:
     assert kube.job(moved) is None
 
 
-def test_one_of_two_nodes_fails(any_kube: KubernetesWorld) -> None:
+def test_one_of_two_nodes_fails(kube: KubernetesWorld) -> None:
     fake = "step 1 2; [[ $MASTER_ADDR ]]; [[ $NODE_RANK == 0 ]] && sleep 60 || exit 7"
-    run = any_kube.submit(fake, **TWO)
-    status = any_kube.wait_for(run, "FAILED", 60)
+    run = kube.submit(fake, **TWO)
+    status = kube.wait_for(run, "FAILED", 60)
     assert status["exit_code"] == 7
     assert status["reason"].startswith("worker-0: torchrun exited with 7")
 

@@ -150,7 +150,10 @@ def test_killed_while_waiting(world: World, eventually: Eventually) -> None:
 # --- killed at any instant ------------------------------------------------------------------------
 
 
-def test_killed_at_200_instants_of_submission(world: World) -> None:
+INSTANTS = 80
+
+
+def test_killed_at_80_instants_of_submission(world: World) -> None:
     """Each time either no job runs and none is listed, or exactly one ran and is listed.
 
     Spread over twice the real duration, since a busy machine is slower at times; two at a time, each in
@@ -167,7 +170,7 @@ def test_killed_at_200_instants_of_submission(world: World) -> None:
 
     def one(number: int) -> tuple[str, float]:
         root = world.root / f"r{number}"
-        after = whole * 2 * (number + rng.random()) / 200
+        after = whole * 2 * (number + rng.random()) / INSTANTS
         fake = f'echo x >>"{root}.trained"; step 1 1'
         process = world.start(spec, "--output-root", root, FAKE=fake, PRL_PREFLIGHT="off")
         time.sleep(after)
@@ -175,7 +178,7 @@ def test_killed_at_200_instants_of_submission(world: World) -> None:
         world.finish(process)
         return str(root), after
 
-    numbers = list(range(200))
+    numbers = list(range(INSTANTS))
     rng.shuffle(numbers)
     with ThreadPoolExecutor(2) as pool:
         roots = [root for root, _ in pool.map(one, numbers)]
@@ -195,19 +198,19 @@ def test_killed_at_200_instants_of_submission(world: World) -> None:
     for root in random.sample(roots, 6):
         listed = world.prl("list", "--json", "--output-root", root).json["runs"]
         assert len(listed) == len(list(Path(root).glob("v*/run.json")))
-    assert min(outcomes.values()) >= 10, outcomes  # both kinds were really met
+    assert min(outcomes.values()) >= 5, outcomes  # both kinds were really met
 
 
-def test_interrupted_at_30_instants_of_submission(world: World) -> None:
+def test_interrupted_at_12_instants_of_submission(world: World) -> None:
     """Ctrl-C: the message says whether a job was started, and it is right."""
     spec = world.spec()
     began = time.monotonic()
     world.prl(spec, "--output-root", "warm", FAKE="step 1 1", PRL_PREFLIGHT="off")
     whole = time.monotonic() - began
-    for number in range(30):
+    for number in range(12):
         root = world.root / f"r{number}"
         process = world.start(spec, "--output-root", root, FAKE="step 1 1", PRL_PREFLIGHT="off")
-        time.sleep(whole * (0.35 + 0.65 * number / 30))
+        time.sleep(whole * (0.35 + 0.65 * number / 12))
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
         world._started.remove(process)

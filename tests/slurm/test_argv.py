@@ -1,6 +1,6 @@
 """What the spec says is what sbatch and bash hand on, byte for byte, however hostile the text.
 
-200 generated jobs: 20 by `prl-submit` as users start it, the others by its own `main`, many in one
+100 generated jobs: 10 by `prl-submit` as users start it, the others by its own `main`, many in one
 process. All are submitted first and waited for once.
 """
 
@@ -18,7 +18,7 @@ from tests.property.test_argv import contains, given_words
 from tests.slurm.conftest import SlurmWorld
 from tests.support.hostile import SUBMIT_ALL, Texts, quote_all
 
-COUNT = 200
+COUNT = 100
 #: Every tenth is submitted by a process of its own.
 APART = 10
 #: Tells what reached the process, besides the arguments that every fake torchrun records.

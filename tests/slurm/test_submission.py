@@ -140,6 +140,11 @@ def test_all_the_memory_of_a_node(slurm: SlurmWorld) -> None:
 def test_a_stopped_controller_is_told_within_3_s(slurm: SlurmWorld) -> None:
     run = slurm.submit("sleep 100")
     slurm.cluster.stop_controller()
+    began = time.monotonic()
+    slurm.prl("--help")
+    slow = 5 * (
+        time.monotonic() - began
+    )  # what a busy machine takes for a command and those that it calls
     for words in (
         ["submit", "job.yaml"],
         ["status"],
@@ -148,7 +153,7 @@ def test_a_stopped_controller_is_told_within_3_s(slurm: SlurmWorld) -> None:
     ):
         began = time.monotonic()
         done = slurm.prl(*words)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 3 + slow
         assert done.code == 4, (words, done)
         assert "Slurm does not answer: Slurmctld(primary) at " in done.err
     assert [path.name for path in slurm.output.glob("v*")] == [run.name]
