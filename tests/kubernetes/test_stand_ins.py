@@ -521,7 +521,7 @@ def test_forced_deletion_leaves_nothing(pods: Pods) -> None:
     while folder.exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    assert not _commands("61.5")
+    assert not _commands(r"sleep 61\.5")
 
 
 def _commands(word: str) -> list[str]:

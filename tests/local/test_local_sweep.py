@@ -81,7 +81,7 @@ def test_each_run_gets_gpus_of_its_own(world: World, eventually: Eventually) -> 
     assert done.code == 0, done.err
     assert "they wait in a queue on this machine, which must stay up\n  queue:   " in done.err
     first, second, third, fourth = runs_of(world)
-    eventually(lambda: (fourth / "gpus").exists() and (second / "gpus").exists(), 20)
+    eventually(lambda: (fourth / "gpus").exists() and (second / "gpus").exists(), 60)
     eventually(lambda: reasons(world)[2].startswith("QUEUED waiting for 4"))
     assert (
         reasons(world)[2]
@@ -106,7 +106,7 @@ def test_two_sweeps_and_a_job_share_the_machine(world: World, eventually: Eventu
     for name in ("lr", "other"):
         spec = sweep(world, {"swift.seed": [1, 2, 3]}, f"{name}.yaml", name=name)
         assert world.prl(spec, FAKE=UNTIL_TOLD).code == 0
-    eventually(lambda: len(list(world.output.glob("v*/gpus"))) == 4, 20)
+    eventually(lambda: len(list(world.output.glob("v*/gpus"))) == 4, 60)
     time.sleep(1.5)
     seen = [path.read_text().strip() for path in world.output.glob("v*/gpus")]
     assert sorted(seen) == ["0", "1", "2", "3"]
@@ -140,7 +140,7 @@ def test_max_parallel_and_the_cpu(world: World, eventually: Eventually) -> None:
     words = (
         'QUEUED waiting for its turn (max_parallel 2): 2 of 3 runs of the sweep "two" are running'
     )
-    eventually(lambda: reasons(world, "two")[2] == words, 20)
+    eventually(lambda: reasons(world, "two")[2] == words, 60)
     (world.output / "go").touch()
     assert world.prl("wait", "lr", "two").code == 0
 
@@ -149,7 +149,7 @@ def test_cancel_of_a_sweep_and_resume(world: World, eventually: Eventually) -> N
     gpus(world, 1)
     spec = sweep(world, {"swift.seed": [1, 2, 3]})
     assert world.prl(spec, FAKE="step 1 1; sleep 60").code == 0
-    eventually(lambda: reasons(world)[0].startswith("RUNNING"), 20)
+    eventually(lambda: reasons(world)[0].startswith("RUNNING"), 60)
     queue = queue_of(world)
     done = world.prl("cancel", "lr")
     assert done.code == 0, done.err
@@ -164,7 +164,7 @@ def test_cancel_of_a_sweep_and_resume(world: World, eventually: Eventually) -> N
 def test_ctrl_c_after_the_queue_has_started_all(world: World, eventually: Eventually) -> None:
     gpus(world, 2)
     process = world.start(sweep(world, {"swift.seed": [1, 2]}), "--wait", FAKE=UNTIL_TOLD)
-    eventually(lambda: len(list(world.output.glob("v*/gpus"))) == 2, 20)
+    eventually(lambda: len(list(world.output.glob("v*/gpus"))) == 2, 60)
     queue = queue_of(world)
     eventually(lambda: not is_alive(queue))
     process.send_signal(signal.SIGINT)
@@ -183,10 +183,10 @@ def test_sigterm_to_the_waiting_command_ends_runs_and_queue(
     spec = sweep(world, {"swift.seed": [1, 2, 3, 4, 5]})
     fake = "step 1 1; [[ $run == *v0-* ]] && { ended; exit 0; }; touch $run/ready; sleep 60"
     process = world.start(spec, flag, FAKE=fake)
-    eventually(lambda: len(list(world.output.glob("v*/ready"))) == 2, 20)
+    eventually(lambda: len(list(world.output.glob("v*/ready"))) == 2, 60)
     queue = queue_of(world)
     process.terminate()
-    done = world.finish(process, timeout=20)
+    done = world.finish(process, timeout=60)
     assert done.code == 1, done.err
     assert "got SIGTERM: 2 runs that waited are cancelled\n" in done.err
     assert "got SIGTERM: handed on to 2 of the jobs, waiting for their end\n" in done.err

@@ -420,8 +420,8 @@ def test_a_local_job_within_somebody_elses_step(world: World, eventually: Eventu
     """Typed in `srun --pty bash`: nobody but launch.sh tells torchrun that the time is up."""
     world.environ["SLURM_STEP_ID"] = "0"
     saves = "trap 'echo x >$run/saved; exit 1' TERM; sleep 60 & wait"
-    run = world.submit(saves, resources__time_limit="1s", restarts__grace="1s")
-    eventually(lambda: (run / "exit.json").exists())
+    run = world.submit(saves, resources__time_limit="6s", restarts__grace="3s")
+    eventually(lambda: (run / "exit.json").exists(), 60)
     assert json.loads((run / "exit.json").read_text())["state"] == "TIMEOUT"
     assert (run / "saved").exists()
 
