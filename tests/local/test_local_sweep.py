@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
 import signal
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,7 @@ from prl_submit.backends.waiting.queue_file import read_queue
 from prl_submit.runs.record import LocalProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.conftest import World
 
@@ -30,6 +32,14 @@ UNTIL_TOLD = (
     'echo "$CUDA_VISIBLE_DEVICES" >$run/gpus; step 1 1; '
     "until [[ -e $run/../go ]]; do sleep 0.05; done; ended"
 )
+
+
+@pytest.fixture(autouse=True)
+def alone() -> Iterator[None]:
+    """One test at a time: queues share the GPUs of the machine, and all tests name theirs alike."""
+    with (Path(tempfile.gettempdir()) / "prl-tests-gpus.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def gpus(world: World, count: int, **environ: str) -> None:
