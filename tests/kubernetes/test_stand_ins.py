@@ -259,6 +259,20 @@ def test_program_that_is_not_there(pods: Pods) -> None:
 # --- files
 
 
+def volumes_in(tmp_path: Path) -> list[Object]:
+    """A volume of each kind."""
+    item = {"path": "launch.sh", "mode": 0o555}
+    item |= {"fieldRef": {"fieldPath": "metadata.annotations['x/launch.sh']"}}
+    return [
+        {"name": "launch", "downwardAPI": {"items": [item], "defaultMode": 0o555}},
+        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Mi"}},
+        {"name": "claim", "persistentVolumeClaim": {"claimName": "claim"}},
+        {"name": "keys", "secret": {"secretName": "keys", "defaultMode": 0o400}},
+        {"name": "shared", "emptyDir": {}},
+        {"name": "host", "hostPath": {"path": str(tmp_path / "new"), "type": "DirectoryOrCreate"}},
+    ]
+
+
 def test_volumes(pods: Pods, tmp_path: Path) -> None:
     """All kinds of volumes show their files in the container."""
     claim = pods.cluster.claim(pods.namespace, "claim")
@@ -268,16 +282,6 @@ def test_volumes(pods: Pods, tmp_path: Path) -> None:
         pods.path(kind="secrets"), {"metadata": {"name": "keys"}, "stringData": {"k": "secret"}}
     )
     launch = '#!/bin/sh\necho launched 中文 "$0"\n'
-    item = {"path": "launch.sh", "mode": 0o555}
-    item |= {"fieldRef": {"fieldPath": "metadata.annotations['x/launch.sh']"}}
-    volumes: list[Object] = [
-        {"name": "launch", "downwardAPI": {"items": [item], "defaultMode": 0o555}},
-        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Mi"}},
-        {"name": "claim", "persistentVolumeClaim": {"claimName": "claim"}},
-        {"name": "keys", "secret": {"secretName": "keys", "defaultMode": 0o400}},
-        {"name": "shared", "emptyDir": {}},
-        {"name": "host", "hostPath": {"path": str(tmp_path / "new"), "type": "DirectoryOrCreate"}},
-    ]
     places = {
         "launch": "/etc/prl-submit",
         "shm": "/dev/shm",
@@ -296,7 +300,7 @@ def test_volumes(pods: Pods, tmp_path: Path) -> None:
         "touch /sub/x 2>/dev/null || echo read-only; echo out >/data/中文/out; pwd;"
         "echo host >/workspace/host/file; cat /var/run/secrets/kubernetes.io/serviceaccount/namespace",
         meta={"annotations": {"x/launch.sh": launch}},
-        spec={"volumes": volumes},
+        spec={"volumes": volumes_in(tmp_path)},
         volumeMounts=mounts,
         workingDir="/data/中文",
     )
@@ -524,9 +528,9 @@ def test_forced_deletion_leaves_nothing(pods: Pods) -> None:
     assert not _commands(r"sleep 61\.5")
 
 
-def _commands(word: str) -> list[str]:
-    """The command lines of processes that contain this word."""
-    found = subprocess.run(["pgrep", "-af", word], capture_output=True, text=True, check=False)
+def _commands(pattern: str) -> list[str]:
+    """The command lines of processes that this regular expression matches."""
+    found = subprocess.run(["pgrep", "-af", pattern], capture_output=True, text=True, check=False)
     return found.stdout.splitlines()
 
 
