@@ -532,7 +532,7 @@ class KubernetesCluster:
                     return True
             return False
 
-        self._wait(look, f"{namespace}/{account} has a token", 60)
+        self._wait(look, f"{namespace}/{account} has a token")
         return found[0]
 
     def _bind(self, path: str, kind: str, namespace: str, name: str, rules: list[Object]) -> None:
@@ -569,7 +569,7 @@ class KubernetesCluster:
                     api.delete(path, {"gracePeriodSeconds": 0, "propagationPolicy": "Background"})
             return found
 
-        self._wait(lambda: not left(), "all jobs and pods removed", 60)
+        self._wait(lambda: not left(), "all jobs and pods removed")
 
     def _wait(self, check: Callable[[], object], what: str, timeout: float = START_TIMEOUT) -> None:
         """Wait until `check` is true. Raises KubernetesError with the ends of the processes' logs."""
